@@ -123,15 +123,16 @@ def create_app(
     progress = Progress(store, logs, now_ms)
     history = History(progress, now_ms)
     archived = _archived_bars(archive)
+    latest = LatestReader(store, now_ms, archived)
     table = (
         *bars.endpoints(
             BarReader(store, now_ms, archived),
-            LatestReader(store, now_ms, archived),
+            latest,
             moving,
             catalog.resolve,
         ),
         *instruments.endpoints(
-            InstrumentReader(store, catalog),
+            InstrumentReader(catalog, latest.newest),
             SimilarReader(store, generations, catalog.shown),
             recommended.legacy,
             catalog.resolve,

@@ -16,7 +16,7 @@ from api.bars.archive.ranges import MOST_DAYS, Range
 from api.bars.minutes import Held, MinuteReader
 from api.bars.seam import Seam
 from api.http.parameters import RequestedInstruments
-from api.http.problems import INVALID_REQUEST, Problem
+from api.http.problems import Problem, broken_rule
 from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -68,16 +68,24 @@ class LatestReader:
         self._now_ms = now_ms
         self._archived_bars = archived_bars
 
+    def newest(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
+        """Return the latest quote of each instrument that ever had one, in the order of `ids`."""
+        found: dict[int, LatestQuote] = {}
+        for first in range(0, len(ids), QUOTES_AT_ONCE):
+            some = ids[first : first + QUOTES_AT_ONCE]
+            found |= yield from self._some_quotes(some)
+        return {i: found[i] for i in ids if i in found}
+
     def quotes(self, instruments: RequestedInstruments) -> Read[Reply]:
         """Answer with the latest quote of each instrument."""
-        found = yield from self._quotes(list(instruments.names))
+        found = yield from self.newest(list(instruments.names))
         quotes = {instruments.names[i]: quote for i, quote in found.items()}
         return reply(LatestQuotes(quotes, instruments.without(found)), NOW)
 
     def snapshots(self, instruments: RequestedInstruments) -> Read[Reply]:
         """Answer with a snapshot of each instrument."""
         now_ms, names = self._now_ms(), instruments.names
-        quotes = yield from self._quotes(list(names))
+        quotes = yield from self.newest(list(names))
         days = Window.before(now_ms + 1, "1d", _DAYS)
         lengths = yield from self._minutes.lengths(list(quotes))
         most = len(days.minutes()) + 1
@@ -112,14 +120,6 @@ class LatestReader:
             for name, of in of_each.items()
         }
         return reply(Snapshots(snapshots, unknown), NOW)
-
-    def _quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
-        """Return the latest quote of each instrument that ever had one, in the order of `ids`."""
-        found: dict[int, LatestQuote] = {}
-        for first in range(0, len(ids), QUOTES_AT_ONCE):
-            some = ids[first : first + QUOTES_AT_ONCE]
-            found |= yield from self._some_quotes(some)
-        return {i: found[i] for i in ids if i in found}
 
     def _some_quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
         """Return them in one round or two: the newest minute is nearly always one of the last."""
@@ -178,19 +178,16 @@ def _snapshot(of: _Of, by_day: Mapping[int, Bar], days: Window, now_ms: int) -> 
 
 
 def _too_many(n: int, minutes: int) -> Problem:
-    return _refused(
+    return broken_rule(
+        "instruments",
         f"the {n} have more than {MINUTES_OF_SNAPSHOTS:,} minute bars of two days: "
-        f"ask for {MINUTES_OF_SNAPSHOTS // minutes} at a time"
+        f"ask for {MINUTES_OF_SNAPSHOTS // minutes} at a time",
     )
 
 
 def _too_many_of_the_archive(n: int) -> Problem:
-    return _refused(
+    return broken_rule(
+        "instruments",
         f"for {n} of them the archive must be read, for {MOST_DAYS // _DAYS} at most in one "
-        f"answer: ask for {MOST_DAYS // _DAYS} at a time"
+        f"answer: ask for {MOST_DAYS // _DAYS} at a time",
     )
-
-
-def _refused(reason: str) -> Problem:
-    errors = [{"field": "instruments", "reason": reason}]
-    return Problem(INVALID_REQUEST, f"instruments: {reason}", errors=errors)

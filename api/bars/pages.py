@@ -4,7 +4,6 @@ A token says where the next page begins, so a server keeps no state between page
 can answer the next request.
 """
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -12,6 +11,7 @@ import msgspec
 
 from api.bars.aggregation import Interval, Window, bucket_start, fill_previous
 from api.bars.answers import Bar
+from api.http.parsing import content_of_token, page_token
 from api.http.problems import broken_rule
 from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.times import MAX_TS_MS
@@ -37,7 +37,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         Position(instrument_id=4, start_ms=60000, close=None, interval='1m')
         """
         of_interval = msgspec.structs.replace(self, interval=interval)
-        return base64.urlsafe_b64encode(msgspec.json.encode(of_interval)).rstrip(b"=").decode()
+        return page_token(msgspec.json.encode(of_interval))
 
     def check_interval(self, interval: Interval) -> None:
         """Check that a page of `interval` may begin here.
@@ -60,9 +60,8 @@ def parse_token(text: str) -> Position:
         ValueError: it is not a token.
     """
     try:
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        return _position.decode(base64.b64decode(padded, b"-_", validate=True))
-    except (ValueError, msgspec.DecodeError):  # a wrong encoding, or a wrong position
+        return _position.decode(content_of_token(text))
+    except ValueError:  # a wrong encoding, or a wrong position
         raise ValueError("must be the `next_page_token` of an answer") from None
 
 

@@ -1,5 +1,6 @@
 """Parses texts from paths and queries; errors are a ValueError that says what the text must be."""
 
+import base64
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -139,6 +140,21 @@ def instruments_named(text: str, least: int, most: int, resolve: Resolve) -> dic
         if not _SYMBOL.fullmatch(one):
             raise ValueError(f"{one!r:.60} is neither a valid id nor a valid symbol")
     return {one: instrument_named(one, resolve) for one in texts}
+
+
+def page_token(content: bytes) -> str:
+    """Return the token of a page, for a query.
+
+    >>> page_token(b"[4,60000]"), content_of_token("WzQsNjAwMDBd")
+    ('WzQsNjAwMDBd', b'[4,60000]')
+    """
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def content_of_token(text: str) -> bytes:
+    """Return the content of a page's token; ValueError if it is not one."""
+    padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+    return base64.b64decode(padded, b"-_", validate=True)
 
 
 def parse_categories(text: str) -> frozenset[str]:

@@ -5,12 +5,7 @@ from typing import Literal
 
 import msgspec
 
-
-class LatestQuote(msgspec.Struct, frozen=True, gc=False):
-    """The newest quote of an instrument: its price, and its event time in epoch ms."""
-
-    price: float
-    ts: int
+from api.bars.answers import LatestQuote
 
 
 class ListedInstrument(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Scope, Success, Table
 from api.http.openapi import CACHE_CONTROL, KEPT
 from api.http.parameters import (
@@ -28,7 +29,6 @@ from api.http.replies import Reply
 from api.instruments.answers import (
     DescribedInstrument,
     Instruments,
-    LatestQuote,
     ListedInstrument,
     Similar,
     SimilarInstrument,

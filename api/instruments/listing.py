@@ -1,39 +1,36 @@
 """Reads of the catalog: each returns its complete answer; and the tokens of its pages."""
 
-import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import msgspec
 from msgspec.structs import asdict
 
+from api.bars.answers import LatestQuote
+from api.http.parsing import content_of_token, page_token
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import NOW, Reply, reply
 from api.instruments.answers import (
     DescribedInstrument,
     Instruments,
-    LatestQuote,
     ListedInstrument,
 )
 from api.instruments.catalog import Catalog
 from api.instruments.directory import Entry, Wanted
 from api.redis.reading import Read
-from api.redis.store import Store
-from contracts.bars import BarValue
-from contracts.keyspace import NEWEST_FIELD
-from contracts.partitioning import instrument_partition
 
-_bar: Final = msgspec.json.Decoder(BarValue)
+NewestQuotes = Callable[[Sequence[int]], Read[Mapping[int, LatestQuote]]]
+"""Reads the newest quotes of instruments, of those that have any."""
+
 _PLACE: Final = re.compile(r"\S+ [0-9]{19}", re.ASCII)
 
 
 class InstrumentReader:
     """Reads the catalog of one namespace."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
-        self._store = store
+    def __init__(self, catalog: Catalog, quotes: NewestQuotes) -> None:
         self._catalog = catalog
+        self._quotes = quotes
 
     def listed(
         self,
@@ -55,28 +52,15 @@ class InstrumentReader:
         entry = self._catalog.directory.by_id.get(instrument)
         if entry is None:
             raise Problem(UNKNOWN_INSTRUMENT, f"Instrument {instrument} is not in the catalog")
-        quote = yield from self._quote(instrument)
-        return reply(DescribedInstrument(**asdict(entry), quote=quote), NOW)
-
-    def _quote(self, instrument_id: int) -> Read[LatestQuote | None]:
-        topology = yield from self._store.topology()
-        partition = instrument_partition(instrument_id, topology.quotes)
-        key = self._store.keys.bars(partition, instrument_id)
-        (newest,) = yield [("HGET", key, NEWEST_FIELD)]
-        if newest is None:
-            return None
-        (value,) = yield [("HGET", key, newest)]
-        if value is None:  # expired in between
-            return None
-        bar = _bar.decode(value)
-        return LatestQuote(bar.c, bar.ct)
+        quotes = yield from self._quotes([instrument])
+        return reply(DescribedInstrument(**asdict(entry), quote=quotes.get(instrument)), NOW)
 
 
 def token_after(found: Sequence[Entry], n: int) -> str | None:
     """Return the token of the page after the first `n` instruments; None if there is none."""
     if len(found) <= n:
         return None
-    return base64.urlsafe_b64encode(found[n - 1].place.encode()).decode().rstrip("=")
+    return page_token(found[n - 1].place.encode())
 
 
 def parse_page_token(text: str) -> str | None:
@@ -90,9 +74,8 @@ def parse_page_token(text: str) -> str | None:
     """
     if not text:
         return None
-    padding = "=" * (-len(text) % 4)
     try:
-        place = base64.b64decode(text + padding, "-_", validate=True).decode()
+        place = content_of_token(text).decode()
     except ValueError:
         place = ""
     if not _PLACE.fullmatch(place):

@@ -17,7 +17,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.problems import INVALID_REQUEST, Problem
+from api.http.problems import broken_rule
 from api.http.replies import respond
 from api.models.generations import SEEN_BY_ALL_S
 from api.redis.reading import Command, Read
@@ -54,9 +54,7 @@ class Erasure:
                 nobody meant.
         """
         if request.scope["raw_path"].count(b"/") > _SLASHES:
-            reason = "slashes must be encoded as %2F"
-            errors = [{"field": "user_id", "reason": reason}]
-            raise Problem(INVALID_REQUEST, f"user_id: {reason}", errors=errors)
+            raise broken_rule("user_id", "slashes must be encoded as %2F")
         await self._publish([Tombstone(user_id, erased_at_ms=time.time_ns() // 1_000_000)])
         await self._store.answer(self._end_lists(user_id))
         # A generation that was just replaced still has its lists, until no process reads it.
