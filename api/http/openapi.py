@@ -1,21 +1,19 @@
 """The OpenAPI description, made from the table of endpoints."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table
 from api.http.keys.access import MISSING, missing_scope
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import FORBIDDEN, MEDIA_TYPE, RATE_LIMITED, UNAUTHORIZED, ProblemType
-from contracts.messages import MAX_INSTRUMENT_ID
-
-Responses = dict[int | str, dict[str, Any]]
 
 _REF: Final = "#/components/schemas/{name}"
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
@@ -73,22 +71,31 @@ _SOMETIMES_NEEDED: Final = (
 _LIMITED: Final = "At most 1000 requests in 1 s: try again after 1 s"
 
 
-def responses_of(endpoint: Endpoint) -> Responses:
-    """Describe all answers of an endpoint."""
-    return {**_answered(endpoint.success), **_failed({**endpoint.problems, **_refused(endpoint)})}
+def document(app: FastAPI, table: Table, *, keyed: bool) -> Schema:
+    """Return the description of an API; `keyed`: whether there are API keys."""
+    paths: defaultdict[str, Schema] = defaultdict(dict)
+    for endpoint in table:
+        paths[endpoint.path][endpoint.method.lower()] = _operation(endpoint, keyed=keyed)
+    _, named = schemas_of(_kinds(table))
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": app.title,
+            "summary": app.summary,
+            "description": app.description,
+            "version": app.version,
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {**named, "Problem": PROBLEM},
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
+    }
 
 
-def operation_of(endpoint: Endpoint) -> Schema:
-    """Describe the parameters and the body of an operation."""
-    operation: Schema = {}
-    if endpoint.parameters:
-        operation["parameters"] = [
-            _described(parameter, in_path=parameter.name in endpoint.in_path)
-            for parameter in endpoint.parameters
-        ]
-    if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
-        operation["requestBody"] = endpoint.body
-    return operation
+def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
+    """Make `app` serve the description of the table, which is made once."""
+    app.openapi = cache(lambda: document(app, table, keyed=keyed))  # type: ignore[method-assign]
 
 
 def json_body(schema: Schema, **shown: Any) -> Schema:
@@ -110,28 +117,31 @@ def schema_of(kind: Any) -> Schema:
     return schema
 
 
-def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
-    """Install the description of `app`; `keyed`: whether there are API keys."""
-
-    def description() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title,
-                version=app.version,
-                summary=app.summary,
-                description=app.description,
-                routes=app.routes,
-            )
-            components = schema.setdefault("components", {})
-            named = components.setdefault("schemas", {})
-            named.update(schemas_of(_kinds(table))[1], Problem=PROBLEM)
-            _restore_bounds(schema)
-            components["securitySchemes"] = _SECURITY_SCHEMES
-            _describe_keys(schema, table, keyed=keyed)
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = description  # type: ignore[method-assign]
+def _operation(endpoint: Endpoint, *, keyed: bool) -> Schema:
+    """Describe an endpoint, and whether it needs a key."""
+    operation: Schema = {
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": endpoint.description,
+        "operationId": re.sub(r"\W", "_", f"view{endpoint.path}_{endpoint.method.lower()}"),
+    }
+    if endpoint.parameters:
+        operation["parameters"] = [
+            _described(parameter, in_path=parameter.name in endpoint.in_path)
+            for parameter in endpoint.parameters
+        ]
+    if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
+        operation["requestBody"] = endpoint.body
+    problems = {**endpoint.problems, **_refused(endpoint)}
+    operation["responses"] = {**_answered(endpoint.success), **_failed(problems)}
+    scope = _scope_of(endpoint)
+    if scope is not None:
+        sometimes = endpoint.scope_of is not None
+        said = _SOMETIMES_NEEDED if sometimes else _NEEDED
+        operation["description"] += "\n\n" + said.format(scope=scope)
+        security: list[Schema] = [{name: [scope]} for name in _SECURITY_SCHEMES]
+        operation["security"] = security if keyed and not sometimes else [*security, {}]
+    return operation
 
 
 def _kinds(table: Table) -> Iterable[Any]:
@@ -155,7 +165,7 @@ def _described(parameter: Parameter, *, in_path: bool) -> Schema:
     return described
 
 
-def _answered(success: Success) -> Responses:
+def _answered(success: Success) -> Schema:
     """Describe a success, and 304 if it has an `ETag`."""
     if success.kind is None:
         schema = success.schema or {"type": "string"}
@@ -166,21 +176,21 @@ def _answered(success: Success) -> Responses:
     if success.headers:
         described["headers"] = _headers(success.headers)
     if ETAG not in success.headers:
-        return {success.status: described}
+        return {str(success.status): described}
     unchanged = {
         "description": "The client has it already",
         "headers": _headers(success.headers),
     }
-    return {success.status: described, 304: unchanged}
+    return {str(success.status): described, "304": unchanged}
 
 
-def _failed(cases: Mapping[ProblemType, str]) -> Responses:
+def _failed(cases: Mapping[ProblemType, str]) -> Schema:
     """Describe problems, each with an example of a detail."""
     by_status: defaultdict[int, list[ProblemType]] = defaultdict(list)
     for kind in cases:
         by_status[kind.status].append(kind)
     return {
-        status: {
+        str(status): {
             "description": " / ".join(kind.title for kind in kinds),
             "headers": _problem_headers(kinds),
             "content": {
@@ -224,33 +234,6 @@ def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:
     if UNAUTHORIZED in kinds:
         headers |= _headers(("WWW-Authenticate",))
     return headers
-
-
-def _restore_bounds(node: Any) -> None:
-    """Restore bounds of integers: FastAPI stores floats, which cannot hold the largest id."""
-    for each in node.values() if isinstance(node, dict) else node:
-        if isinstance(each, dict | list):
-            _restore_bounds(each)
-    if isinstance(node, dict) and node.get("type") == "integer":
-        node |= {name: _whole(node[name]) for name in ("minimum", "maximum") if name in node}
-
-
-def _whole(bound: float) -> int:
-    return MAX_INSTRUMENT_ID if bound == float(MAX_INSTRUMENT_ID) else int(bound)
-
-
-def _describe_keys(schema: Schema, table: Table, *, keyed: bool) -> None:
-    """Describe which operations need an API key, and with which scope."""
-    for endpoint in table:
-        scope = _scope_of(endpoint)
-        if scope is None:
-            continue
-        operation = schema["paths"][endpoint.path][endpoint.method.lower()]
-        security: list[Schema] = [{name: [scope]} for name in _SECURITY_SCHEMES]
-        sometimes = endpoint.scope_of is not None
-        operation["security"] = security if keyed and not sometimes else [*security, {}]
-        said = _SOMETIMES_NEEDED if sometimes else _NEEDED
-        operation["description"] += "\n\n" + said.format(scope=scope)
 
 
 def _example(kind: ProblemType, detail: str) -> dict[str, Any]:

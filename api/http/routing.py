@@ -16,7 +16,6 @@ from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table
 from api.http.failures import problem_response
 from api.http.keys.access import Access
 from api.http.keys.key import note_key
-from api.http.openapi import operation_of, responses_of
 from api.http.problems import NOT_FOUND, Problem
 from api.http.replies import conditional, joined, response
 from api.redis.store import Store
@@ -42,13 +41,7 @@ def install_endpoints(app: FastAPI, table: Table, store: Store, access: Access) 
             _route(endpoint),
             _view(endpoint, store, access),
             methods=[endpoint.method],
-            tags=[endpoint.tag],
-            summary=endpoint.summary,
-            description=endpoint.description,
-            status_code=endpoint.success.status,
             response_class=Response,
-            responses=responses_of(endpoint),
-            openapi_extra=operation_of(endpoint),
         )
 
 
