@@ -107,3 +107,11 @@ class Current(msgspec.Struct, frozen=True, omit_defaults=True):
     """generations that the default variant can be rolled back to, latest first"""
     held: bool = False
     """rolled back by a person: runs publish nothing until a person requests it"""
+
+
+_current = msgspec.json.Decoder(Current)
+
+
+def decode_current(value: bytes | str | None) -> Current | None:
+    """Return what is served, given the value of `model:current`; None if there is none."""
+    return _current.decode(value) if value else None

@@ -21,7 +21,13 @@ from api.models.reports import with_decision
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
 from contracts.decisions import Decision
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment
+from contracts.generations import (
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Current,
+    Experiment,
+    decode_current,
+)
 from contracts.keyspace import DECISIONS_KEPT
 from contracts.pointer import REPLACE_SCRIPT, UndecidableError, promoted, rolled_back, weighted
 
@@ -30,7 +36,6 @@ CHANGED_MEANWHILE: Final = (
 )
 _NOTHING: Final = Current(0, {})
 
-_current: Final = msgspec.json.Decoder(Current)
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +97,7 @@ class Deciding:
     def _changed(self, change: Callable[[Current], Current]) -> Read[tuple[Current, Current]]:
         key = self._keys.model_current()
         (value,) = yield [("GET", key)]
-        before = _NOTHING if value is None else _current.decode(value)
+        before = decode_current(value) or _NOTHING
         after = change(before)
         new = msgspec.json.encode(after)
         (done,) = yield [("EVAL", REPLACE_SCRIPT, 1, key, value or b"", new)]

@@ -11,12 +11,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from api.http.problems import GENERATION_REPLACED, NO_MODEL_YET, Failure, Problem
 from api.redis.reading import Command, Read
 from contracts.fold_in import FoldIn
-from contracts.generations import Current
+from contracts.generations import Current, decode_current
 from contracts.keyspace import Keyspace
 from contracts.variants import served_generations, served_to, variant_names
 
@@ -29,8 +27,6 @@ safe, as a replaced generation keeps its keys for a minute."""
 SEEN_BY_ALL_S: Final = 2 * POINTER_KEPT_S
 """Time until all processes follow a change of the pointer: twice as long, to allow for early timers
 and clock drift."""
-
-_current = msgspec.json.Decoder(Current)
 
 
 class NoModelYetError(LookupError, Failure):
@@ -174,7 +170,7 @@ class Generations:
         if value == self._pointed:
             return
         self._pointed = value
-        current = self._current = None if value is None else _current.decode(value)
+        current = self._current = decode_current(value)
         self.live = () if current is None else served_generations(current)
         self._of_all = None if current is None else _generation(None, current)
         self._users_differ = current is not None and bool(current.experiment or current.canary)

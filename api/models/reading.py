@@ -11,13 +11,12 @@ from api.models.reports import experiments_answer, figures_of, models_answer, st
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.decisions import Decision
-from contracts.generations import Current
+from contracts.generations import Current, decode_current
 from contracts.pointer import named
 
 MAX_REPORTS: Final = 20
 """Per answer; further generations come without figures."""
 
-_current: Final = msgspec.json.Decoder(Current)
 _decision: Final = msgspec.json.Decoder(Decision)
 
 
@@ -56,7 +55,7 @@ class ModelReader:
             NoModelYetError: nothing is served.
         """
         (value,) = yield [("GET", self._keys.model_current())]
-        current = None if value is None else _current.decode(value)
+        current = decode_current(value)
         if current is None or not current.variants:
             raise NoModelYetError
         return current

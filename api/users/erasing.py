@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +22,7 @@ from api.models.generations import SEEN_BY_ALL_S
 from api.redis.reading import Command, Read
 from api.redis.store import Store
 from api.users.answers import Erasing
-from contracts.generations import Current
+from contracts.generations import decode_current
 from contracts.pointer import named
 from contracts.tombstones import Tombstone
 
@@ -32,8 +31,6 @@ Publish = Callable[[Sequence[Tombstone]], Awaitable[None]]
 
 _SLASHES: Final = 3
 """In `/v1/users/{user_id}`."""
-
-_current: Final = msgspec.json.Decoder(Current)
 
 
 class Erasure:
@@ -63,11 +60,12 @@ class Erasure:
 
     def _end_lists(self, user_id: str) -> Read[None]:
         (pointer,) = yield [("GET", self._keys.model_current())]
-        if pointer is None:
+        current = decode_current(pointer)
+        if current is None:
             return
         commands: list[Command] = []
         # All keys of the named generations are written already: none comes back.
-        for generation in sorted(named(_current.decode(pointer))):
+        for generation in sorted(named(current)):
             key = self._keys.model_user(generation, user_id)
             commands.append(("UNLINK", key))
             commands.append(("SREM", self._keys.model_keys(generation), key))

@@ -1,9 +1,6 @@
 """Reads of users' histories: each returns its complete answer."""
 
 import random
-from typing import Final
-
-import msgspec
 
 from api.http.problems import UNKNOWN_USER, Problem
 from api.http.replies import ONCE, OWN, Reply, reply
@@ -12,11 +9,9 @@ from api.redis.store import Store
 from api.users.answers import Sample
 from api.users.export import export_answer, own_lists
 from api.users.history import history_answer, history_of, offset_of
-from contracts.generations import Current
+from contracts.generations import decode_current
 from contracts.partitioning import user_partition
 from contracts.pointer import named
-
-_current: Final = msgspec.json.Decoder(Current)
 
 
 class UserReader:
@@ -62,7 +57,7 @@ class UserReader:
             ("ZSCORE", self._keys.active(partition), user_id),
             ("GET", self._keys.model_current()),
         ]
-        current = None if pointer is None else _current.decode(pointer)
+        current = decode_current(pointer)
         generations = [] if current is None else sorted(named(current))
         asked = [("GET", self._keys.model_user(name, user_id)) for name in generations]
         values = (yield asked) if asked else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx
 import msgspec
 
-from contracts.generations import DEFAULT_VARIANT, Current, PopularList
+from contracts.generations import DEFAULT_VARIANT, PopularList, decode_current
 from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
@@ -64,6 +64,6 @@ def _some_user(store: Store, active: str) -> str | None:
 def served_generation(store: Store, keyspace: Keyspace) -> str | None:
     """Return the served generation, None before the first."""
     value = store.get(keyspace.model_current())
-    variants = msgspec.json.decode(value, type=Current).variants if value else {}
-    served = variants.get(DEFAULT_VARIANT)
+    current = decode_current(value)
+    served = current.variants.get(DEFAULT_VARIANT) if current else None
     return served.generation if served else None

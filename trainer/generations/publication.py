@@ -24,7 +24,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from contracts.fold_in import FoldIn
-from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served, decode_current
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import REPLACE_SCRIPT, named, on_trial, only, serving
 from runtime.redis.stores import Store
@@ -32,8 +32,6 @@ from trainer.reading import COMMANDS_PER_PIPELINE, ask_each
 
 WHOLE_HISTORIES: Final = FoldIn()
 _NOTHING: Final = Current(0, {})
-
-_current = msgspec.json.Decoder(Current)
 
 
 class SupersededError(RuntimeError):
@@ -64,7 +62,7 @@ def generation_id(now: datetime, fence: int, place: int = 0) -> str:
 def read_current(store: Store, keyspace: Keyspace) -> Current | None:
     """Return what is served, None if nothing ever was."""
     stored = store.get(keyspace.model_current())
-    return _current.decode(stored) if stored else None
+    return decode_current(stored)
 
 
 def change_current(
@@ -77,7 +75,7 @@ def change_current(
     key = keyspace.model_current()
     while True:
         stored = store.get(key) or ""
-        before = _current.decode(stored) if stored else _NOTHING
+        before = decode_current(stored) or _NOTHING
         after = change(before)
         if store.eval(REPLACE_SCRIPT, 1, key, stored, msgspec.json.encode(after)):
             return before, after
