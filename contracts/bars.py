@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.decoding import Ints
+from contracts.log_position import LogPosition
 
 Source = Literal["price", "size", "ts_ms"]
 """A column of `contracts.messages.QuoteColumns`."""
@@ -73,8 +74,8 @@ class BarValue(msgspec.Struct, frozen=True, gc=False):
     pv: Notional
     ot: OpenTime
     ct: CloseTime
-    off: tuple[int, int]
-    """incarnation and offset of the last quote folded in"""
+    off: LogPosition
+    """of the last quote folded in, by position"""
 
 
 class Minute(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, widened
+from contracts.log_position import MAX_INCARNATION, MAX_OFFSET
 from contracts.messages import Floats, Ints, decode_alone
 
 VERSION: Final = 2
@@ -24,11 +25,6 @@ written as version 1. Version 0, which contained no version number, can still be
 EVENT_BYTES: Final = 3 * 8 + 1
 ROW_BYTES: Final = 2 * 8
 """The maximum size of an event and of a row; `TakenOut` has two rows per item."""
-
-
-MAX_OFFSET: Final = 2**48 - 1
-MAX_INCARNATION: Final = 2**15 - 1
-"""Of a log: a position in it is a number of 63 bits, see `stream_processors.store.marks`."""
 
 Chosen = slice | Ints | npt.NDArray[np.bool_]
 """A selection of events, as a NumPy index."""

@@ -63,7 +63,7 @@ class ClosedBar(msgspec.Struct, gc=False, frozen=True):
     ot: OpenTime
     ct: CloseTime
     revision: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    """the position in the log up to which the bar has all quotes of its minute, as a number"""
+    """the mark (`contracts.log_position`) up to which the bar has all quotes of its minute"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from contracts.fold_in import FoldIn
+from contracts.log_position import LogPosition
 
 DEFAULT_VARIANT: Final = "default"
 CANARY_VARIANT: Final = "canary"
@@ -44,7 +45,7 @@ class UserList(msgspec.Struct, frozen=True):
     """The recommendations for a user, best first, without items that the user already has."""
 
     model: str
-    off: tuple[int, int]
+    off: LogPosition
     """the `off` of the history that it was made from: if that differs, the list is out of date"""
     items: list[Recommendation]
 

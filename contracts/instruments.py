@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts.input_rules import ANY, InputRules, strict, unknown_field
+from contracts.log_position import LogPosition
 from contracts.messages import MAX_INSTRUMENT_ID, InstrumentId, decode_alone
 
 MAX_INSTRUMENT_BYTES: Final = 8 * 1024
@@ -80,8 +81,8 @@ class CatalogEntry(Instrument, frozen=True, gc=False, kw_only=True):
 
     symbol: str
     """valid by the rules at that time"""
-    off: tuple[int, int]
-    """incarnation and offset of that record"""
+    off: LogPosition
+    """position of that record"""
 
 
 class InstrumentTooLargeError(ValueError):

@@ -48,8 +48,9 @@ Keys, after the namespace:
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
     event time since when its bars are whole, epoch s;
-    for c also `source:<p>` -> highest offset applied, and `source-lineage:<p>` -> `lineage` of the
-    histories that its changes were computed from; during a flush `chunk:<n>` -> the flush
+    for c also `source:<p>` -> highest log position applied, as `incarnation:offset`, and
+    `source-lineage:<p>` -> `lineage` of the histories that its changes were computed from; during
+    a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
     string: `Current`; it includes the assignment of users to variants, so one read is enough
@@ -101,8 +102,8 @@ Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
     message: `contracts.changed_bars`, the bars of the partition that were just written
     published by bars; read by api
 
-An offset in a value is `[incarnation, offset]`: the last record folded into it, and the incarnation
-of its log. A record at or below it is a no-op for that value.
+An offset in a value is a `contracts.log_position.LogPosition`, `[incarnation, offset]`: that of the
+last record folded into it. A record at or below it is a no-op for that value.
 
 The values of `model:current` and of a generation's lists are defined in `contracts.generations`.
 """
@@ -118,7 +119,7 @@ from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, T
 NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
 OFFSET_FIELD: Final = "off"
-"""Field of a `history`, `trending` or `cooc` hash: `[incarnation, offset]`."""
+"""Field of a `history`, `trending` or `cooc` hash: a log position, `[incarnation, offset]`."""
 HOLDERS_FIELD: Final = "holders"
 """Field of a `cooc` hash: the number of users with an affinity above 0 for the item."""
 ERASED_FIELD: Final = "erased"

@@ -16,13 +16,14 @@ from api.live.frames import bar_frame, live_frame
 from api.live.listener import MINUTES_HELD, Frame, Listener
 from contracts.bars import BarValue
 from contracts.changed_bars import ChangedBar
+from contracts.log_position import LogPosition
 from contracts.times import minute_of
 
 _decode: Final = msgspec.json.Decoder(BarValue).decode
 
 
 class _Held(NamedTuple):
-    off: tuple[int, int]
+    off: LogPosition
     frame: bytes
 
 

@@ -24,6 +24,7 @@ from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown
 from api.live.snapshots import parse_id
 from api.live.stream import EventStream
 from contracts.bars import BarValue
+from contracts.log_position import LogPosition
 from runtime.tracing import Tracing
 
 PATH: Final = "/v1/stream/bars"
@@ -42,7 +43,8 @@ _EVENT: Final = {
     },
     "required": ["event", "data"],
 }
-_value = BarValue(30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 1629061628123, (0, 41))
+_LAST: Final = LogPosition(0, 41)
+_value = BarValue(30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 1629061628123, _LAST)
 _EXAMPLE: Final = b"".join(
     (
         OPENING,

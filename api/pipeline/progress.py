@@ -8,6 +8,7 @@ from api.pipeline.log_ends import LogEnds, LogWatch
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, UPDATED_AT_FIELD
+from contracts.log_position import next_position
 from contracts.topics import STREAMED
 from runtime.topology import Topology
 
@@ -93,12 +94,12 @@ def _positions(store: Store, topology: Topology) -> Read[dict[str, Sequence[Posi
 def _partition(
     number: int, position: Position, end: int | None, held_back: int, now_ms: int
 ) -> PartitionState:
-    next_offset, incarnation, updated_at = (
-        None if value is None else int(value) for value in position
-    )
+    next_value, incarnation_value, updated_at = position
+    at = next_position(incarnation_value, next_value)
+    next_offset, incarnation = (at.offset, at.incarnation) if at else (None, None)
     # A log that was truncated or recreated may end before the position.
     lag = None if end is None else max(0, end - (next_offset or 0))
-    age_ms = None if updated_at is None else max(0, now_ms - updated_at)
+    age_ms = None if updated_at is None else max(0, now_ms - int(updated_at))
     is_held_back = 0 < (lag or 0) <= held_back
     state = "held back" if is_held_back else _state(next_offset, lag, age_ms)
     return PartitionState(number, state, next_offset, incarnation, end, lag, age_ms)

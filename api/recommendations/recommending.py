@@ -23,6 +23,7 @@ from api.redis.reading import Read
 from api.users.history import Histories, history_of, offset_of
 from contracts.generations import PopularList, UserList
 from contracts.keyspace import OFFSET_FIELD, Keyspace
+from contracts.log_position import parse_log_position
 
 LISTS_AT_ONCE: Final = 64
 """Per round: each has 14 kB, and other requests run in between."""
@@ -35,7 +36,6 @@ _CHOSEN_OBJECTS_BYTES: Final = 700
 _ITEM_BYTES: Final = 270
 """The size of an item with three others that contributed to it."""
 
-_offset = msgspec.json.Decoder(tuple[int, int])
 _user = msgspec.json.Decoder(UserList)
 _popular = msgspec.json.Decoder(PopularList)
 
@@ -161,7 +161,7 @@ def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None
     if value is None or offset is None:
         return None
     own = _user.decode(value)
-    if own.off != _offset.decode(offset):
+    if own.off != parse_log_position(offset):
         return None
     chosen = from_own_list(own, wish)
     return chosen if chosen.items else None

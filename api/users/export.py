@@ -8,10 +8,10 @@ import msgspec
 from api.users.answers import Export, KnownItem, OwnItem, OwnList
 from api.users.history import Histories, latest_items
 from contracts.generations import Current, UserList
+from contracts.log_position import LogPosition, parse_log_position
 from contracts.variants import served_to
 
 _list: Final = msgspec.json.Decoder(UserList)
-_offset: Final = msgspec.json.Decoder(tuple[int, int])
 
 
 def own_lists(values: Mapping[str, bytes | None], offset: bytes | None) -> list[OwnList]:
@@ -21,7 +21,7 @@ def own_lists(values: Mapping[str, bytes | None], offset: bytes | None) -> list[
         values: generation -> its list of the user, None if it has none.
         offset: of the history, as stored there; None if there is none.
     """
-    live = None if offset is None else _offset.decode(offset)
+    live = None if offset is None else parse_log_position(offset)
     return [
         _own_list(generation, _list.decode(value), live)
         for generation, value in values.items()
@@ -54,7 +54,7 @@ def _known(item: int, history: Histories) -> KnownItem:
     return KnownItem(item, entry.r, entry.t, float(entry.s), float(entry.v), entry.n)
 
 
-def _own_list(generation: str, found: UserList, live: tuple[int, int] | None) -> OwnList:
+def _own_list(generation: str, found: UserList, live: LogPosition | None) -> OwnList:
     items = [
         OwnItem(int(one.item), one.score, [int(item) for item in one.because])
         for one in found.items

@@ -20,6 +20,7 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
+from contracts.log_position import LogPosition
 from contracts.messages import Ints
 
 Parts = npt.NDArray[np.object_]
@@ -74,7 +75,7 @@ def own_list(user: int, by_popularity: Ints) -> bytes:
         Recommendation(items[place], 1 / (1.37 + place), items[place + 1 : place + 1 + _REASONS])
         for place in range(OWN_LIST)
     ]
-    return _encode(UserList(USER_MODEL, (0, user), recommended))
+    return _encode(UserList(USER_MODEL, LogPosition(0, user), recommended))
 
 
 def _neighbors(ranks: Ints, n: int, rng: np.random.Generator) -> Ints:

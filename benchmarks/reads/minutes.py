@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.harness.bulk import write
 from contracts.bars import BarValue
 from contracts.keyspace import NEWEST_FIELD, Keyspace
+from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partitions
 from contracts.times import MINUTE_S
 from runtime.topology import Topology
@@ -63,7 +64,7 @@ class Minutes:
         return [
             _encode(
                 BarValue(o=o, h=h, l=low, c=c, v=v, n=_QUOTES, pv=pv, ot=start_ms, ct=end_ms,
-                         off=(0, minute_s))
+                         off=LogPosition(0, minute_s))
             )
             for o, h, low, c, v, pv in zip(*(one.tolist() for one in columns), strict=True)
         ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from contracts.archive import ArchiveTable
+from contracts.log_position import LogPosition
 
 POSITIONS_PROPERTY: Final = "tickrec.positions"
 """JSON: partition -> `Position`."""
@@ -29,6 +30,11 @@ class Position(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     counts: tuple[int, ...] = ()
     """the numbers of partitions the topic has had while this one was read: a record may belong here
     by any of them"""
+
+    @property
+    def place(self) -> LogPosition:
+        """The position without its topic; the archive counts logs by itself."""
+        return LogPosition(self.log, self.next)
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ import numpy as np
 from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
+from contracts.log_position import mark
 from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
 from contracts.times import MINUTE_S
@@ -28,7 +29,6 @@ from stream_processors.partition.fold import misplaced
 from stream_processors.partition.intake import Intake
 from stream_processors.store.chunks import Channel, Unwritten
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 
@@ -113,7 +113,7 @@ class BarsFold:
         columns, rejections = decode_quotes(batch.values(), batch.clock_ms(), self._intake.rules)
         self._intake.note(QUOTES.name, columns.unknown_fields)
         columns, elsewhere = self._in_place(columns)
-        marks = mark(self._claim.incarnation, 0) + batch.offsets()[columns.index]
+        marks = mark(self._claim.incarnation, batch.offsets()[columns.index])
         keys = self._table.keys(columns.instrument_id, columns.ts_ms)
         await self._read(self._table.missing(keys))
         late, replayed = self._table.add(keys, columns, marks)

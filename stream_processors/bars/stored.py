@@ -9,11 +9,11 @@ import numpy as np
 
 from contracts.bars import FIELDS, BarValue, structs_of
 from contracts.keyspace import NEWEST_FIELD, Keyspace
+from contracts.log_position import NOTHING, positions_of
 from contracts.times import MINUTE_S
 from stream_processors.bars.fold import BAR, Bars
 from stream_processors.bars.table import Changed, Missing
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
-from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 
 decode_bar: Final = msgspec.json.Decoder(BarValue).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -83,10 +83,9 @@ def _field(minute: int) -> str:
 def to_values(bars: Bars) -> list[str]:
     """Return the value of each bar."""
     # A column at a time: numbers in a list cost half of those in a tuple of each row.
-    incarnations, offsets = incarnation_and_offset(bars["mark"])
     columns = {letter: bars[field.name] for letter, field in FIELDS.items()}
-    off = zip(incarnations.tolist(), offsets.tolist(), strict=True)
-    return [_encode(value).decode() for value in structs_of(BarValue, {**columns, "off": off})]
+    columns_of_values = {**columns, "off": positions_of(bars["mark"])}
+    return [_encode(value).decode() for value in structs_of(BarValue, columns_of_values)]
 
 
 def from_values(keys: Sequence[int], values: Sequence[BarValue]) -> Bars:
@@ -100,6 +99,6 @@ def from_values(keys: Sequence[int], values: Sequence[BarValue]) -> Bars:
     for letter, field in FIELDS.items():
         bars[field.name] = list(map(attrgetter(letter), values))
     bars["open_mark"] = NOTHING
-    bars["mark"] = [mark(*value.off) for value in values]
+    bars["mark"] = [value.off.mark for value in values]
     bars["close_mark"] = bars["mark"]
     return bars

@@ -1,10 +1,13 @@
-"""Up to where the changes of each source partition are in the counts. Pure."""
+"""Up to where the changes of each source partition are in the counts. Pure.
+
+Their fields in Redis are the only ones in which a log position is written `incarnation:offset`.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from contracts.keyspace import SOURCE_FIELD_PREFIX, source_field, source_lineage_field
-from stream_processors.store.marks import incarnation_and_offset, mark
+from contracts.log_position import LogPosition
 
 
 class Applied(NamedTuple):
@@ -20,13 +23,13 @@ class Applied(NamedTuple):
 def fields_of(sources: Mapping[int, Applied]) -> dict[str, str]:
     """Return the fields of a position that say how far the changes of each source are applied.
 
-    >>> fields_of({2: Applied(mark(3, 7), 5)})
+    >>> fields_of({2: Applied(LogPosition(3, 7).mark, 5)})
     {'source:2': '3:7', 'source-lineage:2': '5'}
     """
     fields: dict[str, str] = {}
     for source, applied in sources.items():
-        incarnation, offset = incarnation_and_offset(applied.mark)
-        fields[source_field(source)] = f"{incarnation}:{offset}"
+        last = LogPosition.of(applied.mark)
+        fields[source_field(source)] = f"{last.incarnation}:{last.offset}"
         if applied.lineage is not None:
             fields[source_lineage_field(source)] = str(applied.lineage)
     return fields
@@ -35,15 +38,15 @@ def fields_of(sources: Mapping[int, Applied]) -> dict[str, str]:
 def applied_of(position: Mapping[str, str]) -> dict[int, Applied]:
     """Invert `fields_of`; other fields are ignored.
 
-    >>> applied_of({"next": "40", "source:2": "3:7"}) == {2: Applied(mark(3, 7), None)}
+    >>> applied_of({"next": "40", "source:2": "3:7"})[2].mark == LogPosition(3, 7).mark
     True
     """
     sources: dict[int, Applied] = {}
     for name, value in position.items():
         if name.startswith(SOURCE_FIELD_PREFIX):
             source = int(name.removeprefix(SOURCE_FIELD_PREFIX))
-            incarnation, offset = map(int, value.split(":"))
+            last = LogPosition(*map(int, value.split(":")))
             lineage = position.get(source_lineage_field(source))
             at = None if lineage is None else int(lineage)
-            sources[source] = Applied(mark(incarnation, offset), at)
+            sources[source] = Applied(last.mark, at)
     return sources

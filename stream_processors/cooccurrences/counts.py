@@ -15,6 +15,7 @@ import numpy as np
 import structlog
 
 from contracts.changes import Changes, TakenOut, decode_changes
+from contracts.log_position import NOTHING, mark, mark_of, text_of
 from contracts.messages import Floats, Ints, Rejection
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
@@ -28,7 +29,6 @@ from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, 
 from stream_processors.cooccurrences.unapplied import applied_in, unapplied
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import NOTHING, mark, mark_of, text_of
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
 

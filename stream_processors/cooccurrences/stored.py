@@ -7,11 +7,11 @@ import numpy as np
 
 from contracts.columns import integers
 from contracts.keyspace import HOLDERS_FIELD, OFFSET_FIELD, Keyspace
+from contracts.log_position import text_of
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of, rows_in
 from stream_processors.sorted_runs import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
-from stream_processors.store.marks import text_of
 
 # Counts formatted at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.columns import integers
+from contracts.log_position import NOTHING
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.sums import Sums
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 from stream_processors.sorted_runs import Between, places_in, starts_of_runs
-from stream_processors.store.marks import NOTHING
 
 Bools = npt.NDArray[np.bool_]
 

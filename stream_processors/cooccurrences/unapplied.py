@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from contracts.changes import Blocks, Changes, TakenOut
+from contracts.log_position import NOTHING, LogPosition, mark
 from stream_processors.cooccurrences.applied import Applied
-from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 
 
 def unapplied(
@@ -44,14 +44,13 @@ def applied_in(lineage: int, before: Applied, incarnation: int) -> Applied:
         before: the last applied change.
         incarnation: of the log that these histories are at.
 
-    >>> from stream_processors.store.marks import mark
     >>> applied_in(9, Applied(mark(1, 50), lineage=7), 0) == Applied(mark(0, 50), lineage=9)
     True
     """
-    applied_incarnation, offset = incarnation_and_offset(before.mark)
+    last = LogPosition.of(before.mark)
     # Incarnations never decrease within a lineage.
-    is_same = before.lineage in (None, lineage) and applied_incarnation <= incarnation
-    return Applied(before.mark if is_same else mark(0, offset), lineage)
+    is_same = before.lineage in (None, lineage) and last.incarnation <= incarnation
+    return Applied(before.mark if is_same else mark(0, last.offset), lineage)
 
 
 def _offsets(changes: Changes) -> Iterator[int]:

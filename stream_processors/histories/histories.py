@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
+from contracts.log_position import mark
 from contracts.messages import Rejection
 from contracts.partitioning import user_partition
 from contracts.tombstones import Tombstone
@@ -31,7 +32,6 @@ from stream_processors.interactions import Event, UserEvents
 from stream_processors.partition.fold import misplaced
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import mark
 from stream_processors.transport.producer import Producer
 
 # Entries of G, 8 bytes each, whose changes may wait to be published.

@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from contracts.log_position import NOTHING
 from contracts.messages import Floats, Ints
 from contracts.tombstones import NEVER_MS
 from stream_processors.growable import Growable
-from stream_processors.store.marks import NOTHING
 
 ENTRY: Final = np.dtype([("item", np.int64), ("affinity", np.float64), ("ts_ms", np.int64)])
 """A user's relation to an item; `ts_ms` is the last event time, epoch ms."""

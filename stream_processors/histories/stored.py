@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 
 from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD, HistoryEntry
+from contracts.log_position import mark_of, text_of
 from contracts.tombstones import NEVER_MS
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.store.chunks import ON_INDEX, Commands, command
-from stream_processors.store.marks import mark_of, text_of
 
 _entries = msgspec.json.Decoder(list[HistoryEntry])
 _encode = msgspec.json.Encoder().encode

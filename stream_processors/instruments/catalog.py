@@ -17,6 +17,7 @@ from contracts.instruments import (
     decode_instrument_record,
     unknown_field_in,
 )
+from contracts.log_position import NOTHING, LogPosition
 from contracts.messages import Rejection
 from contracts.partitioning import instrument_partitions
 from contracts.topics import INSTRUMENTS
@@ -25,7 +26,6 @@ from stream_processors.partition.fold import misplaced
 from stream_processors.partition.intake import Intake
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import NOTHING, mark
 from stream_processors.transport.batches import RecordBatch
 
 # Records between two checks of how much is unwritten: decoding them takes some 20 ms.
@@ -42,7 +42,7 @@ _READ_AT_ONCE: Final = 100
 class _Stored(msgspec.Struct, frozen=True, gc=False):
     """What a fold needs of a `CatalogEntry` in Redis."""
 
-    off: tuple[int, int]
+    off: LogPosition
 
 
 _stored = msgspec.json.Decoder(_Stored)
@@ -83,8 +83,8 @@ class CatalogFold:
         await self._read_marks({instrument_id for _, instrument_id, _ in found})
         replayed = 0
         for place, instrument_id, instrument in found:
-            off = self._claim.incarnation, batch.records[place].offset
-            if mark(*off) <= self._stored_marks[instrument_id]:
+            off = LogPosition(self._claim.incarnation, batch.records[place].offset)
+            if off.mark <= self._stored_marks[instrument_id]:
                 replayed += 1
                 continue
             self._unwritten[instrument_id] = None if instrument is None else _entry(instrument, off)
@@ -142,9 +142,7 @@ class CatalogFold:
         answers = await self._claim.read(questions, _READ_COST) if unknown else []
         entries = (entry for answer in answers for entry in answer)
         for instrument_id, entry in zip(unknown, entries, strict=True):
-            self._stored_marks[instrument_id] = (
-                mark(*_stored.decode(entry).off) if entry else NOTHING
-            )
+            self._stored_marks[instrument_id] = _stored.decode(entry).off.mark if entry else NOTHING
 
     def _groups(self, changed: dict[int, str | None]) -> Iterator[Group]:
         for instrument_id, entry in changed.items():
@@ -159,5 +157,5 @@ _Found = tuple[int, int, Instrument | None]
 """index in the batch, instrument id, the instrument unless it was removed"""
 
 
-def _entry(instrument: Instrument, off: tuple[int, int]) -> str:
+def _entry(instrument: Instrument, off: LogPosition) -> str:
     return _encode(CatalogEntry(**msgspec.structs.asdict(instrument), off=off)).decode()

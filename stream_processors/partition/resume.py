@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, TOPIC_ID_FIELD
+from contracts.log_position import next_position
 from stream_processors.transport.log import LogBounds
 
 Incident = Literal["redis was empty", "topic was recreated", "log was cut", "log lost its end"]
@@ -76,9 +77,10 @@ def where_to_resume(
     >>> where_to_resume(position, LogBounds("b", earliest=0, end=9), is_refused=False)
     Resume(next_offset=0, incarnation=1, incident='topic was recreated', missing=0)
     """
-    if NEXT_FIELD not in position:
+    at = next_position(position.get(INCARNATION_FIELD), position.get(NEXT_FIELD))
+    if at is None:
         return Resume(log.earliest, 0, "redis was empty")
-    next_offset, incarnation = int(position[NEXT_FIELD]), int(position[INCARNATION_FIELD])
+    next_offset, incarnation = at.offset, at.incarnation
     if position[TOPIC_ID_FIELD] != log.topic_id:
         return Resume(log.earliest, incarnation + 1, "topic was recreated")
     if next_offset < log.earliest:

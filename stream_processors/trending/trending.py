@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from contracts.keyspace import OFFSET_FIELD
+from contracts.log_position import NOTHING, mark, mark_of, text_of
 from contracts.messages import Ints, Rejection
 from stream_processors.interactions import UserEvents
 from stream_processors.numbering import NONE, Numbering
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import NOTHING, mark, mark_of, text_of
 from stream_processors.trending.known import Bools, KnownCounts
 from stream_processors.trending.tally import Events, Tally, bucket_and_page, tally_of
 
@@ -54,7 +54,7 @@ class TrendingFold:
     async def take(self, records: UserEvents) -> Sequence[Rejection]:
         """Add the events of a batch; reject none."""
         columns = records.columns
-        marks = mark(self._claim.incarnation, 0) + records.offsets[columns.index]
+        marks = mark(self._claim.incarnation, records.offsets[columns.index])
         self.add(Events(columns.instrument_id, columns.ts_ms, marks))
         return ()
 

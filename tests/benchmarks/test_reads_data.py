@@ -27,6 +27,7 @@ from benchmarks.reads.situations import endpoints
 from contracts.bars import BarValue
 from contracts.generations import SimilarList, UserList
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, HistoryEntry, Keyspace
+from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import connect
 
@@ -58,7 +59,7 @@ def test_few_instruments_have_as_many_neighbors_as_there_are() -> None:
 
 def test_a_users_own_list_is_of_the_current_history() -> None:
     own = msgspec.json.decode(lists.own_list(7, by_popularity(SIZE)), type=UserList)
-    assert own.off == (0, 7)
+    assert own.off == LogPosition(0, 7)
     assert len({one.item for one in own.items}) == lists.OWN_LIST
     ((_, fields),) = (
         made for made in histories(8, by_popularity(SIZE), 10**12, rng()) if made[0] == 7

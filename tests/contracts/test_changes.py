@@ -20,10 +20,10 @@ from contracts.changes import (
     decode_changes,
     encode_changes,
 )
+from contracts.log_position import mark
 from contracts.messages import Ints
 from stream_processors.cooccurrences.applied import Applied
 from stream_processors.cooccurrences.unapplied import unapplied
-from stream_processors.store.marks import mark
 
 ids = st.integers(0, 200) | st.integers(0, 2**63 - 1)
 offsets = st.integers(0, 300) | st.integers(0, 2**48 - 1)

@@ -30,6 +30,7 @@ from contracts.keyspace import (
     source_field,
     source_lineage_field,
 )
+from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from contracts.trending import PAGES
 
@@ -161,7 +162,7 @@ def test_the_topics_partitions_are_spread_over_slots() -> None:
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 int64s = st.integers(-(2**63), 2**63 - 1)
-offsets = st.tuples(int64s, int64s)
+offsets = st.builds(LogPosition, int64s, int64s)
 names = st.text(st.characters(codec="utf-8"), max_size=8)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from contracts.log_position import LogPosition
 from contracts.messages import Floats, Ints
 
 Matrix = csr_array[np.float64, tuple[int, int]]
@@ -41,8 +42,8 @@ class UserItems:
 
     users: list[str]
     """n_users user ids"""
-    offsets: list[tuple[int, int]]
-    """n_users `[incarnation, offset]` of the last event in each history"""
+    offsets: list[LogPosition]
+    """n_users positions of the last event in each history"""
     items: Ints
     """(n_items,) item ids, ascending; not those of a `Gram`"""
     affinities: Matrix

@@ -6,6 +6,7 @@ import msgspec
 
 from contracts.generations import DEFAULT_VARIANT, PopularList
 from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, Keyspace
+from contracts.log_position import next_position
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.redis.stores import Store
 from runtime.topology import Topology
@@ -50,7 +51,7 @@ def read_inputs(
 
 def events_folded(inputs: Inputs) -> int:
     """Return how many events the histories are of, by the positions of their partitions."""
-    return sum(position[1] for position in inputs.positions[INTERACTIONS.name] if position)
+    return sum(position.offset for position in inputs.positions[INTERACTIONS.name] if position)
 
 
 def served_report(
@@ -80,7 +81,4 @@ def _positions(store: Store, keyspace: Keyspace, topic: Topic, partitions: int) 
         [keyspace.position(topic, partition) for partition in range(partitions)],
         lambda pipeline, key: pipeline.hmget(key, INCARNATION_FIELD, NEXT_FIELD),
     )
-    return [
-        None if following is None else (int(incarnation or 0), int(following))
-        for incarnation, following in answers
-    ]
+    return [next_position(*answer) for answer in answers]

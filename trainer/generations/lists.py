@@ -15,6 +15,7 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
+from contracts.log_position import LogPosition
 from contracts.messages import Ints
 from trainer.models.ranking import Ranking
 
@@ -43,9 +44,9 @@ def similar_lists(ranking: Ranking, names: Names, model: str) -> list[bytes]:
 
 
 def user_lists(
-    ranking: Ranking, names: Names, model: str, offsets: Iterable[tuple[int, int]]
+    ranking: Ranking, names: Names, model: str, offsets: Iterable[LogPosition]
 ) -> list[bytes]:
-    """Return a `UserList` for each row, whose history stood at the offset of the same place."""
+    """Return a `UserList` for each row, whose history stood at the position of the same place."""
     because = [[names[j] for j in reasons if j >= 0] for reasons in ranking.because.tolist()]
     recommended = list(
         map(Recommendation, names[ranking.columns].tolist(), ranking.scores.tolist(), because)

@@ -6,11 +6,12 @@ import msgspec
 
 from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT
+from contracts.log_position import LogPosition
 from trainer.judging.found import Found, HeldOut
 from trainer.quality.checking import Checked
 
-Position = tuple[int, int] | None
-"""Incarnation and next offset of a partition; None where nothing was folded yet"""
+Position = LogPosition | None
+"""Where a partition continues; None where nothing was folded yet."""
 
 
 class FromArchive(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from contracts.keyspace import Keyspace
+from contracts.log_position import LogPosition
 from contracts.messages import Floats, Ints
 from runtime.redis.stores import Store
 from trainer.counts.matrices import Indices, UserItems, csr
@@ -78,7 +79,7 @@ class Collected:
 
     def __init__(self) -> None:
         self._users: list[str] = []
-        self._offsets: list[tuple[int, int]] = []
+        self._offsets: list[LogPosition] = []
         self._numbering = Numbering()
         self._lengths, self._numbers = Growing(np.int64), Growing(np.int32)
         self._affinities, self._ts_ms = Growing(np.float64), Growing(np.int64)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD
+from contracts.log_position import LogPosition, parse_log_position
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import in_order
 from trainer.reading.entries import entries_of
@@ -18,15 +19,14 @@ from trainer.reading.quarantine import shown
 _NO_IDS: Final = np.empty(0, np.int64)
 _NO_NUMBERS: Final = np.empty(0)
 
-_offset = msgspec.json.Decoder(tuple[int, int])
-_offsets = msgspec.json.Decoder(list[tuple[int, int]])
+_positions = msgspec.json.Decoder(list[LogPosition])
 
 
 class ParsedHistories(NamedTuple):
     """Some histories, one after the other."""
 
-    offsets: dict[int, tuple[int, int]]
-    """row -> `[incarnation, offset]`, ascending, of rows that are histories"""
+    offsets: dict[int, LogPosition]
+    """row -> position of the last event, ascending, of rows that are histories"""
     lengths: Ints
     """(n_histories,) entries of each of these"""
     items: Ints
@@ -81,7 +81,7 @@ def parse_histories(parts: Sequence[Fields], rows: range) -> ParsedHistories:
 class _Parsed(NamedTuple):
     columns: tuple[Ints, Ints, Floats, Floats, Ints]
     """row, item, affinity, scale and time of each entry"""
-    offsets: dict[int, tuple[int, int]]
+    offsets: dict[int, LogPosition]
     corrupt: dict[int, str]
 
 
@@ -99,18 +99,18 @@ def _parse(fields: Fields) -> _Parsed:
     return _Parsed(columns, offsets, corrupt)
 
 
-def _parse_offsets(fields: Fields, corrupt: dict[int, str]) -> dict[int, tuple[int, int]]:
+def _parse_offsets(fields: Fields, corrupt: dict[int, str]) -> dict[int, LogPosition]:
     """Return row -> offset; note in `corrupt` what is none."""
     places = np.flatnonzero(fields.names.are(fields.buffer, OFFSET_FIELD.encode()))
     rows, texts = fields.rows[places].tolist(), [fields.value(place) for place in places.tolist()]
     # Each of these has one offset in it or more: as many as texts are one each.
     if all(text.startswith(b"[") and text.endswith(b"]") for text in texts):
         with suppress(ValueError, msgspec.MsgspecError):
-            return dict(zip(rows, _offsets.decode(b"[%b]" % b",".join(texts)), strict=True))
-    offsets: dict[int, tuple[int, int]] = {}
+            return dict(zip(rows, _positions.decode(b"[%b]" % b",".join(texts)), strict=True))
+    offsets: dict[int, LogPosition] = {}
     for row, text in zip(rows, texts, strict=True):
         try:
-            offsets[row] = _offset.decode(text)
+            offsets[row] = parse_log_position(text)
         except (ValueError, msgspec.MsgspecError) as error:
             corrupt[row] = f"field `{OFFSET_FIELD}`, value {shown(text)}: {error}"
     return offsets

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 from contracts.archive import INTERACTIONS_TABLE
+from contracts.log_position import LogPosition
 from contracts.tombstones import NEVER_MS
 from runtime.archive.tables import with_added_columns
 from trainer.spark.running_history import ERASED_KIND, KINDS, UNCONDITIONAL_MS
@@ -28,8 +29,8 @@ SCHEMA: Final = (
 _COLUMNS: Final = [column.name for column in INTERACTIONS_TABLE.columns]
 
 
-Until = Mapping[int, tuple[int, int]]
-"""partition -> log and offset of the first record that is left out; none of other partitions"""
+Until = Mapping[int, LogPosition]
+"""partition -> the first record that is left out; no records of other partitions"""
 
 
 class RowsError(ValueError):
@@ -67,8 +68,9 @@ def before(rows: pa.RecordBatch, until: Until) -> pa.RecordBatch:
     """Return the rows of a batch that come before the end of their partition."""
     partition, log, offset = (rows[name].to_numpy() for name in ("partition", "log", "offset"))
     kept = np.zeros(len(rows), np.bool_)
-    for of, (last_log, end) in until.items():
-        kept |= (partition == of) & ((log < last_log) | ((log == last_log) & (offset < end)))
+    for of, end in until.items():
+        is_before = (log < end.incarnation) | ((log == end.incarnation) & (offset < end.offset))
+        kept |= (partition == of) & is_before
     return rows.filter(pa.array(kept))
 
 

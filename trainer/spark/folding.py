@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.affinities import FURTHEST_VALUE, decayed
+from contracts.log_position import LogPosition
 from contracts.messages import Floats, Ints
 from runtime.settings import FoldingSettings
 from trainer.counts.matrices import entry_rows
@@ -107,8 +108,8 @@ def of_running(histories: Sequence[RunningHistory], rules: FoldingSettings) -> F
     ts_ms = np.array([entry.ts_ms for _, entry in entries], np.int64)
     return Folded(
         users=np.array([which for which, _ in some], np.int64),
-        log=np.array([history.offset[0] for _, history in some], np.int64),
-        offset=np.array([history.offset[1] for _, history in some], np.int64),
+        log=np.array([history.offset.incarnation for _, history in some], np.int64),
+        offset=np.array([history.offset.offset for _, history in some], np.int64),
         last_ts_ms=_greatest(ts_ms, lengths),
         scales=_scales(
             lengths,
@@ -129,9 +130,9 @@ def run(history: RunningHistory, events: Events) -> None:
         *(column.tolist() for column in events), strict=True
     ):
         if kind == ERASED_KIND:
-            history.erase((log, offset), before_ms, erased_at_ms)
+            history.erase(LogPosition(log, offset), before_ms, erased_at_ms)
         else:
-            history.add((log, offset), item, kind, ts_ms, value)
+            history.add(LogPosition(log, offset), item, kind, ts_ms, value)
 
 
 def _fold_one(events: Events, which: int, rules: FoldingSettings) -> Folded:

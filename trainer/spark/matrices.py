@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array
 
+from contracts.log_position import LogPosition
 from contracts.messages import Ints
 from trainer.counts.matrices import Gram, Matrix, UserItems, csr, ranges
 from trainer.spark.histories import numbers
@@ -54,7 +55,7 @@ def user_items_of(histories: pa.Table) -> UserItems:
     log, offset = histories["log"].to_numpy(), histories["offset"].to_numpy()
     return UserItems(
         users=[user for _, user, _ in order],
-        offsets=list(zip(log[rows].tolist(), offset[rows].tolist(), strict=True)),
+        offsets=list(map(LogPosition, log[rows].tolist(), offset[rows].tolist())),
         items=items,
         affinities=csr(affinities, places.astype(np.int32), lengths, len(items)),
         unscaled=unscaled,

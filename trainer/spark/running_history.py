@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from contracts.affinities import FURTHEST_VALUE, affinity_of
 from contracts.archive import ERASED
+from contracts.log_position import LogPosition
 from contracts.messages import EVENT_TYPES
 from contracts.tombstones import NEVER_MS, Tombstone
 from runtime.settings import FoldingSettings
@@ -36,16 +37,16 @@ class RunningHistory:
 
     >>> history = RunningHistory(FoldingSettings(history_cap=2))
     >>> for item in (7, 8, 9):
-    ...     history.add(offset=(0, item), item=item, kind=0, ts_ms=item, value=math.nan)
-    >>> sorted(history.entries), history.offset
-    ([8, 9], (0, 9))
+    ...     history.add(LogPosition(0, item), item=item, kind=0, ts_ms=item, value=math.nan)
+    >>> sorted(history.entries), str(history.offset)
+    ([8, 9], '[0,9]')
     """
 
     def __init__(self, rules: FoldingSettings) -> None:
         """Start without items."""
         self.entries: dict[int, Entry] = {}
-        self.offset = (0, 0)
-        """log and offset of the last event folded in"""
+        self.offset = LogPosition(0, 0)
+        """of the last event folded in"""
         self._erased_before_ms = NEVER_MS
         self._cap = rules.history_cap
         self._affinity = affinity_of(rules.affinity, rules.half_life_days)
@@ -54,11 +55,11 @@ class RunningHistory:
         self._by_age: list[tuple[int, int]] = []
         """a heap of (ts_ms, item) of all items, and some that are out of date; or nothing"""
 
-    def add(self, offset: tuple[int, int], item: int, kind: int, ts_ms: int, value: float) -> None:
+    def add(self, offset: LogPosition, item: int, kind: int, ts_ms: int, value: float) -> None:
         """Fold an event in, but for one that is from before the user's erasure.
 
         Args:
-            offset: log and offset of its record.
+            offset: of its record.
             item: what the user touched.
             kind: index into `EVENT_TYPES`.
             ts_ms: event time, epoch ms.
@@ -83,7 +84,7 @@ class RunningHistory:
             if len(self._by_age) > _ROOM_FOR_STALE * self._cap:
                 self._by_age.clear()
 
-    def erase(self, offset: tuple[int, int], last_event_before_ms: int, erased_at_ms: int) -> None:
+    def erase(self, offset: LogPosition, last_event_before_ms: int, erased_at_ms: int) -> None:
         """Take all items out, if the last event was before `last_event_before_ms`."""
         last_ts_ms = max((entry.ts_ms for entry in self.entries.values()), default=-1)
         if last_ts_ms < last_event_before_ms:

@@ -43,21 +43,22 @@ class Snapshot:
         """Return the state that the log had at an earlier place, but for users erased since.
 
         Args:
-            positions: log and next offset of each partition; None: it had no records yet.
+            positions: where each partition continued; None: it had no records yet.
 
         Raises:
             SourceError: the snapshot does not reach as far.
         """
         until = {p: position for p, position in enumerate(positions) if position is not None}
-        for p, (log, end) in until.items():
+        for p, end in until.items():
             there = self.positions.get(p)
-            if there is None or (there.log, there.next) < (log, end):
+            if there is None or there.place < end:
                 raise SourceError(
-                    f"the archive does not reach to offset {end} of log {log} in partition {p}: "
-                    "let it run until it does, or set ARCHIVE_WAREHOUSE to the one that did"
+                    f"the archive does not reach to offset {end.offset} of log {end.incarnation} "
+                    f"in partition {p}: let it run until it does, or set ARCHIVE_WAREHOUSE to the "
+                    "one that did"
                 )
         ids = {p: self.positions[p].topic_id for p in until}
-        ends = {p: Position(ids[p], log, end) for p, (log, end) in until.items()}
+        ends = {p: Position(ids[p], end.incarnation, end.offset) for p, end in until.items()}
         return replace(self, positions=ends, until=until)
 
 

@@ -105,7 +105,7 @@ class SparkSource:
         """
         rules, snapshot = self.archived.rules.model_dump(mode="json"), self.archived.snapshot
         self._check_folding(topology, rules)
-        at = {p: (position.log, position.next) for p, position in snapshot.positions.items()}
+        at = {p: position.place for p, position in snapshot.positions.items()}
         return Inputs(
             settings=settings.of_generation(),
             positions={INTERACTIONS.name: [at.get(p) for p in range(max(at, default=-1) + 1)]},

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
+from contracts.log_position import LogPosition
 from contracts.messages import Ints, QuoteColumns
 from contracts.times import MINUTE_MS
 
@@ -84,5 +85,5 @@ def bar_of(placed: list[tuple[int, Quote]], incarnation: int) -> BarValue:
         pv=sum(q.price * q.size for q in quotes),
         ot=first.ts_ms,
         ct=last.ts_ms,
-        off=(incarnation, placed[-1][0]),
+        off=LogPosition(incarnation, placed[-1][0]),
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts import messages
 from contracts.bars import BarValue
 from contracts.keyspace import NEWEST_FIELD
+from contracts.log_position import LogPosition
 from contracts.messages import encode
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
@@ -134,7 +135,7 @@ prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
         pv=prices,
         ot=st.integers(0, 2**53),
         ct=st.integers(0, 2**53),
-        off=st.tuples(st.integers(0, 2**15 - 1), st.integers(0, 2**48 - 1)),
+        off=st.builds(LogPosition, st.integers(0, 2**15 - 1), st.integers(0, 2**48 - 1)),
     )
 )
 def test_a_stored_bar_is_read_back_to_the_last_digit(bar: BarValue) -> None:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from contracts.bars import BarValue
 from contracts.closed_bars import ClosedBar
 from contracts.keyspace import CLOSED_FIELD
+from contracts.log_position import NOTHING, mark
 from contracts.times import MINUTE_MS
 from contracts.topics import BARS, QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.closing import IDLE_AFTER_S
-from stream_processors.store.marks import NOTHING, mark
 from stream_processors.transport.producer import Producer
 from tests.examples import examples
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
@@ -117,7 +117,7 @@ def closed_bar(instrument_id: int, placed: Placed, revision: int) -> ClosedBar:
     """The bar of the quotes up to a revision."""
     value: BarValue = bar_of([(at, quote) for at, quote in placed if mark(0, at) <= revision], 0)
     fields = msgspec.structs.asdict(value)
-    fields["revision"] = mark(*fields.pop("off"))
+    fields["revision"] = fields.pop("off").mark
     return ClosedBar(instrument_id=instrument_id, t=placed[0][1].minute * MINUTE_MS, **fields)
 
 

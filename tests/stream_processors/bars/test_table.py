@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
+from contracts.log_position import mark
 from contracts.times import MAX_TS_MS, MINUTE_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.stored import from_values, to_values
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
-from stream_processors.store.marks import mark
 from tests.examples import examples
 
 from .plain_bars import Quote, columns_of, quotes, recomputed

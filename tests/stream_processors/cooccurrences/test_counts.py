@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.affinities import weighted
 from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
 from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
+from contracts.log_position import mark
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module
@@ -19,7 +20,6 @@ from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
-from stream_processors.store.marks import mark
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of

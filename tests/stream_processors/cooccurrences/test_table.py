@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.log_position import NOTHING
 from stream_processors.cooccurrences import table as tables
 from stream_processors.cooccurrences.sums import summed
 from stream_processors.cooccurrences.table import (
@@ -21,7 +22,6 @@ from stream_processors.cooccurrences.table import (
     keys_of,
     rows_in,
 )
-from stream_processors.store.marks import NOTHING
 from tests.examples import examples
 
 Change = tuple[int, int, float]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.changes import Blocks, Changes, TakenOut
+from contracts.log_position import mark
 from stream_processors.cooccurrences.applied import Applied
 from stream_processors.cooccurrences.unapplied import unapplied
-from stream_processors.store.marks import mark
 from tests.stream_processors.spread import spread
 
 Row = tuple[str, int, int, float]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.affinities import binary, greatest, weighted
 from contracts.changes import Changes, decode_changes
+from contracts.log_position import mark
 from contracts.messages import EVENT_TYPES, Interaction, Rejection, encode
 from contracts.partitioning import user_partition
 from contracts.times import DAY_MS
@@ -22,7 +23,6 @@ from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
 from stream_processors.interactions import UserEvents, decode
 from stream_processors.partition.fold import Folds
-from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
 from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, groups_of

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.log_position import mark
 from contracts.topics import INTERACTIONS
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.histories.stored import history_commands, history_of
 from stream_processors.store.chunks import Group, command
-from stream_processors.store.marks import mark
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
 from tests.stream_processors.simulated_store import Hashes
 

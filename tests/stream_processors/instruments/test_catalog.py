@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.instruments import CatalogEntry, Instrument, encode_instrument, instrument_key
+from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
 from stream_processors.instruments import catalog as catalog_module
@@ -62,7 +63,7 @@ def last_writers(log: list[Change], incarnation: int = 0) -> dict[int, CatalogEn
         expected.pop(instrument_id, None)
         if is_described:
             fields = msgspec.structs.asdict(instrument(instrument_id, str(offset)))
-            expected[instrument_id] = CatalogEntry(**fields, off=(incarnation, offset))
+            expected[instrument_id] = CatalogEntry(**fields, off=LogPosition(incarnation, offset))
     return expected
 
 
@@ -122,7 +123,7 @@ async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> No
     await after.take(batch([(0, True)], 0, 1))
     claim.write((await after.unwritten()).groups)
 
-    assert stored(data)[0].off == (1, 0)
+    assert stored(data)[0].off == LogPosition(1, 0)
 
 
 async def test_an_instrument_is_read_from_redis_once() -> None:

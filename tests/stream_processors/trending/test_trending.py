@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.keyspace import OFFSET_FIELD
+from contracts.log_position import mark
 from contracts.times import DAY_S
 from contracts.topics import INTERACTIONS
 from contracts.trending import BUCKETS_S, PAGES, Bucket
-from stream_processors.store.marks import mark
 from stream_processors.trending import trending as trending_module
 from stream_processors.trending.tally import Events
 from stream_processors.trending.trending import TrendingFold

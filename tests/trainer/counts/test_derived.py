@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
+from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import (
@@ -115,7 +116,7 @@ def user_items(affinities: Dense, items: list[int]) -> UserItems:
     stored = csr_array(affinities / 2)
     return UserItems(
         users=[f"u{u}" for u in range(len(affinities))],
-        offsets=[(0, u) for u in range(len(affinities))],
+        offsets=[LogPosition(0, u) for u in range(len(affinities))],
         items=np.array(items, np.int64),
         affinities=stored,
         unscaled=stored.data * 2,
@@ -169,7 +170,7 @@ def test_entries_that_are_kept_keep_their_users_and_times(
 def test_the_first_users_are_as_they_were() -> None:
     affinities = np.array([[1.0, 0, 2], [0, 3, 0], [1, 1, 1]])
     found = first_users(user_items(affinities, [3, 10, 11]), 2)
-    assert (found.users, found.offsets) == (["u0", "u1"], [(0, 0), (0, 1)])
+    assert (found.users, found.offsets) == (["u0", "u1"], [LogPosition(0, 0), LogPosition(0, 1)])
     assert (found.affinities.toarray() == affinities[:2] / 2).all()
     assert found.unscaled.tolist() == [1, 2, 3]
     assert found.ts_ms.tolist() == [10, 20, 30]

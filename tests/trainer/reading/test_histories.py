@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from contracts.keyspace import HistoryEntry, Keyspace
+from contracts.log_position import LogPosition
 from contracts.partitioning import user_partition
 from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS, Fill
@@ -41,7 +42,7 @@ def test_histories_of_the_latest_active_users_come_with_their_offsets(
     affinities = fill(np.random.default_rng(0).random((9, 4)), offset=41)
     users = read(5)
     assert users.users == ["u8", "u7", "u6", "u5", "u4"]
-    assert users.offsets == [(0, 41)] * 5
+    assert users.offsets == [LogPosition(0, 41)] * 5
     assert users.items.tolist() == [100, 101, 102, 103]
     assert (users.affinities.toarray() == affinities[[8, 7, 6, 5, 4]]).all()
     assert users.n_corrupt == 0
@@ -74,7 +75,7 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
         store.zadd(keyspace.active(user_partition(user, PARTITIONS)), {user: u})
     found = read(1_000)
     assert found.users == [f"user {u}" for u in reversed(range(200))]
-    assert found.offsets == [(1, u) for u in reversed(range(200))]
+    assert found.offsets == [LogPosition(1, u) for u in reversed(range(200))]
     assert found.affinities.has_canonical_format
     entries = found.affinities.tocoo()
     assert len(found.ts_ms) == len(found.unscaled) == entries.nnz
@@ -224,7 +225,7 @@ def test_columns_of_users_are_the_ids_that_any_of_them_has() -> None:
     assert made.items.tolist() == [3, 7]
     assert made.affinities.tolist() == [1, 2]
     assert made.lengths.tolist() == [2, 0]
-    assert made.offsets == {0: (0, 4), 1: (1, 0)}
+    assert made.offsets == {0: LogPosition(0, 4), 1: LogPosition(1, 0)}
     assert not made.corrupt
 
 
@@ -232,4 +233,4 @@ def test_the_later_one_counts_of_an_entry_that_came_twice() -> None:
     first, second = ({"7": f'{{"r":{n},"t":1}}', "off": f"[0,{n}]"} for n in (1, 2))
     made = parse_histories([hashes(first)[0], hashes(second)[0]], range(1))
     assert made.affinities.tolist() == [2]
-    assert made.offsets == {0: (0, 2)}
+    assert made.offsets == {0: LogPosition(0, 2)}

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from contracts.generations import PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
@@ -63,7 +64,7 @@ def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_
     for u in range(50):
         found = read(store, keyspace.model_user(generation, f"u{u}"), UserList)
         has = {str(100 + i) for i in np.flatnonzero(affinities[u])}
-        assert (found.model, found.off) == ("user-knn", (0, 9))
+        assert (found.model, found.off) == ("user-knn", LogPosition(0, 9))
         assert found.items
         for recommended in found.items:
             assert recommended.item not in has
@@ -89,8 +90,8 @@ def test_the_report_says_what_the_generation_was_made_from(
     counts = gram_matrix(affinities)
     assert (report.generation, report.fence) == (generation, 1)
     assert report.inputs.positions == {
-        "interactions": [(0, 10)] * 3,
-        "cooccurrences": [(0, 10)] * 3,
+        "interactions": [LogPosition(0, 10)] * 3,
+        "cooccurrences": [LogPosition(0, 10)] * 3,
     }
     assert report.inputs.settings["neighbors_per_item"] == 200
     assert report.inputs.settings == report.settings == settings.of_generation()

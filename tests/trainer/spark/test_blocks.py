@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.archive import ERASED
+from contracts.log_position import LogPosition
 from contracts.messages import EVENT_TYPES
 from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
@@ -101,7 +102,7 @@ def test_users_come_latest_first_and_equally_late_ones_by_id_down() -> None:
     made = records([("ann", 1, 5), ("eve", 1, 9), ("bob", 1, 5), ("ann", 2, 3)])
     user_items = user_items_of(pa.Table.from_batches(histories(made, [])))
     assert user_items.users == ["eve", "bob", "ann"]
-    assert user_items.offsets == [(0, 1), (0, 2), (0, 3)]
+    assert user_items.offsets == [LogPosition(0, offset) for offset in (1, 2, 3)]
     assert user_items.ts_ms.tolist() == [9, 5, 5, 3]
 
 

@@ -14,6 +14,7 @@ from contracts.affinities import affinity_of
 from contracts.archive import ERASED
 from contracts.generations import DEFAULT_VARIANT, PopularList, SimilarList, UserList
 from contracts.keyspace import Keyspace
+from contracts.log_position import LogPosition
 from contracts.messages import EVENT_TYPES
 from contracts.partitioning import user_partition
 from contracts.times import DAY_MS
@@ -142,7 +143,7 @@ def test_lists_of_spark_are_those_of_redis(
     assert made_of is not None
     assert (made_of.snapshot, made_of.folding["history_cap"]) == (str(snapshots[1]), CAP)
     ends = [max(r.offset for r in records if r.partition == p) + 1 for p in range(PARTITIONS)]
-    assert report.inputs.positions["interactions"] == [(0, end) for end in ends]
+    assert report.inputs.positions["interactions"] == [LogPosition(0, end) for end in ends]
     if affinity == "binary":
         put_again = dataclasses.replace(keyspace, namespace=f"{keyspace.namespace}-before")
         note_topics(store, put_again, {})

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import DECAY_STARTS_MS, AffinityName, affinity_of
+from contracts.log_position import LogPosition
 from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS
 from contracts.tombstones import NEVER_MS, Tombstone
@@ -158,6 +159,7 @@ def test_a_user_who_does_the_same_again_and_again_takes_no_more_memory() -> None
 
     history = RunningHistory(FoldingSettings(history_cap=3))
     for n in range(1_000):
-        history.add((0, n), n % 4 if n < 8 else 1 + n % 3, EVENT_TYPES.index("view"), n, math.nan)
+        item = n % 4 if n < 8 else 1 + n % 3
+        history.add(LogPosition(0, n), item, EVENT_TYPES.index("view"), n, math.nan)
     assert len(history.entries) == 3
     assert len(history._by_age) <= 12

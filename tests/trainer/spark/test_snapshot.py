@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from contracts.archive import INTERACTIONS_TABLE
+from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
@@ -64,7 +65,7 @@ def test_an_earlier_place_of_the_log_cuts_rows_and_positions(config: ArchiveConf
     records = [Record(p, offset, "u", 1, "view", 0) for p in (0, 1, 2) for offset in range(4)]
     archive(config, [records])
     whole = read_snapshot(config, None)
-    cut = whole.cut([(0, 3), None, (0, 4)])
+    cut = whole.cut([LogPosition(0, 3), None, LogPosition(0, 4)])
     assert {p: (at.log, at.next) for p, at in cut.positions.items()} == {0: (0, 3), 2: (0, 4)}
     assert cut.until is not None
     (places,) = pa.table({"id": range(len(cut.files))}).to_batches()
@@ -72,11 +73,11 @@ def test_an_earlier_place_of_the_log_cuts_rows_and_positions(config: ArchiveConf
     found = sorted(zip(*(read[name].to_pylist() for name in ("partition", "offset")), strict=True))
     assert found == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3)]
     with pytest.raises(SourceError, match="does not reach to offset 5 of log 0 in partition 1"):
-        whole.cut([(0, 3), (0, 5)])
+        whole.cut([LogPosition(0, 3), LogPosition(0, 5)])
 
 
 def test_what_an_earlier_log_had_comes_before_the_end(config: ArchiveConfig) -> None:
     (batch,) = rows([Record(0, offset, "u", 1, "view", 0) for offset in range(3)]).to_batches()
-    assert before(batch, {0: (1, 1)}).num_rows == 3
-    assert before(batch, {0: (0, 1)}).num_rows == 1
-    assert before(batch, {1: (0, 1)}).num_rows == 0
+    assert before(batch, {0: LogPosition(1, 1)}).num_rows == 3
+    assert before(batch, {0: LogPosition(0, 1)}).num_rows == 1
+    assert before(batch, {1: LogPosition(0, 1)}).num_rows == 0
