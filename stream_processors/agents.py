@@ -9,22 +9,27 @@
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import faust
 
-from contracts.messages import Rejection
 from contracts.times import DAY_S
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from runtime.topology import Topology
 from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
+from stream_processors.decoding import changes, instruments, interactions, quotes
+from stream_processors.decoding.changes import ChangesRecord
+from stream_processors.decoding.instruments import InstrumentRecord
+from stream_processors.decoding.intake import Intake
+from stream_processors.decoding.interactions import UserEvents
+from stream_processors.decoding.placement import Placement
+from stream_processors.decoding.quotes import Quotes
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
 from stream_processors.instruments.catalog import CatalogFold
-from stream_processors.interactions import UserEvents, decode
-from stream_processors.partition.fold import Fold, Folds
-from stream_processors.partition.intake import Intake
+from stream_processors.partition.fold import Folds
 from stream_processors.partition.rules import Rules
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
@@ -55,27 +60,34 @@ def rules_of_topics(
 ) -> dict[str, Rules]:
     """Return each topic's folds, and how often they are written."""
     intake, keyspace = Intake(settings.input_rules()), store.keyspace
+    of_quotes = partial(quotes.decode, placement=Placement(topology.quotes), intake=intake)
+    of_events = partial(
+        interactions.decode, placement=Placement(topology.interactions), intake=intake
+    )
+    of_instruments = partial(
+        instruments.decode, placement=Placement(topology.instruments), intake=intake
+    )
     history_rules = rules_of(settings)
 
-    def bars(claim: Claim) -> Fold[RecordBatch]:
-        return BarsFold(
+    def folds_of_quotes(claim: Claim) -> Folds[Quotes]:
+        bars = BarsFold(
             claim,
             producer,
-            partitions=topology.quotes,
             retention_minutes=settings.bars_retention_minutes,
             expire_s=round(settings.bars_expire_days * DAY_S),
             close_after_s=settings.bars_close_after_seconds,
-            intake=intake,
         )
+        return Folds(of_quotes, [bars])
 
-    def events(batch: RecordBatch) -> tuple[UserEvents, list[Rejection]]:
-        decoded, rejections = decode(batch, intake.rules)
-        intake.note(INTERACTIONS.name, decoded.columns.unknown_fields)
-        return decoded, rejections
-
-    def histories_and_trending(claim: Claim) -> Fold[RecordBatch]:
+    def folds_of_interactions(claim: Claim) -> Folds[UserEvents]:
         histories = HistoriesFold(claim, producer, topology, history_rules)
-        return Folds(events, [histories, TrendingFold(claim)])
+        return Folds(of_events, [histories, TrendingFold(claim)])
+
+    def folds_of_changes(claim: Claim) -> Folds[list[ChangesRecord]]:
+        return Folds(changes.decode, [CountsFold(claim, store)])
+
+    def folds_of_instruments(claim: Claim) -> Folds[list[InstrumentRecord]]:
+        return Folds(of_instruments, [CatalogFold(claim)])
 
     bad_max, often_s = settings.dead_letter_ratio_max, settings.flush_interval_s
     every = [
@@ -85,7 +97,7 @@ def rules_of_topics(
             folding=settings.folding_of_bars(),
             flush_interval_s=often_s,
             bad_records_max=bad_max,
-            make_fold=bars,
+            make_folds=folds_of_quotes,
             index=keyspace.open_bars,
         ),
         Rules(
@@ -94,7 +106,7 @@ def rules_of_topics(
             folding=settings.folding_of_histories(),
             flush_interval_s=often_s,
             bad_records_max=bad_max,
-            make_fold=histories_and_trending,
+            make_folds=folds_of_interactions,
             index=keyspace.active,
         ),
         Rules(
@@ -103,7 +115,7 @@ def rules_of_topics(
             folding=folding_text({}),
             flush_interval_s=settings.counts_flush_interval_s,
             bad_records_max=bad_max,
-            make_fold=lambda claim: CountsFold(claim, store),
+            make_folds=folds_of_changes,
             index=keyspace.items,
         ),
         Rules(
@@ -112,7 +124,7 @@ def rules_of_topics(
             folding=folding_text({}),
             flush_interval_s=often_s,
             bad_records_max=bad_max,
-            make_fold=lambda claim: CatalogFold(claim, topology.instruments, intake),
+            make_folds=folds_of_instruments,
             index=None,
         ),
     ]

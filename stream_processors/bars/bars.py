@@ -16,8 +16,7 @@ from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.log_position import mark
-from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
-from contracts.partitioning import instrument_partitions
+from contracts.messages import Ints
 from contracts.times import MINUTE_S
 from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
@@ -25,11 +24,9 @@ from stream_processors.bars.closing import Closing
 from stream_processors.bars.publishing import records_of
 from stream_processors.bars.stored import StoredBars, decode_bar, from_values
 from stream_processors.bars.table import NO_MINUTE, BarTable, Missing
-from stream_processors.partition.fold import misplaced
-from stream_processors.partition.intake import Intake
+from stream_processors.decoding.quotes import Quotes
 from stream_processors.store.chunks import Channel, Unwritten
 from stream_processors.store.claims import Claim
-from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 
 _NO_MINUTE_CLOSED: Final = "-60"
@@ -51,11 +48,9 @@ class BarsFold:
         claim: Claim,
         producer: Producer,
         *,
-        partitions: int,
         retention_minutes: int,
         expire_s: int,
         close_after_s: float,
-        intake: Intake | None = None,
         clock_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,19 +59,15 @@ class BarsFold:
         Args:
             claim: of the partition.
             producer: to the topic of closed bars.
-            partitions: the topic's number of them.
             retention_minutes: of event time, for each instrument.
             expire_s: by the clock, after an instrument's last new minute.
             close_after_s: how late quotes may be without revising a closed bar.
-            intake: the validation rules for quotes; None: all that their type allows.
             clock_s: the wall clock.
             monotonic_s: the clock by which bars expire.
         """
         self._claim = claim
         self._producer = producer
-        self._partitions = partitions
         self._retention = retention_minutes
-        self._intake = intake or Intake()
         self._closed_s = int(claim.position.get(CLOSED_FIELD, _NO_MINUTE_CLOSED))
         """start of the newest minute whose bars were published at the claim"""
         self._whole_s = (
@@ -107,13 +98,10 @@ class BarsFold:
         """Return from when on bars are complete."""
         return Unwritten(fields={WHOLE_FIELD: str(self._whole_s)})
 
-    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Fold quotes; return the rejected ones."""
+    async def take(self, records: Quotes) -> None:
+        """Fold quotes."""
         await self._read_open()
-        columns, rejections = decode_quotes(batch.values(), batch.clock_ms(), self._intake.rules)
-        self._intake.note(QUOTES.name, columns.unknown_fields)
-        columns, elsewhere = self._in_place(columns)
-        marks = mark(self._claim.incarnation, batch.offsets()[columns.index])
+        columns, marks = records.columns, mark(self._claim.incarnation, records.offsets)
         keys = self._table.keys(columns.instrument_id, columns.ts_ms)
         await self._read(self._table.missing(keys))
         late, replayed = self._table.add(keys, columns, marks)
@@ -121,7 +109,6 @@ class BarsFold:
         metrics.REPLAYED.labels(QUOTES.name).inc(replayed)
         self._note_whole(columns.ts_ms)
         self._closing.note(columns.ts_ms)
-        return [*rejections, *elsewhere]
 
     async def unwritten(self) -> Unwritten:
         """Publish the bars that are due; return those that changed."""
@@ -151,23 +138,6 @@ class BarsFold:
         """
         if self._whole_s == NOT_WHOLE_YET_S and len(ts_ms):
             self._whole_s = self._closing.first_minute_after(int(ts_ms[0])) * MINUTE_S
-
-    def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
-        """Drop quotes whose instrument belongs to another partition, where readers look for it."""
-        new = self._table.unknown(columns.instrument_id)
-        if not len(new):
-            return columns, []
-        wrong = new[instrument_partitions(new, self._partitions) != self._claim.partition]
-        if not len(wrong):
-            return columns, []
-        bad = np.isin(columns.instrument_id, wrong)
-        rejections = [
-            misplaced(int(place), self._claim.partition, f"instrument_id {instrument}")
-            for place, instrument in zip(
-                columns.index[bad], columns.instrument_id[bad], strict=True
-            )
-        ]
-        return columns.without(np.flatnonzero(bad)), rejections
 
     async def _read_open(self) -> None:
         """Load, once, the bars of minutes that the previous worker had not closed."""

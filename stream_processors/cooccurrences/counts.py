@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import structlog
 
-from contracts.changes import Changes, TakenOut, decode_changes
+from contracts.changes import Changes, TakenOut
 from contracts.log_position import NOTHING, mark, mark_of, text_of
-from contracts.messages import Floats, Ints, Rejection
+from contracts.messages import Floats, Ints
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
 from stream_processors.cooccurrences.applied import applied_of, fields_of
@@ -27,10 +27,10 @@ from stream_processors.cooccurrences.stored import StoredRows
 from stream_processors.cooccurrences.sums import Sums, Unsummed
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
 from stream_processors.cooccurrences.unapplied import applied_in, unapplied
+from stream_processors.decoding.changes import ChangesRecord
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from stream_processors.transport.batches import RecordBatch
 
 log = structlog.get_logger()
 
@@ -86,22 +86,15 @@ class CountsFold:
         """Return nothing: rows of G outlive their log."""
         return Unwritten()
 
-    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Add changes; return the records that are invalid."""
-        rejections: list[Rejection] = []
-        for place, record in enumerate(batch.records):
-            try:
-                changes = decode_changes(record.value)
-            except ValueError as error:
-                rejections.append(Rejection(place, str(error)))
-                continue
+    async def take(self, records: Sequence[ChangesRecord]) -> None:
+        """Add changes."""
+        for offset, changes in records:
             if await self._lineages.is_ours(changes.source, changes.lineage):
                 self._follow(changes.source, changes.lineage)
-                await self._take(mark(self._claim.incarnation, record.offset), changes)
+                await self._take(mark(self._claim.incarnation, offset), changes)
             else:
                 metrics.FOREIGN_CHANGES.inc(len(changes))
             await asyncio.sleep(0)  # a message may take milliseconds
-        return rejections
 
     async def unwritten(self) -> Unwritten:
         """Return the rows that changed, some at a time."""

@@ -12,24 +12,21 @@ from typing import Final
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
 from contracts.log_position import mark
-from contracts.messages import Rejection
-from contracts.partitioning import user_partition
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
+from stream_processors.decoding.interactions import Event, UserEvents
 from stream_processors.histories.cache import HistoryCache
 from stream_processors.histories.erased import Erased
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.history import History
-from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Message, messages
 from stream_processors.histories.reading import read_histories
 from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
-from stream_processors.interactions import Event, UserEvents
-from stream_processors.partition.fold import misplaced
+from stream_processors.item_partitions import ItemPartitions
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer
@@ -60,7 +57,6 @@ class HistoriesFold:
         """Take the partition, where to publish, and how events become histories."""
         self._claim = claim
         self._producer = producer
-        self._partitions = topology.interactions
         self._rules = rules
         self._item_partitions = ItemPartitions(topology.cooccurrences)
         self._retention = Retention(claim, producer, rules.retention_days, clock_s)
@@ -93,23 +89,12 @@ class HistoriesFold:
         """Return nothing: histories outlive their log."""
         return Unwritten()
 
-    async def take(self, records: UserEvents) -> Sequence[Rejection]:
-        """Fold events in log order; return those that belong to other partitions."""
-        events, rejections = records.events, list[Rejection]()
-        unknown = self._cache.unknown(dict.fromkeys(user for _, user, *_ in events))
-        elsewhere = self._of_other_partitions(unknown)
-        if elsewhere:
-            rejections = [
-                misplaced(place, self._claim.partition, f"user_id {user!r}")
-                for place, user, *_ in events
-                if user in elsewhere
-            ]
-            events = [event for event in events if event[1] not in elsewhere]
-            unknown = [user for user in unknown if user not in elsewhere]
-        await self._read(unknown)
+    async def take(self, records: UserEvents) -> None:
+        """Fold events in log order."""
+        events = records.events
+        await self._read(self._cache.unknown(dict.fromkeys(user for _, user, *_ in events)))
         self._fold(events, records.tombstones, records.offsets.tolist())
         self._newest_ts_ms = max([self._newest_ts_ms, *(ts_ms for *_, ts_ms, _ in events)])
-        return rejections
 
     async def unwritten(self) -> Unwritten:
         """Publish the changes; return the changed histories."""
@@ -134,10 +119,6 @@ class HistoriesFold:
         self._bare = {user for user, history in changed.items() if not len(history)}
         self._cache.settle()
         self._erased.written()
-
-    def _of_other_partitions(self, users: Iterable[str]) -> set[str]:
-        mine, n = self._claim.partition, self._partitions
-        return {user for user in users if user_partition(user, n) != mine}
 
     async def _read(self, users: Sequence[str]) -> None:
         answers = await read_histories(self._claim, list(map(self._key, users)), self._rules.cap)

@@ -4,29 +4,18 @@ A removed instrument leaves nothing behind, not even an offset: a worker that re
 after a crash may write it again, and removes it when it reaches its tombstone.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from contracts.instruments import (
-    CatalogEntry,
-    Instrument,
-    decode_instrument_record,
-    unknown_field_in,
-)
+from contracts.instruments import CatalogEntry, Instrument
 from contracts.log_position import NOTHING, LogPosition
-from contracts.messages import Rejection
-from contracts.partitioning import instrument_partitions
 from contracts.topics import INSTRUMENTS
 from stream_processors import metrics
-from stream_processors.partition.fold import misplaced
-from stream_processors.partition.intake import Intake
+from stream_processors.decoding.instruments import InstrumentRecord
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.transport.batches import RecordBatch
 
 # Records between two checks of how much is unwritten: decoding them takes some 20 ms.
 _RECORDS_AT_ONCE: Final = 2_000
@@ -55,11 +44,9 @@ class CatalogFold:
     records_at_once = _RECORDS_AT_ONCE
     is_due = False
 
-    def __init__(self, claim: Claim, partitions: int, intake: Intake | None = None) -> None:
-        """Take the partition, the topic's number of partitions, and the validation rules."""
-        self._intake = intake or Intake()
+    def __init__(self, claim: Claim) -> None:
+        """Take the partition."""
         self._claim = claim
-        self._partitions = partitions
         self._key = claim.keyspace.catalog(claim.partition)
         self._stored_marks: dict[int, int] = {}
         """instrument id -> mark of the record that Redis had when it was first touched"""
@@ -77,19 +64,17 @@ class CatalogFold:
         deleted = Group(self._key, command("UNLINK", []))
         return Unwritten([deleted] if self._claim.starts_over else [])
 
-    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Fold records; return the rejected ones."""
-        found, rejections = self._in_place(*self._decode(batch))
-        await self._read_marks({instrument_id for _, instrument_id, _ in found})
+    async def take(self, records: Sequence[InstrumentRecord]) -> None:
+        """Fold records."""
+        await self._read_marks({instrument_id for _, instrument_id, _ in records})
         replayed = 0
-        for place, instrument_id, instrument in found:
-            off = LogPosition(self._claim.incarnation, batch.records[place].offset)
+        for offset, instrument_id, instrument in records:
+            off = LogPosition(self._claim.incarnation, offset)
             if off.mark <= self._stored_marks[instrument_id]:
                 replayed += 1
                 continue
             self._unwritten[instrument_id] = None if instrument is None else _entry(instrument, off)
         metrics.REPLAYED.labels(INSTRUMENTS.name).inc(replayed)
-        return rejections
 
     async def unwritten(self) -> Unwritten:
         """Return the instruments that changed."""
@@ -102,35 +87,6 @@ class CatalogFold:
         metrics.FLUSHED_VALUES.labels(INSTRUMENTS.name).inc(self._n_written)
         if len(self._stored_marks) > _MARKS_CACHED:
             self._stored_marks.clear()
-
-    def _decode(self, batch: RecordBatch) -> tuple[list["_Found"], list[Rejection]]:
-        """Return the content of valid records, and the rejections of the others."""
-        found: list[_Found] = []
-        rejections: list[Rejection] = []
-        unknown: Counter[str] = Counter()
-        for place, record in enumerate(batch.records):
-            try:
-                decoded = decode_instrument_record(record.key, record.value, self._intake.rules)
-            except ValueError as error:
-                rejections.append(Rejection(place, str(error)))
-                continue
-            found.append((place, *decoded))
-            if name := unknown_field_in(record.value):
-                unknown[name] += 1
-        self._intake.note(INSTRUMENTS.name, unknown)
-        return found, rejections
-
-    def _in_place(
-        self, found: list["_Found"], rejections: list[Rejection]
-    ) -> tuple[list["_Found"], list[Rejection]]:
-        """Drop instruments that belong to another partition, where readers look for them."""
-        ids = np.fromiter((instrument_id for _, instrument_id, _ in found), np.int64, len(found))
-        is_here = instrument_partitions(ids, self._partitions) == self._claim.partition
-        rejections += (
-            misplaced(found[at][0], self._claim.partition, f"instrument_id {ids[at]}")
-            for at in np.flatnonzero(~is_here).tolist()
-        )
-        return [found[at] for at in np.flatnonzero(is_here).tolist()], sorted(rejections)
 
     async def _read_marks(self, instrument_ids: Set[int]) -> None:
         """Read which records Redis has of instruments that are not in memory."""
@@ -151,10 +107,6 @@ class CatalogFold:
                 yield Group(self._key, command("HDEL", [field]))
             else:
                 yield Group(self._key, command("HSET", [field, entry]))
-
-
-_Found = tuple[int, int, Instrument | None]
-"""index in the batch, instrument id, the instrument unless it was removed"""
 
 
 def _entry(instrument: Instrument, off: LogPosition) -> str:

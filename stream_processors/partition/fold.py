@@ -1,8 +1,8 @@
-"""The interface of folds, and several of them as one."""
+"""The interface of folds, and those of a partition as one."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence, Set
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from itertools import chain
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from contracts.messages import Rejection
 from stream_processors.store.chunks import Channel, Group, Groups, Unwritten, each_part
@@ -12,9 +12,7 @@ Records_contra = TypeVar("Records_contra", contravariant=True)
 
 
 class Fold(Protocol[Records_contra]):
-    """Folds a partition's records, in memory until the result is written.
-
-    It takes them as fetched or, if its topic has several folds, as `Folds` decoded them.
+    """Folds a partition's valid records, in memory until the result is written.
 
     A partition calls one method at a time, and none after one has raised.
     """
@@ -34,8 +32,8 @@ class Fold(Protocol[Records_contra]):
     def is_due(self) -> bool:
         """Whether there is something to write even though no record arrived."""
 
-    async def take(self, records: Records_contra, /) -> Sequence[Rejection]:
-        """Fold the records of a batch; return the rejected ones."""
+    async def take(self, records: Records_contra, /) -> None:
+        """Fold the records of a batch, as `stream_processors.decoding` returns them."""
 
     async def unwritten(self) -> Unwritten:
         """Return what Redis does not have yet; it is written next, followed by the position."""
@@ -44,21 +42,13 @@ class Fold(Protocol[Records_contra]):
         """Note that all of it is in Redis."""
 
 
-class Decoded(Protocol):
-    """The valid records of a batch."""
-
-    def without(self, places: Set[int], /) -> Self:
-        """Return the others than these, given by their index in the batch."""
-
-
-Records = TypeVar("Records", bound=Decoded)
+Records = TypeVar("Records")
 
 
 class Folds(Generic[Records]):
-    """Several folds of the same records, as one.
+    """The folds of a partition's records, which are decoded once for all of them.
 
-    A record that one of them rejects does not reach those after it. They are written in their
-    order, and at the same time.
+    They are written in their order, and at the same time.
     """
 
     def __init__(
@@ -93,14 +83,11 @@ class Folds(Generic[Records]):
         return _joined([fold.begun() for fold in self._folds])
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Decode the records once, and have each fold take them."""
+        """Decode the records, have each fold take them, and return the invalid ones, in order."""
         records, rejections = self._decode(batch)
         for fold in self._folds:
-            rejected = await fold.take(records)
-            if rejected:
-                rejections += rejected
-                records = records.without({place for place, _ in rejected})
-        return rejections
+            await fold.take(records)
+        return sorted(rejections)
 
     async def unwritten(self) -> Unwritten:
         """Return what all of them have unwritten."""
@@ -134,12 +121,3 @@ async def _in_turn(parts: Sequence[Groups]) -> AsyncIterator[Iterable[Group]]:
     for part in parts:
         async for some in each_part(part):
             yield some
-
-
-def misplaced(place: int, partition: int, what: str) -> Rejection:
-    """Return the rejection of a record whose key belongs to another partition."""
-    return Rejection(
-        place,
-        f"{what} does not belong to partition {partition}: produce with the key in ASCII or UTF-8 "
-        "and the partitioner murmur2 (librdkafka: partitioner=murmur2)",
-    )

@@ -18,7 +18,7 @@ Faust's agents put batches into the inbox; the transport fetches for a partition
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from faust.types import TP
@@ -31,7 +31,7 @@ from stream_processors.partition.bad_records import BadRecords, TooManyBadRecord
 from stream_processors.partition.continuity import Continuity, Leaders, LogLostItsEndError
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.flush_times import FlushTimes
-from stream_processors.partition.fold import Fold
+from stream_processors.partition.fold import Folds
 from stream_processors.partition.inbox import Inbox
 from stream_processors.partition.incidents import report
 from stream_processors.partition.last_record import CopiedTopicError
@@ -186,7 +186,7 @@ class Partition:
         self._corrupt = self._next_offset, fetches + 1 if at == self._next_offset else 1
         return self._corrupt[1] == _CORRUPT_FETCHES
 
-    async def _begin(self, *, is_refused: bool) -> tuple[Claim, Fold[RecordBatch]]:
+    async def _begin(self, *, is_refused: bool) -> tuple[Claim, Folds[Any]]:
         """Claim the partition, decide where to resume, and make its fold.
 
         In this order: once the epoch is raised, nobody else moves the position, so the log's bounds
@@ -215,7 +215,7 @@ class Partition:
             starts_over=resume.starts_over,
             may_miss_records=resume.may_miss_records,
         )
-        fold = self._rules.make_fold(claim)
+        fold = self._rules.make_folds(claim)
         await claim.write(fold.begun(), resume.next_offset)
         self._claim, self._next_offset = claim, resume.next_offset
         self._continuity.begin(claim.last)
@@ -227,7 +227,7 @@ class Partition:
         await self._reader.seek_to(self.tp, offset, self._inbox.open())
         self._enter(State.FOLDING)
 
-    async def _fold_until_revoked(self, claim: Claim, fold: Fold[RecordBatch]) -> None:
+    async def _fold_until_revoked(self, claim: Claim, fold: Folds[Any]) -> None:
         while not self._is_revoked:
             await self._wait(self._flush_times.in_s(self._clock_s()))
             if self._inbox and not self._is_revoked:
@@ -243,9 +243,7 @@ class Partition:
             return
         await self._inbox.wait(seconds)
 
-    async def _take(
-        self, claim: Claim, fold: Fold[RecordBatch], batch: RecordBatch | Exception
-    ) -> None:
+    async def _take(self, claim: Claim, fold: Folds[Any], batch: RecordBatch | Exception) -> None:
         """Fold a batch; flush whenever the fold is full."""
         if isinstance(batch, Exception):
             if isinstance(batch, CorruptLogError):
@@ -260,7 +258,7 @@ class Partition:
         with self._spans.batch(batch):
             await self._take_pieces(claim, fold, batch)
 
-    async def _take_pieces(self, claim: Claim, fold: Fold[RecordBatch], rest: RecordBatch) -> None:
+    async def _take_pieces(self, claim: Claim, fold: Folds[Any], rest: RecordBatch) -> None:
         while rest.start < rest.end:
             piece, rest = rest.split(fold.records_at_once)
             await self._reject(piece, await fold.take(piece))
@@ -272,7 +270,6 @@ class Partition:
 
     async def _reject(self, piece: RecordBatch, rejections: Sequence[Rejection]) -> None:
         """Publish a piece's dead letters; if it stops the partition, only those that show why."""
-        rejections = sorted(rejections)
         n, bad = len(piece), piece.bad(rejections)
         places = [*(place for place, _ in rejections), *range(n, n + len(piece.unreadable))]
         try:
@@ -283,7 +280,7 @@ class Partition:
             raise
         await self._dead_letters.publish(self.tp, bad)
 
-    async def _flush(self, claim: Claim, fold: Fold[RecordBatch]) -> None:
+    async def _flush(self, claim: Claim, fold: Folds[Any]) -> None:
         """Write what Redis does not have, then the position; nothing of a recreated topic."""
         now_s = self._clock_s()
         self._flush_times.written(now_s)
@@ -294,7 +291,7 @@ class Partition:
             await self._write(claim, fold, counted)
         self._enter(State.FOLDING)
 
-    async def _write(self, claim: Claim, fold: Fold[RecordBatch], counted: Counted) -> None:
+    async def _write(self, claim: Claim, fold: Folds[Any], counted: Counted) -> None:
         # What was fetched before the broker confirmed the id came from that topic.
         await self._log.check(self.tp.topic, claim.topic_id)
         unwritten = await fold.unwritten()

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from contracts.topics import Topic
-from stream_processors.partition.fold import Fold
+from stream_processors.partition.fold import Folds
 from stream_processors.store.claims import Claim
-from stream_processors.transport.batches import RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,6 @@ class Rules:
     flush_interval_s: float
     bad_records_max: float
     """the share of bad records above which a partition stops"""
-    make_fold: Callable[[Claim], Fold[RecordBatch]]
+    make_folds: Callable[[Claim], Folds[Any]]
     index: Callable[[int], str] | None
     """the key of the set that indexes a partition's users, items or open bars, if it has one"""

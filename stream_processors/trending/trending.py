@@ -13,8 +13,8 @@ import numpy as np
 
 from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import NOTHING, mark, mark_of, text_of
-from contracts.messages import Ints, Rejection
-from stream_processors.interactions import UserEvents
+from contracts.messages import Ints
+from stream_processors.decoding.interactions import UserEvents
 from stream_processors.numbering import NONE, Numbering
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
@@ -51,12 +51,11 @@ class TrendingFold:
         """Return nothing: counts outlive their log."""
         return Unwritten()
 
-    async def take(self, records: UserEvents) -> Sequence[Rejection]:
-        """Add the events of a batch; reject none."""
+    async def take(self, records: UserEvents) -> None:
+        """Add the events of a batch."""
         columns = records.columns
         marks = mark(self._claim.incarnation, records.offsets[columns.index])
         self.add(Events(columns.instrument_id, columns.ts_ms, marks))
-        return ()
 
     async def unwritten(self) -> Unwritten:
         """Return the writes that count the added events."""

@@ -1,7 +1,6 @@
 """A fold added as CONTRIBUTING says: the number of events of each type, in the position."""
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import cycle
 
 import msgspec
@@ -9,18 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import binary
-from contracts.messages import EVENT_TYPES, Interaction, Rejection, encode
+from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
+from stream_processors.decoding import interactions
+from stream_processors.decoding.interactions import UserEvents
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.interactions import UserEvents, decode
 from stream_processors.partition.fold import Folds
 from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.producer import Producer
+from tests.stream_processors.folding import decoding
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=1)
@@ -41,9 +42,8 @@ class EventTypesFold:
     def begun(self) -> Unwritten:
         return Unwritten()
 
-    async def take(self, records: UserEvents) -> Sequence[Rejection]:
+    async def take(self, records: UserEvents) -> None:
         self._n.update(records.columns.event.tolist())
-        return ()
 
     async def unwritten(self) -> Unwritten:
         return Unwritten(fields={FIELD: msgspec.json.encode(self._n).decode()})
@@ -54,6 +54,7 @@ class EventTypesFold:
 
 def folds(claim: Claim, _store: Store, producer: Producer) -> Folds[UserEvents]:
     histories = HistoriesFold(claim, producer, TOPOLOGY, HistoryRules(binary, 500))
+    decode = decoding(interactions.decode, TOPOLOGY.interactions)
     return Folds(decode, [histories, EventTypesFold(claim)])
 
 
@@ -77,7 +78,7 @@ def test_each_event_counts_once_beside_the_histories_however_workers_end(
         partition = partition_of[event.user_id]
         expected[partition][event.event] += 1
         world.log_of(INTERACTIONS, partition, encode(event))
-    # A record in the wrong partition: the fold of histories rejects it, and no other one gets it.
+    # A record in the wrong partition is rejected: no fold gets it.
     wrong = log[0]
     world.log_of(INTERACTIONS, 1 - partition_of[wrong.user_id], encode(wrong))
 

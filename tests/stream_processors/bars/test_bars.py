@@ -17,9 +17,9 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
-from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.stored import from_values, to_values
 from tests.examples import examples
+from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 from .plain_bars import Quote, quotes, recomputed
@@ -47,7 +47,7 @@ def simulate(log: list[Quote | None], plan: Plan, retention: int) -> World:
     world = World(
         sizes=cycle(plan.sizes),
         make={
-            QUOTES: lambda claim, _store, producer: BarsFold(
+            QUOTES: lambda claim, _store, producer: folds_of_quotes(
                 claim,
                 producer,
                 partitions=PARTITIONS,

@@ -2,7 +2,7 @@
 
 from contracts.messages import Quote, encode
 from contracts.topics import QUOTES
-from stream_processors.bars.bars import BarsFold
+from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -14,7 +14,7 @@ MINUTE_S = 1_700_000_040
 async def test_a_bar_written_after_its_key_expired_gets_an_expiry_again() -> None:
     data: Hashes = {}
     claim, now_s, ends_s = InMemoryClaim(data, QUOTES), 0.0, 0.0
-    fold = BarsFold(
+    fold = folds_of_quotes(
         claim.as_claim(),
         InMemoryProducer(),
         partitions=1,

@@ -19,10 +19,12 @@ from contracts.times import MINUTE_MS
 from contracts.topics import BARS, QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
-from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.closing import IDLE_AFTER_S
+from stream_processors.decoding.quotes import Quotes
+from stream_processors.partition.fold import Folds
 from stream_processors.transport.producer import Producer
 from tests.examples import examples
+from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
@@ -68,7 +70,7 @@ def simulate(log: list[Quote], plan: Plan, retention: int, late_by_s: int, clock
     world = World(
         sizes=cycle(plan.sizes),
         make={
-            QUOTES: lambda claim, _store, producer: BarsFold(
+            QUOTES: lambda claim, _store, producer: folds_of_quotes(
                 claim,
                 producer,
                 partitions=PARTITIONS,
@@ -171,8 +173,8 @@ class Clock:
         return self.now_s
 
 
-def fold_of(claim: InMemoryClaim, producer: InMemoryProducer, clock: Clock) -> BarsFold:
-    return BarsFold(
+def fold_of(claim: InMemoryClaim, producer: InMemoryProducer, clock: Clock) -> Folds[Quotes]:
+    return folds_of_quotes(
         claim.as_claim(),
         cast("Producer", producer),
         partitions=1,

@@ -6,11 +6,13 @@ from contracts.keyspace import NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.messages import Quote, encode
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
-from stream_processors.bars.bars import BarsFold
+from stream_processors.decoding.quotes import Quotes
+from stream_processors.partition.fold import Folds
 from stream_processors.partition.resume import Resume, where_to_resume
 from stream_processors.store.chunks import Unwritten
 from stream_processors.transport.log import LogBounds
 from stream_processors.transport.producer import Producer
+from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 
@@ -18,9 +20,9 @@ PARTITION = instrument_partition(7, 2)
 KNOWN = {"next": "5", "incarnation": "0", "topic_id": "one"}
 
 
-def fold_of(claim: InMemoryClaim) -> BarsFold:
+def fold_of(claim: InMemoryClaim) -> Folds[Quotes]:
     producer: Producer = InMemoryProducer()  # type: ignore[assignment]
-    return BarsFold(
+    return folds_of_quotes(
         claim.as_claim(),
         producer,
         partitions=2,

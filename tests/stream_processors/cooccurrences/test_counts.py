@@ -18,10 +18,12 @@ from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
-from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
+from stream_processors.decoding.changes import ChangesRecord
+from stream_processors.partition.fold import Folds
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories
+from tests.stream_processors.folding import folds_of_changes
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -52,9 +54,9 @@ def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
 
 def fold_of(
     data: Hashes, sources: dict[int, Applied] | None = None
-) -> tuple[CountsFold, InMemoryClaim]:
+) -> tuple[Folds[list[ChangesRecord]], InMemoryClaim]:
     claim = InMemoryClaim(data, COOCCURRENCES, position=fields_of(sources or {}))
-    return CountsFold(claim.as_claim(), store_of(data)), claim
+    return folds_of_changes(claim.as_claim(), store_of(data)), claim
 
 
 def counts_in(data: Hashes) -> dict[tuple[int, int], float]:
@@ -226,7 +228,7 @@ async def test_a_foreign_lineage_is_looked_up_once_and_does_not_count() -> None:
     data: Hashes = {}
     asked: list[int] = []
     claim = InMemoryClaim(data, COOCCURRENCES)
-    fold = CountsFold(claim.as_claim(), store_of(data, asked.append))
+    fold = folds_of_changes(claim.as_claim(), store_of(data, asked.append))
     values = [(n, message(n, "comes", {0: 1.0}, lineage=LINEAGE + n % 2)) for n in range(6)]
     assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
     claim.write(await groups_of(await fold.unwritten()))

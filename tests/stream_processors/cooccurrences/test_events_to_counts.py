@@ -20,16 +20,15 @@ from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
+from stream_processors import item_partitions
 from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored, table
-from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories import histories as histories_module
-from stream_processors.histories import item_partitions
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories
-from tests.stream_processors.folding import fold_of_interactions
+from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=2)
@@ -103,7 +102,7 @@ def simulate(
             INTERACTIONS: lambda claim, _, producer: fold_of_interactions(
                 claim, producer, TOPOLOGY, rules
             ),
-            COOCCURRENCES: lambda claim, store, _: CountsFold(claim, store),
+            COOCCURRENCES: lambda claim, store, _: folds_of_changes(claim, store),
         },
     )
     for partition in range(TOPOLOGY.cooccurrences):

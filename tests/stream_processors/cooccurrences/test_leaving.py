@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from contracts.changes import Blocks, Changes, TakenOut, encode_changes
 from contracts.topics import COOCCURRENCES
 from stream_processors.cooccurrences import counts as counts_module
-from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.leaving import Leaving, pieces
 from stream_processors.cooccurrences.sums import Unsummed
 from stream_processors.cooccurrences.table import i_of, j_of, keys_of
 from stream_processors.store.chunks import each_part
+from tests.stream_processors.folding import folds_of_changes
 from tests.stream_processors.in_memory import LINEAGE, InMemoryClaim, store_of
 from tests.stream_processors.records import batch_of
 
@@ -88,7 +88,7 @@ async def test_memory_does_not_grow_with_the_pairs_of_users_who_leave_in_one_mes
         mock.patch.object(counts_module, "_CHANGES_AT_ONCE", COUNTS_AT_ONCE),
         mock.patch.object(counts_module, "_PAIRS_UNWRITTEN", pairs),
     ):
-        fold = CountsFold(claim.as_claim(), store_of({}))
+        fold = folds_of_changes(claim.as_claim(), store_of({}))
         tracemalloc.start()
         try:
             await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message)]))
@@ -110,7 +110,7 @@ async def test_after_messages_of_many_pairs_fewer_are_taken_at_once() -> None:
     taken_out = [TakenOut(n, items, ones, items, ones) for n in range(30)]
     none = Blocks.none()
     message = encode_changes(Changes(0, 0, LINEAGE, none, none, taken_out))
-    fold = CountsFold(InMemoryClaim({}, COOCCURRENCES).as_claim(), store_of({}))
+    fold = folds_of_changes(InMemoryClaim({}, COOCCURRENCES).as_claim(), store_of({}))
     assert fold.records_at_once == 8
     await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message)]))
     assert fold.records_at_once == 1

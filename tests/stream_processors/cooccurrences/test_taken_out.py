@@ -12,7 +12,6 @@ from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.redis.stores import connect_async
 from runtime.topology import Topology
-from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories.retention import _EVERY_S
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.partition.fold import Fold
@@ -20,7 +19,7 @@ from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
-from tests.stream_processors.folding import fold_of_interactions
+from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
 from tests.stream_processors.in_memory import InMemoryProducer, Published, indexes
 from tests.stream_processors.records import batch_of
 
@@ -69,7 +68,7 @@ async def test_nothing_is_left_of_a_user_who_is_inactive_for_too_long(store: Sto
     producer, clock_s = InMemoryProducer(), 0.0
     events, changes = await claim_of(store, INTERACTIONS), await claim_of(store, COOCCURRENCES)
     histories = fold_of_interactions(events, producer, TOPOLOGY, RULES, clock_s=lambda: clock_s)
-    counts = CountsFold(changes, store)
+    counts = folds_of_changes(changes, store)
     next_event = next_change = 0
     log = producer.logs[INTERACTIONS.name, 0]
     for user, item, day in (

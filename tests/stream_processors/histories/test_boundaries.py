@@ -17,14 +17,15 @@ from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
+from stream_processors.decoding import interactions
+from stream_processors.decoding.interactions import UserEvents
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
-from stream_processors.interactions import UserEvents, decode
 from stream_processors.partition.fold import Folds
 from stream_processors.transport.batches import RecordBatch
-from tests.stream_processors.folding import fold_of_interactions
+from tests.stream_processors.folding import decoding, fold_of_interactions
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, groups_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -245,7 +246,7 @@ async def test_marks_carry_the_logs_incarnation() -> None:
     producer = InMemoryProducer()
     histories = HistoriesFold(claim.as_claim(), producer, TOPOLOGY, HistoryRules(binary, 500))
     records = batch([Interaction(user_id="A", instrument_id=1, ts=0)], 0, 1)
-    await histories.take(decode(records)[0])
+    await histories.take(decoding(interactions.decode, TOPOLOGY.interactions)(records)[0])
     claim.write((await histories.unwritten()).groups)
     assert data[KEYSPACE.history(0, "A")]["off"] == "[3,0]"
     assert histories._cache.get("A").mark == mark(3, 0)

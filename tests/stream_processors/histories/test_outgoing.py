@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
 from contracts.partitioning import instrument_partition
+from stream_processors import item_partitions
 from stream_processors.cooccurrences.rows import holders_of
-from stream_processors.histories import fold, item_partitions, scaled_fold
+from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
-from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Message, messages
+from stream_processors.item_partitions import ItemPartitions
 from stream_processors.transport import producer
 from tests.stream_processors.spread import spread
 

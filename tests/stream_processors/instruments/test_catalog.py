@@ -9,10 +9,13 @@ from contracts.instruments import CatalogEntry, Instrument, encode_instrument, i
 from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
+from stream_processors.decoding.instruments import InstrumentRecord
 from stream_processors.instruments import catalog as catalog_module
 from stream_processors.instruments.catalog import CatalogFold
+from stream_processors.partition.fold import Folds
 from stream_processors.transport.batches import RecordBatch
 from tests.examples import examples
+from tests.stream_processors.folding import folds_of_instruments
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -47,9 +50,11 @@ def batch(log: list[Change], start: int, end: int) -> RecordBatch:
     )
 
 
-def fold_of(data: Hashes, incarnation: int = 0) -> tuple[CatalogFold, InMemoryClaim]:
+def fold_of(
+    data: Hashes, incarnation: int = 0
+) -> tuple[Folds[list[InstrumentRecord]], InMemoryClaim]:
     claim = InMemoryClaim(data, INSTRUMENTS, incarnation=incarnation)
-    return CatalogFold(claim.as_claim(), partitions=1), claim
+    return folds_of_instruments(claim.as_claim(), partitions=1), claim
 
 
 def stored(data: Hashes) -> dict[int, CatalogEntry]:
@@ -148,7 +153,7 @@ async def test_many_instruments_are_read_and_written_as_few_are() -> None:
 
 async def test_invalid_records_are_rejected_alone_in_batch_order() -> None:
     claim = InMemoryClaim({}, INSTRUMENTS, partition=instrument_partition(4, 8))
-    fold = CatalogFold(claim.as_claim(), partitions=8)
+    fold = folds_of_instruments(claim.as_claim(), partitions=8)
     elsewhere = next(i for i in range(9) if instrument_partition(i, 8) != claim.partition)
     records = [
         (b"4", value((4, True), "good")),
@@ -203,5 +208,5 @@ async def test_a_catalog_of_an_earlier_log_is_emptied_as_a_whole(*, starts_over:
     await fold.take(batch([(0, True), (1, True)], 0, 2))
     claim.write((await fold.unwritten()).groups)
     new = InMemoryClaim(data, INSTRUMENTS, starts_over=starts_over)
-    new.write(CatalogFold(new.as_claim(), 1).begun().groups)
+    new.write(CatalogFold(new.as_claim()).begun().groups)
     assert (stored(data) == {}) is starts_over

@@ -1,9 +1,7 @@
 """Several folds of a topic's records, as one."""
 
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from itertools import starmap
-from typing import Self
 
 import pytest
 
@@ -17,21 +15,13 @@ from tests.stream_processors.records import batch_of
 A, B = Group("a", ["SET"]), Group("b", ["DEL"])
 
 
-class Offsets(dict[int, int]):
-    """Offset by index in the batch."""
-
-    def without(self, places: Set[int], /) -> Self:
-        return type(self)((at, offset) for at, offset in self.items() if at not in places)
-
-
 @dataclass
 class Fold:
-    """Takes all records but those at some places."""
+    """Takes offsets."""
 
     records_at_once: int = 10
     is_full: bool = False
     is_due: bool = False
-    rejects: frozenset[int] = frozenset()
     groups: Groups = ()
     fields: dict[str, str] = field(default_factory=dict)
     channel: Channel | None = None
@@ -41,10 +31,8 @@ class Fold:
     def begun(self) -> Unwritten:
         return Unwritten(self.groups, self.fields, self.channel)
 
-    async def take(self, records: Offsets) -> Sequence[Rejection]:
-        bad = self.rejects & records.keys()
-        self.taken += [offset for place, offset in records.items() if place not in bad]
-        return [Rejection(place, "bad") for place in sorted(bad)]
+    async def take(self, records: list[int]) -> None:
+        self.taken += records
 
     async def unwritten(self) -> Unwritten:
         return self.begun()
@@ -53,14 +41,13 @@ class Fold:
         self.n_written += 1
 
 
-def folds(*each: Fold) -> Folds[Offsets]:
+def folds(*each: Fold) -> Folds[list[int]]:
     return Folds(decode, each)
 
 
-def decode(batch: RecordBatch) -> tuple[Offsets, list[Rejection]]:
+def decode(batch: RecordBatch) -> tuple[list[int], list[Rejection]]:
     """The first record is invalid."""
-    offsets = Offsets(enumerate(batch.offsets().tolist()))
-    return offsets.without(frozenset([0])), [Rejection(0, "invalid")]
+    return batch.offsets().tolist()[1:], [Rejection(0, "invalid")]
 
 
 async def some_at_a_time() -> AsyncIterator[list[Group]]:
@@ -68,14 +55,12 @@ async def some_at_a_time() -> AsyncIterator[list[Group]]:
     yield [B]
 
 
-async def test_what_one_rejects_does_not_reach_those_after_it() -> None:
-    first, second, third = Fold(rejects=frozenset([2])), Fold(rejects=frozenset([3])), Fold()
-    batch = batch_of("interactions", 0, [(offset, b"") for offset in range(10, 15)])
+async def test_each_takes_all_valid_records_and_none_else() -> None:
+    first, second = Fold(), Fold()
+    batch = batch_of("interactions", 0, [(offset, b"") for offset in range(10, 13)])
 
-    rejections = await folds(first, second, third).take(batch)
-
-    assert rejections == list(starmap(Rejection, [(0, "invalid"), (2, "bad"), (3, "bad")]))
-    assert (first.taken, second.taken, third.taken) == ([11, 13, 14], [11, 14], [11, 14])
+    assert await folds(first, second).take(batch) == [Rejection(0, "invalid")]
+    assert first.taken == second.taken == [11, 12]
 
 
 async def test_they_are_written_together_in_their_order() -> None:

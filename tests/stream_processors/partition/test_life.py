@@ -20,7 +20,6 @@ from runtime.redis.stores import AsyncStore
 from stream_processors.partition import life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.fold import misplaced
 from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.state import State
@@ -781,13 +780,6 @@ async def test_a_worker_reports_how_many_partitions_it_has_even_none() -> None:
     assert assigned() == 1
     await partitions.revoke({TP("quotes", 2)})
     assert assigned() == 0
-
-
-def test_the_rejection_of_a_misplaced_record_names_the_partitioner() -> None:
-    rejection = misplaced(3, 2, "instrument_id 4")
-    assert rejection.place == 3
-    assert rejection.reason.startswith("instrument_id 4 does not belong to partition 2: produce")
-    assert "partitioner=murmur2" in rejection.reason
 
 
 def begun_anew(why: str) -> float:

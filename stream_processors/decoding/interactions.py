@@ -1,12 +1,16 @@
-"""What the folds of `interactions` take: events and leaving users. Pure."""
+"""What the folds of `interactions` take: events and leaving users."""
 
-from collections.abc import Set
+from itertools import compress
 from operator import itemgetter
 from typing import NamedTuple
 
-from contracts.input_rules import ANY, InputRules
+import numpy as np
+
 from contracts.messages import InteractionColumns, Ints, Rejection, decode_interactions
 from contracts.tombstones import Tombstone, decode_tombstone
+from contracts.topics import INTERACTIONS
+from stream_processors.decoding.intake import Intake
+from stream_processors.decoding.placement import Placement
 from stream_processors.transport.batches import RecordBatch
 
 Event = tuple[int, str, int, int, int, float]
@@ -25,17 +29,13 @@ class UserEvents(NamedTuple):
     columns: InteractionColumns
     """the events without tombstones"""
 
-    def without(self, places: Set[int]) -> "UserEvents":
-        """Return the events without those of some records, given by index."""
-        columns = self.columns.where([place not in places for place in self.columns.index.tolist()])
-        events = [event for event in self.events if event[0] not in places]
-        return self._replace(events=events, columns=columns)
 
-
-def decode(batch: RecordBatch, rules: InputRules = ANY) -> tuple[UserEvents, list[Rejection]]:
+def decode(
+    batch: RecordBatch, placement: Placement, intake: Intake
+) -> tuple[UserEvents, list[Rejection]]:
     """Return the events of a batch, and its invalid records."""
-    values = batch.values()
-    columns, rejected = decode_interactions(values, batch.clock_ms(), rules)
+    columns, rejected = decode_interactions(batch.values(), batch.clock_ms(), intake.rules)
+    intake.note(INTERACTIONS.name, columns.unknown_fields)
     events: list[Event] = list(
         zip(
             columns.index.tolist(),
@@ -63,4 +63,11 @@ def decode(batch: RecordBatch, rules: InputRules = ANY) -> tuple[UserEvents, lis
             events.append((rejection.place, tombstone.user_id, 0, 0, 0, 0.0))
     if tombstones:
         events.sort(key=itemgetter(0))
-    return UserEvents(batch.offsets(), events, tombstones, columns), rejections
+    places, users = list(map(itemgetter(0), events)), list(map(itemgetter(1), events))
+    is_here, misplaced = placement.of_users(batch.tp.partition, places, users)
+    if misplaced:
+        events = list(compress(events, is_here.tolist()))
+        elsewhere = [place for place, _ in misplaced]
+        columns = columns.where((~np.isin(columns.index, elsewhere)).tolist())
+    decoded = UserEvents(batch.offsets(), events, tombstones, columns)
+    return decoded, rejections + misplaced

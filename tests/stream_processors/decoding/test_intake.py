@@ -3,7 +3,7 @@
 import structlog
 from prometheus_client import REGISTRY
 
-from stream_processors.partition.intake import NAMES_MOST, Intake
+from stream_processors.decoding.intake import NAMES_MOST, Intake
 
 
 def counted(topic: str) -> float:

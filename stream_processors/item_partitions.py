@@ -1,4 +1,4 @@
-"""Locates the rows of the Gram matrix."""
+"""Locates the rows of the Gram matrix, and instruments in their topics."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _ITEMS_AT_MOST: Final = 500_000
 
 
 class ItemPartitions:
-    """A cache of items' partitions of `cooccurrences`."""
+    """A cache of the partitions that items, or instruments, belong to."""
 
     def __init__(self, n: int) -> None:
         """Take the number of partitions."""

@@ -1,0 +1,1 @@
+"""Decodes the records of each topic: once a batch, whatever folds the topic has."""
