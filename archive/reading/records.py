@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from confluent_kafka import Message
 
@@ -42,6 +43,17 @@ class Place(NamedTuple):
     partition: int
     counts: tuple[int, ...]
     """`runtime.archive.positions.Position.counts`"""
+
+    def has_instruments(self, instrument_id: Ints) -> npt.NDArray[np.bool_]:
+        """Return which instruments belong to the partition, (n,), by any number of partitions."""
+        here = np.zeros(len(instrument_id), np.bool_)
+        for count in self.counts:
+            here |= instrument_partitions(instrument_id, count) == self.partition
+        return here
+
+    def has_user(self, user_id: str) -> bool:
+        """Return whether a user belongs to the partition, by any number of partitions."""
+        return any(user_partition(user_id, count) == self.partition for count in self.counts)
 
 
 class Rows(NamedTuple):
@@ -82,10 +94,8 @@ def rows_of(
 
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:
     columns, rejections = decode_quotes([record.value() for record in records], clock_ms, rules)
-    # As the fold has it: where no reader looks, it would be another instrument's quote.
-    here = np.zeros(len(columns.index), np.bool_)
-    for count in place.counts:
-        here |= instrument_partitions(columns.instrument_id, count) == place.partition
+    # As the workers have it: where no reader looks, it would be another instrument's quote.
+    here = place.has_instruments(columns.instrument_id)
     misplaced = int((~here).sum())
     quotes = columns.take(here)
     named = {column.name: getattr(quotes, column.name) for column in fields(quotes)}
@@ -109,7 +119,7 @@ def _interactions(
         else:
             message = decode_interaction(value, now_ms, rules)
             ts_ms = message.ts
-        if all(user_partition(message.user_id, n) != place.partition for n in place.counts):
+        if not place.has_user(message.user_id):
             raise _MisplacedError
         return message, ts_ms
 

@@ -19,9 +19,8 @@ from confluent_kafka import (
 )
 
 from contracts.input_rules import ANY, InputRules
-from contracts.partitioning import partition_of
 from operations.repartition.messages import place_of, records
-from operations.repartition.placement import LEFT_OUT, place
+from operations.repartition.placement import LEFT_OUT, copied_to, place
 from operations.repartition.progress import (
     Copied,
     CopyError,
@@ -203,12 +202,12 @@ class _Copier:
             )
 
     def _write_archived(self, topic: Copied, partition: int, record: "ArchivedRecord") -> None:
-        if partition_of(record.key, topic.partitions.before) != partition:
+        at = copied_to(record.key, partition, topic.partitions)
+        if at == LEFT_OUT:
             topic.left_out += 1
             return
         topic.records += 1
         topic.archived += 1
-        at = partition_of(record.key, topic.partitions.after)
         self._produce(
             topic=topic.new_name,
             value=record.value,

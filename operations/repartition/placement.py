@@ -55,15 +55,19 @@ def place(
         places = [_of(key or b"", partitions.after) for key in records.keys]
     else:
         places = [
-            LEFT_OUT
-            if owner is None or _of(owner, partitions.before) != records.partition
-            else _of(owner, partitions.after)
+            LEFT_OUT if owner is None else copied_to(owner, records.partition, partitions)
             for owner in _OWNERS[topic](records, rules)
         ]
     return [
         LEFT_OUT if headers is None else at
         for at, headers in zip(places, records.headers, strict=True)
     ]
+
+
+def copied_to(key: bytes, partition: int, partitions: Partitions) -> int:
+    """Return where a partition's record of a key is copied to; `LEFT_OUT` if it is misplaced."""
+    is_here = _of(key, partitions.before) == partition
+    return _of(key, partitions.after) if is_here else LEFT_OUT
 
 
 def _owners_of_quotes(records: Records, rules: InputRules) -> list[bytes | None]:
