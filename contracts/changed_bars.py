@@ -14,7 +14,7 @@ class ChangedBar(NamedTuple):
 
     instrument_id: int
     minute_s: int
-    """its start, epoch s"""
+    """its start, epoch s, as its field in Redis"""
     value: str
     """`contracts.bars.BarValue` in JSON, as stored in Redis"""
 

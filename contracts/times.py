@@ -1,8 +1,9 @@
 """Times: epoch milliseconds, UTC; and the minutes of bars.
 
-A minute is its start in epoch ms. Redis and the messages of changed bars name it in epoch s:
-`minute_field` and `minute_of` convert. A worker counts minutes since the epoch, as it packs them
-into a bar's key with the instrument.
+A minute is its start in epoch ms. Redis and the messages of changed bars name it in epoch s, which
+readers convert by `minute_field` and `minute_of`. A worker counts minutes since the epoch, as it
+packs them into a bar's key with the instrument: `stream_processors.bars.stored` converts them for
+Redis, `stream_processors.bars.publishing` for Kafka.
 """
 
 from typing import Final
@@ -13,6 +14,7 @@ DAY_MS: Final = 24 * HOUR_MS
 MINUTE_S: Final = MINUTE_MS // 1000
 HOUR_S: Final = HOUR_MS // 1000
 DAY_S: Final = DAY_MS // 1000
+US_PER_MS: Final = 1_000
 MAX_TS_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, as far as dates in text go."""
 

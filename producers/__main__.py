@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.times import MINUTE_S
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from producers.ends import read_ends
 from producers.replay_commands import app as replay
@@ -52,7 +53,7 @@ def simulate(
         users=users,
         quotes_per_s=rate,
         events_per_s=event_rate,
-        backfill_s=backfill_minutes * 60,
+        backfill_s=backfill_minutes * MINUTE_S,
         duration_s=duration,
         seed=seed,
     )

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from contracts.times import DAY_S
 from runtime.settings import EventTimeSettings, SharedSettings
 
 
@@ -11,7 +12,7 @@ class ProducerSettings(EventTimeSettings, SharedSettings):
     delivery_timeout_s: float = Field(
         default=60,
         ge=1,
-        le=86_400,
+        le=DAY_S,
         description="how long a record may wait for the broker before its delivery counts as "
         "failed",
     )

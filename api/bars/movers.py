@@ -10,6 +10,7 @@ import numpy as np
 
 from contracts.bars import GREATEST
 from contracts.messages import Floats, Ints
+from contracts.times import MINUTE_MS, minute_field
 
 MoversWindow = Literal["5m", "15m", "1h"]
 Direction = Literal["up", "down"]
@@ -66,16 +67,16 @@ class Ranked:
         return list(islice((m for m in movers if shown(m.instrument_id)), n))
 
 
-def fields_of(end_s: int) -> list[str]:
-    """Return the fields of a `bars` hash to read for windows that end at `end_s`.
+def fields_of(end_ms: int) -> list[str]:
+    """Return the fields of a `bars` hash to read for windows that end at `end_ms`.
 
     First the last minutes, the latest first; then, for each window, its first ones.
     """
-    minutes = [end_s - 60 * (1 + age) for age in range(AT_EITHER_END)]
+    minutes = [end_ms - MINUTE_MS * (1 + age) for age in range(AT_EITHER_END)]
     for window in WINDOWS:
-        start = end_s - 60 * MINUTES[window]
-        minutes += [start + 60 * age for age in range(AT_EITHER_END)]
-    return [str(minute) for minute in minutes]
+        start_ms = end_ms - MINUTE_MS * MINUTES[window]
+        minutes += [start_ms + MINUTE_MS * age for age in range(AT_EITHER_END)]
+    return list(map(minute_field, minutes))
 
 
 def first_present(values: Sequence[bytes | None]) -> Iterator[bytes | None]:

@@ -31,8 +31,9 @@ from api.redis.following import following
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.partitioning import instrument_partition
+from contracts.times import MINUTE_MS, minute_start
 
-SETTLED_S: Final = 3.0
+SETTLED_MS: Final = 3_000
 """Time after the end of a minute for its last quotes to reach Redis."""
 RETRY_S: Final = 1.0
 INSTRUMENTS_AT_ONCE: Final = 100
@@ -98,7 +99,7 @@ class Moving:
         now_ms, as_of_ms = self._now_ms(), self._ranked.as_of_ms
         if as_of_ms is None:
             return RETRY_S
-        return max(as_of_ms / 1000 + 60 + SETTLED_S - now_ms / 1000, RETRY_S)
+        return max((as_of_ms + MINUTE_MS + SETTLED_MS - now_ms) / 1000, RETRY_S)
 
     async def refresh(self) -> None:
         """Read the prices at both ends of the windows that end with the last complete minute.
@@ -106,12 +107,12 @@ class Moving:
         Raises:
             StoreUnavailableError, ErrorAnswer, TopologyError: they cannot be read at present.
         """
-        end_s = int(self._now_ms() / 1000 - SETTLED_S) // 60 * 60
+        end_ms = minute_start(self._now_ms() - SETTLED_MS)
         ids = sorted(self._instruments())
         prices = np.full((len(ids), 1 + len(WINDOWS)), np.nan)
         for start in range(0, len(ids), INSTRUMENTS_AT_ONCE):
             some = ids[start : start + INSTRUMENTS_AT_ONCE]
-            for place, values in enumerate(await self._store.answer(self._read(some, end_s))):
+            for place, values in enumerate(await self._store.answer(self._read(some, end_ms))):
                 prices[start + place] = _ends(values)
             await asyncio.sleep(_PAUSE_S)
         movers: dict[tuple[MoversWindow, Direction], Sequence[Mover]] = {}
@@ -119,11 +120,11 @@ class Moving:
             of_window = np.array(ids, np.int64), prices[:, place], prices[:, 0]
             both = await asyncio.to_thread(ranked, *of_window)  # 15 ms for 50,000
             movers |= {(window, way): of for way, of in zip(DIRECTIONS, both, strict=True)}
-        self._ranked = Ranked(1000 * end_s if ids else None, movers)
+        self._ranked = Ranked(end_ms if ids else None, movers)
 
-    def _read(self, ids: Sequence[int], end_s: int) -> Read[Sequence[Sequence[bytes | None]]]:
+    def _read(self, ids: Sequence[int], end_ms: int) -> Read[Sequence[Sequence[bytes | None]]]:
         topology = yield from self._store.topology()
-        fields = fields_of(end_s)
+        fields = fields_of(end_ms)
         keys = (
             self._store.keys.bars(instrument_partition(item, topology.quotes), item) for item in ids
         )

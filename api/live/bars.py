@@ -238,7 +238,7 @@ class LiveBars:
         ids = list(listener.instruments)
         for first in range(0, len(ids), INSTRUMENTS_CAUGHT_UP):
             some = ids[first : first + INSTRUMENTS_CAUGHT_UP]
-            bars = await self._store.answer(bars_since(self._store, some, missed.minutes_s))
+            bars = await self._store.answer(bars_since(self._store, some, missed.minutes_ms))
             listener.catch_up(self._board.missed(bars, missed.since_ms))
 
     def _interrupt(self, error: Exception) -> None:

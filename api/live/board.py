@@ -34,7 +34,7 @@ class _Watched:
 
     def __init__(self) -> None:
         self.bars: dict[int, _Held] = {}
-        """The newest `MINUTES_HELD`, keyed by their start in epoch s."""
+        """The newest `MINUTES_HELD`, keyed by their start in epoch ms."""
         self.listeners: set[Listener] = set()
 
 
@@ -67,14 +67,14 @@ class Board:
         for instrument_id, minute_s, value in bars:
             watched = self._watched.get(instrument_id)
             if watched is not None:
-                self._take(watched, instrument_id, minute_s, _decode(value))
+                self._take(watched, instrument_id, minute_of(minute_s), _decode(value))
 
     def take_snapshot(self, bars: Iterable[ChangedBar]) -> None:
         """Merge the bars of a snapshot, except those already followed by a newer minute.
 
         A listener that has the newer one must not receive the older one after it.
         """
-        self.take(bar for bar in bars if bar.minute_s >= self._newest_minute(bar.instrument_id))
+        self.take(bar for bar in bars if not self._is_followed(bar))
 
     def forget_bars(self) -> None:
         """Forget all bars: the next ones are accepted as they are."""
@@ -86,8 +86,8 @@ class Board:
         for instrument_id in instruments:
             bars = self._watched[instrument_id].bars
             if bars:
-                minute_s = max(bars)
-                yield instrument_id, minute_s, bars[minute_s].frame
+                minute_ms = max(bars)
+                yield instrument_id, minute_ms, bars[minute_ms].frame
 
     def live(self) -> bytes:
         """Return the event that says that a listener has the newest bars."""
@@ -98,25 +98,26 @@ class Board:
         for instrument_id, minute_s, text in bars:
             value = _decode(text)
             if value.ct >= since_ms:
-                yield instrument_id, minute_s, self._frame(instrument_id, minute_s, value)
+                minute_ms = minute_of(minute_s)
+                yield instrument_id, minute_ms, self._frame(instrument_id, minute_ms, value)
 
-    def _newest_minute(self, instrument_id: int) -> int:
-        watched = self._watched.get(instrument_id)
-        return max(watched.bars, default=0) if watched is not None else 0
+    def _is_followed(self, bar: ChangedBar) -> bool:
+        watched = self._watched.get(bar.instrument_id)
+        return watched is not None and minute_of(bar.minute_s) < max(watched.bars, default=0)
 
-    def _take(self, watched: _Watched, instrument_id: int, minute_s: int, value: BarValue) -> None:
-        held = watched.bars.get(minute_s)
+    def _take(self, watched: _Watched, instrument_id: int, minute_ms: int, value: BarValue) -> None:
+        held = watched.bars.get(minute_ms)
         if held is not None and value.off <= held.off:
             return
-        frame = self._frame(instrument_id, minute_s, value)
-        watched.bars[minute_s] = _Held(value.off, frame)
+        frame = self._frame(instrument_id, minute_ms, value)
+        watched.bars[minute_ms] = _Held(value.off, frame)
         if len(watched.bars) > MINUTES_HELD:
             del watched.bars[min(watched.bars)]
         for listener in watched.listeners:
-            listener.offer(instrument_id, minute_s, frame)
+            listener.offer(instrument_id, minute_ms, frame)
 
-    def _frame(self, instrument_id: int, minute_s: int, value: BarValue) -> bytes:
+    def _frame(self, instrument_id: int, minute_ms: int, value: BarValue) -> bytes:
         now_ms = self._now_ms()
         # A quote in the future says nothing about the progress of the others.
         self._reached_ms = max(self._reached_ms, min(value.ct, now_ms))
-        return bar_frame(instrument_id, minute_of(minute_s), value, now_ms, self._reached_ms)
+        return bar_frame(instrument_id, minute_ms, value, now_ms, self._reached_ms)

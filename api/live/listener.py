@@ -17,7 +17,7 @@ MINUTES_HELD: Final = 2
 HEARTBEAT_S: Final = 15.0
 
 Frame = tuple[int, int, bytes]
-"""Instrument, start of the minute in epoch s, and the event."""
+"""Instrument, start of the minute in epoch ms, and the event."""
 
 
 class Listener:
@@ -45,8 +45,8 @@ class Listener:
 
     def begin(self, snapshot: Iterable[Frame], live: bytes) -> None:
         """Accept the snapshot and the event after it; changes follow from here on."""
-        for instrument_id, minute_s, frame in snapshot:
-            self._bars[instrument_id] = {minute_s: frame}
+        for instrument_id, minute_ms, frame in snapshot:
+            self._bars[instrument_id] = {minute_ms: frame}
         self._last = live
         self._live = True
         self._something.set()
@@ -59,21 +59,21 @@ class Listener:
         oldest = {instrument_id: min(bars) for instrument_id, bars in self._bars.items() if bars}
         frames = [
             frame
-            for instrument_id, minute_s, frame in missed
-            if minute_s < oldest.get(instrument_id, 0)
+            for instrument_id, minute_ms, frame in missed
+            if minute_ms < oldest.get(instrument_id, 0)
         ]
         self._metrics.events.inc(len(frames))
         self.bars_sent += len(frames)
         self._first += b"".join(frames)
 
-    def offer(self, instrument_id: int, minute_s: int, frame: bytes) -> None:
+    def offer(self, instrument_id: int, minute_ms: int, frame: bytes) -> None:
         """Accept a changed bar; before the snapshot it is ignored, as it will be part of that."""
         if not self._live:
             return
         waiting = self._bars.setdefault(instrument_id, {})
-        if minute_s in waiting:
+        if minute_ms in waiting:
             self._metrics.conflated.inc()
-        waiting[minute_s] = frame
+        waiting[minute_ms] = frame
         if len(waiting) > MINUTES_HELD:
             del waiting[min(waiting)]
             self._metrics.conflated.inc()

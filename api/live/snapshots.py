@@ -1,5 +1,7 @@
 """Reads bars for listeners: the newest ones, and those that a client that reconnects has missed.
 
+They come as workers publish them, with minutes in epoch s, which `api.live.board` converts.
+
 The id of an event is the event time, in epoch ms, that the quotes had reached when it was sent.
 Workers and partitions never progress exactly alike, so bars with a quote a little older than that
 may have changed since.
@@ -13,7 +15,7 @@ from api.redis.store import Store
 from contracts.changed_bars import ChangedBar
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
-from contracts.times import MINUTE_MS
+from contracts.times import MINUTE_MS, minute_field, minute_start
 
 INSTRUMENTS_A_READ: Final = 500
 """Few enough for a read's deadline, even if Redis and this process are busy."""
@@ -47,16 +49,17 @@ def newest_bars(store: Store, instruments: Sequence[int]) -> Read[list[ChangedBa
 
 
 def bars_since(
-    store: Store, instruments: Sequence[int], minutes_s: Sequence[int]
+    store: Store, instruments: Sequence[int], minutes_ms: Sequence[int]
 ) -> Read[list[ChangedBar]]:
-    """Return the bars of these minutes, given by their start in epoch s, oldest first."""
+    """Return the bars of these minutes, given by their start in epoch ms, oldest first."""
     topology = yield from store.topology()
     keys = [store.keys.bars(instrument_partition(i, topology.quotes), i) for i in instruments]
-    found = yield [("HMGET", key, *map(str, minutes_s)) for key in keys]
+    fields = list(map(minute_field, minutes_ms))
+    found = yield [("HMGET", key, *fields) for key in keys]
     return [
-        ChangedBar(instrument_id, minute_s, value.decode())
+        ChangedBar(instrument_id, int(field), value.decode())
         for instrument_id, values in zip(instruments, found, strict=True)
-        for minute_s, value in zip(minutes_s, values, strict=True)
+        for field, value in zip(fields, values, strict=True)
         if value is not None
     ]
 
@@ -66,21 +69,21 @@ class Missed(NamedTuple):
 
     since_ms: int
     """those with a quote of this time or later"""
-    minutes_s: list[int]
-    """the minutes to read, by their start in epoch s, oldest first"""
+    minutes_ms: range
+    """the minutes to read, by their start in epoch ms, oldest first"""
 
 
 def missed_since(last_id: int, instruments: int, now_ms: int) -> Missed:
     """Return what to read for a client whose last event was `last_id`.
 
     >>> missed_since(1629061628123, instruments=4, now_ms=1629061745000)
-    Missed(since_ms=1629061613123, minutes_s=[1629061560, 1629061620, 1629061680, 1629061740])
+    Missed(since_ms=1629061613123, minutes_ms=range(1629061560000, 1629061740001, 60000))
     """
     since_ms = last_id - OVERLAP_MS
     minutes = min(MINUTES_MOST, BARS_MOST // instruments)
-    last = now_ms // MINUTE_MS
-    first = max(since_ms // MINUTE_MS, last - minutes + 1)
-    return Missed(since_ms, [minute * MINUTE_MS // 1000 for minute in range(first, last + 1)])
+    last_ms = minute_start(now_ms)
+    first_ms = max(minute_start(since_ms), last_ms - (minutes - 1) * MINUTE_MS)
+    return Missed(since_ms, range(first_ms, last_ms + 1, MINUTE_MS))
 
 
 def parse_id(text: str | None) -> int | None:

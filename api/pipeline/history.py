@@ -9,12 +9,12 @@ from api.pipeline.answers import Pipeline, PipelineHistory, TopicHistory, TopicS
 from api.pipeline.log_ends import LogEnds
 from api.pipeline.progress import Progress
 from api.redis.following import following
-from contracts.times import MINUTE_MS
+from contracts.times import MINUTE_MS, MINUTE_S
 from contracts.topics import STREAMED, dead_letters
 
 SAMPLE_EVERY_S: Final = 10.0
 MINUTES_KEPT: Final = 60
-_SAMPLES: Final = round(MINUTES_KEPT * 60 / SAMPLE_EVERY_S)
+_SAMPLES: Final = round(MINUTES_KEPT * MINUTE_S / SAMPLE_EVERY_S)
 
 
 class _Of(NamedTuple):

@@ -27,12 +27,12 @@ from contracts.feedback import Feedback, decode_feedback
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import Interaction, Ints, decode_interaction, decode_quotes
 from contracts.partitioning import instrument_partitions, user_partition
+from contracts.times import US_PER_MS
 from contracts.tombstones import Tombstone, decode_tombstone
 from runtime.archive.tables import arrow_schema_of
 from runtime.kafka import stamps
 from runtime.kafka.headers import has_readable_headers, headers_of
 
-US_PER_MS: Final = 1_000
 T = TypeVar("T")
 
 

@@ -15,8 +15,9 @@ import msgspec
 import redis.asyncio
 
 from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
-from benchmarks.peers.quotes import MINUTE_MS, Bar, decode
+from benchmarks.peers.quotes import Bar, decode
 from contracts.keyspace import Keyspace
+from contracts.times import MINUTE_MS, MINUTE_S
 from contracts.topics import QUOTES
 from runtime.settings import SharedSettings
 
@@ -54,7 +55,7 @@ async def fold(stream: faust.StreamT[bytes]) -> None:
             started_ms = now_ms()
             await store.hset(progress_key(settings.namespace), STARTED_FIELD, started_ms)
         quote = decode(value)
-        key = (quote.instrument_id, quote.ts // MINUTE_MS * 60)
+        key = (quote.instrument_id, quote.ts // MINUTE_MS * MINUTE_S)
         price = quote.price
         bar = bars.get(key)
         if bar is None:

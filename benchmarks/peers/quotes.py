@@ -2,8 +2,6 @@
 
 import msgspec
 
-MINUTE_MS = 60_000
-
 
 class Quote(msgspec.Struct, gc=False):
     """A price of an instrument at an event time, as it is in Kafka."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from benchmarks.harness import zipf
 from contracts.keyspace import OFFSET_FIELD, HistoryEntry
 from contracts.messages import Ints
+from contracts.times import DAY_MS
 
 MEDIAN: Final = 8
 MEAN: Final = 15
@@ -23,7 +24,7 @@ MOST: Final = 500
 _AT_A_TIME: Final = 10_000
 _ENTRIES: Final = 50_000
 """event times that entries are drawn from"""
-_PERIOD_MS: Final = 30 * 86_400_000
+_PERIOD_MS: Final = 30 * DAY_MS
 
 Fields = list[str | bytes]
 """field, value, field, value, ..."""

@@ -22,14 +22,20 @@ from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
 from stream_processors.bars.closing import Closing
 from stream_processors.bars.publishing import records_of
-from stream_processors.bars.stored import StoredBars, decode_bar, from_values
+from stream_processors.bars.stored import (
+    StoredBars,
+    decode_bar,
+    field_of,
+    from_values,
+    minute_in,
+    minutes_of,
+)
 from stream_processors.bars.table import NO_MINUTE, BarTable, Missing
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.store.chunks import Channel, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer
 
-_NO_MINUTE_CLOSED: Final = "-60"
 # Quotes folded between two checks of how much is unwritten: at most as many bars.
 _RECORDS_AT_ONCE: Final = 50_000
 # Unwritten bars a partition may hold before its quotes have to wait for Redis.
@@ -68,12 +74,13 @@ class BarsFold:
         self._claim = claim
         self._producer = producer
         self._retention = retention_minutes
-        self._closed_s = int(claim.position.get(CLOSED_FIELD, _NO_MINUTE_CLOSED))
-        """start of the newest minute whose bars were published at the claim"""
+        closed = claim.position.get(CLOSED_FIELD)
+        self._closed_before = NO_MINUTE if closed is None else minute_in(closed)
+        """the newest minute whose bars were published at the claim"""
         self._whole_s = (
             NOT_WHOLE_YET_S if claim.may_miss_records else int(claim.position.get(WHOLE_FIELD, 0))
         )
-        self._closing = Closing(close_after_s, self._closed_s // MINUTE_S, clock_s)
+        self._closing = Closing(close_after_s, self._closed_before, clock_s)
         self._monotonic_s = monotonic_s
         self._table = BarTable(retention_minutes, expire_s / 2, self._closing.minute)
         self._has_read_open = False
@@ -118,7 +125,7 @@ class BarsFold:
         self._n_unwritten = len(changed.bars)
         return Unwritten(
             self._stored.groups(changed, self._closing.minute),
-            {CLOSED_FIELD: str(self._closing.minute * MINUTE_S), WHOLE_FIELD: str(self._whole_s)},
+            {CLOSED_FIELD: field_of(self._closing.minute), WHOLE_FIELD: str(self._whole_s)},
             self._channel,
         )
 
@@ -146,7 +153,7 @@ class BarsFold:
         found = await self._instruments_with_open_minutes()
         if found:
             instrument_id = np.array(found[::2]).astype(np.int64)
-            newest = np.array(found[1::2]).astype(np.float64).astype(np.int64) // MINUTE_S
+            newest = minutes_of(found[1::2])
             numbers = self._table.number(instrument_id)
             first = np.maximum(self._closing.minute, newest - self._retention) + 1
             columns = (numbers.tolist(), found[::2], first.tolist(), newest.tolist())
@@ -162,7 +169,7 @@ class BarsFold:
         """Return instruments and newest minutes, alternating; the set is stable."""
         found: list[str] = []
         for first in itertools.count(0, _OPEN_AT_ONCE):
-            asked = self._stored.ask_for_open(self._closed_s, first, _OPEN_AT_ONCE)
+            asked = self._stored.ask_for_open(self._closed_before, first, _OPEN_AT_ONCE)
             (some,) = await self._claim.read([asked])
             found += some
             if len(some) < 2 * _OPEN_AT_ONCE:
@@ -190,7 +197,7 @@ class BarsFold:
         bars: list[BarValue] = []
         newest_minutes: list[int] = []
         for m, (newest, *values) in zip(missing, answers, strict=True):
-            newest_minutes.append(NO_MINUTE if newest is None else int(newest) // MINUTE_S)
+            newest_minutes.append(NO_MINUTE if newest is None else minute_in(newest))
             for minute, value in zip(m.minutes, values, strict=True):
                 if value is not None:
                     keys.append(self._table.key(m.number, minute))

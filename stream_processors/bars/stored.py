@@ -10,6 +10,7 @@ import numpy as np
 from contracts.bars import FIELDS, BarValue, structs_of
 from contracts.keyspace import NEWEST_FIELD, Keyspace
 from contracts.log_position import NOTHING, positions_of
+from contracts.messages import Ints
 from contracts.times import MINUTE_S
 from stream_processors.bars.fold import BAR, Bars
 from stream_processors.bars.table import Changed, Missing
@@ -30,12 +31,12 @@ class StoredBars:
 
     def ask_for_bars(self, missing: Missing) -> Group:
         """Return a query for an instrument's newest minute, and for some of its bars."""
-        fields = [NEWEST_FIELD, *map(_field, missing.minutes)]
+        fields = [NEWEST_FIELD, *map(field_of, missing.minutes)]
         return Group(f"{self._prefix}{missing.instrument_id}", command("HMGET", fields))
 
-    def ask_for_open(self, closed_s: int, first: int, n: int) -> Group:
-        """Return a query for n instruments, from the first on, with a minute after `closed_s`."""
-        bounds = [f"({closed_s}", "+inf", "WITHSCORES", "LIMIT", str(first), str(n)]
+    def ask_for_open(self, closed_minute: int, first: int, n: int) -> Group:
+        """Return a query for n instruments, from the first on, with a later minute."""
+        bounds = [f"({field_of(closed_minute)}", "+inf", "WITHSCORES", "LIMIT", str(first), str(n)]
         return Group(self._open, command("ZRANGEBYSCORE", bounds))
 
     def groups(self, changed: Changed, closed_minute: int) -> Iterator[Group]:
@@ -51,8 +52,10 @@ class StoredBars:
         """
         if not changed.instrument_id:
             return
-        yield Group(self._open, command("ZREMRANGEBYSCORE", ["-inf", _field(closed_minute)]))
-        fields = {minute: _field(minute) for minute in {*changed.minute, *changed.newest.values()}}
+        yield Group(self._open, command("ZREMRANGEBYSCORE", ["-inf", field_of(closed_minute)]))
+        fields = {
+            minute: field_of(minute) for minute in {*changed.minute, *changed.newest.values()}
+        }
         columns = (changed.instrument_id, changed.minute, to_values(changed.bars))
         last_id: int | None = None
         commands: Commands = []
@@ -63,7 +66,7 @@ class StoredBars:
                     yield Group(f"{self._prefix}{last_id}", commands, published)
                 last_id, commands, published = instrument_id, [], []
             if place in changed.expired:
-                commands += command("HDEL", [_field(m) for m in changed.expired[place]])
+                commands += command("HDEL", [field_of(m) for m in changed.expired[place]])
             if place in changed.newest:
                 commands += ("HSET", 1, 2, NEWEST_FIELD, fields[changed.newest[place]])
                 commands += ("EXPIRE", 1, 1, self._expire_s)
@@ -76,8 +79,19 @@ class StoredBars:
             yield Group(f"{self._prefix}{last_id}", commands, published)
 
 
-def _field(minute: int) -> str:
+def field_of(minute: int) -> str:
+    """Return a minute as Redis names it: its start in epoch s."""
     return str(minute * MINUTE_S)
+
+
+def minute_in(field: str) -> int:
+    """Invert `field_of`."""
+    return int(field) // MINUTE_S
+
+
+def minutes_of(scores: Sequence[str]) -> Ints:
+    """Return the minutes in the scores of a sorted set, (n,)."""
+    return np.array(scores).astype(np.float64).astype(np.int64) // MINUTE_S
 
 
 def to_values(bars: Bars) -> list[str]:

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from contracts.messages import Ints
+from contracts.times import DAY_S
 from contracts.trending import BUCKETS_S, PAGES, Bucket
 from stream_processors.sorted_runs import starts_of_runs
 
-_OFF_AT_MOST_S: Final = 86_400
+_OFF_AT_MOST_S: Final = DAY_S
 """How far this worker's clock may be ahead of the store's without dropping an event that counts.
 Buckets that expired more recently are written, and the store expires them at once."""
 _LENGTHS_S: Final = tuple(BUCKETS_S)

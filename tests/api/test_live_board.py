@@ -63,8 +63,8 @@ async def test_a_snapshot_does_not_bring_a_minute_back_that_a_newer_one_came_aft
     board, listener = board_and_listener
     board.take([changed(4, 1, 5)])
     assert await taken(listener) == [(4, 1, 5)]
-    board.take_snapshot([changed(4, 0, 4), changed(5, 0, 1)])
-    assert await taken(listener) == [(5, 0, 1)]
+    board.take_snapshot([changed(4, 0, 4), changed(4, 1, 6), changed(5, 0, 1)])
+    assert await taken(listener) == [(4, 1, 6), (5, 0, 1)]
     board.take([changed(4, 0, 6)])  # a late quote
     assert await taken(listener) == [(4, 0, 6)]
 

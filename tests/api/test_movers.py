@@ -45,7 +45,7 @@ def test_only_what_may_be_shown_is_among_the_first() -> None:
 
 
 def test_the_ends_of_a_window_are_its_first_and_last_minutes_with_quotes() -> None:
-    fields = [int(field) for field in fields_of(3600)]
+    fields = [int(field) for field in fields_of(3_600_000)]
     assert fields[:3] == [3540, 3480, 3420]
     assert fields[3:] == [3300, 3360, 3420, 2700, 2760, 2820, 0, 60, 120]
     values = [b"%d" % field if field in {3480, 3360, 120} else None for field in fields]

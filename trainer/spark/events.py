@@ -14,13 +14,13 @@ from pyiceberg.io import FileIO
 
 from contracts.archive import INTERACTIONS_TABLE
 from contracts.log_position import LogPosition
+from contracts.times import US_PER_MS
 from contracts.tombstones import NEVER_MS
 from runtime.archive.tables import with_added_columns
 from trainer.spark.running_history import ERASED_KIND, KINDS, UNCONDITIONAL_MS
 
 ROWS_AT_ONCE: Final = 50_000
 """So many rows of a file are in memory, plus the row group that they are decoded from."""
-US_PER_MS: Final = 1_000
 SCHEMA: Final = (
     "user string, log int, partition int, offset long, item long, kind byte, ts_ms long, "
     "value double, last_event_before_ms long, erased_at_ms long"
