@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from contracts.messages import Quote
+from tests.oracles.bars import Placed, bar_of
 from tests.oracles.histories import History
 from tests.patience import PATIENCE_S, eventually
 from tests.settings import plain_lists
@@ -262,12 +263,9 @@ def _expect_bars(stack: Stack, other: Mapping[str, Value]) -> Answers:
 
 def _bar(minute: int, quotes: list[Quote]) -> tuple[float, ...]:
     """Return a bar of quotes in the log's order, which decides at one event time."""
-    prices = [quote.price for quote in quotes]
-    first = min(quotes, key=lambda quote: quote.ts)
-    last = max(reversed(quotes), key=lambda quote: quote.ts)
-    size = sum(quote.size for quote in quotes)
-    return (minute * MINUTE_MS, first.price, max(prices), min(prices), last.price, size,
-            len(quotes))  # fmt: skip
+    placed = (Placed(q.ts, (0, offset), q.price, q.size) for offset, q in enumerate(quotes))
+    bar = bar_of(placed)
+    return (minute * MINUTE_MS, bar.o, bar.h, bar.l, bar.c, bar.v, bar.n)
 
 
 BARS: Final = View(_ask_bars, _expect_bars)

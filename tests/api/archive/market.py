@@ -15,6 +15,7 @@ from api.bars.answers import Bar
 from contracts.archive import BARS_TABLE
 from contracts.bars import BarValue
 from contracts.keyspace import FOLDING_FIELD
+from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
 from contracts.times import DAY_MS, MINUTE_MS
 from contracts.topics import QUOTES
@@ -22,6 +23,7 @@ from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
+from tests.oracles.bars import Placed, bar_of
 
 RUNNING_MS: Final = NOW_MS // MINUTE_MS * MINUTE_MS
 RETAINED: Final = 60
@@ -155,13 +157,7 @@ def _bar(start: int, quotes: list[Quote], *, closed: bool) -> dict[str, Any]:
 
 
 def _value(quotes: list[Quote]) -> BarValue:
-    prices = [quote.price for quote in quotes]
-    return BarValue(
-        *(prices[0], max(prices), min(prices), prices[-1]),
-        v=sum(quote.size for quote in quotes),
-        n=len(quotes),
-        pv=sum(quote.size * quote.price for quote in quotes),
-        ot=quotes[0].ts,
-        ct=quotes[-1].ts,
-        off=(0, 1),
+    return bar_of(
+        Placed(quote.ts, LogPosition(0, offset), quote.price, quote.size)
+        for offset, quote in enumerate(quotes)
     )

@@ -11,6 +11,8 @@ from contracts.bars import BarValue
 from contracts.log_position import LogPosition
 from contracts.messages import Ints, QuoteColumns
 from contracts.times import MINUTE_MS
+from tests.oracles import bars
+from tests.oracles.bars import Placed
 
 
 class Quote(NamedTuple):
@@ -72,18 +74,8 @@ def recomputed(
 
 
 def bar_of(placed: list[tuple[int, Quote]], incarnation: int) -> BarValue:
-    first = min(placed, key=lambda place: (place[1].ts_ms, place[0]))[1]
-    last = max(placed, key=lambda place: (place[1].ts_ms, place[0]))[1]
-    quotes = [quote for _, quote in placed]
-    return BarValue(
-        o=first.price,
-        h=max(q.price for q in quotes),
-        l=min(q.price for q in quotes),
-        c=last.price,
-        v=sum(q.size for q in quotes),
-        n=len(quotes),
-        pv=sum(q.price * q.size for q in quotes),
-        ot=first.ts_ms,
-        ct=last.ts_ms,
-        off=LogPosition(incarnation, placed[-1][0]),
+    """Return the bar of quotes, each given with its offset."""
+    return bars.bar_of(
+        Placed(quote.ts_ms, LogPosition(incarnation, offset), quote.price, quote.size)
+        for offset, quote in placed
     )

@@ -2,7 +2,6 @@
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.bars import FIELDS
+from contracts.log_position import LogPosition
 from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
+from tests.oracles.bars import Placed, bar_of
 
 from .plain_bars import columns_of
 
@@ -23,43 +25,29 @@ class Quote(NamedTuple):
     mark: int
 
 
-@dataclass
-class PlainBar:
-    """A bar folded by hand, a quote at a time."""
-
-    quotes: list[Quote]
-
-    def fields(self) -> dict[str, float]:
-        first = min(self.quotes, key=lambda q: (q.ts_ms, q.mark))
-        last = max(self.quotes, key=lambda q: (q.ts_ms, q.mark))
-        return {
-            "key": first.key,
-            "open": first.price,
-            "high": max(q.price for q in self.quotes),
-            "low": min(q.price for q in self.quotes),
-            "close": last.price,
-            "volume": sum(q.size for q in self.quotes),
-            "count": len(self.quotes),
-            "notional": sum(q.price * q.size for q in self.quotes),
-            "open_ts": first.ts_ms,
-            "close_ts": last.ts_ms,
-            "open_mark": first.mark,
-            "close_mark": last.mark,
-            "mark": max(q.mark for q in self.quotes),
-        }
+def fields_by_hand(quotes: list[Quote]) -> dict[str, float]:
+    """Return the fields of the quotes' bar, by the names that the fold gives them."""
+    placed = sorted(Placed(q.ts_ms, LogPosition(0, q.mark), q.price, q.size) for q in quotes)
+    bar = bar_of(placed)
+    mark = bar.off.offset
+    marks = {
+        "open_mark": placed[0].place.offset,
+        "close_mark": placed[-1].place.offset,
+        "mark": mark,
+    }
+    values = {field.name: getattr(bar, letter) for letter, field in FIELDS.items()}
+    return {"key": quotes[0].key} | values | marks
 
 
 def folded_by_hand(quotes: list[Quote]) -> list[dict[str, float]]:
     of_key: dict[int, list[Quote]] = defaultdict(list)
     for quote in quotes:
         of_key[quote.key].append(quote)
-    return [PlainBar(of_key[key]).fields() for key in sorted(of_key)]
+    return [fields_by_hand(of_key[key]) for key in sorted(of_key)]
 
 
 def named(bars: Bars) -> list[dict[str, float]]:
-    """Return the fields of each bar that `PlainBar` has."""
-    names = list(PlainBar([Quote(0, 0, 0, 0, 0)]).fields())
-    return [dict(zip(names, row, strict=True)) for row in bars[names].tolist()]
+    return [dict(zip(BAR.names or (), row, strict=True)) for row in bars.tolist()]
 
 
 def fold(quotes: list[Quote]) -> Bars:
