@@ -1,5 +1,6 @@
 """G as changes of histories make it."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,6 @@ from stream_processors.histories.fold import Change, Leaving
 
 N_ITEMS = 6
 NO_CAP = 500
-DAY_MS = 86_400_000
 
 Matrix = npt.NDArray[np.float64]
 
@@ -20,6 +20,14 @@ def gram_of(changes: Sequence[Change | Leaving]) -> Matrix:
     for change in changes:
         add(gram, change)
     return gram
+
+
+def gram_by_offset(changes: Sequence[Change]) -> dict[int, list[list[float]]]:
+    """Return what each offset changes, exactly."""
+    of_offset: dict[int, list[Change]] = defaultdict(list)
+    for change in changes:
+        of_offset[change.offset].append(change)
+    return {offset: gram_of(its).tolist() for offset, its in of_offset.items()}
 
 
 def add(gram: Matrix, change: Change | Leaving) -> None:

@@ -24,7 +24,7 @@ from stream_processors.store.folding import FoldingError, check_folding
 from tests.oracles.gram import gram_matrix
 from tests.settings import plain_histories
 
-from .changes import N_ITEMS, NO_CAP, Matrix, add
+from .changes import N_ITEMS, NO_CAP, Matrix, add, gram_by_offset
 
 START_MS = 1_750_000_000_000
 VIEW, TRADE = EVENT_TYPES.index("view"), EVENT_TYPES.index("trade")
@@ -65,15 +65,31 @@ def settings(affinity: str, user_weight: str, half_life: float, cap: int) -> Set
     )
 
 
-def fold(log: list[Interaction], rules: HistoryRules) -> tuple[Histories, list[Change]]:
-    histories: Histories = defaultdict(lambda: History.empty(scaled=rules.is_scaled))
+def fold(
+    log: list[Interaction],
+    rules: HistoryRules,
+    first: int = 0,
+    stored: Histories = {},  # noqa: B006 (not changed)
+) -> tuple[Histories, list[Change]]:
+    """Fold events at offsets from `first` on, into histories as they were stored."""
+    histories: Histories = defaultdict(lambda: History.empty(scaled=rules.is_scaled), stored)
     changes: list[Change] = []
-    for offset, event in enumerate(log):
+    for offset, event in enumerate(log, start=first):
         value = np.nan if event.price is None else event.price
         kind = EVENT_TYPES.index(event.event)
         history = histories[event.user_id]
-        changes += rules.fold(history, offset, event.instrument_id, kind, event.ts, value)
+        its = rules.fold(history, offset, event.instrument_id, kind, event.ts, value)
+        assert len(its) <= rules.changes_an_event
+        changes += its
     return histories, changes
+
+
+def reread(histories: Histories) -> Histories:
+    """The histories as read from a store: the same entries, in arbitrary order."""
+    return {
+        user: History(np.sort(history.entries, order="item")[::-1].copy(), history.mark)
+        for user, history in histories.items()
+    }
 
 
 def rows(history: History) -> dict[int, tuple[Any, ...]]:
@@ -89,7 +105,7 @@ def user_items(histories: Histories) -> Matrix:
     return r
 
 
-def gram_of(changes: list[Change]) -> tuple[Matrix, Matrix]:
+def gram_and_greatest(changes: list[Change]) -> tuple[Matrix, Matrix]:
     """The sum of the changes, and the maximum of each entry on the way."""
     gram, greatest = np.zeros((2, N_ITEMS, N_ITEMS))
     for change in changes:
@@ -122,10 +138,40 @@ def test_changes_add_up_to_the_gram_matrix_of_the_histories(
 ) -> None:
     histories, changes = fold(log, rules_of(settings(affinity, user_weight, half_life, cap)))
     r = user_items(histories)
-    gram, largest = gram_of(changes)
+    gram, largest = gram_and_greatest(changes)
     assert (np.abs(gram - gram_matrix(r)) <= 1e-9 * largest).all()
     if (affinity, user_weight) == ("binary", "none"):
         assert gram.tolist() == (gram_matrix(r)).tolist()
+
+
+@pytest.mark.parametrize(("affinity", "user_weight"), MODES)
+@given(log=logs, cap=caps, data=st.data())
+def test_a_replay_from_stored_histories_makes_the_same_changes_for_the_same_offsets(
+    affinity: str, user_weight: str, log: list[Interaction], cap: int, data: st.DataObject
+) -> None:
+    rules = rules_of(settings(affinity, user_weight, 14.0, cap))
+    at = data.draw(st.integers(0, len(log)))
+    stored = reread(fold(log[:at], rules)[0])
+    _, whole = fold(log, rules)
+    _, again = fold(log[at:], rules, at, stored)
+    assert gram_by_offset(again) == gram_by_offset([c for c in whole if c.offset >= at])
+
+
+@pytest.mark.parametrize(("affinity", "user_weight"), MODES)
+@given(log=logs, cap=caps)
+def test_a_history_keeps_at_most_the_cap_and_knows_what_is_not_stored(
+    affinity: str, user_weight: str, log: list[Interaction], cap: int
+) -> None:
+    rules, at = rules_of(settings(affinity, user_weight, 14.0, cap)), len(log) // 2
+    stored = reread(fold(log[:at], rules)[0])
+    kept = defaultdict(dict, {user: rows(history) for user, history in stored.items()})
+    for user, history in fold(log[at:], rules, at, stored)[0].items():
+        assert len(history) <= cap
+        now = rows(history)
+        kept[user].update({item: now[item] for item in history.touched})
+        for item in history.removed:
+            kept[user].pop(item, None)
+        assert kept[user] == now
 
 
 @given(log=logs, half_life=half_lives)
@@ -145,25 +191,6 @@ def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
         for item, row in rows(history).items()
     }
     assert found == expected
-
-
-@pytest.mark.parametrize("user_weight", USER_WEIGHTS)
-@given(log=logs, half_life=half_lives)
-def test_no_event_lowers_an_affinity_except_by_its_scale(
-    user_weight: str, log: list[Interaction], half_life: float
-) -> None:
-    rules = rules_of(settings("greatest", user_weight, half_life, NO_CAP))
-    before = unscaled(fold(log[:-1], rules)[0])
-    after = unscaled(fold(log, rules)[0])
-    assert all(after[of] >= affinity * (1 - 1e-12) for of, affinity in before.items())
-
-
-def unscaled(histories: Histories) -> dict[tuple[str, int], float]:
-    return {
-        (user, item): affinity / (scale[0] if scale else 1.0)
-        for user, history in histories.items()
-        for item, (affinity, _, *scale) in rows(history).items()
-    }
 
 
 def test_a_late_event_that_weighs_less_changes_nothing() -> None:
