@@ -55,7 +55,7 @@ class LogPosition(
 
 
 parse_log_position: Final = msgspec.json.Decoder(LogPosition).decode
-"""Parses the text of a position; raises `msgspec.MsgspecError`, a `ValueError`, for another one."""
+"""Parses the text of a position; raises `msgspec.DecodeError` for another one."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
