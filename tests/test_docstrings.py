@@ -3,25 +3,36 @@
 import doctest
 import importlib
 import pkgutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Final
 
 import pytest
 
-PACKAGES = ("api", "archive", "contracts", "producers", "runtime", "stream_processors", "trainer")
-ELSEWHERE = ("runtime.archive.quality.", "trainer.spark")
-"""Modules that need an extra are checked by their own tests."""
-MODULES = [
-    module.name
-    for package in PACKAGES
-    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
-    if not module.name.endswith("__main__") and not module.name.startswith(ELSEWHERE)
-]
+PACKAGES: Final = (
+    *("api", "archive", "contracts", "producers", "runtime", "stream_processors", "trainer"),
+    "docs.examples.tickrec_client",
+)
+ELSEWHERE: Final = ("runtime.archive.quality.", "trainer.spark.checking")
+"""Great Expectations takes seconds to import: tests that need it anyway check these."""
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_the_examples_in_the_docstrings_are_true(module: str) -> None:
-    assert doctest.testmod(importlib.import_module(module)).failed == 0
+def modules() -> Iterator[str]:
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(path, f"{package}."):
+            if not module.name.endswith("__main__") and not module.name.startswith(ELSEWHERE):
+                yield module.name
+
+
+@pytest.mark.parametrize("name", list(modules()))
+def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
+    if name.startswith("trainer.spark") and find_spec("pyspark") is None:
+        pytest.importorskip(name, exc_type=ModuleNotFoundError)
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_there_are_examples() -> None:
-    attempted = (doctest.testmod(importlib.import_module(name)).attempted for name in MODULES)
-    assert sum(attempted) > 25
+    modules_with_examples = ("contracts.bars", "trainer.spark.running_history")
+    found = [doctest.testmod(importlib.import_module(name)) for name in modules_with_examples]
+    assert all(each.attempted for each in found)

@@ -4,10 +4,7 @@ Against the real API: tests/docs/test_client_endpoints.py, and as a script
 tests/infra/test_load_balancer.py.
 """
 
-import doctest
-import importlib
 import json
-import pkgutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +17,6 @@ from itertools import islice
 import httpx
 import pytest
 
-from docs.examples import tickrec_client
 from docs.examples.tickrec_client import Tickrec, TickrecError, stream
 from docs.examples.tickrec_client.problems import wait_s
 from docs.examples.tickrec_client.stream import Change, Live, LiveBar, Stale
@@ -307,15 +303,6 @@ def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
 
     with Tickrec(server.url) as tickrec, pytest.raises(TickrecError, match="invalid-request"):
         next(tickrec.stream_bars([]))
-
-
-@pytest.mark.parametrize(
-    "name", [module.name for module in pkgutil.iter_modules(tickrec_client.__path__)]
-)
-def test_its_own_examples_hold(name: str) -> None:
-    if name != "__main__":
-        module = importlib.import_module(f"{tickrec_client.__name__}.{name}")
-        assert doctest.testmod(module).failed == 0
 
 
 def event(start_ms: int, id_: int) -> str:

@@ -1,6 +1,5 @@
 """Variants are the trainer's settings with some replaced, and live next to the default one."""
 
-import doctest
 import itertools
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
 from tests.trainer.conftest import Fill
 from tests.trainer.runs import current_of, report_of, run
-from trainer.experiments import variants as experiments
 from trainer.experiments.variants import VariantsError, parse_weights, read_variants
 from trainer.generations.report import Report
 from trainer.models import ITEM_MODELS
@@ -74,7 +72,6 @@ def test_an_experiment_needs_a_name_and_somebody() -> None:
         parse_weights("spring 2021", ["default=1"])
     with pytest.raises(VariantsError, match="above 0"):
         parse_weights("spring", ["default=0"])
-    assert doctest.testmod(experiments).failed == 0
 
 
 def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
