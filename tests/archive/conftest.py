@@ -1,7 +1,4 @@
-"""An archive on the session's broker: topics under a prefix of a test's own, and a warehouse.
-
-What is in a table is counted by DuckDB, from the Parquet files of the current snapshot.
-"""
+"""An archive on the session's broker: topics under a prefix of a test's own, and a warehouse."""
 
 import threading
 import uuid
@@ -11,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
@@ -23,13 +19,14 @@ from archive.reading.broker import Broker
 from archive.settings import ArchiveSettings
 from archive.state import State
 from archive.writing.table_writer import TableWriter
-from contracts.archive import TABLES, ArchiveTable
+from contracts.archive import QUOTES_TABLE, TABLES, ArchiveTable
 from contracts.topics import Topic
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import open_table
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
+from tests.archive.tables import Tables
 from tests.patience import PATIENCE_S
 
 PARTITIONS: Final = 2
@@ -72,6 +69,10 @@ class Setup:
     def catalog(self) -> Catalog:
         return open_catalog(self.config)
 
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.catalog, self.config)
+
     def settings(self, **other: Any) -> ArchiveSettings:
         quick = {"archive_flush_interval_s": 0.2}
         return ArchiveSettings(kafka=self.kafka, archive=self.config, **quick | other)
@@ -94,11 +95,19 @@ class Setup:
         assert producer.flush(PATIENCE_S) == 0
 
     def found(self, table: ArchiveTable) -> Table:
-        return self.catalog.load_table((self.config.namespace, table.name))
+        return self.tables.found(table)
 
     def rows(self, table: ArchiveTable, what: str = "*") -> list[tuple[Any, ...]]:
         """Return what DuckDB selects of a table."""
-        return select(self.found(table), what)
+        return self.tables.rows(table, what)
+
+    def sizes(self) -> list[float]:
+        """Return the sizes of all quotes, which are their numbers."""
+        return sorted(size for (size,) in self.rows(QUOTES_TABLE, "size"))
+
+    def covered(self, table: ArchiveTable = QUOTES_TABLE) -> dict[int, int]:
+        """Return how far a table goes in each partition."""
+        return {p: at.next for p, at in self.tables.positions(table).items()}
 
     def opened(self) -> list[TableWriter]:
         catalog = self.catalog
@@ -140,15 +149,15 @@ class Running:
         assert not self.thread.is_alive()
 
 
-def select(found: Table, what: str = "*") -> list[tuple[Any, ...]]:
-    paths = [task.file.file_path.removeprefix("file://") for task in found.scan().plan_files()]
-    if not paths:
-        return []
-    with duckdb.connect() as db:
-        db.sql("SET TimeZone = 'UTC'")
-        return db.sql(
-            f"SELECT {what} FROM read_parquet({paths}, hive_partitioning = false)"
-        ).fetchall()
+@pytest.fixture
+def tables(tmp_path: Path) -> Iterator[Tables]:
+    """All tables, empty, without Kafka."""
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    catalog = open_catalog(config)
+    for table in TABLES:
+        open_table(catalog, config, table)
+    yield Tables(catalog, config)
+    catalog.close()
 
 
 @pytest.fixture

@@ -1,23 +1,85 @@
-"""Tables without Kafka, whose rows are committed as an archive does it."""
+"""Tables without Kafka, whose rows are committed as an archive does it.
+
+What is in a table is counted by DuckDB, from the Parquet files of the current snapshot.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
 
 from archive.writing.commits import append
 from archive.writing.files import write
 from contracts.archive import ArchiveTable
+from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Moved, Position
 from runtime.archive.tables import arrow_schema_of, open_table, positions_of
 
 DAY_US = 86_400_000_000
 TODAY_US = 20_000 * DAY_US
+Rows = Sequence[dict[str, Any]]
 
 
-def rows_of(table: ArchiveTable, rows: Sequence[dict[str, Any]]) -> pa.Table:
+class Tables(NamedTuple):
+    """The tables of a catalog. Code under test takes its two parts: `compact(*tables, ...)`."""
+
+    catalog: Catalog
+    config: ArchiveConfig
+
+    def reopened(self) -> "Tables":
+        """Return the same tables, as another process has them."""
+        return Tables(open_catalog(self.config), self.config)
+
+    def found(self, table: ArchiveTable) -> Table:
+        """Return a table as it is now."""
+        return self.catalog.load_table((self.config.namespace, table.name))
+
+    def files(self, table: ArchiveTable) -> list[Path]:
+        """Return the files of the current snapshot."""
+        return [path_of(task.file.file_path) for task in self.found(table).scan().plan_files()]
+
+    def rows(self, table: ArchiveTable, what: str = "*") -> list[tuple[Any, ...]]:
+        """Return what DuckDB selects of a table."""
+        return selected(self.files(table), what)
+
+    def positions(self, table: ArchiveTable) -> dict[int, Position]:
+        return positions_of(self.found(table), table)
+
+    def commit(self, table: ArchiveTable, rows: Rows) -> None:
+        """Commit rows of one partition, whose offsets go on where the table ends."""
+        found = open_table(*self, table)
+        before = positions_of(found, table).get(0)
+        start = before.next if before else 0
+        placed = [{"offset": start + n, **row} for n, row in enumerate(rows)]
+        after = Position("topic", 0, start + len(rows))
+        files = write(found, table, rows_of(table, placed))
+        append(*self, table, files, {0: Moved(before, start, after)}, is_young=lambda: True)
+
+    def write_unreferenced(self, table: ArchiveTable, rows: Rows) -> list[Path]:
+        """Write files that no snapshot gets; return them."""
+        files = write(self.found(table), table, rows_of(table, rows))
+        return [path_of(file.file_path) for file in files]
+
+
+def path_of(location: str) -> Path:
+    return Path(location.removeprefix("file://"))
+
+
+def selected(files: Sequence[Path], what: str) -> list[tuple[Any, ...]]:
+    if not files:
+        return []
+    with duckdb.connect() as db:
+        db.sql("SET TimeZone = 'UTC'")
+        query = f"SELECT {what} FROM read_parquet({[*map(str, files)]}, hive_partitioning = false)"
+        return db.sql(query).fetchall()
+
+
+def rows_of(table: ArchiveTable, rows: Rows) -> pa.Table:
     """Return rows, with 0 or "" for what they lack."""
     schema = arrow_schema_of(table)
     default = {pa.string(): "", pa.float64(): 1.0}
@@ -29,16 +91,3 @@ def rows_of(table: ArchiveTable, rows: Sequence[dict[str, Any]]) -> pa.Table:
         for field in schema
     }
     return pa.table(columns, schema=schema)
-
-
-def commit(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, rows: Sequence[dict[str, Any]]
-) -> None:
-    """Commit rows of one partition, whose offsets go on where the table ends."""
-    found = open_table(catalog, config, table)
-    before = positions_of(found, table).get(0)
-    start = before.next if before else 0
-    placed = [{"offset": start + n, **row} for n, row in enumerate(rows)]
-    after = Position("topic", 0, start + len(rows))
-    files = write(found, table, rows_of(table, placed))
-    append(catalog, config, table, files, {0: Moved(before, start, after)}, is_young=lambda: True)

@@ -20,7 +20,6 @@ from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.partitioning import user_partition
 from contracts.topics import QUOTES
-from runtime.archive.tables import positions_of
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
 from tests.archive.conftest import PARTITIONS, Running, Setup, delete_topics, make_topics
@@ -32,10 +31,6 @@ pytestmark = pytest.mark.integration
 CODEC_ZSTD = 4
 
 
-def sizes(setup: Setup) -> list[float]:
-    return sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size"))
-
-
 def test_each_record_is_a_row_once_and_a_restart_resumes(setup: Setup) -> None:
     setup.publish([*quotes(500)])
     with setup.running():
@@ -44,9 +39,8 @@ def test_each_record_is_a_row_once_and_a_restart_resumes(setup: Setup) -> None:
     with setup.running():
         setup.publish([*quotes(200, first=800)])
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 1_000, "all quotes")
-    assert sizes(setup) == list(range(1_000))
-    positions = positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)
-    assert sum(position.next for position in positions.values()) == 1_000
+    assert setup.sizes() == list(range(1_000))
+    assert sum(setup.covered().values()) == 1_000
 
 
 def test_records_that_break_a_rule_make_no_row_and_are_covered(setup: Setup) -> None:
@@ -59,13 +53,8 @@ def test_records_that_break_a_rule_make_no_row_and_are_covered(setup: Setup) -> 
     # One of the two keys is in the other partition than 4 is.
     assert {user_partition(k.decode(), 2) for _, k, _ in misplaced} == {0, 1}
     with setup.running():
-        eventually(lambda: covered(setup) == 16, "all records covered")
-    assert [*sizes(setup)] == sorted([*range(10), 7])
-
-
-def covered(setup: Setup) -> int:
-    positions = positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)
-    return sum(position.next for position in positions.values())
+        eventually(lambda: sum(setup.covered().values()) == 16, "all records covered")
+    assert setup.sizes() == sorted([*range(10), 7])
 
 
 def test_events_and_feedback_are_rows_as_they_were_sent(setup: Setup) -> None:
@@ -104,7 +93,7 @@ def test_two_archives_share_the_partitions_and_write_each_record_once(setup: Set
         eventually(lambda: len(one.archiver.partitions) == 8, "all partitions back")
         setup.publish([*quotes(200, first=800)])
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 1_000, "the last quotes")
-    assert sizes(setup) == list(range(1_000))
+    assert setup.sizes() == list(range(1_000))
 
 
 @contextmanager
@@ -127,9 +116,7 @@ def read(writer: TableWriter) -> int:
     return sum(place.next for place in places if place is not None)
 
 
-def test_kept_partitions_continue_after_a_commit_refused_during_a_rebalance(
-    setup: Setup,
-) -> None:
+def test_kept_partitions_continue_after_a_commit_refused_during_a_rebalance(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     with reading_quotes(setup, Broker(setup.kafka)) as writer:
         eventually(lambda: read(writer) == 100, "the first quotes")
@@ -139,10 +126,10 @@ def test_kept_partitions_continue_after_a_commit_refused_during_a_rebalance(
         append(setup.catalog, setup.config, QUOTES_TABLE, files, taken.moved, lambda: True)
         with reading_quotes(setup, Broker(setup.kafka)) as other:
             eventually(lambda: len(other.buffer.partitions) == 1, "the other's partition")
-            assert sizes(setup) == list(range(100))
+            assert setup.sizes() == list(range(100))
             setup.publish([*quotes(100, first=100)])
             eventually(lambda: read(writer) + read(other) == 200, "the next quotes")
-    assert sizes(setup) == list(range(200))
+    assert setup.sizes() == list(range(200))
 
 
 class ScriptedBroker(Broker):
@@ -157,9 +144,7 @@ class ScriptedBroker(Broker):
         return super().topic_ids(topics) if ids is None else ids
 
 
-def test_a_topic_unknown_to_the_broker_for_a_moment_is_read_again(
-    setup: Setup,
-) -> None:
+def test_a_topic_unknown_to_the_broker_for_a_moment_is_read_again(setup: Setup) -> None:
     broker, seen = ScriptedBroker(setup.kafka), [0]
     with reading_quotes(setup, broker) as writer:
         eventually(lambda: len(writer.buffer.partitions) == 2, "its partitions")
@@ -177,7 +162,7 @@ def test_a_topic_unknown_to_the_broker_for_a_moment_is_read_again(
         eventually(lambda: seen[-1] > 0, "that it is forgotten")
         setup.publish([*quotes(100, first=100)])
         eventually(lambda: read(writer) == 200, "all quotes")
-    assert sizes(setup) == list(range(200))
+    assert setup.sizes() == list(range(200))
 
 
 @pytest.mark.kafka_only
@@ -197,7 +182,7 @@ def test_a_batch_too_large_to_decompress_is_skipped_and_its_neighbors_are_rows(
     setup.publish([*quotes(50, first=100)])
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 150, "the quotes")
-    assert sizes(setup) == list(range(150))
+    assert setup.sizes() == list(range(150))
     assert rejected() - before == 2 * PARTITIONS
 
 
@@ -249,7 +234,7 @@ def test_a_recreated_topic_is_another_log(setup: Setup) -> None:
         make_topics(setup.kafka, [QUOTES])
         setup.publish([*quotes(150, first=100)])
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 250, "the second log")
-    assert sizes(setup) == list(range(250))
+    assert setup.sizes() == list(range(250))
     logs = [log for (log,) in setup.rows(QUOTES_TABLE, "log")]
     assert (logs.count(0), logs.count(1)) == (100, 150)
 
@@ -274,7 +259,7 @@ def test_what_the_log_dropped_is_logged_and_the_rest_is_archived(setup: Setup) -
     before = MISSING.labels("quotes")._value.get()
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 200, "the quotes that are left")
-    assert sizes(setup) == [*range(100), *range(200, 300)]
+    assert setup.sizes() == [*range(100), *range(200, 300)]
     assert MISSING.labels("quotes")._value.get() - before == 100
 
 
@@ -296,7 +281,7 @@ def test_what_was_read_is_committed_though_the_log_has_dropped_it_and_what_follo
         setup.publish([*quotes(100, first=200)])
         consumer.resume(places)
         eventually(lambda: read(writer) == 300, "the last quotes")
-    assert sizes(setup) == [*range(100), *range(200, 300)]
+    assert setup.sizes() == [*range(100), *range(200, 300)]
     assert MISSING.labels("quotes")._value.get() - before == 100
 
 
@@ -306,14 +291,14 @@ def test_what_was_sent_before_and_after_a_topic_got_more_partitions_is_archived(
 ) -> None:
     setup.publish([*quotes(100)])
     with setup.running():
-        eventually(lambda: covered(setup) == 100, "the first quotes")
+        eventually(lambda: sum(setup.covered().values()) == 100, "the first quotes")
     setup.publish([*quotes(100, first=100)])
     more = NewPartitions(setup.kafka.topic("quotes"), 5)
     client = brokers.admin(setup.kafka)
     for answer in client.create_partitions([more]).values():
         answer.result()
     with setup.running():
-        eventually(lambda: covered(setup) == 200, "what was sent before")
+        eventually(lambda: sum(setup.covered().values()) == 200, "what was sent before")
         setup.publish([*quotes(100, first=200)])
-        eventually(lambda: covered(setup) == 300, "what was sent after")
-    assert sizes(setup) == list(range(300))
+        eventually(lambda: sum(setup.covered().values()) == 300, "what was sent after")
+    assert setup.sizes() == list(range(300))

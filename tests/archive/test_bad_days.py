@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,16 +18,13 @@ from contracts.archive import QUOTES_TABLE
 from infra.local.process import free_port
 from runtime.archive.catalog import ArchiveError
 from runtime.archive.positions import Moved, MovedOnError, Position
-from runtime.archive.tables import open_table, positions_of
+from runtime.archive.tables import open_table
 from tests.archive.conftest import Setup
 from tests.archive.samples import quotes
+from tests.archive.tables import Tables
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
-
-
-def sizes(setup: Setup) -> list[float]:
-    return sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size"))
 
 
 @contextmanager
@@ -57,7 +53,7 @@ def test_it_waits_for_an_unreachable_catalog_and_then_continues(setup: Setup) ->
         setup.publish([*quotes(100, first=200)])
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 300, "the others")
         eventually(lambda: archive.state.is_ready, "readiness again")
-    assert sizes(setup) == list(range(300))
+    assert setup.sizes() == list(range(300))
 
 
 @pytest.mark.slow
@@ -85,7 +81,7 @@ def test_on_a_full_disk_it_waits_and_then_continues(setup: Setup) -> None:
     finally:
         process.terminate()
         assert process.wait() == 0
-    assert sizes(setup) == list(range(300))
+    assert setup.sizes() == list(range(300))
 
 
 def ready(port: int) -> int | None:
@@ -105,29 +101,27 @@ def test_memory_is_bounded_while_nothing_can_be_committed(setup: Setup) -> None:
             assert 2**20 <= read < 2**21
             assert archive.archiver.buffered_bytes == read
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 40_000, "most of them")
-    assert sizes(setup) == list(range(60_000))
+    assert setup.sizes() == list(range(60_000))
 
 
-def test_a_range_that_the_table_has_is_refused(setup: Setup) -> None:
-    setup.opened()
+def test_a_range_that_the_table_has_is_refused(tables: Tables) -> None:
     moved = {0: Moved(None, 0, Position("topic", 0, 10))}
-    append(setup.catalog, setup.config, QUOTES_TABLE, [], moved, lambda: True)
+    append(*tables, QUOTES_TABLE, [], moved, lambda: True)
     for start in (0, 5):
         overlapping = {0: Moved(Position("topic", 0, start), start, Position("topic", 0, 20))}
         with pytest.raises(MovedOnError, match="the table is at 10 of log 0"):
-            append(setup.catalog, setup.config, QUOTES_TABLE, [], overlapping, lambda: True)
-    assert positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)[0].next == 10
+            append(*tables, QUOTES_TABLE, [], overlapping, lambda: True)
+    assert tables.positions(QUOTES_TABLE)[0].next == 10
 
 
-def test_a_table_with_another_column_is_refused(setup: Setup) -> None:
-    found = open_table(setup.catalog, setup.config, QUOTES_TABLE)
+def test_a_table_with_another_column_is_refused(tables: Tables) -> None:
+    found = tables.found(QUOTES_TABLE)
     with found.update_schema() as update:
         update.add_column("note", StringType())
-    open_table(setup.catalog, setup.config, QUOTES_TABLE)
+    open_table(*tables, QUOTES_TABLE)
     with found.update_schema(allow_incompatible_changes=True) as update:
         update.delete_column("size")
     with pytest.raises(
         ArchiveError, match=r"table tickrec\.quotes is missing column size double: give"
     ):
-        open_table(setup.catalog, setup.config, QUOTES_TABLE)
-    shutil.rmtree(setup.config.warehouse)
+        open_table(*tables, QUOTES_TABLE)

@@ -22,7 +22,6 @@ import pytest
 
 from archive.reading.broker import Broker
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
-from runtime.archive.tables import positions_of
 from tests.archive.conftest import PARTITIONS, Setup
 from tests.archive.samples import interaction, now_ms, quotes
 from tests.patience import eventually
@@ -104,8 +103,7 @@ def wait_for_a_moment(setup: Setup, chance: random.Random) -> None:
 def covered(setup: Setup, table: ArchiveTable) -> bool:
     """Whether a table goes as far as the log does."""
     bounds = Broker(setup.kafka).bounds(table.topic.name, range(PARTITIONS))
-    positions = positions_of(setup.found(table), table)
-    return {p: b.end for p, b in bounds.items()} == {p: at.next for p, at in positions.items()}
+    return {p: b.end for p, b in bounds.items()} == setup.covered(table)
 
 
 def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) -> None:
@@ -131,7 +129,7 @@ def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) 
     for archive in archives:
         processes.end(archive)
     numbers = list(range(feed.published))
-    assert sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size")) == numbers
+    assert setup.sizes() == numbers
     archived = sorted(number - 1 for (number,) in setup.rows(INTERACTIONS_TABLE, "quantity"))
     assert archived == numbers
     places = setup.rows(QUOTES_TABLE, 'log, partition, "offset"')

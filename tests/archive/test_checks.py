@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyiceberg.catalog import Catalog
 from typer.testing import CliRunner
 
 from contracts.archive import (
@@ -30,7 +29,7 @@ from contracts.archive import (
 from runtime.archive.catalog import ArchiveError, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import open_table
-from tests.archive.tables import TODAY_US, commit
+from tests.archive.tables import TODAY_US, Tables
 
 if TYPE_CHECKING:
     from runtime.archive.quality.checking import Checked
@@ -60,23 +59,20 @@ GOOD: dict[ArchiveTable, list[dict[str, Any]]] = {
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> ArchiveConfig:
-    return ArchiveConfig(warehouse=str(tmp_path / "warehouse"))
+def tables(tmp_path: Path) -> Tables:
+    """Those of a catalog that has none yet."""
+    config = ArchiveConfig(warehouse=str(tmp_path / "warehouse"))
+    return Tables(open_catalog(config), config)
 
 
-@pytest.fixture
-def catalog(config: ArchiveConfig) -> Catalog:
-    return open_catalog(config)
-
-
-def check(catalog: Catalog, config: ArchiveConfig, *tables: ArchiveTable) -> list[Checked]:
+def check(tables: Tables, *some: ArchiveTable) -> list[Checked]:
     from archive import checks
 
-    return checks.check(catalog, config, tables, docs=None)
+    return checks.check(*tables, some, docs=None)
 
 
-def found_in(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Checked:
-    (checked,) = check(catalog, config, table)
+def found_in(tables: Tables, table: ArchiveTable) -> Checked:
+    (checked,) = check(tables, table)
     return checked
 
 
@@ -88,67 +84,60 @@ def failures(checked: Checked) -> dict[str, tuple[int, tuple[str, ...]]]:
     }
 
 
-def test_what_the_archive_writes_meets_the_expectations(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
+def test_what_the_archive_writes_meets_the_expectations(tables: Tables) -> None:
     for table, rows in GOOD.items():
-        commit(catalog, config, table, rows)
-    checked = check(catalog, config, *TABLES)
+        tables.commit(table, rows)
+    checked = check(tables, *TABLES)
     assert {each.table: each.rows for each in checked} == {t.name: len(GOOD[t]) for t in TABLES}
     assert [failed for each in checked for failed in each.failed] == []
     assert all(len(each.results) == len(each.suite.expectations) > 10 for each in checked)
 
 
-def test_a_table_older_than_a_column_meets_the_expectations(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
+def test_a_table_older_than_a_column_meets_the_expectations(tables: Tables) -> None:
     columns = tuple(c for c in INTERACTIONS_TABLE.columns if c.name != "erased_at")
-    commit(catalog, config, replace(INTERACTIONS_TABLE, columns=columns), [EVENT])
-    checked = found_in(catalog, config, INTERACTIONS_TABLE)
+    tables.commit(replace(INTERACTIONS_TABLE, columns=columns), [EVENT])
+    checked = found_in(tables, INTERACTIONS_TABLE)
     assert (checked.rows, checked.failed) == (1, [])
-    commit(catalog, config, INTERACTIONS_TABLE, [EVENT])
-    checked = found_in(catalog, config, INTERACTIONS_TABLE)
+    tables.commit(INTERACTIONS_TABLE, [EVENT])
+    checked = found_in(tables, INTERACTIONS_TABLE)
     assert (checked.rows, checked.failed) == (2, [])
 
 
 @pytest.mark.parametrize("rows_at_once", [2, 1_000])
 def test_invalid_prices_are_named_with_their_places(
-    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
     monkeypatch.setattr("runtime.archive.quality.reading.ROWS_AT_ONCE", rows_at_once)
     prices = [30.72, 0.0, -1.0, float("inf"), 1e-9, -2.0]
-    commit(catalog, config, QUOTES_TABLE, [QUOTE | {"price": price} for price in prices])
+    tables.commit(QUOTES_TABLE, [QUOTE | {"price": price} for price in prices])
     name = "expect_column_values_to_be_between of price"
-    assert failures(found_in(catalog, config, QUOTES_TABLE)) == {
+    assert failures(found_in(tables, QUOTES_TABLE)) == {
         name: (4, tuple(f"log 0 partition 0 offset {offset} (price {prices[offset]})"
                         for offset in (1, 2, 3)))
     }  # fmt: skip
 
 
-def test_a_duplicate_record_is_found_across_files(catalog: Catalog, config: ArchiveConfig) -> None:
-    commit(catalog, config, QUOTES_TABLE, [QUOTE] * 4)
-    commit(catalog, config, QUOTES_TABLE, [QUOTE, QUOTE | {"offset": 2}, QUOTE | {"offset": 3}])
-    ((name, (rows, examples)),) = failures(found_in(catalog, config, QUOTES_TABLE)).items()
+def test_a_duplicate_record_is_found_across_files(tables: Tables) -> None:
+    tables.commit(QUOTES_TABLE, [QUOTE] * 4)
+    tables.commit(QUOTES_TABLE, [QUOTE, QUOTE | {"offset": 2}, QUOTE | {"offset": 3}])
+    ((name, (rows, examples)),) = failures(found_in(tables, QUOTES_TABLE)).items()
     assert name == "expect_column_values_to_be_in_set of place_is_new"
     assert rows == 2
     assert sorted(examples) == [f"log 0 partition 0 offset {offset}" for offset in (2, 3)]
 
 
-def test_rows_beyond_the_snapshots_positions_are_found(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
+def test_rows_beyond_the_snapshots_positions_are_found(tables: Tables) -> None:
     beyond = [{"offset": 5}, {"partition": 1}, {"log": 1}]
-    commit(catalog, config, QUOTES_TABLE, [QUOTE, *(QUOTE | place for place in beyond), QUOTE])
-    checked = found_in(catalog, config, QUOTES_TABLE)
+    tables.commit(QUOTES_TABLE, [QUOTE, *(QUOTE | place for place in beyond), QUOTE])
+    checked = found_in(tables, QUOTES_TABLE)
     rows, examples = failures(checked)["expect_column_values_to_be_in_set of place_is_covered"]
     assert rows == 3
     assert "log 0 partition 0 offset 5" in examples
 
 
-def test_a_null_is_found_where_a_value_must_be(catalog: Catalog, config: ArchiveConfig) -> None:
-    commit(catalog, config, INTERACTIONS_TABLE, [EVENT, EVENT | {"instrument_id": None}])
-    found = open_table(catalog, config, INTERACTIONS_TABLE)
-    (path,) = (task.file.file_path.removeprefix("file://") for task in found.scan().plan_files())
+def test_a_null_is_found_where_a_value_must_be(tables: Tables) -> None:
+    tables.commit(INTERACTIONS_TABLE, [EVENT, EVENT | {"instrument_id": None}])
+    (path,) = tables.files(INTERACTIONS_TABLE)
     rows = pq.ParquetFile(path).read()
     # Only another engine writes such a file.
     free = pa.schema(field.with_nullable(True) for field in rows.schema)  # noqa: FBT003
@@ -156,7 +145,7 @@ def test_a_null_is_found_where_a_value_must_be(catalog: Catalog, config: Archive
     pq.write_table(rows.cast(free).set_column(3, free.field("user_id"), users), path)
     place = "log 0 partition 0 offset"
     of = "expect_column_values_to_not_be_null of"
-    assert failures(found_in(catalog, config, INTERACTIONS_TABLE)) == {
+    assert failures(found_in(tables, INTERACTIONS_TABLE)) == {
         f"{of} user_id": (1, (f"{place} 0 (user_id null)",)),
         f"{of} instrument_id": (1, (f"{place} 1 (instrument_id null)",)),
     }
@@ -187,16 +176,11 @@ def test_a_null_is_found_where_a_value_must_be(catalog: Catalog, config: Archive
     ids=lambda value: value.name if isinstance(value, ArchiveTable) else "",
 )
 def test_rows_that_no_topic_can_have_are_found(
-    catalog: Catalog,
-    config: ArchiveConfig,
-    table: ArchiveTable,
-    broken: dict[str, list[dict[str, Any]]],
+    tables: Tables, table: ArchiveTable, broken: dict[str, list[dict[str, Any]]]
 ) -> None:
     good = GOOD[table][0]
-    commit(
-        catalog, config, table, [good, *(good | row for rows in broken.values() for row in rows)]
-    )
-    found = failures(found_in(catalog, config, table))
+    tables.commit(table, [good, *(good | row for rows in broken.values() for row in rows)])
+    found = failures(found_in(tables, table))
     expected = {f"expect_column_{name}": len(rows) for name, rows in broken.items()}
     assert {name: rows for name, (rows, _) in found.items()} == expected
 
@@ -205,29 +189,27 @@ def test_the_examples_in_the_docstrings_are_true() -> None:
     assert doctest.testmod(import_module("runtime.archive.quality.checking")) == (0, 1)
 
 
-def test_a_table_without_rows_is_no_failure(catalog: Catalog, config: ArchiveConfig) -> None:
-    open_table(catalog, config, QUOTES_TABLE)
-    assert check(catalog, config, *TABLES) == []
+def test_a_table_without_rows_is_no_failure(tables: Tables) -> None:
+    open_table(*tables, QUOTES_TABLE)
+    assert check(tables, *TABLES) == []
 
 
-def test_a_truncated_file_is_named(catalog: Catalog, config: ArchiveConfig) -> None:
-    commit(catalog, config, QUOTES_TABLE, [QUOTE])
-    found = open_table(catalog, config, QUOTES_TABLE)
-    (path,) = (task.file.file_path for task in found.scan().plan_files())
-    file = Path(path.removeprefix("file://"))
+def test_a_truncated_file_is_named(tables: Tables) -> None:
+    tables.commit(QUOTES_TABLE, [QUOTE])
+    (file,) = tables.files(QUOTES_TABLE)
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(ArchiveError, match=rf"{file.name} cannot be read"):
-        found_in(catalog, config, QUOTES_TABLE)
+        found_in(tables, QUOTES_TABLE)
 
 
 def test_the_command_shows_what_is_broken_writes_pages_and_exits_with_1(
-    catalog: Catalog, config: ArchiveConfig, tmp_path: Path
+    tables: Tables, tmp_path: Path
 ) -> None:
     from archive.__main__ import app
 
-    commit(catalog, config, QUOTES_TABLE, [QUOTE, QUOTE | {"price": -1.0}])
-    commit(catalog, config, FEEDBACK_TABLE, GOOD[FEEDBACK_TABLE])
-    environment = {"ARCHIVE_WAREHOUSE": config.warehouse, "LOG_LEVEL": "ERROR"}
+    tables.commit(QUOTES_TABLE, [QUOTE, QUOTE | {"price": -1.0}])
+    tables.commit(FEEDBACK_TABLE, GOOD[FEEDBACK_TABLE])
+    environment = {"ARCHIVE_WAREHOUSE": tables.config.warehouse, "LOG_LEVEL": "ERROR"}
     docs = tmp_path / "docs"
 
     done = CliRunner().invoke(app, ["check", "--docs", str(docs)], env=environment)

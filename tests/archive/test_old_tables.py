@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyiceberg.types import StringType
 
@@ -20,8 +19,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.archive.records import ArchivedRecord, records_of
 from runtime.archive.rows import Span, sorted_rows
 from runtime.archive.tables import check_table, open_table
-from tests.archive.conftest import select
-from tests.archive.tables import DAY_US, TODAY_US, commit
+from tests.archive.tables import DAY_US, TODAY_US, Tables
 
 NOON_US: Final = TODAY_US + DAY_US // 2
 OLD: Final = replace(
@@ -32,18 +30,14 @@ EVENT: Final = {"user_id": "a", "event": "view", "instrument_id": 1, "price": 2.
 COMPACTION: Final = Rule(2**27, 60, is_forced=True)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> ArchiveConfig:
-    return ArchiveConfig(warehouse=str(tmp_path))
-
-
 @pytest.fixture(params=[(), ("note", "campaign")], ids=["ours", "with theirs"])
-def catalog(config: ArchiveConfig, request: pytest.FixtureRequest) -> Iterator[Catalog]:
+def tables(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tables]:
     """Make an old table with rows; where somebody added columns, one has the id ours would have."""
-    catalog = open_catalog(config)
-    open_table(catalog, config, FEEDBACK_TABLE)
-    found = open_table(catalog, config, OLD)
-    commit(catalog, config, OLD, [
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    tables = Tables(open_catalog(config), config)
+    open_table(*tables, FEEDBACK_TABLE)
+    found = open_table(*tables, OLD)
+    tables.commit(OLD, [
         EVENT | {"ts": NOON_US - 2_000},
         EVENT | {"user_id": "b", "ts": NOON_US - 1_000},
         {"user_id": "c", "event": ERASED, "ts": NOON_US, "last_event_before": NOON_US},
@@ -51,8 +45,8 @@ def catalog(config: ArchiveConfig, request: pytest.FixtureRequest) -> Iterator[C
     with found.refresh().update_schema() as change:
         for name in request.param:
             change.add_column(name, StringType())
-    yield catalog
-    catalog.close()
+    yield tables
+    tables.catalog.close()
 
 
 def records(found: Table) -> Sequence[ArchivedRecord]:
@@ -60,8 +54,8 @@ def records(found: Table) -> Sequence[ArchivedRecord]:
         return [record for rows in batches for record in records_of(INTERACTIONS_TABLE, rows)]
 
 
-def test_programs_that_only_read_accept_it(catalog: Catalog) -> None:
-    found = catalog.load_table(("tickrec", "interactions"))
+def test_programs_that_only_read_accept_it(tables: Tables) -> None:
+    found = tables.found(INTERACTIONS_TABLE)
     check_table(found, INTERACTIONS_TABLE)
     key, headers = encode_tombstone(Tombstone("c", last_event_before_ms=NOON_US // 1_000))
     assert [record.key for record in records(found)] == [b"a", b"b", key]
@@ -69,32 +63,30 @@ def test_programs_that_only_read_accept_it(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("opened", [open_table, loaded])
-def test_writers_add_the_column(catalog: Catalog, config: ArchiveConfig, opened: Any) -> None:
-    rows = catalog.load_table(("tickrec", "interactions")).scan().to_arrow()
+def test_writers_add_the_column(tables: Tables, opened: Any) -> None:
+    rows = tables.found(INTERACTIONS_TABLE).scan().to_arrow()
     for _ in range(2):
-        found = opened(catalog, config, INTERACTIONS_TABLE)
+        found = opened(*tables, INTERACTIONS_TABLE)
         assert "erased_at" in found.schema().column_names
-    evolved = catalog.load_table(("tickrec", "interactions"))
+    evolved = tables.found(INTERACTIONS_TABLE)
     assert evolved.schema() == found.schema()
     assert evolved.scan().to_arrow().select(rows.column_names) == rows
     assert evolved.scan().to_arrow()["erased_at"].null_count == 3
 
 
-def test_rows_of_before_and_after_are_read_merged_and_erased(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
+def test_rows_of_before_and_after_are_read_merged_and_erased(tables: Tables) -> None:
     tombstone = {"user_id": "a", "event": ERASED, "ts": NOON_US + 5_000}
-    commit(catalog, config, INTERACTIONS_TABLE, [tombstone | {"erased_at": NOON_US}])
-    found = catalog.load_table(("tickrec", "interactions"))
+    tables.commit(INTERACTIONS_TABLE, [tombstone | {"erased_at": NOON_US}])
+    found = tables.found(INTERACTIONS_TABLE)
     headers = [("erased_at", b"%d" % (NOON_US // 1_000))]
     assert records(found)[3] == ArchivedRecord(b"a", None, headers)
-    assert erase(catalog, config, {}, 60) == 1
+    assert erase(*tables, {}, 60) == 1
     late = [EVENT | {"ts": NOON_US + us} for us in (-1_000, 0)]
-    commit(catalog, config, INTERACTIONS_TABLE, late)
-    assert compact(catalog, config, INTERACTIONS_TABLE, COMPACTION, 0) == 3
-    assert erase(catalog, config, {}, 60) == 1
-    found = catalog.load_table(("tickrec", "interactions"))
-    assert sorted(select(found, 'user_id, event, "offset", epoch_us(erased_at)')) == [
+    tables.commit(INTERACTIONS_TABLE, late)
+    assert compact(*tables, INTERACTIONS_TABLE, COMPACTION, 0) == 3
+    assert erase(*tables, {}, 60) == 1
+    left = tables.rows(INTERACTIONS_TABLE, 'user_id, event, "offset", epoch_us(erased_at)')
+    assert sorted(left) == [
         ("a", "erased", 3, NOON_US),
         ("a", "view", 5, None),
         ("b", "view", 1, None),
@@ -102,18 +94,16 @@ def test_rows_of_before_and_after_are_read_merged_and_erased(
     ]
 
 
-def test_concurrent_additions_add_it_once(
-    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit_table, first = catalog.commit_table, True
+def test_concurrent_additions_add_it_once(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_table, first = tables.catalog.commit_table, True
 
     def late(*args: Any) -> Any:
         nonlocal first
         if first:
             first = False
-            open_table(open_catalog(config), config, INTERACTIONS_TABLE)
+            open_table(*tables.reopened(), INTERACTIONS_TABLE)
         return commit_table(*args)
 
-    monkeypatch.setattr(catalog, "commit_table", late)
-    names = open_table(catalog, config, INTERACTIONS_TABLE).schema().column_names
+    monkeypatch.setattr(tables.catalog, "commit_table", late)
+    names = open_table(*tables, INTERACTIONS_TABLE).schema().column_names
     assert names.count("erased_at") == 1

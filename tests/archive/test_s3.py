@@ -14,14 +14,13 @@ from moto.server import ThreadedMotoServer
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
 from archive.settings import Times
-from archive.writing.files import write
 from contracts.archive import QUOTES_TABLE
 from infra.local.process import LOOPBACK
 from runtime.archive.catalog import is_passing, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
-from runtime.archive.tables import open_table, positions_of
-from tests.archive.tables import TODAY_US, commit, rows_of
+from runtime.archive.tables import open_table
+from tests.archive.tables import TODAY_US, Tables
 
 BUCKET = "archive"
 REGION = "eu-central-1"
@@ -72,18 +71,18 @@ def keys(folder: str) -> set[str]:
 
 
 def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -> None:
-    catalog = open_catalog(config)
+    tables = Tables(open_catalog(config), config)
     for _ in range(2):
-        commit(catalog, config, QUOTES_TABLE, quotes(30))
-    found = open_table(catalog, config, QUOTES_TABLE)
-    orphans = write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(2)))
+        tables.commit(QUOTES_TABLE, quotes(30))
+    orphans = tables.write_unreferenced(QUOTES_TABLE, quotes(2))
     assert len(keys(config.catalog)) == 4 + len(orphans)
-    assert compact(catalog, config, QUOTES_TABLE, Rule(2**20, 60, is_forced=True), 0) == 4
-    clean(catalog, config, QUOTES_TABLE, Times(0, 0), found.metadata.last_updated_ms / 1e3 + 99)
+    assert compact(*tables, QUOTES_TABLE, Rule(2**20, 60, is_forced=True), 0) == 4
+    updated_s = tables.found(QUOTES_TABLE).metadata.last_updated_ms / 1e3
+    clean(*tables, QUOTES_TABLE, Times(0, 0), updated_s + 99)
     assert len(keys(config.catalog)) == 2
-    found = open_table(catalog, config, QUOTES_TABLE)
-    assert sorted(found.scan().to_arrow()["size"].to_pylist()) == sorted([*range(30)] * 2)
-    assert positions_of(found, QUOTES_TABLE) == {0: Position("topic", 0, 60)}
+    found = tables.found(QUOTES_TABLE).scan().to_arrow()
+    assert sorted(found["size"].to_pylist()) == sorted([*range(30)] * 2)
+    assert tables.positions(QUOTES_TABLE) == {0: Position("topic", 0, 60)}
 
 
 def test_an_unreachable_s3_is_worth_a_retry(config: ArchiveConfig, aws: str) -> None:
@@ -142,7 +141,7 @@ def test_a_pod_logs_in_to_s3_and_glue_as_the_role_of_its_service_account(
     agent: list[str | None], config: ArchiveConfig
 ) -> None:
     mine = config.model_copy(update={"namespace": "of_a_pod"})
-    commit(open_catalog(mine), mine, QUOTES_TABLE, quotes(5))
+    Tables(open_catalog(mine), mine).commit(QUOTES_TABLE, quotes(5))
     # boto3 asks for Glue, pyarrow for S3, each by itself.
     assert len(agent) >= 2
     assert set(agent) == {"of the service account"}

@@ -1,44 +1,22 @@
 """Files that are written again keep what others put into them, and take little memory."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
-from pyiceberg.catalog import Catalog
 from pyiceberg.types import DoubleType, StringType
 
 from archive.maintenance import compaction
 from archive.maintenance.compaction import Rule, compact
 from archive.maintenance.erasure import erase
 from archive.writing.files import FileWriter
-from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
-from runtime.archive.catalog import open_catalog
-from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import open_table
-from tests.archive.conftest import select
-from tests.archive.tables import TODAY_US, commit
+from contracts.archive import ERASED, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
+from tests.archive.tables import TODAY_US, Tables
 
 RULE = Rule(2**27, 60, is_forced=True)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> ArchiveConfig:
-    return ArchiveConfig(warehouse=str(tmp_path))
-
-
-@pytest.fixture
-def catalog(config: ArchiveConfig) -> Iterator[Catalog]:
-    catalog = open_catalog(config)
-    for table in (QUOTES_TABLE, INTERACTIONS_TABLE, FEEDBACK_TABLE):
-        open_table(catalog, config, table)
-    yield catalog
-    catalog.close()
-
-
-def fill_in(catalog: Catalog, table: ArchiveTable, name: str) -> None:
+def fill_in(tables: Tables, table: ArchiveTable, name: str) -> None:
     """Have another engine add columns, write one, and rename it."""
-    found = catalog.load_table(("tickrec", table.name))
+    found = tables.found(table)
     with found.update_schema() as change:
         change.add_column("note", StringType())
         change.add_column("score", DoubleType())
@@ -49,43 +27,41 @@ def fill_in(catalog: Catalog, table: ArchiveTable, name: str) -> None:
         change.rename_column("note", name)
 
 
-def noted(catalog: Catalog, table: ArchiveTable, name: str) -> int:
-    found = catalog.load_table(("tickrec", table.name))
+def noted(tables: Tables, table: ArchiveTable, name: str) -> int:
+    found = tables.found(table)
     return found.scan(row_filter=f"{name} = 'theirs'").to_arrow().num_rows
 
 
-def test_compaction_keeps_columns_that_others_added(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
-    commit(catalog, config, QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
-    fill_in(catalog, QUOTES_TABLE, "venue")
-    commit(catalog, config, QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
-    assert noted(catalog, QUOTES_TABLE, "venue") == 10
-    assert compact(catalog, config, QUOTES_TABLE, RULE, 0) == 2
-    assert noted(catalog, QUOTES_TABLE, "venue") == 10
-    found = catalog.load_table(("tickrec", "quotes"))
+def test_compaction_keeps_columns_that_others_added(tables: Tables) -> None:
+    tables.commit(QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
+    fill_in(tables, QUOTES_TABLE, "venue")
+    tables.commit(QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
+    assert noted(tables, QUOTES_TABLE, "venue") == 10
+    assert compact(*tables, QUOTES_TABLE, RULE, 0) == 2
+    assert noted(tables, QUOTES_TABLE, "venue") == 10
+    found = tables.found(QUOTES_TABLE)
     assert found.scan().to_arrow()["venue"].null_count == 10
     assert found.scan().to_arrow()["score"].null_count == 20
 
 
-def test_erasure_keeps_columns_that_others_added(catalog: Catalog, config: ArchiveConfig) -> None:
+def test_erasure_keeps_columns_that_others_added(tables: Tables) -> None:
     events = [{"user_id": user, "event": "view", "ts": TODAY_US} for user in ("gone", "stays")]
-    commit(catalog, config, INTERACTIONS_TABLE, events)
-    fill_in(catalog, INTERACTIONS_TABLE, "campaign")
+    tables.commit(INTERACTIONS_TABLE, events)
+    fill_in(tables, INTERACTIONS_TABLE, "campaign")
     tombstone = {"user_id": "gone", "event": ERASED, "ts": TODAY_US + 1}
-    commit(catalog, config, INTERACTIONS_TABLE, [tombstone])
-    assert erase(catalog, config, {}, 60) == 1
-    assert noted(catalog, INTERACTIONS_TABLE, "campaign") == 1
+    tables.commit(INTERACTIONS_TABLE, [tombstone])
+    assert erase(*tables, {}, 60) == 1
+    assert noted(tables, INTERACTIONS_TABLE, "campaign") == 1
 
 
 def test_merging_files_of_one_instrument_keeps_few_rows_in_memory(
-    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "_ROWS_AT_ONCE", 80)
     monkeypatch.setattr(compaction, "ROW_GROUP_ROWS", 20)
     for n in range(4):
         rows = [{"instrument_id": 7, "ts": TODAY_US + 4 * i + n} for i in range(100)]
-        commit(catalog, config, QUOTES_TABLE, rows)
+        tables.commit(QUOTES_TABLE, rows)
     written: list[int] = []
     write = FileWriter.write
 
@@ -94,7 +70,7 @@ def test_merging_files_of_one_instrument_keeps_few_rows_in_memory(
         write(writer, rows)
 
     monkeypatch.setattr(FileWriter, "write", count)
-    assert compact(catalog, config, QUOTES_TABLE, RULE, 0) == 4
+    assert compact(*tables, QUOTES_TABLE, RULE, 0) == 4
     assert written == [20] * 20
-    times = [ts for (ts,) in select(catalog.load_table(("tickrec", "quotes")), "epoch_us(ts)")]
+    times = [ts for (ts,) in tables.rows(QUOTES_TABLE, "epoch_us(ts)")]
     assert times == [TODAY_US + n for n in range(400)]

@@ -55,9 +55,7 @@ def test_erasure_leaves_what_a_fold_of_the_log_would_keep(
 
 
 @given(logs())
-def test_a_second_round_finds_nothing_more(
-    log: tuple[list[Event], list[TombstoneRow]],
-) -> None:
+def test_a_second_round_finds_nothing_more(log: tuple[list[Event], list[TombstoneRow]]) -> None:
     events, tombstones = log
     first = taken_out(events, tombstones)
     left = [event for event in events if event.place not in first.places]

@@ -139,9 +139,7 @@ def test_future_events_are_judged_by_the_broker_timestamp(kind: int, stamp_ms: i
 
 
 @pytest.mark.parametrize("behind_ms", [0, 4 * 60_000, 6 * 60_000, 86_400_000])
-def test_a_slow_clock_keeps_events_valid_by_the_broker_timestamp(
-    behind_ms: int,
-) -> None:
+def test_a_slow_clock_keeps_events_valid_by_the_broker_timestamp(behind_ms: int) -> None:
     records = [
         message(n, encode(Quote(instrument_id=1, price=1, ts=NOW_MS + n))) for n in range(100)
     ]

@@ -33,11 +33,11 @@ from infra.local.process import Server, free_port, running
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
-from runtime.archive.tables import open_table, positions_of
-from tests.archive.conftest import Setup, select
+from runtime.archive.tables import open_table
+from tests.archive.conftest import Setup
 from tests.archive.rest.server import rest_catalog
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
-from tests.archive.tables import TODAY_US, commit, rows_of
+from tests.archive.tables import TODAY_US, Tables, rows_of
 from tests.patience import PATIENCE_S, eventually
 
 USERS: Final = 40
@@ -64,11 +64,7 @@ def bars(n: int) -> Iterator[tuple[str, bytes, bytes]]:
 
 
 def files_of(setup: Setup) -> set[Path]:
-    return {
-        Path(task.file.file_path.removeprefix("file://"))
-        for table in TABLES
-        for task in setup.found(table).scan().plan_files()
-    }
+    return {file for table in TABLES for file in setup.tables.files(table)}
 
 
 @pytest.mark.integration
@@ -141,9 +137,9 @@ def test_two_writers_commit_one_after_the_other_and_none_twice(
         assert one.commit() == frozenset()
         assert refused == ["CommitFailedException"]
         assert late.commit() == {0}
-        found = open_catalog(config).load_table(("tickrec", "quotes"))
-        assert sorted(select(found, "size")) == [(i,) for i in range(20)]
-        assert {p: at.next for p, at in positions_of(found, QUOTES_TABLE).items()} == {0: 10, 1: 10}
+        tables = Tables(open_catalog(config), config)
+        assert sorted(tables.rows(QUOTES_TABLE, "size")) == [(i,) for i in range(20)]
+        assert {p: at.next for p, at in tables.positions(QUOTES_TABLE).items()} == {0: 10, 1: 10}
 
 
 def writer(config: ArchiveConfig, partition: int, first: int) -> TableWriter:
@@ -238,5 +234,6 @@ def test_concurrent_additions_of_a_column_add_it_once(
         found = open_table(one, config, INTERACTIONS_TABLE)
         assert len(refused) == 1
         assert found.schema().column_names.count("erased_at") == 1
-        commit(other, config, INTERACTIONS_TABLE, [{"ts": TODAY_US, "erased_at": TODAY_US}])
-        assert select(found.refresh(), "epoch_us(erased_at)") == [(TODAY_US,)]
+        tables = Tables(other, config)
+        tables.commit(INTERACTIONS_TABLE, [{"ts": TODAY_US, "erased_at": TODAY_US}])
+        assert tables.rows(INTERACTIONS_TABLE, "epoch_us(erased_at)") == [(TODAY_US,)]

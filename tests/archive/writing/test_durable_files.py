@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from contracts.archive import QUOTES_TABLE
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.durable_files import DurableFileIO
-from tests.archive.tables import TODAY_US, commit
+from tests.archive.tables import TODAY_US, Tables, path_of
 
 State = int | frozenset[str]
 """Of a file its bytes, of a folder its entries."""
@@ -46,26 +47,25 @@ def test_the_catalog_changes_once_all_that_it_names_is_on_the_disk(
     synced: dict[Path, State], tmp_path: Path
 ) -> None:
     config = ArchiveConfig(warehouse=str(tmp_path / "new" / "warehouse"))
-    catalog = open_catalog(config)
+    tables = Tables(open_catalog(config), config)
     at_commits: list[dict[Path, State]] = []
-    event.listen(catalog.engine, "commit", lambda _: at_commits.append(dict(synced)))  # type: ignore[attr-defined]
+    event.listen(tables.catalog.engine, "commit", lambda _: at_commits.append(dict(synced)))  # type: ignore[attr-defined]
 
     def check(done: Callable[..., Any], *args: Any) -> None:
         at_commits.clear()
-        done(catalog, config, QUOTES_TABLE, *args)
-        found = catalog.load_table((config.namespace, QUOTES_TABLE.name))
-        for location in _referenced(found):
-            path = Path(location.removeprefix("file://"))
+        done(QUOTES_TABLE, *args)
+        for location in _referenced(tables.found(QUOTES_TABLE)):
+            path = path_of(location)
             assert at_commits[-1].get(path) == state_of(path)
             while path != tmp_path:
                 assert path.name in at_commits[-1][path.parent]
                 path = path.parent
 
     quotes = [{"instrument_id": i, "ts": TODAY_US + i} for i in range(9)]
-    check(commit, quotes)
-    check(commit, quotes)
-    check(commit, [row | {"ts": TODAY_US + 86_400_000_000} for row in quotes])
-    check(compact, Rule(2**20, 60, is_forced=True), 0)
+    check(tables.commit, quotes)
+    check(tables.commit, quotes)
+    check(tables.commit, [row | {"ts": TODAY_US + 86_400_000_000} for row in quotes])
+    check(partial(compact, *tables), Rule(2**20, 60, is_forced=True), 0)
 
 
 def test_sqlite_puts_the_catalog_on_the_disk_as_well(tmp_path: Path) -> None:
