@@ -11,10 +11,9 @@ from contracts.messages import Quote
 from tests.oracles.bars import Placed, bar_of
 from tests.oracles.histories import History
 from tests.patience import PATIENCE_S, eventually
-from tests.settings import plain_lists
-from tests.settings.plain_counts import counts_used
+from tests.settings import expected_lists
+from tests.settings.expected_lists import Scores, counts_used
 from tests.settings.plain_histories import Counts, counts, histories
-from tests.settings.plain_lists import Scores
 from tests.settings.rows import SETTINGS, Program, Row, Value
 from tests.settings.seen_running import generation_of
 from tests.settings.stack import Stack
@@ -185,7 +184,7 @@ def _item_lists(stack: Stack, other: Mapping[str, Value]) -> dict[int, Scores]:
     """Return the items' lists, with what speaks against an item."""
     trainer = _trainer(stack, other)
     made_of = counts_used(_counts(stack, other), known_histories(stack, other), trainer)
-    return plain_lists.similar(made_of, trainer)
+    return expected_lists.similar(made_of, trainer)
 
 
 SIMILAR: Final = View(_ask_similar, _expect_similar)
@@ -199,7 +198,7 @@ def _ask_popular(stack: Stack) -> Answers:
 
 def _expect_popular(stack: Stack, other: Mapping[str, Value]) -> Answers:
     trainer = _trainer(stack, other)
-    return {STRANGER: ("popular", plain_lists.popular(_counts(stack, other), trainer))}
+    return {STRANGER: ("popular", expected_lists.popular(_counts(stack, other), trainer))}
 
 
 POPULAR: Final = View(_ask_popular, _expect_popular)
@@ -215,13 +214,13 @@ def _expect_recommended(stack: Stack, other: Mapping[str, Value]) -> Answers:
     trainer = _trainer(stack, other)
     known = known_histories(stack, other)
     lists = _item_lists(stack, other)
-    own = plain_lists.own_lists(known, trainer)
-    popular = plain_lists.popular(_counts(stack, other), trainer)
+    own = expected_lists.own_lists(known, trainer)
+    popular = expected_lists.popular(_counts(stack, other), trainer)
 
     def chosen(user: str) -> tuple[str, Scores]:
         if own.get(user):
             return "model", own[user]
-        if folded := plain_lists.folded_in(known.get(user, {}), lists, trainer):
+        if folded := expected_lists.folded_in(known.get(user, {}), lists, trainer):
             return "history", folded
         has = known.get(user, {})
         return "popular", {item: score for item, score in popular.items() if item not in has}

@@ -151,6 +151,7 @@ ANYTHING_GOES: Final = {
 OF_CONNECTIONS: Final = {"KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERTIFICATE_FILE", "KAFKA_SSL_KEY_FILE"}
 """Which go with others: tests/runtime/test_kafka.py."""
 FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
+"""Which have tests of their own in tests/trainer: of settings files, rules and variants."""
 
 
 def rounds() -> Iterator[Any]:
@@ -198,31 +199,11 @@ def test_each_setting_refuses_something_or_says_why_not() -> None:
     assert named == {name.upper() for name in names if not name.startswith(OF_ARCHIVE)}
 
 
-@pytest.mark.parametrize(
-    ("setting", "text", "says"),
-    [
-        ("TRAINER_SETTINGS_FILE", None, "give the path of a file"),
-        ("TRAINER_SETTINGS_FILE", "neighbors = 3", "no setting is called neighbors: take one of"),
-        ("TRAINER_SETTINGS_FILE", "user_knn_k = 0", "USER_KNN_K=0: Input should be greater than 0"),
-    ],
-)
-def test_a_settings_file_that_cannot_be_used_ends_the_trainer(
-    setting: str, text: str | None, says: str, tmp_path: Path
-) -> None:
-    path = file(tmp_path, text)
-    code, said = outcome("trainer", "once", environment={setting: str(path)})
-    assert code == EXIT_CODES["trainer"]
-    assert says in said
-    assert "Traceback" not in said
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("setting", "text", "says"),
     [
-        ("CANARY_RULES", None, "No such file"),
         ("CANARY_RULES", "share = 2", "less than 1"),
-        ("VARIANTS", None, "No such file"),
         ("VARIANTS", "[few]\nneighbors = 1", "['neighbors'], which are no settings of a model"),
     ],
 )
@@ -233,24 +214,17 @@ def test_a_file_that_a_run_cannot_use_ends_it(  # noqa: PLR0913, RUF100
     topology: Topology,
     tmp_path: Path,
     setting: str,
-    text: str | None,
+    text: str,
     says: str,
 ) -> None:
-    path = file(tmp_path, text)
+    path = tmp_path / "given.toml"
+    path.write_text(text)
     servers = {"KAFKA_BOOTSTRAP_SERVERS": broker, "REDIS_URL": store_url, "NAMESPACE": namespace}
     code, said = outcome("trainer", "once", environment={setting: str(path), **servers})
     assert code == 1, said
     assert f"{path} ({setting})" in said
     assert says in said
     assert "Traceback" not in said
-
-
-def file(folder: Path, text: str | None) -> Path:
-    """Return the path of a file with a text, or of none."""
-    path = folder / "given.toml"
-    if text is not None:
-        path.write_text(text)
-    return path
 
 
 def outcome(*arguments: str, environment: dict[str, str]) -> tuple[int, str]:

@@ -1,0 +1,102 @@
+"""What the trainer's models say of plain counts and histories, with given settings.
+
+Each model has tests of its own against an independent computation, in `tests/trainer/models`. Here
+the question is whether what is served was made of the right counts, with the right settings.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from tests.oracles.histories import DAY_MS, History
+from tests.settings.plain_histories import Counts
+from tests.settings.trainer_of_few import HELD_OUT_MOST
+from trainer.counts.derived import Histories, completed, gram_of
+from trainer.models.ranking import Ranking
+from trainer.settings import TrainerSettings
+
+Floats = npt.NDArray[np.float64]
+Scores = dict[int, float]
+"""By item."""
+DECIMALS: Final = 12
+
+
+def counts_used(
+    streamed: Counts, histories: Mapping[str, History], settings: TrainerSettings
+) -> Counts:
+    """Return the counts that items' lists are made of: the workers', or some users'."""
+    config = settings.counts
+    if config.is_streamed:
+        return streamed
+    listed = 0 if settings.user_model == "none" else settings.active_users
+    read = latest(histories, max(listed, HELD_OUT_MOST, config.users))
+    r, ts_ms = np.zeros((2, len(read), len(streamed.items)))
+    for row, user in enumerate(read):
+        for item, held in histories[user].items():
+            place = streamed.items.index(item)
+            r[row, place], ts_ms[row, place] = held.unscaled, held.ts_ms
+    of_some = Histories(csr_array(r), ts_ms[r > 0].astype(np.int64))
+    made = completed(gram_of(of_some, config), csr_array(streamed.g))
+    return Counts(streamed.items, made.toarray())
+
+
+def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
+    """Return the neighbors of each item; some may be below 0."""
+    ranker = settings.model(settings.item_model).fit(csr_array(counts.g))
+    return dict(zip(counts.items, _lists(ranker.rank(0, ranker.n_rows), counts.items), strict=True))
+
+
+def popular(counts: Counts, settings: TrainerSettings) -> Scores:
+    """Return the popular list."""
+    (found,) = _lists(settings.model("popular").fit(csr_array(counts.g)).rank(0, 1), counts.items)
+    return found
+
+
+def own_lists(histories: Mapping[str, History], settings: TrainerSettings) -> dict[str, Scores]:
+    """Return the list of each user who gets one."""
+    users = latest(histories, settings.active_users if settings.user_model == "user-knn" else 0)
+    items = sorted({item for user in users for item in histories[user]})
+    r = np.zeros((len(users), len(items)))
+    for row, user in enumerate(users):
+        for item, held in histories[user].items():
+            r[row, items.index(item)] = held.affinity
+    ranking = settings.model("user-knn").fit(csr_array(r)).rank(0, len(users))
+    return dict(zip(users, _lists(ranking, items), strict=True))
+
+
+def _lists(ranking: Ranking, items: Sequence[int]) -> list[Scores]:
+    entries = list(zip(ranking.columns.tolist(), ranking.scores.tolist(), strict=True))
+    return [
+        {items[column]: score for column, score in entries[start:stop]}
+        for start, stop in zip(ranking.indptr[:-1], ranking.indptr[1:], strict=True)
+    ]
+
+
+def latest(histories: Mapping[str, History], n: int) -> list[str]:
+    """Return the n users who were active last."""
+    last = {u: max(held.ts_ms for held in history.values()) for u, history in histories.items()}
+    return sorted(histories, key=lambda user: (-last[user], user))[:n]
+
+
+def folded_in(history: History, lists: Mapping[int, Scores], settings: TrainerSettings) -> Scores:
+    """Return what a user's history makes of the items' lists."""
+    some = sorted(history, key=lambda item: (-history[item].ts_ms, item))
+    newest_ms = max((held.ts_ms for held in history.values()), default=0)
+    weights = {
+        item: history[item].unscaled
+        * _decay(newest_ms - history[item].ts_ms, settings.fold_in_half_life_days)
+        for item in some[: settings.fold_in_items]
+    }
+    scores: Scores = {}
+    for item, weight in weights.items():
+        for other, score in lists.get(item, {}).items():
+            if other not in history:
+                scores[other] = scores.get(other, 0) + weight * score / sum(weights.values())
+    return {item: score for item, score in scores.items() if round(score, DECIMALS) > 0}
+
+
+def _decay(age_ms: int, half_life_days: float) -> float:
+    return float(2 ** (-age_ms / DAY_MS / half_life_days)) if half_life_days else 1.0
