@@ -4,6 +4,7 @@ Against the real API: tests/docs/test_client_endpoints.py, and as a script
 tests/infra/test_load_balancer.py.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -48,31 +49,35 @@ class Asked:
 
 
 @dataclass
-class Server:
-    url: str = ""
-    asked: list[Asked] = field(default_factory=list)
+class Served:
+    """A client of a server, and what it asked."""
+
+    tickrec: Tickrec
+    asked: list[Asked]
 
 
-Serve = Callable[..., Server]
+Serve = Callable[..., Served]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serve these answers in their order, one a request."""
-    servers: list[ThreadingHTTPServer] = []
+    """Serve these answers in their order, one a request, to a client."""
+    stack = contextlib.ExitStack()
 
-    def serve(*answers: Said) -> Server:
-        serving, left = Server(), iter(answers)
+    def serve(*answers: Said, key: str | None = None) -> Served:
+        came: list[Asked] = []
+        left = iter(answers)
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1
 
             def do_GET(self) -> None:
-                asked = Asked(
-                    self.requestline, dict(self.headers), self.client_address, time.monotonic()
+                came.append(
+                    Asked(
+                        self.requestline, dict(self.headers), self.client_address, time.monotonic()
+                    )
                 )
-                serving.asked.append(asked)
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 answer = next(left)
                 self.send_response(answer.status)
@@ -87,15 +92,14 @@ def serve() -> Iterator[Serve]:
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
 
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, kwargs={"poll_interval": 0.01}).start()
-        serving.url = f"http://127.0.0.1:{servers[-1].server_port}"
-        return serving
+        server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        stack.callback(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}"
+        return Served(stack.enter_context(Tickrec(url, key)), came)
 
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with stack:
+        yield serve
 
 
 def bars(*opens: float) -> Said:
@@ -128,9 +132,9 @@ def test_a_retry_after_that_is_no_number_does_not_break_the_client(
     serve: Serve, said: str, expected_s: float
 ) -> None:
     headers = {"Content-Type": "text/html", "Retry-After": said}
-    server = serve(Said(404, "of a proxy", headers))
-    with Tickrec(server.url) as tickrec, pytest.raises(TickrecError) as failed:
-        opens(tickrec)
+    served = serve(Said(404, "of a proxy", headers))
+    with pytest.raises(TickrecError) as failed:
+        opens(served.tickrec)
     assert failed.value.retry_after_s == expected_s
 
 
@@ -144,43 +148,32 @@ def test_a_retry_after_may_be_a_date() -> None:
 def test_a_read_is_asked_again_but_not_before_the_time_that_the_api_says(
     serve: Serve, busy: Said
 ) -> None:
-    server = serve(busy, bars(30.72))
-
-    with Tickrec(server.url) as tickrec:
-        assert opens(tickrec) == [30.72]
-
-    first, second = server.asked
+    served = serve(busy, bars(30.72))
+    assert opens(served.tickrec) == [30.72]
+    first, second = served.asked
     assert first.line == second.line == "GET /v1/instruments/4/bars?limit=5 HTTP/1.1"
     assert second.at_s - first.at_s >= 1
 
 
 def test_a_read_whose_connection_broke_is_asked_again(serve: Serve) -> None:
-    server = serve(BROKEN, bars(30.72))
-
-    with Tickrec(server.url) as tickrec:
-        assert opens(tickrec) == [30.72]
+    served = serve(BROKEN, bars(30.72))
+    assert opens(served.tickrec) == [30.72]
 
 
 def test_a_read_that_cannot_succeed_is_asked_once_and_tells_its_problem(serve: Serve) -> None:
-    server = serve(problem(404, "unknown-instrument"))
+    served = serve(problem(404, "unknown-instrument"))
 
-    with (
-        Tickrec(server.url) as tickrec,
-        pytest.raises(TickrecError, match="404 unknown-instrument: why"),
-    ):
-        opens(tickrec)
+    with pytest.raises(TickrecError, match="404 unknown-instrument: why"):
+        opens(served.tickrec)
 
-    assert len(server.asked) == 1
+    assert len(served.asked) == 1
 
 
 def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
-    server = serve(Said(418, "a teapot"))
+    served = serve(Said(418, "a teapot"))
 
-    with (
-        Tickrec(server.url) as tickrec,
-        pytest.raises(TickrecError, match="418 about:blank: a teapot"),
-    ):
-        opens(tickrec)
+    with pytest.raises(TickrecError, match="418 about:blank: a teapot"):
+        opens(served.tickrec)
 
 
 @pytest.mark.parametrize(
@@ -195,22 +188,19 @@ def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
 def test_a_write_that_may_have_been_taken_is_never_sent_again(
     serve: Serve, write: Callable[[Tickrec], object], failed: Said
 ) -> None:
-    server = serve(failed)
+    served = serve(failed)
 
-    with Tickrec(server.url) as tickrec, pytest.raises((TickrecError, httpx.TransportError)):
-        write(tickrec)
+    with pytest.raises((TickrecError, httpx.TransportError)):
+        write(served.tickrec)
 
-    assert len(server.asked) == 1
+    assert len(served.asked) == 1
 
 
 @pytest.mark.parametrize("busy", BUSY)
 def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Said) -> None:
-    server = serve(busy, Said(202, '{"quotes":0,"interactions":1}'))
-
-    with Tickrec(server.url) as tickrec:
-        assert tickrec.post_events([TRADE]).interactions == 1
-
-    first, second = server.asked
+    served = serve(busy, Said(202, '{"quotes":0,"interactions":1}'))
+    assert served.tickrec.post_events([TRADE]).interactions == 1
+    first, second = served.asked
     assert second.at_s - first.at_s >= 1
 
 
@@ -228,54 +218,39 @@ def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Sa
 def test_what_does_the_same_when_it_is_done_twice_is_sent_again(
     serve: Serve, again: Callable[[Tickrec], object], answer: dict[str, object]
 ) -> None:
-    server = serve(BROKEN, Said(200, json.dumps(answer)))
-
-    with Tickrec(server.url) as tickrec:
-        again(tickrec)
-
-    assert server.asked[0].line == server.asked[1].line
+    served = serve(BROKEN, Said(200, json.dumps(answer)))
+    again(served.tickrec)
+    assert served.asked[0].line == served.asked[1].line
 
 
 def test_what_has_not_changed_is_kept_and_what_has_is_asked_for(serve: Serve) -> None:
-    server = serve(bars(1), Said(304), bars(2))
-
-    with Tickrec(server.url) as tickrec:
-        assert [opens(tickrec), opens(tickrec), opens(tickrec)] == [[1], [1], [2]]
-
+    served = serve(bars(1), Said(304), bars(2))
+    assert [opens(served.tickrec), opens(served.tickrec), opens(served.tickrec)] == [[1], [1], [2]]
     tag = '"(1,)"'
-    assert [asked.headers.get("If-None-Match") for asked in server.asked] == [None, tag, tag]
+    assert [asked.headers.get("If-None-Match") for asked in served.asked] == [None, tag, tag]
 
 
 def test_another_query_is_another_answer(serve: Serve) -> None:
-    server = serve(bars(1), bars(2))
-
-    with Tickrec(server.url) as tickrec:
-        assert opens(tickrec, limit=1) != opens(tickrec, limit=2)
-
-    assert "If-None-Match" not in server.asked[1].headers
+    served = serve(bars(1), bars(2))
+    assert opens(served.tickrec, limit=1) != opens(served.tickrec, limit=2)
+    assert "If-None-Match" not in served.asked[1].headers
 
 
 def test_requests_share_a_connection_and_carry_the_key(serve: Serve) -> None:
-    server = serve(bars(1), bars(2))
-
-    with Tickrec(server.url, "secret") as tickrec:
-        opens(tickrec, 4)
-        opens(tickrec, 5)
-
-    assert len({asked.connection for asked in server.asked}) == 1
-    assert {asked.headers["X-API-Key"] for asked in server.asked} == {"secret"}
+    served = serve(bars(1), bars(2), key="secret")
+    opens(served.tickrec, 4)
+    opens(served.tickrec, 5)
+    assert len({asked.connection for asked in served.asked}) == 1
+    assert {asked.headers["X-API-Key"] for asked in served.asked} == {"secret"}
 
 
 @pytest.mark.parametrize(
     ("user_id", "in_path"), [("Ada/Love lace?", "Ada%2FLove%20lace%3F"), ("..", "%2E%2E")]
 )
 def test_a_user_id_may_have_any_character(serve: Serve, user_id: str, in_path: str) -> None:
-    server = serve(Said(200, json.dumps({"user_id": user_id, "items": []})))
-
-    with Tickrec(server.url) as tickrec:
-        tickrec.user_history(user_id)
-
-    assert server.asked[0].line.split()[1] == f"/v1/users/{in_path}/history"
+    served = serve(Said(200, json.dumps({"user_id": user_id, "items": []})))
+    served.tickrec.user_history(user_id)
+    assert served.asked[0].line.split()[1] == f"/v1/users/{in_path}/history"
 
 
 def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was_stale(
@@ -285,24 +260,21 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was
     unfinished = 'event: bar\ndata: {"t":1}\nid: 99'
     broken = Said(200, event(1, 41) + unfinished, {"Content-Length": "999", "Connection": "close"})
     live = "event: unheard-of\ndata: 1\n\nevent: live\ndata: {}\nid: 42\n\n"
-    server = serve(broken, problem(503, "not-ready", 0), Said(200, event(2, 42) + live))
-
-    with Tickrec(server.url) as tickrec:
-        streamed = list(islice(tickrec.stream_bars([4, "SUCA"]), 5))
-
+    served = serve(broken, problem(503, "not-ready", 0), Said(200, event(2, 42) + live))
+    streamed = list(islice(served.tickrec.stream_bars([4, "SUCA"]), 5))
     gone = Stale("disconnected")
     assert [what(change) for change in streamed] == [1, gone, gone, 2, Live()]
-    asked = {request.line.split()[1] for request in server.asked}
+    asked = {request.line.split()[1] for request in served.asked}
     assert asked == {"/v1/stream/bars?instruments=4%2CSUCA"}
-    ids = [request.headers.get("Last-Event-ID") for request in server.asked]
+    ids = [request.headers.get("Last-Event-ID") for request in served.asked]
     assert ids == [None, "41", "41"]
 
 
 def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
-    server = serve(problem(422, "invalid-request"))
+    served = serve(problem(422, "invalid-request"))
 
-    with Tickrec(server.url) as tickrec, pytest.raises(TickrecError, match="invalid-request"):
-        next(tickrec.stream_bars([]))
+    with pytest.raises(TickrecError, match="invalid-request"):
+        next(served.tickrec.stream_bars([]))
 
 
 def event(start_ms: int, id_: int) -> str:
