@@ -1,17 +1,15 @@
 """Where the counts and the histories of a run come from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
-from trainer.generations.inputs import read_inputs
-from trainer.generations.report import Inputs
+from trainer.generations.inputs import read_positions
+from trainer.generations.report import FromArchive, Position
 from trainer.reading import read_gram, read_user_items
-from trainer.settings import TrainerSettings
 from trainer.stages import Stages
 
 
@@ -19,22 +17,20 @@ class SourceError(RuntimeError):
     """The data of a run is unavailable; the text says what to do."""
 
 
+class Origin(NamedTuple):
+    """What the counts and histories of a run are of."""
+
+    positions: dict[str, list[Position]]
+    """topic -> position of each partition"""
+    archive: FromArchive | None = None
+    """None: the counts are the workers', out of Redis"""
+
+
 class Source(Protocol):
     """The data source of a run."""
 
-    def inputs(
-        self,
-        topology: Topology,
-        settings: TrainerSettings,
-        variants: Mapping[str, TrainerSettings],
-    ) -> Inputs:
-        """Return the inputs of a run that starts now; what is read later is at least as new.
-
-        Args:
-            topology: how many partitions there are.
-            settings: of the default variant.
-            variants: the settings of each other one.
-        """
+    def origin(self, topology: Topology) -> Origin:
+        """Return what a run that starts now learns from; what is read later is at least as new."""
 
     def read(self, topology: Topology, users: int, stages: Stages) -> tuple[Gram, UserItems]:
         """Return G of all items, and what the `users` latest active users have, latest first."""
@@ -47,14 +43,9 @@ class RedisSource:
     store: Store
     keyspace: Keyspace
 
-    def inputs(
-        self,
-        topology: Topology,
-        settings: TrainerSettings,
-        variants: Mapping[str, TrainerSettings],
-    ) -> Inputs:
-        """Return the inputs; the positions are those of the workers."""
-        return read_inputs(self.store, self.keyspace, topology, settings, variants)
+    def origin(self, topology: Topology) -> Origin:
+        """Return the positions of the workers."""
+        return Origin(read_positions(self.store, self.keyspace, topology))
 
     def read(self, topology: Topology, users: int, stages: Stages) -> tuple[Gram, UserItems]:
         """Return counts and histories as they stand.

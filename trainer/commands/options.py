@@ -1,7 +1,7 @@
 """What the commands share: options for files, and error reporting."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -63,12 +63,8 @@ def trainer_settings(path: Path | None, assignments: Sequence[str]) -> TrainerSe
         SettingsFileError: a name or the file is wrong.
         ValidationError: a value is.
     """
-    known = flat_fields(TrainerSettings)
     values = read_settings_file(path, TrainerSettings) if path else {}
-    for assignment in assignments:
-        name, _, value = assignment.partition("=")
-        check_name("--set: ", name.lower(), known)
-        values[name.lower()] = value
+    values |= _assigned("--set: ", assignments, flat_fields(TrainerSettings))
     return TrainerSettings.model_validate(nested(values, TrainerSettings))
 
 
@@ -79,12 +75,19 @@ def worker_rules(assignments: Sequence[str]) -> WorkerRules:
         SettingsFileError: there is no setting of a name.
         ValidationError: a value is wrong.
     """
+    return WorkerRules.model_validate(
+        _assigned("--worker: ", assignments, WorkerRules.model_fields)
+    )
+
+
+def _assigned(option: str, assignments: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    """Return what `NAME=VALUE` assigns, by names in small letters."""
     values = {}
     for assignment in assignments:
         name, _, value = assignment.partition("=")
-        check_name("--worker: ", name.lower(), WorkerRules.model_fields)
+        check_name(option, name.lower(), known)
         values[name.lower()] = value
-    return WorkerRules.model_validate(values)
+    return values
 
 
 def check_folders(*files: Path | None) -> None:

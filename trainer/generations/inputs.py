@@ -1,6 +1,4 @@
-"""The inputs of a generation, read before a run, and the report of the served one."""
-
-from collections.abc import Mapping
+"""What a run reads first: positions, and what the served generation says of itself."""
 
 import msgspec
 
@@ -15,38 +13,16 @@ from trainer.generations.publication import read_current
 from trainer.generations.report import Inputs, Position, Report
 from trainer.quality.figures import Popularity
 from trainer.reading import ask_each
-from trainer.settings import TrainerSettings
 
 _popular = msgspec.json.Decoder(PopularList)
 
 
-def read_inputs(
-    store: Store,
-    keyspace: Keyspace,
-    topology: Topology,
-    settings: TrainerSettings,
-    variants: Mapping[str, TrainerSettings],
-) -> Inputs:
-    """Return the inputs of a run that starts now; what it reads later is at least as new.
-
-    Args:
-        store: where positions are.
-        keyspace: names them.
-        topology: how many there are.
-        settings: of the default variant.
-        variants: the settings of each other one.
-    """
-    return Inputs(
-        settings=settings.of_generation(),
-        positions={
-            topic.name: _positions(store, keyspace, topic, partitions)
-            for topic, partitions in (
-                (INTERACTIONS, topology.interactions),
-                (COOCCURRENCES, topology.cooccurrences),
-            )
-        },
-        variants={name: other.of_generation() for name, other in variants.items()},
-    )
+def read_positions(
+    store: Store, keyspace: Keyspace, topology: Topology
+) -> dict[str, list[Position]]:
+    """Return the position of each partition that counts and histories are made of, by topic."""
+    partitions = {INTERACTIONS: topology.interactions, COOCCURRENCES: topology.cooccurrences}
+    return {topic.name: _positions(store, keyspace, topic, n) for topic, n in partitions.items()}
 
 
 def events_folded(inputs: Inputs) -> int:

@@ -19,7 +19,7 @@ from trainer.experiments.trial import Trial, Waiting
 from trainer.experiments.variants import read_variants
 from trainer.generations.inputs import served_popularity, served_report
 from trainer.generations.publication import generation_id
-from trainer.generations.report import Report
+from trainer.generations.report import Inputs, Report
 from trainer.quality.checking import Checked, check
 from trainer.quality.gate import BadDataError, report_corrupt, report_rules
 from trainer.run.building import Building, users_listed
@@ -78,7 +78,9 @@ class Training:
             return waiting
         noted: Any = self.store.hgetall(self.keyspace.topics())
         topology = Topology.from_hash(noted)
-        inputs = self.source.inputs(topology, self.settings, others)
+        origin = self.source.origin(topology)
+        of_others = {name: other.of_generation() for name, other in others.items()}
+        inputs = Inputs(self.settings.of_generation(), origin.positions, of_others, origin.archive)
         served = served_report(self.store, self.keyspace)
         if only_if_changed and served is not None and inputs == served.inputs:
             return Skipped.UNCHANGED

@@ -16,10 +16,9 @@ from runtime.settings import FoldingSettings
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.decisions import read_report
-from trainer.generations.report import FromArchive, Inputs
+from trainer.generations.report import FromArchive
 from trainer.reading import ask_each
-from trainer.settings import TrainerSettings
-from trainer.source import SourceError
+from trainer.source import Origin, SourceError
 from trainer.spark import frames
 from trainer.spark.matrices import gram_of_cells, user_items_of
 from trainer.spark.snapshot import Snapshot
@@ -92,13 +91,8 @@ class SparkSource:
     keyspace: Keyspace
     archived: Archived
 
-    def inputs(
-        self,
-        topology: Topology,
-        settings: TrainerSettings,
-        variants: Mapping[str, TrainerSettings],
-    ) -> Inputs:
-        """Return the inputs; the positions are those of the snapshot.
+    def origin(self, topology: Topology) -> Origin:
+        """Return the snapshot and its positions.
 
         Raises:
             SourceError: the workers of the namespace fold events otherwise.
@@ -106,12 +100,8 @@ class SparkSource:
         rules, snapshot = self.archived.rules.model_dump(mode="json"), self.archived.snapshot
         self._check_folding(topology, rules)
         at = {p: position.place for p, position in snapshot.positions.items()}
-        return Inputs(
-            settings=settings.of_generation(),
-            positions={INTERACTIONS.name: [at.get(p) for p in range(max(at, default=-1) + 1)]},
-            variants={name: other.of_generation() for name, other in variants.items()},
-            archive=FromArchive(str(snapshot.id), rules),
-        )
+        positions = [at.get(p) for p in range(max(at, default=-1) + 1)]
+        return Origin({INTERACTIONS.name: positions}, FromArchive(str(snapshot.id), rules))
 
     def read(self, topology: Topology, users: int, stages: Stages) -> tuple[Gram, UserItems]:  # noqa: ARG002 (the archive knows its partitions)
         """Return counts and histories of the snapshot.
