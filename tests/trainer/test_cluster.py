@@ -1,28 +1,20 @@
 """On Redis Cluster, all of it goes as on a single node."""
 
 import contextlib
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import redis
 from rich.progress import Progress
 
-from contracts.keyspace import Keyspace
 from infra.local.process import LOOPBACK, free_port, running
 from infra.local.store import valkey
-from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
-from tests.patience import PATIENCE_S
-from tests.trainer.conftest import PARTITIONS
-from tests.trainer.runs import served
+from tests.patience import eventually
+from tests.trainer.setup import PARTITIONS, Setup
 from trainer.reading import hashes, read_gram, read_user_items
-from trainer.run.runs import Runs
-from trainer.settings import TrainerSettings
 from trainer.stages import Stages
 
 
@@ -43,7 +35,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[redis.Redis
             node.execute_command("CLUSTER ADDSLOTSRANGE", *slots)
         nodes[0].execute_command("CLUSTER MEET", LOOPBACK, _port(nodes[1]), buses[1])
         for node in nodes:
-            _await(lambda node=node: node.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+            eventually(lambda node=node: is_whole(node), "a whole cluster")
         yield nodes
 
 
@@ -52,15 +44,12 @@ def store_url(nodes: list[redis.Redis]) -> str:
     return f"redis://{LOOPBACK}:{_port(nodes[0])}"
 
 
+def is_whole(node: redis.Redis) -> bool:
+    return bool(node.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+
+
 def _port(node: redis.Redis) -> int:
     return int(node.connection_pool.connection_kwargs["port"])
-
-
-def _await(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _move(nodes: list[redis.Redis], key: str) -> None:
@@ -80,19 +69,16 @@ def _move(nodes: list[redis.Redis], key: str) -> None:
 
 @pytest.mark.parametrize("long_row", [5_000, 3])
 def test_counts_and_histories_are_read_from_all_nodes_and_followed_to_where_they_move(
-    nodes: list[redis.Redis],
-    store: Store,
-    keyspace: Keyspace,
-    fill: Callable[..., npt.NDArray[np.float64]],
-    long_row: int,
-    monkeypatch: pytest.MonkeyPatch,
+    nodes: list[redis.Redis], setup: Setup, long_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashes, "LONG_ROW", long_row)
     monkeypatch.setattr(hashes, "FIELDS_PER_BLOCK", 300)
-    affinities, before = fill(np.random.default_rng(0).random((40, 30))), _redirected(nodes)
-    gram = read_gram(store, keyspace, PARTITIONS, _moving(nodes, keyspace.items(0)))
+    affinities, before = setup.fill(np.random.default_rng(0).random((40, 30))), _redirected(nodes)
+    gram = read_gram(setup.store, setup.keys, PARTITIONS, _moving(nodes, setup.keys.items(0)))
     assert (gram.counts.toarray() == gram_matrix(affinities)).all()
-    users = read_user_items(store, keyspace, PARTITIONS, 100, _moving(nodes, keyspace.active(0)))
+    users = read_user_items(
+        setup.store, setup.keys, PARTITIONS, 100, _moving(nodes, setup.keys.active(0))
+    )
     assert users.users == [f"u{u}" for u in reversed(range(40))]
     assert (users.affinities.toarray() == affinities[::-1]).all()
     assert _redirected(nodes) > before
@@ -112,18 +98,13 @@ def _moving(nodes: list[redis.Redis], index: str) -> Stages:
     )
 
 
-def test_a_generation_is_published_and_replaced(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Callable[..., object]
-) -> None:
-    assert isinstance(store, redis.RedisCluster)
-    fill(np.random.default_rng(0).integers(0, 2, (40, 30)) * 1.0)
-    runs = Runs(settings, threading.Event())
-    for only_if_changed, expected in ((True, "trained"), (True, "unchanged"), (False, "trained")):
-        outcome = runs.once(only_if_changed=only_if_changed, wait_for_lock_s=0)
-        assert outcome == expected
-    generation = served(store, keyspace).generation
-    assert store.zrange(keyspace.model_generations(), 0, -1) == [generation]
-    keys = store.smembers(keyspace.model_keys(generation))
+def test_a_generation_is_published_and_replaced(setup: Setup) -> None:
+    assert isinstance(setup.store, redis.RedisCluster)
+    setup.fill(np.random.default_rng(0).integers(0, 2, (40, 30)) * 1.0)
+    assert [setup.run(), setup.run(), setup.run(asked=True)] == ["trained", "unchanged", "trained"]
+    generation = setup.served().generation
+    assert setup.store.zrange(setup.keys.model_generations(), 0, -1) == [generation]
+    keys = setup.store.smembers(setup.keys.model_keys(generation))
     assert len(keys) == 30 + 40 + 3
-    assert {store.ttl(key) for key in keys} == {-1}
-    assert not store.exists(keyspace.model_lock())
+    assert {setup.store.ttl(key) for key in keys} == {-1}
+    assert not setup.store.exists(setup.keys.model_lock())

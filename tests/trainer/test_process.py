@@ -7,9 +7,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,13 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT, PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import named
-from contracts.topics import INTERACTIONS
 from infra.local.process import free_port, running
 from infra.local.store import valkey
-from runtime.redis.stores import Store
-from tests.patience import PATIENCE_S
-from tests.trainer.runs import current_of
-from trainer.generations.publication import read_current
+from tests.patience import PATIENCE_S, eventually
+from tests.trainer.setup import Setup
 from trainer.generations.report import Report
 
-KILLS = 20
-Fill = Callable[..., object]
+KILLS = 40
 
 
 @contextmanager
@@ -52,30 +47,17 @@ def process(*argv: str, environment: dict[str, str]) -> Iterator[subprocess.Pope
         child.communicate()
 
 
-def wait_until(true: Callable[[], object]) -> None:
-    give_up = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-
-
-def generation(store: Store, keyspace: Keyspace) -> str | None:
-    current = read_current(store, keyspace)
-    variant = current.variants.get(DEFAULT_VARIANT) if current else None
-    return variant.generation if variant else None
-
-
 def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
-    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
+    setup: Setup, environment: dict[str, str]
 ) -> None:
     port = str(free_port())
     environment |= {"METRICS_PORT": port, "TRAIN_EVERY_SECONDS": "0.1"}
-    fill(np.ones((5, 4)))
+    setup.fill(np.ones((5, 4)))
     with process("-m", "trainer", "run", environment=environment) as trainer:
-        wait_until(lambda: generation(store, keyspace))
-        first = generation(store, keyspace)
-        store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
-        wait_until(lambda: generation(store, keyspace) != first)
+        eventually(lambda: setup.served_generation is not None, "a first generation")
+        first = setup.served_generation
+        setup.something_happens()
+        eventually(lambda: setup.served_generation != first, "another generation")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             metrics = answer.read().decode()
         trainer.send_signal(signal.SIGTERM)
@@ -91,11 +73,11 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
     messages = [json.loads(line)["message"] for line in log.splitlines()]
     assert messages[0] == "started"
     assert messages[-1] == "stopped"
-    assert not store.exists(keyspace.model_lock())
+    assert not setup.store.exists(setup.keys.model_lock())
 
 
 def test_run_waits_for_a_redis_that_is_not_up_yet(
-    keyspace: Keyspace, environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     later = valkey(free_port(), tmp_path)
     environment |= {"REDIS_URL": later.address, "METRICS_PORT": "0", "TRAIN_EVERY_SECONDS": "0.1"}
@@ -118,11 +100,11 @@ program.app()
 
 
 def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
-    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
+    setup: Setup, environment: dict[str, str]
 ) -> None:
-    fill(np.ones((3, 2)))
-    elsewhere = Keyspace(f"{keyspace.namespace}-locked")
-    store.set(elsewhere.model_lock(), "another", px=600_000)
+    setup.fill(np.ones((3, 2)))
+    elsewhere = Keyspace(f"{setup.keys.namespace}-locked")
+    setup.store.set(elsewhere.model_lock(), "another", px=600_000)
     locked_out = environment | {"NAMESPACE": elsewhere.namespace}
     with (
         process("-m", "trainer", "once", environment=environment) as good,
@@ -130,7 +112,7 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
     ):
         assert good.wait(PATIENCE_S) == 0
         assert bad.wait(PATIENCE_S) == 1
-    assert generation(store, keyspace)
+    assert setup.served_generation
 
 
 LAUNCHER = """
@@ -160,10 +142,7 @@ for order in sys.stdin:
     if pid == 0:
         last = int(order)
         socket.socket.sendall = lambda connection, data: send_up_to(last, connection, data)
-        asked = "CANARY_RULES" not in os.environ
-        Runs(TrainerSettings(), threading.Event()).once(
-            only_if_changed=not asked, wait_for_lock_s=60
-        )
+        Runs(TrainerSettings(), threading.Event()).once(only_if_changed=True, wait_for_lock_s=60)
         print(sent, flush=True)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
@@ -192,14 +171,15 @@ class Launcher:
         assert self._answers.readline() == "ended\n"
         return sent
 
-    def run_killed_after(self, sent: int, store: Store) -> None:
+    def run_killed_after(self, sent: int, setup: Setup) -> None:
         """Do a run that is killed when it has sent so many bytes, unless it sends fewer.
 
         Returns once Redis has done what it was sent: it sees the end after everything else.
         """
         if self._order(sent) != "killed\n":
             assert self._answers.readline() == "ended\n"
-        wait_until(lambda: "trainer" not in {each["name"] for each in store.client_list()})
+        clients = setup.store.client_list
+        eventually(lambda: "trainer" not in {each["name"] for each in clients()}, "its end")
 
 
 def moments(whole_run: int) -> Iterator[int]:
@@ -211,11 +191,11 @@ def moments(whole_run: int) -> Iterator[int]:
         yield int((kill + random_.random()) / KILLS * whole_run)
 
 
-def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
+def assert_whole(setup: Setup, served: str) -> None:
     """All lists of a generation are there, readable, and live for ever."""
-    report = msgspec.json.decode(str(store.get(keyspace.model_report(served))), type=Report)
-    keys = sorted(store.smembers(keyspace.model_keys(served)))
-    pipeline = store.pipeline(transaction=False)
+    report = setup.read(setup.keys.model_report(served), Report)
+    keys = sorted(setup.store.smembers(setup.keys.model_keys(served)))
+    pipeline = setup.store.pipeline(transaction=False)
     for key in keys:
         pipeline.ttl(key)
     assert set(pipeline.execute()) == {-1}
@@ -226,40 +206,17 @@ def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
     for of_type, of_keys in (
         (SimilarList, similar),
         (UserList, users),
-        (PopularList, [keyspace.model_popular(served)]),
+        (PopularList, [setup.keys.model_popular(served)]),
     ):
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of_type)
-        assert all(decoder.decode(value).items for value in store.mget(of_keys))
+        assert all(decoder.decode(value).items for value in setup.store.mget(of_keys))
 
 
-@pytest.mark.slow
-def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_for_ever(
-    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
-) -> None:
-    fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
-    with process("-c", LAUNCHER, environment=environment) as child:
-        launcher = Launcher(child)
-        launcher.run()
-        left_behind = 0
-        for moment in moments(launcher.run()):
-            store.delete(keyspace.model_lock())  # as if the dead one's lease were over
-            launcher.run_killed_after(moment, store)
-            now_served = generation(store, keyspace)
-            assert now_served
-            assert_whole(store, keyspace, now_served)
-            left_behind += len(store.zrange(keyspace.model_generations(), 0, -1)) > 1
-        assert left_behind, "no kill came before a flip"
-
-        store.delete(keyspace.model_lock())
-        launcher.run()
-    assert_all_else_ends(store, keyspace, {str(generation(store, keyspace))})
-
-
-def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> None:
+def assert_all_else_ends(setup: Setup, kept: set[str]) -> None:
     """No key of another generation lives for ever."""
-    assert set(store.zrange(keyspace.model_generations(), 0, -1)) == kept
-    pipeline = store.pipeline(transaction=False)
-    for key in store.scan_iter(f"{keyspace.namespace}:model:20*", count=10_000):
+    assert set(setup.store.zrange(setup.keys.model_generations(), 0, -1)) == kept
+    pipeline = setup.store.pipeline(transaction=False)
+    for key in setup.store.scan_iter(f"{setup.keys.namespace}:model:20*", count=10_000):
         if not any(f":{generation}:" in key for generation in kept):
             pipeline.ttl(key)
     for_ever = -1  # in the answers to TTL; what has expired since is -2, or 0 in its last moment
@@ -267,10 +224,10 @@ def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> No
 
 
 @pytest.mark.slow
-def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
-    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill, tmp_path: Path
+def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_for_ever(
+    setup: Setup, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
+    setup.fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
     # Each run judges the canary of the one before, promotes it, publishes another variant, and
     # tries out the next canary.
     rules, variants = tmp_path / "canary.toml", tmp_path / "variants.toml"
@@ -285,30 +242,33 @@ def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
         launcher = Launcher(child)
 
         def prepare() -> None:
-            store.delete(keyspace.model_lock())  # as if the dead one's lease were over
-            store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+            setup.store.delete(setup.keys.model_lock())  # as if the dead one's lease were over
+            setup.something_happens()
 
         for _ in range(3):
             prepare()
             whole_run = launcher.run()
-        current = current_of(store, keyspace)
+        current = setup.current
         assert current.canary
         assert current.previous
 
-        seen = []
+        seen, left_behind = [], 0
         for moment in moments(whole_run):
             prepare()
-            launcher.run_killed_after(moment, store)
-            current = current_of(store, keyspace)
+            launcher.run_killed_after(moment, setup)
+            current = setup.current
+            registered = setup.store.zrange(setup.keys.model_generations(), 0, -1)
+            left_behind += len(registered) > len(named(current))
             assert current.variants.keys() == {DEFAULT_VARIANT, "few"}
             for each in named(current):
-                assert_whole(store, keyspace, each)
+                assert_whole(setup, each)
             seen.append(current.canary is not None)
+        assert left_behind, "no kill came before a flip"
         assert not all(seen), "no kill came between a promotion and the next canary"
 
         prepare()
         launcher.run()
-    current = current_of(store, keyspace)
+    current = setup.current
     assert current.canary
     assert len(named(current)) == 4
-    assert_all_else_ends(store, keyspace, named(current))
+    assert_all_else_ends(setup, named(current))

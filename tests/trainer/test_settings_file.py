@@ -3,16 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from contracts.keyspace import Keyspace
-from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
-from tests.trainer.runs import report_of
+from tests.trainer.setup import Setup
 from trainer.settings import TrainerSettings
 from trainer.settings_file import SettingsFileError, read_settings_file, write_settings_file
 
@@ -34,20 +31,16 @@ def once(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_once_trains_with_is_what_the_file_and_the_environment_say(
-    store: Store,
-    keyspace: Keyspace,
-    environment: dict[str, str],
-    fill: Callable[..., object],
-    file: Path,
+    setup: Setup, environment: dict[str, str], file: Path
 ) -> None:
-    fill(np.ones((5, 4)))
+    setup.fill(np.ones((5, 4)))
     values = {"neighbors_per_item": 2, "cosine_shrinkage": 3.5, "cosine_popularity_damping": 0.75}
     write_settings_file(file, values, ["a comment"])
     ended = once(
         environment | {"TRAINER_SETTINGS_FILE": str(file), "COSINE_POPULARITY_DAMPING": "0.25"}
     )
     assert ended.returncode == 0, ended.stderr
-    report = report_of(store, keyspace)
+    report = setup.report()
     assert report.settings["neighbors_per_item"] == 2
     cosine = report.settings["cosine"]
     assert cosine["shrinkage"] == 3.5

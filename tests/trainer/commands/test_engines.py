@@ -29,9 +29,7 @@ def test_the_data_source_is_chosen_by_only_one_option() -> None:
         source_of(Engine.SPARK, None, 7, "20261126T052721Z-15", threading.Event())
 
 
-def test_a_missing_package_is_named_with_its_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.errors", None)
     monkeypatch.delitem(sys.modules, "trainer.spark.session", raising=False)
     with pytest.raises(SourceError, match=r"needs the package pyspark.* requirements-spark.lock"):

@@ -8,12 +8,11 @@ from typer.testing import CliRunner, Result
 
 from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Experiment
-from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from infra.local.process import free_port
-from runtime.redis.stores import Store
-from tests.trainer.runs import current_of
+from tests.trainer.setup import Setup
 from trainer.__main__ import app
-from trainer.generations.decisions import note, read_decisions
+from trainer.generations.decisions import note
 from trainer.generations.publication import publication
 
 Command = Callable[..., Result]
@@ -33,31 +32,33 @@ def command(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Com
     return run
 
 
-def publish(store: Store, keyspace: Keyspace, fence: int, *, canary: bool = False) -> None:
+def publish(setup: Setup, fence: int, *, canary: bool = False) -> None:
     generation = f"g{fence}"
-    with publication(store, keyspace, generation, fence) as made:
-        made.write({keyspace.model_popular(generation): b"{}"})
+    with publication(setup.store, setup.keys, generation, fence) as made:
+        made.write({setup.keys.model_popular(generation): b"{}"})
     if canary:
         made.try_out("ease", "user-knn", share=0.1, since_ms=0, release=False)
     else:
         made.serve("cosine", "user-knn", keep=1)
     at = datetime(2021, 8, 16, fence, tzinfo=UTC).isoformat()
     what = "on trial" if canary else "published"
-    note(store, keyspace, Decision(at, generation, DEFAULT_VARIANT, what, "because", "rules"))
+    note(
+        setup.store, setup.keys, Decision(at, generation, DEFAULT_VARIANT, what, "because", "rules")
+    )
 
 
-def lives_for_ever(store: Store, keyspace: Keyspace, generation: str) -> bool:
-    ttl = store.ttl(keyspace.model_popular(generation))
+def lives_for_ever(setup: Setup, generation: str) -> bool:
+    ttl = setup.store.ttl(setup.keys.model_popular(generation))
     assert ttl == -1 or 0 < ttl <= REPLACED_GENERATION_TTL_S
     return bool(ttl == -1)
 
 
 def test_history_shows_what_is_served_to_whom_and_every_decision(
-    store: Store, keyspace: Keyspace, command: Command
+    setup: Setup, command: Command
 ) -> None:
     for fence in (1, 2):
-        publish(store, keyspace, fence)
-    publish(store, keyspace, 3, canary=True)
+        publish(setup, fence)
+    publish(setup, 3, canary=True)
     done = command("history")
     assert done.exit_code == 0, done.stderr
     lines = [line.split() for line in done.stdout.replace("│", " ").splitlines()]
@@ -73,37 +74,33 @@ def test_history_shows_what_is_served_to_whom_and_every_decision(
     assert "g2" not in command("history", "--n", "1").stdout.split("Decisions")[1]
 
 
-def test_promote_serves_the_canary_to_all(
-    store: Store, keyspace: Keyspace, command: Command
-) -> None:
-    publish(store, keyspace, 1)
-    publish(store, keyspace, 2, canary=True)
+def test_promote_serves_the_canary_to_all(setup: Setup, command: Command) -> None:
+    publish(setup, 1)
+    publish(setup, 2, canary=True)
     done = command("promote", KEEP_GENERATIONS="1")
     assert done.exit_code == 0
     assert done.stdout.endswith("promoted g2, in place of g1\n")
-    current = current_of(store, keyspace)
-    assert current.variants[DEFAULT_VARIANT].generation == "g2"
-    assert [kept.generation for kept in current.previous] == ["g1"]
-    assert lives_for_ever(store, keyspace, "g1")
-    latest = read_decisions(store, keyspace, 1)[0]
+    assert setup.served_generation == "g2"
+    assert [kept.generation for kept in setup.current.previous] == ["g1"]
+    assert lives_for_ever(setup, "g1")
+    latest = setup.decisions()[0]
     assert (latest.generation, latest.what, latest.by) == ("g2", "promoted", "person")
 
 
 def test_rollback_withdraws_the_canary_and_then_the_generation(
-    store: Store, keyspace: Keyspace, command: Command
+    setup: Setup, command: Command
 ) -> None:
-    publish(store, keyspace, 1)
-    publish(store, keyspace, 2)
-    publish(store, keyspace, 3, canary=True)
+    publish(setup, 1)
+    publish(setup, 2)
+    publish(setup, 3, canary=True)
     for rolled_back, served in (("g3", "g2"), ("g2", "g1")):
         done = command("rollback")
         assert done.exit_code == 0, done.stderr
         assert f"rolled back {rolled_back}; {served} is served" in done.stdout
-        current = current_of(store, keyspace)
-        assert current.variants[DEFAULT_VARIANT].generation == served
-        assert current.held
-        assert not lives_for_ever(store, keyspace, rolled_back)
-        assert lives_for_ever(store, keyspace, served)
+        assert setup.served_generation == served
+        assert setup.current.held
+        assert not lives_for_ever(setup, rolled_back)
+        assert lives_for_ever(setup, served)
     assert "python -m trainer once" in command("history").stdout
 
 
@@ -117,15 +114,15 @@ def test_rollback_withdraws_the_canary_and_then_the_generation(
     ],
 )
 def test_an_impossible_command_prints_one_line_and_changes_nothing(
-    store: Store, keyspace: Keyspace, command: Command, arguments: list[str], said: str
+    setup: Setup, command: Command, arguments: list[str], said: str
 ) -> None:
-    publish(store, keyspace, 1)
-    before = current_of(store, keyspace)
+    publish(setup, 1)
+    before = setup.current
     done = command(*arguments)
     assert done.exit_code in {1, 2}
     assert said in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
-    assert current_of(store, keyspace) == before
+    assert setup.current == before
 
 
 def test_before_anything_is_served_history_says_so(command: Command) -> None:
@@ -142,15 +139,13 @@ def test_an_unreachable_redis_is_reported(command: Command) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_weights_hold_at_once_and_end_with_the_experiment(
-    store: Store, keyspace: Keyspace, command: Command
-) -> None:
-    publish(store, keyspace, 1)
+def test_weights_hold_at_once_and_end_with_the_experiment(setup: Setup, command: Command) -> None:
+    publish(setup, 1)
     done = command("weights", "spring", "default=3", "steep=1")
     assert done.exit_code == 0, done.stderr
     assert "not served yet, so without users: steep" in done.stdout
     experiment = Experiment("spring", {"default": 3, "steep": 1})
-    assert current_of(store, keyspace).experiment == experiment
+    assert setup.current.experiment == experiment
     assert "Decisions" not in done.stdout
     assert command("weights").exit_code == 0
-    assert current_of(store, keyspace).experiment is None
+    assert setup.current.experiment is None

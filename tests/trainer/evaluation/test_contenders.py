@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.progress import Progress
 from scipy.sparse import csr_array
 
 from trainer.evaluation.contenders import contender
@@ -26,11 +25,6 @@ SETTINGS = TrainerSettings()
 @pytest.fixture
 def holdout(shop: Path) -> Holdout:
     return prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
-
-
-@pytest.fixture
-def stages() -> Stages:
-    return Stages(lambda: None, Progress(disable=True))
 
 
 def test_what_auto_chooses_does_not_depend_on_what_is_to_be_found(

@@ -25,9 +25,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_no_digit_is_lost_and_optional_columns_may_be_missing(
-    written: Callable[..., Path],
-) -> None:
+def test_no_digit_is_lost_and_optional_columns_may_be_missing(written: Callable[..., Path]) -> None:
     found = read_interactions(written(HEADER + ROW + "0,NA,0,,\n"))
     assert found.ts_ms.tolist() == [1291191960000, 0]
     assert found.users.tolist() == ["017850", "NA"]

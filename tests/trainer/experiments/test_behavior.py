@@ -4,32 +4,21 @@ import math
 
 import msgspec
 import pytest
-from rich.progress import Progress
 
 from contracts.fold_in import FoldIn
-from contracts.generations import (
-    DEFAULT_VARIANT,
-    Canary,
-    Current,
-    Experiment,
-    Neighbor,
-    Served,
-    SimilarList,
-)
-from contracts.keyspace import HistoryEntry, Keyspace
-from contracts.partitioning import user_partition
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
+from contracts.keyspace import HistoryEntry
 from contracts.times import DAY_MS
 from contracts.variants import in_canary
-from runtime.redis.stores import Store
+from tests.trainer.experiments.behaving import put_history, put_lists
 from tests.trainer.reading.wired import hashes
+from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer import telemetry
 from trainer.experiments.behavior import Had, Lists, Since, accuracy_of, read_accuracy, split
 from trainer.experiments.verdict import Accuracy
 from trainer.reading import active
 from trainer.reading.history_hashes import parse_histories
-from trainer.stages import Stages
 
-PARTITIONS = 3
 SINCE_MS = 1_000
 G1, G2 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2"))
 
@@ -39,73 +28,61 @@ def current_of(canary: Served = G2, share: float = 0.5) -> Current:
     return Current(1, {DEFAULT_VARIANT: G1}, canary=Canary(canary, share, SINCE_MS))
 
 
-def read(store: Store, keyspace: Keyspace, current: Current, users_most: int = 1_000) -> Accuracy:
+def accuracy(setup: Setup, current: Current, users_most: int = 1_000) -> Accuracy:
     assert current.canary is not None
-    stages = Stages(lambda: None, Progress(disable=True))
-    return read_accuracy(store, keyspace, PARTITIONS, current, current.canary, users_most, stages)
+    return read_accuracy(
+        setup.store, setup.keys, PARTITIONS, current, current.canary, users_most, unwatched()
+    )
 
 
-def put_history(store: Store, keyspace: Keyspace, user: str, items: dict[int, int]) -> None:
-    """Write items with the time of their last event."""
-    partition = user_partition(user, PARTITIONS)
-    fields = {str(item): msgspec.json.encode(HistoryEntry(1, t)) for item, t in items.items()}
-    store.hset(keyspace.history(partition, user), mapping=fields | {"off": b"[0,1]"})
-    store.zadd(keyspace.active(partition), {user: max(items.values())})
+def put_items(setup: Setup, user: str, items: dict[int, int]) -> None:
+    """Write a history of items with the time of their last event."""
+    put_history(setup, user, {item: HistoryEntry(1, ts_ms) for item, ts_ms in items.items()})
 
 
-def put_lists(
-    store: Store, keyspace: Keyspace, generation: str, lists: dict[int, dict[int, float]]
-) -> None:
-    for item, neighbors in lists.items():
-        found = SimilarList("cosine", [Neighbor(str(j), s, 1) for j, s in neighbors.items()])
-        store.set(keyspace.model_similar(generation, str(item)), msgspec.json.encode(found))
-
-
-def test_the_generation_that_predicted_better_is_ahead(store: Store, keyspace: Keyspace) -> None:
+def test_the_generation_that_predicted_better_is_ahead(setup: Setup) -> None:
     for n in range(20):
-        put_history(store, keyspace, f"u{n}", {1: 500, 2: 600, 7: 1_500})
-    put_history(store, keyspace, "had nothing", {7: 1_500})
-    put_history(store, keyspace, "did nothing", {1: 500})
-    put_lists(store, keyspace, "g1", {1: {3: 0.9, 7: 0.5}, 2: {3: 0.1}})
-    put_lists(store, keyspace, "g2", {1: {7: 0.9}, 2: {1: 0.9}})
-    found = read(store, keyspace, current_of())
+        put_items(setup, f"u{n}", {1: 500, 2: 600, 7: 1_500})
+    put_items(setup, "had nothing", {7: 1_500})
+    put_items(setup, "did nothing", {1: 500})
+    put_lists(setup, "g1", {1: {3: 0.9, 7: 0.5}, 2: {3: 0.1}})
+    put_lists(setup, "g2", {1: {7: 0.9}, 2: {1: 0.9}})
+    found = accuracy(setup, current_of())
     assert found.served.tolist() == pytest.approx([1 / math.log2(3)] * 20)
     assert found.canary.tolist() == [1] * 20
 
 
-def test_of_the_latest_active_users_half_are_those_that_have_the_canary(
-    store: Store, keyspace: Keyspace
-) -> None:
+def test_of_the_latest_active_users_half_are_those_that_have_the_canary(setup: Setup) -> None:
     users = [f"u{n}" for n in range(200)]
     for n, user in enumerate(users):
-        put_history(store, keyspace, user, {1: 500, n + 100: 2_000 + n})
+        put_items(setup, user, {1: 500, n + 100: 2_000 + n})
     # Lists that know which users they are: what the last ones took, and nobody else.
     canarys = [n for n, user in enumerate(users) if in_canary(user, "g2", 0.1)]
     others = [n for n in range(200) if n not in canarys]
     latest = {n + 100: 0.5 for n in (*canarys[-5:], *others[-5:])}
-    put_lists(store, keyspace, "g1", {1: latest})
-    found = read(store, keyspace, current_of(share=0.1), users_most=10)
+    put_lists(setup, "g1", {1: latest})
+    found = accuracy(setup, current_of(share=0.1), users_most=10)
     assert len(found.served) == 10
     assert (found.served > 0).all()
     assert found.on_canary.tolist() == [False] * 5 + [True] * 5
     assert found.canary.sum() == 0
 
 
-def test_a_small_canary_has_fewer_users_than_half(store: Store, keyspace: Keyspace) -> None:
+def test_a_small_canary_has_fewer_users_than_half(setup: Setup) -> None:
     for n in range(60):
-        put_history(store, keyspace, f"u{n}", {1: 500, 7: 2_000})
+        put_items(setup, f"u{n}", {1: 500, 7: 2_000})
     on_canary = sum(in_canary(f"u{n}", "g2", 0.1) for n in range(60))
-    found = read(store, keyspace, current_of(share=0.1), users_most=40)
+    found = accuracy(setup, current_of(share=0.1), users_most=40)
     assert (len(found.served), found.on_canary.sum()) == (20 + on_canary, on_canary)
 
 
-def test_who_has_another_variant_is_not_asked(store: Store, keyspace: Keyspace) -> None:
-    put_history(store, keyspace, "u", {1: 500, 7: 2_000})
+def test_who_has_another_variant_is_not_asked(setup: Setup) -> None:
+    put_items(setup, "u", {1: 500, 7: 2_000})
     current = current_of()
     current.variants["steep"] = Served("g3", "cosine", "user-knn")
     for weights, users in (({"default": 1.0}, 1), ({"steep": 1.0}, 0)):
         tried = msgspec.structs.replace(current, experiment=Experiment("spring", weights))
-        assert len(read(store, keyspace, tried).served) == users
+        assert len(accuracy(setup, tried).served) == users
 
 
 def had(**affinities: float) -> dict[int, Had]:
@@ -170,37 +147,33 @@ def test_what_a_user_had_is_no_recommendation() -> None:
     assert ndcg_of(user, Lists({1: {2: 0.9, 3: 0.1}}), Lists({1: {3: 0.1}})) == [1, 1]
 
 
-def test_each_generation_is_asked_as_it_is_served(store: Store, keyspace: Keyspace) -> None:
-    put_history(store, keyspace, "u", {1: 500, 2: 600, 7: 1_500})
+def test_each_generation_is_asked_as_it_is_served(setup: Setup) -> None:
+    put_items(setup, "u", {1: 500, 2: 600, 7: 1_500})
     for name in ("g1", "g2"):
-        put_lists(store, keyspace, name, {1: {7: 0.9}, 2: {8: 0.1}})
+        put_lists(setup, name, {1: {7: 0.9}, 2: {8: 0.1}})
     latest_only = Served("g2", "cosine", "user-knn", FoldIn(items=1))
-    found = read(store, keyspace, current_of(latest_only))
+    found = accuracy(setup, current_of(latest_only))
     assert (found.served.tolist(), found.canary.tolist()) == ([1], [0])
 
 
 @pytest.mark.parametrize(
     "entry", ['{"r":1,"t":500,"s":0}', '{"r":1,"t":99999999999999999999}', "[]", "x"]
 )
-def test_a_history_that_cannot_be_read_is_left_out_and_counted(
-    store: Store, keyspace: Keyspace, entry: str
-) -> None:
+def test_a_history_that_cannot_be_read_is_left_out_and_counted(setup: Setup, entry: str) -> None:
     for user in ("u", "v"):
-        put_history(store, keyspace, user, {1: 500, 7: 2_000})
-    store.hset(keyspace.history(user_partition("v", PARTITIONS), "v"), "2", entry)
-    put_lists(store, keyspace, "g1", {1: {7: 0.5}})
-    assert read(store, keyspace, current_of()).served.tolist() == [1]
+        put_items(setup, user, {1: 500, 7: 2_000})
+    setup.store.hset(setup.history_key("v"), "2", entry)
+    put_lists(setup, "g1", {1: {7: 0.5}})
+    assert accuracy(setup, current_of()).served.tolist() == [1]
     assert telemetry.CORRUPT_VALUES._value.get() == 1
 
 
-def test_a_user_whose_history_is_something_else_is_left_out(
-    store: Store, keyspace: Keyspace
-) -> None:
+def test_a_user_whose_history_is_something_else_is_left_out(setup: Setup) -> None:
     for user in ("u", "v"):
-        put_history(store, keyspace, user, {1: 500, 7: 2_000})
-    store.delete(key := keyspace.history(user_partition("v", PARTITIONS), "v"))
-    store.set(key, "no hash")
-    assert len(read(store, keyspace, current_of()).served) == 1
+        put_items(setup, user, {1: 500, 7: 2_000})
+    setup.store.delete(key := setup.history_key("v"))
+    setup.store.set(key, "no hash")
+    assert len(accuracy(setup, current_of()).served) == 1
 
 
 @pytest.mark.parametrize(
@@ -214,38 +187,36 @@ def test_a_user_whose_history_is_something_else_is_left_out(
         b'{"model":"cosine","items":[{"item":"99999999999999999999","score":1,"support":1}]}',
     ],
 )
-def test_a_list_that_cannot_be_read_is_missing(
-    store: Store, keyspace: Keyspace, stored: bytes
-) -> None:
-    put_history(store, keyspace, "u", {1: 500, 2: 600, 7: 1_500})
+def test_a_list_that_cannot_be_read_is_missing(setup: Setup, stored: bytes) -> None:
+    put_items(setup, "u", {1: 500, 2: 600, 7: 1_500})
     for name in ("g1", "g2"):
-        put_lists(store, keyspace, name, {1: {7: 0.9}, 2: {7: 0.1}})
-    store.set(keyspace.model_similar("g1", "1"), stored)
-    store.set(keyspace.model_similar("g2", "2"), stored)
-    found = read(store, keyspace, current_of())
+        put_lists(setup, name, {1: {7: 0.9}, 2: {7: 0.1}})
+    setup.store.set(setup.keys.model_similar("g1", "1"), stored)
+    setup.store.set(setup.keys.model_similar("g2", "2"), stored)
+    found = accuracy(setup, current_of())
     assert (found.served.tolist(), found.canary.tolist()) == ([1], [1])
 
 
 def test_who_was_active_is_asked_page_by_page_until_both_groups_have_enough(
-    store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(active, "_USERS_PER_PAGE", 10)
     for n in range(300):
-        put_history(store, keyspace, f"u{n}", {1: 500, 7: 2_000 + n})
+        put_items(setup, f"u{n}", {1: 500, 7: 2_000 + n})
     asked = []
-    zrevrange = store.zrevrange
+    zrevrange = setup.store.zrevrange
 
     def counted(key: str, start: int, stop: int, *, withscores: bool) -> object:
         asked.append(stop + 1 - start)
         return zrevrange(key, start, stop, withscores=withscores)
 
-    monkeypatch.setattr(store, "zrevrange", counted)
-    found = read(store, keyspace, current_of(), users_most=10)
+    monkeypatch.setattr(setup.store, "zrevrange", counted)
+    found = accuracy(setup, current_of(), users_most=10)
     assert (len(found.served), found.on_canary.sum()) == (10, 5)
     assert set(asked) == {10}
     assert sum(asked) < 100
 
 
-def test_nobody_is_no_user(store: Store, keyspace: Keyspace) -> None:
-    found = read(store, keyspace, current_of())
+def test_nobody_is_no_user(setup: Setup) -> None:
+    found = accuracy(setup, current_of())
     assert len(found.served) == len(found.canary) == 0

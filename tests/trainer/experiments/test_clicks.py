@@ -7,16 +7,15 @@ import random
 import time
 
 import pytest
-from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
-from contracts.topics import FEEDBACK
+from contracts.feedback import Feedback, FeedbackType
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
+from tests.trainer.experiments.behaving import publish
 from trainer.experiments import clicks as module
 from trainer.experiments.clicks import count, read_clicks
 from trainer.experiments.verdict import Clicked
@@ -52,15 +51,6 @@ def feedback(
 def by_user(clicked: Clicked) -> list[tuple[int, int]]:
     """Return impressions and clicks of each user, in a known order."""
     return sorted(zip(clicked.impressions.tolist(), clicked.clicks.tolist(), strict=True))
-
-
-def publish(broker: str, messages: list[Feedback], *raw: bytes) -> None:
-    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
-    for message in messages:
-        producer.produce(FEEDBACK.name, encode_feedback(message), feedback_key(message))
-    for value in raw:
-        producer.produce(FEEDBACK.name, value)
-    assert producer.flush(PATIENCE_S) == 0
 
 
 def test_what_was_sent_twice_counts_once() -> None:

@@ -2,32 +2,30 @@
 
 import secrets
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import pytest
-from confluent_kafka import Producer
 
-from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
-from contracts.generations import DEFAULT_VARIANT, Canary, Current, Neighbor, Served, SimilarList
-from contracts.keyspace import HistoryEntry, Keyspace
-from contracts.partitioning import user_partition
+from contracts.feedback import Feedback, FeedbackType
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
+from contracts.keyspace import HistoryEntry
 from contracts.times import MINUTE_MS
-from contracts.topics import FEEDBACK
 from contracts.variants import in_canary
 from runtime.kafka.config import plain
-from runtime.redis.stores import Store
-from runtime.topology import Topology
+from tests.conftest import TopicsFactory
 from tests.patience import PATIENCE_S
+from tests.trainer.experiments.behaving import publish, put_history, put_lists
 from tests.trainer.experiments.simulated_canaries import simulated_clicks
+from tests.trainer.setup import PARTITIONS, Setup
 from trainer.experiments import clicks as clicks_module
 from trainer.experiments.behavior import Had, Lists, Since, accuracy_of
 from trainer.experiments.rules import CanaryRules
 from trainer.experiments.trial import Trial
 from trainer.experiments.verdict import Clicked, Clicks, judge
-from trainer.generations.decisions import read_decisions
 
 LOSSES = (0.0, 0.0, 0.0, 0.5)
 """Of each canary's clicks."""
@@ -80,9 +78,8 @@ def happens(random: np.random.Generator, place: int, loss: float) -> Happened:
     )
 
 
-def send_feedback(broker: str, happened: Happened) -> None:
-    """Write the feedback of all users, each of whom saw answers of ten items; some of it twice."""
-    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
+def feedback_of(happened: Happened) -> Iterator[Feedback]:
+    """Yield the feedback of all users, each of whom saw answers of ten items; some of it twice."""
     for generation, clicked in (
         (happened.served, happened.clicks.served),
         (happened.canary, happened.clicks.canary),
@@ -93,10 +90,7 @@ def send_feedback(broker: str, happened: Happened) -> None:
                     ["click", "impression"] if n < chosen else ["impression"]
                 )
                 for kind in kinds * (1 + (n % 7 == 0)):
-                    message = feedback(generation, user, n, kind)
-                    producer.produce(FEEDBACK.name, encode_feedback(message), feedback_key(message))
-            producer.poll(0)
-    assert producer.flush(PATIENCE_S) == 0
+                    yield feedback(generation, user, n, kind)
 
 
 def counts(clicked: Clicked) -> tuple[list[int], list[int]]:
@@ -115,51 +109,37 @@ def feedback(generation: str, user: int, n: int, kind: FeedbackType) -> Feedback
     )
 
 
-def put(store: Store, keyspace: Keyspace, partitions: int, happened: Happened) -> None:
+def put(setup: Setup, happened: Happened) -> None:
     """Write histories and lists, and serve both generations."""
-    pipeline = store.pipeline(transaction=False)
     for n, user in enumerate(happened.users):
-        name = f"u{n}"
-        partition = user_partition(name, partitions)
         entries = {
             item: HistoryEntry(2 * had.affinity, had.t, s=2) for item, had in user.before.items()
         }
         entries |= {item: HistoryEntry(1, happened.since_ms + 1) for item in user.after}
-        fields = {str(item): msgspec.json.encode(entry) for item, entry in entries.items()}
-        pipeline.delete(keyspace.history(partition, name))
-        pipeline.hset(keyspace.history(partition, name), mapping=fields | {"off": b"[0,1]"})
-        pipeline.zadd(keyspace.active(partition), {name: happened.since_ms + 1})
-    for generation, lists in zip((happened.served, happened.canary), happened.lists, strict=True):
-        for item, neighbors in lists.neighbors.items():
-            found = SimilarList("cosine", [Neighbor(str(j), s, 1) for j, s in neighbors.items()])
-            pipeline.set(keyspace.model_similar(generation, str(item)), msgspec.json.encode(found))
-    served, canary = (
-        Served(generation, "cosine", "user-knn")
-        for generation in (happened.served, happened.canary)
-    )
+        put_history(setup, f"u{n}", entries)
+    generations = (happened.served, happened.canary)
+    for generation, lists in zip(generations, happened.lists, strict=True):
+        put_lists(setup, generation, lists.neighbors)
+    served, canary = (Served(generation, "cosine", "user-knn") for generation in generations)
     current = Current(1, {DEFAULT_VARIANT: served}, None, Canary(canary, SHARE, happened.since_ms))
-    pipeline.set(keyspace.model_current(), msgspec.json.encode(current))
-    pipeline.execute()
+    setup.store.set(setup.keys.model_current(), msgspec.json.encode(current))
 
 
 def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
-    broker: str,
-    topology: Topology,
-    store: Store,
-    keyspace: Keyspace,
-    monkeypatch: pytest.MonkeyPatch,
+    broker: str, topics: TopicsFactory, setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    topics(partitions=PARTITIONS)
     monkeypatch.setattr(clicks_module, "TIMEOUT_S", PATIENCE_S)
     seed = secrets.randbelow(2**32)
     print("seed", seed)
     random = np.random.default_rng(seed)
-    trial = Trial(store, keyspace, RULES, plain(broker), 0, 1, lambda: datetime.now(UTC))
+    trial = Trial(setup.store, setup.keys, RULES, plain(broker), 0, 1, lambda: datetime.now(UTC))
     for place, loss in enumerate(LOSSES):
         happened = happens(random, place, loss)
-        put(store, keyspace, topology.interactions, happened)
-        send_feedback(broker, happened)
+        put(setup, happened)
+        publish(broker, feedback_of(happened))
         trial.step(notes=True)
-        decision = read_decisions(store, keyspace, 1)[0]
+        decision = setup.decisions()[0]
         expected = judge(accuracy_of(happened.users, *happened.lists), happened.clicks, RULES)
         print(place, loss, decision.what, decision.why, decision.figures)
         assert decision.generation == happened.canary

@@ -4,23 +4,20 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from contracts.generations import DEFAULT_VARIANT
-from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
-from contracts.topics import INTERACTIONS
-from runtime.redis.stores import Store
-from tests.trainer.conftest import Fill
-from tests.trainer.runs import current_of, report_of, run
+from contracts.keyspace import REPLACED_GENERATION_TTL_S
+from tests.trainer.setup import Setup
 from trainer.experiments.variants import VariantsError, parse_weights, read_variants
-from trainer.generations.report import Report
 from trainer.models import ITEM_MODELS
 from trainer.run.placing import Placing
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import StoppedError
+
+SETTINGS = TrainerSettings(item_model="cosine", user_model="user-knn")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -29,14 +26,12 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_variant_replaces_some_settings_and_leaves_the_others(
-    tmp_path: Path, settings: TrainerSettings
-) -> None:
+def test_a_variant_replaces_some_settings_and_leaves_the_others(tmp_path: Path) -> None:
     steep, few = "[steep]\ncosine_popularity_damping = 0.7\n", "[few]\nneighbors_per_item = 5\n"
     path = written(tmp_path, steep + few)
-    found = read_variants(path, settings)
-    assert found["steep"] == changed(settings, {"cosine_popularity_damping": 0.7})
-    assert found["few"] == changed(settings, {"neighbors_per_item": 5})
+    found = read_variants(path, SETTINGS)
+    assert found["steep"] == changed(SETTINGS, {"cosine_popularity_damping": 0.7})
+    assert found["few"] == changed(SETTINGS, {"neighbors_per_item": 5})
 
 
 @pytest.mark.parametrize(
@@ -54,11 +49,14 @@ def test_a_variant_replaces_some_settings_and_leaves_the_others(
         ("steep =", "Invalid value"),
     ],
 )
-def test_invalid_variants_are_named(
-    tmp_path: Path, settings: TrainerSettings, text: str, said: str
-) -> None:
+def test_invalid_variants_are_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(VariantsError, match=rf"(?s)variants\.toml \(VARIANTS\).*{said}"):
-        read_variants(written(tmp_path, text), settings)
+        read_variants(written(tmp_path, text), SETTINGS)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VariantsError, match=r"nowhere\.toml \(VARIANTS\).*No such file"):
+        read_variants(tmp_path / "nowhere.toml", SETTINGS)
 
 
 @pytest.mark.parametrize("typed", ["steep", "steep=", "steep=-1", "=1", "steep=x", "a.b=1"])
@@ -75,47 +73,33 @@ def test_an_experiment_needs_a_name_and_somebody() -> None:
 
 
 def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, tmp_path: Path
+    setup: Setup, tmp_path: Path
 ) -> None:
-    fill(np.ones((4, 3)))
-    with_variants = settings.model_copy(
-        update={"variants": written(tmp_path, "[few]\nneighbors_per_item = 1")}
-    )
-    assert [run(with_variants) for _ in range(2)] == ["trained", "unchanged"]
-    current = current_of(store, keyspace)
-    default, few = current.variants[DEFAULT_VARIANT].generation, current.variants["few"].generation
-    assert few == f"{default}-1"
-    entries = [
-        msgspec.json.decode(str(store.get(keyspace.model_report(g))), type=Report)
-        for g in (default, few)
-    ]
-    assert [(r.variant, r.lists.similar_entries) for r in entries] == [("default", 6), ("few", 3)]
+    setup.fill(np.ones((4, 3)))
+    variants = written(tmp_path, "[few]\nneighbors_per_item = 1")
+    assert [setup.run(variants=variants) for _ in range(2)] == ["trained", "unchanged"]
+    few = setup.served("few").generation
+    assert few == f"{setup.served().generation}-1"
+    reports = [setup.report(variant) for variant in (DEFAULT_VARIANT, "few")]
+    assert [(r.variant, r.lists.similar_entries) for r in reports] == [("default", 6), ("few", 3)]
 
     written(tmp_path, "[few]\nneighbors_per_item = 2")
-    assert run(with_variants) == "trained"
-    assert 0 < store.ttl(keyspace.model_popular(few)) <= REPLACED_GENERATION_TTL_S
+    assert setup.run(variants=variants) == "trained"
+    assert 0 < setup.store.ttl(setup.keys.model_popular(few)) <= REPLACED_GENERATION_TTL_S
 
     written(tmp_path, "")
-    assert run(with_variants) == "trained"
-    current = current_of(store, keyspace)
-    assert current.variants.keys() == {DEFAULT_VARIANT}
-    assert store.zcard(keyspace.model_generations()) == 1
+    assert setup.run(variants=variants) == "trained"
+    assert setup.current.variants.keys() == {DEFAULT_VARIANT}
+    assert setup.store.zcard(setup.keys.model_generations()) == 1
 
 
 def test_a_run_that_ends_between_two_variants_is_completed_by_the_next_one(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    fill: Fill,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(np.ones((4, 3)))
-    with_variants = settings.model_copy(
-        update={"variants": written(tmp_path, "[few]\nneighbors_per_item = 1")}
-    )
-    assert run(with_variants) == "trained"
-    store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+    setup.fill(np.ones((4, 3)))
+    variants = written(tmp_path, "[few]\nneighbors_per_item = 1")
+    assert setup.run(variants=variants) == "trained"
+    setup.something_happens()
     place, placed = Placing.place, []
 
     def once(placing: Placing, *generation: Any) -> None:
@@ -126,10 +110,10 @@ def test_a_run_that_ends_between_two_variants_is_completed_by_the_next_one(
 
     with monkeypatch.context() as patched:
         patched.setattr(Placing, "place", once)
-        assert run(with_variants) == "stopped"
-    assert [run(with_variants) for _ in range(2)] == ["trained", "unchanged"]
-    current = current_of(store, keyspace)
-    assert {served.generation.split("-")[1] for served in current.variants.values()} == {"3"}
+        assert setup.run(variants=variants) == "stopped"
+    assert [setup.run(variants=variants) for _ in range(2)] == ["trained", "unchanged"]
+    generations = [served.generation for served in setup.current.variants.values()]
+    assert {generation.split("-")[1] for generation in generations} == {"3"}
 
 
 class Ticking:
@@ -140,35 +124,23 @@ class Ticking:
 
 
 def test_each_variant_has_the_model_of_its_settings_and_a_report_of_its_own(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    fill: Fill,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.stages.time", Ticking())
-    fill(np.ones((4, 3)))
+    setup.fill(np.ones((4, 3)))
     path = written(tmp_path, "".join(f"[{name}]\nitem_model = '{name}'\n" for name in ITEM_MODELS))
-    assert run(settings.model_copy(update={"variants": path})) == "trained"
-    current = current_of(store, keyspace)
-    assert {name: current.variants[name].model for name in ITEM_MODELS} == {
-        name: name for name in ITEM_MODELS
-    }
-    reports = {name: report_of(store, keyspace, name) for name in current.variants}
-    assert {name: report.variant for name, report in reports.items()} == {
-        name: name for name in reports
-    }
+    assert setup.run(variants=path) == "trained"
+    assert [setup.served(name).model for name in ITEM_MODELS] == list(ITEM_MODELS)
+    variants = list(setup.current.variants)
+    reports = [setup.report(name) for name in variants]
+    assert [report.variant for report in reports] == variants
     # The time of its own lists, and of what was read for all.
     stages = ("read counts", "check counts", "write item lists", "write user lists")
-    assert [[report.seconds[stage] for stage in stages] for report in reports.values()] == [
-        [1, 1, 1, 1]
-    ] * len(reports)
+    for report in reports:
+        assert [report.seconds[stage] for stage in stages] == [1, 1, 1, 1]
 
 
-def test_a_file_that_names_no_variants_ends_the_process(
-    settings: TrainerSettings, fill: Fill, tmp_path: Path
-) -> None:
-    fill(np.ones((4, 3)))
+def test_a_file_that_names_no_variants_ends_the_process(setup: Setup, tmp_path: Path) -> None:
+    setup.fill(np.ones((4, 3)))
     with pytest.raises(VariantsError, match="no_such"):
-        run(settings.model_copy(update={"variants": written(tmp_path, "[few]\nno_such = 1")}))
+        setup.run(variants=written(tmp_path, "[few]\nno_such = 1"))

@@ -44,11 +44,7 @@ def random_events(random: np.random.Generator, users: int, items: int, n: int) -
 
 
 def of_the_api(
-    history: dict[int, HistoryEntry],
-    scores: np.ndarray,
-    items: np.ndarray,
-    fold_in: FoldIn,
-    n: int,
+    history: dict[int, HistoryEntry], scores: np.ndarray, items: np.ndarray, fold_in: FoldIn, n: int
 ) -> tuple[list[int], list[float]]:
     """What the API's own code recommends a user with this history, from the same lists."""
     lists, rows = GenerationLists(), {}

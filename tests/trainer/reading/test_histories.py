@@ -1,18 +1,15 @@
 """The histories of the latest active users, out of Redis."""
 
 import json
-from collections.abc import Callable
 
 import msgspec
 import numpy as np
 import pytest
 
-from contracts.keyspace import HistoryEntry, Keyspace
+from contracts.keyspace import HistoryEntry
 from contracts.log_position import LogPosition
-from contracts.partitioning import user_partition
-from runtime.redis.stores import Store
-from tests.trainer.conftest import PARTITIONS, Fill
 from tests.trainer.reading.wired import hashes
+from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer.counts.matrices import UserItems
 from trainer.reading import active
 from trainer.reading import hashes as reading
@@ -20,27 +17,23 @@ from trainer.reading.histories import read_user_items
 from trainer.reading.history_hashes import parse_histories
 from trainer.reading.pipelines import CorruptValueError
 from trainer.reading.quarantine import SHOWN
-from trainer.stages import Stages
-
-Read = Callable[[int], UserItems]
-KeyOf = Callable[[str], str]
 
 
-@pytest.fixture
-def read(store: Store, keyspace: Keyspace, stages: Stages) -> Read:
-    return lambda users: read_user_items(store, keyspace, PARTITIONS, users, stages)
+class Histories(Setup):
+    """A namespace whose histories are read."""
+
+    def latest(self, users: int) -> UserItems:
+        return read_user_items(self.store, self.keys, PARTITIONS, users, unwatched())
 
 
 @pytest.fixture
-def key_of(keyspace: Keyspace) -> KeyOf:
-    return lambda user: keyspace.history(user_partition(user, PARTITIONS), user)
+def histories(setup: Setup) -> Histories:
+    return Histories(**vars(setup))
 
 
-def test_histories_of_the_latest_active_users_come_with_their_offsets(
-    read: Read, fill: Fill
-) -> None:
-    affinities = fill(np.random.default_rng(0).random((9, 4)), offset=41)
-    users = read(5)
+def test_histories_of_the_latest_active_users_come_with_their_offsets(histories: Histories) -> None:
+    affinities = histories.fill(np.random.default_rng(0).random((9, 4)), offset=41)
+    users = histories.latest(5)
     assert users.users == ["u8", "u7", "u6", "u5", "u4"]
     assert users.offsets == [LogPosition(0, 41)] * 5
     assert users.items.tolist() == [100, 101, 102, 103]
@@ -50,12 +43,7 @@ def test_histories_of_the_latest_active_users_come_with_their_offsets(
 
 @pytest.mark.parametrize("long_row", [5_000, 2])
 def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
-    read: Read,
-    store: Store,
-    keyspace: Keyspace,
-    key_of: KeyOf,
-    long_row: int,
-    monkeypatch: pytest.MonkeyPatch,
+    histories: Histories, long_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "LONG_ROW", long_row)
     monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 300)
@@ -71,9 +59,9 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
             t = int(random.integers(10**13))
             written[user, item] = HistoryEntry(r, t, scale, 0.5 * (u % 2), u % 2)
         history = {str(i): msgspec.json.encode(written[user, i]) for i in items}
-        store.hset(key_of(user), mapping={**history, "off": f"[1,{u}]"})
-        store.zadd(keyspace.active(user_partition(user, PARTITIONS)), {user: u})
-    found = read(1_000)
+        histories.store.hset(histories.history_key(user), mapping={**history, "off": f"[1,{u}]"})
+        histories.store.zadd(histories.active_key(user), {user: u})
+    found = histories.latest(1_000)
     assert found.users == [f"user {u}" for u in reversed(range(200))]
     assert found.offsets == [LogPosition(1, u) for u in reversed(range(200))]
     assert found.affinities.has_canonical_format
@@ -90,53 +78,49 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
     }
 
 
-def test_without_scales_the_affinities_are_not_in_memory_twice(read: Read, fill: Fill) -> None:
-    fill(np.ones((3, 2)))
-    users = read(3)
+def test_without_scales_the_affinities_are_not_in_memory_twice(histories: Histories) -> None:
+    histories.fill(np.ones((3, 2)))
+    users = histories.latest(3)
     assert np.shares_memory(users.unscaled, users.affinities.data)
 
 
 def test_histories_without_scales_before_one_with_a_scale_keep_their_affinities(
-    read: Read, store: Store, fill: Fill, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
+    histories: Histories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 1)
-    fill(np.full((3, 1), 3.0))
-    store.hset(key_of("u1"), "100", '{"r":3,"t":1,"s":0.5}')
-    users = read(3)
+    histories.fill(np.full((3, 1), 3.0))
+    histories.store.hset(histories.history_key("u1"), "100", '{"r":3,"t":1,"s":0.5}')
+    users = histories.latest(3)
     assert users.unscaled.tolist() == [3, 6, 3]
     assert users.affinities.data.tolist() == [3, 3, 3]
 
 
 @pytest.mark.parametrize("users_per_page", [1, 2, 2_000])
 def test_users_are_taken_by_time_from_all_partitions_page_by_page(
-    read: Read, fill: Fill, users_per_page: int, monkeypatch: pytest.MonkeyPatch
+    histories: Histories, users_per_page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(active, "_USERS_PER_PAGE", users_per_page)
-    fill(np.ones((20, 1)))
+    histories.fill(np.ones((20, 1)))
     for wanted in (0, 1, 7, 20, 30):
         expected = [f"u{u}" for u in reversed(range(20))][:wanted]
-        assert read(wanted).users == expected
+        assert histories.latest(wanted).users == expected
 
 
-def test_of_equally_late_users_the_greater_id_comes_first(
-    read: Read, store: Store, keyspace: Keyspace, key_of: KeyOf
-) -> None:
+def test_of_equally_late_users_the_greater_id_comes_first(histories: Histories) -> None:
     for user in ("a", "b", "c", "d", "e"):
-        store.hset(key_of(user), "off", "[0,1]")
-        store.zadd(keyspace.active(user_partition(user, PARTITIONS)), {user: 7})
-    assert read(4).users == ["e", "d", "c", "b"]
+        histories.store.hset(histories.history_key(user), "off", "[0,1]")
+        histories.store.zadd(histories.active_key(user), {user: 7})
+    assert histories.latest(4).users == ["e", "d", "c", "b"]
 
 
-def test_nobody_is_an_empty_matrix(read: Read) -> None:
-    assert read(10).affinities.shape == (0, 0)
+def test_nobody_is_an_empty_matrix(histories: Histories) -> None:
+    assert histories.latest(10).affinities.shape == (0, 0)
 
 
-def test_a_user_whose_history_is_gone_is_left_out(
-    read: Read, store: Store, fill: Fill, key_of: KeyOf
-) -> None:
-    fill(np.ones((3, 2)))
-    store.delete(key_of("u1"))
-    users = read(10)
+def test_a_user_whose_history_is_gone_is_left_out(histories: Histories) -> None:
+    histories.fill(np.ones((3, 2)))
+    histories.store.delete(histories.history_key("u1"))
+    users = histories.latest(10)
     assert users.users == ["u2", "u0"]
     assert users.n_corrupt == 0
 
@@ -155,63 +139,52 @@ BAD = [
 @pytest.mark.parametrize("long_row", [5_000, 1])
 @pytest.mark.parametrize(("fields", "problem"), BAD)
 def test_a_history_that_is_corrupt_is_named_and_left_out(
-    read: Read,
-    store: Store,
-    fill: Fill,
-    key_of: KeyOf,
+    histories: Histories,
     fields: dict[str, str],
     problem: str,
     long_row: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reading, "LONG_ROW", long_row)
-    affinities = fill(np.random.default_rng(0).random((4, 3)))
-    store.hset(key_of("u1"), mapping=fields)
-    users = read(10)
+    affinities = histories.fill(np.random.default_rng(0).random((4, 3)))
+    histories.store.hset(histories.history_key("u1"), mapping=fields)
+    users = histories.latest(10)
     assert users.users == ["u3", "u2", "u0"]
     assert (users.affinities.toarray() == affinities[[3, 2, 0]]).all()
     (shown,) = users.corrupt
-    assert shown.startswith(f"{key_of('u1')}: {problem}")
+    assert shown.startswith(f"{histories.history_key('u1')}: {problem}")
     assert users.n_corrupt == 1
 
 
-def test_a_history_without_an_offset_is_corrupt(
-    read: Read, store: Store, fill: Fill, key_of: KeyOf
-) -> None:
-    fill(np.ones((3, 2)))
-    store.hdel(key_of("u1"), "off")
-    users = read(10)
+def test_a_history_without_an_offset_is_corrupt(histories: Histories) -> None:
+    histories.fill(np.ones((3, 2)))
+    histories.store.hdel(histories.history_key("u1"), "off")
+    users = histories.latest(10)
     assert users.users == ["u2", "u0"]
-    assert users.corrupt == [f"{key_of('u1')}: it has no field `off`"]
+    assert users.corrupt == [f"{histories.history_key('u1')}: it has no field `off`"]
 
 
-def test_a_key_of_another_type_is_corrupt(
-    read: Read, store: Store, fill: Fill, key_of: KeyOf
-) -> None:
-    fill(np.ones((3, 2)))
-    store.delete(key_of("u1"))
-    store.set(key_of("u1"), "{}")
-    users = read(10)
+def test_a_key_of_another_type_is_corrupt(histories: Histories) -> None:
+    histories.fill(np.ones((3, 2)))
+    histories.store.delete(histories.history_key("u1"))
+    histories.store.set(histories.history_key("u1"), "{}")
+    users = histories.latest(10)
     assert users.users == ["u2", "u0"]
-    assert users.corrupt[0].startswith(f"{key_of('u1')}: WRONGTYPE")
+    assert users.corrupt[0].startswith(f"{histories.history_key('u1')}: WRONGTYPE")
 
 
-def test_an_index_of_another_type_ends_the_run(
-    read: Read, store: Store, keyspace: Keyspace
-) -> None:
-    store.set(keyspace.active(1), "x")
+def test_an_index_of_another_type_ends_the_run(histories: Histories) -> None:
+    histories.store.set(histories.keys.active(1), "x")
     with pytest.raises(CorruptValueError, match=r"active.* WRONGTYPE .* Repair or delete that key"):
-        read(1)
+        histories.latest(1)
 
 
-def test_too_many_corrupt_histories_end_the_run(
-    read: Read, store: Store, fill: Fill, key_of: KeyOf
-) -> None:
-    fill(np.ones((9, 2)))
+def test_too_many_corrupt_histories_end_the_run(histories: Histories) -> None:
+    histories.fill(np.ones((9, 2)))
     for u in range(SHOWN + 1):
-        store.hset(key_of(f"u{u}"), "100", "x")
+        histories.store.hset(histories.history_key(f"u{u}"), "100", "x")
     with pytest.raises(CorruptValueError, match=r"history.* 5 more of 9 keys"):
-        read(10)
+        histories.latest(10)
 
 
 def test_columns_of_users_are_the_ids_that_any_of_them_has() -> None:

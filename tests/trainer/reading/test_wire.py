@@ -15,12 +15,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 from rich.progress import Progress
 
-from contracts.keyspace import Keyspace
 from infra.local.process import free_port, running
 from infra.local.store import valkey
-from runtime.redis.stores import Store, connect
+from runtime.redis.stores import connect
 from tests.oracles.gram import gram_matrix
-from tests.trainer.conftest import PARTITIONS, Fill
+from tests.trainer.setup import PARTITIONS, Setup
 from trainer.counts.blocks import blocks
 from trainer.reading import hashes as reading
 from trainer.reading import wire as module
@@ -35,12 +34,12 @@ def in_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def unix_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The Unix socket of a store."""
+    """The Unix socket of a setup.store."""
     folder = tmp_path_factory.mktemp("unix")
     server = valkey(free_port(), folder)
-    argv = (*server.command.argv, "--unixsocket", str(folder / "store.sock"))
+    argv = (*server.command.argv, "--unixsocket", str(folder / "setup.store.sock"))
     with running(replace(server, command=replace(server.command, argv=argv))):
-        yield folder / "store.sock"
+        yield folder / "setup.store.sock"
 
 
 @given(st.lists(st.integers(0, 2 * module.COST_PER_CHUNK)))
@@ -53,26 +52,24 @@ def test_what_is_asked_at_once_has_a_bounded_cost_or_is_one_command(costs: list[
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_both_protocols_give_the_same_result(
-    store_url: str, keyspace: Keyspace, fill: Fill, stages: Stages, protocol: int
+    setup: Setup, store_url: str, stages: Stages, protocol: int
 ) -> None:
-    affinities = fill(np.random.default_rng(0).random((9, 5)))
+    affinities = setup.fill(np.random.default_rng(0).random((9, 5)))
     with connect(f"{store_url}?protocol={protocol}", "tests") as store:
-        counts = read_gram(store, keyspace, PARTITIONS, stages).counts
+        counts = read_gram(store, setup.keys, PARTITIONS, stages).counts
     assert (counts.toarray() == gram_matrix(affinities)).all()
 
 
-def test_a_unix_socket_will_do(unix_socket: Path, keyspace: Keyspace, stages: Stages) -> None:
+def test_a_unix_socket_will_do(setup: Setup, unix_socket: Path, stages: Stages) -> None:
     with connect(f"unix://{unix_socket}", "tests") as store:
-        store.sadd(keyspace.items(0), 7)
-        store.hset(keyspace.cooc(0, 7), mapping={"7": "0.5", "off": "[0,1]"})
-        assert read_gram(store, keyspace, 1, stages).counts.toarray().tolist() == [[0.5]]
+        store.sadd(setup.keys.items(0), 7)
+        store.hset(setup.keys.cooc(0, 7), mapping={"7": "0.5", "off": "[0,1]"})
+        assert read_gram(store, setup.keys, 1, stages).counts.toarray().tolist() == [[0.5]]
 
 
 @pytest.mark.usefixtures("in_many_blocks")
-def test_a_broken_connection_is_reopened(
-    store: Store, store_url: str, keyspace: Keyspace, fill: Fill
-) -> None:
-    affinities = fill(np.random.default_rng(0).random((9, 30)))
+def test_a_broken_connection_is_reopened(setup: Setup, store_url: str) -> None:
+    affinities = setup.fill(np.random.default_rng(0).random((9, 30)))
     broken = 0
 
     def break_all() -> None:
@@ -81,15 +78,15 @@ def test_a_broken_connection_is_reopened(
             broken += int(other.client_kill_filter(_type="normal", skipme=True))
 
     stages = Stages(break_all, Progress(disable=True))
-    counts = read_gram(store, keyspace, PARTITIONS, stages).counts
+    counts = read_gram(setup.store, setup.keys, PARTITIONS, stages).counts
     assert (counts.toarray() == gram_matrix(affinities)).all()
     assert broken > 10
 
 
 def test_half_an_answer_is_forgotten_when_the_connection_breaks(
-    store: Store, keyspace: Keyspace, fill: Fill, stages: Stages, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    affinities, in_bytes, breaks = fill(np.ones((9, 30))), module._in_bytes, [5_000, 100, 1]
+    affinities, in_bytes, breaks = setup.fill(np.ones((9, 30))), module._in_bytes, [5_000, 100, 1]
 
     def breaking(connection: type[AbstractConnection]) -> type[AbstractConnection]:
         class Breaking(in_bytes(connection)):  # type: ignore[misc]
@@ -104,54 +101,50 @@ def test_half_an_answer_is_forgotten_when_the_connection_breaks(
         return Breaking
 
     monkeypatch.setattr(module, "_in_bytes", breaking)
-    counts = read_gram(store, keyspace, PARTITIONS, stages).counts
+    counts = read_gram(setup.store, setup.keys, PARTITIONS, stages).counts
     assert (counts.toarray() == gram_matrix(affinities)).all()
     assert not breaks
 
 
 @pytest.mark.usefixtures("in_many_blocks")
-def test_a_store_that_goes_away_ends_the_run(tmp_path: Path, keyspace: Keyspace) -> None:
+def test_a_store_that_goes_away_ends_the_run(setup: Setup, tmp_path: Path) -> None:
     server = valkey(free_port(), tmp_path)
     with running(server) as process, connect(server.address, "tests") as store:
         for item in range(30):
-            store.sadd(keyspace.items(0), item)
-            store.hset(keyspace.cooc(0, item), mapping=dict.fromkeys(map(str, range(30)), "1"))
+            store.sadd(setup.keys.items(0), item)
+            store.hset(setup.keys.cooc(0, item), mapping=dict.fromkeys(map(str, range(30)), "1"))
         stages = Stages(process.kill, Progress(disable=True))
         with pytest.raises(RedisConnectionError):
-            read_gram(store, keyspace, 1, stages)
+            read_gram(store, setup.keys, 1, stages)
 
 
 def test_what_redis_refuses_is_raised_as_its_client_would(
-    store: Store, store_url: str, keyspace: Keyspace, fill: Fill, stages: Stages
+    setup: Setup, store_url: str, stages: Stages
 ) -> None:
-    fill(np.ones((1, 3)))
-    user = f"no-hashes-{keyspace.namespace}"
-    store.acl_setuser(user, enabled=True, passwords=["+secret"], keys=["*"],
-                      commands=["+@all", "-hgetall", "-hscan"])  # fmt: skip
+    setup.fill(np.ones((1, 3)))
+    user, commands = f"no-hashes-{setup.keys.namespace}", ["+@all", "-hgetall", "-hscan"]
+    setup.store.acl_setuser(
+        user, enabled=True, passwords=["+secret"], keys=["*"], commands=commands
+    )
     address = store_url.removeprefix("redis://")
     try:
         with (
             connect(f"redis://{user}:secret@{address}", "tests") as refused,
             pytest.raises(NoPermissionError),
         ):
-            read_gram(refused, keyspace, PARTITIONS, stages)
+            read_gram(refused, setup.keys, PARTITIONS, stages)
     finally:
-        store.acl_deluser(user)
+        setup.store.acl_deluser(user)
 
 
 @pytest.mark.parametrize("long_row", [5_000, 2])
 def test_rows_that_change_meanwhile_are_read_as_they_were_at_some_time(
-    store: Store,
-    store_url: str,
-    keyspace: Keyspace,
-    stages: Stages,
-    long_row: int,
-    monkeypatch: pytest.MonkeyPatch,
+    setup: Setup, store_url: str, stages: Stages, long_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "LONG_ROW", long_row)
     monkeypatch.setattr(reading, "_FIELDS_PER_SCAN", 10)
     n, wrote, stop = 700, 0, threading.Event()
-    store.sadd(keyspace.items(0), *range(n))
+    setup.store.sadd(setup.keys.items(0), *range(n))
 
     def write() -> None:
         nonlocal wrote
@@ -161,8 +154,8 @@ def test_rows_that_change_meanwhile_are_read_as_they_were_at_some_time(
                 # The fields from 600 on come and go.
                 row = dict.fromkeys(map(str, range(600 + wrote % 100)), str(wrote + 1))
                 for item in (0, 1):
-                    pipeline.hset(keyspace.cooc(0, item), mapping=row)
-                    pipeline.hdel(keyspace.cooc(0, item), *range(600 + wrote % 100, n))
+                    pipeline.hset(setup.keys.cooc(0, item), mapping=row)
+                    pipeline.hdel(setup.keys.cooc(0, item), *range(600 + wrote % 100, n))
                 pipeline.execute()
                 wrote += 1
 
@@ -171,7 +164,7 @@ def test_rows_that_change_meanwhile_are_read_as_they_were_at_some_time(
     try:
         while wrote <= 20:
             least = wrote
-            counts = read_gram(store, keyspace, 1, stages).counts
+            counts = read_gram(setup.store, setup.keys, 1, stages).counts
             assert counts.has_canonical_format
             for row in (counts.data[slice(*counts.indptr[i : i + 2])] for i in (0, 1)):
                 assert 600 <= len(row) <= n or not least

@@ -4,56 +4,37 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 
-from contracts.generations import DEFAULT_VARIANT
-from contracts.keyspace import Keyspace
-from contracts.partitioning import instrument_partition
-from runtime.redis.stores import Store
-from tests.trainer.conftest import PARTITIONS, Affinities, Fill
-from tests.trainer.runs import report_of, run, served
-from trainer.generations.decisions import read_decisions
+from tests.trainer.setup import Affinities, Setup, broken_rules
 from trainer.quality.checking import Checked
-from trainer.settings import TrainerSettings
 
 
-def broken(level: str) -> float:
-    labels = {"variant": DEFAULT_VARIANT, "level": level}
-    value = REGISTRY.get_sample_value("trainer_broken_rules", labels)
-    assert value is not None
-    return value
+def checked(setup: Setup) -> dict[str, Checked]:
+    return {rule.rule: rule for rule in setup.report().quality}
 
 
-def checked(store: Store, keyspace: Keyspace) -> dict[str, Checked]:
-    return {rule.rule: rule for rule in report_of(store, keyspace).quality}
-
-
-def row(keyspace: Keyspace, item: int) -> str:
-    return keyspace.cooc(instrument_partition(item, PARTITIONS), item)
-
-
-def lose(store: Store, keyspace: Keyspace, items: range) -> None:
+def lose(setup: Setup, items: range) -> None:
     """Lose rows, as with a node of a cluster."""
     for item in items:
-        store.delete(row(keyspace, item))
-        store.srem(keyspace.items(instrument_partition(item, PARTITIONS)), item)
+        setup.store.delete(setup.row_key(item))
+        setup.store.srem(setup.items_key(item), item)
 
 
-def turn_negative(store: Store, keyspace: Keyspace, items: range) -> None:
+def turn_negative(setup: Setup, items: range) -> None:
     for item in items:
-        store.hset(row(keyspace, item), str(item), -3)
+        setup.store.hset(setup.row_key(item), str(item), -3)
 
 
-def count_half(store: Store, keyspace: Keyspace, items: range) -> None:
+def count_half(setup: Setup, items: range) -> None:
     for item in items:
-        for other in store.hkeys(row(keyspace, item)):
+        for other in setup.store.hkeys(setup.row_key(item)):
             if other not in {"off", str(item)}:
-                store.hset(row(keyspace, item), other, 0.5)
+                setup.store.hset(setup.row_key(item), other, 0.5)
 
 
 @pytest.fixture
-def affinities(fill: Fill) -> Affinities:
-    return fill((np.random.default_rng(0).random((60, 12)) < 0.4) * 1.0)
+def affinities(setup: Setup) -> Affinities:
+    return setup.fill((np.random.default_rng(0).random((60, 12)) < 0.4) * 1.0)
 
 
 @pytest.mark.parametrize(
@@ -61,41 +42,35 @@ def affinities(fill: Fill) -> Affinities:
     [(lose, "items_kept"), (turn_negative, "below_zero"), (count_half, "unmatched")],
 )
 def test_data_that_breaks_a_hard_rule_is_rejected_and_reported(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    fill: Fill,
-    affinities: Affinities,
-    damage: Callable[[Store, Keyspace, range], None],
-    rule: str,
+    setup: Setup, affinities: Affinities, damage: Callable[[Setup, range], None], rule: str
 ) -> None:
-    assert run(settings) == "trained"
-    before = served(store, keyspace)
-    fill(affinities, 10)  # something has changed
-    damage(store, keyspace, range(100, 107))
-    assert [run(settings) for _ in range(2)] == ["rejected", "rejected"]
-    assert served(store, keyspace) == before
-    decision, first = read_decisions(store, keyspace)
+    assert setup.run() == "trained"
+    before = setup.served()
+    setup.fill(affinities, 10)  # something has changed
+    damage(setup, range(100, 107))
+    assert [setup.run() for _ in range(2)] == ["rejected", "rejected"]
+    assert setup.served() == before
+    decision, first = setup.decisions()
     assert (decision.what, decision.by, first.what) == ("rejected", "rules", "published")
     assert f"{rule}: " in decision.why
-    assert broken("hard") > 0
-    assert not store.exists(keyspace.model_lock())
+    assert broken_rules("hard")
+    assert not setup.store.exists(setup.keys.model_lock())
 
-    fill(affinities, 11)  # it is put right
-    assert run(settings) == "trained"
-    assert broken("hard") == 0
+    setup.fill(affinities, 11)  # it is put right
+    assert setup.run() == "trained"
+    assert broken_rules("hard") == 0
 
 
 def test_a_popularity_shift_is_reported_and_does_not_stop_publication(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    assert run(settings) == "trained"
-    assert checked(store, keyspace)["popularity_shift"].value == 0
+    assert setup.run() == "trained"
+    assert checked(setup)["popularity_shift"].value == 0
     others = np.zeros_like(affinities)
     others[:, :2], others[:2] = 1, 1
-    fill(others, 10)
-    assert run(settings) == "trained"
-    shift = checked(store, keyspace)["popularity_shift"]
+    setup.fill(others, 10)
+    assert setup.run() == "trained"
+    shift = checked(setup)["popularity_shift"]
     assert (shift.level, shift.holds) == ("soft", False)
-    assert shift.value > settings.quality.popularity_shift_max
-    assert broken("soft") == 1
+    assert shift.value > setup.settings.quality.popularity_shift_max
+    assert broken_rules("soft") == 1

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from trainer.generations.publication import publication
 from trainer.run import lock
 from trainer.run.lock import LeaseLostError, LockedError, held
@@ -17,13 +17,6 @@ from trainer.run.lock import LeaseLostError, LockedError, held
 def wait(seconds: float) -> bool:
     time.sleep(seconds)
     return False
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    give_up = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 def is_lost(check: Callable[[], None]) -> bool:
@@ -91,7 +84,7 @@ def test_the_lease_is_renewed_while_the_lock_is_held(
         for _ in range(3):
             ends = lease._valid_until
             store.pexpire(keyspace.model_lock(), round(PATIENCE_S * 500))
-            wait_until(lambda ends=ends: lease._valid_until > ends)  # type: ignore[misc]
+            eventually(lambda ends=ends: lease._valid_until > ends, "a renewal")
             assert store.pttl(keyspace.model_lock()) > PATIENCE_S * 500
             lease.check()
 
@@ -101,7 +94,7 @@ def test_a_former_holder_is_notified_and_does_not_release_its_successors_lock(
 ) -> None:
     with held(store, keyspace, 0.6, 0, wait) as lease:
         store.set(keyspace.model_lock(), "successor")
-        wait_until(lambda: is_lost(lease.check))
+        eventually(lambda: is_lost(lease.check), "that the lease is lost")
     assert store.get(keyspace.model_lock()) == "successor"
 
 
@@ -110,5 +103,5 @@ def test_a_lease_that_cannot_be_renewed_ends(store: Store, keyspace: Keyspace) -
         # What Redis says to every renewal from now on: the wrong type, an error.
         store.delete(keyspace.model_lock())
         store.hset(keyspace.model_lock(), "not", "a string")
-        wait_until(lambda: is_lost(lease.check))
+        eventually(lambda: is_lost(lease.check), "that the lease is lost")
         store.delete(keyspace.model_lock())

@@ -11,58 +11,53 @@ from sklearn.metrics.pairwise import cosine_similarity
 from structlog.testing import capture_logs
 
 from contracts.generations import PopularList, SimilarList, UserList
-from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.log_position import LogPosition
-from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
-from runtime.redis.stores import Store
 from runtime.topology import TopologyError
 from tests.oracles.gram import gram_matrix
-from tests.trainer.conftest import PARTITIONS, Affinities, Fill
-from tests.trainer.runs import read, report_of, run, served
+from tests.trainer.setup import Affinities, Setup
 from trainer.generations.publication import read_current
 from trainer.reading import CorruptValueError
 from trainer.run import runs as runs_module
 from trainer.run.runs import Runs
-from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 
 
 @pytest.fixture
-def affinities(fill: Fill) -> Affinities:
+def affinities(setup: Setup) -> Affinities:
     random = np.random.default_rng(0)
     made = (random.random((50, 30)) < 0.2) * 1.0
     made[:, 0], made[0, 1] = 0, 1  # nobody has item 100, u0 has something
-    return fill(made)
+    return setup.fill(made)
 
 
 def test_item_lists_are_the_best_of_scikit_learns_cosine(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    few = settings.model_copy(update={"neighbors_per_item": 5})
-    assert run(few) == "trained"
-    generation = served(store, keyspace).generation
+    assert setup.run(neighbors_per_item=5) == "trained"
+    generation = setup.served().generation
     similar = cosine_similarity(affinities.T) - np.eye(30)
     counts = gram_matrix(affinities)
     for i in range(1, 30):
-        found = read(store, keyspace.model_similar(generation, str(100 + i)), SimilarList)
+        found = setup.read(setup.keys.model_similar(generation, str(100 + i)), SimilarList)
         assert found.model == "cosine"
         columns = [int(neighbor.item) - 100 for neighbor in found.items]
         scores = [neighbor.score for neighbor in found.items]
         assert scores == pytest.approx(np.sort(similar[i])[::-1][:5], abs=1e-12)
         assert scores == pytest.approx(similar[i, columns], abs=1e-12)
         assert [neighbor.support for neighbor in found.items] == counts[i, columns].tolist()
-    assert not store.exists(keyspace.model_similar(generation, "100"))
+    assert not setup.store.exists(setup.keys.model_similar(generation, "100"))
 
 
 def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_has(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    assert run(settings) == "trained"
-    generation = served(store, keyspace).generation
+    assert setup.run() == "trained"
+    generation = setup.served().generation
     for u in range(50):
-        found = read(store, keyspace.model_user(generation, f"u{u}"), UserList)
+        found = setup.read(setup.keys.model_user(generation, f"u{u}"), UserList)
         has = {str(100 + i) for i in np.flatnonzero(affinities[u])}
         assert (found.model, found.off) == ("user-knn", LogPosition(0, 9))
         assert found.items
@@ -72,21 +67,19 @@ def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_
             assert has.issuperset(recommended.because)
 
 
-def test_the_popular_list_counts_users(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
-) -> None:
-    assert run(settings) == "trained"
-    found = read(store, keyspace.model_popular(served(store, keyspace).generation), PopularList)
+def test_the_popular_list_counts_users(setup: Setup, affinities: Affinities) -> None:
+    assert setup.run() == "trained"
+    found = setup.read(setup.keys.model_popular(setup.served().generation), PopularList)
     had = affinities.sum(axis=0)
     expected = sorted((-had[i], 100 + i) for i in np.flatnonzero(had))
     assert [(-p.score, int(p.item)) for p in found.items] == expected
 
 
 def test_the_report_says_what_the_generation_was_made_from(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    assert run(settings) == "trained"
-    generation, report = served(store, keyspace).generation, report_of(store, keyspace)
+    assert setup.run() == "trained"
+    generation, report = setup.served().generation, setup.report()
     counts = gram_matrix(affinities)
     assert (report.generation, report.fence) == (generation, 1)
     assert report.inputs.positions == {
@@ -94,7 +87,7 @@ def test_the_report_says_what_the_generation_was_made_from(
         "cooccurrences": [LogPosition(0, 10)] * 3,
     }
     assert report.inputs.settings["neighbors_per_item"] == 200
-    assert report.inputs.settings == report.settings == settings.of_generation()
+    assert report.inputs.settings == report.settings == setup.settings.of_generation()
     assert report.data.items == report.lists.similar == 29
     assert report.data.users == report.lists.user == 50
     assert report.data.pairs == np.count_nonzero(np.triu(counts, 1))
@@ -106,41 +99,36 @@ def test_the_report_says_what_the_generation_was_made_from(
 
 
 def test_a_run_is_skipped_until_counts_histories_or_settings_change(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    assert [run(settings) for _ in range(3)] == ["trained", "unchanged", "unchanged"]
+    assert [setup.run() for _ in range(3)] == ["trained", "unchanged", "unchanged"]
     for topic in (INTERACTIONS, COOCCURRENCES):
-        store.hincrby(keyspace.position(topic, 2), "next", 1)
-        assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
-    store.hincrby(keyspace.position(INTERACTIONS, 0), "incarnation", 1)
-    assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
-    other = changed(settings, {"cosine_shrinkage": 3.0})
-    assert [run(other) for _ in range(2)] == ["trained", "unchanged"]
-    assert run(other, only_if_changed=False) == "trained"
+        setup.store.hincrby(setup.keys.position(topic, 2), "next", 1)
+        assert [setup.run() for _ in range(2)] == ["trained", "unchanged"]
+    setup.store.hincrby(setup.keys.position(INTERACTIONS, 0), "incarnation", 1)
+    assert [setup.run() for _ in range(2)] == ["trained", "unchanged"]
+    assert [setup.run(cosine_shrinkage=3.0) for _ in range(2)] == ["trained", "unchanged"]
+    assert setup.run(cosine_shrinkage=3.0, asked=True) == "trained"
 
 
 def test_a_report_of_another_version_counts_as_a_change(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    run(settings)
-    store.set(keyspace.model_report(served(store, keyspace).generation), '{"generation": 1}')
-    assert run(settings) == "trained"
+    setup.run()
+    setup.store.set(setup.keys.model_report(setup.served().generation), '{"generation": 1}')
+    assert setup.run() == "trained"
 
 
-def test_nothing_is_published_before_anyone_has_anything(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
-) -> None:
-    fill(np.zeros((2, 2)))
-    assert run(settings) == "empty"
-    assert read_current(store, keyspace) is None
+def test_nothing_is_published_before_anyone_has_anything(setup: Setup) -> None:
+    setup.fill(np.zeros((2, 2)))
+    assert setup.run() == "empty"
+    assert read_current(setup.store, setup.keys) is None
 
 
-def test_a_second_trainer_skips_while_another_runs(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
-) -> None:
-    store.set(keyspace.model_lock(), "another", px=60_000)
-    assert run(settings) == "locked"
-    assert read_current(store, keyspace) is None
+def test_a_second_trainer_skips_while_another_runs(setup: Setup, affinities: Affinities) -> None:
+    setup.store.set(setup.keys.model_lock(), "another", px=60_000)
+    assert setup.run() == "locked"
+    assert read_current(setup.store, setup.keys) is None
 
 
 class StopsAfter(threading.Event):
@@ -157,79 +145,67 @@ class StopsAfter(threading.Event):
 
 @pytest.mark.parametrize("looks", range(4))
 def test_a_run_that_is_stopped_between_two_blocks_gives_up_its_generation_and_the_lock(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    affinities: Affinities,
-    looks: int,
+    setup: Setup, affinities: Affinities, looks: int
 ) -> None:
-    run(settings)
-    before = served(store, keyspace)
-    outcome = Runs(settings, StopsAfter(looks)).once(only_if_changed=False, wait_for_lock_s=0)
+    setup.run()
+    before = setup.served()
+    outcome = Runs(setup.settings, StopsAfter(looks)).once(only_if_changed=False, wait_for_lock_s=0)
     assert outcome == "stopped"
-    assert served(store, keyspace) == before
-    assert not store.exists(keyspace.model_lock())
-    for key in store.scan_iter(f"{keyspace.namespace}:model:*-2*"):
-        assert 0 < store.ttl(key) <= REPLACED_GENERATION_TTL_S
+    assert setup.served() == before
+    assert not setup.store.exists(setup.keys.model_lock())
+    for key in setup.store.scan_iter(f"{setup.keys.namespace}:model:*-2*"):
+        assert 0 < setup.store.ttl(key) <= REPLACED_GENERATION_TTL_S
 
 
 def test_a_run_that_loses_its_lease_publishes_nothing(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    affinities: Affinities,
-    monkeypatch: pytest.MonkeyPatch,
+    setup: Setup, affinities: Affinities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody renews it, and it is over before the first block is read.
     monkeypatch.setattr("trainer.run.lock.RENEWALS_PER_LEASE", 1e-6)
     monkeypatch.setattr("trainer.run.runs.LEASE_S", 0.001)
-    assert run(settings) == "failed"
-    current = read_current(store, keyspace)
-    assert current is None
+    assert setup.run() == "failed"
+    assert read_current(setup.store, setup.keys) is None
 
 
 def test_a_run_without_redis_fails_after_some_tries_and_does_not_raise(
-    settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs_module, "ATTEMPTS", 2)
-    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
-    assert run(away) == "failed"
+    monkeypatch.setattr("runtime.redis.stores._RETRIES", 0)
+    assert setup.run(redis_url=f"redis://127.0.0.1:{free_port()}/0") == "failed"
 
 
-def test_topics_that_were_never_made_end_the_process(settings: TrainerSettings) -> None:
+def test_topics_that_were_never_made_end_the_process(setup: Setup) -> None:
     with pytest.raises(TopologyError, match=r"python -m operations\.topics"):
-        run(settings)
+        setup.run()
 
 
 def test_a_corrupt_value_is_left_out_counted_and_logged(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
-    row = keyspace.cooc(instrument_partition(103, PARTITIONS), 103)
-    history = keyspace.history(user_partition("u7", PARTITIONS), "u7")
-    store.hset(row, "7", "many")
-    store.hset(history, "105", "[]")
+    row, history = setup.row_key(103), setup.history_key("u7")
+    setup.store.hset(row, "7", "many")
+    setup.store.hset(history, "105", "[]")
     with capture_logs() as logs:
-        assert run(settings) == "trained"
-    generation, report = served(store, keyspace).generation, report_of(store, keyspace)
+        assert setup.run() == "trained"
+    generation, report = setup.served().generation, setup.report()
     assert report.n_corrupt == len(report.corrupt) == 2
     assert {problem.split(": ")[0] for problem in report.corrupt} == {row, history}
     assert REGISTRY.get_sample_value("trainer_corrupt_values") == 2
     logged = [log["problem"] for log in logs if log["log_level"] == "warning" and "problem" in log]
     assert logged == report.corrupt
-    assert not store.exists(keyspace.model_user(generation, "u7"))
-    assert not store.exists(keyspace.model_similar(generation, "103"))
-    assert store.exists(keyspace.model_user(generation, "u8"))
+    assert not setup.store.exists(setup.keys.model_user(generation, "u7"))
+    assert not setup.store.exists(setup.keys.model_similar(generation, "103"))
+    assert setup.store.exists(setup.keys.model_user(generation, "u8"))
 
 
-def test_too_many_corrupt_values_end_the_process(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
-) -> None:
+def test_too_many_corrupt_values_end_the_process(setup: Setup, affinities: Affinities) -> None:
     for u in range(20):
-        store.hset(keyspace.history(user_partition(f"u{u}", PARTITIONS), f"u{u}"), "105", "[]")
+        setup.store.hset(setup.history_key(f"u{u}"), "105", "[]")
     with pytest.raises(CorruptValueError, match="more of 50 keys"):
-        run(settings)
-    assert read_current(store, keyspace) is None
-    assert not store.exists(keyspace.model_lock())
+        setup.run()
+    assert read_current(setup.store, setup.keys) is None
+    assert not setup.store.exists(setup.keys.model_lock())
 
 
 class Waits(threading.Event):
@@ -249,59 +225,60 @@ class Waits(threading.Event):
         return self.is_set()
 
 
-def test_without_data_it_checks_often_then_ever_less_often(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
-) -> None:
-    fill(np.zeros((0, 0)))
+def run_every(seconds: float, setup: Setup, waits: Waits) -> None:
+    Runs(changed(setup.settings, {"train_every_seconds": seconds}), waits).periodically()
+
+
+def test_without_data_it_checks_often_then_ever_less_often(setup: Setup) -> None:
+    setup.fill(np.zeros((0, 0)))
     counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
-    waits = Waits(7, lambda n: fill(counts) if n == 2 else None)
+    waits = Waits(7, lambda n: setup.fill(counts) if n == 2 else None)
 
-    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+    run_every(60, setup, waits)
 
-    assert served(store, keyspace).generation
+    assert setup.served().generation
     assert waits.seconds == pytest.approx([5, 5, 10, 20, 40, 60, 60], abs=3)
 
 
 def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first_lists(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+    setup: Setup,
 ) -> None:
-    fill(np.zeros((0, 0)))
+    setup.fill(np.zeros((0, 0)))
     counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
 
     def fold(n: int) -> None:
         if n > 3:
             return
-        fill(counts, offset=9 + n)
+        setup.fill(counts, offset=9 + n)
         for item in range(100, 110):
-            partition = instrument_partition(item, PARTITIONS)
-            row = keyspace.cooc(partition, item)
+            row = setup.row_key(item)
             if n == 1:  # histories are folded before the counts that follow from them
-                store.delete(row, keyspace.items(partition))
+                setup.store.delete(row, setup.items_key(item))
             elif n == 2 and item > 100:  # half of each pair is there, and the run is rejected
-                store.hdel(row, *map(str, range(100, item)))
+                setup.store.hdel(row, *map(str, range(100, item)))
 
     waits = Waits(5, fold)
 
-    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+    run_every(60, setup, waits)
 
-    assert served(store, keyspace).generation
+    assert setup.served().generation
     assert waits.seconds == pytest.approx([5, 5, 10, 20, 40], abs=3)
 
 
 def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
-    settings: TrainerSettings, affinities: Affinities
+    setup: Setup, affinities: Affinities
 ) -> None:
     waits = Waits(2, lambda _: None)
 
-    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+    run_every(60, setup, waits)
 
     assert waits.seconds == pytest.approx([60, 60], abs=3)
 
 
-def test_a_shorter_interval_also_holds_without_data(settings: TrainerSettings, fill: Fill) -> None:
-    fill(np.zeros((0, 0)))
+def test_a_shorter_interval_also_holds_without_data(setup: Setup) -> None:
+    setup.fill(np.zeros((0, 0)))
     waits = Waits(3, lambda _: None)
 
-    Runs(settings.model_copy(update={"train_every_seconds": 3}), waits).periodically()
+    run_every(3, setup, waits)
 
     assert waits.seconds == pytest.approx([3, 3, 3], abs=2)

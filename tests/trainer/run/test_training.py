@@ -1,6 +1,7 @@
 """Runs that choose by themselves: what is chosen is reported, remembered, and looked for again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,16 @@ from prometheus_client import REGISTRY
 
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, SimilarList
-from contracts.keyspace import Keyspace
-from contracts.topics import COOCCURRENCES, INTERACTIONS
-from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
-from tests.trainer.conftest import Affinities, Fill
-from tests.trainer.runs import read, report_of, run, served
+from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
 from trainer.models import cosine, ease
-from trainer.settings import AUTO, TrainerSettings
+from trainer.settings import AUTO
 from trainer.settings_file import changed
 
 
-def selection_of(store: Store, keyspace: Keyspace) -> Selection:
-    selection = report_of(store, keyspace).selection
+def selection_of(setup: Setup) -> Selection:
+    selection = setup.report().selection
     assert selection is not None
     return selection
 
@@ -38,46 +35,43 @@ def likings(seed: int = 0, users: int = 60, items: int = 24) -> Affinities:
 
 
 @pytest.fixture
-def choosing(settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch) -> TrainerSettings:
-    """Settings by which the trainer chooses, from few candidates."""
+def choosing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """Have the trainer choose, from few candidates."""
     monkeypatch.setattr(cosine, "DAMPINGS", (0.5, 0.1))
     monkeypatch.setattr(ease, "NORMALISED", ((0.4, 0, 20),))
-    return changed(settings, {"item_model": AUTO, "user_model": AUTO})
+    return replace(
+        setup, settings=changed(setup.settings, {"item_model": AUTO, "user_model": AUTO})
+    )
 
 
-def something_new(store: Store, keyspace: Keyspace, events: int = 1) -> None:
-    for topic in (INTERACTIONS, COOCCURRENCES):
-        store.hincrby(keyspace.position(topic, 0), "next", events)
+@pytest.fixture
+def chosen(choosing: Setup) -> Setup:
+    """Have it chosen for users of three kinds."""
+    choosing.fill(likings())
+    assert choosing.run() == "trained"
+    return choosing
 
 
-def test_what_was_chosen_is_reported_and_is_what_the_lists_are_made_with(
-    store: Store, keyspace: Keyspace, choosing: TrainerSettings, fill: Fill
-) -> None:
-    fill(likings())
-    assert run(choosing) == "trained"
-    report = report_of(store, keyspace)
-    selection = selection_of(store, keyspace)
+def test_what_was_chosen_is_reported_and_is_what_the_lists_are_made_with(chosen: Setup) -> None:
+    report = chosen.report()
+    selection = selection_of(chosen)
     found = selection.found
     assert (selection.items, selection.users, selection.events) == (24, 60, 30)
     assert len(found.tried) > 4
-    assert report.inputs.settings == choosing.of_generation()
-    made_with = changed(choosing, found.values)
+    assert report.inputs.settings == chosen.settings.of_generation()
+    made_with = changed(chosen.settings, found.values)
     assert report.settings == made_with.of_generation()
     assert AUTO not in (report.settings["item_model"], report.settings["user_model"])
-    of_default = served(store, keyspace)
+    of_default = chosen.served()
     assert of_default.model == report.settings["item_model"]
     assert of_default.user_model == report.settings["user_model"]
     assert of_default.fold_in == made_with.fold_in
-    similar = read(store, keyspace.model_similar(of_default.generation, "110"), SimilarList)
+    similar = chosen.read(chosen.keys.model_similar(of_default.generation, "110"), SimilarList)
     assert similar.model == report.settings["item_model"]
 
 
-def test_its_accuracy_is_in_the_report_and_the_metrics(
-    store: Store, keyspace: Keyspace, choosing: TrainerSettings, fill: Fill
-) -> None:
-    fill(likings())
-    assert run(choosing) == "trained"
-    report, found = report_of(store, keyspace), selection_of(store, keyspace).found
+def test_its_accuracy_is_in_the_report_and_the_metrics(chosen: Setup) -> None:
+    report, found = chosen.report(), selection_of(chosen).found
     held_out = report.held_out
     assert held_out is not None
     assert (held_out.users, held_out.ndcg) == (found.users, found.ndcg)
@@ -89,18 +83,15 @@ def test_its_accuracy_is_in_the_report_and_the_metrics(
 
 
 def test_explicit_models_are_measured_too_and_each_variant_separately(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, tmp_path: Path
+    setup: Setup, tmp_path: Path
 ) -> None:
-    fill(likings())
+    setup.fill(likings())
     variants = tmp_path / "variants.toml"
     variants.write_text("[short]\nneighbors_per_item = 1\nuser_model = 'none'\n")
-    with_variants = changed(settings, {"user_model": "none"}).model_copy(
-        update={"variants": variants}
-    )
-    assert run(with_variants) == "trained"
+    assert setup.run(user_model="none", variants=variants) == "trained"
     values = []
     for variant in (DEFAULT_VARIANT, "short"):
-        report = report_of(store, keyspace, variant)
+        report = setup.report(variant)
         assert report.selection is None
         assert report.held_out is not None
         labels = {"variant": variant, "measure": "ndcg"}
@@ -110,58 +101,52 @@ def test_explicit_models_are_measured_too_and_each_variant_separately(
     assert values[0] > values[1]
 
 
-def test_too_few_users_to_hold_anything_out_are_still_served(
-    store: Store, keyspace: Keyspace, choosing: TrainerSettings, fill: Fill
-) -> None:
-    fill(likings(users=15))
-    assert run(choosing) == "trained"
-    report = report_of(store, keyspace)
+def test_too_few_users_to_hold_anything_out_are_still_served(choosing: Setup) -> None:
+    choosing.fill(likings(users=15))
+    assert choosing.run() == "trained"
+    report = choosing.report()
     assert report.held_out is None
-    assert selection_of(store, keyspace).found.why.startswith("15 users have enough items")
+    assert selection_of(choosing).found.why.startswith("15 users have enough items")
     assert report.settings["item_model"] == "cosine"
 
-    fill(likings(), 10)  # more came: nothing that was found out holds
-    assert run(choosing) == "trained"
-    assert report_of(store, keyspace).held_out is not None
+    choosing.fill(likings(), 10)  # more came: nothing that was found out holds
+    assert choosing.run() == "trained"
+    assert choosing.report().held_out is not None
 
 
-def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(
-    store: Store, keyspace: Keyspace, choosing: TrainerSettings, fill: Fill
-) -> None:
-    fill(likings())
-    assert run(choosing) == "trained"
-    first = report_of(store, keyspace)
-    something_new(store, keyspace, events=3)  # of 30
-    assert run(choosing) == "trained"
-    second = report_of(store, keyspace)
+def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: Setup) -> None:
+    first = chosen.report()
+    chosen.something_happens(events=3)  # of 30
+    assert chosen.run() == "trained"
+    second = chosen.report()
     assert second.generation != first.generation
     assert second.selection == first.selection
     assert second.settings == first.settings
     assert second.held_out == first.held_out
 
 
-def more_events(store: Store, keyspace: Keyspace, fill: Fill) -> dict[str, Any]:
-    something_new(store, keyspace, events=4)
+def more_events(setup: Setup) -> dict[str, Any]:
+    setup.something_happens(events=4)
     return {}
 
 
-def more_items(store: Store, keyspace: Keyspace, fill: Fill) -> dict[str, Any]:
-    fill(np.hstack([likings(), likings()[:, 6:9]]))
-    something_new(store, keyspace)
+def more_items(setup: Setup) -> dict[str, Any]:
+    setup.fill(np.hstack([likings(), likings()[:, 6:9]]))
+    setup.something_happens()
     return {}
 
 
-def more_users(store: Store, keyspace: Keyspace, fill: Fill) -> dict[str, Any]:
-    fill(np.vstack([likings(), likings(seed=1, users=10)]))
-    something_new(store, keyspace)
+def more_users(setup: Setup) -> dict[str, Any]:
+    setup.fill(np.vstack([likings(), likings(seed=1, users=10)]))
+    setup.something_happens()
     return {}
 
 
-def other_settings(store: Store, keyspace: Keyspace, fill: Fill) -> dict[str, Any]:
+def other_settings(setup: Setup) -> dict[str, Any]:
     return {"neighbors_per_item": 20}
 
 
-def another_share(store: Store, keyspace: Keyspace, fill: Fill) -> dict[str, Any]:
+def another_share(setup: Setup) -> dict[str, Any]:
     return {"auto_accuracy_given_up": 0.2}
 
 
@@ -169,61 +154,48 @@ def another_share(store: Store, keyspace: Keyspace, fill: Fill) -> dict[str, Any
     "change", [more_events, more_items, more_users, other_settings, another_share]
 )
 def test_it_looks_again_when_data_or_settings_have_changed(
-    store: Store,
-    keyspace: Keyspace,
-    choosing: TrainerSettings,
-    fill: Fill,
-    change: Callable[[Store, Keyspace, Fill], dict[str, Any]],
+    chosen: Setup, change: Callable[[Setup], dict[str, Any]]
 ) -> None:
-    fill(likings())
-    assert run(choosing) == "trained"
-    first = selection_of(store, keyspace)
-    values = change(store, keyspace, fill)
-    assert run(changed(choosing, values)) == "trained"
-    assert selection_of(store, keyspace).at > first.at
+    first = selection_of(chosen)
+    values = change(chosen)
+    assert chosen.run(**values) == "trained"
+    assert selection_of(chosen).at > first.at
 
 
-def test_lists_of_reweighted_counts_show_the_workers_counts(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
-) -> None:
-    made = fill(likings())
+def test_lists_of_reweighted_counts_show_the_workers_counts(setup: Setup) -> None:
+    made = setup.fill(likings())
     counts = gram_matrix(made)
-    weighed = changed(settings, {"counts_user_weight_exponent": 0.5, "cosine_shrinkage": 2})
-    assert run(weighed) == "trained"
-    generation = served(store, keyspace).generation
+    assert setup.run(counts_user_weight_exponent=0.5, cosine_shrinkage=2) == "trained"
+    generation = setup.served().generation
     rows = made / np.sqrt(made.sum(axis=1))[:, np.newaxis]
     gram = gram_matrix(rows)
     norms = np.sqrt(gram.diagonal())
     expected = gram / (np.outer(norms, norms) + 2)
     for i in range(24):
-        similar = read(store, keyspace.model_similar(generation, str(100 + i)), SimilarList)
+        similar = setup.read(setup.keys.model_similar(generation, str(100 + i)), SimilarList)
         columns = [int(neighbor.item) - 100 for neighbor in similar.items]
         assert [n.score for n in similar.items] == pytest.approx(expected[i, columns], abs=1e-9)
         assert [n.support for n in similar.items] == counts[i, columns].tolist()
 
 
-def test_where_users_get_no_lists_of_their_own_none_are_written(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
-) -> None:
-    fill(likings())
-    assert run(settings) == "trained"
-    assert report_of(store, keyspace).lists.user == 60
-    assert run(changed(settings, {"user_model": "none"}), only_if_changed=False) == "trained"
-    of_folding_in = report_of(store, keyspace).held_out
+def test_where_users_get_no_lists_of_their_own_none_are_written(setup: Setup) -> None:
+    setup.fill(likings())
+    assert setup.run() == "trained"
+    assert setup.report().lists.user == 60
+    assert setup.run(asked=True, user_model="none") == "trained"
+    of_folding_in = setup.report().held_out
     for values in ({"user_model": "none"}, {"active_users": 0}):
-        assert run(changed(settings, values), only_if_changed=False) == "trained"
-        of_default = served(store, keyspace)
+        assert setup.run(asked=True, **values) == "trained"
+        of_default = setup.served()
         assert of_default.user_model == "none"
-        report = report_of(store, keyspace)
+        report = setup.report()
         assert report.lists.user == 0
         assert REGISTRY.get_sample_value("trainer_users") == 0
         assert report.held_out == of_folding_in
-        assert not store.exists(keyspace.model_user(of_default.generation, "u1"))
+        assert not setup.store.exists(setup.keys.model_user(of_default.generation, "u1"))
 
 
-def test_readers_get_the_fold_in_settings(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
-) -> None:
-    fill(likings())
-    assert run(changed(settings, {"fold_in_items": 7, "fold_in_half_life_days": 2.5})) == "trained"
-    assert served(store, keyspace).fold_in == FoldIn(7, 2.5)
+def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
+    setup.fill(likings())
+    assert setup.run(fold_in_items=7, fold_in_half_life_days=2.5) == "trained"
+    assert setup.served().fold_in == FoldIn(7, 2.5)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from rich.progress import Progress
 from scipy.sparse import csr_array
 
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
+from tests.trainer.setup import unwatched
 from trainer.counts.derived import Histories
 from trainer.judging.found import Found, Tried
 from trainer.models import USER_KNN, cosine, ease
@@ -21,7 +21,6 @@ from trainer.selection import auto
 from trainer.selection.auto import LEAST_USERS, find
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
-from trainer.stages import Stages
 
 Dense = npt.NDArray[np.float64]
 SETTINGS = TrainerSettings()
@@ -32,8 +31,7 @@ def found_in(had: Dense, ts_ms: Dense, **values: Any) -> Found:
     histories = Histories(csr_array(had), ts_ms[had > 0].astype(np.int64))
     settings = changed(SETTINGS, {"auto_accuracy_given_up": 0} | values)
     stored = histories.affinities.data
-    stages = Stages(lambda: None, Progress(disable=True))
-    return find(histories, stored, csr_array(gram_matrix(had)), settings, stages)
+    return find(histories, stored, csr_array(gram_matrix(had)), settings, unwatched())
 
 
 def without_time(found: Found) -> list[tuple[dict[str, Any], float, float, float]]:
@@ -186,7 +184,7 @@ def test_where_all_is_of_one_time_no_half_life_is_tried(few: None) -> None:
     assert not any(tried.values["counts_half_life_days"] for tried in found.tried)
 
 
-def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog() -> None:
+def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(few: None) -> None:
     best = found_in(*with_a_long_tail(), user_model="none")
     found = found_in(*with_a_long_tail(), user_model="none", auto_accuracy_given_up=0.3)
     assert without_time(found) == without_time(best)

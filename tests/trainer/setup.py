@@ -1,0 +1,153 @@
+"""A store with counts and histories as the workers write them, and runs of the trainer on it."""
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import REGISTRY
+from rich.progress import Progress
+
+from contracts.decisions import Decision
+from contracts.generations import DEFAULT_VARIANT, Current, Served
+from contracts.keyspace import Keyspace
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
+from runtime.redis.stores import Store
+from tests.oracles.gram import gram_matrix
+from trainer.generations.decisions import read_decisions, read_report
+from trainer.generations.publication import read_current
+from trainer.generations.report import Report
+from trainer.quality.checking import Level
+from trainer.run.runs import Runs
+from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
+from trainer.source import RedisSource
+from trainer.stages import Stages
+
+PARTITIONS = 3
+
+Affinities = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A namespace of the store, and the trainer's settings."""
+
+    store: Store
+    keys: Keyspace
+    settings: TrainerSettings
+
+    def fill(self, affinities: Affinities, offset: int = 9) -> Affinities:
+        """Put affinities (n_users, n_items) into the store as if workers had folded them.
+
+        Item ids are 100, 101, ...; user ids "u0", "u1", ..., the last of them active last.
+        """
+        self.note_topics(offset)
+        self._put_counts(gram_matrix(affinities), offset)
+        self._put_histories(affinities, offset)
+        return affinities
+
+    def note_topics(self, offset: int) -> None:
+        self.store.hset(self.keys.topics(), mapping={t.name: PARTITIONS for t in STREAMED})
+        for topic in (INTERACTIONS, COOCCURRENCES):
+            for partition in range(PARTITIONS):
+                position = {"next": offset + 1, "epoch": 1, "incarnation": 0, "updated_at_ms": 0}
+                self.store.hset(self.keys.position(topic, partition), mapping=position)
+
+    def _put_counts(self, gram: Affinities, offset: int) -> None:
+        pipeline = self.store.pipeline(transaction=False)
+        for i in np.flatnonzero(gram.diagonal()):
+            item = 100 + int(i)
+            row = {str(100 + int(j)): repr(float(gram[i, j])) for j in np.flatnonzero(gram[i])}
+            pipeline.hset(self.row_key(item), mapping=row | {"off": f"[0,{offset}]"})
+            pipeline.sadd(self.items_key(item), item)
+        pipeline.execute()
+
+    def _put_histories(self, affinities: Affinities, offset: int) -> None:
+        pipeline = self.store.pipeline(transaction=False)
+        for u, row in enumerate(affinities):
+            if row.any():
+                history = {
+                    str(100 + int(i)): json.dumps({"r": row[i], "t": 1000 + u})
+                    for i in np.flatnonzero(row)
+                }
+                history["off"] = f"[0,{offset}]"
+                pipeline.hset(self.history_key(f"u{u}"), mapping=history)
+                pipeline.zadd(self.active_key(f"u{u}"), {f"u{u}": 1000 + u})
+        pipeline.execute()
+
+    def row_key(self, item: int) -> str:
+        """Return the key of an item's row of counts."""
+        return self.keys.cooc(instrument_partition(item, PARTITIONS), item)
+
+    def items_key(self, item: int) -> str:
+        """Return the key of the items of an item's partition."""
+        return self.keys.items(instrument_partition(item, PARTITIONS))
+
+    def history_key(self, user: str) -> str:
+        return self.keys.history(user_partition(user, PARTITIONS), user)
+
+    def active_key(self, user: str) -> str:
+        """Return the key of when a user, and others, were active."""
+        return self.keys.active(user_partition(user, PARTITIONS))
+
+    def something_happens(self, events: int = 1) -> None:
+        """Have something new that can be trained on."""
+        for topic in (INTERACTIONS, COOCCURRENCES):
+            self.store.hincrby(self.keys.position(topic, 0), "next", events)
+
+    def run(self, *, asked: bool = False, **values: Any) -> str:
+        """Run once with other values of some settings, and return how that ended.
+
+        A run that a person asked for trains even if nothing has changed.
+        """
+        return run(changed(self.settings, values), only_if_changed=not asked)
+
+    @property
+    def current(self) -> Current:
+        current = read_current(self.store, self.keys)
+        assert current is not None
+        return current
+
+    @property
+    def served_generation(self) -> str | None:
+        """The generation of the default variant; None before one is served."""
+        current = read_current(self.store, self.keys)
+        variant = current.variants.get(DEFAULT_VARIANT) if current else None
+        return variant.generation if variant else None
+
+    def served(self, variant: str = DEFAULT_VARIANT) -> Served:
+        return self.current.variants[variant]
+
+    def report(self, variant: str = DEFAULT_VARIANT) -> Report:
+        report = read_report(self.store, self.keys, self.served(variant).generation)
+        assert report is not None
+        return report
+
+    def decisions(self) -> list[Decision]:
+        """Return all decisions, the latest first."""
+        return read_decisions(self.store, self.keys)
+
+    def read(self, key: str, of_type: type[T]) -> T:
+        return msgspec.json.decode(str(self.store.get(key)), type=of_type)
+
+
+def unwatched() -> Stages:
+    """Return the stages of a run that nobody watches or stops."""
+    return Stages(lambda: None, Progress(disable=True))
+
+
+def broken_rules(level: Level, variant: str = DEFAULT_VARIANT) -> float | None:
+    """Return how many rules a variant breaks, by the metrics."""
+    return REGISTRY.get_sample_value("trainer_broken_rules", {"variant": variant, "level": level})
+
+
+def run(settings: TrainerSettings, *, only_if_changed: bool, source_of: Any = RedisSource) -> str:
+    """Run once, and return how that ended."""
+    runs = Runs(settings, threading.Event(), source_of)
+    return runs.once(only_if_changed=only_if_changed, wait_for_lock_s=0)
