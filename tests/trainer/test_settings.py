@@ -84,20 +84,9 @@ def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None
         assert TrainerSettings() == changed(plain, values)
 
 
-@pytest.mark.parametrize(
-    ("values", "error"),
-    [
-        ({"ease_regularization": 0}, "regularization"),
-        ({"item_model": "best"}, "item_model"),
-        ({"user_model": "popular"}, "user_model"),
-        ({"counts_half_life_days": -1}, "half_life_days"),
-        ({"auto_accuracy_given_up": 1}, "accuracy_given_up"),
-        ({"fold_in_items": 0}, "fold_in_items"),
-    ],
-)
-def test_a_value_out_of_its_bounds_is_refused(values: dict[str, Any], error: str) -> None:
-    with pytest.raises(ValidationError, match=error):
-        changed(TrainerSettings(), values)
+def test_a_changed_value_is_checked_like_one_of_the_environment() -> None:
+    with pytest.raises(ValidationError, match="regularization"):
+        changed(TrainerSettings(), {"ease_regularization": 0})
 
 
 def test_models_are_made_as_they_are_set() -> None:

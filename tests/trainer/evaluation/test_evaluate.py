@@ -3,15 +3,15 @@
 import csv
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
-from rich.progress import Progress
 from typer.testing import CliRunner
 
+from tests.trainer.setup import unwatched
 from trainer.__main__ import app
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
@@ -22,21 +22,23 @@ from trainer.evaluation.splits import temporal
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS, MODELS
 from trainer.settings import AUTO, TrainerSettings
-from trainer.stages import Stages
-
-Call = Callable[..., Result]
 
 
-@pytest.fixture
-def call() -> Call:
-    def invoke(*arguments: str | Path) -> Result:
-        return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
-
-    return invoke
+def evaluate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
 
 
-def test_all_models_are_measured_by_all_measures(call: Call, shop: Path) -> None:
-    found = json.loads(call("--interactions", shop, "--n", "3", "--json").stdout)
+def found_by(*arguments: str | Path) -> Any:
+    """Return what is found, as it is printed for programs."""
+    return json.loads(evaluate(*arguments, "--json").stdout)
+
+
+def value_of(of_model: Any, metric: str) -> float:
+    return float(of_model["measured"]["metrics"][metric]["value"])
+
+
+def test_all_models_are_measured_by_all_measures(shop: Path) -> None:
+    found = found_by("--interactions", shop, "--n", "3")
     assert [of_model["model"] for of_model in found["models"]] == [AUTO, *MODELS]
     for of_model in found["models"]:
         assert set(of_model["measured"]["metrics"]) == set(NAMES)
@@ -47,23 +49,15 @@ def test_all_models_are_measured_by_all_measures(call: Call, shop: Path) -> None
 
 
 @pytest.mark.parametrize("name", [*ITEM_MODELS, "user-knn"])
-def test_a_model_that_learns_finds_more_than_what_is_popular(
-    name: str, call: Call, shop: Path
-) -> None:
-    found = json.loads(
-        call(
-            *("--interactions", shop, "--split", "per-user", "--n", "3", "--json"),
-            *("--model", name, "--model", "popular"),
-        ).stdout
-    )
-    ours, popular = (m["measured"]["metrics"]["ndcg"]["value"] for m in found["models"])
+def test_a_model_that_learns_finds_more_than_what_is_popular(name: str, shop: Path) -> None:
+    asked = ("--interactions", shop, "--split", "per-user", "--n", "3")
+    found = found_by(*asked, "--model", name, "--model", "popular")
+    ours, popular = (value_of(of_model, "ndcg") for of_model in found["models"])
     assert ours > 1.3 * popular
 
 
-def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(
-    call: Call, shop: Path
-) -> None:
-    printed = call("--interactions", shop, "--model", "cosine", "--model", "popular").stdout
+def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(shop: Path) -> None:
+    printed = evaluate("--interactions", shop, "--model", "cosine", "--model", "popular").stdout
     header = next(line for line in printed.splitlines() if line.startswith("model"))
     for title in ("nDCG@10", "MAP@10", "precision", "recall", "hit rate", "coverage"):
         assert title in header
@@ -72,26 +66,12 @@ def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(
     assert "shop.csv, temporal split, test share 0.25: learned from" in printed
 
 
-def test_two_files_that_were_split_elsewhere_are_measured_like_one_that_is_split_here(
-    call: Call, shop: Path, tmp_path: Path
-) -> None:
-    header, *rows = shop.read_text().splitlines()
-    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
-    train.write_text("\n".join([header, *rows[:1125]]))
-    test.write_text("\n".join([header, *rows[1125:]]))
-    here = json.loads(call("--interactions", shop, "--model", "cosine", "--json").stdout)
-    there = json.loads(call("--train", train, "--test", test, "--model", "cosine", "--json").stdout)
-    assert here["models"][0]["measured"] == there["models"][0]["measured"]
-
-
 def test_the_lists_that_are_written_are_those_that_were_measured(
-    call: Call, shop: Path, tmp_path: Path
+    shop: Path, tmp_path: Path
 ) -> None:
     lists = tmp_path / "lists.csv"
-    found = call(
-        *("--interactions", shop, "--model", "cosine", "--n", "4", "--json"),
-        *("--recommendations", lists),
-    )
+    asked = ("--interactions", shop, "--model", "cosine", "--n", "4")
+    (of_model,) = found_by(*asked, "--recommendations", lists)["models"]
     rows = list(csv.DictReader(lists.open()))
     assert list(rows[0]) == ["user_id", "instrument_id", "rank", "score"]
     test = temporal(read_interactions(shop), 0.25)
@@ -99,8 +79,7 @@ def test_the_lists_that_are_written_are_those_that_were_measured(
     wanted = set(zip(test.test.users, test.test.items.tolist(), strict=True)) - seen
     hits = [(r["user_id"], int(r["instrument_id"])) in wanted for r in rows]
     users = {user for user, _ in wanted}
-    value = json.loads(found.stdout)["models"][0]["measured"]["metrics"]["precision"]["value"]
-    assert np.sum(hits) / (4 * len(users)) == pytest.approx(value)
+    assert np.sum(hits) / (4 * len(users)) == pytest.approx(value_of(of_model, "precision"))
     first = [r for r in rows if r["user_id"] == rows[0]["user_id"]]
     assert [r["rank"] for r in first] == ["1", "2", "3", "4"]
     scores = [float(r["score"]) for r in first]
@@ -108,10 +87,10 @@ def test_the_lists_that_are_written_are_those_that_were_measured(
 
 
 def test_a_report_is_one_page_with_three_plots_that_fetches_nothing(
-    call: Call, shop: Path, tmp_path: Path
+    shop: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
-    assert call("--interactions", shop, "--report", page).exit_code == 0
+    assert evaluate("--interactions", shop, "--report", page).exit_code == 0
     text = page.read_text()
     assert text.count("<svg") == 3
     assert not re.search(r"<(script|link|img|iframe)", text)
@@ -120,43 +99,31 @@ def test_a_report_is_one_page_with_three_plots_that_fetches_nothing(
         assert f"<td>{name}</td>" in text
 
 
-def test_settings_come_from_the_command_line_then_from_a_file(
-    call: Call, shop: Path, tmp_path: Path
-) -> None:
+def test_settings_come_from_the_command_line_then_from_a_file(shop: Path, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("cosine_shrinkage = 7\nneighbors_per_item = 3\n")
-    found = json.loads(
-        call(
-            *("--interactions", shop, "--model", "cosine", "--json"),
-            *("--settings", file, "--set", "cosine_shrinkage=9"),
-        ).stdout
-    )
+    asked = ("--interactions", shop, "--model", "cosine")
+    found = found_by(*asked, "--settings", file, "--set", "cosine_shrinkage=9")
     assert found["models"][0]["settings"]["shrinkage"] == 9
 
 
-def test_the_workers_settings_decide_what_is_learned_from(call: Call, shop: Path) -> None:
-    cosine = ("--interactions", shop, "--model", "cosine", "--json")
-    plain, weighed, capped = (
-        json.loads(call(*cosine, *more).stdout)
-        for more in (
-            [],
-            ["--worker", "affinity=weighted", "--worker", "user_weight=value"],
-            ["--worker", "history_cap=3"],
-        )
-    )
-    value = plain["models"][0]["measured"]["metrics"]["ndcg"]["value"]
-    assert weighed["models"][0]["measured"]["metrics"]["ndcg"]["value"] != value
+def test_the_workers_settings_decide_what_is_learned_from(shop: Path) -> None:
+    cosine = ("--interactions", shop, "--model", "cosine")
+    plain = found_by(*cosine)
+    weighed = found_by(*cosine, "--worker", "affinity=weighted", "--worker", "user_weight=value")
+    capped = found_by(*cosine, "--worker", "history_cap=3")
+    assert value_of(weighed["models"][0], "ndcg") != value_of(plain["models"][0], "ndcg")
     assert weighed["data"]["affinities"] == plain["data"]["affinities"]
     assert capped["data"]["affinities"] == 3 * capped["data"]["users"]
 
 
-def test_auto_reports_its_choice_and_is_as_good_as_that_by_name(call: Call, shop: Path) -> None:
-    asked = ("--interactions", shop, "--split", "per-user", "--json")
-    (auto,) = json.loads(call(*asked, "--model", "auto").stdout)["models"]
+def test_auto_reports_its_choice_and_is_as_good_as_that_by_name(shop: Path) -> None:
+    asked = ("--interactions", shop, "--split", "per-user")
+    (auto,) = found_by(*asked, "--model", "auto")["models"]
     chosen = auto["settings"]
     name = "user-knn" if chosen.pop("user_model") == "user-knn" else chosen["item_model"]
     typed = [part for k, v in chosen.items() for part in ("--set", f"{k}={v}")]
-    (by_name,) = json.loads(call(*asked, "--model", name, *typed).stdout)["models"]
+    (by_name,) = found_by(*asked, "--model", name, *typed)["models"]
     assert by_name["measured"] == auto["measured"]
 
 
@@ -175,21 +142,18 @@ def test_auto_reports_its_choice_and_is_as_good_as_that_by_name(call: Call, shop
         (["--interactions", "SHOP", "--report", "none/x.html"], "x.html: there is no folder none"),
     ],
 )
-def test_errors_are_reported_in_one_line(
-    arguments: list[str], error: str, call: Call, shop: Path
-) -> None:
-    result = call(*(shop if argument == "SHOP" else argument for argument in arguments))
+def test_errors_are_reported_in_one_line(arguments: list[str], error: str, shop: Path) -> None:
+    result = evaluate(*(shop if argument == "SHOP" else argument for argument in arguments))
     assert result.exit_code == 2
     assert error in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_the_function_for_a_hold_out_finds_what_the_command_does(call: Call, shop: Path) -> None:
+def test_the_function_for_a_hold_out_finds_what_the_command_does(shop: Path) -> None:
     holdout = prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
-    stages = Stages(lambda: None, Progress(disable=True))
-    made, _ = contender("cosine", TrainerSettings(), holdout, stages)
-    measured = measure(holdout, made.recommend(holdout, 10, stages), seed=1)
-    found = json.loads(call("--interactions", shop, "--model", "cosine", "--json").stdout)
+    made, _ = contender("cosine", TrainerSettings(), holdout, unwatched())
+    measured = measure(holdout, made.recommend(holdout, 10, unwatched()), seed=1)
+    found = found_by("--interactions", shop, "--model", "cosine")
     values = found["models"][0]["measured"]["metrics"]
     assert values["ndcg"]["value"] == measured.metrics["ndcg"].value
     assert values["coverage"]["low"] == measured.metrics["coverage"].low

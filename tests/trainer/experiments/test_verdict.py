@@ -109,15 +109,6 @@ def test_a_loss_shows_though_few_users_have_the_canary() -> None:
     assert judge(few, None, RULES).worse
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_of_equals_few_are_rolled_back(seed: int) -> None:
-    rolled_back = sum(
-        judge(accuracy(300, 0.3, 0.0, seed=1000 * seed + n), None, RULES).worse for n in range(200)
-    )
-    # One in twenty at most, the rules' confidence; 200 draws of that have a deviation of 3.
-    assert rolled_back <= 10 + 4 * 3
-
-
 def test_two_measures_share_the_rate_at_which_equals_are_rolled_back() -> None:
     lists = next(
         lists

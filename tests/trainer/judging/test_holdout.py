@@ -11,7 +11,14 @@ from contracts.messages import Floats
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import CountsConfig, Histories
-from trainer.judging.holdout import COMING_BACK, HELD_OUT, LEAST_ITEMS, folded, hold_out
+from trainer.judging.holdout import (
+    COMING_BACK,
+    HELD_OUT,
+    LEAST_ITEMS,
+    Holdout,
+    folded,
+    hold_out,
+)
 
 N_ITEMS = 10
 
@@ -46,6 +53,11 @@ def as_stored(histories: Histories, stored: Floats) -> np.ndarray:
     return csr_array((stored, found.indices, found.indptr), found.shape).toarray()
 
 
+def held_out(histories: Histories, stored: Floats, users_most: int, draw: int = 0) -> Holdout:
+    counts = csr_array(gram_matrix(as_stored(histories, stored)))
+    return hold_out(histories, stored, counts, users_most, draw)
+
+
 @given(
     seed=st.integers(0, 999),
     users_most=st.integers(1, 14),
@@ -56,8 +68,7 @@ def test_nothing_of_what_is_held_out_is_left_in_histories_or_counts(
     seed: int, users_most: int, draw: int, regularity: str
 ) -> None:
     histories, stored = random_histories(seed, come_back=regularity == "come back")
-    whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, draw)
+    whole, made = as_stored(histories, stored), held_out(histories, stored, users_most, draw)
     test, rest = made.test.toarray() > 0, made.histories.affinities.toarray()
     had = histories.affinities.toarray()
     assert not (test & (rest > 0)).any()
@@ -75,11 +86,10 @@ def test_of_users_who_come_back_what_all_did_after_a_moment_is_held_out(
     seed: int, users_most: int
 ) -> None:
     histories, stored = random_histories(seed)
-    whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, 0)
+    made = held_out(histories, stored, users_most)
     assume(histories.affinities.nnz)
     moment = np.sort(histories.ts_ms)[int((histories.affinities.nnz - 1) * (1 - HELD_OUT))]
-    users = range(len(whole))
+    users = range(len(histories.degrees))
     before, after = (
         [
             {item for ts, item, _ in of_user(histories, user) if (ts <= moment) == is_before}
@@ -104,8 +114,7 @@ def test_where_users_come_and_go_it_is_the_latest_quarter_of_as_many_as_asked_fo
     seed: int, users_most: int
 ) -> None:
     histories, stored = random_histories(seed, users=30, come_back=False)
-    whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, 0)
+    made = held_out(histories, stored, users_most)
     able = np.flatnonzero(histories.degrees >= LEAST_ITEMS)
     assert len(made.judged) == min(users_most, len(able))
     assert set(made.judged.tolist()) <= set(able.tolist())
@@ -125,12 +134,8 @@ def test_without_users_nothing_is_held_out() -> None:
 
 
 def test_a_seed_draws_the_same_users_again_and_another_one_others() -> None:
-    histories, stored = random_histories(0, users=200)
-    whole = as_stored(histories, stored)
-    gram = csr_array(gram_matrix(whole))
-    one, again, other = (
-        hold_out(histories, stored, gram, 20, seed).judged.tolist() for seed in (1, 1, 2)
-    )
+    made = random_histories(0, users=200)
+    one, again, other = (held_out(*made, 20, seed).judged.tolist() for seed in (1, 1, 2))
     assert one == again != other
 
 
@@ -161,9 +166,7 @@ def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
 
 
 def test_counts_that_are_weighed_otherwise_have_nothing_of_what_is_held_out() -> None:
-    histories, stored = random_histories(1, users=60)
-    whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), 60, 0)
+    made = held_out(*random_histories(1, users=60), 60)
     config = CountsConfig(user_weight_exponent=0.5)
     left = made.histories.affinities.toarray()
     scaled = left / np.sqrt(np.maximum((left > 0).sum(axis=1), 1))[:, np.newaxis]

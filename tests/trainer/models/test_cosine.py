@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from sklearn.metrics.pairwise import cosine_similarity
 
 from tests.trainer.models.made import (
@@ -27,26 +26,6 @@ def test_cosine_is_that_of_scikit_learn(affinities: Affinities) -> None:
     expected = cosine_similarity(affinities.T)
     np.fill_diagonal(expected, 0)
     assert np.abs(scores(Cosine(CosineConfig()), gram(affinities)) - expected).max() < 1e-12
-
-
-def test_an_item_that_is_always_alone_has_no_neighbors() -> None:
-    assert ranked(Cosine(CosineConfig()), gram(np.eye(3))) == [[], [], []]
-
-
-def test_equal_scores_go_by_support_then_by_item_id() -> None:
-    # Item 0 shares 2 users with 1 and with 4, who have 8 each, and 1 with 2 and 3, who have 2.
-    of = csr(
-        [
-            [2, 2, 1, 1, 2],
-            [2, 8, 0, 0, 0],
-            [1, 0, 2, 0, 0],
-            [1, 0, 0, 2, 0],
-            [2, 0, 0, 0, 8],
-        ]
-    )
-    first = ranked(Cosine(CosineConfig()), of)[0]
-    assert first == [(1, 0.5), (4, 0.5), (2, 0.5), (3, 0.5)]
-    assert ranked(Cosine(CosineConfig(), 3), of)[0] == first[:3]
 
 
 def test_shrinkage_lowers_scores_that_rest_on_few_users() -> None:
@@ -89,17 +68,3 @@ def test_an_item_without_its_own_count_is_no_neighbor_yet() -> None:
 
 def test_counts_too_large_to_multiply_still_have_a_cosine() -> None:
     assert ranked(Cosine(CosineConfig()), csr([[1e300, 5e299], [5e299, 1e300]]))[0] == [(1, 0.5)]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"shrinkage": -1},
-        {"shrinkage": float("inf")},
-        {"popularity_damping": 1.1},
-        {"popular_removed": -1},
-    ],
-)
-def test_a_configuration_refuses_what_makes_no_sense(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(wrong))):
-        CosineConfig.model_validate(wrong)

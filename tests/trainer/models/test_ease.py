@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from scipy.sparse import csr_array, eye_array
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
@@ -18,7 +17,6 @@ from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
 from trainer.counts.matrices import Matrix
 from trainer.models import ease, inverses
-from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
 
 SEEDS = range(3)
@@ -45,15 +43,6 @@ def closed_form(counts: Affinities, ridge: float) -> npt.NDArray[np.float64]:
     return np.eye(len(counts)) - inverse / inverse.diagonal()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_lists_are_the_closed_form_with_what_speaks_against_an_item(seed: int) -> None:
-    counts = gram_matrix(purchases(seed))
-    weights = closed_form(counts, 0.5 * counts.diagonal().mean())
-    found = scores(Ease(EaseConfig(regularization=0.5)), csr(counts))
-    assert (weights < 0).any()
-    assert near(weights, found)
-
-
 @fewer
 @given(
     seed=st.integers(0, 99),
@@ -73,27 +62,12 @@ def test_normalised_lists_are_the_closed_form_of_the_normalised_counts_shifted(
     assert near(shifted, scores(Ease(config), csr(counts)))
 
 
-@pytest.mark.parametrize("beta", [0.1, 0.3, 0.5, 0.8])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_with_a_large_lambda_and_exponents_of_one_together_lists_are_those_of_cosine(
-    seed: int, beta: float
-) -> None:
-    counts = gram(purchases(seed))
-    # Scores have 12 decimals, and get smaller as lambda grows.
-    config = EaseConfig(regularization=3e4, own_damping=1 - beta, popularity_damping=beta)
-    found = scores(Ease(config), counts)
-    cosine = scores(Cosine(CosineConfig(popularity_damping=beta)), counts)
-    assert np.allclose(found / found.max(), cosine / cosine.max(), rtol=1e-3, atol=1e-4)
-    for of_item, of_cosine in zip(found, cosine, strict=True):
-        ours, theirs = np.argsort(-of_item), of_cosine
-        assert (np.diff(theirs[ours]) < 1e-3 * cosine.max()).all()
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_weights_are_those_of_a_ridge_regression_of_each_item_on_the_others(seed: int) -> None:
     affinities = purchases(seed)
     ridge = 0.5 * (affinities**2).sum(axis=0).mean()
     found = scores(Ease(EaseConfig(regularization=0.5)), gram(affinities))
+    assert (found < 0).any()
     for j in range(12):
         others = np.arange(12) != j
         fitted = Ridge(alpha=ridge, fit_intercept=False).fit(
@@ -167,26 +141,8 @@ def test_lists_do_not_depend_on_the_unit_of_the_counts(exact_items: int, exponen
     assert after == before  # a power of two changes no digit
 
 
-def test_redundant_evidence_of_two_items_counts_once() -> None:
-    # Users with 0 also have 1; either predicts 2, as another item that stands alone does.
-    same = np.array([[1, 1, 0, 1]] * 6 + [[0, 0, 1, 1]] * 6 + [[0, 0, 0, 0]], np.float64)
-    found = scores(Ease(EaseConfig(regularization=0.01)), gram(same))
-    assert found[0, 3] == pytest.approx(found[1, 3])
-    assert found[0, 3] + found[1, 3] == pytest.approx(found[2, 3], rel=0.01)
-
-
-def test_more_regularization_makes_smaller_weights() -> None:
-    counts = gram(purchases(0))
-    sums = [
-        np.abs(scores(Ease(EaseConfig(regularization=r)), counts)).sum() for r in (0.1, 1, 10, 100)
-    ]
-    assert sums == sorted(sums, reverse=True)
-
-
 @pytest.mark.parametrize("exact_items", [0, 9])
-def test_rows_of_different_ages_still_make_lists(
-    exact_items: int,
-) -> None:
+def test_rows_of_different_ages_still_make_lists(exact_items: int) -> None:
     # Nobody's counts are these: there is no R for them, and one eigenvalue is below zero.
     counts = np.array([[5.0, 9, 2], [9, 5, 1], [2, 1, 5]])
     found = scores(Ease(EaseConfig(regularization=0.1), exact_items=exact_items), csr(counts))
@@ -205,20 +161,6 @@ def test_linear_algebra_has_its_threads_back_afterwards(exact_items: int) -> Non
         before = threadpool_info()
         ranked(Ease(EaseConfig(), exact_items=exact_items), gram(purchases(0)))
         assert threadpool_info() == before
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"regularization": 0},
-        {"regularization": float("inf")},
-        {"own_damping": -0.1},
-        {"popularity_damping": 1.1},
-    ],
-)
-def test_a_configuration_refuses_what_makes_no_sense(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(wrong))):
-        EaseConfig.model_validate(wrong)
 
 
 def test_lists_are_the_same_however_few_items_are_ranked_at_once(

@@ -1,9 +1,7 @@
 """The popular list is the diagonal."""
 
 import numpy as np
-import pytest
 from hypothesis import given
-from pydantic import ValidationError
 
 from tests.trainer.models.made import Affinities, binary, fewer, gram, ranked, weighted
 from trainer.models.popular import Popular, PopularConfig
@@ -15,8 +13,3 @@ def test_popular_is_the_diagonal(affinities: Affinities) -> None:
     own = gram(affinities).diagonal()
     (found,) = ranked(Popular(PopularConfig(items=100)), gram(affinities))
     assert found == sorted(((int(i), own[i]) for i in np.flatnonzero(own)), key=lambda p: -p[1])
-
-
-def test_a_configuration_refuses_what_makes_no_sense() -> None:
-    with pytest.raises(ValidationError, match="items"):
-        PopularConfig(items=0)

@@ -1,7 +1,6 @@
 """Events of users to histories: what the stream folds, however many users at once."""
 
 import math
-from collections import defaultdict
 from typing import Any, get_args
 
 import numpy as np
@@ -10,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import DECAY_STARTS_MS, AffinityName, affinity_of
+from contracts.archive import ERASED
 from contracts.log_position import LogPosition
 from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS
-from contracts.tombstones import NEVER_MS, Tombstone
+from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
-from stream_processors.histories.fold import fold_leaving
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
+from tests.trainer.spark.logs import Record, folded
 from trainer.spark.folding import Events, Folded, fold
 from trainer.spark.running_history import ERASED_KIND, UNCONDITIONAL_MS
 
@@ -65,27 +65,25 @@ def columns(log: list[Any]) -> tuple[Events, np.ndarray[Any, Any]]:
     return made, np.bincount([user for user, _ in log], minlength=USERS).astype(np.int64)
 
 
+def as_record(offset: int, user: int, event: tuple[int, int, int, float, int]) -> Record:
+    """Return an event as the archive has it."""
+    kind, item, ts_ms, value, erased_at_ms = event
+    if kind != ERASED_KIND:
+        price = None if math.isnan(value) else value
+        return Record(0, offset, str(user), item, EVENT_TYPES[kind], ts_ms, price)
+    bound_ms = None if ts_ms == UNCONDITIONAL_MS else ts_ms
+    return Record(
+        *(0, offset, str(user), None, ERASED, ts_ms),
+        last_event_before_ms=bound_ms,
+        erased_at_ms=erased_at_ms or None,
+    )
+
+
 def streamed(log: list[Any], rules: HistoryRules) -> dict[int, tuple[int, History]]:
-    """Return the offset and the history of each user, as a worker folds them."""
-    of_user: dict[int, tuple[int, History]] = {}
-    left_out_before: dict[int, int] = defaultdict(int)
-    for offset, (user, (kind, item, ts_ms, value, erased_at_ms)) in enumerate(log):
-        last, history = of_user.get(user, (-1, History.empty(scaled=rules.is_scaled)))
-        if kind != ERASED_KIND:
-            if ts_ms < left_out_before[user]:
-                continue
-            rules.fold(history, offset, item, kind, ts_ms, value)
-            last = offset
-        else:
-            bound_ms = None if ts_ms == UNCONDITIONAL_MS else ts_ms
-            tombstone = Tombstone("", bound_ms, erased_at_ms or None)
-            if tombstone.applies_to(history.last_ts_ms()):
-                before_ms = tombstone.leaves_out_before_ms(history.last_ts_ms())
-                left_out_before[user] = max(left_out_before[user], before_ms)
-                fold_leaving(history, offset)
-                last = offset
-        of_user[user] = last, history
-    return {user: found for user, found in of_user.items() if len(found[1])}
+    """Return the last offset and the history of each user, as a worker folds them."""
+    records = [as_record(offset, *entry) for offset, entry in enumerate(log)]
+    of_users = folded(records, rules).items()
+    return {int(user): (last.offset, history) for user, (last, history) in of_users}
 
 
 def by_user(parts: list[Folded]) -> dict[int, tuple[Any, ...]]:
@@ -106,30 +104,13 @@ def by_user(parts: list[Folded]) -> dict[int, tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("weight", "its"),
+    [("none", None), ("inverse-degree", InverseDegree(0.5)), ("value", MeanValue(0.5, 3.0))],
+)
 @given(log=logs, affinity=affinities, cap=st.integers(1, 7))
-def test_histories_are_those_of_the_stream_to_the_last_bit(
-    log: list[Any], affinity: AffinityName, cap: int
-) -> None:
-    rules = FoldingSettings(affinity=affinity, half_life_days=HALF_LIFE_DAYS, history_cap=cap)
-    found = by_user(fold(*columns(log), rules))
-    expected = streamed(log, HistoryRules(affinity_of(affinity, HALF_LIFE_DAYS), cap))
-    assert found.keys() == expected.keys()
-    for user, (offset, history) in expected.items():
-        entries = np.sort(history.entries, order="item")
-        assert found[user] == (
-            (3, offset),
-            history.last_ts_ms(),
-            1.0,
-            entries["item"].tolist(),
-            entries["affinity"].tolist(),
-            entries["ts_ms"].tolist(),
-        )
-
-
-@pytest.mark.parametrize("weight", ["inverse-degree", "value"])
-@given(log=logs, affinity=affinities, cap=st.integers(1, 7))
-def test_a_users_scale_is_that_of_the_history_as_it_ends(
-    weight: Any, log: list[Any], affinity: AffinityName, cap: int
+def test_histories_are_those_of_the_stream_and_a_users_scale_is_that_of_the_end(
+    weight: Any, its: Any, log: list[Any], affinity: AffinityName, cap: int
 ) -> None:
     rules = FoldingSettings(
         affinity=affinity,
@@ -138,20 +119,19 @@ def test_a_users_scale_is_that_of_the_history_as_it_ends(
         user_weight=weight,
         typical_value=3.0,
     )
-    its = InverseDegree(0.5) if weight == "inverse-degree" else MeanValue(0.5, 3.0)
     found = by_user(fold(*columns(log), rules))
     expected = streamed(log, HistoryRules(affinity_of(affinity, HALF_LIFE_DAYS), cap, its))
     assert found.keys() == expected.keys()
     for user, (offset, history) in expected.items():
         entries = np.sort(history.entries, order="item")
-        place, _, scale, items, unscaled, ts_ms = found[user]
-        assert (place, items, ts_ms) == (
-            (3, offset),
-            entries["item"].tolist(),
-            entries["ts_ms"].tolist(),
-        )
-        assert scale == pytest.approx(its.scale(history), rel=1e-12)
-        assert unscaled == pytest.approx((entries["affinity"] / entries["scale"]).tolist())
+        place, last_ts_ms, scale, items, unscaled, ts_ms = found[user]
+        assert (place, last_ts_ms) == ((3, offset), history.last_ts_ms())
+        assert (items, ts_ms) == (entries["item"].tolist(), entries["ts_ms"].tolist())
+        if its is None:
+            assert (scale, unscaled) == (1, entries["affinity"].tolist())
+        else:
+            assert scale == pytest.approx(its.scale(history), rel=1e-12)
+            assert unscaled == pytest.approx((entries["affinity"] / entries["scale"]).tolist())
 
 
 def test_a_user_who_does_the_same_again_and_again_takes_no_more_memory() -> None:

@@ -13,10 +13,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from scipy.sparse import csr_array
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from typer.testing import CliRunner
 
-from tests.patience import PATIENCE_S
+from tests.patience import eventually
 from trainer.__main__ import app
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.question import Question
@@ -33,12 +32,20 @@ from trainer.tuning.space import Space, space_of
 from trainer.tuning.tunable import TunableModel, flat
 
 
-def arguments(shop: Path, tmp_path: Path, trials: int, models: list[str]) -> list[str]:
+def arguments(shop: Path, tmp_path: Path, trials: int, *models: str) -> list[str]:
     return [
         *("tune", "--interactions", str(shop), "--trials", str(trials), "--n", "3"),
         *("--storage", str(tmp_path / "tune.journal"), "--out", str(tmp_path / "best.toml")),
         *(argument for model in models for argument in ("--model", model)),
     ]
+
+
+def tune(shop: Path, tmp_path: Path, trials: int, *models: str, set_to: str = "") -> str:
+    """Return what the command prints."""
+    set_ = ["--set", set_to] if set_to else []
+    result = CliRunner().invoke(app, [*arguments(shop, tmp_path, trials, *models), *set_])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def trials_in(journal: Path) -> list[optuna.trial.FrozenTrial]:
@@ -56,8 +63,7 @@ def trials_in(journal: Path) -> list[optuna.trial.FrozenTrial]:
 def test_a_second_run_goes_on_from_the_first_one(shop: Path, tmp_path: Path) -> None:
     journal = tmp_path / "tune.journal"
     for trials in (2, 4, 4):
-        result = CliRunner().invoke(app, arguments(shop, tmp_path, trials, ["cosine"]))
-        assert result.exit_code == 0, result.output
+        tune(shop, tmp_path, trials, "cosine")
         assert len(trials_in(journal)) == trials
     values = [trial.params["cosine_popularity_damping"] for trial in trials_in(journal)]
     assert len(set(values)) == 4
@@ -66,27 +72,19 @@ def test_a_second_run_goes_on_from_the_first_one(shop: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_what_was_tried_before_a_kill_is_not_tried_again(shop: Path, tmp_path: Path) -> None:
     journal = tmp_path / "tune.journal"
-    many = arguments(shop, tmp_path, 500, ["cosine"])
+    many = arguments(shop, tmp_path, 500, "cosine")
     with subprocess.Popen([sys.executable, "-m", "trainer", *many]) as process:
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception_type(AssertionError),
-                stop=stop_after_delay(PATIENCE_S),
-                wait=wait_fixed(0.1),
-                reraise=True,
-            ):
-                with attempt:
-                    assert len(trials_in(journal)) > 2
+            eventually(lambda: len(trials_in(journal)) > 2, "some trials", every_s=0.1)
         finally:
             process.kill()
     before = len(trials_in(journal))
-    result = CliRunner().invoke(app, arguments(shop, tmp_path, before + 1, ["cosine"]))
-    assert result.exit_code == 0, result.output
+    tune(shop, tmp_path, before + 1, "cosine")
     assert len(trials_in(journal)) == before + 1
 
 
 def test_what_is_set_is_tried_first_so_the_best_is_no_worse(shop: Path, tmp_path: Path) -> None:
-    CliRunner().invoke(app, arguments(shop, tmp_path, 1, ["cosine"]))
+    tune(shop, tmp_path, 1, "cosine")
     (first,) = trials_in(tmp_path / "tune.journal")
     assert first.params["cosine_popularity_damping"] == 0.5
     assert first.params["neighbors_per_item"] == 200
@@ -95,8 +93,7 @@ def test_what_is_set_is_tried_first_so_the_best_is_no_worse(shop: Path, tmp_path
 
 
 def test_the_file_that_is_written_sets_the_trainer(shop: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, arguments(shop, tmp_path, 2, ["cosine", "user-knn"]))
-    assert "cosine, tuned" in result.stdout
+    assert "cosine, tuned" in tune(shop, tmp_path, 2, "cosine", "user-knn")
     out = tmp_path / "best.toml"
     assert "# Made by `python -m trainer tune`" in out.read_text()
     values = read_settings_file(out, TrainerSettings)
@@ -149,9 +146,7 @@ def test_runs_with_other_settings_that_are_not_searched_do_not_mix(
     journal = tmp_path / "tune.journal"
     for set_to in ("fold_in_items=3", "fold_in_items=4", "cosine_popular_removed=1"):
         before = len(trials_in(journal))
-        typed = [*arguments(shop, tmp_path, 2, ["cosine"]), "--set", set_to]
-        result = CliRunner().invoke(app, typed)
-        assert result.exit_code == 0, result.output
+        tune(shop, tmp_path, 2, "cosine", set_to=set_to)
         assert len(trials_in(journal)) == before + 2
 
 
