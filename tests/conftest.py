@@ -12,6 +12,7 @@ Fixtures:
   `topics(quotes=4)` with another number. All tests of a session share the topics' names, so
   anything a test leaves running must no longer write to them.
 - `topology` (function): what `topics()` returns, for tests that need no other number.
+- `seed` (function): another number each time, which is printed.
 
 The broker is the first available one of these, and the run's summary says which, and why:
 `KAFKA_BOOTSTRAP_SERVERS`; a container; Apache Kafka from Maven's jars; Tansu. The same goes for the
@@ -32,6 +33,7 @@ first offset of the last batch + 1: only a fetch shows its log's end (see `infra
 
 import contextlib
 import dataclasses
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -136,6 +138,14 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             while node.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
                 time.sleep(0.01)
         yield server.address
+
+
+@pytest.fixture
+def seed() -> int:
+    """A seed, printed so that a failure can be repeated."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    return seed
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import tenacity
 from docker.errors import DockerException
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.container import DockerContainer
@@ -17,7 +16,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.compose import SERVICES, filled_in
 from tests.guarded import GuardedSetup
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, comes
 
 _POLL_S: Final = 0.1
 _REDIS_PORT: Final = 6379
@@ -140,12 +139,7 @@ def _await_answer(container: DockerContainer, answers: Callable[[], bool], log: 
         container.reload()
         return container.status != "running" or answers()
 
-    with contextlib.suppress(tenacity.RetryError):
-        tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda over: not over),
-            stop=tenacity.stop_after_delay(PATIENCE_S),
-            wait=tenacity.wait_fixed(_POLL_S),
-        )(is_over)
+    comes(is_over, every_s=_POLL_S)
     if container.status != "running" or not answers():
         log.write_bytes(b"".join(container.get_logs()))
         raise NoContainerError(f"it is {container.status} and does not answer: see {log}")

@@ -3,16 +3,13 @@
 import base64
 import json
 import secrets
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-import tenacity
 import trustme
 from confluent_kafka.admin import (
     ScramCredentialInfo,
@@ -24,11 +21,12 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from infra.local.kafka.secured import MECHANISM, Security, grant_all, listening, new_security
 from infra.local.kafka.server import kafka
-from infra.local.process import LOOPBACK, Server, free_port
+from infra.local.process import Server, free_port
 from runtime.kafka.broker import admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import User
-from tests.patience import PATIENCE_S
+from tests.http_server import Handler, serving
+from tests.patience import PATIENCE_S, eventually
 
 Way = Literal[
     "scram-512", "scram-256", "plain", "oauthbearer", "certificate", "unencrypted", "encrypted"
@@ -128,11 +126,7 @@ class Guarded:
 
         # The broker learns of users a moment after its controller.
         wanted = dict.fromkeys(users, len(_SCRAM))
-        tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda knows: not knows),
-            stop=tenacity.stop_after_delay(PATIENCE_S),
-            wait=tenacity.wait_fixed(_POLL_S),
-        )(known)
+        eventually(known, "the broker knows its users", every_s=_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +217,8 @@ def _token_endpoint(security: Security) -> Iterator[tuple[str, Path]]:
     jwks = security.folder / "jwks.json"
     jwks.write_text(json.dumps({"keys": [jwk]}))
 
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Endpoint(Handler):
+        def answer(self) -> None:
             form = self.rfile.read(int(self.headers["Content-Length"])).decode()
             login = base64.b64decode(self.headers["Authorization"].removeprefix("Basic "))
             user, _, password = login.decode().partition(":")
@@ -232,22 +226,10 @@ def _token_endpoint(security: Security) -> Iterator[tuple[str, Path]]:
             lasts_s = -60 if "scope=short" in form else 3600
             token = {"access_token": _token(key, user, lasts_s), "expires_in": 3600}
             answer = json.dumps(token if known else {"error": "invalid_client"}).encode()
-            self.send_response(200 if known else 401)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(answer)
+            self.send(200 if known else 401, answer, Content_Type="application/json")
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_port}/token", jwks
-    finally:
-        server.shutdown()
-        thread.join()
+    with serving(Endpoint) as address:
+        yield f"http://{address}/token", jwks
 
 
 def _token(key: rsa.RSAPrivateKey, user: str, lasts_s: int) -> str:

@@ -1,16 +1,14 @@
 """A receiver of traces, in the tests' own process: OTLP over HTTP, as protobuf."""
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import tenacity
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.patience import PATIENCE_S
+from tests.http_server import Handler, serving
+from tests.patience import comes
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -52,47 +50,31 @@ class Receiver:
     def one(self, name: str, **where: Any) -> Span:
         """Wait for the first span of a name with these fields."""
 
-        @tenacity.retry(
-            retry=tenacity.retry_if_exception_type(StopIteration),
-            stop=tenacity.stop_after_delay(PATIENCE_S),
-            wait=tenacity.wait_fixed(0.02),
-            retry_error_callback=lambda _: None,
-        )
-        def found() -> Span:
-            return next(
-                span
-                for span in self.named(name)
-                if all(getattr(span, key) == value for key, value in where.items())
-            )
+        def found() -> list[Span]:
+            wanted = where.items()
+            spans = self.named(name)
+            return [s for s in spans if all(getattr(s, key) == value for key, value in wanted)]
 
-        span = found()
-        assert span is not None, f"no {name} {where} among {[s.name for s in self.spans]}"
-        return span
+        comes(lambda: bool(found()), every_s=0.02)
+        assert found(), f"no {name} {where} among {[s.name for s in self.spans]}"
+        return found()[0]
 
 
 @contextlib.contextmanager
 def receiving(port: int = 0) -> Iterator[Receiver]:
     """Receive spans for the block; port 0: the system chooses."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Traces(Handler):
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             assert self.path == "/v1/traces"
             receiver.headers.append(dict(self.headers))
             receiver.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
-            self.send_response(200)
-            self.end_headers()
+            self.send(200)
 
-        def log_message(self, *_: Any) -> None:
-            """Log nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield receiver
-        finally:
-            server.shutdown()
+    with serving(Traces, port) as address:
+        receiver = Receiver(f"http://{address}")
+        yield receiver
 
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:

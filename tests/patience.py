@@ -14,14 +14,21 @@ def eventually(
     condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S, every_s: float = 0.05
 ) -> None:
     """Wait until the condition holds; fail if it does not in time."""
-    try:
-        tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda holds: not holds),
-            stop=tenacity.stop_after_delay(within_s),
-            wait=tenacity.wait_fixed(every_s),
-        )(condition)
-    except tenacity.RetryError:
+    if not comes(condition, within_s, every_s):
         pytest.fail(f"not within {within_s} s: {what}")
+
+
+def comes(
+    condition: Callable[[], bool], within_s: float = PATIENCE_S, every_s: float = 0.05
+) -> bool:
+    """Wait until the condition holds; return whether it did in time."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda holds: not holds),
+        stop=tenacity.stop_after_delay(within_s),
+        wait=tenacity.wait_fixed(every_s),
+        retry_error_callback=lambda _: False,
+    )
+    return bool(retrying(condition))
 
 
 def answers(url: str) -> bool:

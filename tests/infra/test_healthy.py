@@ -1,57 +1,36 @@
 """infra/docker/healthy, the health check of images: against servers that answer and that do not."""
 
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
+from functools import partial
 
 import pytest
 from prometheus_client import start_http_server
 
 from infra.local.process import LOOPBACK, free_port
+from tests.commands import run
+from tests.http_server import Handler, serving
 
-HEALTHY = Path(__file__).parents[2] / "infra/docker/healthy"
 PAGES = {"/health": 200, "/health/ready": 503, "/health/live": 204}
 
 
-class Pages(BaseHTTPRequestHandler):
+class Pages(Handler):
     """Answers with the status that a path has, and remembers what was asked."""
 
     protocol_version = "HTTP/1.1"
     asked: list[tuple[str, str | None]]
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         self.asked.append((self.path, self.headers["Host"]))
-        self.send_response(PAGES.get(self.path, 404))
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.send(PAGES.get(self.path, 404))
 
 
-@contextmanager
-def serving(server: ThreadingHTTPServer) -> Iterator[str]:
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"{LOOPBACK}:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def check(url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HEALTHY, url], capture_output=True, text=True, check=False)
+check = partial(run, "infra/docker/healthy")
 
 
 def test_it_passes_for_a_2xx_alone_and_says_what_it_got_instead() -> None:
     Pages.asked = []
-    with serving(ThreadingHTTPServer((LOOPBACK, 0), Pages)) as address:
+    with serving(Pages) as address:
         passed = [
             page for page in (*PAGES, "/nothing") if not check(f"http://{address}{page}").returncode
         ]

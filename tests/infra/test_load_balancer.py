@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from contracts.bars import BarValue
 from contracts.keyspace import Keyspace
@@ -32,8 +31,8 @@ from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
 from tests.api.streaming import value, worker
 from tests.infra.door import door as nginx
 from tests.infra.door import needs_nginx, served
-from tests.integration.conftest import eventually
-from tests.patience import PATIENCE_S
+from tests.kafka_log import records_of
+from tests.patience import PATIENCE_S, eventually
 
 pytestmark = needs_nginx
 
@@ -220,7 +219,9 @@ def test_no_write_is_sent_twice_even_if_its_process_is_killed(
         load.wait_for(200)
     last = {write_to(client, partition) for partition in range(TOPOLOGY.quotes)}
 
-    published = read_until(broker, last)
+    records = records_of(plain(broker), QUOTES.name)
+    published = Counter(json.loads(record.value())["instrument_id"] for record in records)
+    assert last <= published.keys()
     # Who had the head of an answer when the process was killed gets no body to it.
     cut_off = [one for one in load.failures if isinstance(one, httpx.RemoteProtocolError)]
     assert load.failures == cut_off
@@ -240,18 +241,3 @@ def write_to(client: httpx.Client, partition: int) -> int:
     number = next(n for n in free if instrument_partition(n, TOPOLOGY.quotes) == partition)
     assert client.post("/v1/events", json=quote(number)).status_code == 202
     return number
-
-
-def read_until(broker: str, last: set[int]) -> Counter[int]:
-    """Return how often each instrument stands in the quotes, up to the last of each partition."""
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "tests"})
-    consumer.assign([TopicPartition(QUOTES.name, p, 0) for p in range(TOPOLOGY.quotes)])
-    seen: Counter[int] = Counter()
-    try:
-        while not last <= seen.keys():
-            message = consumer.poll(PATIENCE_S)
-            assert message is not None, f"{last - seen.keys()} are not there"
-            seen[json.loads(message.value())["instrument_id"]] += 1
-    finally:
-        consumer.close()
-    return seen

@@ -28,7 +28,7 @@ from infra.local.stack import Options, compose
 from infra.local.subjects import Subjects
 from infra.local.supervisor import State, Status, Supervisor
 from runtime.redis.stores import connect
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 UNFED = Options(api_port=0, simulated=False)
 WITHIN_S = 2 * PATIENCE_S
@@ -51,10 +51,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
+    eventually(lambda: bool(condition()), "it happens", WITHIN_S)
 
 
 def report_of(folder: Path) -> Report:

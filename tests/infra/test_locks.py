@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,24 +10,12 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.commands import ROOT, run
+
 MAKEFILE = (ROOT / "Makefile").read_text()
 LOCKS = sorted(path.name for path in ROOT.glob("requirements-*.lock"))
 SMALLEST = ("requirements-uv.lock", "requirements-operations.lock")
 """The largest takes ten seconds. The workflow `check` makes a bill of each, and validates it."""
-
-
-def make(
-    *arguments: str, folder: Path = ROOT, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", *arguments],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def wheel(folder: Path, name: str) -> str:
@@ -56,7 +42,8 @@ def test_without_uv_pip_installs_the_same(tmp_path: Path) -> None:
     wheel(wheels, "ours")
 
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
-    done = make(*("setup", f"PYTHON={sys.executable}", "EDITABLE=ours"), folder=tmp_path, **offline)
+    asked = ("make", "setup", f"PYTHON={sys.executable}", "EDITABLE=ours")
+    done = run(*asked, folder=tmp_path, **offline)
 
     assert done.returncode == 0, done.stderr
     assert "so pip does" in done.stdout
@@ -86,7 +73,8 @@ def test_a_lock_names_hashes_and_no_place_to_get_them_from(lock: str) -> None:
 def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sbom")
     # The environment that runs this is set up, however old its mark.
-    done = make(
+    done = run(
+        "make",
         *("--old-file=.venv/.ready", "sbom", f"BIN={Path(sys.executable).parent}"),
         *(f"SBOM={folder}", f"LOCKS={' '.join(SMALLEST)}"),
     )

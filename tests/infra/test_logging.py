@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 import runtime.logs
+from tests.commands import run
 
 LOGGING = Path(__file__).parents[2] / "infra/logging"
 ELASTICSEARCH, CLOUDWATCH = LOGGING / "elasticsearch", LOGGING / "cloudwatch"
@@ -46,10 +46,7 @@ def fields(value: dict[str, Any], above: str = "") -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def line() -> dict[str, Any]:
     """A line with all that a line may have."""
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING], capture_output=True, text=True, check=True
-    )
-    return fields(json.loads(done.stderr))
+    return fields(json.loads(run(sys.executable, "-c", FAILING).stderr))
 
 
 def mapped(mapping: dict[str, Any], above: str = "") -> dict[str, str]:

@@ -92,11 +92,6 @@ def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: P
     assert "bind" not in again.command.log.read_text()
 
 
-def test_a_command_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        start(Command("nothing", ("/nowhere/nothing",), tmp_path / "log"))
-
-
 def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
     command = Command("true", ("true",), tmp_path / "log")
     process = start(command)

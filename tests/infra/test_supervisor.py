@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from infra.local.process import Command
 from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
 from infra.local.supervisor import State, Supervisor, pause_s
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 GRACE_S = 1
 
@@ -54,11 +54,7 @@ def python(name: str, folder: Path, code: str, grace_s: float = PATIENCE_S) -> C
 
 
 def until(condition: Callable[[], object], tick: Callable[[], object] = lambda: None) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        tick()
-        time.sleep(0.01)
+    eventually(lambda: bool(condition() or tick()), "it happens", every_s=0.01)
 
 
 SLEEPER = "import time; print('here', flush=True); time.sleep(600)"

@@ -90,24 +90,6 @@ def test_what_keeps_data_is_not_destroyed_by_a_slip(kept: str) -> None:
         assert re.search(r"lifecycle \{\s*prevent_destroy = var\.protected\s*\}", block)
 
 
-def test_each_kind_of_data_has_a_key_of_its_own() -> None:
-    keys = {
-        file.name: set(re.findall(r'aws_kms_key\.this\["(\w+)"\]', file.read_text()))
-        for file in TERRAFORM.glob("*.tf")
-    }
-    assert {name: of for name, of in keys.items() if of} == {
-        "archive.tf": {"archive"},
-        "kafka.tf": {"kafka"},
-        "redis.tf": {"redis"},
-        "kubernetes.tf": {"kubernetes"},
-        "logs.tf": {"logs"},
-        "alarms.tf": {"alarms"},
-        "alerts.tf": {"alarms"},
-    }
-    made = _block("  keys = {", _read("encryption.tf"))
-    assert set(re.findall(r"^    (\w+) +=", made, re.MULTILINE)) == set().union(*keys.values())
-
-
 def test_the_overlay_for_aws_leaves_no_example_of_the_archive_in_place() -> None:
     file = KUBERNETES / "overlays/production/kustomization.yaml"
     examples = yaml.safe_load(file.read_text())["configMapGenerator"][0]["literals"]

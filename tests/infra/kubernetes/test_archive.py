@@ -4,14 +4,13 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from archive import health
 from archive.settings import ArchiveSettings
 from archive.state import STALLED_AFTER_S, State
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.given import given_archive
-from tests.infra.kubernetes.conftest import KUBERNETES, WITH_AN_ARCHIVE, plain_variables, rendered
+from tests.infra.kubernetes.conftest import WITH_AN_ARCHIVE, plain_variables, rendered
 from tests.infra.test_compose import SETTINGS
 
 _LIBRARIES_MIB = 256
@@ -162,17 +161,6 @@ def test_its_memory_holds_a_full_buffer_four_times(archived: Any) -> None:
 
     assert mebibytes(resources["requests"]["memory"]) >= 4 * buffer
     assert mebibytes(resources["limits"]["memory"]) >= 4 * buffer + _LIBRARIES_MIB
-
-
-def test_the_api_has_more_memory_with_an_archive_than_without(archived: Any) -> None:
-    base = yaml.safe_load_all((KUBERNETES / "base/api.yaml").read_text())
-    without = next(base)["spec"]["template"]["spec"]["containers"][0]["resources"]
-    its = archived.pods()["api"]["containers"][0]["resources"]
-
-    for kind in ("requests", "limits"):
-        assert mebibytes(its[kind]["memory"]) == mebibytes(without[kind]["memory"]) + 256
-        others = {"memory": its[kind]["memory"]}
-        assert {**without[kind], **others}.items() <= its[kind].items()
 
 
 def test_a_single_pod_holds_up_no_nodes_drain(archived: Any) -> None:

@@ -2,43 +2,30 @@
 
 import base64
 import os
-import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from api.settings import ApiSettings
-from archive.settings import ArchiveSettings
 from infra.kubernetes.rules import RULES, rules
 from runtime.archive.config import ArchiveConfig
-from runtime.settings import SharedSettings
-from stream_processors.settings import Settings as WorkerSettings
+from tests.commands import ROOT, run
+from tests.compose import SERVICES, filled_in
 from tests.infra.kubernetes.conftest import (
     OVERLAYS,
     WITH_AN_ARCHIVE,
     plain_variables,
     secret_variables,
 )
-from trainer.settings import TrainerSettings
+from tests.infra.test_compose import SETTINGS as COMPOSED
 from trainer.settings_file import flat_fields
 
-ROOT = Path(__file__).parents[3]
 VALIDATE = shutil.which(
     "kubernetes-validate", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 )
-SETTINGS: dict[str, type[SharedSettings]] = {
-    "topics": SharedSettings,
-    "worker": WorkerSettings,
-    "trainer": TrainerSettings,
-    "api": ApiSettings,
-    "archive": ArchiveSettings,
-    "maintenance": ArchiveSettings,
-}
+SETTINGS = {name: its for name, its in COMPOSED.items() if name != "producer"}
 LISTENING = {"worker", "trainer", "api", "archive"}
 """the programs that answer HTTP"""
 WITHOUT_REDIS = {"archive", "maintenance"}
@@ -47,6 +34,24 @@ OF_THE_ARCHIVE = {f"ARCHIVE_{name.upper()}" for name in ArchiveConfig.model_fiel
 OF_AWS = {"AWS_DEFAULT_REGION"}
 """read by libraries, not by the programs"""
 OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL"}
+EVERY_POD = {
+    # The service `api` would make Kubernetes set API_PORT, which is one of the API's settings.
+    "enableServiceLinks": False,
+    # Process 1 ignores a signal that it does not handle yet: a pod that starts would not stop.
+    "shareProcessNamespace": True,
+    "automountServiceAccountToken": False,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+EVERY_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 def programs_of(overlay: str) -> set[str]:
@@ -65,9 +70,7 @@ def test_every_object_fits_its_schema(overlay: Any, tmp_path: Path) -> None:
     path = tmp_path / "all.yaml"
     path.write_text(overlay.text)
 
-    done = subprocess.run(
-        [str(VALIDATE), "--strict", path], capture_output=True, text=True, check=False
-    )
+    done = run(str(VALIDATE), "--strict", path)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -78,13 +81,13 @@ def test_all_programs_but_the_producer_are_there(overlay: Any) -> None:
 
 @each_of(set(SETTINGS))
 def test_images_and_commands_are_those_of_the_compose_file(overlay: Any, name: str) -> None:
-    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
+    composed = SERVICES[name]
     container = overlay.pods()[name]["containers"][0]
     plain = [one for one in container["args"] if not one.startswith("--")]
-    with_archive = r"\1" if overlay.name in WITH_AN_ARCHIVE else ""
-    image = re.sub(r"\$\{ARCHIVE_WAREHOUSE:\+(.*?)\}", with_archive, composed["image"])
+    given = {"ARCHIVE_WAREHOUSE": "s3://"} if overlay.name in WITH_AN_ARCHIVE else {}
 
-    assert (container["image"], plain) == (image, composed["command"])
+    assert container["image"] == filled_in(composed["image"], **given)
+    assert plain == composed["command"]
 
 
 @each_of(set(SETTINGS))
@@ -150,24 +153,12 @@ def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -
     assert written == (["redis://redis.redis:6379/0"] if overlay.name == "small" else [])
 
 
-@each_of(set(SETTINGS))
-def test_kubernetes_sets_no_variables_of_its_own(overlay: Any, name: str) -> None:
-    """The service `api` would make it set API_PORT, which is one of the API's settings."""
-    assert overlay.pods()[name]["enableServiceLinks"] is False
-
-
 def test_the_api_stays_in_its_service_while_redis_fails_over(overlay: Any) -> None:
     """Redis is down for all its pods at once, and a service without pods refuses connections."""
     probe = overlay.pods()["api"]["containers"][0]["readinessProbe"]
 
     assert probe["httpGet"]["path"] == "/health/ready", "a new pod must reach Redis first"
     assert probe["periodSeconds"] * probe.get("failureThreshold", 3) >= 60
-
-
-@each_of(set(SETTINGS))
-def test_no_program_is_process_1(overlay: Any, name: str) -> None:
-    """Process 1 ignores a signal that it does not handle yet: a pod that starts would not stop."""
-    assert overlay.pods()[name]["shareProcessNamespace"] is True
 
 
 @each_of(LISTENING)
@@ -192,21 +183,11 @@ def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any)
 
 
 @each_of(set(SETTINGS))
-def test_pods_have_no_privileges(overlay: Any, name: str) -> None:
-    container = overlay.pods()[name]["containers"][0]
+def test_every_pod_and_container_has_what_all_of_them_must_have(overlay: Any, name: str) -> None:
+    pod = overlay.pods()[name]
 
-    assert overlay.pods()[name]["securityContext"] == {
-        "runAsNonRoot": True,
-        "runAsUser": 10001,
-        "runAsGroup": 10001,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    assert overlay.pods()[name]["automountServiceAccountToken"] is False
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    assert EVERY_POD.items() <= pod.items()
+    assert pod["containers"][0]["securityContext"] == EVERY_CONTAINER
 
 
 def test_the_user_is_that_of_the_image() -> None:

@@ -69,15 +69,6 @@ def test_records_of_counts_that_always_wait_ask_for_no_worker(production: Any) -
     assert waiting < int(by_topic[COOCCURRENCES.name]["lagThreshold"])
 
 
-def test_workers_go_one_at_a_time_and_late(production: Any) -> None:
-    autoscaler = scaled(production, "worker")["advanced"]["horizontalPodAutoscalerConfig"]
-
-    assert autoscaler["behavior"]["scaleDown"] == {
-        "stabilizationWindowSeconds": 300,
-        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}],
-    }
-
-
 def test_what_an_autoscaler_decides_no_manifest_does(production: Any) -> None:
     for each in production.of_kind("ScaledObject").values():
         target = each["spec"]["scaleTargetRef"]
@@ -120,11 +111,6 @@ def test_pods_spread_over_nodes_and_zones(production: Any) -> None:
             "kubernetes.io/hostname",
             "topology.kubernetes.io/zone",
         }
-
-
-def test_one_trainer_works_and_one_is_a_spare(production: Any) -> None:
-    assert production.objects["Deployment", "trainer"]["spec"]["replicas"] == 2
-    assert production.objects["PodDisruptionBudget", "trainer"]["spec"]["maxUnavailable"] == 1
 
 
 def test_nothing_is_allowed_but_what_is_named(production: Any) -> None:
