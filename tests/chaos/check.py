@@ -4,18 +4,15 @@ The world must be idle.
 """
 
 from collections.abc import Collection, Iterator
-from typing import Final
 
 from contracts.keyspace import CLOSED_FIELD
 from contracts.topics import BARS, COOCCURRENCES, INTERACTIONS, QUOTES, Topic, dead_letters
 from tests.chaos.messages import FOLLOWED
-from tests.chaos.stored import differences, stored_values, unlisted_items
+from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
 from tests.chaos.truth.closed_bars import wrong_closed_bars
 from tests.chaos.truth.expected import expected_values
 from tests.chaos.truth.messages import expected_dead_letters
 from tests.chaos.world import ChaosError, World
-
-_SHOWN: Final = 20
 
 
 def check(world: World) -> int:
@@ -35,8 +32,7 @@ def check(world: World) -> int:
         *_wrong_dead_letters(world),
     ]
     if problems:
-        more = f"\n... {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise ChaosError("\n".join(problems[:_SHOWN]) + more)
+        raise ChaosError(shortened(problems))
     records = sum(len(of) for (topic, _), of in world.log.records.items() if topic != BARS.name)
     world.say(f"checked: {records} records, no difference")
     world.feed.go_on()
@@ -85,8 +81,7 @@ def lost(world: World, topics: Collection[Topic] = (QUOTES, INTERACTIONS)) -> It
 def _wrong_values(world: World) -> Iterator[str]:
     expected = expected_values(world.log, world.keyspace, world.topology, world.mode)
     yield from differences(expected, stored_values(world.client, world.keyspace))
-    for key in unlisted_items(world.client, world.keyspace):
-        yield f"{key} has a row and is not listed, or is listed and has none"
+    yield from wrongly_listed(world.client, world.keyspace)
 
 
 def _wrong_closed_bars(world: World) -> Iterator[str]:

@@ -26,7 +26,7 @@ from tests.chaos.modes import USUAL, Mode
 from tests.chaos.proxy import Network
 from tests.chaos.servers.cluster import Cluster
 from tests.chaos.servers.kafka import Kafka, borrowed_kafka, own_kafka
-from tests.chaos.servers.restartable import Restartable
+from tests.chaos.servers.restartable import started
 from tests.chaos.servers.store import Single
 from tests.chaos.world import World
 
@@ -70,12 +70,7 @@ def world(
         )
         kind = Cluster if mode.store == "cluster" else Single
         store = kind(folder / "store", mode.appendfsync)
-        servers: list[Restartable | Single] = [*kafka.servers, store]
-        for server in servers:
-            server.start()
-            stack.callback(server.stop)
-        for server in servers:
-            server.await_ready()
+        stack.enter_context(started(*kafka.servers, store))
         topology = _topics(kafka, store, Keyspace(namespace))
         if security:
             own = plain(kafka.bootstrap_servers)

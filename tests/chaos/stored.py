@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, Keyspace
@@ -11,6 +11,7 @@ from tests.chaos.truth.expected import DAY_S, Expected, Values
 
 # Of affinities and scales, which are made of few sums and products.
 _RELATIVE: Final = 1e-12
+_SHOWN: Final = 20
 _LEFT_OUT: Final = {"s": 1, "v": 0, "n": 0}
 
 
@@ -47,23 +48,30 @@ def _history(fields: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def unlisted_items(store: Store, keyspace: Keyspace) -> set[str]:
-    """Return the keys of rows of G whose item the sets of items do not hold, and the reverse."""
-    rows = set(store.scan_iter(f"{keyspace.namespace}:cooc:*", count=1000))
-    listed = {
-        key.replace(":items:", ":cooc:") + f":{item}"
-        for key in store.scan_iter(f"{keyspace.namespace}:items:*", count=1000)
-        for item in store.smembers(key)
-    }
-    return rows ^ listed
-
-
 def differences(expected: Expected, stored: Values) -> Iterable[str]:
     """Yield where the two differ, a line for each value."""
     for name in sorted(expected.values.keys() | stored.keys()):
         ours, theirs = expected.values.get(name), stored.get(name)
         if not _agree(ours, theirs, expected.tolerances.get(name)):
             yield f"{' '.join(name)}: the log says {ours}, Redis has {theirs}"
+
+
+def wrongly_listed(store: Store, keyspace: Keyspace) -> Iterable[str]:
+    """Yield the rows of G whose item the sets of items do not hold, and the reverse."""
+    rows = set(store.scan_iter(f"{keyspace.namespace}:cooc:*", count=1000))
+    listed = {
+        key.replace(":items:", ":cooc:") + f":{item}"
+        for key in store.scan_iter(f"{keyspace.namespace}:items:*", count=1000)
+        for item in store.smembers(key)
+    }
+    for key in rows ^ listed:
+        yield f"{key} has a row and is not listed, or is listed and has none"
+
+
+def shortened(problems: Sequence[str]) -> str:
+    """Return the first problems, a line each, and how many more there are."""
+    more = [f"... {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return "\n".join([*problems[:_SHOWN], *more])
 
 
 def _agree(ours: Any, theirs: Any, tolerance: float | None) -> bool:

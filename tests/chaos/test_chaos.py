@@ -33,11 +33,9 @@ RECORDS_PER_S = 300
 
 
 def test_nothing_is_lost_or_counted_twice_though_workers_and_store_fail_under_load(
-    broker: str, namespace: str, topics: Callable[..., Topology], tmp_path: Path
+    broker: str, namespace: str, topics: Callable[..., Topology], tmp_path: Path, seed: int
 ) -> None:
     topics(partitions=PARTITIONS)
-    seed = random.randrange(2**32)
-    print("seed", seed)
     with world(tmp_path, namespace, seed, RECORDS_PER_S, borrowed_broker=broker) as made:
         made.await_load()
         for n, kind in enumerate(FAULTS):

@@ -37,18 +37,17 @@ async def echo() -> AsyncIterator[tuple[Echo, Proxy]]:
     await server.wait_closed()
 
 
-async def test_an_open_proxy_forwards_both_ways(echo: tuple[Echo, Proxy]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", echo[1].port)
-    writer.write(b"hello")
-    assert await reader.readexactly(5) == b"hello"
-    writer.close()
+async def connected(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the server through a proxy that forwards both ways."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"first")
+    assert await reader.readexactly(5) == b"first"
+    return reader, writer
 
 
 async def test_a_cut_ends_connections_and_refuses_new_ones(echo: tuple[Echo, Proxy]) -> None:
     _, proxy = echo
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    writer.write(b"hello")
-    await reader.readexactly(5)
+    reader, writer = await connected(proxy)
     await asyncio.to_thread(proxy.cut)
     for _ in range(2):
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -57,9 +56,7 @@ async def test_a_cut_ends_connections_and_refuses_new_ones(echo: tuple[Echo, Pro
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     writer.close()
     await asyncio.to_thread(proxy.open)
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    writer.write(b"again")
-    assert await reader.readexactly(5) == b"again"
+    _, writer = await connected(proxy)
     writer.close()
 
 
@@ -67,9 +64,7 @@ async def test_bytes_held_back_by_a_stall_arrive_late_even_if_the_sender_is_gone
     echo: tuple[Echo, Proxy],
 ) -> None:
     server, proxy = echo
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    writer.write(b"first")
-    await reader.readexactly(5)
+    _, writer = await connected(proxy)
     await asyncio.to_thread(proxy.stall)
     writer.write(b"late")
     await writer.drain()

@@ -1,7 +1,5 @@
 """A short version of `python -m tests.fuzz`."""
 
-import random
-
 import pytest
 
 from tests.fuzz.cases import case, cases
@@ -13,10 +11,8 @@ CASES = 1500
 
 @pytest.mark.integration
 async def test_whatever_is_sent_is_answered_by_the_rules_and_harms_no_later_answer(
-    api: Served,
+    api: Served, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
     assert api.wrong_answers() == []
     tally = await run(api.port, cases(seed, CASES))
     assert not tally.findings, "\n".join(map(str, tally.findings))

@@ -4,8 +4,8 @@
   publish, and to wait until everything published is in Redis.
 """
 
-import asyncio
 import contextlib
+import dataclasses
 import json
 import signal
 import subprocess
@@ -13,24 +13,28 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 
-from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.bars import BarValue
+from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, Keyspace
 from contracts.messages import Interaction, Quote, encode, key_of
-from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition
 from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
 from infra.local.process import Command, Server, free_port, running, start, stop
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
+from tests.kafka_log import records_of
 from tests.oracles.gram import gram_of_histories
 from tests.patience import PATIENCE_S, answers, eventually
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WAIT_S = PATIENCE_S
+
+_bar = msgspec.json.Decoder(BarValue)
 
 
 class Pipeline:
@@ -89,25 +93,14 @@ class Pipeline:
         """Run the API, with limits that suit a busy machine; yield its address."""
         port = free_port()
         address = f"http://127.0.0.1:{port}"
-        with running(
-            Server(
-                self.command("api", "tests.api.patient", api_port=port),
-                address,
-                "api",
-                lambda: answers(f"{address}/health/ready"),
-            )
-        ):
+        command = self.command("api", "tests.api.patient", api_port=port)
+        with running(Server(command, address, "api", lambda: answers(f"{address}/health/ready"))):
             yield address
 
     def publish(self, messages: Iterable[Quote | Interaction]) -> None:
         """Publish messages to their partitions."""
         self.publish_raw(
-            (
-                (QUOTES if isinstance(m, Quote) else INTERACTIONS).name,
-                key_of(m),
-                encode(m),
-                None,
-            )
+            ((QUOTES if isinstance(m, Quote) else INTERACTIONS).name, key_of(m), encode(m), None)
             for m in messages
         )
 
@@ -171,6 +164,13 @@ class Pipeline:
             every_s=0.005,
         )
 
+    def bars(self, instrument: int) -> dict[int, BarValue]:
+        """Return an instrument's bars in Redis, by the start of their minute in epoch seconds."""
+        partition = instrument_partition(instrument, self.topology.quotes)
+        values = self.store.hgetall(self.keyspace.bars(partition, instrument))
+        values.pop(NEWEST_FIELD, None)
+        return {int(start_s): _bar.decode(value) for start_s, value in values.items()}
+
     def gram(self) -> dict[tuple[int, int], float]:
         """Return every entry of G in Redis that is not 0."""
         entries = {}
@@ -190,6 +190,10 @@ class Pipeline:
             histories.append({int(i): float(json.loads(of)["r"]) for i, of in history.items()})
         return gram_of_histories(histories)
 
+    def note_topics(self) -> None:
+        """Note the topics' partitions in a store that does not have them."""
+        self.store.hset(self.keyspace.topics(), mapping=dataclasses.asdict(self.topology))
+
     def empty_store(self) -> None:
         """Delete all that the programs keep in Redis, except the partitions of the topics."""
         topics = self.store.hgetall(self.keyspace.topics())
@@ -206,23 +210,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def dead_letters(broker: str, topic: str) -> list[tuple[bytes | None, Mapping[str, bytes]]]:
     """Return the value and the headers of each dead letter of a topic."""
-
-    async def read() -> list[tuple[bytes | None, Mapping[str, bytes]]]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
-        await consumer.start()
-        try:
-            tp = TopicPartition(f"{topic}.dead-letters", 0)
-            consumer.assign([tp])
-            await consumer.seek_to_beginning(tp)
-            records: list[tuple[bytes | None, Mapping[str, bytes]]] = []
-            while consumer.highwater(tp) is None or len(records) < consumer.highwater(tp):
-                for some in (await consumer.getmany(timeout_ms=100)).values():
-                    records += [(r.value, dict(r.headers)) for r in some]
-            return records
-        finally:
-            await consumer.stop()
-
-    return asyncio.run(read())
+    letters = records_of(plain(broker), f"{topic}.dead-letters")
+    return [(letter.value(), dict(letter.headers())) for letter in letters]
 
 
 @pytest.fixture

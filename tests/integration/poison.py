@@ -89,6 +89,7 @@ COMMON: list[tuple[str, Kind]] = [
     ("ts", with_field("ts", None, "now", -1, 1.5, MAX_TS_MS + 1)),
     ("ts", with_text("ts", *HUGE)),
     ("ahead", ahead),
+    ("epoch milliseconds", lambda _, good: json(good | {"ts": good["ts"] // 1000})),
 ]
 BAD: Mapping[Topic, list[tuple[str, Kind]]] = {
     QUOTES: [
@@ -153,7 +154,9 @@ def _bad(topic: Topic, chance: random.Random) -> Record:
     partition = partition_of(key, PARTITIONS)
     its_key = chance.choice([key, None, b"", b"\xff", b"another"])
     if chance.random() < 1 / 20:
-        return Record(topic, 1 - partition, its_key, json(fields), "does not belong to partition")
+        # One without a value is a tombstone, of a user of the other partition.
+        elsewhere = [(its_key, json(fields)), *([(key, None)] if topic is INTERACTIONS else [])]
+        return Record(topic, 1 - partition, *chance.choice(elsewhere), "does not belong")
     reason, kind = chance.choice(BAD[topic])
     value = kind(chance, fields)
     if topic is INTERACTIONS and value is None:

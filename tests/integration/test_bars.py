@@ -9,13 +9,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 import httpx
-import msgspec
 import pytest
 
 from contracts.bars import BarValue
-from contracts.keyspace import NEWEST_FIELD
 from contracts.messages import Quote
-from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from tests.integration.conftest import DATA, Pipeline, kill
 
@@ -61,14 +58,11 @@ def real_quotes() -> list[Quote]:
 
 
 def bars_in_redis(pipeline: Pipeline) -> dict[tuple[int, int], BarValue]:
-    bars = {}
-    for instrument in (1, 2):
-        partition = instrument_partition(instrument, pipeline.topology.quotes)
-        values = pipeline.store.hgetall(pipeline.keyspace.bars(partition, instrument))
-        values.pop(NEWEST_FIELD, None)
-        for second, value in values.items():
-            bars[instrument, int(second) * 1000] = msgspec.json.decode(value, type=BarValue)
-    return bars
+    return {
+        (instrument, start_s * 1000): bar
+        for instrument in (1, 2)
+        for start_s, bar in pipeline.bars(instrument).items()
+    }
 
 
 def bars_over_http(address: str, instrument: int) -> Iterator[tuple[int, Prices]]:
@@ -105,10 +99,8 @@ def test_every_real_minute_equals_the_reference_to_the_last_digit_even_if_the_wo
 @needs_data
 @pytest.mark.slow
 def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_even_if_the_worker_is_killed(
-    pipeline: Pipeline,
+    pipeline: Pipeline, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
     quotes = real_quotes()
     with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES) as worker:
         pipeline.publish(shuffled_in_windows(quotes, random.Random(seed)))

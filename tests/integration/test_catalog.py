@@ -9,7 +9,7 @@ from contracts.instruments import CatalogEntry, Instrument, encode_instrument, i
 from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
 from runtime.topology import Topology
-from tests.integration.conftest import Pipeline, dead_letters, kill
+from tests.integration.conftest import Pipeline, kill
 from tests.integration.watched import watched
 from tests.patience import eventually
 
@@ -61,33 +61,6 @@ def test_the_newest_record_of_each_instrument_is_in_redis_across_a_kill_in_a_flu
     with watched(pipeline):
         pipeline.wait_until_folded([INSTRUMENTS])
     assert catalog(pipeline) == {0: "back"} | {i: "new" for i in range(n) if i % 3}
-
-
-def test_an_invalid_record_is_a_dead_letter_and_changes_nothing(pipeline: Pipeline) -> None:
-    key, value = record(4, "good")
-    here = instrument_partition(4, pipeline.topology.instruments)
-    with watched(pipeline):
-        pipeline.publish_raw(
-            [
-                (INSTRUMENTS.name, key, value, here),
-                (INSTRUMENTS.name, key, b'{"instrument_id":4}', here),
-                (INSTRUMENTS.name, b"04", value, here),
-                (INSTRUMENTS.name, b"x", None, here),
-                (INSTRUMENTS.name, key, None, 1 - here),
-            ]
-        )
-        pipeline.wait_until_folded([INSTRUMENTS])
-    assert catalog(pipeline) == {4: "good"}
-    letters = dead_letters(pipeline.broker, INSTRUMENTS.name)
-    reasons = [headers["reason"].decode() for _, headers in letters]
-    assert len(reasons) == 4
-    for says in (
-        "Object missing required field `symbol`",
-        "the key b'04' is not that of instrument_id 4",
-        "the key b'x' of a tombstone is not an instrument id",
-        "instrument_id 4 does not belong to partition",
-    ):
-        assert any(says in reason for reason in reasons)
 
 
 def test_instruments_missing_from_a_recreated_topic_are_removed_at_once(

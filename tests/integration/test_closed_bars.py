@@ -85,10 +85,8 @@ def published(pipeline: Pipeline, log: Log) -> int:
 
 
 def test_closed_bars_match_a_recomputation_even_if_workers_die_before_they_write(
-    pipeline: Pipeline, store_url: str
+    pipeline: Pipeline, store_url: str, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
     rng = random.Random(seed)
     with log_of(pipeline) as log:
         with (

@@ -87,28 +87,3 @@ def top_10(cosine: np.ndarray, gram: np.ndarray, items: Sequence[int], k: int) -
     neighbors = [j for j in range(len(items)) if j != k and gram[k, j]]
     neighbors.sort(key=lambda j: (-round(cosine[k, j], 12), -gram[k, j], items[j]))
     return [str(items[j]) for j in neighbors[:10]]
-
-
-def test_the_counts_are_the_gram_matrix_of_the_capped_histories(pipeline: Pipeline) -> None:
-    rng = np.random.default_rng(7)
-    events = [
-        Interaction(
-            user_id=f"u{rng.integers(6)}",
-            instrument_id=int(rng.integers(12)),
-            ts=1_629_061_628_000 + k,
-        )
-        for k in range(600)
-    ]
-    with pipeline.worker(history_cap=4):
-        pipeline.publish(events)
-        pipeline.wait_until_folded()
-    last_seen: dict[str, dict[int, int]] = {}
-    for event in events:
-        last_seen.setdefault(event.user_id, {})[event.instrument_id] = event.ts
-    expected: dict[tuple[int, int], float] = {}
-    for seen in last_seen.values():
-        kept = sorted(seen, key=lambda item: seen[item])[-4:]
-        for i in kept:
-            for j in kept:
-                expected[i, j] = expected.get((i, j), 0) + 1
-    assert pipeline.gram() == expected

@@ -13,7 +13,7 @@ from infra.local.kafka.server import kafka
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.chaos.servers.restartable import Restartable
+from tests.chaos.servers.restartable import Restartable, started
 from tests.integration.test_broker_outages import two_of_each
 from tests.patience import PATIENCE_S
 
@@ -31,10 +31,8 @@ def broker_of_its_own(tmp_path: Path) -> Iterator[Restartable]:
         server = Restartable(kafka(free_port(), tmp_path / "kafka"))
     except NoKafkaError as why:
         pytest.skip(f"Tansu's leaders have no epochs: {why}")
-    server.start()
-    server.await_ready()
-    yield server
-    server.stop()
+    with started(server):
+        yield server
 
 
 async def test_all_log_ends_are_known_again_within_seconds_of_kafkas_restart(

@@ -9,8 +9,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from contracts.bars import BarValue
-from contracts.partitioning import instrument_partition, user_partition
+from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
@@ -23,7 +22,6 @@ BAD_OF_A_TOPIC = 5_000
 GOOD_OF_A_TOPIC = 5_000
 
 Place = tuple[str, int, int]
-_bar = msgspec.json.Decoder(BarValue)
 
 
 def publish(broker: str, poison: Iterable[Record]) -> dict[Place, Record]:
@@ -65,10 +63,7 @@ def letters_of(pipeline: Pipeline, topic: Topic) -> list[tuple[Place, bytes | No
 
 def stored_quotes(pipeline: Pipeline, instrument: int) -> Counter[int]:
     """Minute start -> quotes, as Redis has it."""
-    partition = instrument_partition(instrument, pipeline.topology.quotes)
-    bars = pipeline.store.hgetall(pipeline.keyspace.bars(partition, instrument))
-    bars.pop("newest", None)
-    return Counter({int(minute): _bar.decode(bar).n for minute, bar in bars.items()})
+    return Counter({start_s: bar.n for start_s, bar in pipeline.bars(instrument).items()})
 
 
 def stored_items(pipeline: Pipeline, user: str) -> set[int]:
@@ -78,10 +73,8 @@ def stored_items(pipeline: Pipeline, user: str) -> set[int]:
 
 
 def test_each_of_ten_thousand_bad_records_is_a_dead_letter_and_every_valid_one_is_counted(
-    pipeline: Pipeline,
+    pipeline: Pipeline, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
     chance = random.Random(seed)
     placed: dict[Place, Record] = {}
     with pipeline.worker() as worker:
@@ -119,10 +112,8 @@ def test_each_of_ten_thousand_bad_records_is_a_dead_letter_and_every_valid_one_i
 @pytest.mark.kafka_only
 @pytest.mark.slow
 def test_a_dead_letter_too_large_for_its_topic_is_stored_without_its_value(
-    pipeline: Pipeline,
+    pipeline: Pipeline, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
     chance = random.Random(seed)
     limit_messages(pipeline.broker, f"{QUOTES.name}.dead-letters", at_most_bytes=4_000)
     made = [

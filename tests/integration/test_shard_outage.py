@@ -11,13 +11,13 @@ from redis.crc import key_slot
 
 from contracts.keyspace import Keyspace
 from contracts.messages import encode, key_of
-from contracts.topics import QUOTES, STREAMED
+from contracts.topics import QUOTES
 from infra.local.process import free_port
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.health import STALLED_AFTER_S
-from tests.chaos.servers.cluster import Cluster
+from tests.chaos.servers.cluster import Cluster, partial_cluster
 from tests.chaos.servers.store import Node
 from tests.conftest import TopicsFactory
 from tests.integration.conftest import Pipeline, kill
@@ -32,17 +32,8 @@ QUOTES_AT_ONCE = 1_000
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    for n in range(6):
-        (tmp_path / "nodes" / str(n)).mkdir(parents=True)
-    its = Cluster(tmp_path / "nodes", "always")
-    its.start()
-    try:
-        its.await_ready()
-        for node in its.nodes:
-            node.call("CONFIG SET", "cluster-require-full-coverage", "no")
-        yield its
-    finally:
-        its.stop()
+    with partial_cluster(tmp_path / "nodes", "always") as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -55,9 +46,7 @@ def on_cluster(
     pipeline = Pipeline(broker, lives.address, namespace, topology, tmp_path)
     pipeline.store.close()
     pipeline.store = cluster.client()  # type: ignore[assignment]
-    pipeline.store.hset(
-        pipeline.keyspace.topics(), mapping={t.name: getattr(topology, t.name) for t in STREAMED}
-    )
+    pipeline.note_topics()
     yield pipeline
     pipeline.store.close()
 

@@ -11,7 +11,8 @@ import pytest
 from contracts.messages import encode, key_of
 from contracts.topics import QUOTES, STREAMED
 from runtime.topology import Topology
-from tests.chaos.servers import Restartable, durable_store
+from tests.chaos.servers.restartable import Restartable, started
+from tests.chaos.servers.store import Node
 from tests.integration.conftest import Pipeline
 from tests.integration.watched import counted, diagonal, events, quotes, says, watched
 from tests.patience import eventually
@@ -28,14 +29,10 @@ MEMORY_ON_BOARD = 150 * MB
 
 @pytest.fixture
 def own_store(tmp_path: Path) -> Iterator[Restartable]:
-    """A durable store that may be killed."""
-    folder = tmp_path / "store"
-    folder.mkdir()
-    store = durable_store(folder)
-    store.start()
-    store.await_ready()
-    yield store
-    store.stop()
+    """A store that may be killed, and has on disk what it acknowledged."""
+    store = Node(tmp_path / "store", "always")
+    with started(store):
+        yield store
 
 
 @pytest.fixture
@@ -43,15 +40,9 @@ def on_own_store(
     broker: str, own_store: Restartable, namespace: str, topology: Topology, tmp_path: Path
 ) -> Iterator[Pipeline]:
     pipeline = Pipeline(broker, own_store.address, namespace, topology, tmp_path)
-    note_topics(pipeline, topology)
+    pipeline.note_topics()
     yield pipeline
     pipeline.store.close()
-
-
-def note_topics(pipeline: Pipeline, topology: Topology) -> None:
-    pipeline.store.hset(
-        pipeline.keyspace.topics(), mapping={t.name: getattr(topology, t.name) for t in STREAMED}
-    )
 
 
 def test_workers_wait_for_a_store_killed_under_load_and_nothing_is_lost_or_counted_twice(

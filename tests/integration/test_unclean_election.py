@@ -12,10 +12,10 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.transport.reachable import is_reachable
 from tests.chaos.proxy import Network
-from tests.chaos.servers import Kafka
+from tests.chaos.servers.kafka import Kafka
+from tests.chaos.servers.restartable import started
 from tests.integration.conftest import Pipeline
 from tests.integration.test_broker_outages import own_kafka_or_skip
-from tests.integration.test_store_outages import note_topics
 from tests.integration.watched import counted, quotes, says, watched
 from tests.patience import eventually
 
@@ -31,15 +31,8 @@ def kafka(tmp_path: Path) -> Iterator[Kafka]:
     """Three brokers: one leads the partitions of `quotes`, another one follows it."""
     with Network() as network:
         kafka = own_kafka_or_skip(tmp_path, network, brokers=3)
-        for server in kafka.servers:
-            server.start()
-        try:
-            for server in kafka.servers:
-                server.await_ready()
+        with started(*kafka.servers):
             yield kafka
-        finally:
-            for server in kafka.servers:
-                server.stop()
 
 
 @pytest.fixture
@@ -59,7 +52,7 @@ def on_three(kafka: Kafka, store_url: str, namespace: str, tmp_path: Path) -> Pi
     )
     topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
     pipeline = Pipeline(kafka.bootstrap_servers, store_url, namespace, topology, tmp_path)
-    note_topics(pipeline, topology)
+    pipeline.note_topics()
     return pipeline
 
 

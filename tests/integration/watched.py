@@ -1,25 +1,21 @@
 """A worker observed during a failure: its reported state, and its counts."""
 
 import contextlib
+import math
 import re
 import subprocess
 from collections.abc import Iterator
 
 import httpx
-import msgspec
 import psutil
 
-from contracts.bars import BarValue
 from contracts.messages import Interaction, Quote
-from contracts.partitioning import instrument_partition
 from infra.local.process import free_port
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S, eventually
 
 BASE_MS = 1_700_000_040_000
 INSTRUMENTS = 5
-
-_bar = msgspec.json.Decoder(BarValue)
 
 
 def quotes(n: int, first: int = 0) -> list[Quote]:
@@ -38,13 +34,7 @@ def events(n: int, first: int = 0) -> list[Interaction]:
 
 def counted(pipeline: Pipeline) -> int:
     """The quotes in all bars."""
-    total = 0
-    for instrument in range(INSTRUMENTS):
-        partition = instrument_partition(instrument, pipeline.topology.quotes)
-        bars = pipeline.store.hgetall(pipeline.keyspace.bars(partition, instrument))
-        bars.pop("newest", None)
-        total += sum(_bar.decode(bar).n for bar in bars.values())
-    return total
+    return sum(bar.n for i in range(INSTRUMENTS) for bar in pipeline.bars(i).values())
 
 
 def diagonal(pipeline: Pipeline) -> float:
@@ -67,9 +57,12 @@ class Watched:
     def metrics(self) -> str:
         return httpx.get(f"{self._address}/metrics", timeout=PATIENCE_S).text
 
-    def metric(self, name: str, topic: str) -> float:
-        row = rf'^{name}{{topic="{topic}"}} (\S+)$'
-        return float(re.search(row, self.metrics(), re.MULTILINE)[1])
+    def metric(self, name: str, topic: str = r"\w+") -> float:
+        """Return the sum over the partitions of a topic, or of all; NaN if it is not there."""
+        rows = re.findall(
+            rf'^{name}{{[^}}]*topic="{topic}"[^}}]*}} (\S+)$', self.metrics(), re.MULTILINE
+        )
+        return sum(map(float, rows)) if rows else math.nan
 
     def runs(self) -> bool:
         return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE

@@ -1,6 +1,7 @@
 """Recreated topics, truncated logs, transactions, and unreadable records."""
 
 import random
+import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
 from tests.chaos.messages import FOLLOWED, Messages
-from tests.chaos.poison import Poison
+from tests.chaos.poison import publish_unreadable
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
 
@@ -113,7 +114,8 @@ def poison(world: World, rng: random.Random) -> Seconds:
     """Publish a good message under a header that no client can read."""
     message = Messages(rng, world.feed.time, bad_share=0).next()
     partition = rng.randrange(getattr(world.topology, message.topic))
-    poison = Poison(world.kafka.bootstrap_servers, message, partition)
-    poison.start()
-    yield from world.until(lambda: not poison.is_alive())
+    arguments = world.kafka.bootstrap_servers, message, partition
+    thread = threading.Thread(target=publish_unreadable, args=arguments, daemon=True)
+    thread.start()
+    yield from world.until(lambda: not thread.is_alive())
     world.say(f"{message.topic}/{partition} has a record with an unreadable header")

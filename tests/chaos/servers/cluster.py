@@ -1,5 +1,7 @@
 """Valkey as a cluster: three masters with a third of the slots each, and a replica of each."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +13,7 @@ from redis.exceptions import RedisError
 from infra.local.process import LOOPBACK, free_port
 from runtime.redis.stores import Store
 from tests.chaos.modes import AppendFsync
+from tests.chaos.servers.restartable import started
 from tests.chaos.servers.store import Node, Single
 
 _MASTERS: Final = 3
@@ -101,6 +104,16 @@ class Cluster(Single):
             first.call("CLUSTER MEET", LOOPBACK, node.port, bus)
         for master, replica in zip(self.nodes[:_MASTERS], self.nodes[_MASTERS:], strict=True):
             _until(replica.call, "CLUSTER REPLICATE", id_of(master))  # once it knows its master
+
+
+@contextlib.contextmanager
+def partial_cluster(folder: Path, appendfsync: AppendFsync) -> Iterator[Cluster]:
+    """Run a cluster of which a part may be missing; no replica takes over."""
+    its = Cluster(folder, appendfsync)
+    with started(its):
+        for node in its.nodes:
+            node.call("CONFIG SET", "cluster-require-full-coverage", "no")
+        yield its
 
 
 def id_of(node: Node) -> str:

@@ -1,9 +1,12 @@
 """A server process that may be killed at any moment and restarted on its data."""
 
+import contextlib
 import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from typing import Protocol
 
 from infra.local.process import LOOPBACK, Server, await_ready, ended, start, stop
 
@@ -63,3 +66,25 @@ class Restartable:
         """Stop it for good."""
         if self._process is not None:
             stop((self._process, self._server.command))
+
+
+class Startable(Protocol):
+    """A server of one process or more."""
+
+    def start(self) -> None: ...
+
+    def await_ready(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@contextlib.contextmanager
+def started(*servers: Startable) -> Iterator[None]:
+    """Run servers for the block, which begins when all of them answer."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            server.start()
+            stack.callback(server.stop)
+        for server in servers:
+            server.await_ready()
+        yield

@@ -128,8 +128,3 @@ class Single:
     def client(self) -> Store:
         """Return a client of all of it."""
         return redis.Redis.from_url(self.address, decode_responses=True)
-
-
-def durable_store(folder: Path) -> Node:
-    """Return a store that has on disk what it acknowledged."""
-    return Node(folder, "always")

@@ -20,7 +20,7 @@ from stream_processors.patience import STORE, WAITS, Waits
 from stream_processors.settings import Settings
 from stream_processors.store.folding import FoldingError
 from stream_processors.store.store import Store
-from tests.chaos.servers.cluster import Cluster
+from tests.chaos.servers.cluster import Cluster, partial_cluster
 from tests.patience import PATIENCE_S
 
 from .test_claims import until
@@ -33,18 +33,8 @@ AILING, WELL = 0, 1
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster of which a part may be missing; no replica takes over."""
-    for n in range(6):
-        (tmp_path / str(n)).mkdir()
-    its = Cluster(tmp_path, "everysec")
-    its.start()
-    try:
-        its.await_ready()
-        for node in its.nodes:
-            node.call("CONFIG SET", "cluster-require-full-coverage", "no")
-        yield its
-    finally:
-        its.stop()
+    with partial_cluster(tmp_path, "everysec") as cluster:
+        yield cluster
 
 
 @pytest.fixture
