@@ -1,14 +1,10 @@
 """Invalid records can be listed, corrected and republished."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from contracts.partitioning import partition_of
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
@@ -18,7 +14,9 @@ from operations.dead_letters import DeadLetter, lines, read
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.patience import PATIENCE_S
+from tests.kafka_log import records_of
+from tests.operations.conftest import TopicsCommand
+from tests.patience import PATIENCE_S, eventually
 
 PARTITIONS = 2
 BAD_QUOTE = b'{"instrument_id":4,\n "price":0,"ts":1629061628123}'
@@ -41,43 +39,36 @@ def reject(
     assert producer.flush(PATIENCE_S) == 0
 
 
-def run(broker: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "operations.topics", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker},
-        check=False,
-    )
-
-
-def records(broker: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
+def records(broker: str, topic: str) -> list[tuple[int, bytes, bytes]]:
     """Return partition, key and value of each record."""
-    settings = {"group.id": "tests", "enable.partition.eof": True, "enable.auto.commit": False}
-    consumer = Consumer({"bootstrap.servers": broker, "auto.offset.reset": "earliest", **settings})
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
-    unread = PARTITIONS
-    while unread:
-        record = consumer.poll(PATIENCE_S)
-        assert record is not None
-        if record.error():
-            assert record.error().code() == KafkaError._PARTITION_EOF
-            unread -= 1
-        else:
-            yield record.partition(), record.key(), record.value()
-    consumer.close()
+    found = records_of(plain(broker), topic)
+    return [(record.partition(), record.key(), record.value()) for record in found]
 
 
 def letters(broker: str, limit: int | None = None) -> list[DeadLetter]:
     return read(brokers.admin(plain(broker)), plain(broker), QUOTES, limit)
 
 
+def listed(topics_command: TopicsCommand, *arguments: str) -> str:
+    """Return what the list says, once the broker answers for topics that it has just made."""
+    said: list[str] = []
+
+    def is_answered() -> bool:
+        done = topics_command("dead-letters", *arguments)
+        said.append(done.stdout)
+        return done.exit_code == 0
+
+    eventually(is_answered, "the dead letters are listed")
+    return said[-1]
+
+
 @pytest.mark.usefixtures("topology")
-def test_the_table_says_where_a_record_stood_and_what_was_wrong_with_it(broker: str) -> None:
+def test_the_table_says_where_a_record_stood_and_what_was_wrong_with_it(
+    broker: str, topics_command: TopicsCommand
+) -> None:
     reject(broker, BAD_QUOTE, offset=41)
     reject(broker, b"\x1b[2J\xff", offset=42, key=None)
-    header, first, second = run(broker, "dead-letters").stdout.splitlines()
+    header, first, second = listed(topics_command).splitlines()
     assert header.split() == ["rejected", "at", "(UTC)", "record", "key", "reason", "value"]
     assert "quotes/1@41" in first
     assert REASON in first
@@ -88,18 +79,20 @@ def test_the_table_says_where_a_record_stood_and_what_was_wrong_with_it(broker: 
 
 
 @pytest.mark.usefixtures("topology")
-def test_only_the_newest_of_the_chosen_topic_are_listed_the_newest_last(broker: str) -> None:
+def test_only_the_newest_of_the_chosen_topic_are_listed_the_newest_last(
+    broker: str, topics_command: TopicsCommand
+) -> None:
     for offset in range(5):
         reject(broker, BAD_QUOTE, offset=offset)
     reject(broker, b"", topic="interactions", offset=7)
-    _, *rows = run(broker, "dead-letters", "quotes", "--limit", "2").stdout.splitlines()
+    _, *rows = listed(topics_command, "quotes", "--limit", "2").splitlines()
     assert [row.split()[2] for row in rows] == ["quotes/1@3", "quotes/1@4"]
 
 
 @pytest.mark.usefixtures("topology")
-def test_where_nothing_was_rejected_the_list_says_so(broker: str) -> None:
-    assert run(broker, "dead-letters", "quotes").stdout == "no dead letters of quotes\n"
-    assert run(broker, "dead-letters", "--json").stdout == ""
+def test_where_nothing_was_rejected_the_list_says_so(topics_command: TopicsCommand) -> None:
+    assert listed(topics_command, "quotes") == "no dead letters of quotes\n"
+    assert listed(topics_command, "--json") == ""
 
 
 @pytest.mark.parametrize(
@@ -140,37 +133,40 @@ def test_a_letter_that_was_published_twice_is_listed_once(broker: str) -> None:
 
 
 @pytest.mark.usefixtures("topology")
-def test_foreign_records_among_the_dead_letters_are_named(broker: str) -> None:
+def test_foreign_records_among_the_dead_letters_are_named(
+    broker: str, topics_command: TopicsCommand
+) -> None:
     producer = Producer({"bootstrap.servers": broker})
     producer.produce("quotes.dead-letters", b"x")
     assert producer.flush(PATIENCE_S) == 0
-    done = run(broker, "dead-letters", "quotes")
-    assert done.returncode == 1
+    done = topics_command("dead-letters", "quotes")
+    assert done.exit_code == 1
     assert "quotes.dead-letters@0 has no header offset, partition, reason, topic" in done.stderr
 
 
-def test_without_the_topics_the_list_says_what_to_run(broker: str, topology: Topology) -> None:
+def test_without_the_topics_the_list_says_what_to_run(
+    broker: str, topology: Topology, topics_command: TopicsCommand
+) -> None:
     brokers.delete(brokers.admin(plain(broker)), ["quotes.dead-letters"])
-    done = run(broker, "dead-letters", "quotes")
-    assert done.returncode == 1
+    done = topics_command("dead-letters", "quotes")
+    assert done.exit_code == 1
     assert "run `python -m operations.topics` first" in done.stderr
 
 
-def test_a_topic_that_is_not_ours_is_named(broker: str) -> None:
-    done = run(broker, "dead-letters", "trades")
-    assert done.returncode == 2
+def test_a_topic_that_is_not_ours_is_named(topics_command: TopicsCommand) -> None:
+    done = topics_command("dead-letters", "trades")
+    assert done.exit_code == 2
     assert "'trades'" in done.stderr
 
 
 @pytest.mark.usefixtures("topology")
 def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_was(
-    broker: str, tmp_path: Path
+    broker: str, tmp_path: Path, topics_command: TopicsCommand
 ) -> None:
     reject(broker, BAD_QUOTE, offset=41, key=b"a wrong key")
     reject(broker, b"not JSON", topic="interactions", offset=7)
     reject(broker, b'{"instrument_id":4,"symbol":"A B","name":"A"}', topic="instruments", offset=9)
-    listed = run(broker, "dead-letters", "--json").stdout.splitlines()
-    corrected = [json.loads(line) for line in listed]
+    corrected = [json.loads(line) for line in listed(topics_command, "--json").splitlines()]
     event = '{"user_id":"ABC","instrument_id":4,"ts":1629061628123}'
     corrected[0]["value"]["price"] = 30.72
     corrected[1]["value"] = event
@@ -178,7 +174,7 @@ def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_w
     file = tmp_path / "corrected.jsonl"
     file.write_text("\n\n".join(map(json.dumps, corrected)))
 
-    done = run(broker, "republish", str(file))
+    done = topics_command("republish", str(file))
 
     assert done.stdout == (
         "1 published to quotes\n1 published to interactions\n1 published to instruments\n"
@@ -186,7 +182,7 @@ def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_w
     ((partition, key, value),) = records(broker, QUOTES.name)
     assert (partition, key) == (partition_of(b"4", PARTITIONS), b"4")
     assert json.loads(value) == {"instrument_id": 4, "price": 30.72, "ts": 1629061628123}
-    assert list(records(broker, INTERACTIONS.name)) == [
+    assert records(broker, INTERACTIONS.name) == [
         (partition_of(b"ABC", PARTITIONS), b"ABC", event.encode())
     ]
     ((partition, key, value),) = records(broker, INSTRUMENTS.name)
@@ -217,11 +213,13 @@ def test_of_many_invalid_lines_some_are_named() -> None:
 
 
 @pytest.mark.usefixtures("topology")
-def test_one_invalid_line_prevents_publishing_all(broker: str) -> None:
-    done = run(broker, "republish", "-", stdin=f"{GOOD_LINE.decode()}\n{{\n")
-    assert done.returncode == 1
+def test_one_invalid_line_prevents_publishing_all(
+    broker: str, topics_command: TopicsCommand
+) -> None:
+    done = topics_command("republish", "-", stdin=f"{GOOD_LINE.decode()}\n{{\n")
+    assert done.exit_code == 1
     assert "nothing was published" in done.stderr
-    assert list(records(broker, QUOTES.name)) == []
+    assert records(broker, QUOTES.name) == []
 
 
 def test_records_the_broker_did_not_accept_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.conftest import TopicsFactory
-from tests.integration.conftest import Pipeline, eventually
-from tests.patience import PATIENCE_S
+from tests.integration.conftest import Pipeline
+from tests.patience import PATIENCE_S, eventually
 
 EVENT_MS: Final = 1_629_061_628_123
 INSTRUMENT_IDS: Final = range(40)

@@ -16,10 +16,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Quote, encode
-from contracts.partitioning import (
-    instrument_partition,
-    user_partition,
-)
+from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from contracts.trending import BUCKETS_S
 from infra.local.process import start
@@ -124,10 +121,8 @@ def answers(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def test_answers_are_the_same_with_more_partitions_even_if_the_copy_was_killed(
-    old: Pipeline, grown: Grown
+    old: Pipeline, grown: Grown, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
     draw = random.Random(seed)
     now_ms = time.time_ns() // 1_000_000
     end_ms = now_ms // MINUTE_MS * MINUTE_MS

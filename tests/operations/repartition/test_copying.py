@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import TopicPartition
 
-from contracts.partitioning import (
-    instrument_partition,
-)
+from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
@@ -25,8 +23,9 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import RightsError
 from tests.guarded import Guarded
-from tests.integration.conftest import Pipeline, eventually
-from tests.patience import PATIENCE_S
+from tests.integration.conftest import Pipeline
+from tests.kafka_log import records_of
+from tests.patience import PATIENCE_S, eventually
 
 from .conftest import (
     INSTRUMENT_IDS,
@@ -44,29 +43,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
 
 def by_key(kafka: KafkaConfig, topic: Topic) -> dict[bytes | None, list[Any]]:
     """Return what a topic has under each key, in the order of its log."""
-    name = kafka.topic(topic.name)
-    partitions = brokers.partitions_of(brokers.admin(kafka))[name]
-    consumer = Consumer(
-        {
-            **kafka.librdkafka(),
-            "group.id": "tests",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-        }
-    )
-    consumer.assign([TopicPartition(name, number, 0) for number in range(partitions)])
     found = defaultdict(list)
-    while partitions:
-        record = consumer.poll(PATIENCE_S)
-        assert record is not None
-        if record.error() is None:
-            stamp = () if topic.is_stamped_by_broker else record.timestamp()
-            found[record.key()].append((record.value(), record.headers(), stamp))
-        else:
-            assert record.error().code() == KafkaError._PARTITION_EOF
-            partitions -= 1
-    consumer.close()
+    for record in records_of(kafka, kafka.topic(topic.name)):
+        stamp = () if topic.is_stamped_by_broker else record.timestamp()
+        found[record.key()].append((record.value(), record.headers(), stamp))
     return found
 
 

@@ -20,8 +20,8 @@ from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import positions_of
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from tests.integration.conftest import Pipeline, eventually
-from tests.patience import PATIENCE_S
+from tests.integration.conftest import Pipeline
+from tests.patience import PATIENCE_S, eventually
 
 from .conftest import MINUTE_MS, Grown, market, quote_records, rejected, take_out_users
 from .test_answers import state
@@ -107,10 +107,8 @@ def test_an_archive_with_ambiguous_offsets_is_refused(
 
 
 def test_an_emptied_redis_is_rebuilt_even_if_kafka_has_only_the_last_records(
-    old: Pipeline, grown: Grown, config: ArchiveConfig
+    old: Pipeline, grown: Grown, config: ArchiveConfig, seed: int
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
     draw = random.Random(seed)
     now_ms = time.time_ns() // 1_000_000
     end_ms = now_ms // MINUTE_MS * MINUTE_MS
