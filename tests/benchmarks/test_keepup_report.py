@@ -1,12 +1,9 @@
-import io
-from typing import Any
+"""A report of `keepup` has all that its verdict rests on, and the verdict hides nothing."""
 
-import msgspec
-from rich.console import Console
-
-from benchmarks.harness.report import Report, Servers
+from benchmarks.harness.report import Servers
 from benchmarks.keepup.publisher import Load
 from benchmarks.keepup.report import Lag, Latencies, Trial, report, sliced
+from tests.benchmarks.reported import figures, shown
 
 CPU = {"worker": 3.0, "api": 1.0, "publisher": 1.0, "broker": 2.0, "store": 1.0, "others": 0.5}
 SERVERS = Servers("Apache Kafka 4", "Valkey 9")
@@ -31,20 +28,8 @@ def trial(
     )
 
 
-def shown(result: Report) -> str:
-    out = io.StringIO()
-    result.show(Console(file=out, width=120))
-    return out.getvalue()
-
-
-def said(result: Report) -> dict[str, Any]:
-    (line,) = result.lines().splitlines()
-    found: dict[str, Any] = msgspec.json.decode(line)
-    return found
-
-
 def test_a_load_is_one_line_of_json_with_latencies_lag_and_cpu() -> None:
-    found = said(report([trial()], SERVERS))
+    (found,) = figures(report([trial()], SERVERS))
     assert (found["name"], found["value"], found["baseline"]) == ("keepup", 1.1, "the clock")
     assert found["ratio"] == 0.73
     assert found["spread"] == {"value": [1.1, 1.1], "slices": [0.9, 1.1]}
@@ -59,7 +44,7 @@ def test_a_load_is_one_line_of_json_with_latencies_lag_and_cpu() -> None:
 
 
 def test_rounds_have_a_spread() -> None:
-    found = said(report([trial(), trial(latency_s=(1, 1, 1.5))], SERVERS))
+    (found,) = figures(report([trial(), trial(latency_s=(1, 1, 1.5))], SERVERS))
     assert found["spread"]["value"] == [1.1, 1.5]
     assert found["rounds"] == 2
 
@@ -80,4 +65,4 @@ def test_a_verdict_hides_nothing() -> None:
 def test_a_slow_publisher_is_reported() -> None:
     assert trial().is_punctual
     text = shown(report([trial(late_s=3.0)], SERVERS))
-    assert "the publisher was too slow for this rate" in " ".join(text.split())
+    assert "the publisher was too slow for this rate" in text

@@ -1,14 +1,11 @@
 """What `models` says rests on both lists of each user."""
 
-import io
-
-import msgspec
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy.sparse import csr_array
 
 from benchmarks.models import AsItComes, leads, report
+from tests.benchmarks.reported import figures, shown
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.preparing import LeftOut
@@ -44,8 +41,7 @@ FOUND = {"popular": 1, "auto": 9, "user-knn": 11, "ease": 9, "cosine": 2}
 
 
 def test_auto_is_compared_with_each_model_alone() -> None:
-    lines = report(standings(FOUND), n=10).lines().splitlines()
-    said = {line["baseline"]: line for line in map(msgspec.json.decode, lines)}
+    said = {line["baseline"]: line for line in figures(report(standings(FOUND), n=10))}
     assert said.keys() == FOUND.keys() - {"auto"}
     assert {line["unit"] for line in said.values()} == {"nDCG@10 of auto"}
     assert said["user-knn"]["lead"] < 0 < said["cosine"]["lead"]
@@ -55,9 +51,7 @@ def test_auto_is_compared_with_each_model_alone() -> None:
 def test_ahead_is_only_what_is_ahead_with_other_users_too() -> None:
     found = standings(FOUND)
     assert leads(found)["ease"] == (0, (0, 0))
-    out = io.StringIO()
-    report(found, n=10).show(Console(file=out, width=140))
-    printed = out.getvalue()
+    printed = shown(report(found, n=10))
     assert "auto: ahead of cosine in nDCG@10 by 0.3" in printed
     assert "auto: not surely ahead of ease in nDCG@10 by 0.0000" in printed
     for title in ("nDCG@10", "MAP@10", "precision", "novelty"):

@@ -10,13 +10,10 @@ from contextlib import AbstractContextManager
 
 import hiredis
 import httpx
-import msgspec
 import pytest
-import tenacity
 from rich.console import Console
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.report import Report
 from benchmarks.reads import cores
 from benchmarks.reads.changing import changing
 from benchmarks.reads.contests import Both, both, contest
@@ -27,8 +24,9 @@ from benchmarks.reads.same import check_same, covers
 from benchmarks.reads.scene import Asked, Scene, set_up
 from benchmarks.reads.situations import endpoints, recommendations
 from infra.local.process import LOOPBACK
-from runtime.redis.stores import Store, connect
-from tests.patience import PATIENCE_S
+from runtime.redis.stores import connect
+from tests.benchmarks.reported import figures, shown
+from tests.patience import PATIENCE_S, eventually
 
 SIZE = Size(instruments=400, users=300)
 
@@ -57,12 +55,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def servers(scene: Scene) -> Iterator[Both]:
     with both(scene) as servers:
         yield servers
-
-
-def shown(result: Report) -> str:
-    out = io.StringIO()
-    result.show(Console(file=out, width=200))
-    return out.getvalue()
 
 
 def answer(server: Asked, path: str) -> httpx.Response:
@@ -105,7 +97,7 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both
     similar = endpoints(SIZE)[1:2]
     (found,) = contest(scene, servers, similar, 1, 1, lambda _, name, __: said.append(name))
     assert said == ["tickrec", "naive"]
-    (line,) = (msgspec.json.decode(line) for line in found.lines().splitlines())
+    (line,) = figures(found)
     assert (line["name"], line["baseline"], line["bar"]) == ("reads: similar", "naive", 5.0)
     assert line["store"].startswith("Valkey")
     for answers in line["answers"].values():
@@ -114,7 +106,7 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both
     assert min(*line["records"]["ours"], *line["records"]["baseline"]) > 0
     assert line["cpu_s"]["ours"].keys() == {"server", "store", "load", "others"}
     assert line["cpu_s"]["ours"]["server"] > 0
-    assert "400 instruments with 200 neighbors each, 300 users" in " ".join(shown(found).split())
+    assert "400 instruments with 200 neighbors each, 300 users" in shown(found)
 
 
 @needs_wrk
@@ -135,7 +127,7 @@ def test_recommendations_are_reported_with_what_was_kept_while_histories_change(
     ]
     while_changing, own = contest(scene, servers, chosen, 1, 1, lambda *_: None)
     for found in (while_changing, own):
-        lines = [msgspec.json.decode(line) for line in found.lines().splitlines()]
+        lines = figures(found)
         assert [line["baseline"] for line in lines] == ["naive, a plain GET", "naive"]
         assert all(answers["failed"] == 0 for answers in lines[0]["answers"].values())
     # Some histories stayed as they were between two answers, and others did not.
@@ -144,15 +136,6 @@ def test_recommendations_are_reported_with_what_was_kept_while_histories_change(
     assert 0 < float(kept[0]) < 100
     assert float(kept[1]) > 0
     assert re.search(r"kept of the answers \d+\.\d%, of the lists none", of_own)
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.02),
-)
-def until_refused(store: Store) -> None:
-    assert "errorstat_OOM" in store.info("errorstats")
 
 
 @pytest.mark.slow
@@ -164,7 +147,7 @@ def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scen
                 pytest.raises(hiredis.ReplyError, match="OOM"),
                 changing(scene, 1_000),
             ):
-                until_refused(store)
+                eventually(lambda: "errorstat_OOM" in store.info("errorstats"), "it refuses")
         finally:
             store.config_set("maxmemory", 0)
 
@@ -195,10 +178,10 @@ def test_ratios_are_taken_within_a_round() -> None:
         "other": [run(1_000, 0.02), run(1_000, 0.01)],
     }
     found = measured("x", "GET /x", runs, [Pair("ours", "other", 5.0)], "Valkey 9")
-    (line,) = (msgspec.json.decode(line) for line in found.lines().splitlines())
+    (line,) = figures(found)
     assert (line["ratio"], line["spread"]["ratio"]) == (4.5, [3.0, 6.0])
     assert (line["p99_ratio"], line["reached"]) == (0.75, False)
-    said = " ".join(shown(found).split())
+    said = shown(found)
     assert "4.5 times other (3.0 .. 6.0 in 2 rounds); p99 0.75 of its (0.50 .. 1.00)" in said
     assert "5 times at a lower p99: not reached" in said
 

@@ -1,11 +1,8 @@
 """What `train` trains on is what the workers would have written, and its verdict is about that."""
 
-import io
 from pathlib import Path
 
-import msgspec
 import pytest
-from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.harness.contender import ContenderError
@@ -25,6 +22,7 @@ from benchmarks.train.stage import USER_ITEMS, set_up
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES
 from runtime.redis.stores import connect
+from tests.benchmarks.reported import figures, shown
 from trainer.reading import read_gram
 from trainer.stages import Stages
 
@@ -84,14 +82,12 @@ def test_the_bar_is_five_times_scikit_learn_within_two_gigabytes(
     found: Report, verdict: str
 ) -> None:
     assert {one["reached"] for one in found.figures} == {verdict == "reached"}
-    out = io.StringIO()
-    found.show(Console(file=out, width=140))
-    assert f"5 times scikit-learn, at most 2,147 MB: {verdict}" in " ".join(out.getvalue().split())
-    assert "read counts" in out.getvalue()
+    assert f"5 times scikit-learn, at most 2,147 MB: {verdict}" in shown(found)
+    assert "read counts" in shown(found)
 
 
 def test_the_line_of_json_has_the_stages_of_ours() -> None:
-    (said,) = [msgspec.json.decode(line) for line in training(trained(1.0)).lines().splitlines()]
+    (said,) = figures(training(trained(1.0)))
     assert (said["baseline"], said["ratio"]) == ("scikit-learn", 6.0)
     assert said["stages_s"] == STAGES
     assert said["reached"] is True
