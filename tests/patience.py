@@ -1,5 +1,6 @@
 """How long tests wait for a condition: long enough that only a defect makes them give up."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,16 @@ def comes(
         retry_error_callback=lambda _: False,
     )
     return bool(retrying(condition))
+
+
+async def until(condition: Callable[[], object], what: str, every_s: float = 0.01) -> None:
+    """Wait as `eventually` does, while the event loop runs."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():  # noqa: ASYNC110 (there is no event for it)
+                await asyncio.sleep(every_s)
+    except TimeoutError:
+        pytest.fail(f"not within {PATIENCE_S} s: {what}")
 
 
 def answers(url: str) -> bool:

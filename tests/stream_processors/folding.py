@@ -1,10 +1,14 @@
-"""The folds of a topic, as a partition has them."""
+"""The folds of a topic, as a partition has them, and batches of user events."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from contracts.affinities import binary
+from contracts.messages import Interaction, encode
+from contracts.tombstones import Tombstone, encode_tombstone
+from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
@@ -21,8 +25,16 @@ from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.partition.fold import Folds
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
+from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 from stream_processors.trending.trending import TrendingFold
+from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import Hashes
+
+BINARY = HistoryRules(binary, cap=500)
+UserEvent = Interaction | Tombstone | None
+"""None stands for an invalid record."""
 
 
 def decoding(decode: Callable[..., Any], partitions: int) -> Callable[..., Any]:
@@ -30,9 +42,12 @@ def decoding(decode: Callable[..., Any], partitions: int) -> Callable[..., Any]:
 
 
 def folds_of_quotes(
-    claim: Claim, producer: Producer, partitions: int, **options: Any
+    claim: Claim, producer: Any, partitions: int = 1, **changed: Any
 ) -> Folds[Quotes]:
-    return Folds(decoding(quotes.decode, partitions), [BarsFold(claim, producer, **options)])
+    """Return bars alone, with some arguments changed."""
+    usual = {"retention_minutes": 60, "expire_s": 60, "close_after_s": 10}
+    fold = BarsFold(claim, producer, **(usual | changed))
+    return Folds(decoding(quotes.decode, partitions), [fold])
 
 
 def fold_of_interactions(
@@ -53,3 +68,29 @@ def folds_of_changes(claim: Claim, store: Store) -> Folds[list[ChangesRecord]]:
 
 def folds_of_instruments(claim: Claim, partitions: int) -> Folds[list[InstrumentRecord]]:
     return Folds(decoding(instruments.decode, partitions), [CatalogFold(claim)])
+
+
+def histories_in_memory(
+    data: Hashes,
+    rules: HistoryRules = BINARY,
+    producer: Any = None,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> tuple[Folds[UserEvents], InMemoryClaim]:
+    """Return the fold of a topic's only partition, and its claim on a dict as the store."""
+    claim = InMemoryClaim(data, INTERACTIONS)
+    its_producer = producer or InMemoryProducer()
+    fold = fold_of_interactions(claim.as_claim(), its_producer, Topology(1, 1, 1), rules, clock_s)
+    return fold, claim
+
+
+def batch_of_events(log: Sequence[UserEvent], first: int, end: int) -> RecordBatch:
+    """Return the records of a log at the offsets `[first, end)`."""
+    keys, headers = {}, {}
+    values: list[tuple[int, bytes | None]] = []
+    for offset, event in enumerate(log[first:end], first):
+        if isinstance(event, Tombstone):
+            keys[offset], headers[offset] = encode_tombstone(event)
+            values.append((offset, None))
+        else:
+            values.append((offset, b"{}" if event is None else encode(event)))
+    return batch_of(INTERACTIONS.name, 0, values, start=first, keys=keys, headers=headers)

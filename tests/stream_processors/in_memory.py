@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import ON_KEY, Group, Unwritten, each_part
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
@@ -73,6 +74,14 @@ class InMemoryClaim:
 
     def as_claim(self) -> Claim:
         return cast("Claim", self)
+
+
+async def flush(fold: Fold[Any], claim: InMemoryClaim) -> Unwritten:
+    """Write what a fold has unwritten; return it."""
+    unwritten = await fold.unwritten()
+    claim.write(await groups_of(unwritten))
+    fold.written()
+    return unwritten
 
 
 def store_of(data: Hashes, asked: Callable[[int], None] = lambda _: None) -> Store:

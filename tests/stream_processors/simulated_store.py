@@ -134,8 +134,6 @@ class SimulatedStore:
             case "HDEL":
                 for name in arguments:
                     held.pop(name, None)
-            case "HGET":
-                return held.get(arguments[0])
             case "ZSCORE":
                 return held.get(arguments[0])
             case "HMGET":

@@ -7,7 +7,6 @@ the reply; so a test can stop a worker forever in between, or let a replaced one
 
 import asyncio
 import contextlib
-import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -140,12 +139,13 @@ class Stepped(Partition):
     def _batch(self, some: list[tuple[int, Logged]]) -> RecordBatch:
         values = [(offset, value) for offset, (_, value) in some]
         keys = {offset: key for offset, (key, _) in some if key is not None}
-        batch = batch_of(self.tp.topic, self.tp.partition, values, life=self._inbox.life, keys=keys)
-        headers = self._world.record_headers
-        for place, (offset, _) in enumerate(some):
-            if its := headers.get((*self.tp, offset)):
-                batch.records[place] = dataclasses.replace(batch.records[place], headers=its)
-        return batch
+        headers = {
+            offset: its
+            for offset, _ in some
+            if (its := self._world.record_headers.get((*self.tp, offset)))
+        }
+        life = self._inbox.life
+        return batch_of(*self.tp, values, life=life, keys=keys, headers=headers)
 
 
 class SimulatedLog:

@@ -28,9 +28,11 @@ class Quote(NamedTuple):
         return self.ts_ms // MINUTE_MS
 
 
+INSTRUMENTS = [0, 1, 7, 2**63 - 1]
+
 quotes = st.builds(
     Quote,
-    st.sampled_from([0, 7, 2**63 - 1]),
+    st.sampled_from(INSTRUMENTS),
     st.integers(1, 400).map(lambda quarter: quarter / 4),
     st.integers(0, 100).map(float),
     st.builds(

@@ -15,13 +15,7 @@ async def test_a_bar_written_after_its_key_expired_gets_an_expiry_again() -> Non
     data: Hashes = {}
     claim, now_s, ends_s = InMemoryClaim(data, QUOTES), 0.0, 0.0
     fold = folds_of_quotes(
-        claim.as_claim(),
-        InMemoryProducer(),
-        partitions=1,
-        retention_minutes=60,
-        expire_s=EXPIRE_S,
-        close_after_s=10,
-        monotonic_s=lambda: now_s,
+        claim.as_claim(), InMemoryProducer(), expire_s=EXPIRE_S, monotonic_s=lambda: now_s
     )
     key = KEYSPACE.bars(0, 4)
     # A feed that repeats the last trade, with its old time.

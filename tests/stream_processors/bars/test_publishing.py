@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count, cycle, repeat
-from typing import cast
+from itertools import count, repeat
 
 import msgspec
 import pytest
@@ -17,20 +16,19 @@ from contracts.keyspace import CLOSED_FIELD
 from contracts.log_position import NOTHING, mark
 from contracts.times import MINUTE_MS
 from contracts.topics import BARS, QUOTES
-from stream_processors.bars import bars as bars_module
-from stream_processors.bars import table as tables
 from stream_processors.bars.closing import IDLE_AFTER_S
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.partition.fold import Folds
-from stream_processors.transport.producer import Producer
 from tests.examples import examples
 from tests.stream_processors.folding import folds_of_quotes
-from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
+from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer, flush
 from tests.stream_processors.records import batch_of
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
+from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans
 
 from .plain_bars import Quote, bar_of, quotes
-from .test_bars import HERE, PARTITION, PARTITIONS, record_of
+from .test_bars import HERE, PARTITION, record_of, simulate
+
+pytestmark = pytest.mark.usefixtures("small_steps_of_bars")
 
 Placed = list[tuple[int, Quote]]
 """quotes of a bar, each with its offset"""
@@ -44,16 +42,6 @@ CLOCKS: dict[str, Callable[[], Iterator[float]]] = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _small_steps() -> Iterator[None]:
-    with small_steps(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bars_module, "_MAX_CHANGED", 1)
-        patch.setattr(bars_module, "_OPEN_AT_ONCE", 1)
-        patch.setattr(tables, "_EVICT_AT_LEAST", 1)
-        patch.setattr(tables, "_CACHED_MINUTES", 1)
-        yield
-
-
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the topic must have of an instrument's minute."""
@@ -63,27 +51,6 @@ class Expected:
     on_time: int
     """offset of the last quote that is not late in any batching of the log; -1 if all may be late,
     and the bar may be missing"""
-
-
-def simulate(log: list[Quote], plan: Plan, retention: int, late_by_s: int, clock: str) -> World:
-    now = CLOCKS[clock]()
-    world = World(
-        sizes=cycle(plan.sizes),
-        make={
-            QUOTES: lambda claim, _store, producer: folds_of_quotes(
-                claim,
-                producer,
-                partitions=PARTITIONS,
-                retention_minutes=retention,
-                expire_s=60,
-                close_after_s=late_by_s,
-                clock_s=lambda: next(now),
-            )
-        },
-    )
-    world.log_of(QUOTES, PARTITION, *map(record_of, log))
-    play(world, [(QUOTES, PARTITION)], plan)
-    return world
 
 
 def expected_of(log: list[Quote], retention: int) -> dict[tuple[int, int], Expected]:
@@ -134,7 +101,7 @@ def closed_bar(instrument_id: int, placed: Placed, revision: int) -> ClosedBar:
 def test_the_greatest_revision_of_each_closed_minute_is_a_batch_recomputations_bar(
     log: list[Quote], plan: Plan, retention: int, late_by_s: int, clock: str
 ) -> None:
-    world = simulate(log, plan, retention, late_by_s, clock)
+    world = simulate(log, plan, retention, late_by_s, CLOCKS[clock]())
     versions, expected = published(world), expected_of(log, retention)
     newest_ts_ms = max((q.ts_ms for q in log if q.instrument_id in HERE), default=0)
     closed = max(-1, (newest_ts_ms - late_by_s * 1000) // MINUTE_MS - 1)
@@ -157,7 +124,7 @@ def test_the_greatest_revision_of_each_closed_minute_is_a_batch_recomputations_b
 def test_without_a_crash_no_revision_comes_twice_and_no_minute_before_it_is_closed(
     log: list[Quote], sizes: list[int], late_by_s: int
 ) -> None:
-    world = simulate(log, Plan(sizes, 0, []), 60, late_by_s, "stands still")
+    world = simulate(log, Plan(sizes, 0, []), 60, late_by_s, repeat(1e9))
     stored = int(world.data[KEYSPACE.position(QUOTES, PARTITION)][CLOSED_FIELD]) // 60
     for (_, minute), bars in published(world).items():
         assert minute <= stored
@@ -174,15 +141,7 @@ class Clock:
 
 
 def fold_of(claim: InMemoryClaim, producer: InMemoryProducer, clock: Clock) -> Folds[Quotes]:
-    return folds_of_quotes(
-        claim.as_claim(),
-        cast("Producer", producer),
-        partitions=1,
-        retention_minutes=60,
-        expire_s=60,
-        close_after_s=10,
-        clock_s=clock,
-    )
+    return folds_of_quotes(claim.as_claim(), producer, clock_s=clock)
 
 
 async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_else() -> None:
@@ -205,7 +164,7 @@ async def test_a_worker_without_quotes_closes_the_minutes_that_the_previous_one_
     log = enumerate(record_of(Quote(instrument, 1, 1, 0)) for instrument in range(5))
     before = fold_of(claim, producer, clock)
     await before.take(batch_of(QUOTES.name, 0, log))
-    claim.write((await before.unwritten()).groups)
+    await flush(before, claim)
     after = fold_of(claim, producer, clock)
     assert after.is_due
     await after.unwritten()

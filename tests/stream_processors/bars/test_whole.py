@@ -11,7 +11,6 @@ from stream_processors.partition.fold import Folds
 from stream_processors.partition.resume import Resume, where_to_resume
 from stream_processors.store.chunks import Unwritten
 from stream_processors.transport.log import LogBounds
-from stream_processors.transport.producer import Producer
 from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
@@ -21,15 +20,7 @@ KNOWN = {"next": "5", "incarnation": "0", "topic_id": "one"}
 
 
 def fold_of(claim: InMemoryClaim) -> Folds[Quotes]:
-    producer: Producer = InMemoryProducer()  # type: ignore[assignment]
-    return folds_of_quotes(
-        claim.as_claim(),
-        producer,
-        partitions=2,
-        retention_minutes=60,
-        expire_s=60,
-        close_after_s=10,
-    )
+    return folds_of_quotes(claim.as_claim(), InMemoryProducer(), partitions=2)
 
 
 def whole_s_of(unwritten: Unwritten) -> int:

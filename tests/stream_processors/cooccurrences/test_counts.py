@@ -24,7 +24,14 @@ from stream_processors.partition.fold import Folds
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories
 from tests.stream_processors.folding import folds_of_changes
-from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
+from tests.stream_processors.in_memory import (
+    KEYSPACE,
+    LINEAGE,
+    InMemoryClaim,
+    flush,
+    groups_of,
+    store_of,
+)
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
@@ -183,8 +190,7 @@ async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_day
     for at in range(0, len(log), 50):
         values = [(n, message(n, *log[n])) for n in range(at, min(at + 50, len(log)))]
         await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-        claim.write(await groups_of(await fold.unwritten()))
-        fold.written()
+        await flush(fold, claim)
     assert counts_in(data) == pytest.approx(gram(log), rel=1e-9)
     assert counts_in(data).keys() == {(1, 1), (1, 2), (2, 1), (2, 2)}
     assert listed(data) == {"1", "2"}
@@ -202,8 +208,7 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     ):
         offsets = enumerate(values, start=10 * step)
         await fold.take(batch_of(COOCCURRENCES.name, 0, offsets))
-        claim.write(await groups_of(await fold.unwritten()))
-        fold.written()
+        await flush(fold, claim)
         assert bare_rows(data) == bare
     assert not data[KEYSPACE.cooc(0, 0)]
     assert counts_in(data) == {(1, 1): 1.0, (1, 2): 1.0, (2, 1): 1.0, (2, 2): 2.0}
@@ -231,7 +236,7 @@ async def test_a_foreign_lineage_is_looked_up_once_and_does_not_count() -> None:
     fold = folds_of_changes(claim.as_claim(), store_of(data, asked.append))
     values = [(n, message(n, "comes", {0: 1.0}, lineage=LINEAGE + n % 2)) for n in range(6)]
     assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
-    claim.write(await groups_of(await fold.unwritten()))
+    await flush(fold, claim)
     assert counts_in(data) == {(0, 0): 3.0}
     assert asked == [0, 0]
 
@@ -246,7 +251,7 @@ async def test_when_histories_are_rebuilt_the_former_ones_no_longer_count() -> N
         (2, message(2, "comes", {2: 1.0}, lineage=LINEAGE)),
     ]
     await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-    claim.write(await groups_of(await fold.unwritten()))
+    await flush(fold, claim)
     assert counts_in(data) == {(0, 0): 1.0, (1, 1): 1.0}
 
 
@@ -291,8 +296,7 @@ async def test_a_fold_is_full_when_many_counts_are_unwritten(
     assert not fold.is_full
     await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0, 1: 1.0}))]))
     assert fold.is_full
-    claim.write(await groups_of(await fold.unwritten()))
-    fold.written()
+    await flush(fold, claim)
     assert not fold.is_full
 
 
@@ -305,7 +309,7 @@ async def test_rows_are_written_alike_however_few_are_formatted_at_once(
     fold, claim = fold_of(data)
     values = [(n, message(n, "comes", {n: 1.0, 3: 1.0})) for n in range(3)]
     await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-    claim.write(await groups_of(await fold.unwritten()))
+    await flush(fold, claim)
     assert counts_in(data) == gram([("comes", {n: 1.0, 3: 1.0}) for n in range(3)])
     assert data[KEYSPACE.cooc(0, 1)]["off"] == "[0,2]"
 

@@ -28,6 +28,7 @@ from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories
+from tests.oracles.histories import History, Rules, fold
 from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
@@ -168,26 +169,28 @@ def row_key(item: int) -> str:
 
 def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
     """The last event times in binary mode, of the items that each user touched last."""
-    last_ts: dict[str, dict[int, int]] = defaultdict(dict)
+    rules = Rules("binary", "none", HALF_LIFE_DAYS, cap, 1.0, 1.0)
+    histories: dict[str, History] = defaultdict(dict)
     erased_before: dict[str, int] = defaultdict(int)
     for record in log:
         if record is None:
             continue
-        mine = last_ts[record.user_id]
+        mine, user = histories[record.user_id], record.user_id
         if isinstance(record, Tombstone):
-            before_ms, last = record.last_event_before_ms, max(mine.values(), default=-1)
+            before_ms = record.last_event_before_ms
+            last = max((held.ts_ms for held in mine.values()), default=-1)
             if before_ms is None:
-                erased_before[record.user_id] = max(erased_before[record.user_id], last + 1)
+                erased_before[user] = max(erased_before[user], last + 1)
             if before_ms is None or last < before_ms:
                 mine.clear()
-            continue
-        if record.ts < erased_before[record.user_id]:
-            continue
-        item = record.instrument_id
-        mine[item] = max(record.ts, mine.get(item, record.ts))
-        if len(mine) > cap:
-            del mine[min(mine, key=lambda i: (mine[i], i))]
-    return {user: items for user, items in last_ts.items() if items}
+        elif record.ts >= erased_before[user]:
+            for _ in fold(mine, record.instrument_id, record.event, record.ts, None, rules):
+                pass
+    return {
+        user: {item: held.ts_ms for item, held in mine.items()}
+        for user, mine in histories.items()
+        if mine
+    }
 
 
 many = examples(150)

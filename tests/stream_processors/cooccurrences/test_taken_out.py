@@ -1,26 +1,23 @@
 """A user is added and removed, with each script call on a real store."""
 
-import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
 
 from contracts.affinities import binary
-from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
-from runtime.redis.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.histories.retention import _EVERY_S
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.partition.fold import Fold
-from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
+from tests.stream_processors.claimed import claimed, connected
 from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
-from tests.stream_processors.in_memory import InMemoryProducer, Published, indexes
+from tests.stream_processors.in_memory import InMemoryProducer, Published
 from tests.stream_processors.records import batch_of
 
 pytestmark = pytest.mark.integration
@@ -32,19 +29,8 @@ DAY = 20_000
 
 @pytest.fixture
 async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
-    client = await connect_async(store_url, "tests")
-    yield Store(client, Keyspace(namespace))
-    await client.aclose()
-
-
-async def claim_of(store: Store, topic: Topic) -> Claim:
-    claim = Claim(
-        store, topic, 0, await store.fence(topic, 0, "{}"),
-        next_offset=0, incarnation=0, topic_id="an id", folding="{}",
-        index=indexes(store.keyspace)[topic](0),
-    )  # fmt: skip
-    await claim.write(Unwritten(), 0)
-    return claim
+    async with connected(store_url, namespace) as store:
+        yield store
 
 
 async def flush(fold: Fold, claim: Claim, next_offset: int) -> None:
@@ -55,18 +41,14 @@ async def flush(fold: Fold, claim: Claim, next_offset: int) -> None:
 
 def batch(topic: Topic, records: list[Published], first: int) -> RecordBatch:
     values = [(first + n, record.value) for n, record in enumerate(records)]
-    keys = {first + n: record.key for n, record in enumerate(records) if record.key}
-    made = batch_of(topic.name, 0, values, start=first, keys=keys)
-    made.records[:] = [
-        dataclasses.replace(record, headers=tuple(its.headers))
-        for record, its in zip(made.records, records, strict=True)
-    ]
-    return made
+    keys = {first + n: record.key for n, record in enumerate(records)}
+    headers = {first + n: record.headers for n, record in enumerate(records)}
+    return batch_of(topic.name, 0, values, start=first, keys=keys, headers=headers)
 
 
 async def test_nothing_is_left_of_a_user_who_is_inactive_for_too_long(store: Store) -> None:
     producer, clock_s = InMemoryProducer(), 0.0
-    events, changes = await claim_of(store, INTERACTIONS), await claim_of(store, COOCCURRENCES)
+    events, changes = await claimed(store, INTERACTIONS), await claimed(store, COOCCURRENCES)
     histories = fold_of_interactions(events, producer, TOPOLOGY, RULES, clock_s=lambda: clock_s)
     counts = folds_of_changes(changes, store)
     next_event = next_change = 0

@@ -1,26 +1,17 @@
 """Repeated or late events do not bring back an erased user."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
-from faust.types import TP
 
-from contracts.affinities import binary
 from contracts.keyspace import NOT_ITEMS
-from contracts.messages import Interaction, encode
-from contracts.tombstones import KEPT_MS, Tombstone, encode_tombstone, pseudonym
-from contracts.topics import INTERACTIONS
-from runtime.topology import Topology
+from contracts.messages import Interaction
+from contracts.tombstones import KEPT_MS, Tombstone, pseudonym
 from stream_processors import metrics
-from stream_processors.histories.rules import HistoryRules
-from stream_processors.transport.batches import RecordBatch, size_of
-from tests.stream_processors.folding import fold_of_interactions
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
-from tests.stream_processors.records import record
+from tests.stream_processors.folding import batch_of_events, histories_in_memory
+from tests.stream_processors.in_memory import KEYSPACE, flush
 from tests.stream_processors.simulated_store import Hashes
 
-Record = Interaction | Tombstone
 ERASED_AT_MS = 1_700_000_000_000
 
 
@@ -28,34 +19,17 @@ def took(item: int, ts_ms: int, user: str = "A") -> Interaction:
     return Interaction(user_id=user, instrument_id=item, ts=ts_ms)
 
 
-def batch(log: Sequence[Record], start: int, end: int) -> RecordBatch:
-    records = []
-    for offset, one in enumerate(log[start:end], start):
-        if isinstance(one, Tombstone):
-            key, headers = encode_tombstone(one)
-            its = replace(record(INTERACTIONS.name, 0, offset, None, key), headers=tuple(headers))
-        else:
-            its = record(INTERACTIONS.name, 0, offset, encode(one))
-        records.append(its)
-    return RecordBatch(TP(INTERACTIONS.name, 0), None, start, end, records, size_of(records))
-
-
 async def folded(
-    log: Sequence[Record], data: Hashes, at_once: int, *, restarted: bool = False
-) -> InMemoryProducer:
+    log: Sequence[Interaction | Tombstone], data: Hashes, at_once: int, *, restarted: bool = False
+) -> None:
     """Fold a log, some records per flush, by one worker or by a new one each time."""
-    producer, fold = InMemoryProducer(), None
+    fold, claim = histories_in_memory(data)
     for start in range(0, len(log), at_once):
-        if fold is None or restarted:
-            claim = InMemoryClaim(data, INTERACTIONS)
-            fold = fold_of_interactions(
-                claim.as_claim(), producer, Topology(1, 1, 1), HistoryRules(binary, 500)
-            )
-        some = batch(log, start, min(start + at_once, len(log)))
+        if restarted:
+            fold, claim = histories_in_memory(data)
+        some = batch_of_events(log, start, min(start + at_once, len(log)))
         assert await fold.take(some) == []
-        claim.write((await fold.unwritten()).groups)
-        fold.written()
-    return producer
+        await flush(fold, claim)
 
 
 def items_of(data: Hashes, user: str) -> set[str]:
@@ -116,12 +90,8 @@ async def test_no_key_names_the_erased_user_and_erasures_of_a_year_ago_are_forgo
 
 
 async def test_without_erasures_no_user_is_looked_up() -> None:
-    data: Hashes = {}
-    claim = InMemoryClaim(data, INTERACTIONS)
-    fold = fold_of_interactions(
-        claim.as_claim(), InMemoryProducer(), Topology(1, 1, 1), HistoryRules(binary, 500)
-    )
+    fold, claim = histories_in_memory({})
     log = [took(1, 0, str(user)) for user in range(20)]
     for start in range(20):
-        await fold.take(batch(log, start, start + 1))
+        await fold.take(batch_of_events(log, start, start + 1))
     assert claim.reads == 20 + 1

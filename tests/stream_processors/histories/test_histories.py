@@ -5,19 +5,16 @@ import asyncio
 import pytest
 
 from contracts.affinities import binary
-from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.partitioning import user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.kafka.config import plain
-from runtime.redis.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.store.chunks import Unwritten
-from stream_processors.store.claims import Claim, FencedError, StoreEmptiedError
-from stream_processors.store.store import Store
+from stream_processors.store.claims import FencedError, StoreEmptiedError
 from stream_processors.transport.producer import Producer
 from tests.integration.conftest import log_ends
+from tests.stream_processors.claimed import claimed, connected
 from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.records import batch_of
 
@@ -27,42 +24,26 @@ USER = "ABC"
 RULES = HistoryRules(binary, cap=500)
 
 
-async def claim_of(store: Store, partition: int) -> Claim:
-    position = await store.fence(INTERACTIONS, partition, "{}")
-    claim = Claim(
-        store, INTERACTIONS, partition, position,
-        next_offset=0, incarnation=0, topic_id="an id", folding="{}",
-        index=store.keyspace.active(partition),
-    )  # fmt: skip
-    await claim.write(Unwritten(), 0)
-    return claim
-
-
 @pytest.mark.parametrize("what", ["lost everything", "was given to another worker"])
 async def test_nothing_is_published_from_histories_that_are_no_longer_this_workers(
     broker: str, store_url: str, namespace: str, topology: Topology, what: str
 ) -> None:
     """The changes would come from wrong histories, and keep the right ones out."""
     partition = user_partition(USER, topology.interactions)
-    client = await connect_async(store_url, "tests")
     producer = Producer(plain(broker))
-    await producer.start()
-    try:
-        store = Store(client, Keyspace(namespace))
-        histories = fold_of_interactions(
-            await claim_of(store, partition), producer, topology, RULES
-        )
+    async with connected(store_url, namespace) as store:
+        await producer.start()
+        claim = await claimed(store, INTERACTIONS, partition)
+        histories = fold_of_interactions(claim, producer, topology, RULES)
         if what == "lost everything":
-            await client.delete(store.keyspace.position(INTERACTIONS, partition))
+            await store.client.delete(store.keyspace.position(INTERACTIONS, partition))
         else:
-            await claim_of(store, partition)
+            await claimed(store, INTERACTIONS, partition)
         event = encode(Interaction(user_id=USER, instrument_id=4, ts=1_700_000_000_000))
         with pytest.raises((StoreEmptiedError, FencedError)):
             await histories.take(batch_of(INTERACTIONS.name, partition, [(0, event)]))
         await histories.unwritten()
-    finally:
         await producer.stop()
-        await client.aclose()
     ends = await asyncio.to_thread(
         log_ends, plain(broker), COOCCURRENCES.name, topology.cooccurrences
     )

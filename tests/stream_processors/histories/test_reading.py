@@ -4,13 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
-from runtime.redis.stores import connect_async
 from stream_processors.histories.reading import read_histories
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.store.store import Store
+from tests.stream_processors.claimed import claimed, connected
 
 pytestmark = pytest.mark.integration
 
@@ -19,16 +17,8 @@ LENGTHS = [2_500, 0, 1, 1_000, 1_001]
 
 @pytest.fixture
 async def claim(store_url: str, namespace: str) -> AsyncIterator[Claim]:
-    client = await connect_async(store_url, "tests")
-    store = Store(client, Keyspace(namespace))
-    claim = Claim(
-        store, INTERACTIONS, 0, await store.fence(INTERACTIONS, 0, "{}"),
-        next_offset=0, incarnation=0, topic_id="an id", folding="{}",
-        index=store.keyspace.active(0),
-    )  # fmt: skip
-    await claim.write(Unwritten(), 0)
-    yield claim
-    await client.aclose()
+    async with connected(store_url, namespace) as store:
+        yield await claimed(store, INTERACTIONS)
 
 
 @pytest.mark.parametrize("cap", [500, 5_000])

@@ -7,11 +7,10 @@ from contracts.messages import Interaction, encode
 from contracts.times import DAY_MS
 from contracts.tombstones import decode_tombstone
 from contracts.topics import INTERACTIONS
-from runtime.topology import Topology
 from stream_processors.histories import retention as retention_module
 from stream_processors.histories.rules import HistoryRules
-from tests.stream_processors.folding import fold_of_interactions
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
+from tests.stream_processors.folding import histories_in_memory
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryProducer, flush
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
@@ -26,10 +25,8 @@ class Worker:
         self.data: Hashes = {}
         self.clock_s = 0.0
         self.producer = InMemoryProducer()
-        self.claim = InMemoryClaim(self.data, INTERACTIONS)
-        topology = Topology(quotes=1, interactions=1, cooccurrences=1)
-        self.histories = fold_of_interactions(
-            self.claim.as_claim(), self.producer, topology, RULES, clock_s=lambda: self.clock_s
+        self.histories, self.claim = histories_in_memory(
+            self.data, RULES, self.producer, lambda: self.clock_s
         )
         self.next_offset = 0
 
@@ -41,8 +38,7 @@ class Worker:
         self.next_offset += 1
 
     async def flush(self) -> None:
-        self.claim.write((await self.histories.unwritten()).groups)
-        self.histories.written()
+        await flush(self.histories, self.claim)
 
     async def a_minute_later(self) -> None:
         self.clock_s += retention_module._EVERY_S
@@ -55,14 +51,10 @@ class Worker:
 
     async def fold_tombstones(self) -> None:
         for _, key, headers in self.producer.logs.pop((INTERACTIONS.name, 0), []):
-            batch = batch_of(
-                INTERACTIONS.name,
-                0,
-                [(self.next_offset, None)],
-                keys={self.next_offset: key or b""},
+            at = self.next_offset
+            await self.histories.take(
+                batch_of(INTERACTIONS.name, 0, [(at, None)], keys={at: key}, headers={at: headers})
             )
-            batch.records[0].headers = headers
-            await self.histories.take(batch)
             self.next_offset += 1
 
     def users(self) -> set[str]:

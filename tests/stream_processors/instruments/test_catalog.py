@@ -16,7 +16,7 @@ from stream_processors.partition.fold import Folds
 from stream_processors.transport.batches import RecordBatch
 from tests.examples import examples
 from tests.stream_processors.folding import folds_of_instruments
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, flush
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
@@ -110,7 +110,7 @@ async def test_a_record_that_redis_is_ahead_of_changes_nothing() -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
     await fold.take(batch(log, 0, 3))
-    claim.write((await fold.unwritten()).groups)
+    await flush(fold, claim)
 
     again, _ = fold_of(data)
     await again.take(batch(log, 0, 2))
@@ -122,11 +122,11 @@ async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> No
     data: Hashes = {}
     fold, claim = fold_of(data)
     await fold.take(batch([(1, True), (0, True)], 0, 2))
-    claim.write((await fold.unwritten()).groups)
+    await flush(fold, claim)
 
     after, claim = fold_of(data, incarnation=1)
     await after.take(batch([(0, True)], 0, 1))
-    claim.write((await after.unwritten()).groups)
+    await flush(after, claim)
 
     assert stored(data)[0].off == LogPosition(1, 0)
 
@@ -147,7 +147,7 @@ async def test_many_instruments_are_read_and_written_as_few_are() -> None:
         fold, claim = fold_of(data)
         await fold.take(batch(log, 0, n))
         assert claim.reads == 4
-        claim.write((await fold.unwritten()).groups)
+        await flush(fold, claim)
         assert stored(data) == last_writers(log), again
 
 
@@ -179,7 +179,7 @@ async def test_invalid_records_are_rejected_alone_in_batch_order() -> None:
     assert "the key b'5' is not that of instrument_id 4" in reasons[2]
     assert "not an instrument id" in reasons[3]
     assert f"instrument_id {elsewhere} does not belong to partition" in reasons[4]
-    claim.write((await fold.unwritten()).groups)
+    await flush(fold, claim)
     (entry,) = claim.data[KEYSPACE.catalog(claim.partition)].values()
     assert msgspec.json.decode(entry)["name"] == "better"
 
@@ -206,7 +206,7 @@ async def test_a_catalog_of_an_earlier_log_is_emptied_as_a_whole(*, starts_over:
     data: Hashes = {}
     fold, claim = fold_of(data)
     await fold.take(batch([(0, True), (1, True)], 0, 2))
-    claim.write((await fold.unwritten()).groups)
+    await flush(fold, claim)
     new = InMemoryClaim(data, INSTRUMENTS, starts_over=starts_over)
     new.write(CatalogFold(new.as_claim()).begun().groups)
     assert (stored(data) == {}) is starts_over

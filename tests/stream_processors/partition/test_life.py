@@ -29,12 +29,12 @@ from stream_processors.store.store import Store
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
-from tests.patience import PATIENCE_S
+from tests import patience
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
 KEYSPACE = Keyspace("lives")
-WITHIN_S = PATIENCE_S
+WITHIN_S = patience.PATIENCE_S
 
 
 class AtOnce(Turns):
@@ -120,6 +120,11 @@ class Scene:
     async def is_ours(self, tp: TP) -> bool:
         return self.is_members
 
+    def was_at(self, next_offset: int, **other: str) -> None:
+        """Note a position of the first log, as a former owner did."""
+        known = {"epoch": "1", "incarnation": "0", "topic_id": "one", "lineage": "1"}
+        self.data[KEYSPACE.position(QUOTES, 0)] = known | {"next": str(next_offset)} | other
+
     # What a test does to a partition.
 
     def fetched(
@@ -136,6 +141,18 @@ class Scene:
         if end is not None:
             batch = dataclasses.replace(batch, end=end)
         partition.hand(dataclasses.replace(batch, leader_epoch=leader_epoch))
+
+    async def fold(
+        self, partition: Partition, offsets: Sequence[int], leader_epoch: int = UNKNOWN_EPOCH
+    ) -> None:
+        """Deliver records, and wait until they are folded."""
+        self.fetched(partition, offsets, offsets[0], leader_epoch=leader_epoch)
+        await until(lambda: partition.folded_offset == offsets[-1] + 1)
+
+    async def flush(self, partition: Partition) -> None:
+        """Let an interval pass, and wait until what was folded is written."""
+        tick(self, partition)
+        await until(lambda: partition.flushed_offset == partition.folded_offset)
 
 
 class Letters:
@@ -229,10 +246,8 @@ def tick(scene: Scene, partition: Partition) -> None:
     partition._inbox.wake()
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():  # noqa: ASYNC110 (there is no event for it)
-            await asyncio.sleep(0)
+async def until(condition: Callable[[], object]) -> None:
+    await patience.until(condition, "the partition does it", every_s=0)
 
 
 async def folding(partition: Partition) -> None:
@@ -241,12 +256,19 @@ async def folding(partition: Partition) -> None:
     await until(lambda: partition._flush_times.in_s(partition._clock_s()) > 0)
 
 
+@contextlib.asynccontextmanager
+async def started(scene: Scene, **rules: Any) -> AsyncIterator[Partition]:
+    """A partition that folds until the end of the block."""
+    partition = scene.partition(**rules)
+    async with living(partition):
+        await folding(partition)
+        yield partition
+
+
 async def test_due_writes_happen_without_new_records_and_no_others(
     scene: Scene,
 ) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
+    async with started(scene) as partition:
         tick(scene, partition)
         await folding(partition)
         assert scene.total is None
@@ -270,9 +292,7 @@ async def test_the_epoch_is_raised_before_the_logs_bounds_are_read(scene: Scene)
 async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_nothing_over(
     scene: Scene,
 ) -> None:
-    scene.data[KEYSPACE.position(QUOTES, 0)] = {
-        "epoch": "1", "next": "40", "incarnation": "0", "topic_id": "one", "lineage": "1",
-    }  # fmt: skip
+    scene.was_at(40)
     scene.end = 30
     async with living(scene.partition()):
         await until(lambda: scene.sought)
@@ -283,22 +303,20 @@ async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_no
 @pytest.mark.parametrize(
     ("position", "left"),
     [
-        ({}, None),
+        (None, None),
         ({"topic_id": "another"}, None),
-        ({"topic_id": "one"}, "7"),
-        ({"topic_id": "one", "next": "1"}, "7"),  # which the log no longer has
+        ({}, "7"),
+        ({"next_offset": 1}, "7"),  # which the log no longer has
     ],
     ids=["empty store", "topic recreated", "same topic", "cut log"],
 )
 async def test_a_state_that_lives_with_its_log_is_emptied_before_another_log_is_folded(
-    scene: Scene, position: dict[str, str], left: str | None
+    scene: Scene, position: dict[str, Any] | None, left: str | None
 ) -> None:
     scene.lives_with_its_log = True
     scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
-    if position:
-        scene.data[KEYSPACE.position(QUOTES, 0)] = {
-            "epoch": "1", "next": "40", "incarnation": "0", "lineage": "1", **position
-        }  # fmt: skip
+    if position is not None:
+        scene.was_at(**{"next_offset": 40} | position)
     scene.earliest, scene.end = 2, 50
     async with living(scene.partition()):
         await until(lambda: scene.sought)
@@ -311,9 +329,7 @@ async def test_a_log_that_lost_its_end_leaves_the_state_that_was_folded_from_it(
 ) -> None:
     scene.lives_with_its_log = True
     scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
-    scene.data[KEYSPACE.position(QUOTES, 0)] = {
-        "epoch": "1", "next": "40", "incarnation": "0", "topic_id": "one", "lineage": "1",
-    }  # fmt: skip
+    scene.was_at(40)
     scene.end = 30
     partition = scene.partition()
     async with living(partition):
@@ -324,21 +340,15 @@ async def test_a_log_that_lost_its_end_leaves_the_state_that_was_folded_from_it(
 
 
 async def test_it_folds_what_it_gets_and_writes_when_it_is_time(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
-        await until(lambda: partition.folded_offset == 3)
+    async with started(scene) as partition:
+        await scene.fold(partition, [0, 1, 2])
         assert partition.flushed_offset == 0
-        tick(scene, partition)
-        await until(lambda: partition.flushed_offset == 3)
+        await scene.flush(partition)
     assert (scene.total, scene.position["next"]) == ("3", "3")
 
 
 async def test_a_batch_of_markers_only_moves_the_position_too(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
+    async with started(scene) as partition:
         scene.fetched(partition, [], start=0, end=5)
         await until(lambda: partition.folded_offset == 5)
         scene.fetched(partition, [5], start=5, end=7)
@@ -348,10 +358,8 @@ async def test_a_batch_of_markers_only_moves_the_position_too(scene: Scene) -> N
 async def test_a_batch_is_folded_in_pieces_and_flushed_in_between_when_the_fold_is_full(
     scene: Scene,
 ) -> None:
-    partition = scene.partition(at_once=4, full_at=8)
     flushed = []
-    async with living(partition):
-        await folding(partition)
+    async with started(scene, at_once=4, full_at=8) as partition:
         scene.folds[0].written = lambda: flushed.append(scene.folds[0].pending)  # type: ignore[method-assign]
         scene.fetched(partition, range(10), start=0, end=12)
         await until(lambda: partition.folded_offset == 12)
@@ -363,26 +371,20 @@ async def test_a_batch_is_folded_in_pieces_and_flushed_in_between_when_the_fold_
 async def test_a_batch_that_does_not_continue_the_last_one_restarts_the_partition(
     scene: Scene, start: int
 ) -> None:
-    partition = scene.partition()
     before = begun_anew("NotContiguousError")
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
-        await until(lambda: partition.folded_offset == 3)
+    async with started(scene) as partition:
+        await scene.fold(partition, [0, 1, 2])
         scene.fetched(partition, [start], start=start)
         await until(lambda: len(scene.sought) == 2)
         resumed_at, _ = scene.sought[1]
         assert resumed_at == int(scene.position["next"]) <= 3
-        scene.fetched(partition, range(resumed_at, 6), start=resumed_at)
-        await until(lambda: partition.folded_offset == 6)
+        await scene.fold(partition, range(resumed_at, 6))
     assert scene.folds[1].total == sum(range(resumed_at, 6))
     assert begun_anew("NotContiguousError") == before + 1
 
 
 async def test_what_was_fetched_for_an_earlier_life_is_not_folded(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
+    async with started(scene) as partition:
         former = batch_of("quotes", 0, [(0, b""), (1, b""), (2, b"")], life=object())
         partition.hand(former)
         partition.fail(object(), FetchRefusedError("of an earlier life"))
@@ -395,23 +397,16 @@ async def test_nothing_of_a_recreated_topic_is_written_under_the_old_ones_positi
     scene: Scene,
 ) -> None:
     """It outgrew the old position before it was fetched, so offsets prove nothing."""
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
-        await until(lambda: partition.folded_offset == 3)
-        tick(scene, partition)
-        await until(lambda: partition.flushed_offset == 3)
+    async with started(scene) as partition:
+        await scene.fold(partition, [0, 1, 2])
+        await scene.flush(partition)
         scene.topic_id = "another"
-        scene.fetched(partition, [3, 4], start=3)
-        await until(lambda: partition.folded_offset == 5)
+        await scene.fold(partition, [3, 4])
         tick(scene, partition)
         await until(lambda: len(scene.sought) == 2)
         assert scene.total == "3"
-        scene.fetched(partition, range(6), start=0)
-        await until(lambda: partition.folded_offset == 6)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "6")
+        await scene.fold(partition, range(6))
+        await scene.flush(partition)
     assert (scene.position["incarnation"], scene.position["topic_id"]) == ("1", "another")
     assert scene.folds[1].total == 15
 
@@ -419,13 +414,9 @@ async def test_nothing_of_a_recreated_topic_is_written_under_the_old_ones_positi
 @pytest.fixture
 async def moved(scene: Scene) -> Scene:
     """Three records were folded, and the topic has another id since then."""
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
-        await until(lambda: partition.folded_offset == 3)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "3")
+    async with started(scene) as partition:
+        await scene.fold(partition, [0, 1, 2])
+        await scene.flush(partition)
     scene.topic_id, scene.end = "another", 5
     return scene
 
@@ -482,13 +473,9 @@ async def test_a_recreated_topic_is_not_taken_for_a_copy_before_its_first_folded
 
 
 async def test_after_a_refused_fetch_it_reads_the_logs_bounds_again(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2, 3], start=0)
-        await until(lambda: partition.folded_offset == 4)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "4")
+    async with started(scene) as partition:
+        await scene.fold(partition, [0, 1, 2, 3])
+        await scene.flush(partition)
         scene.earliest, scene.end = 10, 20
         partition.fail(scene.sought[-1][1], FetchRefusedError("out of range"))
         await until(lambda: len(scene.sought) == 2)
@@ -505,13 +492,9 @@ async def test_a_log_that_was_cut_and_grew_again_is_resumed_where_it_was_cut(
     scene: Scene, *, restarted: bool
 ) -> None:
     """As after an unclean election: the position is within a log that has other records there."""
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, range(6), start=0, leader_epoch=4)
-        await until(lambda: partition.folded_offset == 6)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "6")
+    async with started(scene) as partition:
+        await scene.fold(partition, range(6), leader_epoch=4)
+        await scene.flush(partition)
         scene.epoch_ends, scene.end = {4: 3}, 9
         if not restarted:
             scene.fetched(partition, [6, 7, 8], start=6, leader_epoch=6)
@@ -528,26 +511,19 @@ async def test_a_log_that_was_cut_and_grew_again_is_resumed_where_it_was_cut(
 
 
 async def test_a_new_leader_that_has_all_that_was_folded_changes_nothing(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
+    async with started(scene) as partition:
         scene.fetched(partition, range(6), start=0, leader_epoch=4)
         scene.epoch_ends = {4: 6}
-        scene.fetched(partition, [6], start=6, leader_epoch=5)
-        await until(lambda: partition.folded_offset == 7)
+        await scene.fold(partition, [6], leader_epoch=5)
     assert (len(scene.sought), scene.position["incarnation"]) == (1, "0")
 
 
 async def test_a_leader_with_an_unknown_end_cuts_off_nothing_that_its_epochs_have(
     scene: Scene,
 ) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, range(6), start=0, leader_epoch=4)
-        await until(lambda: partition.folded_offset == 6)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "6")
+    async with started(scene) as partition:
+        await scene.fold(partition, range(6), leader_epoch=4)
+        await scene.flush(partition)
         scene.epoch_ends, scene.end = {4: 6}, 2
         partition.fail(scene.sought[0][1], FetchRefusedError("out of range"))
         await until(lambda: len(scene.sought) == 2)
@@ -576,16 +552,13 @@ async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(scene: Scene
     late = Store(cast("AsyncStore", SimulatedStore(scene.data, scene.turns, 1)), KEYSPACE)
     async with living(partition):
         await folding(partition)
-        scene.fetched(partition, [0, 1], start=0)
-        await until(lambda: partition.folded_offset == 2)
+        await scene.fold(partition, [0, 1])
         await late.fence(QUOTES, 0, "{}")
         tick(scene, partition)
         await until(lambda: len(scene.sought) == 2)
         await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
-        await until(lambda: partition.folded_offset == 3)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "3")
+        await scene.fold(partition, [0, 1, 2])
+        await scene.flush(partition)
     assert scene.total == "3"
     assert begun_anew("FencedError")
 
@@ -593,16 +566,11 @@ async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(scene: Scene
 async def test_a_store_that_went_back_is_claimed_again_and_the_log_folded_from_there(
     scene: Scene,
 ) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2, 3], start=0)
-        await until(lambda: partition.folded_offset == 4)
-        tick(scene, partition)
-        await until(lambda: scene.position["next"] == "4")
+    async with started(scene) as partition:
+        await scene.fold(partition, [0, 1, 2, 3])
+        await scene.flush(partition)
         scene.position["next"] = "2"
-        scene.fetched(partition, [4], start=4)
-        await until(lambda: partition.folded_offset == 5)
+        await scene.fold(partition, [4])
         tick(scene, partition)
         await until(lambda: len(scene.sought) == 2)
     assert scene.sought[1][0] == 2
@@ -623,18 +591,13 @@ async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_n
 
 
 async def test_bad_records_are_dead_letters_and_the_others_count(scene: Scene) -> None:
-    partition = scene.partition(bad=frozenset({1}))
-    async with living(partition):
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
-        await until(lambda: partition.folded_offset == 3)
+    async with started(scene, bad=frozenset({1})) as partition:
+        await scene.fold(partition, [0, 1, 2])
     assert (scene.letters, scene.folds[0].total) == ([1], 2)
 
 
 async def test_an_unparsable_record_becomes_a_dead_letter_and_is_skipped(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        await folding(partition)
+    async with started(scene) as partition:
         batch = batch_of("quotes", 0, [(0, b"0"), (2, b"2")], life=scene.sought[-1][1])
         unreadable = [BadRecord(1, None, b"raw", "cannot be parsed")]
         partition.hand(dataclasses.replace(batch, unreadable=unreadable))
@@ -692,8 +655,7 @@ async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) 
     partition = scene.partition()
     async with living(partition) as its_end:
         await folding(partition)
-        scene.fetched(partition, [0, 1], start=0)
-        await until(lambda: partition.folded_offset == 2)
+        await scene.fold(partition, [0, 1])
         assert partition.flushed_offset == 0
         partition.revoke()
         await asyncio.wait_for(its_end, WITHIN_S)

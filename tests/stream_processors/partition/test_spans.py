@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from runtime.tracing import Tracing, tracing_to
@@ -11,6 +10,7 @@ from stream_processors.partition.spans import _HEADERS_READ_MOST, LINKS_MOST, Re
 from stream_processors.store.chunks import Group
 from stream_processors.transport.batches import RecordBatch
 from tests.otlp import AT_ONCE, SPAN, Receiver, receiving
+from tests.stream_processors.records import record
 
 QUOTES_1 = TP("quotes", 1)
 
@@ -36,20 +36,14 @@ def trace(number: int) -> str:
 
 def batch_of(start: int, traces: list[int], n: int) -> RecordBatch:
     """Return a batch of n records, the first of which come from these traces."""
-    records = [
-        ConsumerRecord("quotes", 1, start + place, 0, 0, None, b"", None, -1, -1, headers)
-        for place, headers in enumerate(
-            [
-                (("other", None), ("traceparent", f"00-{trace(t)}-{SPAN}-01".encode()))
-                for t in traces
-            ]
-        )
+    parents = [f"00-{trace(number)}-{SPAN}-01".encode() for number in traces]
+    with_headers = [
+        record("quotes", 1, start + place, b"", headers=(("other", None), ("traceparent", parent)))
+        for place, parent in enumerate(parents)
     ]
-    others = [
-        ConsumerRecord("quotes", 1, start + place, 0, 0, None, b"", None, -1, -1, ())
-        for place in range(len(records), n)
-    ]
-    return RecordBatch(QUOTES_1, "life", start, start + n, records + others, 0, records)
+    others = [record("quotes", 1, start + place, b"") for place in range(len(traces), n)]
+    records = with_headers + others
+    return RecordBatch(QUOTES_1, "life", start, start + n, records, 0, with_headers)
 
 
 def test_a_batch_links_once_to_each_span_that_published_some_of_it(

@@ -26,9 +26,8 @@ from stream_processors.store.claims import (
 )
 from stream_processors.store.folding import FoldingError
 from stream_processors.store.store import Store
-from tests.patience import PATIENCE_S
-
-from .conftest import claimed
+from tests.patience import PATIENCE_S, until
+from tests.stream_processors.claimed import claimed, connected
 
 Published = Callable[[], list[ChangedBar]]
 
@@ -334,15 +333,14 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
         rules = ["on", ">secret", "+@all", "~*", "resetchannels"]
         admin.execute_command("ACL", "SETUSER", "without-channels", *rules)
         try:
-            address = url.replace("://", "://without-channels:secret@")
-            client = await connect_async(address, "tests")
             before = REGISTRY.get_sample_value("bars_unpublished_total") or 0
-            mine = await claimed(Store(client, store.keyspace))
             channel = channel_of(store)
-            with structlog.testing.capture_logs() as logs:
-                await mine.write(Unwritten([bar(store, 4, newest=1)], channel=channel), 40)
-                await mine.write(Unwritten([bar(store, 4, newest=2)], channel=channel), 41)
-            await client.aclose()
+            address = url.replace("://", "://without-channels:secret@")
+            async with connected(address, store.keyspace.namespace) as its:
+                mine = await claimed(its)
+                with structlog.testing.capture_logs() as logs:
+                    await mine.write(Unwritten([bar(its, 4, newest=1)], channel=channel), 40)
+                    await mine.write(Unwritten([bar(its, 4, newest=2)], channel=channel), 41)
         finally:
             admin.execute_command("ACL", "DELUSER", "without-channels")
     assert await bars(store, 4) == {"newest": "2"}
@@ -354,46 +352,35 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
 async def test_a_claim_waits_for_an_unreachable_store(tmp_path: Path) -> None:
     server = valkey(free_port(), tmp_path)
     with running(server) as process, structlog.testing.capture_logs() as logs:
-        client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
-        store = Store(client, Keyspace("away"))
-        mine = await claimed(store)
-        process.send_signal(signal.SIGSTOP)
-        writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
-        await until(lambda: waits(logs))
-        assert not writing.done()
-        process.send_signal(signal.SIGCONT)
-        await writing
-        assert await bars(store, 4) == {"newest": "1"}
-        assert (await store.position(QUOTES, 0))["next"] == "40"
-        await client.aclose()
+        async with connected(server.address, "away", timeout_s=0.2, retries=0) as store:
+            mine = await claimed(store)
+            process.send_signal(signal.SIGSTOP)
+            writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
+            await until_it_waits(writing, logs)
+            process.send_signal(signal.SIGCONT)
+            await writing
+            assert await bars(store, 4) == {"newest": "1"}
+            assert (await store.position(QUOTES, 0))["next"] == "40"
 
 
 @pytest.mark.parametrize(
-    ("refusing", "taking"),
-    [
-        (("maxmemory", "1"), ("maxmemory", "0")),
-        (("min-replicas-to-write", "1"), ("min-replicas-to-write", "0")),
-    ],
+    ("setting", "refuses", "takes"),
+    [("maxmemory", 1, 0), ("min-replicas-to-write", 1, 0)],
     ids=["out of memory", "too few replicas"],
 )
 async def test_a_claim_waits_for_a_store_that_rejects_writes(
-    tmp_path: Path, refusing: tuple[str, str], taking: tuple[str, str]
+    tmp_path: Path, setting: str, refuses: int, takes: int
 ) -> None:
     server = valkey(free_port(), tmp_path)
     with running(server), structlog.testing.capture_logs() as logs:
-        client = await connect_async(server.address, "tests")
-        store = Store(client, Keyspace("refusing"))
-        mine = await claimed(store)
-        await client.config_set(*refusing)
-        writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
-        await until(
-            lambda: any("unreachable" in entry["event"] for entry in logs) or writing.done()
-        )
-        assert not writing.done(), writing
-        await client.config_set(*taking)
-        await writing
-        assert await bars(store, 4) == {"newest": "1"}
-        await client.aclose()
+        async with connected(server.address, "refusing") as store:
+            mine = await claimed(store)
+            await store.client.config_set(setting, refuses)
+            writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
+            await until_it_waits(writing, logs)
+            await store.client.config_set(setting, takes)
+            await writing
+            assert await bars(store, 4) == {"newest": "1"}
 
 
 async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> None:
@@ -404,7 +391,7 @@ async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> 
             store = Store(client, Keyspace("away"))
             mine = await claimed(store)
         writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
-        await until(lambda: waits(logs))
+        await until_it_waits(writing, logs)
         with running(server):
             with pytest.raises(StoreEmptiedError):
                 await writing
@@ -412,11 +399,9 @@ async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> 
             await client.aclose()
 
 
-def waits(logs: list[EventDict]) -> bool:
-    return any("unreachable" in entry["event"] for entry in logs)
+async def until_it_waits(writing: asyncio.Task[None], logs: list[EventDict]) -> None:
+    def waits() -> bool:
+        return any("unreachable" in entry["event"] for entry in logs)
 
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 (the log has no event to wait for)
-            await asyncio.sleep(0.01)
+    await until(lambda: waits() or writing.done(), "it waits")
+    assert not writing.done(), writing

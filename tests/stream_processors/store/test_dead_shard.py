@@ -10,9 +10,8 @@ import pytest
 import structlog
 from redis.crc import key_slot
 
-from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS, QUOTES, Topic
-from runtime.redis.stores import check_kept_async, connect_async
+from runtime.redis.stores import check_kept_async
 from runtime.topology import Topology
 from stream_processors.__main__ import check_state
 from stream_processors.health import answers_soon
@@ -21,9 +20,8 @@ from stream_processors.settings import Settings
 from stream_processors.store.folding import FoldingError
 from stream_processors.store.store import Store
 from tests.chaos.servers.cluster import Cluster, partial_cluster
-from tests.patience import PATIENCE_S
-
-from .test_claims import until
+from tests.patience import PATIENCE_S, until
+from tests.stream_processors.claimed import connected
 
 TOPOLOGY = Topology(16, 16, 16)
 SETTINGS = Settings()
@@ -39,9 +37,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def store(cluster: Cluster, namespace: str) -> AsyncIterator[Store]:
-    client = await connect_async(cluster.nodes[WELL].address, "tests", timeout_s=1)
-    yield Store(client, Keyspace(namespace))
-    await client.aclose()
+    async with connected(cluster.nodes[WELL].address, namespace, timeout_s=1) as store:
+        yield store
 
 
 def partition_on(cluster: Cluster, store: Store, master: int, topic: Topic = QUOTES) -> int:
@@ -67,19 +64,17 @@ async def test_a_worker_starts_without_a_dead_shard_and_only_the_partitions_of_t
     cluster.nodes[AILING].kill()
     of_ailing, of_well = Waits(), Waits()
     with structlog.testing.capture_logs() as logs:
-        async with asyncio.timeout(PATIENCE_S):
-            client = await connect_async(cluster.nodes[WELL].address, "tests", timeout_s=1)
-            its = Store(client, store.keyspace)
-            await check_kept_async(client)
+        address, namespace = cluster.nodes[WELL].address, store.keyspace.namespace
+        async with asyncio.timeout(PATIENCE_S), connected(address, namespace, timeout_s=1) as its:
+            await check_kept_async(its.client)
             await check_state(SETTINGS, its, TOPOLOGY)
             waiting = asyncio.create_task(fence(its, ailing, of_ailing))
-            await until(lambda: of_ailing)
+            await until(lambda: of_ailing, "it waits")
             assert (await asyncio.create_task(fence(its, well, of_well)))["epoch"]
             assert (list(of_ailing), list(of_well), waiting.done()) == ([STORE], [], False)
             assert not await answers_soon(its.answers)
             cluster.nodes[AILING].start()
             assert (await waiting)["epoch"]
-            await client.aclose()
     assert not of_ailing
     assert any("unreachable" in entry["event"] for entry in logs)
 
@@ -105,7 +100,7 @@ async def test_a_partition_of_a_full_shard_waits_and_goes_on_when_there_is_room(
     full.call("CONFIG SET", "maxmemory", 1)
     with structlog.testing.capture_logs():
         waiting = asyncio.create_task(fence(store, partition, waits))
-        await until(lambda: waits)
+        await until(lambda: waits, "it waits")
         assert await store.answers()
         assert waits.over_for_s(STORE) == 0
         full.call("CONFIG SET", "maxmemory", 0)

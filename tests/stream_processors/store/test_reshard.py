@@ -7,16 +7,13 @@ import pytest
 import structlog
 from redis.crc import key_slot
 
-from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
-from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import ON_INDEX, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from tests.api.test_cluster import HALF, Cluster, cluster  # noqa: F401 (a fixture)
-
-from .conftest import claimed
-from .test_claims import until
+from tests.patience import until
+from tests.stream_processors.claimed import claimed, connected
 
 
 class Moving:
@@ -44,9 +41,8 @@ class Moving:
 
 @pytest.fixture
 async def store(cluster: Cluster, namespace: str) -> AsyncIterator[Store]:  # noqa: F811
-    client = await connect_async(cluster.servers[0].address, "tests")
-    yield Store(client, Keyspace(namespace))
-    await client.aclose()
+    async with connected(cluster.servers[0].address, namespace) as store:
+        yield store
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ async def test_keys_that_have_not_moved_yet_are_waited_for_and_never_taken_for_e
         reading = asyncio.create_task(
             claim.read([Group(key, command("HGETALL", [])) for key in (a, b)])
         )
-        await until(lambda: logs or reading.done())
+        await until(lambda: logs or reading.done(), "it waits")
         assert not reading.done(), "what has not moved yet was read"
         rest = {position, a, b, keyspace.active(0)} - set(first)
         await asyncio.to_thread(moving.move, *rest)

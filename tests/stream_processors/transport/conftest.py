@@ -1,30 +1,44 @@
-"""Topics and producers of the transport's own tests.
+"""Topics, producers and a consumer of the transport's own tests.
 
 - `topic` (function): name of a new topic with one partition.
 - `write` (function): writes values to a partition of `topic`, by default as one Kafka batch.
+- `transactions` (function): writes them to partition 0 in transactions.
+- `reader` (function): reads `topic` as a worker does, a batch at a time.
 """
 
+import contextlib
+import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
+from faust.types import TP
 
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
+from stream_processors.transport import RecordBatch
+from stream_processors.transport.fetched import Fetched, FetchFailure
 
 WAIT_S = 60
 Write = Callable[..., None]
 
 
-@pytest.fixture
-def topic(broker: str) -> Iterator[str]:
+@contextlib.contextmanager
+def new_topic(broker: str, partitions: int = 1, **config: str) -> Iterator[str]:
     name = f"transport-{uuid.uuid4().hex[:8]}"
     client = brokers.admin(plain(broker))
-    brokers.create(client, [NewTopic(name, 1, 1)])
+    brokers.create(client, [NewTopic(name, partitions, 1, config=config)])
     yield name
     brokers.delete(client, [name])
+
+
+@pytest.fixture
+def topic(broker: str) -> Iterator[str]:
+    with new_topic(broker) as name:
+        yield name
 
 
 @pytest.fixture
@@ -80,3 +94,59 @@ class Transactions:
 @pytest.fixture
 def transactions(broker: str, topic: str) -> Transactions:
     return Transactions(broker, topic)
+
+
+class Reader:
+    """A `Fetched` over a real consumer of one partition."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, tp: TP) -> None:
+        self.consumer = consumer
+        self.tp = tp
+        self.fetched = Fetched(consumer._fetcher)
+
+    def seek(self, offset: int, life: object = "life") -> None:
+        self.fetched.seek(self.tp, offset, life)
+
+    async def take(self) -> RecordBatch | FetchFailure:
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            if taken := await self.fetched.take({self.tp}, 1.0):
+                (one,) = taken
+                return one
+        pytest.fail(f"nothing came of {self.tp} within {WAIT_S} s")
+
+    async def batch(self) -> RecordBatch:
+        one = await self.take()
+        assert isinstance(one, RecordBatch), one
+        return one
+
+    async def read(self, start: int, end: int) -> list[RecordBatch]:
+        """Return batches between two offsets; each begins where the previous one ended."""
+        self.seek(start)
+        return await self.until(end)
+
+    async def until(self, end: int) -> list[RecordBatch]:
+        """Return batches up to an offset; each begins where the previous one ended."""
+        batches = [await self.batch()]
+        while batches[-1].end < end:
+            batches.append(await self.batch())
+            assert batches[-1].start == batches[-2].end
+        assert batches[-1].end == end
+        return batches
+
+
+@pytest.fixture
+async def reader(broker: str, topic: str) -> AsyncIterator[Reader]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TP(topic, 0)])
+        yield Reader(consumer, TP(topic, 0))
+    finally:
+        await consumer.stop()

@@ -4,20 +4,12 @@ A position may be at a record that has since been removed.
 """
 
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Producer
-from confluent_kafka.cimpl import NewTopic
-from faust.types import TP
 
-from runtime.kafka import broker as brokers
-from runtime.kafka.config import plain
-
-from .conftest import WAIT_S
-from .test_fetched import Reader
+from .conftest import WAIT_S, Reader, new_topic
 
 pytestmark = pytest.mark.kafka_only
 
@@ -35,28 +27,8 @@ N = KEYS * ROUNDS
 
 @pytest.fixture
 def topic(broker: str) -> Iterator[str]:
-    name = f"compacted-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(plain(broker))
-    brokers.create(client, [NewTopic(name, 1, 1, config=EAGER)])
-    yield name
-    brokers.delete(client, [name])
-
-
-@pytest.fixture
-async def reader(broker: str, topic: str) -> AsyncIterator[Reader]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker,
-        auto_offset_reset="none",
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=50,
-    )
-    await consumer.start()
-    try:
-        consumer.assign([TP(topic, 0)])
-        yield Reader(consumer, TP(topic, 0))
-    finally:
-        await consumer.stop()
+    with new_topic(broker, **EAGER) as name:
+        yield name
 
 
 class Writer:

@@ -1,21 +1,20 @@
 import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
 import faust
 import pytest
 from aiokafka.errors import OffsetOutOfRangeError
 from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport import BatchConsumer, BatchSchema, RecordBatch
+from tests.patience import until
 
-from .conftest import WAIT_S, Write
+from .conftest import Write, new_topic
 
 
 class App(faust.App):
@@ -74,11 +73,8 @@ AnyApp = TypeVar("AnyApp", bound=App)
 
 @pytest.fixture
 def topic(broker: str) -> Iterator[str]:
-    name = f"transport-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(plain(broker))
-    brokers.create(client, [NewTopic(name, 2, 1)])
-    yield name
-    brokers.delete(client, [name])
+    with new_topic(broker, partitions=2) as name:
+        yield name
 
 
 @pytest.fixture
@@ -96,18 +92,10 @@ async def started(app: AnyApp) -> AnyApp:
 async def app(broker: str, topic: str, group: str) -> AsyncIterator[App]:
     app = await started(App(broker, topic, group))
     try:
-        await eventually(lambda: app.begun == [app.tps], "both partitions begin, once")
+        await until(lambda: app.begun == [app.tps], "both partitions begin, once")
         yield app
     finally:
         await app.stop()
-
-
-async def eventually(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {WAIT_S} s: {what}")
-        await asyncio.sleep(0.01)
 
 
 async def test_a_partition_is_delivered_once_it_has_a_position_and_room(
@@ -117,10 +105,10 @@ async def test_a_partition_is_delivered_once_it_has_a_position_and_room(
     await asyncio.to_thread(write, [b"a", b"b"], one.partition)
     await asyncio.to_thread(write, [b"c"], other.partition)
     await app.seek(one, 1, "life")
-    await eventually(lambda: app.values(one) == [b"b"], "what was written behind the offset")
+    await until(lambda: app.values(one) == [b"b"], "what was written behind the offset")
     assert app.values(other) == []
     await app.seek(other, 0, "life")
-    await eventually(lambda: app.values(other) == [b"c"], "the other one's record")
+    await until(lambda: app.values(other) == [b"c"], "the other one's record")
     assert app.failures == []  # no offset was ever committed
 
 
@@ -132,10 +120,10 @@ async def test_a_partition_without_room_blocks_only_itself(app: App, write: Writ
     await asyncio.to_thread(write, [b"waits"], full.partition)
     for n in range(1, 6):
         await asyncio.to_thread(write, [b"%d" % n], other.partition)
-        await eventually(lambda n=n: len(app.values(other)) == n, "the other one flows")
+        await until(lambda n=n: len(app.values(other)) == n, "the other one flows")
     assert app.values(full) == []
     app.room.add(full)
-    await eventually(lambda: app.values(full) == [b"waits"], "it flows, too")
+    await until(lambda: app.values(full) == [b"waits"], "it flows, too")
 
 
 async def test_seeks_backwards_deliver_again_for_the_new_life(app: App, write: Write) -> None:
@@ -144,7 +132,7 @@ async def test_seeks_backwards_deliver_again_for_the_new_life(app: App, write: W
     await asyncio.to_thread(write, values, tp.partition)
     for life in range(3):
         await app.seek(tp, 0, life)
-        await eventually(lambda life=life: app.values(tp, life) == values, f"all for {life}")
+        await until(lambda life=life: app.values(tp, life) == values, f"all for {life}")
     for batch in app.batches:
         assert batch.start == 0
 
@@ -156,15 +144,15 @@ async def test_an_offset_out_of_range_is_reported_and_the_others_flow(
     lost, other = sorted(app.tps)
     await app.seek(lost, 1000, "lost")
     await app.seek(other, 0, "life")
-    await eventually(lambda: app.failures, "the failure")
+    await until(lambda: app.failures, "the failure")
     ((tp, life, error),) = app.failures
     assert (tp, life) == (lost, "lost")
     assert isinstance(error, OffsetOutOfRangeError)
     await asyncio.to_thread(write, [b"a"], other.partition)
-    await eventually(lambda: app.values(other) == [b"a"], "the other one's record")
+    await until(lambda: app.values(other) == [b"a"], "the other one's record")
     await app.seek(lost, 0, "life")
     await asyncio.to_thread(write, [b"b"], lost.partition)
-    await eventually(lambda: app.values(lost) == [b"b"], "after another seek")
+    await until(lambda: app.values(lost) == [b"b"], "after another seek")
     assert len(app.failures) == 1
 
 
@@ -188,14 +176,14 @@ async def test_a_second_worker_makes_both_restart(
     await app.seek(min(app.tps), 0, "before")
     second = await started(App(broker, topic, group))
     try:
-        await eventually(lambda: second.begun and len(app.begun) > 1, "each has begun something")
-        await eventually(lambda: app.begun[-1] | second.begun[-1] == app.tps, "both have both")
+        await until(lambda: second.begun and len(app.begun) > 1, "each has begun something")
+        await until(lambda: app.begun[-1] | second.begun[-1] == app.tps, "both have both")
         assert app.begun[-1] & second.begun[-1] == set()
         for at in (app, second):
             (mine,) = at.begun[-1]
             await asyncio.to_thread(write, [b"a"], mine.partition)
             await at.seek(mine, 0, "after")
-            await eventually(lambda at=at, mine=mine: at.values(mine, "after"), "its record")
+            await until(lambda at=at, mine=mine: at.values(mine, "after"), "its record")
             # The position of the earlier life ended with its assignment.
             assert at.values(mine, "before") == []
             (not_mine,) = at.tps - at.begun[-1]
@@ -203,7 +191,7 @@ async def test_a_second_worker_makes_both_restart(
         assert app.failures == second.failures == []
     finally:
         await second.stop()
-    await eventually(lambda: app.begun[-1] == app.tps, "the first one has both again")
+    await until(lambda: app.begun[-1] == app.tps, "the first one has both again")
 
 
 async def test_a_seek_request_of_faust_returns_at_once_and_begins_nothing_twice(app: App) -> None:

@@ -1,71 +1,17 @@
 import asyncio
-import time
-from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from faust.types import TP
 
 from stream_processors.transport import RecordBatch
 from stream_processors.transport import fetched as under_test
-from stream_processors.transport.fetched import CorruptLogError, Fetched, FetchFailure
+from stream_processors.transport.fetched import CorruptLogError, FetchFailure
 from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX
 from tests.raw_batches import POISON, Raw, publish_soon
 
-from .conftest import WAIT_S, Transactions, Write
+from .conftest import Reader, Transactions, Write
 from .test_unpacking import CODECS
-
-
-class Reader:
-    """A `Fetched` over a real consumer of one partition."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, tp: TP) -> None:
-        self.consumer = consumer
-        self.tp = tp
-        self.fetched = Fetched(consumer._fetcher)
-
-    def seek(self, offset: int, life: object = "life") -> None:
-        self.fetched.seek(self.tp, offset, life)
-
-    async def take(self) -> RecordBatch | FetchFailure:
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            if taken := await self.fetched.take({self.tp}, 1.0):
-                (one,) = taken
-                return one
-        pytest.fail(f"nothing came of {self.tp} within {WAIT_S} s")
-
-    async def batch(self) -> RecordBatch:
-        one = await self.take()
-        assert isinstance(one, RecordBatch), one
-        return one
-
-    async def until(self, end: int) -> list[RecordBatch]:
-        """Return batches up to an offset; each begins where the previous one ended."""
-        batches = [await self.batch()]
-        while batches[-1].end < end:
-            batches.append(await self.batch())
-            assert batches[-1].start == batches[-2].end
-        assert batches[-1].end == end
-        return batches
-
-
-@pytest.fixture
-async def reader(broker: str, topic: str) -> AsyncIterator[Reader]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker,
-        auto_offset_reset="none",
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=50,
-    )
-    await consumer.start()
-    try:
-        consumer.assign([TP(topic, 0)])
-        yield Reader(consumer, TP(topic, 0))
-    finally:
-        await consumer.stop()
 
 
 def numbered(first: int, n: int) -> list[bytes]:
@@ -84,8 +30,7 @@ def assert_offsets_are_values(batches: list[RecordBatch]) -> None:
 async def test_kafka_batches_come_whole_and_in_order(reader: Reader, write: Write) -> None:
     for first in (0, 100, 110):
         write(numbered(first, 100 if first == 0 else 10))
-    reader.seek(0)
-    batches = await reader.until(120)
+    batches = await reader.read(0, 120)
     assert batches[0].start == 0
     assert values_of(batches) == numbered(0, 120)
     assert_offsets_are_values(batches)
@@ -97,8 +42,7 @@ async def test_a_fetch_from_the_middle_of_a_batch_begins_there(
 ) -> None:
     write(numbered(0, 50), compression=compression)
     write(numbered(50, 50), compression=compression)
-    reader.seek(37)
-    batches = await reader.until(100)
+    batches = await reader.read(37, 100)
     assert batches[0].start == 37
     assert values_of(batches) == numbered(37, 63)
     assert_offsets_are_values(batches)
@@ -112,8 +56,7 @@ async def test_a_batch_has_the_epoch_of_its_leader(
         write(numbered(n, 1))
     transactions.begin([b"taken back"])
     transactions.abort()
-    reader.seek(0)
-    batches = await reader.until(5)
+    batches = await reader.read(0, 5)
     assert {batch.leader_epoch for batch in batches} == {0}
     reader.seek(4)
     assert (await reader.batch()).leader_epoch == 0  # of a marker alone
@@ -121,8 +64,7 @@ async def test_a_batch_has_the_epoch_of_its_leader(
 
 async def test_absent_values_and_keys_come_as_none(reader: Reader, write: Write) -> None:
     write([b"a", None])
-    reader.seek(0)
-    (batch,) = await reader.until(2)
+    (batch,) = await reader.read(0, 2)
     assert batch.values() == [b"a", None]
     assert batch.records[0].key is None
 
@@ -135,8 +77,7 @@ async def test_records_with_headers_are_separate_a_kafka_batch_at_a_time(
     write(numbered(0, 10), compression=compression)
     write(numbered(10, 10), compression=compression, headers=[header])
     write(numbered(20, 10), compression=compression)
-    reader.seek(15)
-    batches = await reader.until(30)
+    batches = await reader.read(15, 30)
     found = [record for batch in batches for record in batch.with_headers]
     assert [record.offset for record in found] == [15, 16, 17, 18, 19]
     assert [record.headers for record in found] == [[header]] * 5
@@ -168,8 +109,7 @@ async def test_nothing_comes_of_a_partition_that_was_not_sought(
     write(numbered(0, 3))
     # No position was ever committed: aiokafka has an unhandled error there.
     assert await reader.fetched.take({reader.tp}, 1.0) == []
-    reader.seek(0)
-    assert values_of(await reader.until(3)) == numbered(0, 3)
+    assert values_of(await reader.read(0, 3)) == numbered(0, 3)
 
 
 async def test_a_life_ends_with_its_assignment(reader: Reader, write: Write) -> None:
@@ -200,8 +140,7 @@ async def test_a_take_is_bounded_by_bytes_and_the_next_goes_on(
     n = 64
     values = [b"%02d" % at + bytes(200_000) for at in range(n)]
     write(values, compression="lz4", at_once=1)  # 13 MB, in one small response
-    reader.seek(0)
-    batches = await reader.until(n)
+    batches = await reader.read(0, n)
     assert values_of(batches) == values
     assert max(batch.size_bytes for batch in batches) < under_test.TAKE_BYTES + 201_000
     assert len(batches) >= 13_000_000 // (under_test.TAKE_BYTES + 201_000)
@@ -223,8 +162,7 @@ async def test_aborted_records_are_left_out(
     write(numbered(11, 5))
     transactions.begin(numbered(16, 5))
     transactions.commit()  # and at 21
-    reader.seek(0)
-    batches = await reader.until(22)
+    batches = await reader.read(0, 22)
     assert values_of(batches) == numbered(0, 5) + numbered(11, 10)
     assert_offsets_are_values(batches)
 
@@ -236,8 +174,7 @@ async def test_a_fetch_from_within_an_aborted_transaction_leaves_it_out(
     transactions.begin(numbered(0, 5))
     transactions.abort()
     write(numbered(6, 5))
-    reader.seek(3)
-    batches = await reader.until(11)
+    batches = await reader.read(3, 11)
     assert batches[0].start == 3
     assert values_of(batches) == numbered(6, 5)
 
@@ -293,8 +230,7 @@ async def test_a_corrupt_batch_is_reported_after_the_records_before_it(
     assert isinstance(failure.error, CorruptLogError)
     assert "at offset 5: CorruptRecordException" in str(failure.error)
     monkeypatch.undo()
-    reader.seek(5)
-    assert values_of(await reader.until(10)) == numbered(5, 5)
+    assert values_of(await reader.read(5, 10)) == numbered(5, 5)
 
 
 @pytest.mark.parametrize("start", [0, 11, 12])
@@ -305,8 +241,7 @@ async def test_an_unparsable_record_is_separate_and_its_neighbors_are_unaffected
     raw = [Raw(b"10"), Raw(b"bad", b"key", [(POISON, b"x")]), Raw(b"12")]
     await publish_soon(broker, reader.tp.topic, 0, raw)
     write(numbered(13, 5))
-    reader.seek(start)
-    batches = await reader.until(18)
+    batches = await reader.read(start, 18)
     good = [number for number in range(start, 18) if number != 11]
     assert values_of(batches) == [b"%d" % number for number in good]
     unreadable = [one for batch in batches for one in batch.unreadable]
@@ -323,8 +258,7 @@ async def test_a_batch_that_unpacks_to_too_much_is_separate_and_skipped(
     bomb = [Raw(b" " * (UNPACKED_BYTES_MAX + 1))]
     await publish_soon(broker, reader.tp.topic, 0, bomb, CODECS[codec])
     write(numbered(4, 3))
-    reader.seek(0)
-    batches = await reader.until(7)
+    batches = await reader.read(0, 7)
     assert values_of(batches) == [b"%d" % number for number in (0, 1, 2, 4, 5, 6)]
     (unreadable,) = [one for batch in batches for one in batch.unreadable]
     assert (unreadable.offset, unreadable.key) == (3, None)
@@ -339,8 +273,7 @@ async def test_a_batch_of_too_many_records_is_separate_and_skipped(
         write(numbered(first, n))
     reader.seek(5)  # within the batch
     assert values_of(await reader.until(13)) == numbered(9, 4)
-    reader.seek(0)
-    batches = await reader.until(13)
+    batches = await reader.read(0, 13)
     assert values_of(batches) == [*numbered(0, 4), *numbered(9, 4)]
     (unreadable,) = [one for batch in batches for one in batch.unreadable]
     assert (unreadable.offset, "5 records" in unreadable.reason) == (4, True)

@@ -14,9 +14,10 @@ from infra.local.kafka.server import kafka
 from infra.local.process import Server, await_ready, free_port, start, stop
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
+from tests.patience import until
 
 from .conftest import WAIT_S
-from .test_consumer import App, eventually, started
+from .test_consumer import App, started
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ async def app(own_broker: OwnBroker) -> Following:
     topic = f"transport-{uuid.uuid4().hex[:8]}"
     brokers.create(brokers.admin(plain(own_broker.address)), [NewTopic(topic, 2, 1)])
     app = await started(Following(own_broker.address, topic, "outages"))
-    await eventually(lambda: app.begun == [app.tps], "both partitions begin, once")
+    await until(lambda: app.begun == [app.tps], "both partitions begin, once")
     return app
 
 
@@ -87,11 +88,11 @@ async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
 ) -> None:
     tp = min(app.tps)
     await asyncio.to_thread(own_broker.write, tp.topic, b"before")
-    await eventually(lambda: app.followed(tp) == (1, [b"before"]), "what was there before")
+    await until(lambda: app.followed(tp) == (1, [b"before"]), "what was there before")
     await asyncio.to_thread(own_broker.go)
     await asyncio.to_thread(own_broker.come)
     await asyncio.to_thread(own_broker.write, tp.topic, b"after")
-    await eventually(lambda: app.followed(tp) == (2, [b"before", b"after"]), "what came after")
+    await until(lambda: app.followed(tp) == (2, [b"before", b"after"]), "what came after")
     assert app.failures == []
     await app.stop()
 
@@ -99,7 +100,7 @@ async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
 async def test_a_worker_stops_in_time_even_without_the_broker(
     app: Following, own_broker: OwnBroker
 ) -> None:
-    await eventually(lambda: app.room == app.tps, "both are fetched")
+    await until(lambda: app.room == app.tps, "both are fetched")
     own_broker.go()
     begun_s = time.monotonic()
     await app.stop()

@@ -1,0 +1,130 @@
+"""What a fold of histories reads, rejects, deletes and how much it takes at once."""
+
+import pytest
+
+from contracts.log_position import mark
+from contracts.messages import Interaction, Rejection, encode
+from contracts.partitioning import user_partition
+from contracts.tombstones import Tombstone
+from contracts.topics import INTERACTIONS
+from runtime.topology import Topology
+from stream_processors.decoding import interactions
+from stream_processors.histories import histories as histories_module
+from stream_processors.histories.histories import HistoriesFold
+from tests.stream_processors.folding import (
+    BINARY,
+    UserEvent,
+    batch_of_events,
+    decoding,
+    fold_of_interactions,
+    histories_in_memory,
+)
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, flush
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import Hashes
+
+
+async def test_histories_in_memory_are_not_read_again() -> None:
+    data: Hashes = {}
+    histories, claim = histories_in_memory(data)
+    log = [Interaction(user_id=user, instrument_id=item, ts=0) for item in (1, 2) for user in "AB"]
+    for at in range(len(log)):
+        await histories.take(batch_of_events(log, at, at + 1))
+        await flush(histories, claim)
+    assert claim.reads == 2 + 1, "and whether any user was erased"
+
+
+async def test_a_bare_history_is_deleted_once_the_position_has_passed() -> None:
+    data: Hashes = {}
+    histories, claim = histories_in_memory(data)
+    log: list[UserEvent] = [
+        Interaction(user_id="A", instrument_id=1, ts=0),
+        Tombstone("A"),
+        Interaction(user_id="B", instrument_id=1, ts=0),
+        Interaction(user_id="A", instrument_id=2, ts=1),
+    ]
+    stored = []
+    for at in range(len(log)):
+        await histories.take(batch_of_events(log, at, at + 1))
+        await flush(histories, claim)
+        stored.append(dict(data[KEYSPACE.history(0, "A")]))
+    with_item = {"off": "[0,0]", "1": '{"r":1,"t":0}'}
+    with_new_item = {"off": "[0,3]", "erased": "1", "2": '{"r":1,"t":1}'}
+    assert stored == [with_item, {"off": "[0,1]"}, {}, with_new_item]
+
+
+async def test_a_record_in_the_wrong_partition_is_rejected_and_names_its_user() -> None:
+    topology = Topology(quotes=1, interactions=2, cooccurrences=1)
+    here, elsewhere = (
+        next(user for user in "ABCDEFGH" if user_partition(user, 2) == p) for p in (0, 1)
+    )
+    claim = InMemoryClaim({}, INTERACTIONS, partition=0)
+    histories = fold_of_interactions(claim.as_claim(), InMemoryProducer(), topology, BINARY)
+    log: list[UserEvent] = [
+        Interaction(user_id=here, instrument_id=1, ts=0),
+        Interaction(user_id=elsewhere, instrument_id=1, ts=0),
+        Tombstone(elsewhere),
+        Tombstone(here),
+    ]
+    rejections = await histories.take(batch_of_events(log, 0, len(log)))
+    assert [place for place, _ in rejections] == [1, 2]
+    assert f"user_id {elsewhere!r} does not belong to partition 0" in rejections[0].reason
+
+
+async def test_a_tombstone_without_a_user_is_rejected() -> None:
+    histories, _ = histories_in_memory({})
+    values = batch_of(INTERACTIONS.name, 0, [(0, None), (1, None)], keys={1: b"\xff"})
+    rejections = await histories.take(values)
+    assert [place for place, _ in rejections] == [0, 1]
+    assert isinstance(rejections[0], Rejection)
+    assert "no key that names the user" in rejections[0].reason
+
+
+async def test_marks_carry_the_logs_incarnation() -> None:
+    data: Hashes = {}
+    claim = InMemoryClaim(data, INTERACTIONS, incarnation=3)
+    histories = HistoriesFold(claim.as_claim(), InMemoryProducer(), Topology(1, 1, 1), BINARY)
+    records = batch_of_events([Interaction(user_id="A", instrument_id=1, ts=0)], 0, 1)
+    await histories.take(decoding(interactions.decode, 1)(records)[0])
+    await flush(histories, claim)
+    assert data[KEYSPACE.history(0, "A")]["off"] == "[3,0]"
+    assert histories._cache.get("A").mark == mark(3, 0)
+
+
+async def test_longer_histories_mean_fewer_records_per_batch() -> None:
+    histories, claim = histories_in_memory({})
+    at_once = [histories.records_at_once]
+    short: list[UserEvent] = [
+        Interaction(user_id=str(user), instrument_id=0, ts=0) for user in range(1_000)
+    ]
+    long: list[UserEvent] = [
+        Interaction(user_id="A", instrument_id=item, ts=0) for item in range(400)
+    ]
+    for log, first, end in ((short, 0, 1_000), (long, 1_000, 1_400)):
+        at = first
+        while at < end:
+            size = min(end - at, at_once[-1], 50)
+            values = [(n, encode(log[n - first])) for n in range(at, at + size)]
+            await histories.take(batch_of(INTERACTIONS.name, 0, values))
+            at += size
+            at_once.append(histories.records_at_once)
+        await flush(histories, claim)
+    rows = histories_module._ROWS_UNPUBLISHED
+    assert at_once[0] == round(rows / (2 * (2 * 500 + 1)))
+    assert max(at_once) == histories_module._RECORDS_AT_ONCE.stop
+    assert rows / (2 * 400) < at_once[-1] < rows / (2 * 300)
+
+
+async def test_a_fold_is_full_when_many_rows_are_unpublished_or_many_items_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = [Interaction(user_id="A", instrument_id=item, ts=0) for item in range(3)]
+    for name, bound in (("_ROWS_UNPUBLISHED", 1 + 3 + 5), ("_ITEMS_CACHED", 16)):
+        with monkeypatch.context() as patch:
+            patch.setattr(histories_module, name, bound)
+            histories, claim = histories_in_memory({})
+            assert not histories.is_full
+            await histories.take(batch_of_events(log, 0, 3))
+            assert histories.is_full
+            await flush(histories, claim)
+            assert not histories.is_full
