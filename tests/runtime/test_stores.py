@@ -1,5 +1,6 @@
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 import redis
@@ -10,38 +11,26 @@ from infra.local.process import free_port
 from runtime.redis.stores import UNAVAILABLE, connect, connect_async
 
 
-def test_a_single_node_gets_a_plain_client(store_url: str) -> None:
-    with connect(store_url, "tests-plain") as store:
-        assert isinstance(store, redis.Redis)
-        assert_text_is_read_back(store)
-
-
-def test_a_cluster_gets_a_cluster_client(cluster_url: str) -> None:
-    with connect(cluster_url, "tests-cluster") as store:
-        assert isinstance(store, redis.RedisCluster)
-        assert_text_is_read_back(store)
-
-
-def assert_text_is_read_back(store: redis.Redis | redis.RedisCluster) -> None:
-    key = f"größer-{uuid.uuid4()}"
-    store.set(key, "ü", ex=60)
-    assert store.get(key) == "ü"
-
-
-async def test_a_single_node_gets_a_plain_asyncio_client(store_url: str) -> None:
-    store = await connect_async(store_url, "tests-plain")
-    assert isinstance(store, redis.asyncio.Redis)
-    assert await store.ping()
-    await store.aclose()
-
-
-async def test_a_cluster_gets_an_asyncio_cluster_client(cluster_url: str) -> None:
-    store = await connect_async(cluster_url, "tests-cluster")
-    assert isinstance(store, redis.asyncio.RedisCluster)
-    key = str(uuid.uuid4())
-    await store.set(key, "ü", ex=60)
-    assert await store.get(key) == "ü"
-    await store.aclose()
+@pytest.mark.parametrize(
+    ("url", "client", "asynchronous"),
+    [
+        ("store_url", redis.Redis, redis.asyncio.Redis),
+        ("cluster_url", redis.RedisCluster, redis.asyncio.RedisCluster),
+    ],
+    ids=["single node", "cluster"],
+)
+async def test_a_single_node_gets_a_plain_client_and_a_cluster_a_cluster_client(
+    url: str, client: Any, asynchronous: Any, request: pytest.FixtureRequest
+) -> None:
+    address, key = request.getfixturevalue(url), f"größer-{uuid.uuid4()}"
+    with connect(address, "tests") as store:
+        assert isinstance(store, client)
+        store.set(key, "ü", ex=60)
+        assert store.get(key) == "ü"
+    its = await connect_async(address, "tests")
+    assert isinstance(its, asynchronous)
+    assert await its.get(key) == "ü"
+    await its.aclose()
 
 
 @pytest.mark.parametrize("url", ["store_url", "cluster_url"])

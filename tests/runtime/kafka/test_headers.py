@@ -10,7 +10,6 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from api.pipeline.tail import letter_of
-from archive.reading.records import Place, rows_of
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.messages import Quote, encode
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
@@ -84,6 +83,8 @@ def test_it_is_known_whenever_garbage_is_collected_and_however_often_it_is_asked
 
 
 def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
+    from archive.reading.records import Place, rows_of
+
     quotes = rows_of(QUOTES_TABLE, Place(0, 0, (1,)), read[:2], TS)
     assert (quotes.batch["offset"].to_pylist(), quotes.rejected) == ([0], 1)
     events = rows_of(INTERACTIONS_TABLE, Place(0, 0, (1,)), read[2:], TS)

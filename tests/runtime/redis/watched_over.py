@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
-import tenacity
 
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
-from tests.patience import PATIENCE_S
+from tests.patience import eventually
 from tests.runtime.redis.guarded import DOCUMENT, Guarded
 
 SERVICE: Final = "shop"
@@ -58,7 +57,7 @@ class WatchedOver:
         """Kill the master, and wait until the other node is named in its place."""
         before = self.master()
         self.processes[before].send_signal(signal.SIGKILL)
-        until(lambda: self.master() != before)
+        eventually(lambda: self.master() != before, "the other node is the master")
 
     def agree(self) -> bool:
         """Whether each Sentinel knows the others and a replica that has all data."""
@@ -93,7 +92,7 @@ def watched_over(folder: Path, certified: Guarded | None = None) -> Iterator[Wat
             server = _sentinel(port, folder / f"sentinel-{port}", ports[0], encryption)
             stack.enter_context(running(server))
         watched = WatchedOver(ports, sentinels, processes, encryption)
-        until(watched.agree)
+        eventually(watched.agree, "all agree on who is the master")
         yield watched
 
 
@@ -174,10 +173,3 @@ def _client(port: int, password: str, encryption: dict[str, Any]) -> redis.Redis
 
 def _rights() -> str:
     return re.findall(r"`(\+sentinel[^`]+)`", DOCUMENT.read_text(encoding="utf-8"))[0]
-
-
-until = tenacity.retry(
-    retry=tenacity.retry_if_result(lambda holds: not holds),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.05),
-)(lambda condition: condition())
