@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Message
 from confluent_kafka.admin import NewTopic
-from typer.testing import CliRunner
 
 from contracts.archive import (
     ERASED,
@@ -27,7 +26,6 @@ from producers.archive import Name, archived
 from producers.batch import Record
 from producers.files import FileError
 from producers.pace import MAX_SPEED
-from producers.replay_commands import app
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
@@ -182,20 +180,3 @@ def test_the_command_publishes_to_topics_of_another_prefix(
     assert [record.value() is None for record in records] == [False, False, True, True]
     assert records[2].headers() == [("last_event_before", b"%d" % (T0_MS + 1))]
     assert records[3].headers() == [("erased_at", b"%d" % (T0_MS + 2))]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        (("quotes",), "name a file, or say --from-archive"),
-        (("quotes", "x.csv", "--from-archive"), "either x.csv or --from-archive"),
-        (("quotes", "x.csv", "--start", "1"), "--start and --end go with --from-archive"),
-        (("feedback",), "replayed from the archive only"),
-        (("quotes", "--from-archive", "--end", "now"), "neither epoch ms nor RFC 3339"),
-        (("quotes", "--from-archive", "--end", "2021-08-15T00:00:00"), "has no zone"),
-    ],
-)
-def test_contradictory_options_are_refused(arguments: tuple[str, ...], why: str) -> None:
-    refused = CliRunner().invoke(app, arguments)
-    assert refused.exit_code == 2
-    assert why in " ".join(refused.output.split())

@@ -9,21 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
+from typer.testing import CliRunner
 
 from contracts.instruments import decode_instrument_record
 from contracts.messages import decode_interactions, decode_quotes
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
+from producers.__main__ import app
 from runtime.kafka.broker import admin, create
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
-ReadAll = Callable[[str, int], list[Message]]
-Start = Callable[..., subprocess.Popen[str]]
+from .conftest import ReadAll, Start
 
 pytestmark = pytest.mark.integration
 
@@ -244,16 +245,19 @@ def test_other_records_at_the_end_do_not_restart_a_simulation(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "complaint"),
+    ("arguments", "complaint"),
     [
-        (["replay", "quotes", "x.csv", "--speed", "5"], {}, "speed '5' is neither a factor"),
-        (["simulate", "--instruments", "0"], {}, "--instruments"),
-        (["simulate"], {"DELIVERY_TIMEOUT_S": "soon"}, "DELIVERY_TIMEOUT_S"),
+        ("simulate --instruments 0", "--instruments"),
+        ("replay quotes x.csv --speed 5", "speed '5' is neither a factor"),
+        ("replay quotes", "name a file, or say --from-archive"),
+        ("replay quotes x.csv --from-archive", "either x.csv or --from-archive"),
+        ("replay quotes x.csv --start 1", "--start and --end go with --from-archive"),
+        ("replay feedback", "replayed from the archive only"),
+        ("replay quotes --from-archive --end now", "neither epoch ms nor RFC 3339"),
+        ("replay quotes --from-archive --end 2021-08-15T00:00:00", "has no zone"),
     ],
 )
-def test_a_wrong_option_or_setting_is_named_and_nothing_is_published(
-    start: Start, arguments: list[str], settings: dict[str, str], complaint: str
-) -> None:
-    code, _, errors = ended(start(*arguments, **settings))
-    assert code == 2
-    assert complaint in errors
+def test_a_wrong_or_contradictory_option_is_refused(arguments: str, complaint: str) -> None:
+    refused = CliRunner().invoke(app, arguments.split())
+    assert refused.exit_code == 2
+    assert complaint in " ".join(refused.output.split())

@@ -1,18 +1,16 @@
 """Rows of a file to records of `instruments`."""
 
-import csv
-import gzip
 import re
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from contracts.instruments import Instrument, decode_instrument_record
 from producers.files import FileError, open_rows
 from producers.instruments import instruments_in
 from producers.run import Rejected
+
+from .files import write, write_rows
 
 COLUMNS = ["instrument_id", "symbol", "name", "categories", "listed"]
 ROWS = [
@@ -25,17 +23,6 @@ EXPECTED = {
     5: Instrument(5, symbol="22423", name="22423"),
     6: Instrument(6, symbol="85123A", name="GLOBE, inflatable", categories=("toys",), listed=False),
 }
-
-
-def write(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
-    if path.suffix == ".parquet":
-        cells = zip(*rows, strict=True)
-        pq.write_table(pa.table(dict(zip(columns, map(list, cells), strict=True))), path)
-        return path
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wt", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([columns, *rows])
-    return path
 
 
 def read(path: Path) -> tuple[dict[int, Instrument | None], Rejected]:
@@ -54,20 +41,21 @@ def test_rows_reach_the_reader_as_they_are_in_the_file(
     tmp_path: Path, ending: str, symbol_column: str
 ) -> None:
     columns = [symbol_column if name == "symbol" else name for name in COLUMNS]
-    instruments, rejected = read(write(tmp_path / f"file{ending}", columns, ROWS))
+    instruments, rejected = read(write_rows(tmp_path / f"file{ending}", columns, ROWS))
     assert rejected.count == 0
     assert instruments == EXPECTED
 
 
 def test_ids_may_be_numbers_in_parquet(tmp_path: Path) -> None:
-    path = tmp_path / "file.parquet"
-    table = {"instrument_id": [4], "symbol": ["AAPL"], "listed": [False]}
-    pq.write_table(pa.table(table), path)
+    columns = {"instrument_id": [4], "symbol": ["AAPL"], "listed": [False]}
+    path = write(tmp_path / "file.parquet", columns)
     assert read(path)[0] == {4: Instrument(4, symbol="AAPL", name="AAPL", listed=False)}
 
 
 def test_a_symbol_is_one_where_a_file_also_has_codes(tmp_path: Path) -> None:
-    path = write(tmp_path / "file.csv", ["code", "instrument_id", "symbol"], [["1", "4", "AAPL"]])
+    path = write_rows(
+        tmp_path / "file.csv", ["code", "instrument_id", "symbol"], [["1", "4", "AAPL"]]
+    )
     assert read(path)[0] == {4: Instrument(4, symbol="AAPL", name="AAPL")}
 
 
@@ -78,7 +66,7 @@ def test_an_invalid_row_is_skipped_with_its_line_and_reason(tmp_path: Path) -> N
         ["8", "", "", "", ""],
         ["9", "X", "", "", "?"],
     ]
-    instruments, rejected = read(write(tmp_path / "file.csv", COLUMNS, rows))
+    instruments, rejected = read(write_rows(tmp_path / "file.csv", COLUMNS, rows))
     assert instruments == EXPECTED
     assert rejected.count == 3
     for line, says, reason in zip(
@@ -89,6 +77,6 @@ def test_an_invalid_row_is_skipped_with_its_line_and_reason(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("columns", [["instrument_id", "name"], ["symbol", "name"], ["x", "y"]])
 def test_a_file_without_a_needed_column_is_refused(tmp_path: Path, columns: list[str]) -> None:
-    path = write(tmp_path / "file.csv", columns, [["1", "2"]])
+    path = write_rows(tmp_path / "file.csv", columns, [["1", "2"]])
     with pytest.raises(FileError, match=r"instruments need instrument_id and symbol \(or code\)"):
         read(path)

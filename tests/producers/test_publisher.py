@@ -1,9 +1,6 @@
 """The producer on a real broker, and without one."""
 
-from collections.abc import Callable
-
 import pytest
-from confluent_kafka import Message
 
 from contracts.partitioning import partition_of
 from infra.local.process import free_port
@@ -14,7 +11,7 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
-ReadAll = Callable[[str, int], list[Message]]
+from .conftest import ReadAll
 
 pytestmark = pytest.mark.integration
 
@@ -71,14 +68,6 @@ def test_a_missing_topic_is_named_with_the_remedy(broker: str) -> None:
         PublishingError, match=r"no topic nonesuch: run `python -m operations\.topics`"
     ):
         publisher.await_topics(["nonesuch"], lambda: False)
-
-
-def test_where_no_broker_answers_it_waits_for_the_delivery_timeout_and_names_the_address() -> None:
-    address = f"127.0.0.1:{free_port()}"
-    publisher = Publisher(plain(address), delivery_timeout_s=1)
-    with pytest.raises(PublishingError, match=rf"no broker answered at {address} for 1 s"):
-        publisher.await_topics(["quotes"], lambda: False)
-    assert publisher.troubles
 
 
 def test_waiting_for_a_broker_can_be_stopped() -> None:

@@ -1,12 +1,8 @@
-import csv
-import gzip
 import json
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,6 +22,8 @@ from producers.files import CHUNK_ROWS, FileError, open_rows
 from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, replayed
 from producers.run import SHOWN_REJECTIONS, Rejected
 
+from .files import write, write_rows
+
 NOW_MS = 1_700_000_000_000
 
 prices = st.floats(1e-18, 1e18)
@@ -40,24 +38,6 @@ endings = st.sampled_from([".csv", ".csv.gz", ".parquet"])
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
-
-
-def write(path: Path, columns: dict[str, Sequence[Any]]) -> Path:
-    """Write columns in the format of the file's name; None is an empty cell."""
-    if path.suffix == ".parquet":
-        pq.write_table(pa.table(columns), path, row_group_size=2)
-        return path
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wt", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        cells = ([_cell(value) for value in values] for values in columns.values())
-        writer.writerows(zip(*cells, strict=True))
-    return path
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
 def replay(path: Path, kind: Kind[Any]) -> tuple[list[Record], Rejected]:
@@ -85,8 +65,7 @@ def test_quotes_reach_the_reader_as_they_are_in_the_file_to_the_last_digit(
     folder: Path, rows: list[tuple[int, int, float, float]], ending: str
 ) -> None:
     names = ("ts_ms", "instrument_id", "price", "size")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    records, rejected = replay(write(folder / f"quotes{ending}", columns), QUOTE_ROWS)
+    records, rejected = replay(write_rows(folder / f"quotes{ending}", names, rows), QUOTE_ROWS)
     assert rejected.count == 0
     quotes, _ = decode_quotes([value for _, _, value in records], NOW_MS)
     got = zip(
@@ -119,8 +98,8 @@ def test_interactions_reach_the_reader_as_they_are_in_the_file(
     folder: Path, rows: list[tuple[Any, ...]], ending: str
 ) -> None:
     names = ("ts_ms", "user_id", "instrument_id", "event", "price", "quantity")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    records, rejected = replay(write(folder / f"events{ending}", columns), INTERACTION_ROWS)
+    path = write_rows(folder / f"events{ending}", names, rows)
+    records, rejected = replay(path, INTERACTION_ROWS)
     assert rejected.count == 0
     for (topic, key, value), (ts, user, instrument, event, price, quantity) in zip(
         records, rows, strict=True
@@ -161,11 +140,10 @@ def test_a_user_id_is_text(folder: Path, written: str, ending: str) -> None:
 
 
 def test_a_numeric_user_id_of_a_parquet_file_is_its_decimal(folder: Path) -> None:
-    path = folder / "numeric.parquet"
-    frame = pd.DataFrame(
-        {"ts_ms": [1, 2, 3], "user_id": [17850, None, 9], "instrument_id": [1] * 3}
-    )
-    frame.to_parquet(path)
+    # pandas writes such a column of numbers as floats.
+    user_ids = [17850.0, None, 9.0]
+    columns = {"ts_ms": [1, 2, 3], "user_id": user_ids, "instrument_id": [1] * 3}
+    path = write(folder / "numeric.parquet", columns)
     records, rejected = replay(path, INTERACTION_ROWS)
     assert [key for _, key, _ in records] == [b"17850", b"9"]
     assert rejected.shown == [f"{path}, row 2, column user_id: no value"]
@@ -299,26 +277,21 @@ def test_a_missing_column_is_named_with_those_that_are_needed(folder: Path) -> N
     assert "interactions need user_id, instrument_id, ts_ms" in str(e.value)
 
 
-def test_an_empty_file_has_no_columns(folder: Path) -> None:
-    with pytest.raises(FileError, match="among none"):
-        replay_text(folder, "")
-
-
-def test_duplicate_column_names_are_refused(folder: Path) -> None:
-    with pytest.raises(FileError, match="duplicate column names"):
-        replay_text(folder, "ts_ms,price,instrument_id,price\n1,2,3,4\n")
-
-
-def test_what_is_not_utf_8_is_refused(folder: Path) -> None:
-    path = folder / "latin.csv"
-    path.write_bytes("ts_ms,user_id,instrument_id\n1,Zoë,2\n".encode("latin-1"))
-    with pytest.raises(FileError, match="not UTF-8"):
-        replay(path, INTERACTION_ROWS)
-
-
-def test_an_open_quote_is_refused_with_its_line(folder: Path) -> None:
-    with pytest.raises(FileError, match="line 2: no CSV"):
-        replay_text(folder, 'ts_ms,instrument_id,price\n1,2,"3\n')
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "among none"),
+        (b"ts_ms,price,instrument_id,price\n1,2,3,4\n", "duplicate column names"),
+        ("ts_ms,price,instrument_id\n1,2,Zoë\n".encode("latin-1"), "not UTF-8"),
+        (b'ts_ms,instrument_id,price\n1,2,"3\n', "line 2: no CSV"),
+    ],
+    ids=["empty", "duplicate column", "not UTF-8", "open quote"],
+)
+def test_a_file_that_is_no_table_is_refused(folder: Path, content: bytes, complaint: str) -> None:
+    path = folder / "refused.csv"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=complaint):
+        replay(path, QUOTE_ROWS)
 
 
 def test_a_truncated_gzip_file_is_replayed_as_far_as_it_goes_and_reported(

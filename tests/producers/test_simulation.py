@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,15 +50,26 @@ def user_items(world: World) -> Floats:
     return matrix
 
 
+def values_of(topic: str, plan: Plan = SMALL) -> list[dict[str, Any]]:
+    """The values of a topic's records in a simulation."""
+    records = [record for batch in simulated(plan, LIVE_FROM_MS) for record in batch.records]
+    return [json.loads(value) for its_topic, _, value in records if its_topic == topic]
+
+
 def same_sector(world: World) -> np.ndarray:
     """(n, n): whether two distinct instruments are of the same sector."""
     same = world.sector[:, None] == world.sector
     return same & ~np.eye(len(same), dtype=bool)
 
 
-def test_instruments_of_a_sector_have_users_in_common(world: World, user_items: Floats) -> None:
+def cosine_of(user_items: Floats) -> Floats:
+    """(n, n) of the instruments."""
     unit = user_items / np.maximum(np.linalg.norm(user_items, axis=0), 1)
-    cosine = unit.T @ unit
+    return unit.T @ unit
+
+
+def test_instruments_of_a_sector_have_users_in_common(world: World, user_items: Floats) -> None:
+    cosine = cosine_of(user_items)
     same = same_sector(world)
     other = ~same & ~np.eye(len(same), dtype=bool)
     assert cosine[same].mean() > 3 * cosine[other].mean(), f"seed {SEED}"
@@ -66,8 +78,7 @@ def test_instruments_of_a_sector_have_users_in_common(world: World, user_items: 
 def test_most_of_an_instruments_nearest_neighbors_are_of_its_sector(
     world: World, user_items: Floats
 ) -> None:
-    unit = user_items / np.maximum(np.linalg.norm(user_items, axis=0), 1)
-    cosine = unit.T @ unit
+    cosine = cosine_of(user_items)
     np.fill_diagonal(cosine, 0)
     nearest = np.argsort(-cosine, axis=1)[:, :5]
     assert (world.sector[nearest] == world.sector[:, None]).mean() > 0.8, f"seed {SEED}"
@@ -171,11 +182,7 @@ def test_another_seed_makes_others() -> None:
 
 def test_the_rate_of_events_changes_no_quote() -> None:
     other = replace(SMALL, events_per_s=50)
-    quotes, with_more_events = (
-        [r for batch in simulated(plan, LIVE_FROM_MS) for r in batch.records if r[0] == "quotes"]
-        for plan in (SMALL, other)
-    )
-    assert quotes == with_more_events
+    assert values_of("quotes") == values_of("quotes", other)
 
 
 plans = st.builds(
@@ -242,8 +249,7 @@ def test_an_instrument_is_of_the_category_of_its_sector_and_its_name_says_so(wor
 
 
 def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
-    records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
-    events = [json.loads(value) for topic, _, value in records if topic == "interactions"]
+    events = values_of("interactions")
     before = Counter(event["user_id"] for event in events if event["ts"] < LIVE_FROM_MS)
     assert len(before) == SMALL.users
     assert min(before.values()) >= STOCK_PER_USER
@@ -252,16 +258,7 @@ def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
 def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_minute() -> None:
     short = replace(SMALL, backfill_s=300, duration_s=60)
     long = replace(short, backfill_s=3600)
-    quotes_of_short, quotes_of_long = (
-        [
-            json.loads(value)
-            for batch in simulated(plan, LIVE_FROM_MS)
-            for topic, _, value in batch.records
-            if topic == "quotes"
-        ]
-        for plan in (short, long)
-    )
-
+    quotes_of_short, quotes_of_long = values_of("quotes", short), values_of("quotes", long)
     assert len(quotes_of_long) == len(quotes_of_short) == 360 * 30
     minutes = {(q["instrument_id"], (q["ts"] - LIVE_FROM_MS) // 60_000) for q in quotes_of_long}
     assert len(minutes) == 20 * 61
@@ -271,28 +268,21 @@ def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_
 
 
 def test_a_long_backfill_has_as_many_events_as_a_short_one() -> None:
-    short = replace(SMALL, backfill_s=300, duration_s=0)
-    events_of_short, events_of_long = (
-        sum(r[0] == "interactions" for batch in simulated(p, LIVE_FROM_MS) for r in batch.records)
-        for p in (short, replace(short, backfill_s=3600))
-    )
-
-    assert events_of_long == events_of_short == 300 * 5 + STOCK_PER_USER * 30
+    for backfill_s in (300, 3600):
+        plan = replace(SMALL, backfill_s=backfill_s, duration_s=0)
+        assert len(values_of("interactions", plan)) == 300 * 5 + STOCK_PER_USER * 30
 
 
 def test_trades_and_only_they_have_a_price_and_a_quantity() -> None:
-    records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
-    events = [json.loads(value) for topic, _, value in records if topic == "interactions"]
-    for event in events:
+    for event in values_of("interactions"):
         trade = event.get("event", "trade") == "trade"
         assert ("price" in event) == ("quantity" in event) == trade
 
 
 def test_user_ids_are_not_numbers_so_they_cannot_be_taken_for_instruments() -> None:
-    records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
-    keys = [key for topic, key, _ in records if topic == "interactions"]
-    assert keys
-    assert not any(key.isdigit() for key in keys)
+    users = {event["user_id"] for event in values_of("interactions")}
+    assert users
+    assert not any(user.isdigit() for user in users)
 
 
 def test_without_a_duration_it_never_ends() -> None:
