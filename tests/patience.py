@@ -11,6 +11,15 @@ import tenacity
 PATIENCE_S: Final = 180.0
 
 
+until_true: Final = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
+    wait=tenacity.wait_fixed(0.02),
+    reraise=True,
+)
+"""Repeats a function, or a coroutine, whose assertions do not hold yet."""
+
+
 def eventually(
     condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S, every_s: float = 0.05
 ) -> None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -45,7 +46,8 @@ from contracts.keyspace import (
 )
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INSTRUMENTS
-from infra.local.process import free_port
+from infra.local.process import Server, free_port
+from infra.local.store import valkey
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
@@ -54,6 +56,8 @@ from tests.patience import PATIENCE_S
 
 NOW_MS = 1_629_061_651_000
 """2021-08-15 21:07:31 UTC: the clock of the applications under test."""
+RUNNING_S = NOW_MS // 60_000 * 60
+"""The minute that is running then, epoch s."""
 TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
 
 ALL_ALIKE = FoldIn()
@@ -138,8 +142,15 @@ class Filled:
         return Signer(key.encode())
 
     def point_to(self, name: str, fold_in: FoldIn = ALL_ALIKE) -> None:
-        current = Current(1, {"default": Served(name, "cosine", "user-knn", fold_in)})
+        self.serve(Current(1, {"default": Served(name, "cosine", "user-knn", fold_in)}))
+
+    def serve(self, current: Current) -> None:
+        """Write what is served."""
         self._put(self.keys.model_current(), current)
+
+    def serve_nothing(self) -> None:
+        """Be as before the first model."""
+        self.store.delete(self.keys.model_current())
 
     def _put(self, key: str, value: msgspec.Struct) -> None:
         self.store.set(key, msgspec.json.encode(value))
@@ -173,10 +184,24 @@ def filled(store_url: str) -> Iterator[Filled]:
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+def raw(store_url: str) -> Iterator[Redis]:
+    """A client of the store that decodes nothing."""
+    with Redis.from_url(store_url) as client:
+        yield client
+
+
+@pytest.fixture
+def where(store_url: str, filled: Filled) -> dict[str, Any]:
+    """The settings with which an application reads the filled namespace."""
+    return {"redis_url": store_url, "namespace": filled.keys.namespace}
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch, where: dict[str, Any]) -> Serve:
     """Serve an application in this process, for as long as an `async with` block lasts.
 
-    Without `kafka` nothing listens at its Kafka address; without `archive` there is none.
+    It reads the filled namespace, unless `redis_url` names another store. Without `kafka` nothing
+    listens at its Kafka address; without `archive` there is none.
     """
 
     @contextlib.asynccontextmanager
@@ -184,6 +209,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
         wait_s = PATIENCE_S if "kafka" in settings else KAFKA_AWAY_S
         monkeypatch.setattr(publisher, "DELIVERY_TIMEOUT_MS", round(wait_s * 1000))
         monkeypatch.setattr(publisher, "_METADATA_TIMEOUT_S", wait_s)
+        settings = ({} if "redis_url" in settings else where) | settings
         settings.setdefault("kafka", plain(f"127.0.0.1:{free_port()}"))
         archive = settings.pop("archive", None)
         app = create_app(ApiSettings(**settings), lambda: NOW_MS, archive)
@@ -203,18 +229,33 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 @pytest.fixture
-async def client(serve: Serve, store_url: str, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application on the filled namespace; nothing listens at its Kafka address."""
-    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+    async with serve() as client:
         yield client
 
 
 @pytest.fixture
-async def writing(
-    serve: Serve, store_url: str, filled: Filled, broker: str
-) -> AsyncIterator[httpx.AsyncClient]:
+async def writing(serve: Serve, broker: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that has Kafka."""
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, kafka=plain(broker)
-    ) as client:
+    async with serve(kafka=plain(broker)) as client:
         yield client
+
+
+@pytest.fixture
+def lists(filled: Filled) -> None:
+    """Serve the lists of two items, and three popular ones."""
+    filled.generation(
+        "g1",
+        similar={
+            "1": [("2", 0.9, 5.0), ("3", 0.4, 2.0)],
+            "2": [("1", 0.9, 5.0), ("3", 0.8, 4.0), ("4", 0.1, 1.0)],
+        },
+        popular=[("2", 9.0), ("1", 8.0), ("9", 7.0)],
+    )
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Server:
+    """A store of this test alone, not running yet."""
+    return valkey(free_port(), tmp_path)

@@ -8,14 +8,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import tenacity
-
 from api.app import create_app
 from api.hot.server import Server
 from api.settings import ApiSettings
 from infra.local.process import free_port
 from runtime.kafka.config import plain
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until_true
 
 from .conftest import NOW_MS
 
@@ -85,10 +83,6 @@ async def connected(port: int) -> AsyncIterator[Client]:
         writer.close()
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.02),
-)
+@until_true
 async def _until_started(server: Server) -> None:
     assert server.started

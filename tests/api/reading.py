@@ -23,13 +23,16 @@ T = TypeVar("T")
 class Reader:
     """The reads of lists, as the application puts them together."""
 
-    def __init__(self, url: str, namespace: str, now_s: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, url: str, filled: Filled, raw: Redis, now_s: Callable[[], float] | None = None
+    ) -> None:
         """Read by a clock: without one, a second is over whenever it is looked at.
 
         So the pointer is never kept, unless a test has its own clock.
         """
+        self._filled, self._raw = filled, raw
         self.metrics = Metrics()
-        store = Store(url, namespace, self.metrics.store_errors)
+        store = Store(url, filled.keys.namespace, self.metrics.store_errors)
         generations = Generations(store.keys, now_s or itertools.count(0.0).__next__)
         catalog = Catalog(store, self.metrics.registry)
         self.variants = generations.variants
@@ -38,6 +41,10 @@ class Reader:
             store, generations, RequestIds(store.keys), self.metrics, catalog
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
+
+    def run(self, read: Read[T], flips: Sequence[str] = (), rounds: list[int] | None = None) -> T:
+        """Run one of the reads, see `run`."""
+        return run(read, self._raw, self._filled, flips, rounds)
 
 
 def run(

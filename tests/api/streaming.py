@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import tenacity
 import uvicorn
 
 from api.app import create_app
@@ -25,26 +24,17 @@ from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import Channel, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until_true
 from tests.stream_processors.in_memory import indexes
 
 from .conftest import NOW_MS, TOPOLOGY
 
-RUNNING_S = NOW_MS // 60_000 * 60
-"""The running minute of the applications under test, epoch s."""
 Event = tuple[str, Any]
 
 
 def value(n: int, offset: int | None = None) -> BarValue:
     """A bar of n quotes, the last of which stood at `offset`, n if not given."""
     return BarValue(1, n, 1, n, n, n, n, NOW_MS, NOW_MS, (0, n if offset is None else offset))
-
-
-until_true = tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.02),
-)
 
 
 class Stream:
@@ -100,17 +90,22 @@ class Served:
     ) -> AsyncIterator[Stream]:
         """Listen to instruments for the block, as soon as the server has found Redis."""
         headers = {} if last_id is None else {"Last-Event-ID": last_id}
-        asked = {"instruments": ",".join(map(str, instruments))}
         async with contextlib.AsyncExitStack() as stack:
 
             @until_true
             async def answered() -> httpx.Response:
-                stream = self.client.stream("GET", "/v1/stream/bars", params=asked, headers=headers)
-                answer = await stack.enter_async_context(stream)
+                answer = await stack.enter_async_context(self.requested(*instruments, **headers))
                 assert answer.status_code == 200
                 return answer
 
             yield Stream(await answered())
+
+    def requested(
+        self, *instruments: int | str, **headers: str
+    ) -> contextlib.AbstractAsyncContextManager[httpx.Response]:
+        """Return the answer to one request for a stream, for the block."""
+        asked = {"instruments": ",".join(map(str, instruments))}
+        return self.client.stream("GET", "/v1/stream/bars", params=asked, headers=headers)
 
     async def metric(self, name: str) -> float:
         """Return the value of a metric without labels."""

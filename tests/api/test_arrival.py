@@ -208,17 +208,21 @@ async def test_a_request_that_does_not_end_is_given_up(
     assert await connection.rest() == b""
 
 
-async def test_a_head_that_trickles_is_given_up(connection: Connection) -> None:
-    await connection.deliver(GET + b"\r\n")
-    assert await connection.status() == 200
-    await connection.deliver(GET)
+async def check_given_up_though_it_trickles(connection: Connection, piece: bytes) -> None:
     deadlines = connection.clock.deadlines
     for _ in range(20):
-        await connection.deliver(b"X: y\r\n")
+        await connection.deliver(piece)
     assert connection.clock.pending == [GIVE_UP]
     assert connection.clock.deadlines == deadlines, "what trickles in moves the deadline"
     connection.clock.expire()
     assert await connection.rest() == b""
+
+
+async def test_a_head_that_trickles_is_given_up(connection: Connection) -> None:
+    await connection.deliver(GET + b"\r\n")
+    assert await connection.status() == 200
+    await connection.deliver(GET)
+    await check_given_up_though_it_trickles(connection, b"X: y\r\n")
 
 
 async def test_a_body_that_nobody_reads_and_that_trickles_is_given_up(
@@ -227,13 +231,7 @@ async def test_a_body_that_nobody_reads_and_that_trickles_is_given_up(
     app.reads = False
     await connection.deliver(POST + b"Content-Length: 1000\r\n\r\n")
     assert await connection.status() == 200
-    deadlines = connection.clock.deadlines
-    for _ in range(20):
-        await connection.deliver(b"x")
-    assert connection.clock.pending == [GIVE_UP]
-    assert connection.clock.deadlines == deadlines, "what trickles in moves the deadline"
-    connection.clock.expire()
-    assert await connection.rest() == b""
+    await check_given_up_though_it_trickles(connection, b"x")
 
 
 async def test_a_body_that_somebody_reads_is_left_to_who_reads_it(connection: Connection) -> None:

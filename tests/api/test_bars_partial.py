@@ -14,11 +14,11 @@ from contracts.keyspace import FOLDING_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 
-from .conftest import NOW_MS, TOPOLOGY, Filled
-from .test_bars_reading import DAY, RUNNING, Readers, dense
+from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
+from .test_bars_reading import DAY, Readers, dense
 
 RETAINED: Final = 60
-HOUR: Final = RUNNING // 3600 * 3600
+HOUR: Final = RUNNING_S // 3600 * 3600
 Position = Callable[..., None]
 
 
@@ -55,7 +55,7 @@ def test_a_bucket_that_begins_before_what_is_retained_is_partial(
 ) -> None:
     position()
     readers.filled.bars(4, dense(RETAINED))
-    first = RUNNING - 60 * (RETAINED - 1)
+    first = RUNNING_S - 60 * (RETAINED - 1)
     for query in ({}, {"start": 0}, {"fill": "previous"}, {"start": 0, "fill": "previous"}):
         hours = readers.one(interval="1h", limit=1000, **query)["bars"]
         assert partial(hours) == [HOUR - 3600 if first < HOUR else HOUR]
@@ -91,9 +91,9 @@ def test_after_records_were_lost_what_lies_before_is_partial(
     readers: Readers, position: Position
 ) -> None:
     readers.filled.bars(4, dense(30))
-    position(**{WHOLE_FIELD: RUNNING - 60 * 10})
+    position(**{WHOLE_FIELD: RUNNING_S - 60 * 10})
     found = readers.one(limit=30)["bars"]
-    assert partial(found) == [RUNNING - 60 * age for age in range(29, 10, -1)]
+    assert partial(found) == [RUNNING_S - 60 * age for age in range(29, 10, -1)]
     assert partial(readers.one(limit=11)["bars"]) == []
 
 

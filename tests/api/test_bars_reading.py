@@ -25,11 +25,10 @@ from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 from tests.examples import examples
 
-from .conftest import NOW_MS, TOPOLOGY, Filled
+from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
 from .reading import run
 
-RUNNING: Final = NOW_MS // 60_000 * 60
-DAY: Final = RUNNING // 86_400 * 86_400
+DAY: Final = RUNNING_S // 86_400 * 86_400
 Stored = dict[int, BarValue]
 
 
@@ -39,7 +38,7 @@ def value(number: int) -> BarValue:
 
 
 def dense(minutes: int) -> Stored:
-    return {RUNNING - 60 * age: value(age) for age in range(minutes)}
+    return {RUNNING_S - 60 * age: value(age) for age in range(minutes)}
 
 
 class Readers(NamedTuple):
@@ -106,7 +105,7 @@ reused = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture
 
 def store_ages(readers: Readers, chosen: set[int]) -> Stored:
     """Store these minutes, and no others."""
-    stored = {RUNNING - 60 * age: value(age) for age in chosen}
+    stored = {RUNNING_S - 60 * age: value(age) for age in chosen}
     filled = readers.filled
     filled.store.delete(filled.keys.bars(instrument_partition(4, TOPOLOGY.quotes), 4))
     filled.bars(4, stored)
@@ -118,7 +117,7 @@ def store_ages(readers: Readers, chosen: set[int]) -> Stored:
     chosen=st.sets(ages, min_size=1, max_size=40),
     interval=intervals,
     limit=st.integers(1, 1000),
-    end=st.none() | ages.map(lambda age: (RUNNING - 60 * age) * 1000),
+    end=st.none() | ages.map(lambda age: (RUNNING_S - 60 * age) * 1000),
     fill=st.sampled_from(["none", "previous"]),
 )
 def test_the_last_buckets_are_those_of_all_minutes(
@@ -149,7 +148,7 @@ def test_pages_from_a_start_on_together_are_all_buckets(
     readers: Readers, *, chosen: set[int], interval: Interval, limit: int, age: int, fill: str
 ) -> None:
     stored = store_ages(readers, chosen)
-    start = (RUNNING - 60 * age) * 1000 + 1
+    start = (RUNNING_S - 60 * age) * 1000 + 1
     found = list(pages(readers, start=start, interval=interval, limit=limit, fill=fill))
     window = Window.between(start, NOW_MS, interval)
     assert [bar for page in found for bar in page] == expected(stored, window, fill)
@@ -174,19 +173,10 @@ def test_a_wide_window_costs_two_rounds_if_little_is_retained(readers: Readers) 
     assert rounds == [1, 1]
 
 
-def test_days_are_utc(readers: Readers) -> None:
-    readers.filled.bars(4, {DAY - 60: value(1), DAY: value(2), RUNNING: value(3)})
-    found = readers.one(interval="1d", limit=3)["bars"]
-    assert [(bar["t"] // 1000 - DAY, bar["n"], bar["closed"]) for bar in found] == [
-        (-86_400, 2, True),
-        (0, 4, False),
-    ]
-
-
 def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
-    readers.filled.bars(4, {RUNNING - 120: value(1)})
+    readers.filled.bars(4, {RUNNING_S - 120: value(1)})
     found = readers.one(start=0, end=NOW_MS * 2, fill="previous", limit=1000)
-    assert [bar["t"] // 1000 - RUNNING for bar in found["bars"]] == [-120, -60, 0]
+    assert [bar["t"] // 1000 - RUNNING_S for bar in found["bars"]] == [-120, -60, 0]
     assert found["next_page_token"] is None
 
 
@@ -228,10 +218,10 @@ def test_a_limit_below_the_number_of_instruments_needs_a_start(readers: Readers)
 def test_pages_of_several_instruments_together_are_all_buckets(
     readers: Readers, limit: int
 ) -> None:
-    stored = {4: dense(7), 5: {RUNNING - 600: value(1)}, 8: dense(10)}
+    stored = {4: dense(7), 5: {RUNNING_S - 600: value(1)}, 8: dense(10)}
     for instrument, bars in stored.items():
         readers.filled.bars(instrument, bars)
-    start = (RUNNING - 540) * 1000
+    start = (RUNNING_S - 540) * 1000
     found: dict[str, list[Any]] = {}
     token, sizes = None, []
     while True:
@@ -277,10 +267,10 @@ def test_a_page_ends_where_its_minutes_are_many(
 
 
 def test_the_latest_quote_is_the_close_of_the_newest_bar(readers: Readers) -> None:
-    readers.filled.bars(4, {RUNNING: value(1)})
-    readers.filled.bars(5, {RUNNING - 60: value(2), RUNNING - 120: value(3)})
-    readers.filled.bars(6, {RUNNING - 6000: value(4)})
-    readers.filled.bars(7, {RUNNING + 240: value(5)})
+    readers.filled.bars(4, {RUNNING_S: value(1)})
+    readers.filled.bars(5, {RUNNING_S - 60: value(2), RUNNING_S - 120: value(3)})
+    readers.filled.bars(6, {RUNNING_S - 6000: value(4)})
+    readers.filled.bars(7, {RUNNING_S + 240: value(5)})
     found = readers.run(readers.latest.quotes(asked([4, 5, 6, 7, 8], "XYZ")))
     assert found == {
         "quotes": {
@@ -300,9 +290,9 @@ def test_latest_quotes_take_one_round_where_quotes_come_in(readers: Readers) -> 
 
 
 def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
-    stored = {DAY - 120: value(1), DAY: value(2), RUNNING - 60: value(3), RUNNING: value(4)}
+    stored = {DAY - 120: value(1), DAY: value(2), RUNNING_S - 60: value(3), RUNNING_S: value(4)}
     readers.filled.bars(4, stored)
-    readers.filled.bars(5, {RUNNING - 3 * 86_400: value(5)})
+    readers.filled.bars(5, {RUNNING_S - 3 * 86_400: value(5)})
     found = readers.run(readers.latest.snapshots(asked([4, 5, 6])))
     minutes = expected(stored, Window.before(NOW_MS, "1m", 2))
     days = expected(stored, Window.before(NOW_MS, "1d", 2))

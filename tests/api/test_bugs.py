@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.failures import Contained
 
+from .problems import problem
+
 START = {"type": "http.response.start", "status": 200, "headers": []}
 
 
@@ -32,9 +34,7 @@ async def get(app: ASGIApp) -> httpx.Response:
 
 async def test_the_client_learns_that_the_error_is_ours_and_no_more() -> None:
     answer = await get(failing())
-    assert answer.status_code == 500
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["type"] == "urn:tickrec:problem:internal"
+    assert problem(answer) == (500, "internal")
     assert "secret" not in answer.text
     assert "KeyError" not in answer.text
 

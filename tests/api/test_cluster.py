@@ -27,11 +27,10 @@ from contracts.trending import PAGES, buckets_of
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until_true
 
-from .conftest import NOW_MS, TOPOLOGY, Filled, Serve, read_deadline
+from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled, Serve, read_deadline
 
-RUNNING = NOW_MS // 60_000 * 60
 HALF = 8192
 
 
@@ -59,6 +58,19 @@ class Cluster:
     def ids(self) -> list[str]:
         return [client.execute_command("CLUSTER MYID").decode() for client in self.clients]
 
+    def begin_to_move(self, slot: int) -> None:
+        """Have the second master take a slot of the first, key by key."""
+        source, target = self.ids()[:2]
+        self.clients[1].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source)
+        self.clients[0].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target)
+
+    def move_keys(self, slot: int) -> int:
+        """Move the keys of the slot; return how many there were."""
+        keys = self.clients[0].execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
+        for key in keys:
+            self.clients[0].migrate("127.0.0.1", self.ports()[1], key, 0, 5000)
+        return len(keys)
+
     def hand_over(self, slot: int, source: int, target: int) -> None:
         """Make `target` the owner of a slot whose keys are there."""
         owner = self.ids()[target]
@@ -66,9 +78,9 @@ class Cluster:
             self.clients[node].execute_command("CLUSTER SETSLOT", slot, "NODE", owner)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    servers = [node(tmp_path / str(number)) for number in range(3)]
+@contextlib.contextmanager
+def running_cluster(folder: Path) -> Iterator[Cluster]:
+    servers = [node(folder / str(number)) for number in range(3)]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(running(server)) for server in servers]
         clients = [stack.enter_context(Redis.from_url(server.address)) for server in servers]
@@ -85,8 +97,22 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster_url(cluster: Cluster) -> str:
-    return cluster.servers[0].address
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster of this test alone, which may break it."""
+    with running_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster whose nodes stay."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster_url(intact: Cluster) -> str:
+    return intact.servers[0].address
 
 
 @tenacity.retry(
@@ -100,28 +126,20 @@ def until_replica(client: Redis, of: str) -> None:
     assert client.info("replication")["master_link_status"] == "up"
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.05),
-)
+@until_true
 def until_agreed(client: Redis) -> None:
     assert client.execute_command("CLUSTER INFO")["cluster_state"] == "ok"
 
 
-async def test_every_read_works_across_nodes(serve: Serve, cluster_url: str) -> None:
-    with connect(cluster_url, "tests") as store:
-        assert isinstance(store, RedisCluster)
-        filled = Filled(store, Keyspace("live"))  # type: ignore[arg-type]
-        filled.topology()
-        for instrument in range(20):
-            bar = BarValue(1, 1, 1, 1, 0, 1, 0, 0, 0, (0, 0))
-            filled.bars(instrument, {RUNNING: bar})
-        similar = {str(i): [(str(i + 100), 0.5, 1.0)] for i in range(20)}
-        filled.generation("g1", similar, popular=[("7", 1.0)])
-        filled.history("ABC", {str(i): (1, i) for i in range(20)}, off=1)
-        filled.history("own", {"1": (1, 1)}, off=1)
-        filled.user_list("g1", "own", off=1, items=[("8", 0.5, ["1"])])
+async def test_every_read_works_across_nodes(
+    serve: Serve, cluster_url: str, in_cluster: Filled
+) -> None:
+    assert isinstance(in_cluster.store, RedisCluster)
+    similar = {str(i): [(str(i + 100), 0.5, 1.0)] for i in range(20)}
+    in_cluster.generation("g1", similar, popular=[("7", 1.0)])
+    in_cluster.history("ABC", {str(i): (1, i) for i in range(20)}, off=1)
+    in_cluster.history("own", {"1": (1, 1)}, off=1)
+    in_cluster.user_list("g1", "own", off=1, items=[("8", 0.5, ["1"])])
     async with serve(redis_url=cluster_url) as client:
         assert (await client.get("/health/ready")).status_code == 200
         for instrument in range(20):
@@ -153,11 +171,7 @@ async def test_what_trends_is_added_up_across_nodes(
         assert (await trending(client))["items"] == [{"instrument_id": 7, "events": 2 * len(keys)}]
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.05),
-)
+@until_true
 async def trending(client: httpx.AsyncClient) -> Any:
     """Return the trending items, as soon as they are known."""
     answer = (await client.get("/v1/trending?window=1h")).json()
@@ -178,64 +192,48 @@ def bars_key(filled: Filled, instrument: int) -> str:
     return filled.keys.bars(instrument_partition(instrument, TOPOLOGY.quotes), instrument)
 
 
-@pytest.fixture
-def in_cluster(cluster_url: str) -> Iterator[Filled]:
-    """A namespace in the cluster, with bars of each half, among others."""
-    with connect(cluster_url, "tests") as store:
+@contextlib.contextmanager
+def with_bars(cluster: Cluster) -> Iterator[Filled]:
+    """Have a namespace in the cluster, with bars in each half, among others."""
+    with connect(cluster.servers[0].address, "tests") as store:
         filled = Filled(store, Keyspace("live"))  # type: ignore[arg-type]
         filled.topology()
         for instrument in range(50):
-            filled.bars(instrument, {RUNNING: BarValue(1, 1, 1, 1, 0, 1, 0, 0, 0, (0, 0))})
+            filled.bars(instrument, {RUNNING_S: BarValue(1, 1, 1, 1, 0, 1, 0, 0, 0, (0, 0))})
+        yield filled
+
+
+@pytest.fixture
+def in_cluster(intact: Cluster) -> Iterator[Filled]:
+    with with_bars(intact) as filled:
         yield filled
 
 
 async def test_slots_that_move_are_followed_without_a_failed_read(
-    serve: Serve, cluster: Cluster, in_cluster: Filled
+    serve: Serve, intact: Cluster, in_cluster: Filled
 ) -> None:
-    instrument, _ = of_both_halves(in_cluster)
-    key = bars_key(in_cluster, instrument)
-    slot, (source, target) = key_slot(key.encode()), cluster.ids()[:2]
-    path = f"/v1/instruments/{instrument}/bars"
-    async with serve(redis_url=cluster.servers[0].address) as client:
-        expected = (await client.get(path)).text
-        cluster.clients[1].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source)
-        cluster.clients[0].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target)
-        assert (await client.get(path)).text == expected
-        for moved in cluster.clients[0].execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
-            cluster.clients[0].migrate("127.0.0.1", cluster.ports()[1], moved, 0, 5000)
-        assert (await client.get(path)).text == expected  # by ASK
-        cluster.hand_over(slot, 0, 1)
-        assert (await client.get(path)).text == expected  # by MOVED
-        await until_asked_of_its_owner(client, path, cluster.clients[0])
-
-
-async def test_a_round_of_many_keys_of_a_slot_that_moves_is_followed(
-    serve: Serve, cluster: Cluster, in_cluster: Filled
-) -> None:
-    """Each of its commands is sent on, for as long as the slot takes to move."""
+    """A round of many keys, too: each of its commands is sent on while their slot moves."""
     instrument, _ = of_both_halves(in_cluster)
     slot = key_slot(bars_key(in_cluster, instrument).encode())
-    source, target = cluster.ids()[:2]
-    path = f"/v1/quotes/latest?instruments={','.join(map(str, range(50)))}"
-    async with serve(redis_url=cluster.servers[0].address) as client:
-        expected = (await client.get(path)).text
-        cluster.clients[1].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source)
-        cluster.clients[0].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target)
-        keys = cluster.clients[0].execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
-        assert len(keys) > 10
-        for moved in keys:
-            cluster.clients[0].migrate("127.0.0.1", cluster.ports()[1], moved, 0, 5000)
+    of_one = f"/v1/instruments/{instrument}/bars"
+    of_many = f"/v1/quotes/latest?instruments={','.join(map(str, range(50)))}"
+    async with serve(redis_url=intact.servers[0].address) as client:
+
+        async def answers() -> list[str]:
+            return [(await client.get(path)).text for path in (of_one, of_many)]
+
+        expected = await answers()
+        intact.begin_to_move(slot)
+        assert await answers() == expected
+        assert intact.move_keys(slot) > 10
         for _ in range(2 * COMMANDS_AT_ONCE // 50):  # none keeps its turn
-            assert (await client.get(path)).text == expected  # by ASK
-        cluster.hand_over(slot, 0, 1)
-        assert (await client.get(path)).text == expected  # by MOVED
+            assert await answers() == expected  # by ASK
+        intact.hand_over(slot, 0, 1)
+        assert await answers() == expected  # by MOVED
+        await until_asked_of_its_owner(client, of_one, intact.clients[0])
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.05),
-)
+@until_true
 async def until_asked_of_its_owner(client: httpx.AsyncClient, path: str, former: Redis) -> None:
     def sent_on() -> int:
         return int(former.info("errorstats")["errorstat_MOVED"]["count"])
@@ -249,11 +247,11 @@ async def until_asked_of_its_owner(client: httpx.AsyncClient, path: str, former:
 async def test_a_replica_that_takes_over_is_read_from_and_the_other_half_all_along(
     serve: Serve,
     cluster: Cluster,
-    in_cluster: Filled,
     way: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paths = [f"/v1/instruments/{i}/bars" for i in of_both_halves(in_cluster)]
+    with with_bars(cluster) as filled:
+        paths = [f"/v1/instruments/{i}/bars" for i in of_both_halves(filled)]
     async with serve(redis_url=cluster.servers[0].address) as client:
         expected = [(await client.get(path)).text for path in paths]
         monkeypatch.setattr(nodes, "_CONNECT_TIMEOUT_S", 1.0)  # the hanging one never answers
@@ -267,11 +265,7 @@ async def test_a_replica_that_takes_over_is_read_from_and_the_other_half_all_alo
         os.kill(cluster.processes[1].pid, signal.SIGCONT)
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.05),
-)
+@until_true
 async def until_answered(client: httpx.AsyncClient, path: str, expected: str) -> None:
     answer = await client.get(path)
     assert answer.status_code in (200, 503)

@@ -17,11 +17,10 @@ from api.bars.movers import Mover, ranked
 from api.http.replies import encode
 from contracts.bars import BarValue
 
-from .conftest import NOW_MS, Filled, Serve
+from .conftest import RUNNING_S, Filled, Serve
 
 LEAST: Final = 5e-324
 GREATEST: Final = sys.float_info.max
-RUNNING_S: Final = NOW_MS // 60_000 * 60
 
 prices = st.floats(LEAST, GREATEST)
 sums = st.floats(0, GREATEST)
@@ -65,9 +64,7 @@ def test_a_change_is_a_number_whatever_the_prices() -> None:
     assert msgspec.json.decode(encode(up), type=list[Mover]) == up
 
 
-async def test_the_typed_answers_are_what_comes(
-    serve: Serve, store_url: str, filled: Filled
-) -> None:
+async def test_the_typed_answers_are_what_comes(serve: Serve, filled: Filled) -> None:
     extremes = (minute(LEAST, 1e308, 1e308), minute(1e308, 1e308, 1e308))
     filled.bars(4, {RUNNING_S - 60 * age: value for age, value in enumerate(extremes)})
     kinds: dict[str, type] = {
@@ -75,7 +72,7 @@ async def test_the_typed_answers_are_what_comes(
         "/v1/bars?instruments=4&interval=1d": BarsOfMany,
         "/v1/snapshots?instruments=4": Snapshots,
     }
-    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+    async with serve() as client:
         for path, kind in kinds.items():
             answer: httpx.Response = await client.get(path)
             assert '"v":null' not in answer.text

@@ -12,7 +12,7 @@ NEIGHBORS = [(str(item), 1 / (item + 1), 2.0) for item in range(5, 60)]
 
 
 @pytest.fixture
-async def client(serve: Serve, store_url: str, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application whose catalog knows instruments up to 50, some not listed."""
     for i in range(51):
         categories = ("even",) if i % 2 == 0 else ("odd", "third") if i % 3 == 0 else ("odd",)
@@ -23,7 +23,7 @@ async def client(serve: Serve, store_url: str, filled: Filled) -> AsyncIterator[
         {"4": [*NEIGHBORS, ("2", -0.5, 1.0)], "9": []},
         [("4", 9), ("70", 8), ("6", 7), ("12", 6)],
     )
-    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+    async with serve() as client:
         yield client
 
 

@@ -4,18 +4,18 @@ import base64
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
-import pytest
 
 from api.http.security import SECURITY_HEADERS
 from contracts.partitioning import user_partition
-from infra.local.process import free_port, running
+from infra.local.process import running
 from tests.infra.door import door, needs_nginx
 from tests.patience import PATIENCE_S
 
 from .conftest import TOPOLOGY, Filled, Serve
-from .test_main import api
+from .http import serving
 
 EXPECTED = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
 
@@ -25,32 +25,26 @@ def security_headers(answer: httpx.Response) -> list[tuple[str, str]]:
     return sorted((name, value) for name, value in answer.headers.multi_items() if name in EXPECTED)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/health/live", 200),
-        ("GET", "/metrics", 200),
-        ("GET", "/openapi.json", 200),
-        ("GET", "/docs/assets/swagger-ui-bundle.js", 200),
-        ("POST", "/v1/events", 401),
-        ("GET", "/v1/users/nobody/history", 404),
-        ("GET", "/nowhere", 404),
-        ("DELETE", "/v1/events", 405),
-        ("GET", "/v1/instruments/4/bars?limit=0", 422),
-        ("GET", "/v1/users/broken/history", 500),
-    ],
-)
-async def test_every_answer_has_the_security_headers(
-    serve: Serve, store_url: str, filled: Filled, method: str, path: str, status: int
-) -> None:
+async def test_every_answer_has_the_security_headers(serve: Serve, filled: Filled) -> None:
     key = filled.keys.history(user_partition("broken", TOPOLOGY.interactions), "broken")
     filled.store.hset(key, "4", "no JSON")
-    settings = {"redis_url": store_url, "namespace": filled.keys.namespace, "api_keys": "secret"}
-    async with serve(**settings) as client:
-        keyed = {} if status == 401 else {"X-API-Key": "secret"}
-        answer = await client.request(method, path, headers=keyed)
-    assert answer.status_code == status
-    assert security_headers(answer) == sorted(EXPECTED.items())
+    async with serve(api_keys="secret") as client:
+        for method, path, status in (
+            ("GET", "/health/live", 200),
+            ("GET", "/metrics", 200),
+            ("GET", "/openapi.json", 200),
+            ("GET", "/docs/assets/swagger-ui-bundle.js", 200),
+            ("POST", "/v1/events", 401),
+            ("GET", "/v1/users/nobody/history", 404),
+            ("GET", "/nowhere", 404),
+            ("DELETE", "/v1/events", 405),
+            ("GET", "/v1/instruments/4/bars?limit=0", 422),
+            ("GET", "/v1/users/broken/history", 500),
+        ):
+            keyed = {} if status == 401 else {"X-API-Key": "secret"}
+            answer = await client.request(method, path, headers=keyed)
+            assert answer.status_code == status, path
+            assert security_headers(answer) == sorted(EXPECTED.items()), path
 
 
 async def test_the_documentation_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
@@ -82,18 +76,14 @@ async def test_the_documentation_allows_its_own_script_and_no_other(
 
 
 @needs_nginx
-def test_behind_nginx_each_header_is_sent_once(tmp_path: Path) -> None:
-    port = free_port()
-    nginx = door(tmp_path, [port], "/health/live")
-    with (
-        running(api(port, tmp_path, {})),
-        running(nginx),
-        httpx.Client(timeout=PATIENCE_S) as client,
-    ):
-        paths = ("/nowhere", "/metrics", "/docs")
-        answers = {path: client.get(nginx.address + path) for path in paths}
-        policy = client.get(f"http://127.0.0.1:{port}/docs").headers["content-security-policy"]
-    for path in ("/nowhere", "/metrics"):
-        assert security_headers(answers[path]) == sorted(EXPECTED.items()), path
-    of_the_page = EXPECTED | {"content-security-policy": policy}
-    assert security_headers(answers["/docs"]) == sorted(of_the_page.items())
+async def test_behind_nginx_each_header_is_sent_once(where: dict[str, Any], tmp_path: Path) -> None:
+    async with serving(**where) as (_, port), httpx.AsyncClient(timeout=PATIENCE_S) as client:
+        with running(nginx := door(tmp_path, [port], "/health/live")):
+            answers = {
+                path: await client.get(nginx.address + path)
+                for path in ("/nowhere", "/metrics", "/docs")
+            }
+        answer = await client.get(f"http://127.0.0.1:{port}/docs")
+    of_the_page = EXPECTED | {"content-security-policy": answer.headers["content-security-policy"]}
+    for path, expected in (("/nowhere", EXPECTED), ("/metrics", EXPECTED), ("/docs", of_the_page)):
+        assert security_headers(answers[path]) == sorted(expected.items()), path

@@ -8,6 +8,8 @@ import pytest
 
 from tests.contracts.test_messages import UNREACHABLE
 
+from .problems import refused_fields
+
 EVENT = {"type": "interaction", "instrument_id": 4, "ts": 1629061628123}
 REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 SEEN = {"type": "click", "request_id": REQUEST_ID, "instrument_id": 4, "position": 1}
@@ -26,8 +28,7 @@ async def test_no_door_takes_a_user_id_that_no_path_can_name(
     ]
     for path, body, field in bodies:
         answer = await client.post(path, json=body)
-        assert answer.status_code == 422, path
-        assert [error["field"] for error in answer.json()["errors"]] == [field]
+        assert refused_fields(answer) == [field]
     named = f"/v1/users/{quote(user_id, safe='')}"
     for method, path in (
         ("DELETE", named),
@@ -38,8 +39,7 @@ async def test_no_door_takes_a_user_id_that_no_path_can_name(
         # httpx resolves the dots of a path that is nothing but them, as browsers do.
         url = client.base_url.copy_with(raw_path=path.replace(".", "%2E").encode())
         answer = await client.request(method, url)
-        assert answer.status_code == 422, path
-        assert [error["field"] for error in answer.json()["errors"]] == ["user_id"]
+        assert refused_fields(answer) == ["user_id"]
 
 
 @pytest.mark.parametrize("symbol", ["..", "GELA/bars", "GELA/Similar", "A//B", "A/"])
@@ -47,5 +47,4 @@ async def test_no_symbol_takes_the_path_of_another_resource(
     client: httpx.AsyncClient, symbol: str
 ) -> None:
     answer = await client.put("/v1/instruments/4", json={"symbol": symbol, "name": "Gela"})
-    assert answer.status_code == 422
-    assert [error["field"] for error in answer.json()["errors"]] == ["symbol"]
+    assert refused_fields(answer) == ["symbol"]

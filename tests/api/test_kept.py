@@ -12,13 +12,15 @@ from api.http.keys.key import Key, digest_of
 from api.recommendations.choosing import Wish
 
 from .conftest import Filled
-from .reading import Reader, run
+from .reading import Reader
 
 
-def test_a_kept_answer_holds_no_version_of_the_catalog(store_url: str, filled: Filled) -> None:
+def test_a_kept_answer_holds_no_version_of_the_catalog(
+    store_url: str, filled: Filled, raw: Redis
+) -> None:
     filled.generation("one", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
     filled.history("ABC", {"4": (1, 1)}, off=1)
-    reader = Reader(store_url, filled.keys.namespace)
+    reader = Reader(store_url, filled, raw)
 
     def shown_of_a_version() -> Callable[[int], bool]:
         entries = {5: True}
@@ -27,17 +29,14 @@ def test_a_kept_answer_holds_no_version_of_the_catalog(store_url: str, filled: F
     shown = shown_of_a_version()
     still_there = weakref.ref(shown)
     wish = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown)
-    with Redis.from_url(store_url) as raw:
-        made = run(reader.recommendations("ABC", wish), raw, filled)[1]
-        del wish, shown
-        gc.collect()
-        assert still_there() is None
-        again = Wish(
-            10, frozenset(), include_seen=False, catalog_version=1, shown=shown_of_a_version()
-        )
-        assert run(reader.recommendations("ABC", again), raw, filled)[1] is made
-        newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=lambda _: False)
-        assert run(reader.recommendations("ABC", newer), raw, filled)[1].items == []
+    made = reader.run(reader.recommendations("ABC", wish))[1]
+    del wish, shown
+    gc.collect()
+    assert still_there() is None
+    again = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown_of_a_version())
+    assert reader.run(reader.recommendations("ABC", again))[1] is made
+    newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=lambda _: False)
+    assert reader.run(reader.recommendations("ABC", newer))[1].items == []
 
 
 def test_long_headers_with_a_valid_key_are_not_kept() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,16 @@ from api.pipeline import log_ends
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.api.conftest import Filled
 from tests.api.http import connected, serving
 from tests.patience import PATIENCE_S
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of threads")
 async def test_no_thread_of_librdkafka_goes_on_looking_for_a_broker(
-    store_url: str, filled: Filled
+    where: dict[str, Any],
 ) -> None:
     before = librdkafka_threads()
-    settings = {"redis_url": store_url, "namespace": filled.keys.namespace}
-    async with serving(**settings) as (_, port), connected(port) as client:
+    async with serving(**where) as (_, port), connected(port) as client:
         # It asks for the ends of the logs, which the producer does not.
         await client.get("/v1/pipeline")
         assert librdkafka_threads() - before

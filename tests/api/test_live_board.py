@@ -12,8 +12,8 @@ from api.live.frames import stale_frame
 from api.live.listener import MINUTES_HELD, Listener
 from contracts.changed_bars import ChangedBar
 
-from .conftest import NOW_MS
-from .streaming import RUNNING_S, value
+from .conftest import NOW_MS, RUNNING_S
+from .streaming import value
 
 OTHER = 9
 STALE = stale_frame("redis-away")

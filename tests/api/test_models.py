@@ -1,6 +1,5 @@
 """The served models over HTTP, and decisions on them."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from trainer.judging.found import Found, HeldOut
 from trainer.quality.checking import Checked
 
 from .conftest import Filled, Serve
+from .keys import entry, write_keys
+from .problems import problem
 
 G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
 ON_TRIAL = Current(5, {"default": G2}, None, Canary(G3, 0.25, 1629061628123), [G1])
@@ -50,10 +51,6 @@ SO_FAR = Standing(
 )
 
 
-def serve_all(filled: Filled, current: Current = ON_TRIAL) -> None:
-    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
-
-
 def current_of(filled: Filled) -> Current:
     stored: Any = filled.store.get(filled.keys.model_current())
     return msgspec.json.decode(stored, type=Current)
@@ -66,7 +63,7 @@ def noted(filled: Filled) -> list[Decision]:
 async def test_models_are_shown_with_shares_and_the_figures_of_their_reports(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     filled.store.set(filled.keys.model_report("g2"), msgspec.json.encode(REPORT))
     filled.store.set(filled.keys.model_report("g1"), "{")
     body = (await client.get("/v1/models")).json()
@@ -103,17 +100,10 @@ async def test_models_are_shown_with_shares_and_the_figures_of_their_reports(
 async def test_the_standing_of_a_canary_is_shown(
     client: httpx.AsyncClient, filled: Filled, stored: bytes, shown: dict[str, Any] | None
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     filled.store.set(filled.keys.model_trial(), stored)
     (_, canary) = (await client.get("/v1/models")).json()["variants"]
     assert canary["trial"]["so_far"] == shown
-
-
-async def test_before_the_first_model_there_is_none_to_tell(client: httpx.AsyncClient) -> None:
-    for path in ("/v1/models", "/v1/experiments"):
-        answer = await client.get(path)
-        assert answer.status_code == 404
-        assert answer.json()["type"] == "urn:tickrec:problem:no-model-yet"
 
 
 async def test_decisions_are_listed_newest_first(client: httpx.AsyncClient, filled: Filled) -> None:
@@ -131,7 +121,7 @@ async def test_decisions_are_listed_newest_first(client: httpx.AsyncClient, fill
 async def test_a_promotion_holds_at_once_and_stands_among_the_decisions_and_in_the_report(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     report = msgspec.structs.replace(REPORT, generation="g3")
     filled.store.set(filled.keys.model_report("g3"), msgspec.json.encode(report), ex=1000)
     answer = await client.post("/v1/models/promote", json={"why": "nDCG held"})
@@ -150,14 +140,13 @@ async def test_a_promotion_holds_at_once_and_stands_among_the_decisions_and_in_t
 async def test_a_rollback_takes_the_canary_first_then_goes_back_then_cannot(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     answers = [await client.post("/v1/models/rollback", json={}) for _ in range(3)]
     assert [answer.json() for answer in answers[:2]] == [
         {"what": "rolled back", "generation": "g3", "serves": "g2"},
         {"what": "rolled back", "generation": "g2", "serves": "g1"},
     ]
-    assert answers[2].status_code == 409
-    assert answers[2].json()["type"] == "urn:tickrec:problem:conflict"
+    assert problem(answers[2]) == (409, "conflict")
     assert "KEEP_GENERATIONS" in answers[2].json()["detail"]
     assert current_of(filled) == Current(5, {"default": G1}, held=True)
     assert [(d.generation, d.variant) for d in noted(filled)] == [
@@ -168,11 +157,11 @@ async def test_a_rollback_takes_the_canary_first_then_goes_back_then_cannot(
 async def test_what_is_served_is_not_overwritten_if_it_changed_in_between(
     client: httpx.AsyncClient, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     claimed = msgspec.structs.replace(ON_TRIAL, fence=6)
 
     def changed_by_another(current: Current, keep: int) -> Current:
-        serve_all(filled, claimed)
+        filled.serve(claimed)
         return promoted(current, keep)
 
     monkeypatch.setattr(deciding, "promoted", changed_by_another)
@@ -186,7 +175,7 @@ async def test_what_is_served_is_not_overwritten_if_it_changed_in_between(
 async def test_weights_hold_at_once_and_end_with_the_experiment(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    serve_all(filled, Current(5, {"default": G1, "steep": G2}))
+    filled.serve(Current(5, {"default": G1, "steep": G2}))
     wanted = {"name": "spring", "weights": {"default": 3, "steep": 1, "later": 4}}
     answer = await client.put("/v1/experiments", json=wanted)
     expected = {
@@ -221,7 +210,7 @@ async def test_weights_hold_at_once_and_end_with_the_experiment(
 async def test_weights_that_break_a_rule_change_nothing(
     client: httpx.AsyncClient, filled: Filled, body: dict[str, Any], field: str, reason: str
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     answer = await client.put("/v1/experiments", json=body)
     assert answer.status_code == 422, answer.text
     (error,) = answer.json()["errors"]
@@ -236,7 +225,7 @@ async def test_weights_that_break_a_rule_change_nothing(
 async def test_a_reason_that_is_none_promotes_nothing(
     client: httpx.AsyncClient, filled: Filled, content: bytes, status: int
 ) -> None:
-    serve_all(filled)
+    filled.serve(ON_TRIAL)
     json_type = {"Content-Type": "application/json"}
     answer = await client.post("/v1/models/promote", content=content, headers=json_type)
     assert answer.status_code == status, answer.text
@@ -244,40 +233,28 @@ async def test_a_reason_that_is_none_promotes_nothing(
 
 
 async def test_a_decision_holds_on_a_cluster(
-    serve: Serve, cluster_url: str, filled: Filled
+    serve: Serve, cluster_url: str, namespace: str
 ) -> None:
-    keys = Keyspace(filled.keys.namespace)
     with connect(cluster_url, "tests") as store:
-        store.hset(keys.topics(), mapping={"quotes": 1, "interactions": 1, "cooccurrences": 1})
-        store.set(keys.model_current(), msgspec.json.encode(ON_TRIAL))
-        async with serve(redis_url=cluster_url, namespace=keys.namespace) as client:
+        in_cluster = Filled(store, Keyspace(namespace))
+        in_cluster.topology()
+        in_cluster.serve(ON_TRIAL)
+        async with serve(redis_url=cluster_url, namespace=namespace) as client:
             answer = await client.post("/v1/models/promote", json={})
             assert answer.status_code == 200, answer.text
-        stored: Any = store.get(keys.model_current())
-        assert msgspec.json.decode(stored, type=Current).variants == {"default": G3}
+        assert current_of(in_cluster).variants == {"default": G3}
 
 
-@pytest.mark.parametrize("scope", ["read", "admin"])
-async def test_deciding_needs_the_scope_admin_and_is_noted_under_the_name_of_the_key(
-    serve: Serve, store_url: str, filled: Filled, tmp_path: Path, scope: str
+async def test_a_decision_is_noted_under_the_name_of_the_key(
+    serve: Serve, filled: Filled, tmp_path: Path
 ) -> None:
-    serve_all(filled)
-    key = {"name": "ops", "sha256": hashlib.sha256(b"tk_ops").hexdigest(), "scopes": [scope]}
-    path = tmp_path / "keys.json"
-    path.write_text(json.dumps([{**key, "created": "2021-08-15T00:00:00Z"}]))
-    settings = {"redis_url": store_url, "namespace": filled.keys.namespace}
-    async with serve(api_keys_file=path, **settings) as client:
-        headers = {"X-API-Key": "tk_ops"}
-        asked = [
-            await client.get("/v1/models", headers=headers),
-            await client.post("/v1/models/promote", json={}, headers=headers),
-            await client.delete("/v1/experiments", headers=headers),
-            await client.delete("/v1/users/ABC/x", headers=headers),
-        ]
-        assert (await client.get("/v1/models")).status_code == 401
-    statuses = [answer.status_code for answer in asked]
-    assert statuses == ([200, 403, 403, 403] if scope == "read" else [403, 200, 200, 422])
-    assert [decision.by for decision in noted(filled)] == ([] if scope == "read" else ["ops"])
+    filled.serve(ON_TRIAL)
+    path = write_keys(tmp_path / "keys.json", entry("ops", scopes=["admin"]))
+    async with serve(api_keys_file=path) as client:
+        client.headers["X-API-Key"] = "ops"
+        assert (await client.post("/v1/models/promote", json={})).status_code == 200
+        assert (await client.delete("/v1/experiments")).status_code == 200
+    assert [decision.by for decision in noted(filled)] == ["ops"]
 
 
 def test_a_script_is_sent_to_the_node_that_has_its_key() -> None:

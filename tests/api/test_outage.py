@@ -4,41 +4,33 @@ import asyncio
 import os
 import re
 import signal
-from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
-import tenacity
 from redis import Redis
 
 from api.models.request_ids import Signer
 from api.redis.reading import Done, Read
 from api.redis.store import READ_DEADLINE_S as DEADLINE_S
 from api.redis.store import Store
-from contracts.keyspace import HistoryEntry, Keyspace
-from infra.local.process import Server, free_port, running
-from infra.local.store import valkey
+from contracts.keyspace import Keyspace
+from infra.local.process import Server, running
 from runtime.redis.stores import connect
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until_true
 
 from .conftest import NOW_MS, Filled, Serve, read_deadline
+from .problems import problem
 
 PROMISED_S = 0.25
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Server:
-    """A store of this test alone, not running yet."""
-    return valkey(free_port(), tmp_path)
+KEYS = Keyspace("live")
 
 
 def fill(server: Server) -> None:
     with connect(server.address, "tests") as store:
-        store.hset("live:meta:topics", mapping={"quotes": 1, "interactions": 1, "cooccurrences": 1})
+        filled = Filled(store, KEYS)
+        filled.topology()
         for user in range(50):
-            entry = msgspec.json.encode(HistoryEntry(1, NOW_MS))
-            store.hset(f"live:history:{{i0}}:u{user}", mapping={str(user): entry, "off": "[0,1]"})
+            filled.history(f"u{user}", {str(user): (1, NOW_MS)}, off=1)
 
 
 PATHS = [
@@ -58,8 +50,7 @@ async def check_unavailable(client: httpx.AsyncClient, path: str) -> httpx.Respo
     """Check that a path has an answer though Redis has none, and that it says so."""
     async with asyncio.timeout(PATIENCE_S / 2):
         answer = await client.get(path)
-    assert answer.status_code == 503
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem(answer)[0] == 503
     assert int(answer.headers["retry-after"]) > 0
     return answer
 
@@ -68,18 +59,19 @@ def test_the_deadline_of_reads_leaves_time_within_what_is_promised() -> None:
     assert DEADLINE_S <= 0.8 * PROMISED_S
 
 
-@pytest.mark.parametrize("path", PATHS)
 async def test_the_deadline_of_reads_ends_each_answer_while_redis_is_frozen(
-    serve: Serve, own_store: Server, path: str
+    serve: Serve, own_store: Server
 ) -> None:
     with running(own_store) as process:
         fill(own_store)
         async with serve(redis_url=own_store.address) as client:
-            os.kill(process.pid, signal.SIGSTOP)
-            with read_deadline(DEADLINE_S):
-                answer = await check_unavailable(client, path)
-            os.kill(process.pid, signal.SIGCONT)
-    assert f"no answer in {DEADLINE_S:g} s" in answer.json()["detail"]
+            for path in PATHS:
+                await until_answered(client)
+                os.kill(process.pid, signal.SIGSTOP)
+                with read_deadline(DEADLINE_S):
+                    answer = await check_unavailable(client, path)
+                os.kill(process.pid, signal.SIGCONT)
+                assert f"no answer in {DEADLINE_S:g} s" in answer.json()["detail"], path
 
 
 async def test_a_frozen_redis_is_503_in_bounded_time_and_recovers(
@@ -156,27 +148,23 @@ async def test_a_redis_that_comes_late_goes_and_returns_is_used_whenever_it_is_t
 async def test_recommendations_are_answered_by_a_new_namespace_whose_redis_takes_no_writes(
     serve: Serve, own_store: Server, setting: str, refusing: int
 ) -> None:
-    path, keys = "/v1/users/u1/recommendations", Keyspace("live")
+    path = "/v1/users/u1/recommendations"
     with running(own_store), connect(own_store.address, "tests") as store:
         assert isinstance(store, Redis)
         fill(own_store)
-        Filled(store, keys).generation("g", {"1": [("5", 0.5, 1)]}, popular=[("7", 1)])
+        Filled(store, KEYS).generation("g", {"1": [("5", 0.5, 1)]}, popular=[("7", 1)])
         async with serve(redis_url=own_store.address) as client:
             store.config_set(setting, refusing)
             answers = [await client.get(path) for _ in range(2)]
             assert [answer.status_code for answer in answers] == [200, 200]
-            assert not store.exists(keys.request_id_key())
+            assert not store.exists(KEYS.request_id_key())
             store.config_set(setting, 0)
             assert (await client.get(path)).status_code == 200
-            key = store.get(keys.request_id_key())
+            key = store.get(KEYS.request_id_key())
     for answer in answers:
         assert Signer(key.encode()).made(answer.json()["request_id"], "u1")
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.02),
-)
+@until_true
 async def until_answered(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/users/u1/history")).status_code == 200

@@ -13,13 +13,14 @@ from tests.infra.door import door, needs_nginx
 from tests.patience import PATIENCE_S
 
 from .conftest import Serve
+from .problems import problem
 from .test_main import api
 
 
 @pytest.fixture
-async def client(serve: Serve, store_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a key, of an API that has one; it overrides the common fixture."""
-    async with serve(redis_url=store_url, api_keys="secret") as client:
+    async with serve(api_keys="secret") as client:
         yield client
 
 
@@ -74,8 +75,7 @@ async def test_a_file_is_sent_again_only_if_it_changed(
 )
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
-    assert answer.status_code == 404
-    assert answer.json()["type"] == "urn:tickrec:problem:not-found"
+    assert problem(answer) == (404, "not-found")
 
 
 @needs_nginx

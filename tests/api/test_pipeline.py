@@ -1,6 +1,5 @@
 """The workers' progress over HTTP."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
-from tests.patience import PATIENCE_S
+from tests.patience import until_true
 
 from .conftest import NOW_MS, Filled, Serve
 
@@ -27,13 +26,12 @@ def place(next_offset: int, age_ms: int) -> list[bytes]:
 NOWHERE = [None, None, None]
 
 
+@until_true
 async def with_kafka_answer(client: httpx.AsyncClient) -> dict[str, Any]:
     """Return the answer, once Kafka knows the leaders of topics that were just made."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            body: dict[str, Any] = (await client.get("/v1/pipeline")).raise_for_status().json()
-            if body["kafka"] == "ok":
-                return body
+    body: dict[str, Any] = (await client.get("/v1/pipeline")).raise_for_status().json()
+    assert body["kafka"] == "ok"
+    return body
 
 
 @pytest.mark.parametrize(
@@ -102,9 +100,8 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     # Publishing may take a while.
     monkeypatch.setattr("api.pipeline.log_ends._RATE_OVER_S", 3600.0)
     quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
-    settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
-    async with serve(namespace=namespace, **settings) as client:
+    async with serve(namespace=namespace, kafka=plain(broker)) as client:
 
         async def quotes_state() -> dict[str, Any]:
             found: dict[str, Any] = (await with_kafka_answer(client))["topics"][0]
@@ -124,12 +121,7 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
 @pytest.mark.integration
 @pytest.mark.kafka_only
 async def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_state(
-    serve: Serve,
-    store_url: str,
-    broker: str,
-    topology: Topology,
-    namespace: str,
-    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve, broker: str, topology: Topology, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     producer = Producer({"bootstrap.servers": broker, "transactional.id": namespace})
     producer.init_transactions()
@@ -138,8 +130,7 @@ async def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_s
         producer.produce(QUOTES.name, b"{}", partition=partition)
     producer.flush()
     monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
-    settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
-    async with serve(namespace=namespace, **settings) as client:
+    async with serve(namespace=namespace, kafka=plain(broker)) as client:
         held = (await with_kafka_answer(client))["topics"][0]
         producer.abort_transaction()
     assert held["lag"] == topology.quotes

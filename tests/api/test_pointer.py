@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from redis import Redis
 from starlette.requests import Request
@@ -16,6 +15,7 @@ from api.http.metrics import Metrics
 from api.http.problems import Problem
 from api.models.generations import POINTER_KEPT_S
 from api.recommendations.choosing import Wish
+from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.erasing import Erasure
 from contracts.generations import Current, Experiment, Served
@@ -24,7 +24,7 @@ from contracts.tombstones import Tombstone
 from tests.patience import PATIENCE_S
 
 from .conftest import Filled, Serve
-from .reading import Reader, run
+from .reading import Reader
 
 ALL = Wish(10, frozenset(), include_seen=False)
 OF_4 = "/v1/instruments/4/similar"
@@ -46,14 +46,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def raw(store_url: str) -> Iterator[Redis]:
-    with Redis.from_url(store_url) as client:
-        yield client
-
-
-@pytest.fixture
-def reader(store_url: str, filled: Filled, clock: Clock) -> Reader:
-    return Reader(store_url, filled.keys.namespace, clock)
+def reader(store_url: str, filled: Filled, raw: Redis, clock: Clock) -> Reader:
+    return Reader(store_url, filled, raw, clock)
 
 
 @pytest.fixture(autouse=True)
@@ -67,19 +61,25 @@ def gets(raw: Redis) -> int:
     return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
 
 
-def of_similar(reader: Reader, raw: Redis, filled: Filled) -> str:
-    found = run(reader.similar(4, 10), raw, filled)
+def asked(reader: Reader, raw: Redis) -> tuple[Read[Any], list[Any]]:
+    """Return a read that has asked for the pointer, and what it will be answered."""
+    slow = reader.similar(4, 10)
+    return slow, [raw.execute_command(*command) for command in next(slow)]
+
+
+def of_similar(reader: Reader) -> str:
+    found = reader.run(reader.similar(4, 10))
     return found[0].name
 
 
 def test_all_answers_of_these_milliseconds_ask_for_the_pointer_once(
-    reader: Reader, raw: Redis, filled: Filled, clock: Clock
+    reader: Reader, raw: Redis, clock: Clock
 ) -> None:
     for _ in range(2):
         before = gets(raw)
         for _ in range(50):
-            of_similar(reader, raw, filled)
-            run(reader.variants(), raw, filled)
+            of_similar(reader)
+            reader.run(reader.variants())
         assert gets(raw) - before == 50 + 1  # a list each
         clock.now_s += POINTER_KEPT_S
 
@@ -96,15 +96,15 @@ async def test_an_application_asks_for_the_pointer_no_more_often_than_that(
 
 
 def test_another_generation_is_seen_when_the_time_is_over(
-    reader: Reader, raw: Redis, filled: Filled, clock: Clock
+    reader: Reader, filled: Filled, clock: Clock
 ) -> None:
-    assert of_similar(reader, raw, filled) == "g1"
+    assert of_similar(reader) == "g1"
     filled.point_to("g2")
     clock.now_s += POINTER_KEPT_S / 2
-    assert of_similar(reader, raw, filled) == "g1"
+    assert of_similar(reader) == "g1"
     clock.now_s += POINTER_KEPT_S / 2
-    assert of_similar(reader, raw, filled) == "g2"
-    assert run(reader.recommendations("ABC", ALL), raw, filled)[0].name == "g2"
+    assert of_similar(reader) == "g2"
+    assert reader.run(reader.recommendations("ABC", ALL))[0].name == "g2"
 
 
 async def test_an_application_sees_another_generation_and_never_the_one_before_again(
@@ -152,94 +152,90 @@ async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced
 def test_the_time_counts_from_when_the_pointer_was_asked_for(
     reader: Reader, raw: Redis, filled: Filled, clock: Clock
 ) -> None:
-    of_similar(reader, raw, filled)
+    of_similar(reader)
     clock.now_s += POINTER_KEPT_S
-    slow = reader.similar(4, 10)
-    answers = [raw.execute_command(*command) for command in next(slow)]
+    slow, answers = asked(reader, raw)
     clock.now_s += POINTER_KEPT_S
     with pytest.raises(StopIteration):
         slow.send(answers)
     filled.point_to("g2")
-    assert of_similar(reader, raw, filled) == "g2"
+    assert of_similar(reader) == "g2"
 
 
 def test_an_answer_that_comes_late_does_not_bring_back_what_it_says(
     reader: Reader, raw: Redis, filled: Filled, clock: Clock
 ) -> None:
-    of_similar(reader, raw, filled)
+    of_similar(reader)
     clock.now_s += POINTER_KEPT_S
-    slow = reader.similar(4, 10)
-    answers = [raw.execute_command(*command) for command in next(slow)]
+    slow, answers = asked(reader, raw)
     filled.point_to("g2")
     clock.now_s += POINTER_KEPT_S / 2
-    assert of_similar(reader, raw, filled) == "g2"
+    assert of_similar(reader) == "g2"
     with pytest.raises(StopIteration) as ended:
         slow.send(answers)
     generation, found = ended.value.value
     assert (generation.name, found.items[0].item) == ("g1", "5")
     rounds: list[int] = []
-    generation, _ = run(reader.similar(4, 10), raw, filled, rounds=rounds)
+    generation, _ = reader.run(reader.similar(4, 10), rounds=rounds)
     assert (generation.name, rounds) == ("g2", [1])
 
 
 def test_before_the_first_model_the_pointer_is_asked_for_each_time(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
-    filled.store.delete(filled.keys.model_current())
-    assert run(reader.variants(), raw, filled) == []
+    filled.serve_nothing()
+    assert reader.run(reader.variants()) == []
     filled.point_to("g1")
-    assert run(reader.variants(), raw, filled) == ["default"]
-    assert of_similar(reader, raw, filled) == "g1"
+    assert reader.run(reader.variants()) == ["default"]
+    assert of_similar(reader) == "g1"
 
 
 def test_a_generation_that_expired_while_the_pointer_was_kept_gives_way_to_the_next(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     filled.history("ABC", {"4": (1, 1)}, off=1)
     keys = filled.keys
-    assert of_similar(reader, raw, filled) == "g1"
+    assert of_similar(reader) == "g1"
     filled.point_to("g2")
     filled.store.delete(keys.model_similar("g1", "4"), keys.model_popular("g1"))
-    assert of_similar(reader, raw, filled) == "g2"
+    assert of_similar(reader) == "g2"
 
 
 @pytest.mark.parametrize("history", [{}, {"4": (1, 1)}], ids=["popular", "folded in"])
 def test_recommendations_of_an_expired_generation_are_made_of_the_next(
-    reader: Reader, raw: Redis, filled: Filled, history: dict[str, tuple[float, int]]
+    reader: Reader, filled: Filled, history: dict[str, tuple[float, int]]
 ) -> None:
     if history:
         filled.history("ABC", history, off=1)
-    assert run(reader.variants(), raw, filled) == ["default"]  # and the pointer is kept
+    assert reader.run(reader.variants()) == ["default"]  # and the pointer is kept
     filled.point_to("g2")
     gone = [filled.keys.model_similar("g1", "4")]
     # The popular list still exists: expired lists must not be treated as empty.
     filled.store.delete(*gone, *([] if history else [filled.keys.model_popular("g1")]))
-    generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+    generation, chosen = reader.run(reader.recommendations("ABC", ALL))
     assert (generation.name, chosen.items[0].instrument_id) == ("g2", 6 if history else 7)
 
 
 def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_is(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
-    of_similar(reader, raw, filled)
+    of_similar(reader)
     rounds: list[int] = []
     with pytest.raises(Problem):
-        run(reader.similar(99, 10), raw, filled, rounds=rounds)
+        reader.run(reader.similar(99, 10), rounds=rounds)
     assert rounds == [1, 1]
     filled.history("ABC", {"4": (1, 1), "98": (1, 1), "99": (1, 1)}, off=1)
     rounds.clear()
-    run(reader.recommendations("ABC", ALL), raw, filled, rounds=rounds)
+    reader.run(reader.recommendations("ABC", ALL), rounds=rounds)
     # The history and an own list, three lists, the pointer, as two are missing; the ids' key.
     assert rounds[-3:] == [2, 3, 1]
 
 
-def test_items_whose_lists_are_in_memory_are_answered_without_redis(
-    reader: Reader, raw: Redis, filled: Filled
-) -> None:
+def test_items_whose_lists_are_in_memory_are_answered_without_redis(reader: Reader) -> None:
     def asked() -> list[int]:
         rounds: list[int] = []
         items = {4: HistoryEntry(1.0, 0)}
-        found = run(reader.for_items(items, ALL), raw, filled, rounds=rounds)
+        found = reader.run(reader.for_items(items, ALL), rounds=rounds)
         assert [item.instrument_id for item in found.items] == [5]
         return rounds
 
@@ -247,16 +243,15 @@ def test_items_whose_lists_are_in_memory_are_answered_without_redis(
 
 
 async def test_a_decision_is_seen_by_the_next_answer_of_every_process(
-    serve: Serve, store_url: str, filled: Filled
+    serve: Serve, filled: Filled
 ) -> None:
     variants = {
         name: Served(generation, "cosine", "user-knn")
         for name, generation in (("default", "g1"), ("steep", "g2"))
     }
     current = Current(1, variants, Experiment("spring", {"default": 1}))
-    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
-    settings = {"redis_url": store_url, "namespace": filled.keys.namespace}
-    async with serve(**settings) as one, serve(**settings) as other:
+    filled.serve(current)
+    async with serve() as one, serve() as other:
         for variant in ("steep", "default") * 5:
             for client in (other, one):
                 await client.get("/v1/users/ABC/recommendations")

@@ -19,7 +19,7 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
-from .conftest import Filled, Serve
+from .conftest import Serve
 
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 AFTER_THE_HEAD_OF_AN_OBJECT = object.__basicsize__
@@ -86,14 +86,10 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
 
 
 async def test_however_many_ask_at_once_kafka_is_asked_once(
-    serve: Serve,
-    store_url: str,
-    filled: Filled,
-    checks: list[Topology],
-    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve, checks: list[Topology], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.http.health.KEPT_S", PATIENCE_S)
-    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+    async with serve() as client:
         answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(50)))
         answers.append(await client.get("/health/ready"))
         assert {answer.json()["kafka"] for answer in answers} == {"ok"}

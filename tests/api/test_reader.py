@@ -1,7 +1,5 @@
 """Generations that are replaced, or expire, while they are read."""
 
-from collections.abc import Iterator
-
 import pytest
 from redis import Redis
 
@@ -12,71 +10,63 @@ from contracts.fold_in import FoldIn
 from contracts.times import DAY_MS
 
 from .conftest import Filled
-from .reading import Reader, run
+from .reading import Reader
 
 ALL = Wish(10, frozenset(), include_seen=False)
 
 
 @pytest.fixture
-def raw(store_url: str) -> Iterator[Redis]:
-    with Redis.from_url(store_url) as client:
-        yield client
-
-
-@pytest.fixture
-def reader(store_url: str, filled: Filled) -> Reader:
-    return Reader(store_url, filled.keys.namespace)
+def reader(store_url: str, filled: Filled, raw: Redis) -> Reader:
+    return Reader(store_url, filled, raw)
 
 
 def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     filled.generation("new", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
     for _ in range(2):  # without and with a known pointer
         filled.point_to("expired")
-        found = run(reader.similar(4, 10), raw, filled, ["new"])
+        found = reader.run(reader.similar(4, 10), ["new"])
         assert found is not None
         assert found[0].name == "new"
         filled.point_to("expired")
-        generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled, ["new"])
+        generation, chosen = reader.run(reader.recommendations("ABC", ALL), ["new"])
         assert (generation.name, chosen.items[0].instrument_id) == ("new", 7)
 
 
 def test_lists_that_expire_while_a_history_is_folded_in_are_not_taken_for_none(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     filled.generation("old", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
     filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
-    run(reader.recommendations("ABC", ALL), raw, filled)
+    reader.run(reader.recommendations("ABC", ALL))
     filled.generation("new", {"6": [("8", 0.5, 1.0)], "4": [("5", 0.5, 1.0)]})
     filled.generation("torn", {"4": [("5", 0.5, 1.0)]})
-    generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled, ["new"])
+    generation, chosen = reader.run(reader.recommendations("ABC", ALL), ["new"])
     assert generation.name == "new"
     assert {item.instrument_id for item in chosen.items} == {5, 8}
 
 
 def test_generations_that_expire_faster_than_they_are_read_are_an_error(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     filled.point_to("a")
     with pytest.raises(GenerationReplacedError):
-        run(reader.similar(4, 10), raw, filled, ["b", "c", "d"])
+        reader.run(reader.similar(4, 10), ["b", "c", "d"])
 
 
-def test_a_generation_without_a_popular_list_is_an_error(
-    reader: Reader, raw: Redis, filled: Filled
-) -> None:
+def test_a_generation_without_a_popular_list_is_an_error(reader: Reader, filled: Filled) -> None:
     filled.point_to("torn")
     with pytest.raises(GenerationReplacedError):
-        run(reader.recommendations("ABC", ALL), raw, filled)
+        reader.run(reader.recommendations("ABC", ALL))
 
 
 def test_an_answer_is_of_what_is_served_though_another_was_served_last(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     for name, neighbor in (("g1", "5"), ("g2", "6"), ("g1", "5")):
         filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]})
-        found = run(reader.similar(4, 10), raw, filled)
+        found = reader.run(reader.similar(4, 10))
         assert found is not None
         assert (found[0].name, found[1].items[0].item) == (name, neighbor)
 
@@ -86,17 +76,17 @@ def test_lists_that_were_read_once_are_not_read_again(
 ) -> None:
     filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
     filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
-    run(reader.recommendations("ABC", ALL), raw, filled)
+    reader.run(reader.recommendations("ABC", ALL))
     raw.delete(filled.keys.model_similar("g1", "4"))
-    _, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+    _, chosen = reader.run(reader.recommendations("ABC", ALL))
     assert [item.instrument_id for item in chosen.items] == [5]
 
 
 def test_what_was_folded_in_counts_until_history_or_generation_change(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     def recommended() -> list[int]:
-        _, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+        _, chosen = reader.run(reader.recommendations("ABC", ALL))
         return [item.instrument_id for item in chosen.items]
 
     filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
@@ -114,7 +104,7 @@ def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
     reader: Reader, raw: Redis, filled: Filled
 ) -> None:
     def recommended(wish: Wish = ALL) -> tuple[str, list[int]]:
-        _, chosen = run(reader.recommendations("ABC", wish), raw, filled)
+        _, chosen = reader.run(reader.recommendations("ABC", wish))
         return chosen.source, [item.instrument_id for item in chosen.items]
 
     filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
@@ -131,11 +121,9 @@ def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
     assert recommended() == ("model", [7])
 
 
-def test_histories_are_folded_in_as_the_generation_says(
-    reader: Reader, raw: Redis, filled: Filled
-) -> None:
+def test_histories_are_folded_in_as_the_generation_says(reader: Reader, filled: Filled) -> None:
     def recommended() -> list[tuple[int, float]]:
-        _, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+        _, chosen = reader.run(reader.recommendations("ABC", ALL))
         return [(item.instrument_id, item.score) for item in chosen.items]
 
     filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.75, 1.0)]})
@@ -148,24 +136,24 @@ def test_histories_are_folded_in_as_the_generation_says(
 
 
 def test_the_lists_of_a_long_history_are_read_some_at_a_time(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     n = 3 * LISTS_AT_ONCE + 1
     filled.generation("g1", {str(item): [("9999", 0.5, 1.0)] for item in range(n)})
     filled.history("ABC", {str(item): (1, item) for item in range(n)}, off=1)
     rounds: list[int] = []
-    _, chosen = run(reader.recommendations("ABC", ALL), raw, filled, rounds=rounds)
+    _, chosen = reader.run(reader.recommendations("ABC", ALL), rounds=rounds)
     assert [(item.instrument_id, item.score) for item in chosen.items] == [(9999, 0.5)]
     assert rounds[-4:] == [*3 * [LISTS_AT_ONCE], 1]
 
 
 def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store_url: str) -> None:
-    reader = Reader(store_url, filled.keys.namespace)
+    reader = Reader(store_url, filled, raw)
     filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
     filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
     filled.history("ABD", {"4": (1, 1)}, off=2)
     for user in ("ABC", "ABC", "ABD"):
-        run(reader.recommendations(user, ALL), raw, filled)
+        reader.run(reader.recommendations(user, ALL))
 
     def counted(name: str, outcome: str) -> float | None:
         return reader.metrics.registry.get_sample_value(name, {"outcome": outcome})
@@ -178,7 +166,7 @@ def test_answers_are_kept_within_bounds_however_long_they_are(
     raw: Redis, filled: Filled, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.recommendations.recommending.CHOSEN_BYTES", 30_000)
-    reader = Reader(store_url, filled.keys.namespace)
+    reader = Reader(store_url, filled, raw)
     filled.generation("g1", {"4": [(str(item), 0.5, 1.0) for item in range(100, 200)]})
     users = [f"u{number}" for number in range(20)]
     for user in users:
@@ -194,19 +182,19 @@ def test_answers_are_kept_within_bounds_however_long_they_are(
             )
 
         for user in users:
-            run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)), raw, filled)
+            reader.run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)))
         before = counted()
         for user in reversed(users):
-            run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)), raw, filled)
+            reader.run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)))
         return round(counted() - before)
 
     assert kept(1) == len(users)  # of a kilobyte each
     assert 1 <= kept(100) <= 4  # of 28
 
 
-def test_the_variants_are_those_that_are_served(reader: Reader, raw: Redis, filled: Filled) -> None:
-    assert run(reader.variants(), raw, filled) == []
+def test_the_variants_are_those_that_are_served(reader: Reader, filled: Filled) -> None:
+    assert reader.run(reader.variants()) == []
     with pytest.raises(NoModelYetError):
-        run(reader.similar(4, 10), raw, filled)
+        reader.run(reader.similar(4, 10))
     filled.point_to("g1")
-    assert run(reader.variants(), raw, filled) == ["default"]
+    assert reader.run(reader.variants()) == ["default"]

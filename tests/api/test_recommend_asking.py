@@ -9,17 +9,7 @@ from api.recommendations.bodies import MAX_USERS
 
 from .conftest import Filled
 
-
-@pytest.fixture(autouse=True)
-def model(filled: Filled) -> None:
-    filled.generation(
-        "g1",
-        similar={
-            "1": [("2", 0.9, 5.0), ("3", 0.4, 2.0)],
-            "2": [("1", 0.9, 5.0), ("3", 0.8, 4.0), ("4", 0.1, 1.0)],
-        },
-        popular=[("2", 9.0), ("1", 8.0), ("9", 7.0)],
-    )
+pytestmark = pytest.mark.usefixtures("lists")
 
 
 async def for_items(client: httpx.AsyncClient, *items: tuple[int, float], **more: Any) -> Any:
@@ -102,30 +92,10 @@ async def test_feedback_on_an_answer_of_a_batch_is_taken_for_its_user_only(
     assert not signer.made(first, "ABD")
 
 
-async def test_without_a_model_neither_is_answered(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    filled.store.delete(filled.keys.model_current())
-    for path, body in (
-        ("/v1/recommendations", {"items": [{"instrument_id": 1}]}),
-        ("/v1/recommendations/batch", {"user_ids": ["ABC", "ABD"]}),
-    ):
-        answer = await client.post(path, json=body)
-        assert answer.status_code == 404
-        assert answer.json()["type"] == "urn:tickrec:problem:no-model-yet"
-
-
 async def test_a_largest_batch_is_answered(client: httpx.AsyncClient) -> None:
     users = [f"u{number}" for number in range(MAX_USERS)]
     answer = await client.post("/v1/recommendations/batch", json={"user_ids": users})
     assert [one["user_id"] for one in answer.json()["recommendations"]] == users
-
-
-async def test_a_body_that_is_no_json_by_its_header_is_refused(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        "/v1/recommendations", content=b"{}", headers={"Content-Type": "text/plain"}
-    )
-    assert answer.status_code == 415
 
 
 async def test_answers_are_counted_by_their_source(client: httpx.AsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -184,11 +184,7 @@ async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_an
 
 
 async def test_a_command_too_many_is_refused(store_url: str) -> None:
-    host, port = store_url.split("/")[2].split(":")
-    loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(
-        lambda: Connection(lambda _: None), host, int(port)
-    )
+    connection = await opened(store_url, lambda _: None)
     asked = [asyncio.ensure_future(connection.ask("PING")) for _ in range(MAX_WAITING + 1)]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert outcomes[:-1] == [b"PONG"] * MAX_WAITING
@@ -197,10 +193,8 @@ async def test_a_command_too_many_is_refused(store_url: str) -> None:
 
 
 async def test_a_connection_that_is_lost_fails_all_who_wait(store_url: str) -> None:
-    host, port = store_url.split("/")[2].split(":")
-    loop = asyncio.get_running_loop()
     lost: list[Connection] = []
-    _, connection = await loop.create_connection(lambda: Connection(lost.append), host, int(port))
+    connection = await opened(store_url, lost.append)
     asked = [asyncio.ensure_future(connection.ask("BLPOP", "nothing", 5)) for _ in range(3)]
     await asyncio.sleep(0)
     connection.close()
@@ -262,3 +256,11 @@ def pings(client: Redis) -> bool:
 )
 async def until_answered(store: Store, key: str) -> bytes | None:
     return await store.answer(get(key))
+
+
+async def opened(store_url: str, lost: Callable[[Connection], object]) -> Connection:
+    """Return a connection that calls `lost` when it ends."""
+    host, port = store_url.split("/")[2].split(":")
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(lost), host, int(port))
+    return connection

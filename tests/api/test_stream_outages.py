@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from redis.crc import key_slot
@@ -12,12 +11,13 @@ from redis.crc import key_slot
 from api.live import bars, channels
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
-from infra.local.process import Server, free_port, running
-from infra.local.store import valkey
+from infra.local.process import Server, running
 from runtime.redis.stores import connect
+from tests.patience import until_true
 
-from .conftest import TOPOLOGY, Filled
-from .streaming import RUNNING_S, Served, Stream, served, until_true, value, worker
+from .conftest import RUNNING_S, TOPOLOGY, Filled
+from .problems import problem
+from .streaming import Served, Stream, served, value, worker
 from .test_cluster import HALF, Cluster
 from .test_cluster import cluster as cluster  # a fixture
 
@@ -26,12 +26,6 @@ INSTRUMENTS = range(20)
 ALL = set(INSTRUMENTS)
 MOVED = 0
 """A partition whose slot moves from one master to the other."""
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Server:
-    """A store of this test alone, not running yet."""
-    return valkey(free_port(), tmp_path)
 
 
 @pytest.fixture
@@ -139,8 +133,5 @@ async def check_unavailable(api_: Served) -> None:
     with pytest.MonkeyPatch.context() as hurried:
         hurried.setattr(bars, "READ_DEADLINE_S", 0.1)
         answer = await api_.client.get("/v1/stream/bars?instruments=5")
-    assert (answer.status_code, answer.json()["type"]) == (
-        503,
-        "urn:tickrec:problem:store-unavailable",
-    )
+    assert problem(answer) == (503, "store-unavailable")
     assert int(answer.headers["retry-after"]) > 0

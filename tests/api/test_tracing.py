@@ -14,8 +14,8 @@ from runtime.topology import Topology
 from tests.otlp import AT_ONCE, SPAN, TRACE, TRACEPARENT, Receiver, receiving
 from tests.patience import PATIENCE_S
 
-from .conftest import NOW_MS, Filled, Serve
-from .streaming import RUNNING_S, served, value, worker
+from .conftest import NOW_MS, RUNNING_S, Serve
+from .streaming import served, value, worker
 
 AS_A_CLIENT = {"traceparent": TRACEPARENT}
 TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": NOW_MS}
@@ -31,16 +31,9 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def traced(
-    serve: Serve, store_url: str, filled: Filled, broker: str, receiver: Receiver
-) -> AsyncIterator[httpx.AsyncClient]:
+async def traced(serve: Serve, broker: str, receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that has Kafka, and sends spans."""
-    async with serve(
-        redis_url=store_url,
-        namespace=filled.keys.namespace,
-        kafka=plain(broker),
-        otel_exporter_otlp_endpoint=receiver.url,
-    ) as client:
+    async with serve(kafka=plain(broker), otel_exporter_otlp_endpoint=receiver.url) as client:
         yield client
 
 
@@ -99,14 +92,8 @@ async def test_while_traces_are_off_a_trace_does_not_go_on_in_records(
     assert headers_of(broker, INTERACTIONS, topology.interactions) == {}
 
 
-async def test_reads_have_no_span(
-    serve: Serve, store_url: str, filled: Filled, receiver: Receiver
-) -> None:
-    async with serve(
-        redis_url=store_url,
-        namespace=filled.keys.namespace,
-        otel_exporter_otlp_endpoint=receiver.url,
-    ) as client:
+async def test_reads_have_no_span(serve: Serve, receiver: Receiver) -> None:
+    async with serve(otel_exporter_otlp_endpoint=receiver.url) as client:
         await client.get("/v1/instruments/4/bars", headers=AS_A_CLIENT)
         await client.get("/health/live", headers=AS_A_CLIENT)
         assert (await client.post("/v1/events", json=[])).status_code == 422
@@ -114,13 +101,11 @@ async def test_reads_have_no_span(
 
 
 async def test_a_stream_is_a_span_that_says_what_was_sent_and_who_ended_it(
-    store_url: str, filled: Filled, receiver: Receiver
+    where: dict[str, Any], receiver: Receiver
 ) -> None:
     async with (
-        served(
-            store_url, filled.keys.namespace, otel_exporter_otlp_endpoint=receiver.url
-        ) as application,
-        worker(store_url, filled.keys.namespace) as workers,
+        served(**where, otel_exporter_otlp_endpoint=receiver.url) as application,
+        worker(**where) as workers,
     ):
         await workers.write([(4, RUNNING_S, value(1))])
         async with application.stream(4, 5) as stream:

@@ -1,6 +1,5 @@
 """Recommendations and histories of users over HTTP, from a real store."""
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -9,20 +8,9 @@ import pytest
 
 from contracts.partitioning import user_partition
 
-from .conftest import TOPOLOGY, Filled, Serve
-from .keys import entry, write_keys
+from .conftest import TOPOLOGY, Filled
 
-
-@pytest.fixture(autouse=True)
-def model(filled: Filled) -> None:
-    filled.generation(
-        "g1",
-        similar={
-            "1": [("2", 0.9, 5.0), ("3", 0.4, 2.0)],
-            "2": [("1", 0.9, 5.0), ("3", 0.8, 4.0), ("4", 0.1, 1.0)],
-        },
-        popular=[("2", 9.0), ("1", 8.0), ("9", 7.0)],
-    )
+pytestmark = pytest.mark.usefixtures("lists")
 
 
 async def recommended(client: httpx.AsyncClient, user: str, query: str = "") -> dict[str, Any]:
@@ -71,15 +59,6 @@ async def test_an_event_counts_at_once_the_own_list_being_out_of_date(
     ]
 
 
-async def test_an_own_list_that_is_used_up_gives_way_to_the_history(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    filled.history("ABC", {"1": (1, 5)}, off=7)
-    filled.user_list("g1", "ABC", off=7, items=[("8", 0.5, ["1"])])
-    answer = await recommended(client, "ABC", "?exclude=8")
-    assert (answer["source"], ids(answer)) == ("history", [2, 3])
-
-
 async def test_what_the_user_has_is_recommended_only_if_wished_for(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
@@ -122,52 +101,6 @@ async def test_any_user_of_the_contract_can_be_asked_for(
     }
 
 
-async def test_a_history_is_shown_latest_first(client: httpx.AsyncClient, filled: Filled) -> None:
-    filled.history("ABC", {"1": (1, 5), "2": (0.5, 9)}, off=1)
-    answer = await client.get("/v1/users/ABC/history")
-    assert [item["instrument_id"] for item in answer.json()["items"]] == [2, 1]
-
-
-async def test_the_history_of_an_unknown_user_is_a_problem(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/users/nobody/history")
-    assert answer.status_code == 404
-    assert answer.json()["type"] == "urn:tickrec:problem:unknown-user"
-
-
-@pytest.mark.parametrize("user", ["", "x" * 129, quote("é" * 65)])
-@pytest.mark.parametrize("what", ["history", "recommendations"])
-async def test_a_user_of_more_than_128_bytes_or_none_is_refused(
-    client: httpx.AsyncClient, user: str, what: str
-) -> None:
-    answer = await client.get(f"/v1/users/{user}/{what}")
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == "user_id"
-
-
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("n=0", "n"),
-        ("n=101", "n"),
-        ("exclude=99999999999999999999", "exclude"),
-        ("include_seen=x", "include_seen"),
-    ],
-)
-async def test_a_broken_rule_names_its_field(
-    client: httpx.AsyncClient, query: str, field: str
-) -> None:
-    answer = await client.get(f"/v1/users/ABC/recommendations?{query}")
-    assert answer.status_code == 422
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
-
-
-async def test_sources_are_counted(client: httpx.AsyncClient) -> None:
-    await recommended(client, "nobody")
-    metrics = (await client.get("/metrics")).text
-    counted = 'api_recommendations_total{model="popular",source="popular",variant="default"} 1.0'
-    assert counted in metrics
-
-
 async def test_users_who_have_a_history_are_drawn(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
@@ -185,23 +118,3 @@ async def test_users_who_have_a_history_are_drawn(
 
 async def test_nobody_is_drawn_where_nobody_has_a_history(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/users")).json() == {"user_ids": []}
-
-
-@pytest.mark.parametrize("n", ["0", "101", "-1", "x", ""])
-async def test_more_users_than_a_few_are_not_drawn(client: httpx.AsyncClient, n: str) -> None:
-    answer = await client.get(f"/v1/users?n={n}")
-    assert answer.status_code == 422
-    assert [error["field"] for error in answer.json()["errors"]] == ["n"]
-
-
-async def test_users_are_drawn_for_keys_that_read(
-    serve: Serve, store_url: str, filled: Filled, tmp_path: Path
-) -> None:
-    file = write_keys(tmp_path / "keys.json", entry("reader"), entry("writer", scopes=["write"]))
-    settings: dict[str, Any] = {"redis_url": store_url, "api_keys_file": file}
-    async with serve(namespace=filled.keys.namespace, **settings) as client:
-        statuses = {
-            key: (await client.get("/v1/users", headers={"X-API-Key": key})).status_code
-            for key in ("reader", "writer", "nobody")
-        }
-    assert statuses == {"reader": 200, "writer": 403, "nobody": 401}

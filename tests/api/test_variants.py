@@ -3,11 +3,10 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from redis import Redis
 
@@ -20,9 +19,9 @@ from tests.patience import PATIENCE_S
 
 from .conftest import ALL_ALIKE, Filled, Serve
 from .http import ORDINARY, Client, connected, serving
-from .reading import Reader, run
+from .reading import Reader
 
-USERS = [f"u{n}" for n in range(400)]
+USERS = [f"u{n}" for n in range(100)]
 ALL = Wish(10, frozenset(), include_seen=False)
 VARIANTS = {
     name: Served(generation, "cosine", "user-knn")
@@ -49,17 +48,13 @@ def serve(
     filled: Filled, experiment: Experiment | None = HALF_EACH, canary: Canary | None = None
 ) -> Current:
     current = Current(1, VARIANTS, experiment, canary)
-    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+    filled.serve(current)
     return current
 
 
 @pytest.fixture
-async def http(store_url: str, filled: Filled) -> AsyncIterator[Client]:
-    namespace = filled.keys.namespace
-    async with (
-        serving(redis_url=store_url, namespace=namespace) as (_, port),
-        connected(port) as client,
-    ):
+async def http(where: dict[str, Any]) -> AsyncIterator[Client]:
+    async with serving(**where) as (_, port), connected(port) as client:
         yield client
 
 
@@ -166,14 +161,12 @@ async def test_recommendations_are_counted_by_source_variant_and_model(
 
 
 async def test_feedback_on_the_canary_is_counted_as_such(
-    serve: Serve, store_url: str, broker: str, filled: Filled, topics: Any
+    serve: Serve, broker: str, filled: Filled, topics: Any
 ) -> None:
     topics()
-    current = Current(1, VARIANTS, HALF_EACH, CANARY)
-    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
-    settings = {"redis_url": store_url, "kafka": plain(broker)}
+    filled.serve(Current(1, VARIANTS, HALF_EACH, CANARY))
     signer = filled.signer()
-    async with serve(**settings, namespace=filled.keys.namespace) as client:
+    async with serve(kafka=plain(broker)) as client:
         for variant in ("canary", "steep", "served-no-more"):
             event = {
                 "type": "click",
@@ -190,14 +183,8 @@ async def test_feedback_on_the_canary_is_counted_as_such(
 
 
 @pytest.fixture
-def raw(store_url: str) -> Iterator[Redis]:
-    with Redis.from_url(store_url) as client:
-        yield client
-
-
-@pytest.fixture
-def reader(store_url: str, filled: Filled) -> Reader:
-    return Reader(store_url, filled.keys.namespace)
+def reader(store_url: str, filled: Filled, raw: Redis) -> Reader:
+    return Reader(store_url, filled, raw)
 
 
 def of_variant(variant: str, current: Current) -> str:
@@ -205,13 +192,13 @@ def of_variant(variant: str, current: Current) -> str:
 
 
 def test_lists_that_were_read_for_one_variant_are_not_anothers(
-    reader: Reader, raw: Redis, filled: Filled
+    reader: Reader, filled: Filled
 ) -> None:
     current = serve(filled, canary=CANARY)
     users = [of_variant(variant, current) for variant in ("default", "steep", "canary")]
 
     def recommended() -> list[Sequence[object]]:
-        answers = [run(reader.recommendations(user, ALL), raw, filled) for user in users]
+        answers = [reader.run(reader.recommendations(user, ALL)) for user in users]
         return [(generation, *chosen.items) for generation, chosen in answers]
 
     first = recommended()
@@ -229,7 +216,7 @@ def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
 ) -> None:
     current = serve(filled)
     user = of_variant("steep", current)
-    generation, _ = run(reader.recommendations(user, ALL), raw, filled)
+    generation, _ = reader.run(reader.recommendations(user, ALL))
     assert generation == Generation("steep", "g2", ALL_ALIKE)
 
     read = reader.recommendations(user, ALL)  # starts with the generation served last
@@ -237,9 +224,9 @@ def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
     serve(filled, None)
     answers = [raw.execute_command(*command, NEVER_DECODE=True) for command in commands]
     # Another request learns of it first.
-    assert run(reader.recommendations("u1", ALL), raw, filled)[0] == Generation(
+    assert reader.run(reader.recommendations("u1", ALL))[0] == Generation(
         "default", "g1", ALL_ALIKE
     )
 
-    generation, _ = run(resumed(read, answers), raw, filled)
+    generation, _ = reader.run(resumed(read, answers))
     assert generation == Generation("default", "g1", ALL_ALIKE)

@@ -69,7 +69,7 @@ def filled(broker: str, store_url: str) -> Iterator[Filled]:
 def served(filled: Filled) -> None:
     """Have a canary on trial, and a generation to go back to."""
     current = Current(5, {"default": G1}, None, Canary(G2, 0.25, 1629061628123), [G3])
-    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+    filled.serve(current)
 
 
 @pytest.fixture(scope="module")

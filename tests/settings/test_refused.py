@@ -44,6 +44,11 @@ class Wrong:
     says: dict[str, str]
 
 
+def alike(setting: str, program: Program, says: str, *values: str) -> Wrong:
+    """Values that are refused in the same words."""
+    return Wrong(setting, (program,), dict.fromkeys(values, says))
+
+
 def above_0(setting: str, program: Program) -> Wrong:
     return Wrong(setting, (program,), {"0": "greater than 0"})
 
@@ -87,12 +92,13 @@ REFUSED: Final = (
     whole("METRICS_PORT", "trainer", 0, 65535),
     whole("API_PORT", "api", 0, 65535),
     whole("API_PRIVATE_PORT", "api", 0, 65535),
-    Wrong("API_HOSTS", ("api",), {"http://shop.example": "host name", "a,*": "host name"}),
-    Wrong("API_CORS_ORIGINS", ("api",), {"*": "not an origin", "shop.example": "not an origin"}),
+    alike("API_HOSTS", "api", "host name", "http://shop.example", "shop.example:80", "a b", "a,*"),
+    alike("API_CORS_ORIGINS", "api", "not an origin", "*", "shop.example", "https://shop.example/"),
     whole("STREAMS_PER_CLIENT", "api", 1),
-    Wrong("API_KEYS", ("api",), {",": "contains no key"}),
+    alike("API_KEYS", "api", "contains no key", ",", " , ,", " "),
     Wrong("API_KEYS_FILE", ("api",), {"nowhere.json": "python -m api keys add"}),
-    Wrong("WRITE_LIMIT", ("api",), {"999/second": "less than the 1000 events", "many": "'many'"}),
+    Wrong("WRITE_LIMIT", ("api",), {"999/second": "less than the 1000 events", "many": "'many'",
+                                   "1000/fortnight": "fortnight", "0/second": "0/second"}),
     Wrong("DELIVERY_TIMEOUT_S", ("producers",), {"0.9": "equal to 1", "inf": "equal to 86400"}),
     Wrong("BARS_RETENTION_MINUTES", ("workers",), {"0": "greater than or equal to 1",
                                                    "2.5": "valid integer"}),

@@ -58,7 +58,7 @@ def served(stack: Stack) -> Stack:
     since_ms = round(time.time() * 1000) - 20 * MINUTE_MS
     variants = {"default": G2, "steep": STEEP}
     current = Current(5, variants, None, Canary(G3, 0.25, since_ms), [G1])
-    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+    filled.serve(current)
     filled.store.delete(filled.keys.model_decisions())
     for minutes_ago, generation in ((120, G1), (60, G2), (20, G3)):
         key = filled.keys.model_report(generation.generation)
@@ -232,7 +232,7 @@ async def test_what_changed_while_it_was_asked_is_not_decided(page: Page, served
     await page.get_by_role("button", name="Promote…").click()
     question = page.get_by_role("dialog")
     other = msgspec.structs.replace(current_of(served), canary=Canary(G1, 0.5, 1))
-    served.model.store.set(served.model.keys.model_current(), msgspec.json.encode(other))
+    served.model.serve(other)
     await expect(question.get_by_role("alert")).to_contain_text("changed in the meantime")
     await expect(question.get_by_role("button", name="Promote")).to_be_disabled()
     assert current_of(served) == other
@@ -311,7 +311,7 @@ async def test_reading_and_deciding_say_which_key_they_need(
 
 
 async def test_before_the_first_generation_it_says_so(page: Page, stack: Stack) -> None:
-    stack.model.store.delete(stack.model.keys.model_current())
+    stack.model.serve_nothing()
     await page.goto(f"{stack.url}/#/models")
     await expect(page.get_by_text("The trainer has not published a model yet")).to_be_visible()
     await expect(page.get_by_role("dialog")).to_be_hidden()

@@ -13,19 +13,9 @@ from contracts.topics import QUOTES
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
 
-from .market import (
-    DAY_MS,
-    INSTRUMENT,
-    MINUTE_MS,
-    RUNNING_MS,
-    Market,
-    Quote,
-    append,
-    row,
-    table_of,
-)
+from .market import DAY_MS, INSTRUMENT, MINUTE_MS, RUNNING_MS, Market, Quote, append, row, table_of
+from .paging import ask, bars_of_pages, pages
 
-PATH: Final = f"/v1/instruments/{INSTRUMENT}/bars"
 OTHER: Final = 9
 ARCHIVED_ONLY: Final = 17
 LOST_MS: Final = RUNNING_MS - 12 * MINUTE_MS
@@ -67,26 +57,9 @@ def late(market: Market) -> Market:
 
 
 @pytest.fixture
-async def client(
-    serve: Serve, store_url: str, filled: Filled, archive: ArchiveConfig
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=archive
-    ) as serving:
+async def client(serve: Serve, archive: ArchiveConfig) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(archive=archive) as serving:
         yield serving
-
-
-async def ask(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
-    answer = await client.get(path, params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def pages(client: httpx.AsyncClient, path: str, **query: Any) -> list[Any]:
-    found = [await ask(client, path, **query)]
-    while token := found[-1]["next_page_token"]:
-        found.append(await ask(client, path, **query, page_token=token))
-    return found
 
 
 @pytest.mark.parametrize(
@@ -103,16 +76,16 @@ async def test_after_redis_was_rebuilt_from_a_shorter_log_the_bars_are_those_of_
     rebuilt(**position)
     asked: tuple[tuple[int, Interval], ...] = ((50, "1m"), (1000, "1m"), (3, "1h"), (2, "1d"))
     for limit, interval in asked:
-        found = await ask(client, PATH, limit=limit, interval=interval)
+        found = await ask(client, limit=limit, interval=interval)
         starts = Window.before(NOW_MS, interval, limit).starts()
         expected = market.bars(starts, INTERVALS_MS[interval], filled=False)
         assert found["bars"] == expected
         assert "gap" not in found
     start = RUNNING_MS - 50 * MINUTE_MS
-    found = await pages(client, PATH, start=start, limit=7)
+    found = await bars_of_pages(client, start=start, limit=7)
     starts = Window.between(start, NOW_MS, "1m").starts()
     whole = market.bars(starts, MINUTE_MS, filled=False)
-    assert [bar for page in found for bar in page["bars"]] == whole
+    assert [bar for page in found for bar in page] == whole
 
 
 async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
@@ -130,10 +103,8 @@ async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
     newest = max(minute for minute in market.minutes if minute < behind_ms)
     whole_ms = LOST_MS + MINUTE_MS
     rebuilt(**{WHOLE_FIELD: whole_ms // 1000})
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=config
-    ) as client:
-        found = await ask(client, PATH, limit=60)
+    async with serve(archive=config) as client:
+        found = await ask(client, limit=60)
         assert found["gap"] == {"start": newest + MINUTE_MS, "end": whole_ms}
         starts = [bar["t"] for bar in found["bars"]]
         held = {quote.ts // MINUTE_MS * MINUTE_MS for quote in late(market).quotes}

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -37,8 +36,8 @@ from .market import (
     row,
     table_of,
 )
+from .paging import PATH, ask, bars_of_pages
 
-PATH = f"/v1/instruments/{INSTRUMENT}/bars"
 NEIGHBOR = 17
 """Of another bucket."""
 
@@ -62,26 +61,11 @@ def archive(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Archive
 
 @pytest.fixture
 async def archived(
-    serve: Serve, store_url: str, filled: Filled, market: Market, archive: ArchiveConfig
+    serve: Serve, filled: Filled, market: Market, archive: ArchiveConfig
 ) -> AsyncIterator[httpx.AsyncClient]:
     market.held(filled)
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=archive
-    ) as client:
+    async with serve(archive=archive) as client:
         yield client
-
-
-async def ask(client: httpx.AsyncClient, **query: Any) -> Any:
-    answer = await client.get(PATH, params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def pages(client: httpx.AsyncClient, **query: Any) -> list[list[Any]]:
-    found = [await ask(client, **query)]
-    while token := found[-1]["next_page_token"]:
-        found.append(await ask(client, **query, page_token=token))
-    return [page["bars"] for page in found]
 
 
 @pytest.mark.parametrize("interval", INTERVALS_MS)
@@ -110,7 +94,7 @@ async def test_pages_over_three_days_are_all_quotes(
     archived: httpx.AsyncClient, market: Market, interval: Interval, limit: int, fill: str
 ) -> None:
     start = min(market.minutes) - 8 * DAY_MS
-    found = await pages(archived, start=start, interval=interval, limit=limit, fill=fill)
+    found = await bars_of_pages(archived, start=start, interval=interval, limit=limit, fill=fill)
     starts = Window.between(start, NOW_MS, interval).starts()
     whole = market.bars(starts, INTERVALS_MS[interval], filled=fill == "previous")
     assert [bar for page in found for bar in page] == whole
@@ -122,20 +106,18 @@ async def test_a_page_over_the_seam_is_as_long_as_any(
     archived: httpx.AsyncClient, market: Market, limit: int
 ) -> None:
     start = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
-    found = await pages(archived, start=start, limit=limit)
+    found = await bars_of_pages(archived, start=start, limit=limit)
     starts = Window.between(start, NOW_MS, "1m").starts()
     assert [bar for page in found for bar in page] == market.bars(starts, MINUTE_MS, filled=False)
     assert all(len(page) == limit for page in found[:-1])
 
 
 async def test_what_redis_retains_is_not_asked_of_the_archive(
-    serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
+    serve: Serve, filled: Filled, market: Market, tmp_path: Path
 ) -> None:
     market.held(filled)
     nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=nowhere
-    ) as client:
+    async with serve(archive=nowhere) as client:
         starts = Window.before(NOW_MS, "1m", RETAINED).starts()
         found = await ask(client, limit=RETAINED)
         assert found["bars"] == market.bars(starts, MINUTE_MS, filled=False)
@@ -146,7 +128,7 @@ async def test_what_redis_retains_is_not_asked_of_the_archive(
 
 
 async def test_a_namespace_that_is_new_is_asked_again_how_long_it_retains(
-    serve: Serve, store_url: str, filled: Filled, market: Market
+    serve: Serve, filled: Filled, market: Market
 ) -> None:
     market.held(filled)
     position = filled.keys.position(QUOTES, instrument_partition(INSTRUMENT, TOPOLOGY.quotes))
@@ -154,9 +136,7 @@ async def test_a_namespace_that_is_new_is_asked_again_how_long_it_retains(
     ages = range(1, RETAINED)
     empty = next(n for n in ages if RUNNING_MS - n * MINUTE_MS not in market.minutes)
     nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=nowhere
-    ) as client:
+    async with serve(archive=nowhere) as client:
         assert (await client.get(PATH, params={"limit": empty + 1})).status_code == 503
         market.held(filled)
         await ask(client, limit=empty + 1)
@@ -183,7 +163,7 @@ async def test_more_days_than_one_answer_reads_are_read_in_parts(
     starts = Window.before(NOW_MS, "1d", 9).starts()
     assert before["bars"] + last["bars"] == market.bars(starts, DAY_MS, filled=False)
     start = RUNNING_MS - 9 * DAY_MS
-    found = await pages(archived, interval="1d", limit=9, start=start)
+    found = await bars_of_pages(archived, interval="1d", limit=9, start=start)
     assert len(found) == 2
     starts = Window.between(start, NOW_MS, "1d").starts()
     assert [*found[0], *found[1]] == market.bars(starts, DAY_MS, filled=False)
@@ -202,11 +182,9 @@ async def test_weeks_are_whole_on_every_page(
     weeks = Market([Quote(noon - age * DAY_MS, 1 + age, 1) for age in range(40)])
     config = ArchiveConfig(warehouse=str(tmp_path))
     append(table_of(config), weeks.rows(RUNNING_MS, late=False))
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=config
-    ) as client:
+    async with serve(archive=config) as client:
         start = noon - 50 * DAY_MS
-        found = await pages(client, start=start, interval="1w", limit=9)
+        found = await bars_of_pages(client, start=start, interval="1w", limit=9)
         assert len(found) > 2
         starts = Window.between(start, NOW_MS, "1w").starts()
         whole = weeks.bars(starts, INTERVALS_MS["1w"], filled=False)
@@ -229,9 +207,7 @@ async def test_minutes_that_no_one_has_are_named(
     newest = max(minute for minute in market.minutes if minute < behind)
     retained = max(market.minutes) - (RETAINED - 1) * MINUTE_MS
     market.held(filled)
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=config
-    ) as client:
+    async with serve(archive=config) as client:
         gap = {"start": newest + MINUTE_MS, "end": retained}
         assert (await ask(client, limit=1000))["gap"] == gap
         assert "gap" not in await ask(client, limit=10, end=behind - DAY_MS)
@@ -274,18 +250,11 @@ async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
 
 
 async def test_an_archive_that_is_not_there_is_said_to_be_so(
-    serve: Serve,
-    store_url: str,
-    filled: Filled,
-    market: Market,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    serve: Serve, filled: Filled, market: Market, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     market.held(filled)
     config = ArchiveConfig(warehouse=str(tmp_path))
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=config
-    ) as client:
+    async with serve(archive=config) as client:
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
         assert "no table bars: `python -m archive run` makes it" in answer.json()["detail"]
@@ -294,15 +263,13 @@ async def test_an_archive_that_is_not_there_is_said_to_be_so(
 
 
 async def test_a_table_with_a_missing_column_is_reported(
-    serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
+    serve: Serve, filled: Filled, market: Market, tmp_path: Path
 ) -> None:
     market.held(filled)
     config = ArchiveConfig(warehouse=str(tmp_path))
     with table_of(config).update_schema() as change:
         change.rename_column("notional", "pv")
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, archive=config
-    ) as client:
+    async with serve(archive=config) as client:
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
         assert "is missing column notional double" in answer.json()["detail"]
