@@ -130,6 +130,8 @@ async def test_of_many_the_newest_are_held_and_of_large_ones_the_beginning(
         assert {len(letter["key"]) for letter in letters} == {tail.SHOWN_BYTES}
         pipeline = await read(client, url="/v1/pipeline")
         assert pipeline["topics"][0]["reasons"][0]["count"] == 3
+        reject(broker, 10)
+        assert [letter["offset"] for letter in await read(client)] == [10, 9, 8]
 
 
 @pytest.mark.integration
