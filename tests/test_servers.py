@@ -76,7 +76,6 @@ def test_a_docker_that_answers_but_cannot_run_containers_is_skipped(
     assert taken.why.startswith(says)
 
 
-@pytest.mark.integration
 def test_a_container_that_ends_is_a_reason_with_a_log_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

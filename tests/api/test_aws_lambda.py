@@ -15,8 +15,6 @@ from runtime.topology import Topology
 
 from .conftest import Filled
 
-pytestmark = pytest.mark.integration
-
 Ask = Callable[..., dict[str, Any]]
 
 

@@ -23,7 +23,6 @@ APPLE: dict[str, Any] = {
 }
 
 
-@pytest.mark.integration
 async def test_what_is_accepted_stands_in_the_log_under_its_instrument(
     writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:

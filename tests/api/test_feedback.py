@@ -125,7 +125,6 @@ async def client(writing: httpx.AsyncClient, filled: Filled) -> httpx.AsyncClien
     return writing
 
 
-@pytest.mark.integration
 async def test_accepted_feedback_stands_in_the_log_under_its_user_and_is_counted(
     client: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
@@ -150,7 +149,6 @@ async def test_accepted_feedback_stands_in_the_log_under_its_user_and_is_counted
     assert f"api_feedback_total{{{labels.format('click')}}} 5.0" in metrics
 
 
-@pytest.mark.integration
 async def test_one_bad_message_keeps_its_whole_request_out_of_the_log_and_of_the_metrics(
     client: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:

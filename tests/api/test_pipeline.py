@@ -84,7 +84,6 @@ async def test_without_kafka_positions_are_shown_and_why_there_is_no_lag(
     }
 
 
-@pytest.mark.integration
 @pytest.mark.kafka_only
 async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     serve: Serve,
@@ -118,7 +117,6 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
         assert {p["state"] for p in after["partitions"]} == {"new"}
 
 
-@pytest.mark.integration
 @pytest.mark.kafka_only
 async def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_state(
     serve: Serve, broker: str, topology: Topology, namespace: str, monkeypatch: pytest.MonkeyPatch

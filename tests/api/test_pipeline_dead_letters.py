@@ -73,7 +73,6 @@ async def read(client: httpx.AsyncClient, query: str = "", url: str = URL) -> An
     return body.get("dead_letters", body)
 
 
-@pytest.mark.integration
 async def test_the_newest_are_shown_with_their_offsets_reasons_and_values(
     serve_uncached: ServeUncached, broker: str
 ) -> None:
@@ -92,7 +91,6 @@ async def test_the_newest_are_shown_with_their_offsets_reasons_and_values(
         assert [letter["value"] for letter in await read(client, "?limit=1")] == [None]
 
 
-@pytest.mark.integration
 async def test_reasons_are_counted_by_topic_without_what_the_records_held(
     serve_uncached: ServeUncached, broker: str
 ) -> None:
@@ -115,7 +113,6 @@ async def test_reasons_are_counted_by_topic_without_what_the_records_held(
     ]
 
 
-@pytest.mark.integration
 async def test_of_many_the_newest_are_held_and_of_large_ones_the_beginning(
     serve_uncached: ServeUncached, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +131,6 @@ async def test_of_many_the_newest_are_held_and_of_large_ones_the_beginning(
         assert [letter["offset"] for letter in await read(client)] == [10, 9, 8]
 
 
-@pytest.mark.integration
 async def test_what_is_too_much_for_one_reading_is_read_on_by_the_next(
     serve_uncached: ServeUncached, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +142,6 @@ async def test_what_is_too_much_for_one_reading_is_read_on_by_the_next(
     assert counts == [1, 2, 3, 3]
 
 
-@pytest.mark.integration
 async def test_records_not_written_by_a_worker_are_shown_as_such(
     serve_uncached: ServeUncached, broker: str
 ) -> None:
@@ -157,7 +152,6 @@ async def test_records_not_written_by_a_worker_are_shown_as_such(
     assert "not written by a worker" in letter["reason"]
 
 
-@pytest.mark.integration
 async def test_a_recreated_log_is_read_from_its_beginning(
     serve_uncached: ServeUncached, broker: str, store_url: str, namespace: str, topology: Topology
 ) -> None:
@@ -174,7 +168,6 @@ async def test_a_recreated_log_is_read_from_its_beginning(
         assert [letter["offset"] for letter in await read(client)] == [3]
 
 
-@pytest.mark.integration
 @pytest.mark.kafka_only
 async def test_a_log_that_is_missing_is_named_and_takes_nothing_of_the_others(
     serve_uncached: ServeUncached, broker: str

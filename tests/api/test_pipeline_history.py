@@ -45,7 +45,6 @@ async def sampled(client: httpx.AsyncClient, n: int) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.integration
 @pytest.mark.kafka_only
 async def test_lag_rates_and_ages_are_shown_as_lines(
     serve: Serve,

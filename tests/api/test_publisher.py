@@ -39,7 +39,6 @@ def publisher(broker: str) -> Publisher:
     return Publisher(plain(broker), Metrics())
 
 
-@pytest.mark.integration
 async def test_after_a_fatal_error_a_new_producer_publishes(
     publisher: Publisher, topology: Topology, caplog: pytest.LogCaptureFixture
 ) -> None:

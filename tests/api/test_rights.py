@@ -96,7 +96,6 @@ async def test_a_list_without_its_history_is_exported_and_not_served(
     assert recommended["source"] == "popular"
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("user", ["ABC", "Zoë/1"])
 async def test_an_erasure_stands_in_the_log_under_its_user_and_ends_the_lists(
     writing: httpx.AsyncClient, filled: Filled, broker: str, topology: Topology, user: str

@@ -50,7 +50,6 @@ def headers_of(broker: str, topic: Topic, partitions: int) -> dict[str, Any]:
         consumer.close()
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("path", "body"), [("/v1/events", TRADE), ("/add/request", LEGACY)])
 async def test_the_trace_of_a_request_goes_on_in_its_records(
     traced: httpx.AsyncClient,
@@ -71,7 +70,6 @@ async def test_the_trace_of_a_request_goes_on_in_its_records(
     assert headers == {"traceparent": f"00-{TRACE}-{sends[0].span}-01".encode()}
 
 
-@pytest.mark.integration
 async def test_a_request_without_a_trace_begins_one_and_no_span_names_a_user(
     traced: httpx.AsyncClient, receiver: Receiver, broker: str, topology: Topology
 ) -> None:
@@ -83,7 +81,6 @@ async def test_a_request_without_a_trace_begins_one_and_no_span_names_a_user(
     assert request.trace in headers["traceparent"].decode()
 
 
-@pytest.mark.integration
 async def test_while_traces_are_off_a_trace_does_not_go_on_in_records(
     writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:

@@ -49,7 +49,6 @@ def read_back(broker: str, topic: str, partitions: int, count: int) -> list[Reco
         consumer.close()
 
 
-@pytest.mark.integration
 async def test_accepted_events_stand_in_the_log_under_their_keys(
     writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
@@ -73,7 +72,6 @@ async def test_accepted_events_stand_in_the_log_under_their_keys(
         assert record.partition == user_partition(trade.user_id, topology.interactions)
 
 
-@pytest.mark.integration
 async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
     writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
@@ -95,7 +93,6 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
     assert msgspec.json.decode(record.value, type=Quote).price == 7
 
 
-@pytest.mark.integration
 async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
     writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
@@ -116,7 +113,6 @@ async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
     }
 
 
-@pytest.mark.integration
 async def test_readiness_shows_whether_kafka_has_the_recorded_partitions(
     serve: Serve, namespace: str, broker: str, topology: Topology, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -27,7 +27,6 @@ from tests.archive.samples import feedback, interaction, now_ms, quotes, tombsto
 from tests.patience import PATIENCE_S, eventually
 from tests.raw_batches import Raw, publish_soon
 
-pytestmark = pytest.mark.integration
 CODEC_ZSTD = 4
 
 

@@ -24,8 +24,6 @@ from tests.archive.samples import quotes
 from tests.archive.tables import Tables
 from tests.patience import eventually
 
-pytestmark = pytest.mark.integration
-
 
 @contextmanager
 def catalog_away(setup: Setup) -> Iterator[None]:

@@ -26,7 +26,7 @@ from tests.archive.conftest import PARTITIONS, Setup
 from tests.archive.samples import interaction, now_ms, quotes
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 KILLS: Final = int(os.environ.get("TICKREC_TEST_KILLS", "10"))
 BATCH: Final = 200

@@ -1,5 +1,3 @@
-import pytest
-
 from contracts.archive import QUOTES_TABLE
 from tests.archive.conftest import Setup
 from tests.archive.samples import quotes
@@ -7,7 +5,6 @@ from tests.guarded import Guarded
 from tests.patience import eventually
 
 
-@pytest.mark.integration
 def test_its_user_needs_no_more_than_its_rights(setup: Setup, guarded: Guarded) -> None:
     guarded.grant("live", setup.kafka.prefix)
     setup.publish([*quotes(50)])

@@ -20,7 +20,7 @@ from tests.chaos.truth.expected import DAY_S
 from tests.chaos.world import ChaosError, World
 from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 FAULTS = [
     "kill a worker at a write",

@@ -71,7 +71,6 @@ def test_no_instruments_belong_nowhere() -> None:
     assert instrument_partitions(np.empty(0, np.int64), 8).tolist() == []
 
 
-@pytest.mark.integration
 def test_librdkafka_puts_each_key_where_we_say(
     broker: str, topics: Callable[..., Topology]
 ) -> None:

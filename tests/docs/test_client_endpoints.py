@@ -37,8 +37,6 @@ from .client_calls import ENDPOINTS, call, matches
 from .client_code import ENDPOINTS as METHODS
 from .client_code import STRUCTS, endpoints_code, structs_code
 
-pytestmark = pytest.mark.integration
-
 ROOT: Final = Path(__file__).resolve().parents[2]
 SCOPES: Final = {"read", "write", "admin"}
 MINUTE_S: Final = int(time.time()) // 60 * 60

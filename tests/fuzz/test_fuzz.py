@@ -1,7 +1,5 @@
 """A short version of `python -m tests.fuzz`."""
 
-import pytest
-
 from tests.fuzz.cases import case, cases
 from tests.fuzz.run import run
 from tests.fuzz.served import Served
@@ -9,7 +7,6 @@ from tests.fuzz.served import Served
 CASES = 1500
 
 
-@pytest.mark.integration
 async def test_whatever_is_sent_is_answered_by_the_rules_and_harms_no_later_answer(
     api: Served, seed: int
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.schema import schemathesis
 from tests.fuzz.served import Served
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SEED = 1
 """The same requests in each run; `python -m tests.fuzz` makes others."""

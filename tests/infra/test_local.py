@@ -114,7 +114,6 @@ def start(command: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.integration
 def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder: Path) -> None:
     demo = start("demo", folder)
     assert demo.stdout is not None
@@ -135,7 +134,6 @@ def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder
     assert re.search(r"[1-9][\d,]* quotes/s .* lag [\d,]+ .* model \d+T\d+Z-\d+", shown[-1])
 
 
-@pytest.mark.integration
 def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     console: Console,
     folder: Path,
@@ -175,7 +173,6 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     assert "nothing runs" in capsys.readouterr().out
 
 
-@pytest.mark.integration
 @pytest.mark.slow
 def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: Path) -> None:
     background.up(console, folder, UNFED)
@@ -192,7 +189,6 @@ def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: P
     background.down(console, folder)
 
 
-@pytest.mark.integration
 @pytest.mark.slow
 def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
     console: Console,
@@ -235,7 +231,6 @@ def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
         assert '"message": "stopped"' in (folder / f"{name}.log").read_text()
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
 def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
     demo = start("demo", folder)

@@ -3,7 +3,6 @@
 import httpx
 import msgspec
 import numpy as np
-import pytest
 
 from contracts.changes import VERSION, Blocks, Changes, encode_changes
 from contracts.messages import Interaction, encode
@@ -13,8 +12,6 @@ from infra.local.process import free_port
 from tests.integration.conftest import Pipeline, dead_letters
 from tests.patience import eventually
 from tests.raw_batches import POISON, Raw, publish
-
-pytestmark = pytest.mark.integration
 
 GOOD_QUOTE = b'{"instrument_id":4,"price":30.72,"size":100,"ts":1629061628123}'
 GOOD_EVENT = b'{"user_id":"ABC","instrument_id":4,"ts":1629061628123}'

@@ -22,7 +22,6 @@ SHUFFLE_WINDOW_MS = 30_000
 LONG_RETENTION_MINUTES = 10_000
 
 needs_data = pytest.mark.skipif(not QUOTES_FILE.exists(), reason=f"no real quotes at {DATA}")
-pytestmark = pytest.mark.integration
 
 
 class Prices(NamedTuple):

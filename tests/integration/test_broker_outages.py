@@ -20,7 +20,7 @@ from tests.integration.conftest import Pipeline
 from tests.integration.watched import counted, diagonal, events, quotes, watched
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 # `stream_processors.app`
 SESSION_TIMEOUT_S = 10

@@ -19,7 +19,7 @@ from tests.patience import eventually
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 BASE_MS = 1_700_000_040_000
 USERS = [f"u{n}" for n in range(60)]

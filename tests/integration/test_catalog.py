@@ -13,7 +13,7 @@ from tests.integration.conftest import Pipeline, kill
 from tests.integration.watched import watched
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+pytestmark = pytest.mark.kafka_only
 
 Described = tuple[int, str | None]
 """instrument id and name, None if it is removed"""

@@ -19,7 +19,7 @@ from tests.chaos.truth.messages import good
 from tests.integration.conftest import Pipeline, kill
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 BASE_MS = 1_700_000_040_000
 INSTRUMENTS = range(20)

@@ -10,7 +10,7 @@ from contracts.messages import Interaction
 from tests.integration.conftest import Pipeline
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 BASE_MS = 1_700_000_040_000
 BASKET = (1, 2, 3)

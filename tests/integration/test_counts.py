@@ -21,7 +21,6 @@ EVENTS = 12_000
 """Of the file's 397,884: as many as the suite has time for."""
 
 needs_data = pytest.mark.skipif(not INTERACTIONS_FILE.exists(), reason=f"no real events at {DATA}")
-pytestmark = pytest.mark.integration
 
 
 def real_events(n: int) -> list[Interaction]:

@@ -9,7 +9,7 @@ from contracts.messages import Interaction
 from tests.integration.conftest import Pipeline, kill
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 BASE_MS = 1_700_000_040_000
 ERASED = "u3"

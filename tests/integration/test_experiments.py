@@ -10,7 +10,7 @@ import pytest
 from contracts.messages import Interaction
 from tests.integration.conftest import Pipeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 BASE_MS = 1_700_000_040_000
 USERS = [f"user {n}" for n in range(1_000)]

@@ -17,7 +17,7 @@ from tests.chaos.servers.restartable import Restartable, started
 from tests.integration.test_broker_outages import two_of_each
 from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 RESTARTS = 3
 """Each raises the epoch of every leader."""

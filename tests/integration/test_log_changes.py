@@ -19,7 +19,7 @@ from tests.integration.conftest import Pipeline, kill
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
 # The broker lets a fetch wait 50 ms for records to come, `stream_processors.transport.consumer`.
 FETCH_WAITS_S = 1

@@ -8,7 +8,7 @@ from infra.local.process import start
 from .conftest import WAIT_S, Pipeline
 from .watched import counted, events, quotes
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 OTHERS: list[tuple[dict[str, str | int], str]] = [

@@ -16,8 +16,6 @@ from runtime.kafka.config import plain
 from tests.integration.conftest import Pipeline, dead_letters
 from tests.integration.poison import Fields, Record, records
 
-pytestmark = pytest.mark.integration
-
 BAD_OF_A_TOPIC = 5_000
 GOOD_OF_A_TOPIC = 5_000
 

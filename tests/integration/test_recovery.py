@@ -13,8 +13,6 @@ from tests.integration.conftest import Pipeline
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes
 from tests.patience import eventually
 
-pytestmark = pytest.mark.integration
-
 
 def test_redis_emptied_while_the_worker_was_away_is_rebuilt_from_the_log(
     pipeline: Pipeline,

@@ -14,7 +14,7 @@ from runtime.kafka.config import plain
 from .conftest import Pipeline, eventually
 from .watched import counted, quotes
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
 WORKERS = ("one", "two")
 QUOTES_A_STEP = 500

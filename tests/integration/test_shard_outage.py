@@ -24,7 +24,7 @@ from tests.integration.conftest import Pipeline, kill
 from tests.integration.watched import counted, quotes
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PARTITIONS = 8
 QUOTES_AT_ONCE = 1_000

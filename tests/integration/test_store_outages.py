@@ -17,7 +17,7 @@ from tests.integration.conftest import Pipeline
 from tests.integration.watched import counted, diagonal, events, quotes, says, watched
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 MB = 1 << 20
 # How long clients wait for a reply before they retry, `runtime.redis.stores`.

@@ -5,7 +5,7 @@ import pytest
 from infra.local.process import free_port, start, stop
 from tests.integration.conftest import WAIT_S, Pipeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def test_a_stuck_worker_reports_it_and_ends_even_if_its_threads_hang(

@@ -11,7 +11,7 @@ from contracts.topics import INTERACTIONS
 from tests.integration.conftest import Pipeline, kill
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 EVENTS = 6_000
 USERS = 50

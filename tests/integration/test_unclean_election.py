@@ -19,7 +19,7 @@ from tests.integration.test_broker_outages import own_kafka_or_skip
 from tests.integration.watched import counted, quotes, says, watched
 from tests.patience import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PARTITIONS = 2
 LEADS, FOLLOWS, STAYS = 1, 2, 3

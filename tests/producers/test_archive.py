@@ -162,7 +162,6 @@ def test_an_archive_without_the_table_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.integration
 def test_the_command_publishes_to_topics_of_another_prefix(
     start: Start, broker: str, read_all: ReadAll, config: ArchiveConfig, namespace: str
 ) -> None:

@@ -26,8 +26,6 @@ from tests.patience import PATIENCE_S
 
 from .conftest import ReadAll, Start
 
-pytestmark = pytest.mark.integration
-
 FAR_FUTURE_MS = 2**41
 
 

@@ -13,8 +13,6 @@ from tests.patience import PATIENCE_S
 
 from .conftest import ReadAll
 
-pytestmark = pytest.mark.integration
-
 KEYS = [b"4", b"17850", b"user-1", "Zoë".encode(), b"0", b"9223372036854775807"]
 RECORDS: list[Record] = [
     ("quotes", KEYS[place % len(KEYS)], b"%d" % place) for place in range(3000)

@@ -205,7 +205,6 @@ def test_each_setting_refuses_something_or_says_why_not() -> None:
     assert named == {name.upper() for name in names if not name.startswith(OF_ARCHIVE)}
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("setting", "text", "says"),
     [

@@ -15,7 +15,7 @@ from tests.settings.matrix import MATRIX, ORDINARY, STACKS
 from tests.settings.rows import Row
 from tests.settings.stack import Servers, Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack]
+pytestmark = pytest.mark.stack
 
 OF_USERS = ("KAFKA_SSL", "KAFKA_SASL", "KAFKA_SECURITY")
 STARTED = tuple(STACKS) if os.environ.get("TICKREC_TEST_MATRIX") == "all" else ORDINARY

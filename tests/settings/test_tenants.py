@@ -24,7 +24,7 @@ from tests.settings.seen_running import metrics_port
 from tests.settings.stack import Servers, Stack
 from tests.settings.world import INSTRUMENTS, ITEMS, USERS
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 BAD_RECORDS: Final = 7
 LOAD_S: Final = 20

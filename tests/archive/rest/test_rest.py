@@ -67,7 +67,6 @@ def files_of(setup: Setup) -> set[Path]:
     return {file for table in TABLES for file in setup.tables.files(table)}
 
 
-@pytest.mark.integration
 @pytest.mark.slow
 def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
     setup: Setup, server: Server, config: ArchiveConfig, tmp_path: Path

@@ -37,7 +37,7 @@ from .conftest import (
     take_out_users,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
 
 def misnamed(now_ms: int) -> Iterator[Record]:

@@ -38,7 +38,7 @@ from .conftest import (
     take_out_users,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+pytestmark = pytest.mark.kafka_only
 
 
 def by_key(kafka: KafkaConfig, topic: Topic) -> dict[bytes | None, list[Any]]:

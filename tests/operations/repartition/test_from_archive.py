@@ -26,7 +26,7 @@ from tests.patience import PATIENCE_S, eventually
 from .conftest import MINUTE_MS, Grown, market, quote_records, rejected, take_out_users
 from .test_answers import state
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
 TABLES = (QUOTES_TABLE, INTERACTIONS_TABLE)
 

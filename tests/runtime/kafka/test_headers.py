@@ -22,8 +22,6 @@ from runtime.kafka.headers import UnreadableHeadersError, has_readable_headers, 
 from tests.patience import PATIENCE_S
 from tests.raw_batches import POISON, Raw, publish
 
-pytestmark = pytest.mark.integration
-
 TS = 1_629_061_628_123
 QUOTE = encode(Quote(instrument_id=4, price=1.5, ts=TS))
 

@@ -31,8 +31,6 @@ from stream_processors.transport.producer import Producer
 from tests.guarded import WAYS, Guarded, Way
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def granted(guarded: Guarded, topology: Topology, namespace: str) -> Guarded:

@@ -18,7 +18,7 @@ from tests.runtime.redis.guarded import DOCUMENT, rules
 
 Url = Callable[..., str]
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

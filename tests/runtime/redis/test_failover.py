@@ -22,7 +22,7 @@ from tests.patience import PATIENCE_S, eventually
 from tests.runtime.redis.guarded import Guarded
 from tests.runtime.redis.watched_over import WatchedOver, watched_over
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

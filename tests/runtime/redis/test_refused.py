@@ -14,8 +14,6 @@ from tests.patience import eventually
 from tests.runtime.redis.guarded import Guarded, rules
 from tests.runtime.redis.programs import Programs
 
-pytestmark = pytest.mark.integration
-
 STARTED: Final = {
     "topics": ("operations.topics",),
     "worker": ("stream_processors",),

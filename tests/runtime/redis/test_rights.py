@@ -17,7 +17,7 @@ from tests.runtime.redis.guarded import Guarded, rules
 from tests.runtime.redis.programs import NAMESPACE, Programs
 from trainer.run.lock import held
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def test_every_program_works_with_the_documented_rights_and_needs_each(

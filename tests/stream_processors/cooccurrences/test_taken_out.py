@@ -20,8 +20,6 @@ from tests.stream_processors.folding import fold_of_interactions, folds_of_chang
 from tests.stream_processors.in_memory import InMemoryProducer, Published
 from tests.stream_processors.records import batch_of
 
-pytestmark = pytest.mark.integration
-
 TOPOLOGY = Topology(quotes=1, interactions=1, cooccurrences=1)
 RULES = HistoryRules(binary, cap=500, retention_days=10)
 DAY = 20_000

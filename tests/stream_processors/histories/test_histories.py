@@ -18,8 +18,6 @@ from tests.stream_processors.claimed import claimed, connected
 from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.records import batch_of
 
-pytestmark = pytest.mark.integration
-
 USER = "ABC"
 RULES = HistoryRules(binary, cap=500)
 

@@ -10,8 +10,6 @@ from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from tests.stream_processors.claimed import claimed, connected
 
-pytestmark = pytest.mark.integration
-
 LENGTHS = [2_500, 0, 1, 1_000, 1_001]
 
 
