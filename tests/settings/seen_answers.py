@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pytest
 
+from contracts.log_position import LogPosition
 from contracts.messages import Quote
 from tests.oracles.bars import Placed, bar_of
 from tests.oracles.histories import History
@@ -262,7 +263,9 @@ def _expect_bars(stack: Stack, other: Mapping[str, Value]) -> Answers:
 
 def _bar(minute: int, quotes: list[Quote]) -> tuple[float, ...]:
     """Return a bar of quotes in the log's order, which decides at one event time."""
-    placed = (Placed(q.ts, (0, offset), q.price, q.size) for offset, q in enumerate(quotes))
+    placed = (
+        Placed(q.ts, LogPosition(0, offset), q.price, q.size) for offset, q in enumerate(quotes)
+    )
     bar = bar_of(placed)
     return (minute * MINUTE_MS, bar.o, bar.h, bar.l, bar.c, bar.v, bar.n)
 

@@ -155,7 +155,7 @@ ANYTHING_GOES: Final = {
 }
 """Texts that have no rule, or that only a server refuses."""
 OF_CONNECTIONS: Final = {"KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERTIFICATE_FILE", "KAFKA_SSL_KEY_FILE"}
-"""Which go with others: tests/runtime/test_kafka.py."""
+"""Which go with others: tests/runtime/kafka/test_settings_of_kafka.py."""
 FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
 """Which have tests of their own in tests/trainer: of settings files, rules and variants."""
 
