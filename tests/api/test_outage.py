@@ -1,9 +1,11 @@
 """Redis slow or down: bounded answers, and recovery without a restart."""
 
 import asyncio
+import logging
 import os
 import re
 import signal
+import time
 
 import httpx
 import pytest
@@ -130,8 +132,10 @@ async def test_while_redis_hangs_reads_cost_nothing_once_it_is_known(
 
 
 async def test_a_redis_that_comes_late_goes_and_returns_is_used_whenever_it_is_there(
-    serve: Serve, own_store: Server
+    serve: Serve, own_store: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "api.redis.nodes")
+    began_at = time.monotonic()
     async with serve(redis_url=own_store.address) as client:
         await check_unavailable(client, "/v1/users/u1/history")
         for _ in range(2):
@@ -142,6 +146,10 @@ async def test_a_redis_that_comes_late_goes_and_returns_is_used_whenever_it_is_t
                 await check_unavailable(client, path)
             metrics = (await client.get("/metrics")).text
             assert 'api_redis_errors_total{kind="connection"}' in metrics
+    away_s = [float(text) for text in re.findall(r"Redis is back after (\S+) s", caplog.text)]
+    assert away_s  # an outage that no attempt to reconnect met is not one of them
+    rounding_s = 0.1
+    assert 0 <= sum(away_s) <= time.monotonic() - began_at + rounding_s
 
 
 @pytest.mark.parametrize(("setting", "refusing"), [("maxmemory", 1), ("min-replicas-to-write", 1)])
