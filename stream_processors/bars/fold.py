@@ -1,26 +1,23 @@
-"""Folds quotes into minute bars, and merges bars: pure, on NumPy arrays.
+"""Folds quotes into minute bars: pure, on NumPy arrays.
 
-A bar carries the marks of its open and close as well as their event times, so that `merge` is
-commutative and associative, ties of event time included: the first quote by (`ts`, mark) opens, the
-last one closes. Sums of sizes are exact while they are whole numbers below 2^53; on overflow they
-stay at the largest float, as JSON has no infinity.
+A bar carries the marks of its open and close as well as their event times, so that the order in
+which quotes are folded does not matter, ties of event time included: the first quote by (`ts`,
+mark) opens, the last one closes. Sums are made one quote after another, so however a log is cut
+into batches, its replay gives the same bits. Sums of sizes are exact while they are whole numbers
+below 2^53; on overflow they stay at the largest float, as JSON has no infinity.
 """
 
-from collections.abc import Callable
 from functools import reduce
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from contracts.bars import FIELDS, Column, Merge, capped, merge_runs
+from contracts.bars import FIELDS, capped
 from contracts.messages import Ints, QuoteColumns
 
-_COLUMNS: Final = [(field.name, field.of, field.merge) for field in FIELDS.values()]
-_SOURCES: Final = {source for _, of, _ in _COLUMNS for source in of}
-_MARKS: Final[dict[str, Merge]] = {"open_mark": "first", "close_mark": "last", "mark": "max"}
+_MARKS: Final = ("open_mark", "close_mark", "mark")
 """The places in the log of the quotes that open and close a bar, and the greatest one folded in."""
-_MERGES: Final = {name: merge for name, _, merge in _COLUMNS} | _MARKS
 
 BAR: Final = np.dtype(
     [
@@ -34,57 +31,65 @@ BAR: Final = np.dtype(
 Bars = npt.NDArray[np.void]
 """(n,) of dtype `BAR`"""
 
+_LATEST: Final = np.iinfo(np.int64).max
+_EARLIEST: Final = -1
 
-@np.errstate(over="ignore")
-def fold_quotes(key: Ints, quotes: QuoteColumns, mark: Ints) -> Bars:
-    """Return the bars of the quotes, one per key, by ascending key.
 
-    Args:
-        key: (n,) the bar that each quote belongs to.
-        quotes: n.
-        mark: (n,) place in the log, any order.
-    """
-    order = np.lexsort((mark, quotes.ts_ms, key))
-    key, mark = key[order], mark[order]
-    is_first = np.empty(len(key), dtype=bool)
-    is_first[:1] = True
-    np.not_equal(key[1:], key[:-1], out=is_first[1:])
-    first = np.flatnonzero(is_first)
-    bars = np.empty(len(first), BAR)
-    if not len(first):
-        return bars
-    last = np.append(first[1:], len(key)) - 1
-    bars["key"] = key[first]
-    ordered = {source: getattr(quotes, source)[order] for source in _SOURCES}
-    for name, of, merge in _COLUMNS:
-        if of:
-            column = reduce(np.multiply, [ordered[source] for source in of])
-            bars[name] = merge_runs(merge, column, first, last)
-        else:
-            bars[name] = last - first + 1
-    for name, merge in _MARKS.items():
-        bars[name] = merge_runs(merge, mark, first, last)
+def bars_without_quotes(key: Ints) -> Bars:
+    """Return bars into which nothing is folded yet, (n,), by their keys."""
+    bars = np.zeros(len(key), BAR)
+    bars["key"] = key
+    for field in FIELDS.values():
+        if field.merge in ("max", "min"):
+            bars[field.name] = -np.inf if field.merge == "max" else np.inf
+    bars["open_ts"] = bars["open_mark"] = _LATEST
+    bars["close_ts"] = bars["close_mark"] = bars["mark"] = _EARLIEST
     return bars
 
 
 @np.errstate(over="ignore")
-def merge(a: Bars, b: Bars) -> Bars:
-    """Merge bars of the same keys, pairwise: (n,) and (n,) to (n,)."""
-    merged = a.copy()
-    b_opens = _before(b["open_ts"], b["open_mark"], a["open_ts"], a["open_mark"])
-    b_closes = _before(a["close_ts"], a["close_mark"], b["close_ts"], b["close_mark"])
-    ways: dict[Merge, Callable[[Column, Column], Column]] = {
-        "first": lambda of_a, of_b: np.where(b_opens, of_b, of_a),
-        "last": lambda of_a, of_b: np.where(b_closes, of_b, of_a),
-        "max": np.maximum,
-        "min": np.minimum,
-        "sum": lambda of_a, of_b: capped(of_a + of_b),
-    }
-    for name, way in _MERGES.items():
-        merged[name] = ways[way](a[name], b[name])
-    return merged
+def fold_quotes(bars: Bars, row: Ints, quotes: QuoteColumns, mark: Ints) -> None:
+    """Fold quotes into bars.
+
+    Args:
+        bars: changed in place.
+        row: (n,) of the bar that each quote belongs to.
+        quotes: n.
+        mark: (n,) place in the log, any order.
+    """
+    opening = _best(bars, row, quotes.ts_ms, mark, "open")
+    closing = _best(bars, row, quotes.ts_ms, mark, "close")
+    for field in FIELDS.values():
+        column: Any = reduce(np.multiply, [getattr(quotes, source) for source in field.of], 1)
+        match field.merge:
+            case "first":
+                bars[field.name][row[opening]] = column[opening]
+            case "last":
+                bars[field.name][row[closing]] = column[closing]
+            case "max":
+                np.maximum.at(bars[field.name], row, column)
+            case "min":
+                np.minimum.at(bars[field.name], row, column)
+            case "sum":
+                sums = bars[field.name]
+                np.add.at(sums, row, column)
+                if field.kind == "amount":
+                    sums[row] = capped(sums[row])
+    np.maximum.at(bars["mark"], row, mark)
 
 
-def _before(ts_a: Ints, mark_a: Ints, ts_b: Ints, mark_b: Ints) -> npt.NDArray[np.bool_]:
-    before: npt.NDArray[np.bool_] = (ts_a < ts_b) | ((ts_a == ts_b) & (mark_a < mark_b))
-    return before
+def _best(bars: Bars, row: Ints, ts_ms: Ints, mark: Ints, end: Literal["open", "close"]) -> Ints:
+    """Return the places of the quotes that open or close their bars from now on; note where."""
+    bar_ts, bar_mark = bars[f"{end}_ts"], bars[f"{end}_mark"]
+    better, best, worst = (
+        (np.less, np.minimum, _LATEST) if end == "open" else (np.greater, np.maximum, _EARLIEST)
+    )
+    of_row = bar_ts[row]
+    is_better = better(ts_ms, of_row) | ((ts_ms == of_row) & better(mark, bar_mark[row]))
+    at = np.flatnonzero(is_better)
+    best.at(bar_ts, row[at], ts_ms[at])
+    at = at[ts_ms[at] == bar_ts[row[at]]]
+    bar_mark[row[at]] = worst
+    best.at(bar_mark, row[at], mark[at])
+    found: Ints = at[mark[at] == bar_mark[row[at]]]
+    return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.messages import Ints, QuoteColumns
 from contracts.times import MINUTE_MS
-from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
+from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quotes
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 
@@ -180,11 +180,16 @@ class BarTable:
         replayed &= ~late
         fresh = ~(late | replayed)
         if not fresh.all():
-            keys, quotes, mark = keys[fresh], quotes.take(fresh), mark[fresh]
-        bars = fold_quotes(keys, quotes, mark)
-        self._merge(bars)
-        number = bars["key"] >> _MINUTE_BITS
-        np.maximum.at(self._newest.values, number, bars["key"] & _MINUTE_MASK)
+            keys, rows, quotes, mark = keys[fresh], rows[fresh], quotes.take(fresh), mark[fresh]
+        new = np.unique(keys[rows < 0])
+        if len(new):
+            self._append(bars_without_quotes(new))
+            rows = self._rows(keys)
+        fold_quotes(self._bars.values, rows, quotes, mark)
+        self._changed.values[rows] = True
+        self._unpublished.values[rows] = True
+        number = keys >> _MINUTE_BITS
+        np.maximum.at(self._newest.values, number, keys & _MINUTE_MASK)
         self._adds += 1
         self._touched.values[number] = self._adds
         return int(np.count_nonzero(late)), int(np.count_nonzero(replayed))
@@ -326,14 +331,6 @@ class BarTable:
         later = (latest < 0) | (self._bars.values["key"][latest] < keys)
         self._latest_row.values[number[later]] = rows[later]
         return rows
-
-    def _merge(self, bars: Bars) -> None:
-        rows = self._rows(bars["key"])
-        known = rows >= 0
-        self._bars.values[rows[known]] = merge(self._bars.values[rows[known]], bars[known])
-        rows[~known] = self._append(bars[~known])
-        self._changed.values[rows] = True
-        self._unpublished.values[rows] = True
 
 
 def _number_and_minute(keys: Ints) -> tuple[Ints, Ints]:

@@ -1,6 +1,5 @@
 """Bars do not depend on how their quotes were batched, or on their order."""
 
-import random
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.bars import FIELDS
 from contracts.log_position import LogPosition
-from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
+from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quotes
 from tests.oracles.bars import Placed, bar_of
 
 from .plain_bars import columns_of
@@ -50,10 +49,15 @@ def named(bars: Bars) -> list[dict[str, float]]:
     return [dict(zip(BAR.names or (), row, strict=True)) for row in bars.tolist()]
 
 
-def fold(quotes: list[Quote]) -> Bars:
-    key, price, size, ts_ms, mark = zip(*quotes, strict=True) if quotes else ((),) * 5
-    columns = columns_of(price, size, ts_ms)
-    return fold_quotes(np.array(key, np.int64), columns, np.array(mark, np.int64))
+def fold(*batches: list[Quote]) -> Bars:
+    """Return the bars of batches of quotes, by ascending key."""
+    keys = np.unique([quote.key for batch in batches for quote in batch]).astype(np.int64)
+    bars = bars_without_quotes(keys)
+    for batch in batches:
+        key, price, size, ts_ms, mark = zip(*batch, strict=True) if batch else ((),) * 5
+        row = np.searchsorted(keys, np.array(key, np.int64))
+        fold_quotes(bars, row, columns_of(price, size, ts_ms), np.array(mark, np.int64))
+    return bars
 
 
 # Quarters and whole sizes: products and sums are exact, so that equality may be exact, too.
@@ -82,31 +86,29 @@ def test_bars_match_a_fold_by_hand(quotes: list[Quote]) -> None:
     assert named(fold(quotes)) == folded_by_hand(quotes)
 
 
-@given(quotes=streams(keys=1), data=st.data(), seed=st.integers(0, 2**32))
-def test_any_batching_merged_in_any_order_gives_the_same_bar(
-    quotes: list[Quote], data: st.DataObject, seed: int
+def batches_of(quotes: list[Quote], cuts: list[int]) -> list[list[Quote]]:
+    ends = sorted(min(cut, len(quotes)) for cut in cuts)
+    pairs = zip([0, *ends], [*ends, len(quotes)], strict=True)
+    return [quotes[start:end] for start, end in pairs]
+
+
+cuts = st.lists(st.integers(0, 30), max_size=5)
+
+
+@given(quotes=streams(), cuts=cuts)
+def test_any_batching_in_any_order_gives_the_same_bars(
+    quotes: list[Quote], cuts: list[int]
 ) -> None:
-    cuts = data.draw(st.lists(st.integers(0, len(quotes)), max_size=5).map(sorted))
-    batches = [
-        quotes[start:end]
-        for start, end in zip([0, *cuts], [*cuts, len(quotes)], strict=True)
-        if start < end
-    ]
-    parts = [fold(batch) for batch in batches]
-    chance = random.Random(seed)
-    while len(parts) > 1:  # any two are merged: every order and association may occur
-        a = parts.pop(chance.randrange(len(parts)))
-        b = parts.pop(chance.randrange(len(parts)))
-        parts.append(merge(a, b))
-    assert named(parts[0]) == folded_by_hand(quotes)
+    assert named(fold(*batches_of(quotes, cuts))) == folded_by_hand(quotes)
 
 
-@given(quotes=streams(keys=1))
-def test_merging_changes_neither_of_the_two(quotes: list[Quote]) -> None:
-    a, b = fold(quotes), fold([quote._replace(mark=quote.mark + 100) for quote in quotes])
-    before = named(a), named(b)
-    merge(a, b)
-    assert (named(a), named(b)) == before
+@given(
+    sizes=st.lists(st.floats(0, 1e18).filter(lambda size: size == 0 or size > 1e-18), min_size=1),
+    cuts=cuts,
+)
+def test_any_batching_gives_the_same_bits(sizes: list[float], cuts: list[int]) -> None:
+    quotes = [Quote(0, 0.1 + at, size, at, at) for at, size in enumerate(sizes)]
+    assert fold(*batches_of(quotes, cuts)).tobytes() == fold(quotes).tobytes()
 
 
 @given(
@@ -134,8 +136,10 @@ def test_sums_of_whole_sizes_are_exact_up_to_two_to_the_53() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_of_two_quotes_at_one_time_the_one_first_in_the_log_opens(order: tuple[int, int]) -> None:
     quotes = [Quote(0, 10.0, 1.0, 5, 0), Quote(0, 20.0, 1.0, 5, 1)]
-    a, b = (fold([quotes[place]]) for place in order)
-    for bar in (fold([quotes[place] for place in order]), merge(a, b)):
+    for bar in (
+        fold([quotes[place] for place in order]),
+        fold(*([quotes[place]] for place in order)),
+    ):
         assert (bar["open"][0], bar["close"][0]) == (10.0, 20.0)
 
 
@@ -154,6 +158,6 @@ def test_no_quotes_give_no_bars() -> None:
 def test_sums_that_overflow_stay_at_the_largest_float() -> None:
     """JSON has no infinity: a bar with one could not be read again."""
     greatest = float(np.finfo(np.float64).max)
-    bar = fold([Quote(0, greatest, greatest, 0, 0), Quote(0, greatest, greatest, 0, 1)])
-    for sums in (bar, merge(bar, bar)):
+    quotes = [Quote(0, greatest, greatest, 0, at) for at in range(3)]
+    for sums in (fold(quotes), fold(quotes[:1], quotes[1:])):
         assert (sums["volume"][0], sums["notional"][0]) == (greatest, greatest)
