@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+import threading
 from functools import partial
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from runtime.tracing import Tracing, tracing_to
 from stream_processors import metrics
 from stream_processors.agents import add_agents, rules_of_topics
 from stream_processors.app import StreamProcessors
+from stream_processors.compiled import CODE
 from stream_processors.health import Health, HealthServer
 from stream_processors.last_resort import LastResort
 from stream_processors.partition.dead_letters import DeadLetters
@@ -154,6 +156,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs("stream_processors", settings.log_level)
+    # While the group assigns partitions, which takes as long.
+    threading.Thread(target=CODE.load, name="compiled").start()
     tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "stream_processors")
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
+from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes, decode_quotes_with
 from contracts.topics import QUOTES
+from stream_processors.compiled import CODE
 from stream_processors.decoding.intake import Intake
 from stream_processors.decoding.placement import Placement
 from stream_processors.transport.batches import RecordBatch
@@ -21,7 +22,12 @@ def decode(
     batch: RecordBatch, placement: Placement, intake: Intake
 ) -> tuple[Quotes, list[Rejection]]:
     """Return the quotes of a batch, and its invalid records."""
-    columns, rejections = decode_quotes(batch.values(), batch.clock_ms(), intake.rules)
+    if CODE.ordinary_quotes is None:
+        columns, rejections = decode_quotes(batch.values(), batch.clock_ms(), intake.rules)
+    else:
+        columns, rejections = decode_quotes_with(
+            CODE.ordinary_quotes, batch.records.values, batch.clock_ms(), intake.rules
+        )
     intake.note(QUOTES.name, columns.unknown_fields)
     is_here, misplaced = placement.of_instruments(
         batch.tp.partition, columns.index, columns.instrument_id

@@ -8,11 +8,12 @@ all of them.
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Final
+from typing import Final
 
 from faust.types import TP
 
 from runtime.tracing import TRACEPARENT, Attributes, Place, Tracing
+from stream_processors.records import Record
 from stream_processors.store.chunks import Group, Groups
 from stream_processors.transport.batches import RecordBatch
 
@@ -101,7 +102,7 @@ class Recorded(Unrecorded):
         """Return the first distinct origins of its records, by header."""
         places: dict[bytes, Place | None] = {}
         n = 0
-        for value in _traceparents(batch.with_headers):
+        for value in _traceparents(batch.records.with_headers()):
             if value not in places:
                 places[value] = self._tracing.place(value)
                 n += places[value] is not None
@@ -110,7 +111,7 @@ class Recorded(Unrecorded):
         return {value: place for value, place in places.items() if place is not None}
 
 
-def _traceparents(records: Iterable[Any]) -> Iterator[bytes]:
+def _traceparents(records: Iterable[Record]) -> Iterator[bytes]:
     for record in records:
         for name, value in record.headers:
             if name == TRACEPARENT and value is not None:

@@ -13,23 +13,19 @@ import asyncio
 import struct
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer import fetcher as aiokafka
-from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP
 
-from stream_processors.transport import salvage, unpacking
-from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch, size_of
+from stream_processors.records import Records
+from stream_processors.transport import unpacking
+from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
+from stream_processors.transport.contents import Contents, read
 
 TAKE_BYTES: Final = 6 << 20
 """Per partition and call: no more Kafka batches are added above this size."""
 
-RECORDS_MAX: Final = 1_000_000
-"""Per Kafka batch, as librdkafka's `batch.num.messages` allows: parsed they take 270 MB."""
-
-_Records = list[Any]
 _LENGTH: Final = struct.Struct(">8xi")
 """The length field counts a Kafka batch without the first 12 bytes."""
 _LEADER_EPOCH: Final = struct.Struct(">12xib")
@@ -163,8 +159,6 @@ class Fetched:
             start,
             end,
             taken.records,
-            taken.size_bytes,
-            taken.with_headers,
             taken.unreadable,
             whole.leader_epoch,
         )
@@ -179,16 +173,12 @@ class Fetched:
         return FetchFailure(tp, self._lives.pop(tp), error)
 
 
-@dataclass(slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     """Records of some Kafka batches of a response."""
 
-    records: _Records = field(default_factory=list)
-    with_headers: _Records = field(default_factory=list)
-    """of batches whose first record has headers, as in `RecordBatch`"""
-    unreadable: list[BadRecord] = field(default_factory=list)
-    size_bytes: int = 0
-    error: Exception | None = None
+    records: Records
+    unreadable: Sequence[BadRecord]
+    error: Exception | None
     """the error, if the next batch is corrupt"""
 
 
@@ -211,28 +201,24 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
 
     def take(self, max_bytes: int) -> _Taken:
         """Return the records of the next batches."""
-        taken = _Taken()
+        batches: list[Contents] = []
+        size = 0
+        error: Exception | None = None
         try:
-            for records, unreadable in self:
-                taken.records += records
-                if records and records[0].headers:
-                    taken.with_headers += records
-                taken.unreadable += unreadable
-                taken.size_bytes += size_of(records) + size_of(unreadable)
-                if taken.size_bytes >= max_bytes:
-                    return taken
-        except Exception as error:  # noqa: BLE001 (whatever the parser says, it goes to the partition)
-            taken.error = error
-            return taken
-        self.is_done = True
-        return taken
+            for contents in self:
+                batches.append(contents)
+                size += contents.size_bytes
+                if size >= max_bytes:
+                    break
+            else:
+                self.is_done = True
+        except Exception as raised:  # noqa: BLE001 (whatever the parser says, it goes to the partition)
+            error = raised
+        records, unreadable = read(batches, self._first_offset)
+        return _Taken(records, unreadable, error)
 
-    def _consumer_record(self, tp: Any, whole: "_Whole") -> tuple[_Records, Sequence[BadRecord]]:  # noqa: ARG002 (aiokafka's signature)
-        first, records, unreadable = self._first_offset, whole.records, whole.unreadable
-        if records and records[0].offset < first:
-            # A fetch from the middle of a batch returns all of it.
-            records = [one for one in records if one.offset >= first]
-        return records, [one for one in unreadable if one.offset >= first]
+    def _consumer_record(self, tp: Any, contents: Contents) -> Contents:  # noqa: ARG002 (aiokafka's signature)
+        return contents
 
 
 class _Batches:
@@ -273,35 +259,8 @@ class _Batch:
     def __next__(self) -> Any:
         return next(self._batch)
 
-    def __iter__(self) -> Iterator["_Whole"]:
-        records: _Records = []
-        unreadable: Sequence[BadRecord] = ()
-        # Batches of an old format have no record count.
-        n = getattr(self._batch, "last_offset_delta", 0) + 1
-        try:
-            if n > RECORDS_MAX:
-                why = f"a batch of {n} records, more than {RECORDS_MAX}, is not parsed"
-                unreadable = [BadRecord(self._batch.base_offset, None, self._raw(), why)]
-            else:
-                records = list(self._batch)
-        except (MemoryError, UnsupportedCodecError):
-            raise
-        except Exception:  # noqa: BLE001 (the checksum is right: what is wrong is the producer's)
-            records, unreadable = salvage.records_of(self._raw())
-        if records or unreadable:
-            yield _Whole(records, unreadable)
-
-    def _raw(self) -> bytes:
-        return self._data[self._start : self._end]
-
-
-class _Whole:
-    """Stands in for one record: aiokafka compares its offset and continues after it."""
-
-    def __init__(self, records: _Records, unreadable: Sequence[BadRecord]) -> None:
-        self.records = records
-        self.unreadable = unreadable
-        self.offset = max(one[-1].offset for one in (records, unreadable) if one)
+    def __iter__(self) -> Iterator[Contents]:
+        yield Contents(self._batch, memoryview(self._data)[self._start : self._end])
 
 
 def _whole(response: Any) -> _WholeBatches:

@@ -46,6 +46,20 @@ def bound() -> None:
             setattr(parser, name, decode)
 
 
+def unpacked(codec: int, payload: memoryview) -> bytes:
+    """Decompress the records of a Kafka batch.
+
+    Args:
+        codec: its number in Kafka's protocol, of a batch that is compressed.
+        payload: the batch without its header.
+
+    Raises:
+        Exception: it cannot be decompressed; each codec has errors of its own.
+    """
+    decode: Callable[[bytes], bytes] = getattr(in_python, _NAMES[codec])
+    return decode(payload.tobytes())
+
+
 def _into_room(decompress_into: Callable[[Any, Any], int]) -> Callable[[Any], bytes]:
     def decode(payload: Any) -> bytes:
         try:
@@ -73,3 +87,5 @@ _DECODERS: Final = {
     "lz4_decode": _into_room(cramjam.lz4.decompress_into),
     "gzip_decode": _gzip,
 }
+_NAMES: Final = {1: "gzip_decode", 2: "snappy_decode", 3: "lz4_decode", 4: "zstd_decode"}
+"""The codecs that aiokafka imports, by number."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from stream_processors.transport.batches import RecordBatch, size_of
+from stream_processors.records import Records
+from stream_processors.transport.batches import RecordBatch
 
 APPENDED_AT_MS = 1_700_000_000_000
 
@@ -46,4 +47,4 @@ def batch_of(
     ]
     first = records[0].offset if start is None else start
     end = records[-1].offset + 1 if records else first
-    return RecordBatch(TP(topic, partition), life, first, end, records, size_of(records))
+    return RecordBatch(TP(topic, partition), life, first, end, Records.of(records))

@@ -7,6 +7,7 @@ from faust.types import TP
 
 from runtime.tracing import Tracing, tracing_to
 from stream_processors.partition.spans import _HEADERS_READ_MOST, LINKS_MOST, Recorded
+from stream_processors.records import Records
 from stream_processors.store.chunks import Group
 from stream_processors.transport.batches import RecordBatch
 from tests.otlp import AT_ONCE, SPAN, Receiver, receiving
@@ -43,7 +44,7 @@ def batch_of(start: int, traces: list[int], n: int) -> RecordBatch:
     ]
     others = [record("quotes", 1, start + place, b"") for place in range(len(traces), n)]
     records = with_headers + others
-    return RecordBatch(QUOTES_1, "life", start, start + n, records, 0, with_headers)
+    return RecordBatch(QUOTES_1, "life", start, start + n, Records.of(records))
 
 
 def test_a_batch_links_once_to_each_span_that_published_some_of_it(

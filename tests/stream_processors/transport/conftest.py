@@ -26,6 +26,11 @@ WAIT_S = 60
 Write = Callable[..., None]
 
 
+@pytest.fixture(autouse=True)
+def _compiled(compiled_code: None) -> None:
+    """Read as most workers do."""
+
+
 @contextlib.contextmanager
 def new_topic(broker: str, partitions: int = 1, **config: str) -> Iterator[str]:
     name = f"transport-{uuid.uuid4().hex[:8]}"

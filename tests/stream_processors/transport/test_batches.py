@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, decode_quotes, encode
+from stream_processors.records import NONE, Records
 from stream_processors.transport import BatchSchema, RecordBatch
-from stream_processors.transport.batches import BadRecord, size_of
+from stream_processors.transport.batches import BadRecord
 
 STAMP_MS = 1_700_000_000_000
 BY_THE_PRODUCER, BY_THE_BROKER = 0, 1
@@ -35,7 +36,7 @@ def record(
 def batch_of(*records: ConsumerRecord[bytes | None, bytes | None], end: int = 0) -> RecordBatch:
     start = records[0].offset if records else 0
     end = end or (records[-1].offset + 1 if records else 0)
-    return RecordBatch(TP("quotes", 0), "life", start, end, list(records))
+    return RecordBatch(TP("quotes", 0), "life", start, end, Records.of(records))
 
 
 @given(first=st.integers(0, 2**40), steps=steps)
@@ -51,7 +52,7 @@ def test_a_split_is_the_batch_without_gap_or_overlap(steps: list[int], n: int, b
     offsets = list(itertools.accumulate(steps, initial=7))
     batch = batch_of(*map(record, offsets), end=offsets[-1] + 1 + beyond)
     head, rest = batch.split(n)
-    assert head.records + rest.records == batch.records
+    assert [*head.records, *rest.records] == [*batch.records]
     assert len(head) == min(n, len(batch))
     assert (head.start, head.end, rest.end) == (batch.start, rest.start, batch.end)
     assert {(half.tp, half.life) for half in (head, rest)} == {(batch.tp, batch.life)}
@@ -80,7 +81,7 @@ def test_what_is_bad_is_what_was_rejected_and_what_cannot_be_parsed() -> None:
 
 
 def test_a_batch_without_records_reaches_its_end() -> None:
-    empty = RecordBatch(TP("quotes", 0), "life", 5, 7, [])
+    empty = RecordBatch(TP("quotes", 0), "life", 5, 7, NONE)
     assert empty.split(3)[0] is empty
     assert empty.offsets().tolist() == empty.values() == empty.clock_ms().tolist() == []
     assert empty.size_bytes == 0
@@ -92,9 +93,10 @@ def test_values_come_in_the_logs_order_absent_ones_included() -> None:
 
 
 def test_a_size_grows_by_values_and_records() -> None:
-    alone = size_of([record(0, None)])
-    assert size_of([record(0, b"four")]) == alone + 4
-    assert size_of([record(0, None), record(1, b"four"), record(2, None)]) == 3 * alone + 4
+    alone = batch_of(record(0, None)).size_bytes
+    assert batch_of(record(0, b"four")).size_bytes == alone + 4
+    three = batch_of(record(0, None), record(1, b"four"), record(2, None))
+    assert three.size_bytes == 3 * alone + 4
 
 
 @pytest.mark.parametrize(

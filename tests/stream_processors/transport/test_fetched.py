@@ -4,7 +4,7 @@ import pytest
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from faust.types import TP
 
-from stream_processors.transport import RecordBatch
+from stream_processors.transport import RecordBatch, contents
 from stream_processors.transport import fetched as under_test
 from stream_processors.transport.fetched import CorruptLogError, FetchFailure
 from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX
@@ -78,9 +78,9 @@ async def test_records_with_headers_are_separate_a_kafka_batch_at_a_time(
     write(numbered(10, 10), compression=compression, headers=[header])
     write(numbered(20, 10), compression=compression)
     batches = await reader.read(15, 30)
-    found = [record for batch in batches for record in batch.with_headers]
+    found = [record for batch in batches for record in batch.records.with_headers()]
     assert [record.offset for record in found] == [15, 16, 17, 18, 19]
-    assert [record.headers for record in found] == [[header]] * 5
+    assert [record.headers for record in found] == [(header,)] * 5
 
 
 async def test_a_batch_carries_the_life_that_sought_it(reader: Reader, write: Write) -> None:
@@ -268,7 +268,7 @@ async def test_a_batch_that_unpacks_to_too_much_is_separate_and_skipped(
 async def test_a_batch_of_too_many_records_is_separate_and_skipped(
     reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_test, "RECORDS_MAX", 4)
+    monkeypatch.setattr(contents, "RECORDS_MAX", 4)
     for first, n in ((0, 4), (4, 5), (9, 4)):
         write(numbered(first, n))
     reader.seek(5)  # within the batch

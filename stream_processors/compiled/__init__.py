@@ -1,0 +1,66 @@
+"""What numba compiles: the usual way from the bytes of a fetch to columns of quotes.
+
+Compiled code parses what is written as nearly all of it is, and says what else there is. aiokafka
+and msgspec parse that, and everything until the code is loaded or where numba is missing: what is
+valid is up to them.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from contracts.messages import OrdinaryQuotes
+from contracts.spans import Spans
+from stream_processors.records import Packed, Records
+
+log = structlog.get_logger()
+
+
+_OF_IMAGE: Final = Path(sys.prefix, "numba")
+"""Compiled when the image was built, on another machine."""
+
+
+class Code:
+    """The compiled functions; None where they are not available."""
+
+    def __init__(self) -> None:
+        self.records_of: Callable[[Sequence[Packed]], Records | None] | None = None
+        self.ordinary_quotes: Callable[[Spans], OrdinaryQuotes] | None = None
+
+    def load(self) -> None:
+        """Load the functions, or compile and keep them for the next start."""
+        started_s = time.monotonic()
+        _configure()
+        try:
+            # Imported here, as each of them needs numba.
+            from stream_processors.compiled import frames, quotes
+        except Exception as error:  # noqa: BLE001 (of numba, LLVM or the linker: none is needed)
+            log.warning(
+                "numba cannot be loaded: records and quotes are parsed one by one, at a fifth of "
+                "the speed",
+                error=repr(error),
+            )
+            return
+        self.records_of, self.ordinary_quotes = frames.records_of, quotes.read
+        log.info("compiled code is loaded", seconds=round(time.monotonic() - started_s, 1))
+
+
+def _configure() -> None:
+    """Tell numba, before it is imported, what to compile for, and where the code is."""
+    # For any processor of the architecture: all hosts can run what an image has.
+    os.environ.setdefault("NUMBA_CPU_NAME", "generic")
+    if _OF_IMAGE.is_dir() and "NUMBA_CACHE_DIR" not in os.environ:
+        # An image is read-only, and numba reads code only from where it could also write.
+        copy = Path(tempfile.mkdtemp(), "numba")
+        os.environ["NUMBA_CACHE_DIR"] = str(shutil.copytree(_OF_IMAGE, copy))
+
+
+CODE = Code()
+"""Of this process."""

@@ -1,0 +1,39 @@
+"""How functions on arrays are compiled to machine code, which runs without the GIL.
+
+For modules that only `stream_processors.compiled` imports: some platforms have no build of numba.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import numba
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Int: TypeAlias = Any
+"""A 64-bit integer: numba has no other, while to mypy `int` and `np.int64` differ."""
+
+BYTES: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
+INTS: Final = numba.int64[::1]
+FLOATS: Final = numba.float64[::1]
+BOOLS: Final = numba.boolean[::1]
+VOID: Final = numba.void
+BOOL: Final = numba.boolean
+
+
+def compiled(result: Any, *arguments: Any) -> Callable[[F], F]:
+    """Compile a function for arguments of these types, when it is defined, or load it."""
+    compile_: Any = numba.njit([result(*arguments)], nogil=True, cache=True)
+    return cast("Callable[[F], F]", compile_)
+
+
+def inlined(function: F) -> F:
+    """Compile a function into its callers."""
+    inline: F = numba.njit(function, nogil=True)
+    return inline
+
+
+def as_bytes(data: bytes) -> Any:
+    """Return bytes as an array that shares their memory, (len(data),) uint8."""
+    return np.frombuffer(data, np.uint8)

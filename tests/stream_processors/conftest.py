@@ -1,0 +1,14 @@
+"""Compiled code, as a worker uses it some seconds after its start.
+
+- `compiled_code` (session): it is loaded; without it, every record is parsed one by one.
+"""
+
+import pytest
+
+from stream_processors.compiled import CODE
+
+
+@pytest.fixture(scope="session")
+def compiled_code() -> None:
+    CODE.load()
+    assert CODE.records_of is not None
