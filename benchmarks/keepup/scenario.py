@@ -53,11 +53,12 @@ _WARM_UP_S: Final = 10.0
 def keepup(
     rounds: session.Rounds = 1,
     seconds: Annotated[float, typer.Option(min=10, help="of publishing")] = 60,
+    quotes_per_s: Annotated[int, typer.Option(min=1_000, help="of 50,000 instruments")] = 50_000,
     *,
     json: session.Json = False,
 ) -> None:
     """A live feed, folded and read over HTTP at the same time: lag, and latency to readable."""
-    load = Load(seconds)
+    load = Load(seconds, quotes_per_s)
     with session.on_stage() as stage:
         # The broker's JIT compiles what it will run; ours are restarted each time.
         try_load(stage, replace(load, seconds=_WARM_UP_S))
