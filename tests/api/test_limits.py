@@ -9,7 +9,7 @@ import pytest
 from limits import parse
 
 from api.http.problems import Problem
-from api.http.quotas import WriteQuota
+from api.http.quotas import ReadQuota, WriteQuota
 from tests.patience import until_true
 
 from .conftest import Serve
@@ -140,3 +140,31 @@ def test_a_refusal_takes_nothing_of_the_quota() -> None:
         with pytest.raises(Problem):
             quota.spend("a", 2)
     quota.spend("a", 1)
+
+
+def test_a_window_begins_with_a_first_request_and_lasts_the_limits_period() -> None:
+    now_s = 1000.0
+    quota = ReadQuota(lambda: now_s)
+    limit = parse("2/minute")
+    quota.spend("a", limit)
+    now_s += 59.9
+    quota.spend("a", limit)
+    with pytest.raises(Problem) as refused:
+        quota.spend("a", limit)
+    assert refused.value.kind.retry_after_s == 1
+    now_s += 0.1
+    quota.spend("a", limit)
+    quota.spend("a", limit)
+    with pytest.raises(Problem) as refused:
+        quota.spend("a", limit)
+    assert refused.value.kind.retry_after_s == 60
+    quota.spend("b", limit)
+
+
+def test_an_equal_limit_goes_on_with_the_window_and_another_one_begins_its_own() -> None:
+    """The key file is read anew when any key changes: that resets no other key's window."""
+    quota = ReadQuota()
+    quota.spend("a", parse("1/hour"))
+    with pytest.raises(Problem):
+        quota.spend("a", parse("1/hour"))
+    quota.spend("a", parse("2/hour"))
