@@ -8,7 +8,6 @@ To uvicorn, a hot request is a `_Cycle`, as an ordinary one is a `RequestRespons
 import asyncio
 import socket
 from functools import partial
-from itertools import chain
 from typing import Final, cast
 
 from uvicorn._types import ASGI3Application
@@ -21,10 +20,10 @@ from api.hot.arrival import BoundedArrival
 from api.hot.serving import Serving
 from api.http.health import DRAINING
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
-from api.http.replies import Reply, joined
+from api.http.replies import Reply, fields, joined
 from api.http.security import CORS, HOSTS, SECURITY_HEADERS, Hosts
 
-_SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
+_SECURITY: Final = fields(SECURITY_HEADERS)
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY
 _TAKES_NOTHING_MS: Final = 30_000
 _UNREAD_BYTES: Final = 128 * 1024
@@ -182,11 +181,14 @@ class HotProtocol(BoundedArrival):
         self.on_response_complete()
 
     def _write(self, answer: Reply, *, keep_alive: bool) -> None:
-        parts = [STATUS_LINE[answer.status]]
-        for name, value in chain(self.server_state.default_headers, answer.headers):
-            parts += (name, b": ", value, b"\r\n")
-        always = _SECURITY_BY_ORIGIN if self.app_state.get(CORS) else _SECURITY
-        parts += (always, b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
+        parts = (
+            STATUS_LINE[answer.status],
+            fields(self.server_state.default_headers),
+            answer.fields,
+            _SECURITY_BY_ORIGIN if self.app_state.get(CORS) else _SECURITY,
+            b"\r\n" if keep_alive else b"connection: close\r\n\r\n",
+            answer.body,
+        )
         self.transport.write(b"".join(parts))
 
 

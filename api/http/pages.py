@@ -24,7 +24,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from api.http.replies import Reply, conditional, etag, joined, response
+from api.http.replies import Reply, conditional, etag, fields, joined, response
 
 _FILES: Final = ("icon.svg", "main.js", "style.css")
 _FOLDERS: Final = ("api", "parts", "shell", "state", "vendor", "views")
@@ -38,6 +38,7 @@ _TYPES: Final = {
 }
 """Content types by file extension; files with other extensions are for developers."""
 _ASSETS: Final = "/docs/assets"
+_GZIP: Final = (b"content-encoding", b"gzip")
 _INDEX: Final = "index.html"
 _INLINE_SCRIPT: Final = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
@@ -116,8 +117,8 @@ def _kept(file: Traversable, policy: str | None) -> Kept:
     if policy is not None:
         headers.append((b"content-security-policy", policy.encode()))
     return Kept(
-        Reply(200, [*headers, *_of_body(body)], body),
-        Reply(200, [*headers, *_of_body(squeezed), (b"content-encoding", b"gzip")], squeezed),
+        Reply(200, fields([*headers, *_of_body(body)]), body),
+        Reply(200, fields([*headers, *_of_body(squeezed), _GZIP]), squeezed),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api.http.replies import ONCE, Reply
+from api.http.replies import ONCE, Reply, fields
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:tickrec:problem:"
@@ -145,4 +145,4 @@ def problem_reply(path: str, problem: Problem) -> Reply:
         headers.append((b"www-authenticate", b"Bearer"))
     if kind is INCOMPLETE_BODY:
         headers.append((b"connection", b"close"))  # the rest of the body is not read
-    return Reply(kind.status, headers, body)
+    return Reply(kind.status, fields(headers), body)

@@ -1,6 +1,7 @@
 """Answers to reads, in the form that the ordinary routes and the hot path share."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -20,8 +21,10 @@ OWN: Final = b"private, no-cache"
 ONCE: Final = b"no-store"
 """For answers made for a single request."""
 
-_UNCHANGED: Final = (b"etag", b"cache-control", b"vary", b"content-security-policy")
+_UNCHANGED: Final = (b"etag: ", b"cache-control: ", b"vary: ", b"content-security-policy: ")
 """The headers of a 304, with which a client updates its copy."""
+_FIELDS: Final = b"content-length: %d\r\ncontent-type: " + JSON + b"\r\ncache-control: %b\r\n"
+_ETAG: Final = re.compile(rb"^etag: (.*)\r\n", re.MULTILINE)
 
 _encoder = msgspec.json.Encoder()
 
@@ -30,8 +33,18 @@ class Reply(NamedTuple):
     """An answer: status, headers in order, body."""
 
     status: int
-    headers: Headers
+    fields: bytes
+    """the headers in the form in which they are sent"""
     body: bytes
+
+
+def fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    r"""Return headers in the form in which they are sent.
+
+    >>> fields([(b"vary", b"Origin"), (b"cache-control", NOW)])
+    b'vary: Origin\r\ncache-control: public, max-age=1\r\n'
+    """
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def encode(answer: Any) -> bytes:
@@ -42,14 +55,10 @@ def encode(answer: Any) -> bytes:
 def reply(answer: Any, cache_control: bytes) -> Reply:
     """Return a success; its `ETag` is derived from the body, so equal answers have equal ones."""
     body = encode(answer)
-    headers = [
-        (b"content-length", b"%d" % len(body)),
-        (b"content-type", JSON),
-        (b"cache-control", cache_control),
-    ]
+    head = _FIELDS % (len(body), cache_control)
     if cache_control is not ONCE:
-        headers.append((b"etag", etag(body)))
-    return Reply(200, headers, body)
+        head += b"etag: %b\r\n" % etag(body)
+    return Reply(200, head, body)
 
 
 def etag(body: bytes) -> bytes:
@@ -68,11 +77,11 @@ def conditional(full: Reply, if_none_match: bytes | None) -> Reply:
     """
     if if_none_match is None or full.status != 200:
         return full
-    own = next((value for name, value in full.headers if name == b"etag"), None)
-    if own is None or not _matches(if_none_match, own):
+    own = _ETAG.search(full.fields)
+    if own is None or not _matches(if_none_match, own[1]):
         return full
-    kept = [header for header in full.headers if header[0] in _UNCHANGED]
-    return Reply(304, kept, b"")
+    lines = full.fields.splitlines(keepends=True)
+    return Reply(304, b"".join(line for line in lines if line.startswith(_UNCHANGED)), b"")
 
 
 def joined(values: Iterable[bytes]) -> bytes | None:
@@ -89,8 +98,13 @@ def respond(answer: Any, status: int = 200) -> Response:
 def response(answer: Reply) -> Response:
     """Return the answer as a response of the framework."""
     found = Response(answer.body, answer.status)
-    found.raw_headers = list(answer.headers)
+    found.raw_headers = [_header(line) for line in answer.fields.splitlines()]
     return found
+
+
+def _header(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b": ")
+    return name, value
 
 
 def _matches(if_none_match: bytes, own: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations  # else annotations of inner functions are ev
 from typing import Final, Protocol
 
 from api.http.metrics import Metrics
-from api.http.replies import ONCE, Reply, reply
+from api.http.replies import ONCE, Reply, fields, reply
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, GenerationReplacedError, Generations
 from api.models.request_ids import RequestIds
@@ -128,8 +128,8 @@ class RecommendationReader:
         wish = self.wish(LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False)
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
-        status, headers, body = reply(PredictedItems(items), ONCE)
-        return Reply(status, [*headers, (REQUEST_ID, request_id.encode())], body)
+        status, head, body = reply(PredictedItems(items), ONCE)
+        return Reply(status, head + fields([(REQUEST_ID, request_id.encode())]), body)
 
     def chosen(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen]]:
         """Return the recommendations for a user, and their generation.
