@@ -19,6 +19,7 @@ from api.bars.reading import BarReader
 from api.events import endpoints as events
 from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
+from api.hot.heads import Heads
 from api.hot.server import State
 from api.hot.serving import Serving
 from api.http import health
@@ -33,7 +34,7 @@ from api.http.openapi import install_openapi
 from api.http.pages import install_docs, install_page
 from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
-from api.http.security import ANY_HOST, CORS, HOSTS, Hosts, Named, Private, Secured, install_cors
+from api.http.security import ANY_HOST, CORS, Hosts, Named, Private, Secured, install_cors
 from api.instruments import describing
 from api.instruments import endpoints as instruments
 from api.instruments.catalog import Catalog
@@ -103,6 +104,7 @@ def create_app(
     access = Access(keys.by_digest)
     open_to_any = keys.by_digest is not None or ANY_HOST in settings.api_hosts
     hosts = None if open_to_any else Hosts(settings.api_hosts)
+    cors = bool(settings.api_cors_origins)
     catalog = Catalog(store, metrics.registry)
     moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, now_ms)
     trending = TrendingItems(store, catalog.shown, now_ms)
@@ -167,10 +169,9 @@ def create_app(
             archived.running() if archived else contextlib.nullcontext(),
         ):
             yield {
-                "serving": Serving(table, store, metrics, access),
+                "serving": Serving(table, store, metrics, access, Heads(hosts, cors=cors)),
                 "streams": live,
-                CORS: bool(settings.api_cors_origins),
-                HOSTS: hosts,
+                CORS: cors,
             }
         await asyncio.to_thread(tracing.close)
 
@@ -196,7 +197,7 @@ def create_app(
     if settings.api_private_port:
         app.add_middleware(Private, port=settings.api_private_port)
     app.add_middleware(Bounded)
-    if settings.api_cors_origins:
+    if cors:
         install_cors(app, settings.api_cors_origins)
     if hosts is not None:
         app.add_middleware(Named, hosts=hosts)

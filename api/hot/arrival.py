@@ -23,6 +23,8 @@ class BoundedArrival(HttpToolsProtocol):
     """bytes received since the last request, without those of bodies"""
     _chunk_bytes = 0
     _in_body = False
+    _in_message = False
+    """whether a request has begun to arrive, and not ended"""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,6 +44,11 @@ class BoundedArrival(HttpToolsProtocol):
         elif self._head_bytes:
             self._expect_its_end()
 
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._in_message = True
+        super().on_message_begin()
+
     def on_body(self, body: bytes) -> None:
         """Accept a part of a body."""
         self._in_body = True
@@ -50,7 +57,7 @@ class BoundedArrival(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request: the bytes after it belong to the head of the next one."""
-        self._in_body = False
+        self._in_body = self._in_message = False
         self._head_bytes = -self._chunk_bytes
         self._expect_nothing()
         super().on_message_complete()

@@ -11,18 +11,26 @@ from urllib.parse import unquote
 from api.http.endpoint import ReadEndpoint
 
 _IN_PATH: Final = re.compile(r"\\\{(\w+)\\\}")
+_TEXT: Final = r"([!\"$-.0->@-~]+)"
+"""Printable ASCII, which is all that a target may contain, but for `/`, `?` and `#`."""
+_QUERY: Final = r"(?:\?[!\"$-~]*)?"
 
 
 class Match(NamedTuple):
     """A target that matched a hot endpoint."""
 
     endpoint: ReadEndpoint
-    path: str
+    target: bytes
     """as received"""
     of_path: dict[str, str]
-    """the decoded parameters in it"""
+    """the decoded parameters in the path"""
     query: str
     """as received"""
+
+    @property
+    def path(self) -> str:
+        """The target without the query."""
+        return self.target.partition(b"?")[0].decode()
 
 
 class Matcher:
@@ -39,24 +47,22 @@ class Matcher:
             names = [
                 (name, number) for number, name in enumerate(_IN_PATH.findall(path), group + 1)
             ]
-            alternatives.append(f"({_IN_PATH.sub('([^/]+)', path)})")
+            alternatives.append(f"({_IN_PATH.sub(lambda _: _TEXT, path)})")
             self._of_group[group] = (endpoint, names)
             group += 1 + len(names)
-        self._pattern = re.compile("|".join(alternatives))
+        self._pattern = re.compile(f"(?:{'|'.join(alternatives)}){_QUERY}".encode())
 
     def match(self, target: bytes) -> Match | None:
         """Return the endpoint for `target`, given as in the request line."""
-        if not target.isascii() or b"#" in target:
-            return None
-        path, _, query = target.decode("ascii").partition("?")
-        found = self._pattern.fullmatch(path)
+        found = self._pattern.fullmatch(target)
         if found is None or found.lastindex is None:
             return None
-        endpoint, names = self._of_group[found.lastindex]
-        texts = {name: found[number] for name, number in names}
-        if "%" in path:
-            texts = {name: unquote(text) for name, text in texts.items()}
+        group = found.lastindex
+        endpoint, names = self._of_group[group]
+        of_path = {name: found[number].decode() for name, number in names}
+        if b"%" in target:
+            of_path = {name: unquote(text) for name, text in of_path.items()}
             # Decoded, this is a different path, which the framework handles.
-            if "/" in "".join(texts.values()) and not endpoint.may_have_slashes:
+            if "/" in "".join(of_path.values()) and not endpoint.may_have_slashes:
                 return None
-        return Match(endpoint, path, texts, query)
+        return Match(endpoint, target, of_path, target[found.end(group) + 1 :].decode())

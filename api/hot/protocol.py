@@ -13,15 +13,17 @@ from typing import Final, cast
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
+    HttpToolsProtocol,
     RequestResponseCycle,
 )
 
 from api.hot.arrival import BoundedArrival
+from api.hot.heads import Head
 from api.hot.serving import Serving
 from api.http.health import DRAINING
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
-from api.http.replies import Reply, fields, joined
-from api.http.security import CORS, HOSTS, SECURITY_HEADERS, Hosts
+from api.http.replies import Reply, fields
+from api.http.security import CORS, SECURITY_HEADERS
 
 _SECURITY: Final = fields(SECURITY_HEADERS)
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY
@@ -32,8 +34,7 @@ answers would be made."""
 _MAX_PIPELINED: Final = 32
 """Pipelined requests that may wait on a connection."""
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
-_WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
-_OF_A_PAGE: Final = _WITH_A_BODY | {b"origin"}
+_VERSION: Final = b" HTTP/1.1\r\n"
 _NOT_HTTP: Final = (
     "Not an HTTP/1.1 request, or two `Host` headers, or a head over 64 KiB, or more "
     "than 32 pipelined requests; the connection is closed"
@@ -55,19 +56,36 @@ class HotProtocol(BoundedArrival):
     """the ordinary request that is being answered: uvicorn keeps the last one received"""
     _refused = False
     """whether malformed input was received: nothing after it is read"""
+    _serving: Serving
+    _line = _raw_head = b""
+    """the first line of the data being parsed, without the version, and the rest"""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; a client that stops reading its answer is dropped in bounded time."""
         super().connection_made(transport)
+        self._serving = self.app_state["serving"]
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's
             own = transport.get_extra_info("socket")
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_MS)
             own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Parse data, unless the input was malformed before."""
-        if not self._refused:
-            super().data_received(data)
+        """Answer a hot request whose head is known, and parse all other data.
+
+        After malformed input, nothing is read.
+        """
+        if self._refused:
+            return
+        line, _, raw_head = data.partition(_VERSION)
+        head = self._serving.heads.known(raw_head)
+        if head is not None and not self._in_message and line.startswith(b"GET /"):
+            self._unset_keepalive_if_required()
+            if self._serve_hot(line[4:], head):
+                self._expect_nothing()
+                return
+        # The rest of a request's head is no head.
+        self._line, self._raw_head = (b"", b"") if self._in_message else (line, raw_head)
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify all requests in flight: uvicorn notifies only the last one."""
@@ -85,6 +103,7 @@ class HotProtocol(BoundedArrival):
 
     def on_message_begin(self) -> None:
         """Begin a request; state that only ordinary ones need is created later."""
+        self._in_message = True
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -96,8 +115,11 @@ class HotProtocol(BoundedArrival):
         names = [name for name, _ in self.headers]
         if names.count(b"host") > 1:
             raise TwoHostsError
-        if not self._serve_hot(names):
+        head = self._judge_head()
+        if head is None or not self._serve_hot(self.url, head):
             self._serve_ordinary()
+        elif self._line == b"GET " + self.url:
+            self._serving.heads.remember(self._raw_head, head)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's text)
         """Answer malformed input with a problem."""
@@ -119,37 +141,31 @@ class HotProtocol(BoundedArrival):
         self._write(answer, keep_alive=False)
         self.transport.close()
 
-    def _serve_hot(self, names: list[bytes]) -> bool:
-        serving: Serving | None = self.app_state.get("serving")
-        under_way = self.cycle is not None and not self.cycle.response_complete
-        if serving is None or under_way or self.flow.write_paused:
-            return False
+    def _judge_head(self) -> Head | None:
+        """Return the parsed head of a request that may be hot."""
         parser = self.parser
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1":
+            return None
+        keep_alive = parser.should_keep_alive()
+        return self._serving.heads.judge(self.headers, keep_alive=keep_alive)
+
+    def _serve_hot(self, target: bytes, head: Head) -> bool:
+        """Answer a `GET` if it is hot; return whether it is."""
+        serving = self._serving
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if under_way or self.flow.write_paused:
             return False
-        ordinary = _OF_A_PAGE if self.app_state[CORS] else _WITH_A_BODY
-        if not ordinary.isdisjoint(names):
-            return False
-        hosts: Hosts | None = self.app_state[HOSTS]
-        if hosts is not None and b"host" in names:
-            _, host = self.headers[names.index(b"host")]
-            if not hosts.allow(host):
-                return False  # the ordinary route rejects it
-        crowded = serving.gate.full and self.url.startswith(_HOT_PREFIXES)
-        hot = None if crowded else serving.match(self.url)
+        crowded = serving.gate.full and target.startswith(_HOT_PREFIXES)
+        hot = None if crowded else serving.match(target)
         if hot is None and not crowded:
             return False
-        keep_alive = parser.should_keep_alive() and DRAINING not in self.app_state
-        cycle = _Cycle(keep_alive=keep_alive)
+        cycle = _Cycle(keep_alive=head.keep_alive and DRAINING not in self.app_state)
         self.cycle = cast("RequestResponseCycle", cycle)
         send = partial(self._answer, cycle)
         if hot is None:
-            serving.turn_away(self.url, send)
+            serving.turn_away(target, send)
         else:
-            tags = None
-            if b"if-none-match" in names:
-                tags = joined(value for name, value in self.headers if name == b"if-none-match")
-            serving.serve(hot, self.headers, tags, send)
+            serving.serve(hot, head, send)
         return True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -163,7 +179,7 @@ class HotProtocol(BoundedArrival):
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise TooManyPipelinedError
         url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)  # the scope holds the same list
         super().on_headers_complete()

@@ -17,7 +17,6 @@ from fastapi import FastAPI
 from api.hot.protocol import HotProtocol
 from api.hot.serving import Serving
 from api.http.health import DRAINING
-from api.http.security import Hosts
 
 HANG_UP_S: Final = 5.0
 """uvicorn's keep-alive timeout; infra/nginx closes its own connections after 4 s."""
@@ -43,8 +42,6 @@ class State(TypedDict):
     streams: Streams
     cors: bool
     """whether cross-origin requests are allowed, which only the framework's routes support"""
-    hosts: Hosts | None
-    """the host names that the server answers to; None: any"""
 
 
 class Server(uvicorn.Server):

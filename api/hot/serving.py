@@ -7,10 +7,11 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
+from api.hot.heads import Head, Heads
 from api.hot.matching import Match, Matcher
 from api.http.endpoint import ReadEndpoint, Table
 from api.http.failures import log_bug, problem_of
-from api.http.keys.access import Access, RawHeaders
+from api.http.keys.access import Access
 from api.http.limits import REFUSED_AFTER_S, Gate, Refusals
 from api.http.metrics import Metrics
 from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
@@ -30,7 +31,10 @@ _BUG: Final = "An internal error; see the server's log"
 class Serving:
     """Answers hot requests from one store."""
 
-    def __init__(self, table: Table, store: Store, metrics: Metrics, access: Access) -> None:
+    def __init__(
+        self, table: Table, store: Store, metrics: Metrics, access: Access, heads: Heads
+    ) -> None:
+        self.heads = heads
         self._matcher = Matcher(e for e in table if isinstance(e, ReadEndpoint) and e.hot)
         self._store = store
         self._admit = access.admit
@@ -42,12 +46,10 @@ class Serving:
         """Return the hot endpoint for a target, None if the ordinary route has to answer it."""
         return self._matcher.match(target)
 
-    def serve(
-        self, match: Match, headers: RawHeaders, if_none_match: bytes | None, send: Send
-    ) -> None:
+    def serve(self, match: Match, head: Head, send: Send) -> None:
         """Call `send` with the answer, exactly once, in bounded time."""
         started = perf_counter()
-        endpoint = match.endpoint
+        endpoint, if_none_match = match.endpoint, head.if_none_match
         self.gate.under_way += 1
 
         def done(found: Reply | None, error: Exception | None) -> None:
@@ -57,7 +59,7 @@ class Serving:
             self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
 
         try:
-            values, _ = self._admit(endpoint, match.of_path, match.query, headers)
+            values, _ = self._admit(endpoint, match.of_path, match.query, head.credentials)
             read = endpoint.read(**values)
         except Exception as error:  # noqa: BLE001 (a bug needs an answer, too)
             done(None, error)

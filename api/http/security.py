@@ -35,8 +35,6 @@ SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
-HOSTS: Final = "hosts"
-"""In the lifespan state: the names that the server answers to; None: any."""
 ANY_HOST: Final = "*"
 
 _MAX_KNOWN: Final = 1000

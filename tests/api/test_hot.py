@@ -1,6 +1,7 @@
 """The hot path gives the same answers as the ordinary routes, byte by byte, and follows HTTP."""
 
 import asyncio
+import itertools
 import json
 import random
 import threading
@@ -10,10 +11,12 @@ from typing import Any, Final
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from api.hot.heads import Head, Heads
 from api.hot.matching import Match
 from api.hot.server import Server
 from api.hot.serving import Serving
 from api.http.health import DRAINING
+from api.http.replies import Headers
 from contracts.bars import BarValue
 from tests.fuzz import targets
 from tests.patience import PATIENCE_S, until_true
@@ -358,3 +361,106 @@ async def test_one_request_more_closes_the_connection_once_those_before_it_are_a
     assert [(await client.answer())[9:12] for _ in range(33)] == [b"200"] * 33
     assert (await client.answer()).startswith(b"HTTP/1.1 400 ")
     assert await client.reader.read() == b""
+
+
+HEADS: Final = [
+    b"Host: localhost\r\n",
+    b"Host: localhost\r\nUser-Agent: test\r\nAccept: */*\r\n",
+    b"Host: localhost\r\nUser-Agent: other HTTP/1.1\r\n",
+    b"host: localhost\r\n" + ORDINARY,
+]
+
+
+async def test_a_head_is_parsed_once(client: Client, hot: list[str]) -> None:
+    parsed: list[bytes] = []
+    with pytest.MonkeyPatch.context() as counting:
+        judge = Heads.judge
+
+        def noting(self: Heads, headers: Headers, *, keep_alive: bool) -> Head | None:
+            parsed.append(headers[0][0])
+            return judge(self, headers, keep_alive=keep_alive)
+
+        counting.setattr(Heads, "judge", noting)
+        for target in ("/instruments/4", "/v1/instruments/4/bars?limit=2", "/v1/movers"):
+            await client.get(target, headers=b"X-New: head\r\n")
+    assert (len(parsed), len(hot)) == (1, 3)
+
+
+async def test_requests_are_answered_the_same_however_they_are_cut(client: Client) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    asked = [
+        b"GET %b HTTP/1.1\r\n%b\r\n" % (target.encode(), head)
+        for target in (*rng.sample(HOT, 10), "/nothing", "/v1/users/ABC/history")
+        for head in HEADS
+    ]
+    expected = {each: await client.send(each) for each in asked}
+    for _ in range(40):
+        some = rng.choices(asked, k=5)
+        data = b"".join(some)
+        cuts = sorted(rng.choices([*range(len(data)), *ends_of(some)], k=3))
+        for begin, end in itertools.pairwise((0, *cuts, len(data))):
+            client.writer.write(data[begin:end])
+            await asyncio.sleep(rng.choice((0, 0.002)))
+        assert [await client.answer() for _ in some] == [expected[each] for each in some]
+
+
+def ends_of(requests: list[bytes]) -> list[int]:
+    return [*itertools.accumulate(map(len, requests))]
+
+
+async def test_the_end_of_a_head_is_not_taken_for_a_head(
+    served: tuple[Server, int], client: Client
+) -> None:
+    """It has a request's line within, after the part that came before it."""
+    line = b"GET /instruments/4 HTTP/1.1\r\n"
+    end = b"Host: localhost\r\nX-End: yes\r\n\r\n"
+    expected = await client.send(line + b"Host: localhost\r\n\r\n")
+    async with connected(served[1]) as other:
+        other.writer.write(line + b"Connection: close\r\nX-Begun: ")
+        await asyncio.sleep(0.05)
+        assert b"connection: close\r\n" in await other.send(line + end)
+    assert await client.send(line + end) == expected
+    assert await client.send(line + end) == expected
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Host: localhost\r\nHost: localhost\r\n\r\n",
+        b"Host: localhost\r\nX-Bare: a\n\r\n",
+        b"Host: localhost\r\nX-Bare: a\rb\r\n\r\n",
+        b"Host: localhost\r\n folded: yes\r\n\r\n",
+        b"Host: localhost\r\nConnection: close\r\n\r\n",
+        b"Host: localhost\r\nContent-Length: 3\r\n\r\nabc",
+        b"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Host: localhost\r\n\r\nGET /instruments/4 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+async def test_a_head_gets_the_same_answer_each_time(
+    served: tuple[Server, int], head: bytes
+) -> None:
+    answers = 1 + head.count(b"GET ")
+    said: set[tuple[bytes, ...]] = set()
+    for _ in range(3):
+        async with connected(served[1]) as client:
+            client.writer.write(b"GET /instruments/4 HTTP/1.1\r\n" + head)
+            said.add(tuple([await client.answer() for _ in range(answers)]))
+    assert len(said) == 1
+
+
+async def test_heads_are_remembered_within_bounds() -> None:
+    heads = Heads(None, cors=False)
+    head = Head([], None, keep_alive=True)
+    too_long = b"X-Long: %b\r\n\r\n" % (b"x" * 4096)
+    with_tag = Head([], b'"tag"', keep_alive=True)
+    heads.remember(too_long, head)
+    heads.remember(b"If-None-Match: x\r\n\r\n", with_tag)
+    assert heads.known(too_long) is None
+    assert heads.known(b"If-None-Match: x\r\n\r\n") is None
+    for n in range(5000):
+        heads.remember(b"X-N: %d\r\n\r\n" % n, head)
+    known = [n for n in range(5000) if heads.known(b"X-N: %d\r\n\r\n" % n)]
+    assert 4999 in known
+    assert len(known) <= 1000

@@ -20,6 +20,9 @@ from api.http.quotas import ReadQuota
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
+CREDENTIALS: Final = frozenset({b"x-api-key", b"authorization"})
+"""The headers that may have a key."""
+
 MISSING: Final = "Send a key as `X-API-Key: ...` or `Authorization: Bearer ...`"
 OPEN_TO_ALL: Final = "anyone who can reach this server may write, read all users, and administer"
 _UNKNOWN: Final = "The key does not exist or was removed: send a valid one"
