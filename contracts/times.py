@@ -6,6 +6,7 @@ packs them into a bar's key with the instrument: `stream_processors.bars.stored`
 Redis, `stream_processors.bars.publishing` for Kafka.
 """
 
+from functools import lru_cache
 from typing import Final
 
 MINUTE_MS: Final = 60_000
@@ -17,6 +18,8 @@ DAY_S: Final = DAY_MS // 1000
 US_PER_MS: Final = 1_000
 MAX_TS_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, as far as dates in text go."""
+_KNOWN_FIELDS: Final = 4096
+"""Kept in memory: nearly all requests for bars are for the same few minutes."""
 
 
 def minute_start(ts_ms: int) -> int:
@@ -28,6 +31,7 @@ def minute_start(ts_ms: int) -> int:
     return ts_ms // MINUTE_MS * MINUTE_MS
 
 
+@lru_cache(_KNOWN_FIELDS)
 def minute_field(minute_ms: int) -> str:
     """Return the field of a `bars` hash that holds a minute.
 
