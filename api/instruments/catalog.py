@@ -16,7 +16,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.instruments.building import Building
-from api.instruments.directory import Directory, Entry, Shown
+from api.instruments.directory import Directory, Entry
+from api.instruments.shown import Shown
 from api.redis.following import attempt, following
 from api.redis.reading import Read
 from api.redis.store import Store

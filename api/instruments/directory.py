@@ -7,23 +7,20 @@ answer requests at the same time.
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from api.instruments.building import STEP, Building, Ranks, grouped, in_order, steps
-
-Mask = npt.NDArray[np.bool_]
-
-Shown = Callable[[int], bool]
-"""Returns whether an instrument may be shown."""
+from api.instruments.shown import Mask, Numbers, Shown
 
 _SPLIT: Final = STEP // 4
 """Instruments whose names are split into words per step: this takes the longest."""
+_FILTERS_KEPT: Final = 256
+"""Of a byte for each instrument."""
 _HIGHEST: Final = chr(0x10FFFF)
 _DIGITS: Final = 19
 """Digits of the longest id."""
@@ -77,6 +74,9 @@ class Directory:
         """Category -> the ranks of its instruments, ascending."""
         self._listed = np.empty(0, np.bool_)
         """(n,) by rank"""
+        self._numbers = Numbers(np.empty(0, np.int64))
+        """1 + rank"""
+        self._filters: dict[tuple[frozenset[str], frozenset[str]], Shown] = {}
         self.all_listed = True
 
     @classmethod
@@ -95,6 +95,8 @@ class Directory:
         del places
         built._ranked, built._listed = ranked, np.frombuffer(listed, np.bool_)
         built.all_listed = bool(built._listed.all())
+        yield
+        built._numbers = Numbers(np.array([entry.instrument_id for entry in ranked], np.int64))
         yield
         yield from built._index_symbols()
         yield from built._index_words()
@@ -128,18 +130,16 @@ class Directory:
         """
         if not categories and not excluded and self.all_listed:
             return None
-        by_id = self.by_id
-
-        def shown(instrument_id: int) -> bool:
-            entry = by_id.get(instrument_id)
-            if entry is None:
-                return not categories
-            return (
-                entry.listed
-                and (not categories or not categories.isdisjoint(entry.categories))
-                and excluded.isdisjoint(entry.categories)
-            )
-
+        asked = categories, excluded
+        shown = self._filters.get(asked)
+        if shown is None:
+            if len(self._filters) == _FILTERS_KEPT:
+                self._filters.clear()
+            may_be = self._listed & ~self._in_categories(excluded)
+            if categories:
+                may_be &= self._in_categories(categories)
+            shown = Shown(self._numbers, np.append(not categories, may_be))
+            self._filters[asked] = shown
         return shown
 
     def of_category(self, categories: frozenset[str]) -> Iterator[int]:

@@ -10,7 +10,7 @@ import msgspec
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
 from api.instruments.answers import Similar, SimilarInstrument
-from api.instruments.directory import Shown
+from api.instruments.shown import Shown
 from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations

@@ -6,7 +6,7 @@ from itertools import islice
 import msgspec
 
 from api.instruments.answers import SimilarInstrument
-from api.instruments.directory import Shown
+from api.instruments.shown import Shown
 from contracts.generations import Popular, SimilarList
 
 _similar = msgspec.json.Decoder(SimilarList)

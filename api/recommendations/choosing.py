@@ -6,7 +6,6 @@ Equal scores are ordered by the smaller id.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
 
 import numpy as np
 
@@ -18,10 +17,6 @@ from contracts.fold_in import FoldIn
 from contracts.generations import PopularList, Recommendation, UserList
 from contracts.keyspace import HistoryEntry
 from contracts.messages import Floats
-
-REASONS: Final = 3
-"""How many of the items that contributed to a folded-in recommendation are listed."""
-
 
 CommonWish = tuple[int, bool, int]
 """The number of instruments, whether seen ones are included, and the version of the catalog."""
@@ -103,20 +98,17 @@ def from_history(
     shares, total = Shares.of([*rows.values()], weights), float(weights.sum())
     if not len(shares.places) or not total:
         return nothing
-    scratch = lists.scratch()
     left_out = lists.places.of_known(wish.left_out(history))
-    best = shares.best(total, left_out, lists.places.item_at, wish.n, scratch, wish.shown)
-    reasons = shares.reasons([one.place for one in best], [*rows], REASONS, scratch)
-    items = [
-        Recommended(one.item, one.score, because)
-        for one, because in zip(best, reasons, strict=True)
-    ]
+    item_at, sums = lists.places.item_at, lists.sums()
+    items = shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown)
     return Chosen("history", lists.model, items)
 
 
 def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
     """Return the weight of each entry of a user, (m,)."""
     affinities = np.array([entry.r / entry.s for entry in entries])
+    if not fold_in.half_life_days:
+        return affinities
     times = np.array([entry.t for entry in entries])
     return fold_in.weights(affinities, times.max() - times)
 

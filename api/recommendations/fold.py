@@ -1,24 +1,35 @@
-"""Sums weighted rows: the places with the largest sums, and what contributed to each. Pure."""
+"""Sums weighted rows: the items with the largest sums, and what contributed to each. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from api.recommendations.answers import Recommended
 from api.recommendations.places import Placed
+from contracts.bars import Column
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.messages import Floats, Ints
 
-_UNIT: Final = 10.0**-SCORE_DECIMALS
-_ALL_ARE_FASTER: Final = 4
-"""Scanning all places takes as long as processing a fourth as many entries."""
-_WIDENED: Final = 4
-"""The factor by which more of the best are examined if too few of them may be shown."""
+REASONS: Final = 3
+"""How many of the rows that contributed to an item's sum are listed."""
 
-Shown = Callable[[int], bool]
-"""Whether an item may be shown."""
+_UNIT: Final = 10.0**-SCORE_DECIMALS
+_ROUNDED_TO_0: Final = _UNIT / 4
+"""A share of at most this is no score above 0."""
+
+
+class Shown(Protocol):
+    """A filter of items."""
+
+    def __call__(self, item: int, /) -> bool:
+        """Return whether an item may be shown."""
+
+    def of(self, items: Ints, /) -> npt.NDArray[np.bool_]:
+        """Return whether each of some items may be shown, (k,)."""
 
 
 class Row(NamedTuple):
@@ -30,33 +41,14 @@ class Row(NamedTuple):
     """(k,)"""
 
 
-class Scratch:
-    """Arrays indexed by place, to sum into: small, so that they stay in the CPU caches."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.sums: Floats = np.zeros(room)
-        """All zero between uses."""
-        self.chosen: npt.NDArray[np.bool_] = np.zeros(room, np.bool_)
-        """All false between uses."""
-        self.marks: npt.NDArray[np.int32] = np.zeros(room, np.int32)
-        """Arbitrary between uses."""
-
-
-class Scored(NamedTuple):
-    """An item whose score is above 0."""
-
-    score: float
-    item: int
-    place: int
-
-
 @dataclass(frozen=True, slots=True)
 class Shares:
     """The contribution of each entry of some rows to the sum of its place."""
 
+    rows: Sequence[Placed]
+    """the places of each row, (m,)"""
     places: Ints
-    """(e,)"""
+    """(e,) all of them"""
     shares: Floats
     """(e,): weight of the row times score"""
     ends: Ints
@@ -65,101 +57,91 @@ class Shares:
     @classmethod
     def of(cls, rows: Sequence[Row], weights: Floats) -> "Shares":
         """Return the shares of one or more rows with their weights, (m,)."""
-        lengths = np.array([len(row.places) for row in rows])
+        places, scores = zip(*rows, strict=True)
+        lengths = np.array([*map(len, places)])
         return cls(
+            rows=places,
             # Numpy indexes faster with integers of its native size.
-            places=np.concatenate([row.places for row in rows], dtype=np.int64),
-            shares=np.concatenate([row.scores for row in rows]) * np.repeat(weights, lengths),
-            ends=np.cumsum(lengths),
+            places=np.concatenate(places, dtype=np.int64),
+            shares=np.concatenate(scores) * weights.repeat(lengths),
+            ends=lengths.cumsum(),
         )
 
     def best(
         self,
         total: float,
         left_out: Sequence[int],
-        item_at: Sequence[int],
+        item_at: Ints,
+        row_items: Sequence[int],
         n: int,
-        scratch: Scratch,
+        sums: Floats,
         shown: Shown | None = None,
-    ) -> list[Scored]:
+    ) -> list[Recommended]:
         """Return the items with the `n` largest sums, as shares of `total`, above 0, largest first.
 
-        Ties are broken by the smaller item.
+        Ties are broken by the smaller item. Each item's reasons are the rows with the largest
+        positive shares in its sum.
 
         Args:
             total: of all weights.
             left_out: places to exclude.
-            item_at: the item at each place.
+            item_at: the item at each place, (places,).
+            row_items: the item of each row.
             n: how many at most.
-            scratch: has room for every place.
+            sums: zeros to sum into, one for each place or more; they are zeros again at the end.
             shown: filter of the items that may be shown; None: all.
         """
-        np.add.at(scratch.sums, self.places, self.shares)
-        scratch.sums[left_out] = 0
-        touched = self._distinct(scratch)
-        sums = scratch.sums[touched]
-        scratch.sums[touched] = 0
-        sought = n
-        while True:
-            ranked = _ranked(touched, sums, total, item_at, sought)
-            if shown is None:
-                return ranked
-            kept = [one for one in ranked if shown(one.item)]
-            if len(kept) >= n or len(ranked) < sought:
-                return kept[:n]
-            sought *= _WIDENED  # filtering all touched items would take longer than all the rest
+        np.add.at(sums, self.places, self.shares)
+        sums[left_out] = 0
+        if shown is not None:
+            sums[self.places[~shown.of(item_at[self.places])]] = 0
+        of_entries = sums[self.places]
+        least = self._least(sums, n)
+        sums[self.places] = 0
+        # Values that are equal after rounding may differ by a unit before.
+        reached = max(least - total * _UNIT, total * _ROUNDED_TO_0)
+        entries = (of_entries >= reached).nonzero()[0]
+        rows = self.ends.searchsorted(entries, side="right")
+        scores = (of_entries[entries] / total).round(SCORE_DECIMALS)
+        columns = (item_at[self.places[entries]], scores, self.shares[entries], rows)
+        return _ranked(columns, row_items, n)
 
-    def reasons(
-        self, places: Sequence[int], row_items: Sequence[int], most: int, scratch: Scratch
-    ) -> list[list[int]]:
-        """Return, for each of some places, the rows with the largest positive shares in its sum.
+    def _least(self, sums: Floats, n: int) -> float:
+        """Return a sum that the `n` best places reach, and hardly any others; at least 0.
 
-        Args:
-            places: (k,), all different.
-            row_items: the item of each row.
-            most: the maximum number of rows per place.
-            scratch: has room for every place.
+        Rows begin with their highest scores, so these places mostly have the largest sums. To
+        find the n-th largest sum of all takes longer than all the rest.
         """
-        scratch.chosen[places] = True
-        entries = np.flatnonzero(scratch.chosen[self.places])
-        scratch.chosen[places] = False
-        rows = np.searchsorted(self.ends, entries, side="right").tolist()
-        of: dict[int, list[tuple[float, int]]] = {place: [] for place in places}
-        columns = (self.places[entries].tolist(), self.shares[entries].tolist(), rows)
-        for place, share, row in zip(*columns, strict=True):
+        heads = np.concatenate([places[:n] for places in self.rows])
+        ordered = sums[heads]
+        ordered.sort()
+        # Equal sums count once, as they may be of one place.
+        steps = (ordered[1:] != ordered[:-1]).nonzero()[0]
+        if len(steps) >= n and ordered[steps[-n]] > 0:
+            return float(ordered[steps[-n]])
+        above_0 = sums[sums > 0]
+        if len(above_0) <= n:
+            return 0
+        return float(np.partition(above_0, len(above_0) - n)[len(above_0) - n])
+
+
+def _ranked(columns: Sequence[Column], row_items: Sequence[int], n: int) -> list[Recommended]:
+    """Return the first `n` items of some entries, given all entries of each.
+
+    Args:
+        columns: item, its score, the entry's share and its row, (k,) each.
+        row_items: the item of each row.
+        n: how many at most.
+    """
+    score_of: dict[int, float] = {}
+    speaking: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for item, score, share, row in zip(*(column.tolist() for column in columns), strict=True):
+        if score > 0:
+            score_of[item] = score
             if share > 0:
-                of[place].append((-share, row_items[row]))
-        return [[item for _, item in sorted(speaking)[:most]] for speaking in of.values()]
-
-    def _distinct(self, scratch: Scratch) -> Ints:
-        """Return each place with a nonzero sum once, and possibly some others."""
-        if _ALL_ARE_FASTER * len(self.places) > scratch.room:
-            return np.flatnonzero(scratch.sums)
-        # Of the entries of one place, only the last one keeps its mark.
-        order = np.arange(len(self.places), dtype=np.int32)
-        scratch.marks[self.places] = order
-        distinct: Ints = self.places[scratch.marks[self.places] == order]
-        return distinct
-
-
-def _ranked(
-    places: Ints, sums: Floats, total: float, item_at: Sequence[int], n: int
-) -> list[Scored]:
-    """Return the `n` places with the largest sums, (k,) each, as `Shares.best` says."""
-    # Values that are equal after rounding may differ by a unit before.
-    kept = np.flatnonzero(sums >= _nth_largest(sums, n) - total * _UNIT)
-    scores = np.round(sums[kept] / total, SCORE_DECIMALS).tolist()
-    ranked = sorted(
-        (-score, item_at[place], place)
-        for score, place in zip(scores, places[kept].tolist(), strict=True)
-        if score > 0
-    )
-    return [Scored(-negated, item, place) for negated, item, place in ranked[:n]]
-
-
-def _nth_largest(values: Floats, n: int) -> float:
-    """Return the `n`-th largest value; one below all of them if there are fewer."""
-    if len(values) <= n:
-        return -np.inf
-    nth: float = np.partition(values, len(values) - n)[len(values) - n]
-    return nth
+                speaking[item].append((-share, row_items[row]))
+    ranked = sorted((-score, item) for item, score in score_of.items())
+    return [
+        Recommended(item, -negated, [reason for _, reason in sorted(speaking[item])[:REASONS]])
+        for negated, item in ranked[:n]
+    ]

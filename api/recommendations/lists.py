@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from api.recommendations.fold import Row, Scratch
+from api.recommendations.fold import Row
 from api.recommendations.lately import Lately
 from api.recommendations.places import Places
+from contracts.messages import Floats
 
 ROWS_BYTES: Final = 140_000_000
 """Per generation, at least this much of the most recently used rows is kept, and at most twice as
@@ -52,7 +53,8 @@ class GenerationLists:
         """Of the rows; empty until the first one is added."""
         self.places = Places()
         self._rows = Lately[int, Row](ROWS_BYTES, _bytes_of)
-        self._scratch = Scratch(0)
+        self._sums: Floats = np.zeros(0)
+        """Small, so that they stay in the CPU caches."""
 
     def row(self, item: int) -> Row | None:
         """Return the row of `item`, empty if it has no list; None if it is not cached."""
@@ -64,12 +66,12 @@ class GenerationLists:
         self._rows.keep(item, row)
         return row
 
-    def scratch(self) -> Scratch:
-        """Return arrays to sum into, with room for each place."""
+    def sums(self) -> Floats:
+        """Return zeros to sum into, one for each place or more; they must be zeros afterwards."""
         needed = len(self.places.item_at)
-        if self._scratch.room < needed:
-            self._scratch = Scratch(needed + needed // 8)
-        return self._scratch
+        if len(self._sums) < needed:
+            self._sums = np.zeros(needed + needed // 8)
+        return self._sums
 
     def _row(self, found: _List) -> Row:
         self.model = found.model

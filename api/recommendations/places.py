@@ -6,6 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from contracts.messages import Ints
+
 Placed = npt.NDArray[np.int32]
 
 _TABLE_MOST: Final = 1 << 22
@@ -18,11 +20,16 @@ class Places:
     """The places of the items seen so far."""
 
     def __init__(self) -> None:
-        self.item_at: list[int] = []
-        """The item at each place."""
         self._place_of: dict[int, int] = {}
+        self._item_at: Ints = np.empty(1024, np.int64)
+        """By place; the rest is room."""
         self._table: Placed = np.full(1024, _UNKNOWN, np.int32)
         """Indexed by item, up to its length."""
+
+    @property
+    def item_at(self) -> Ints:
+        """The item at each place, (places,)."""
+        return self._item_at[: len(self._place_of)]
 
     def of_all(self, items: Sequence[int]) -> Placed:
         """Return the place of each item, (n,); new items get the next ones."""
@@ -35,14 +42,16 @@ class Places:
 
     def of_known(self, items: Iterable[int]) -> list[int]:
         """Return the places of those of `items` that have one."""
-        place_of = self._place_of
-        return [place_of[item] for item in items if item in place_of]
+        place_of = self._place_of.get
+        return [place for item in items if (place := place_of(item)) is not None]
 
     def _placed(self, item: int) -> int:
         place = self._place_of.get(item)
         if place is None:
-            place = self._place_of[item] = len(self.item_at)
-            self.item_at.append(item)
+            place = self._place_of[item] = len(self._place_of)
+            if place == len(self._item_at):
+                self._item_at = np.append(self._item_at, np.empty_like(self._item_at))
+            self._item_at[place] = item
             if item < _TABLE_MOST:
                 self._enter(item, place)
         return place

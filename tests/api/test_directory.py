@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeVar
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from api.instruments.building import STEP, Building
 from api.instruments.directory import Directory, Entry, Wanted
 from api.instruments.listing import parse_page_token, token_after
+from contracts.messages import MAX_INSTRUMENT_ID
 
 T = TypeVar("T")
 
@@ -20,9 +22,13 @@ symbols = st.text(st.sampled_from("aAbB1./"), min_size=1, max_size=4)
 some_categories = st.sets(st.sampled_from([*CATEGORIES, "none"]), max_size=2).map(frozenset)
 
 
+LARGE = [2**22 - 1, 2**22, MAX_INSTRUMENT_ID]
+
+
 @st.composite
 def catalogs(draw: st.DrawFn) -> Mapping[int, Entry]:
-    ids = draw(st.lists(st.integers(0, 40), unique=True, max_size=15))
+    some_ids = st.integers(0, 40) | st.sampled_from(LARGE)
+    ids = draw(st.lists(some_ids, unique=True, max_size=15))
     return {
         i: Entry(
             i,
@@ -109,7 +115,9 @@ def test_what_is_shown_is_listed_and_in_the_categories_or_unknown_without_any(
     by_id: Mapping[int, Entry], categories: frozenset[str], excluded: frozenset[str]
 ) -> None:
     shown = of(by_id).shown(categories, excluded)
-    for instrument_id in range(45):
+    asked = [*range(45), *LARGE]
+    at_once = asked if shown is None else shown.of(np.array(asked))
+    for instrument_id, is_shown in zip(asked, at_once, strict=True):
         entry = by_id.get(instrument_id)
         if entry is None:
             expected = not categories
@@ -117,6 +125,7 @@ def test_what_is_shown_is_listed_and_in_the_categories_or_unknown_without_any(
             inside = not categories or bool(categories & {*entry.categories})
             expected = entry.listed and inside and not excluded & {*entry.categories}
         assert (shown is None or shown(instrument_id)) == expected
+        assert shown is None or bool(is_shown) == expected
 
 
 @given(catalogs(), some_categories)

@@ -3,7 +3,6 @@
 import gc
 import tracemalloc
 import weakref
-from collections.abc import Callable
 
 from redis import Redis
 
@@ -11,6 +10,7 @@ from api.http.keys.access import Access
 from api.http.keys.key import Key, digest_of
 from api.recommendations.choosing import Wish
 
+from .all_but import AllBut
 from .conftest import Filled
 from .reading import Reader
 
@@ -22,20 +22,16 @@ def test_a_kept_answer_holds_no_version_of_the_catalog(
     filled.history("ABC", {"4": (1, 1)}, off=1)
     reader = Reader(store_url, filled, raw)
 
-    def shown_of_a_version() -> Callable[[int], bool]:
-        entries = {5: True}
-        return lambda instrument: entries.get(instrument, True)
-
-    shown = shown_of_a_version()
+    shown = AllBut({6})
     still_there = weakref.ref(shown)
     wish = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown)
     made = reader.run(reader.recommendations("ABC", wish))[1]
     del wish, shown
     gc.collect()
     assert still_there() is None
-    again = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown_of_a_version())
+    again = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=AllBut({6}))
     assert reader.run(reader.recommendations("ABC", again))[1] is made
-    newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=lambda _: False)
+    newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=AllBut({5, 7}))
     assert reader.run(reader.recommendations("ABC", newer))[1].items == []
 
 

@@ -22,5 +22,5 @@ def test_each_item_has_one_place_whatever_its_size_and_the_next_one_when_it_is_n
         for item in some:
             expected.setdefault(item, len(expected))
         assert places.of_all(some).tolist() == [expected[item] for item in some]
-    assert places.item_at == [*expected]
+    assert places.item_at.tolist() == [*expected]
     assert places.of_known([*expected, -1]) == [*expected.values()]
