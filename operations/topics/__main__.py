@@ -9,9 +9,7 @@ Running it again changes nothing.
 the same records.
 """
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 import tenacity
@@ -25,6 +23,7 @@ from contracts.keyspace import Keyspace
 from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
 from operations import dead_letters
 from operations import republish as corrections
+from operations.refusing import refusing
 from operations.topics import Row, ensure, moved
 from operations.topics.configs import Asked
 from runtime.kafka import broker
@@ -38,6 +37,15 @@ _WAIT_S: Final = 60
 _CLIENT_NAME: Final = "tickrec-topics"
 _SHOWN: Final = 20
 _WIDTH_OF_A_FILE: Final = 160
+
+_EXPECTED: Final = (
+    TopologyError,
+    broker.BrokerError,
+    corrections.RepublishError,
+    RedisError,
+    SettingsError,
+    TokenError,
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
@@ -75,7 +83,7 @@ def main(
             f"{min_insync_replicas} of {replication_factor} replicas never acknowledge a record",
             param_hint="--min-insync-replicas",
         )
-    with _refusing():
+    with refusing(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
         rows = ensure(client, store, Keyspace(settings.namespace), asked)
@@ -96,7 +104,7 @@ def list_dead_letters(
     chosen = [_parse_topic(topic)] if topic else STREAMED
     if not json:
         limit = limit or _SHOWN
-    with _refusing():
+    with refusing(*_EXPECTED):
         kafka = read_settings(SharedSettings).kafka
         client = broker.admin(kafka)
         letters = [
@@ -118,7 +126,7 @@ def republish(
     ],
 ) -> None:
     """Republish corrected dead letters: all of them, or none if one is still invalid."""
-    with _refusing():
+    with refusing(*_EXPECTED):
         settings = read_settings(GivenSettings)
         corrected = corrections.read(file, settings.input_rules())
         published = corrections.publish(settings.kafka, corrected)
@@ -129,7 +137,7 @@ def republish(
 @app.command("continue")
 def go_on(topic: Annotated[str, typer.Argument(help="that is a copy, say quotes")]) -> None:
     """Make workers resume at their positions in a topic of another id: it has the same records."""
-    with _refusing():
+    with refusing(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
         of = moved.go_on(client, store, Keyspace(settings.namespace), _parse_topic(topic))
@@ -141,7 +149,7 @@ def start_over(
     topic: Annotated[str, typer.Argument(help="whose records are to count again, say quotes")],
 ) -> None:
     """Make workers count a topic of another id from its beginning, on top of what is stored."""
-    with _refusing():
+    with refusing(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
         of = moved.start_over(client, store, Keyspace(settings.namespace), _parse_topic(topic))
@@ -218,23 +226,6 @@ def _connect_patiently(settings: SharedSettings) -> tuple[Admin, Store]:
     client = broker.admin(settings.kafka)
     patiently(broker.partitions_of, client)
     return client, store
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Exit with 1 and a plain message on expected errors."""
-    try:
-        yield
-    except (
-        TopologyError,
-        broker.BrokerError,
-        corrections.RepublishError,
-        RedisError,
-        SettingsError,
-        TokenError,
-    ) as refused:
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(refused)))
-        raise typer.Exit(1) from refused
 
 
 if __name__ == "__main__":
