@@ -6,8 +6,8 @@ through Kafka in between, which is what makes them exact after a crash.
 
 Work: users by a Zipf law of activity, instruments by one of popularity, a hundred events a user as
 in MovieLens 100k (106), all in Kafka before a contender starts. An event of a user who has h other
-items changes 2h + 1 counts. It ends when histories, counts and positions are in Redis. Afterwards
-the counts are added up: they must come to the sum over users of h^2.
+items changes h + 1 counts. It ends when histories, counts and positions are in Redis. Afterwards
+the counts are added up: they must come to the sum over users of h(h + 1)/2.
 
 Baseline: `benchmarks.peers.plain_interactions`, one process as well, on all of the same events:
 later ones cost more than the first, since histories grow.
@@ -115,17 +115,17 @@ def make_events(n: int, users: int, instruments: int) -> Iterator[Interaction]:
 
 
 def sum_of_counts(events: Iterable[Interaction]) -> int:
-    """Return the sum of all entries of G: over the users, the number of their items, squared.
+    """Return the sum of all counts, one for each pair of items that a user has.
 
-    No user may have more items than `HISTORY_CAP`.
+    An item and itself are such a pair. No user may have more items than `HISTORY_CAP`.
 
     >>> sum_of_counts([Interaction(user_id="a", instrument_id=i, ts=0) for i in (1, 2, 2)])
-    4
+    3
     """
     items: dict[str, set[int]] = {}
     for event in events:
         items.setdefault(event.user_id, set()).add(event.instrument_id)
-    return sum(len(its) ** 2 for its in items.values())
+    return sum(len(its) * (len(its) + 1) // 2 for its in items.values())
 
 
 def check_counts(namespace: Namespace, expected: int) -> None:

@@ -1,12 +1,12 @@
 """The messages on `cooccurrences`, changes to the Gram matrix: codec between bytes and columns.
 
-An event of a user with h items changes 2h + 1 entries of G, so these are most of the traffic
-between workers. Values shared by the entries of an event are stored once; columns are as narrow as
-`contracts.columns` makes them.
+An event of a user with h other items changes h + 1 entries of G, each in the row that
+`contracts.pairs` says, so these are most of the traffic between workers. Values shared by the
+entries of an event are stored once; columns are as narrow as `contracts.columns` makes them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import msgspec
@@ -17,10 +17,13 @@ from msgspec import Meta
 from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, widened
 from contracts.log_position import MAX_INCARNATION, MAX_OFFSET
 from contracts.messages import Floats, Ints, decode_alone
+from contracts.pairs import are_in_row
 
-VERSION: Final = 2
-"""The latest that `decode_changes` reads; it has `Blocks.holders`. Messages without these are
-written as version 1. Version 0, which contained no version number, can still be read."""
+VERSION: Final = 3
+"""The latest that `decode_changes` reads. Earlier ones have each pair of items twice, in the row of
+one item and in that of the other; so a worker that expects this must not read version 3. Version 1
+has no `Blocks.holders`; version 0 has no number, and a row, column and delta for each entry."""
+_ONCE_SINCE: Final = 3
 
 EVENT_BYTES: Final = 3 * 8 + 1
 ROW_BYTES: Final = 2 * 8
@@ -51,7 +54,7 @@ class Blocks:
     holders: Ints | None = None
     """(m,) change of the number of users who have `item`: 1, 0 or -1. None: not given, because each
     affinity is 1, so that G[item, item] is that number, or because an older worker wrote the
-    message"""
+    message. Only `Changes.own` has it: its events change G[item, item]"""
 
     def __len__(self) -> int:
         return len(self.other)
@@ -59,6 +62,24 @@ class Blocks:
     def holders_where(self, chosen: Chosen) -> Ints | None:
         """Return `holders` of some of the events, None if it is not given."""
         return None if self.holders is None else self.holders[chosen]
+
+    def items(self) -> Ints:
+        """Return `item` for each entry, (n,)."""
+        return np.repeat(self.item, self.rows)
+
+    def entries_where(self, kept: npt.NDArray[np.bool_]) -> "Blocks":
+        """Return some of the entries, (n,), without the events that have none of these."""
+        event = np.repeat(np.arange(len(self.rows)), self.rows)
+        rows = np.bincount(event[kept], minlength=len(self.rows))
+        some = np.flatnonzero(rows)
+        return Blocks(
+            self.offset[some],
+            self.item[some],
+            rows[some],
+            self.other[kept],
+            self.delta[kept],
+            self.holders_where(some),
+        )
 
     @classmethod
     def none(cls) -> "Blocks":
@@ -69,7 +90,10 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class TakenOut:
-    """The removal of a user with k items here and h in total: subtract `r_i[k] * r_j[h]` from G."""
+    """The removal of a user with k items here and h in total.
+
+    Subtract `r_i[k] * r_j[h]` from G, where row i has the pair.
+    """
 
     offset: int
     i: Ints
@@ -80,7 +104,8 @@ class TakenOut:
     r_j: Floats
 
     def __len__(self) -> int:
-        return len(self.i) * len(self.j)
+        """About how many entries that are; of all partitions together exactly, but for rounding."""
+        return len(self.i) * (len(self.j) + 1) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +198,7 @@ def encode_changes(changes: Changes) -> bytes:
     first_offset = min((int(some.offset[0]) for some in blocks if len(some.offset)), default=0)
     return _encode(
         _Packed(
-            version=1 if changes.own.holders is None else VERSION,
+            version=VERSION,
             source=changes.source,
             incarnation=changes.incarnation,
             lineage=changes.lineage,
@@ -203,7 +228,7 @@ def decode_changes(value: bytes | None) -> Changes:
     changes = _unpack(decode_alone(_packed.decode, value)) if version else _unpack_version_0(value)
     _check(changes.own)
     _check(changes.mirrored)
-    return changes
+    return _once(changes) if version < _ONCE_SINCE else changes
 
 
 def _check(blocks: Blocks) -> None:
@@ -217,6 +242,16 @@ def _check(blocks: Blocks) -> None:
         raise ValueError("an offset or an item is out of range")
     if not np.isfinite(blocks.delta).all():
         raise ValueError("a change is not finite")
+
+
+def _once(changes: Changes) -> Changes:
+    """Return the entries in the rows where pairs are kept, of changes that have each twice."""
+    own, mirrored = changes.own, changes.mirrored
+    return replace(
+        changes,
+        own=own.entries_where(are_in_row(own.items(), own.other)),
+        mirrored=mirrored.entries_where(are_in_row(mirrored.other, mirrored.items())),
+    )
 
 
 def _unpack(packed: _Packed) -> Changes:

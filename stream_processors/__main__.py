@@ -15,7 +15,7 @@ from mode import Worker
 from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
-from contracts.topics import BARS, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import BARS, COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
 from runtime.kafka.rights import RightsError, rights
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
@@ -107,13 +107,14 @@ async def check_state(settings: Settings, store: Store, topology: Topology) -> N
         for topic, folding in (
             (QUOTES, settings.folding_of_bars()),
             (INTERACTIONS, settings.folding_of_histories()),
+            (COOCCURRENCES, settings.folding_of_counts()),
         )
         for partition in range(getattr(topology, topic.name))
     ]
     keys = [store.keyspace.position(topic, partition) for topic, partition, _ in asked]
     stored = await asyncio.gather(*(_stored_folding(store, key) for key in keys))
     for (topic, partition, folding), its in zip(asked, stored, strict=True):
-        check_folding(f"{topic.name}/{partition}", its, folding)
+        check_folding(topic, partition, its, folding)
 
 
 async def _stored_folding(store: Store, key: str) -> str | None:

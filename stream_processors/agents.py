@@ -112,7 +112,7 @@ def rules_of_topics(
         Rules(
             topic=COOCCURRENCES,
             partitions=topology.cooccurrences,
-            folding=folding_text({}),
+            folding=settings.folding_of_counts(),
             flush_interval_s=settings.counts_flush_interval_s,
             bad_records_max=bad_max,
             make_folds=folds_of_changes,

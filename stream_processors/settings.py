@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from contracts.pairs import FORM
 from runtime.settings import FoldingSettings, InputSettings, MetricsSettings, TracingSettings
 from stream_processors.store.folding import folding_text
 
@@ -79,3 +80,7 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
         names += ["user_weight_exponent"] if self.user_weight != "none" else []
         names += ["typical_value"] if self.user_weight == "value" else []
         return folding_text({name: getattr(self, name) for name in names})
+
+    def folding_of_counts(self) -> str:
+        """Return the form of the counts, which no setting changes."""
+        return folding_text(FORM)

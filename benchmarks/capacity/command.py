@@ -51,7 +51,7 @@ def report(costs: Costs, demand: Demand, made: Plan, utilization: float) -> Repo
     shown = [(name, f"{n:,}", f"{cores:.2f}", gb) for name, n, cores, gb in rows]
     details = (
         f"{made.partitions} partitions a topic; {work.bars_per_s:,.0f} bars/s; "
-        f"{work.pairs:,.0f} entries of pairs; Redis holds {work.store_gb:,.1f} GB\n"
+        f"{work.pairs:,.0f} counts of pairs; Redis holds {work.store_gb:,.1f} GB\n"
         f"workers: {work.quotes_cores:.2f} cores of quotes, {work.events_cores:.2f} of events; "
         f"Redis: {work.store_quotes_cores:.2f} of quotes, {work.store_events_cores:.2f} of events, "
         f"{work.store_reads_cores:.2f} of reads\n"

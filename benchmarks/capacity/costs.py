@@ -77,7 +77,7 @@ class KeyCosts(_Costs, frozen=True):
     item_bytes: float
     """of a user's history"""
     pair_bytes: float
-    """one of the two entries of a pair in the counts; in rows as long as a hash table"""
+    """a count; in rows as long as a hash table"""
     short_pair_bytes: float
     """the same in rows so short that Redis packs them"""
 

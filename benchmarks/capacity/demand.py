@@ -86,13 +86,13 @@ def distinct(records: float, values: float) -> float:
 
 
 def entries_of_pairs(instruments: float, users: float, items: float) -> float:
-    """Return how many entries G has: pairs of items that any user has both of, counted twice.
+    """Return how many counts are stored: pairs of different items that any user has both of.
 
     Items are chosen by Zipf's law, independently: a pair is missing with the probability that no
     user has it, exp(-users x expected a x expected b), as for a Poisson number of them.
 
     >>> round(entries_of_pairs(100, users=1e9, items=50))
-    10000
+    5000
     >>> entries_of_pairs(100, users=0, items=50)
     0.0
     """
@@ -101,7 +101,7 @@ def entries_of_pairs(instruments: float, users: float, items: float) -> float:
     weight = ranks**-_POPULARITY
     expected = np.minimum(1.0, items * weight / (weight * sizes).sum())
     present = -np.expm1(-users * np.outer(expected, expected))
-    return float((present * np.outer(sizes, sizes)).sum())
+    return float((present * np.outer(sizes, sizes)).sum()) / 2
 
 
 def share_of_hottest(instruments: int) -> float:

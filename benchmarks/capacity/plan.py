@@ -53,7 +53,7 @@ class Work:
     broker_cores: float
     store_gb: float
     pairs: float
-    """entries of G, of what the store holds"""
+    """counts, of what the store holds"""
     log_gb_a_day: float
     """compressed, before it is replicated"""
     log_gb: float

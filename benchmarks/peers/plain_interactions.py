@@ -16,6 +16,7 @@ from confluent_kafka import Consumer
 from benchmarks.peers.progress import now_ms, progress_key, report
 from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.messages import Interaction
+from contracts.pairs import row_of
 from contracts.topics import INTERACTIONS
 from runtime.settings import SharedSettings
 
@@ -39,10 +40,10 @@ class Counts:
         history = [int(name) for name in self._store.hkeys(history_key)]
         with self._store.pipeline(transaction=False) as pipeline:
             if item not in history:
-                for other in history:
-                    pipeline.hincrby(self._keyspace.cooc(0, item), str(other), 1)
-                    pipeline.hincrby(self._keyspace.cooc(0, other), str(item), 1)
-                pipeline.hincrby(self._keyspace.cooc(0, item), str(item), 1)
+                for other in (*history, item):
+                    row = row_of(item, other)
+                    column = other if row == item else item
+                    pipeline.hincrby(self._keyspace.cooc(0, row), str(column), 1)
                 pipeline.sadd(self._keyspace.items(0), item)
             pipeline.hset(history_key, str(item), _encode(HistoryEntry(r=1, t=event.ts)))
             pipeline.zadd(self._keyspace.active(0), {event.user_id: event.ts}, gt=True)

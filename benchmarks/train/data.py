@@ -20,11 +20,12 @@ from contracts.keyspace import (
     Keyspace,
 )
 from contracts.messages import Ints
+from contracts.pairs import are_in_row
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Matrix
+from trainer.counts.matrices import Matrix, entries_where, entry_rows
 
 _SECTORS: Final = 500
 _FROM_ANYWHERE: Final = 0.02
@@ -66,7 +67,9 @@ def make(items: int, users: int, seed: int) -> Data:
 
 def fill(address: str, keyspace: Keyspace, data: Data) -> None:
     """Write counts and histories to the store at a URL, as the workers would have."""
-    write(address, _commands(keyspace, data.gram))
+    gram = data.gram
+    is_stored = are_in_row(entry_rows(gram.indptr), gram.indices.astype(np.int64))
+    write(address, _commands(keyspace, entries_where(gram, is_stored)))
     write(address, _histories(keyspace, data.user_items))
 
 
@@ -89,15 +92,15 @@ def _user_items(users: int, items: int, rng: np.random.Generator) -> Matrix:
     return made
 
 
-def _commands(keyspace: Keyspace, gram: Matrix) -> Iterator[Command]:
+def _commands(keyspace: Keyspace, half: Matrix) -> Iterator[Command]:
     for topic in STREAMED:
         yield "HSET", keyspace.topics(), topic.name, topic.partitions
     for topic in (INTERACTIONS, COOCCURRENCES):
         for partition in range(topic.partitions):
             key = keyspace.position(topic, partition)
             yield "HSET", key, NEXT_FIELD, _OFFSET + 1, INCARNATION_FIELD, 0
-    partitions = instrument_partitions(np.arange(gram.shape[0]), COOCCURRENCES.partitions).tolist()
-    for item, fields in _rows(gram):
+    partitions = instrument_partitions(np.arange(half.shape[0]), COOCCURRENCES.partitions).tolist()
+    for item, fields in _rows(half):
         yield "SADD", keyspace.items(partitions[item]), item
         yield "HSET", keyspace.cooc(partitions[item], item), *fields
 

@@ -165,7 +165,8 @@ class CountsFold:
         Counts may leave memory before they are written: none of them is read before the next flush.
         """
         bare, self._bare, self._rows_written = self._bare, self._bare[:0], 0
-        for sums in pieces(self._unsummed.take(), self._leaving.take(), _CHANGES_AT_ONCE):
+        left = self._leaving.take(self._table.items())
+        for sums in pieces(self._unsummed.take(), left, _CHANGES_AT_ONCE):
             await asyncio.sleep(0)
             counts = await self._counts_of(sums)
             changed = rows_in(sums.key)

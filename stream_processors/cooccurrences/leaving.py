@@ -1,7 +1,7 @@
 """Changes of users who leave, and all changes of a flush a few rows of G at a time: pure.
 
-A leaving user with h items changes h x h counts. Until these are written, only h numbers are kept,
-so that memory stays bounded when many leave at once.
+A leaving user with h items changes h x (h + 1) / 2 counts. Until these are written, only h numbers
+are kept, so that memory stays bounded when many leave at once.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,14 @@ import numpy as np
 
 from contracts.columns import integers
 from contracts.messages import Floats, Ints
+from contracts.pairs import are_in_row
 from stream_processors.cooccurrences.sums import Sums, merged, summed
 from stream_processors.cooccurrences.table import i_of, keys_of, rows_in
 from stream_processors.sorted_runs import starts_of_runs
 
 
 class _User(NamedTuple):
-    """Subtract `r_i[k] * r_j[h]` from each G[i, j]; i and j by their numbers."""
+    """Subtract `r_i[k] * r_j[h]` from G[i, j] where row i has it; i and j by their numbers."""
 
     i: Ints
     r_i: Floats
@@ -35,15 +36,19 @@ class Leaving:
     def __init__(self) -> None:
         self._users: list[_User] = []
         self.pairs = 0
-        """how many entries of G they change"""
+        """of items here with all items: row i has about half of them"""
 
     def add(self, i: Ints, r_i: Floats, j: Ints, r_j: Floats) -> None:
         """Add a user: the items whose rows are here, and all items, with their affinities."""
         self._users.append(_User(i, r_i, j, r_j))
         self.pairs += len(i) * len(j)
 
-    def take(self) -> "Left":
-        """Return all users by row, and clear."""
+    def take(self, items: Ints) -> "Left":
+        """Return all users by row, and clear.
+
+        Args:
+            items: by number.
+        """
         users = self._users or [_NOBODY]
         self._users, self.pairs = [], 0
         i = np.concatenate([user.i for user in users])
@@ -58,6 +63,7 @@ class Leaving:
             length=length[whose],
             j=np.concatenate([user.j for user in users]),
             r_j=np.concatenate([user.r_j for user in users]),
+            items=items,
         )
 
 
@@ -74,6 +80,8 @@ class Left:
     """(n,) how many there are"""
     j: Ints
     r_j: Floats
+    items: Ints
+    """by number"""
 
     def between(self, first: int, last: int) -> Sums:
         """Return the changes to the rows from the first number to the last one."""
@@ -81,9 +89,12 @@ class Left:
         length = self.length[its]
         ends = np.cumsum(length)
         place = np.arange(length.sum()) - np.repeat(ends - length - self.start[its], length)
-        delta = -np.repeat(self.r_i[its], length) * self.r_j[place]
+        row = np.repeat(np.arange(its.start, its.stop), length)
+        is_here = are_in_row(self.items[self.i[row]], self.items[self.j[place]])
+        row, place = row[is_here], place[is_here]
+        delta = -self.r_i[row] * self.r_j[place]
         size = np.abs(delta) if integers(delta) is None else None
-        return summed(keys_of(np.repeat(self.i[its], length), self.j[place]), delta, size)
+        return summed(keys_of(self.i[row], self.j[place]), delta, size)
 
 
 def pieces(sums: Sums, left: Left, at_once: int) -> Iterator[Sums]:

@@ -89,8 +89,8 @@ class CountTable:
             numbers = self._numbering.of(items)
         return numbers
 
-    def items(self, numbers: Ints) -> Ints:
-        """Return the items of numbers, (n,)."""
+    def items(self, numbers: Ints | slice = slice(None)) -> Ints:
+        """Return the items of numbers, (n,); by default of all."""
         items: Ints = self._numbering.ids[numbers]
         return items
 

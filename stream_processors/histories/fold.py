@@ -1,7 +1,7 @@
 """Folds an event into a user's history and the Gram matrix G = R^T R: pure.
 
-An event that raises r_ui by d changes G_ij and G_ji by d x r_uj for every other item j of the
-user's history, and G_ii by 2 x r_ui x d + d^2. When the cap pushes an item out of the history, its
+An event that raises r_ui by d changes G_ij by d x r_uj for every other item j of the user's
+history, and G_ii by 2 x r_ui x d + d^2. When the cap pushes an item out of the history, its
 products are subtracted again (d = -r_ui): so G is always exactly the Gram matrix of the current
 histories.
 """
@@ -17,10 +17,7 @@ CHANGES_AN_EVENT: Final = 2
 
 
 class Change(NamedTuple):
-    """Of one event: `delta[k]` to G[item, j[k]] and, except for the last, to its mirror.
-
-    The last one is the diagonal, `j[-1] == item`.
-    """
+    """Of one event: `delta[k]` to G[item, j[k]]; the last one is the diagonal, `j[-1] == item`."""
 
     offset: int
     item: int

@@ -159,7 +159,7 @@ class HistoriesFold:
         metrics.ERASED_EVENTS.inc(erased)
         self._rows += sum(map(_rows_of, self._changes[before:]))
         if events:
-            self._rows_a_record = (self._rows_a_record + 1 + 2 * lengths / len(events)) / 2
+            self._rows_a_record = (self._rows_a_record + 1 + lengths / len(events)) / 2
 
     def _erase(self, user: str, history: History, tombstone: Tombstone) -> None:
         """Note which of the user's events to skip from now on."""
@@ -202,4 +202,4 @@ def _rows_of(change: Change | Leaving) -> int:
 
     A leaving user changes the square of that, but only at the reader.
     """
-    return 2 * len(change.j) - 1 if isinstance(change, Change) else 2 * len(change.item)
+    return len(change.j) if isinstance(change, Change) else 2 * len(change.item)

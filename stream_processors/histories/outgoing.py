@@ -1,6 +1,7 @@
 """Splits changes of events into messages to each partition of `cooccurrences`. Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, TakenOut
 from contracts.messages import Floats, Ints
+from contracts.pairs import are_in_row
 from stream_processors.histories.fold import Change, Leaving
 from stream_processors.item_partitions import ItemPartitions
 
@@ -59,7 +61,7 @@ def messages(
 
 
 def _joined(events: Sequence[Change], *, counts_holders: bool) -> Blocks:
-    """Return a block per event: the entries in the row of the event's item."""
+    """Return a block per event, with all pairs that the event changes."""
     return Blocks(
         offset=np.array([event.offset for event in events], np.int64),
         item=np.array([event.item for event in events], np.int64),
@@ -73,19 +75,15 @@ def _joined(events: Sequence[Change], *, counts_holders: bool) -> Blocks:
 def _own_and_mirrored(
     whole: Blocks, partitions: ItemPartitions
 ) -> tuple[list[Blocks], list[Blocks]]:
-    """Return each partition's share of the blocks, and of their mirrors, the columns."""
-    of_row, of_entry = partitions.of(whole.item), partitions.of(whole.other)
-    own = _shared_out(whole, np.repeat(of_row, whole.rows), partitions.n)
-    is_mirrored = np.ones(len(whole), dtype=bool)
-    is_mirrored[np.cumsum(whole.rows) - 1] = False  # the diagonal is its own mirror
-    others = Blocks(
-        whole.offset,
-        whole.item,
-        whole.rows - 1,
-        whole.other[is_mirrored],
-        whole.delta[is_mirrored],
+    """Return each partition's share of the pairs in the row of the event's item, and of others."""
+    is_own = are_in_row(whole.items(), whole.other)
+    own, mirrored = whole.entries_where(is_own), whole.entries_where(~is_own)
+    mirrored = replace(mirrored, holders=None)
+    of_own = np.repeat(partitions.of(own.item), own.rows)
+    return (
+        _shared_out(own, of_own, partitions.n),
+        _shared_out(mirrored, partitions.of(mirrored.other), partitions.n),
     )
-    return own, _shared_out(others, of_entry[is_mirrored], partitions.n)
 
 
 def _shared_out(whole: Blocks, partition: npt.NDArray[np.int16], n: int) -> list[Blocks]:

@@ -42,7 +42,7 @@ class HistoryRules:
     @property
     def rows_an_event(self) -> int:
         """The maximum number of entries of G that an event changes."""
-        return self.changes_an_event * (2 * self.cap + 1)
+        return self.changes_an_event * self.cap
 
     def fold(
         self, history: History, offset: int, item: int, event: int, ts_ms: int, value: float

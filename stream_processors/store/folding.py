@@ -4,6 +4,9 @@ from typing import Any
 
 import msgspec
 
+from contracts.pairs import refusal
+from contracts.topics import COOCCURRENCES, Topic
+
 
 class FoldingError(RuntimeError):
     """A partition's state was folded with settings other than this worker's."""
@@ -18,14 +21,17 @@ def folding_text(settings: dict[str, Any]) -> str:
     return msgspec.json.encode(settings, order="sorted").decode()
 
 
-def check_folding(where: str, stored: str | None, ours: str) -> None:
+def check_folding(topic: Topic, partition: int, stored: str | None, ours: str) -> None:
     """Check that a partition's state, if any, was folded with these settings.
 
     Raises:
-        FoldingError: each setting that differs, with both values and what to do.
+        FoldingError: what differs, with both values and what to do.
     """
     if stored is None or stored == ours:
         return
+    where = f"{topic.name}/{partition}"
+    if topic == COOCCURRENCES and (refused := refusal(where, stored)):
+        raise FoldingError(refused)
     theirs, mine = msgspec.json.decode(stored), msgspec.json.decode(ours)
     differing = ", ".join(
         f"{name.upper()} was {theirs.get(name, 'not set')} and is {mine.get(name, 'not set')}"

@@ -44,7 +44,7 @@ class Store:
         key = self.keyspace.position(topic, partition)
         is_fenced, answer = await self.patiently(self.run, CLAIM, [key], now_us, folding)
         if not is_fenced:
-            check_folding(f"{topic.name}/{partition}", answer, folding)
+            check_folding(topic, partition, answer, folding)
         return dict(zip(answer[::2], answer[1::2], strict=True))
 
     async def answers(self) -> bool:

@@ -22,6 +22,7 @@ from contracts.changes import (
 )
 from contracts.log_position import mark
 from contracts.messages import Ints
+from contracts.pairs import row_of
 from stream_processors.cooccurrences.applied import Applied
 from stream_processors.cooccurrences.unapplied import unapplied
 
@@ -102,15 +103,15 @@ def test_an_entry_of_one_of_50_000_items_takes_three_bytes() -> None:
     assert len(message) < 3.1 * events * rows
 
 
-@pytest.mark.parametrize(("holders", "version"), [(None, 1), (np.array([1, -1]), 2)])
-def test_workers_of_before_read_what_does_not_say_how_many_users_have_an_item(
-    holders: Ints | None, version: int
+@pytest.mark.parametrize("holders", [None, np.array([1, -1])])
+def test_workers_that_expect_each_pair_twice_do_not_read_a_message_that_has_it_once(
+    holders: Ints | None,
 ) -> None:
     two = np.array([1, 1])
     message = encode_changes(
         Changes(0, 0, 0, Blocks(two, two, two, two, np.ones(2), holders), Blocks.none())
     )
-    assert msgspec.msgpack.decode(message)["version"] == version
+    assert msgspec.msgpack.decode(message)["version"] == 3
 
 
 def test_floats_that_no_integer_holds_are_written_as_floats() -> None:
@@ -148,6 +149,38 @@ def test_messages_from_before_there_were_versions_are_read() -> None:
     )
     assert plain(read.own) == plain(own)
     assert len(read) == 2
+
+
+@given(
+    history=st.lists(ids, min_size=1, max_size=6, unique=True),
+    version=st.sampled_from([0, 1, 2]),
+)
+def test_of_a_message_that_has_each_pair_twice_each_is_read_once(
+    history: list[int], version: int
+) -> None:
+    """A user's event with the last item, as it was published to the only partition."""
+    item, others = history[-1], history[:-1]
+    whole = [(item, other) for other in history] + [(other, item) for other in others]
+    if version:
+        both = Changes(
+            *(0, 0, 0),
+            own=blocks_of([(7, item, [(other, 1.0) for other in history])]),
+            mirrored=blocks_of([(7, item, [(other, 1.0) for other in others])]),
+        )
+        value = pack(msgspec.msgpack.decode(encode_changes(both)) | {"version": version})
+    else:
+        i, j = (np.array(column).astype("<i8").tobytes() for column in zip(*whole, strict=True))
+        n = len(whole)
+        columns = {"rows": n, "offset": b"\0" * n, "i": i, "j": j, "delta": b"\1" * n}
+        value = pack(VERSION_0 | columns)
+    read = decode_changes(value)
+    found = [
+        *zip(read.own.items().tolist(), read.own.other.tolist(), strict=True),
+        *zip(read.mirrored.other.tolist(), read.mirrored.items().tolist(), strict=True),
+    ]
+    assert sorted(found) == sorted((i, j) for i, j in whole if row_of(i, j) == i)
+    assert item in read.own.item.tolist()
+    assert 0 not in [*read.own.rows.tolist(), *read.mirrored.rows.tolist()]
 
 
 @pytest.mark.parametrize("later", [{"version": VERSION + 1}, {"version": 99, "bytes": b"\0"}])
@@ -195,7 +228,7 @@ def with_own(**broken: Any) -> bytes:
 
 
 def test_the_messages_that_are_broken_below_are_ones() -> None:
-    assert len(decode_changes(pack(GOOD))) == 2 + 2 + 2
+    assert len(decode_changes(pack(GOOD))) == 2 + 2 + 1
     assert len(decode_changes(pack(VERSION_0))) == 2
 
 

@@ -28,7 +28,7 @@ from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.kafka_log import records_of
-from tests.oracles.gram import gram_of_histories
+from tests.oracles.gram import gram_of_histories, stored_once
 from tests.patience import PATIENCE_S, answers, eventually
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -172,7 +172,7 @@ class Pipeline:
         return {int(start_s): _bar.decode(value) for start_s, value in values.items()}
 
     def gram(self) -> dict[tuple[int, int], float]:
-        """Return every entry of G in Redis that is not 0."""
+        """Return every count in Redis that is not 0, by row and column."""
         entries = {}
         for partition in range(self.topology.cooccurrences):
             for item in self.store.smembers(self.keyspace.items(partition)):
@@ -182,13 +182,13 @@ class Pipeline:
         return entries
 
     def gram_of_histories(self) -> dict[tuple[int, int], float]:
-        """Return the Gram matrix of the histories in Redis."""
+        """Return the counts that Redis must have by its histories."""
         histories = []
         for key in self.store.scan_iter(f"{self.namespace}:history:*"):
             history = self.store.hgetall(key)
             history.pop("off")
             histories.append({int(i): float(json.loads(of)["r"]) for i, of in history.items()})
-        return gram_of_histories(histories)
+        return stored_once(gram_of_histories(histories))
 
     def note_topics(self) -> None:
         """Note the topics' partitions in a store that does not have them."""

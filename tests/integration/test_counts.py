@@ -51,7 +51,7 @@ def gram_of(pipeline: Pipeline, items: Sequence[int]) -> np.ndarray:
     place = {item: k for k, item in enumerate(items)}
     gram = np.zeros((len(items), len(items)))
     for (i, j), count in pipeline.gram().items():
-        gram[place[i], place[j]] = count
+        gram[place[i], place[j]] = gram[place[j], place[i]] = count
     return gram
 
 

@@ -2,7 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from contracts.pairs import row_of
+
+Of = TypeVar("Of")
 
 
 def gram_matrix(affinities: Any) -> Any:
@@ -28,3 +32,12 @@ def gram_of_histories(histories: Iterable[Mapping[int, float]]) -> dict[tuple[in
             for j, r_j in history.items():
                 counts[i, j] += r_i * r_j
     return dict(counts)
+
+
+def stored_once(whole: Mapping[tuple[int, int], Of]) -> dict[tuple[int, int], Of]:
+    """Return the entries of G that are stored, by row and column, of all of them.
+
+    >>> stored_once({(7, 7): 1.0, (7, 9): 2.0, (9, 7): 2.0, (7, 8): 3.0, (8, 7): 3.0})
+    {(7, 7): 1.0, (7, 9): 2.0, (8, 7): 3.0}
+    """
+    return {(i, j): of for (i, j), of in whole.items() if row_of(i, j) == i}

@@ -6,6 +6,7 @@ from typing import Final
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
+from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from tests.settings.rows import Row, disturbing
@@ -80,19 +81,24 @@ def spread(stack: Stack, row: Row) -> None:
 
 @disturbing
 def inconsistent_refused(stack: Stack, row: Row) -> None:
-    """Counts in rows that do not fit the others are trained on up to the limit."""
+    """Counts in rows with some that cannot be are trained on up to the limit."""
     limit = stack.settings("trainer").quality.inconsistent_max
-    sums = {item: sum(_row(stack, item).values()) for item in ITEMS}
-    rare, common = min(sums, key=sums.__getitem__), max(sums, key=sums.__getitem__)
-    for share, added in ((SMALL_SHARE, sums[rare]), (1.0, 1e6 * sums[common])):
-        key = _key(stack, rare)
-        was = stack.store.hget(key, str(common))
-        stack.store.hset(key, str(common), float(was or 0) + added)
+    own = {item: _row(stack, item)[item] for item in ITEMS}
+    rare, common = min(own, key=own.__getitem__), max(own, key=own.__getitem__)
+    row = row_of(rare, common)
+    pair = (row, common if row == rare else rare)
+    for share, (item, other), count in (
+        (SMALL_SHARE, (rare, rare), 0.01),  # less than its pairs
+        (1.0, pair, 1e6 * own[common]),
+    ):
+        key = _key(stack, item)
+        was = stack.store.hget(key, str(other))
+        stack.store.hset(key, str(other), count)
         _is_trained(stack, is_=limit >= share, about="row")
         if was is None:
-            stack.store.hdel(key, str(common))
+            stack.store.hdel(key, str(other))
         else:
-            stack.store.hset(key, str(common), was)
+            stack.store.hset(key, str(other), was)
     _is_trained(stack)
 
 

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Current, Served
 from contracts.keyspace import Keyspace
+from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
@@ -63,7 +64,11 @@ class Setup:
         pipeline = self.store.pipeline(transaction=False)
         for i in np.flatnonzero(gram.diagonal()):
             item = 100 + int(i)
-            row = {str(100 + int(j)): repr(float(gram[i, j])) for j in np.flatnonzero(gram[i])}
+            row = {
+                str(100 + int(j)): repr(float(gram[i, j]))
+                for j in np.flatnonzero(gram[i])
+                if row_of(item, 100 + int(j)) == item
+            }
             pipeline.hset(self.row_key(item), mapping=row | {"off": f"[0,{offset}]"})
             pipeline.sadd(self.items_key(item), item)
         pipeline.execute()

@@ -95,6 +95,18 @@ def csr(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Matrix
     return csr_array((data, columns, indptr), shape=(len(lengths), n_columns))
 
 
+def mirrored(half: Matrix) -> Matrix:
+    """Return the symmetric matrix of which `half` has each pair once, in either row.
+
+    >>> mirrored(csr_array([[2.0, 0, 5], [3, 1, 0], [0, 0, 0]])).toarray().tolist()
+    [[2.0, 3.0, 5.0], [3.0, 1.0, 0.0], [5.0, 0.0, 0.0]]
+    """
+    is_pair = half.indices != entry_rows(half.indptr)
+    # Each sum has one entry of either, so nothing is rounded.
+    whole: Matrix = half + csr_array(entries_where(half, is_pair).T)
+    return whole
+
+
 def entry_rows(indptr: Indices, start: int = 0) -> Ints:
     """Return (entries,) the row of each entry; the first row is `start`.
 

@@ -19,14 +19,13 @@ Level = Literal["hard", "soft"]
 
 ITEMS_NAMED: Final = 5
 OF_A_ROW: Final = 0.1
-"""A row that differs by less from the other rows may have been read a moment earlier or later. Rows
-that differ by more are those of items with few counts, unless something is wrong."""
+"""A row with less may have been read a moment earlier or later than the others. Rows with more are
+those of items with few counts, unless something is wrong."""
 BELOW_ZERO: Final = 1e-6
 """Subtracting weights again leaves 1e-16 of them; more was never added."""
 
 MEANINGS: Final = {
     "own": "share of the counts in rows of items without a count of their own",
-    "unmatched": "share of the counts in rows that differ from their column",
     "beyond": "share of the counts in rows with counts beyond sqrt(G_ii x G_jj)",
     "below_zero": "sum of the counts below zero, for one of all others",
     "items_kept": "items for one of the served generation; at least the limit",
@@ -45,9 +44,9 @@ class QualityConfig(BaseModel):
         default=0.1,
         ge=0,
         le=1,
-        description="hard limit: share of the counts in rows that do not match the other rows. "
-        "Writes during reading affect few counts; damaged partitions, or partitions"
-        " far behind each other, affect many",
+        description="hard limit: share of the counts in rows with counts that cannot be: none of "
+        "an item's own, or too many of pairs. Writes during reading affect few counts; "
+        "damaged partitions, or partitions far behind each other, affect many",
     )
     items_kept_min: float = Field(
         default=0.5,
@@ -117,7 +116,6 @@ def _is_share_of_a_row(values: Floats) -> npt.NDArray[np.bool_]:
 
 OF_ITEMS: Final[Mapping[str, Callable[[Floats], npt.NDArray[np.bool_]]]] = {
     "own": lambda values: values > 0,
-    "unmatched": _is_share_of_a_row,
     "beyond": _is_share_of_a_row,
 }
 """By figure about each item, (n_items,): for which items it is valid; never for NaN. A violation is

@@ -1,7 +1,7 @@
 """Figures about counts that need no model: about each item, and about all of them.
 
-Pure. The Gram matrix of any affinities is symmetric and G_ij is at most sqrt(G_ii x G_jj)
-(Cauchy-Schwarz), so counts that are not were not counted right, or were read while they changed.
+Pure. In the Gram matrix of any affinities G_ij is at most sqrt(G_ii x G_jj) (Cauchy-Schwarz), so
+counts that are greater were not counted right, or were read while they changed.
 """
 
 from collections.abc import Mapping
@@ -43,14 +43,12 @@ def of_items(gram: Gram) -> dict[str, Floats]:
     Keys:
         own: G_ii.
         counts: sum over j of G_ij.
-        unmatched: by how much the row differs from the column, for one of both; 0 if symmetric.
         beyond: what exceeds the bound by Cauchy-Schwarz, for one of `counts`.
     """
     counts = np.asarray(gram.counts.sum(axis=1), np.float64)
     return {
         "own": gram.counts.diagonal(),
         "counts": counts,
-        "unmatched": _unmatched(gram.counts),
         "beyond": _ratio(_beyond(gram.counts), counts),
     }
 
@@ -95,20 +93,6 @@ def popularity_shift(before: Popularity, now: Gram) -> float:
     bins = np.minimum((np.cumsum(then) - then) * BINS, BINS - 1).astype(np.int64)
     found = _own_counts(now, own, list(before.top)) / own.sum()
     return _divergence(_shares(bins, then), _shares(bins, found))
-
-
-def _unmatched(counts: Matrix) -> Floats:
-    """Return |row - column| / (row + column) of each item.
-
-    Both are weighed with the same random numbers: otherwise a count too high and one too low could
-    cancel out. It takes no second matrix, as a comparison of each pair would.
-    """
-    weights = np.random.default_rng(0).uniform(0.5, 1.5, counts.shape[0])
-    row: Floats = np.asarray(counts @ weights)
-    column: Floats = np.asarray(counts.T @ weights)
-    apart = np.abs(row - column)
-    apart[apart <= ROUNDING * (row + column)] = 0
-    return _ratio(apart, row + column)
 
 
 def _beyond(counts: Matrix) -> Floats:

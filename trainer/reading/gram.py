@@ -1,8 +1,10 @@
 """Reads the Gram matrix that the workers keep in Redis.
 
-They keep writing during the read. Each row is as it was when it was read, so G_ij and G_ji may
-differ by the events in between, and a row may have an item whose own row did not exist yet: that
-pair is left out until the next run. While nothing is written the matrix is exact.
+Each pair is in one row there, `contracts.pairs`; here the matrix becomes symmetric.
+
+They keep writing during the read. Each row is as it was when it was read, so rows may differ by the
+events in between, and a row may have an item whose own row did not exist yet: that pair is left out
+until the next run. While nothing is written the matrix is exact.
 """
 
 from collections.abc import Sequence
@@ -13,8 +15,9 @@ from scipy.sparse import csr_array
 
 from contracts.keyspace import NOT_ITEMS, Keyspace
 from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
+from contracts.pairs import are_in_row
 from runtime.redis.stores import Store
-from trainer.counts.matrices import Gram, Indices, csr, in_order
+from trainer.counts.matrices import Gram, Indices, csr, in_order, mirrored
 from trainer.reading.fields import Fields, without
 from trainer.reading.growing import Growing
 from trainer.reading.hashes import Hashes
@@ -31,7 +34,7 @@ _NO_COUNTS: Final = np.empty(0)
 
 
 class Rows(NamedTuple):
-    """Some rows of G, one after the other."""
+    """Some rows of G as they are stored, one after the other."""
 
     data: Floats
     """(entries,) above zero"""
@@ -78,7 +81,7 @@ def read_gram(store: Store, keyspace: Keyspace, partitions: int, stages: Stages)
     counts = csr(data.whole(), columns.whole(), lengths.whole(), len(items))
     if not kept.all():
         counts, items = csr_array(counts[kept][:, kept]), items[kept]
-    return Gram(items, counts, below_zero, quarantine.shown, quarantine.n)
+    return Gram(items, mirrored(counts), below_zero, quarantine.shown, quarantine.n)
 
 
 def parse_rows(items: Ints, parts: Sequence[Fields], rows: range) -> Rows:
@@ -90,7 +93,7 @@ def parse_rows(items: Ints, parts: Sequence[Fields], rows: range) -> Rows:
         rows: which hashes these are.
     """
     counted = [without(fields, NOT_ITEMS) for fields in parts]
-    parsed = [_parse(items, fields) for fields in counted]
+    parsed = [_parse(items, fields, items[fields.rows]) for fields in counted]
     corrupt = {row: problem for part in parsed for row, problem in part.corrupt.items()}
     row = np.concatenate([_NO_IDS, *(fields.rows - rows.start for fields in counted)])
     column = np.concatenate([_NO_IDS, *(part.columns for part in parsed)])
@@ -115,15 +118,24 @@ class _Parsed(NamedTuple):
     corrupt: dict[int, str]
 
 
-def _parse(items: Ints, fields: Fields) -> _Parsed:
-    """Return where each count belongs and what it is."""
+def _parse(items: Ints, fields: Fields, row_items: Ints) -> _Parsed:
+    """Return where each count belongs and what it is.
+
+    Args:
+        items: (n_items,) ids of all items, ascending.
+        fields: (n,) of some hashes.
+        row_items: (n,) the item whose row each field stands in.
+    """
     ids, are_ids = integers(fields.buffer, fields.names)
     counts = numbers(fields.buffer, fields.values)
     are_counts = np.isfinite(counts)
+    are_here = are_in_row(row_items, ids)
     corrupt: dict[int, str] = {}
-    for place in np.flatnonzero(~(are_ids & are_counts))[::-1].tolist():
+    for place in np.flatnonzero(~(are_ids & are_counts & are_here))[::-1].tolist():
         name, value = shown(fields.name(place)), shown(fields.value(place))
         problem = f"count {value} of item {name}" if are_ids[place] else f"item {name}"
+        if are_ids[place] and not are_here[place]:
+            problem += f", which belongs in row {name}"
         corrupt[int(fields.rows[place])] = problem
     return _Parsed(_places(items, ids), counts, corrupt)
 

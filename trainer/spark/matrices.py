@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from contracts.log_position import LogPosition
 from contracts.messages import Ints
-from trainer.counts.matrices import Gram, Matrix, UserItems, csr, ranges
+from trainer.counts.matrices import Gram, UserItems, csr, mirrored, ranges
 from trainer.spark.histories import numbers
 
 
@@ -22,12 +22,7 @@ def gram_of_cells(items: Ints, counted: pa.Table) -> Gram:
     n = len(items)
     cell, count = counted["cell"].to_numpy(), counted["count"].to_numpy()
     row, column = (cell // n).astype(np.int32), (cell % n).astype(np.int32)
-    off = row != column
-    rows = np.concatenate([row, column[off]])
-    columns = np.concatenate([column, row[off]])
-    counts: Matrix = csr_array((np.concatenate([count, count[off]]), (rows, columns)), (n, n))
-    counts.sort_indices()
-    return Gram(items, counts)
+    return Gram(items, mirrored(csr_array((count, (row, column)), (n, n))))
 
 
 def user_items_of(histories: pa.Table) -> UserItems:

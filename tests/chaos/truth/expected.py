@@ -17,6 +17,7 @@ from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
 from tests.chaos.truth.bars import bars_of
 from tests.chaos.truth.histories import Pair, Users
 from tests.chaos.truth.messages import Marked, good
+from tests.oracles.gram import stored_once
 from tests.oracles.histories import Held
 
 Name = tuple[str, str]
@@ -53,7 +54,8 @@ def expected_values(
             users.fold(mark, event)
         values |= _events_by_day(events, keyspace, p)
     values |= _histories(users, keyspace, topology)
-    values |= {_name(pair, keyspace, topology): g for pair, g in users.gram().items()}
+    counts = stored_once(users.gram())
+    values |= {_name(pair, keyspace, topology): g for pair, g in counts.items()}
     if not mode.is_exact:
         values |= {
             (keyspace.cooc(instrument_partition(i, topology.cooccurrences), i), HOLDERS_FIELD): n
@@ -61,7 +63,7 @@ def expected_values(
         }
     tolerances = {
         _name(pair, keyspace, topology): largest * _OF_THE_LARGEST_TERM
-        for pair, largest in users.largest.items()
+        for pair, largest in stored_once(users.largest).items()
     }
     return Expected(values, {} if mode.is_exact else tolerances)
 

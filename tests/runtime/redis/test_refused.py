@@ -99,10 +99,9 @@ def test_a_missing_right_is_reported_with_user_command_and_remedy(
         programs.publish([Quote(instrument_id=4, price=1, size=1, ts=1_700_000_000_000)])
         programs.publish([Interaction(user_id="A", instrument_id=4, ts=1_700_000_000_000)])
     if user == "trainer":
-        for item in "12":
+        for item, row in ((1, {"1": 1}), (2, {"1": 1, "2": 1})):
             programs.store.sadd(programs.keyspace.items(0), item)
-            row = {"1": 1, "2": 1, "off": "[0,0]"}
-            programs.store.hset(programs.keyspace.cooc(0, int(item)), mapping=row)
+            programs.store.hset(programs.keyspace.cooc(0, item), mapping=row | {"off": "[0,0]"})
     with without(programs.store, user, right):
         said = said_by(programs, user, store.url(user))
     assert re.search(rf"user '{user}' of Redis may not {what}", said), said

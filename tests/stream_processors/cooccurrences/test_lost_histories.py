@@ -10,14 +10,13 @@ from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from stream_processors import metrics
 from stream_processors.histories.rules import HistoryRules
-from tests.oracles.gram import gram_of_histories
 from tests.stream_processors.cooccurrences.test_events_to_counts import (
     PARTITIONS,
     TOPOLOGY,
     append,
+    expected_counts,
     simulate,
     stored_counts,
-    stored_histories,
 )
 from tests.stream_processors.simulated_store import Turns
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, play, small_steps
@@ -67,7 +66,7 @@ def test_they_are_folded_again_from_the_log_and_counted_once() -> None:
     world = simulate(events(0), PLAN, RULES)
     lose(world, "i0")
     go_on(world, events(1))
-    assert stored_counts(world) == gram_of_histories(stored_histories(world).values())
+    assert stored_counts(world) == expected_counts(world)
 
 
 def test_after_a_topic_was_recreated_new_events_are_still_counted() -> None:
@@ -78,7 +77,7 @@ def test_after_a_topic_was_recreated_new_events_are_still_counted() -> None:
     lose(world, "i0")
     go_on(world, events(3))
     after = stored_counts(world)
-    new = gram_of_histories(stored_histories(world).values())
+    new = expected_counts(world)
     assert {pair: after.get(pair, 0.0) for pair in new if max(pair) > 2} == {
         pair: count for pair, count in new.items() if max(pair) > 2
     }
@@ -96,13 +95,13 @@ def test_changes_that_were_cut_off_before_they_were_applied_are_counted_as_missi
     before = missing.get()
     go_on(world, events(3))
     assert missing.get() - before == cut > 0
-    expected = gram_of_histories(stored_histories(world).values())
+    expected = expected_counts(world)
     assert stored_counts(world) != expected
     # The remedy: histories are folded again, and publish all of their changes again.
     for tag in ("i0", "i1", "c0", "c1"):
         lose(world, tag)
     go_on(world, [])
-    assert stored_counts(world) == gram_of_histories(stored_histories(world).values()) == expected
+    assert stored_counts(world) == expected_counts(world) == expected
 
 
 def test_deleted_counts_are_rebuilt_from_existing_histories() -> None:
@@ -114,5 +113,5 @@ def test_deleted_counts_are_rebuilt_from_existing_histories() -> None:
         lose(world, f"c{p}")
     assert stored_counts(world) == {}
     go_on(world, [])
-    assert stored_counts(world) == gram_of_histories(stored_histories(world).values())
+    assert stored_counts(world) == expected_counts(world)
     assert all(KEYSPACE.position(COOCCURRENCES, p) in world.data for p in (0, 1))

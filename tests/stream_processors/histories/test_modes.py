@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from contracts.affinities import AffinityName, decayed, greatest, weighted
 from contracts.messages import EVENT_TYPES, Interaction
 from contracts.times import DAY_MS
+from contracts.topics import INTERACTIONS
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules, rules_of
@@ -244,7 +245,7 @@ def test_another_affinity_is_refused_where_histories_are() -> None:
     stored = settings("weighted", "none", 60.0, 9).folding_of_histories()
     ours = settings("greatest", "none", 60.0, 9).folding_of_histories()
     with pytest.raises(FoldingError, match="AFFINITY was weighted and is greatest"):
-        check_folding("interactions/0", stored, ours)
+        check_folding(INTERACTIONS, 0, stored, ours)
 
 
 def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:

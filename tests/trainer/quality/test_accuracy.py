@@ -62,7 +62,7 @@ def test_after_a_refusal_the_higher_limit_holds(kept: list[float]) -> None:
 
 def test_only_a_refusal_for_this_rule_raises_the_limit() -> None:
     assert not passes(0.85 * 0.4, refusal())
-    assert passes(0.85 * 0.4, refusal("unmatched"))
+    assert passes(0.85 * 0.4, refusal("beyond"))
     assert passes(0.85 * 0.4)
 
 
@@ -75,7 +75,7 @@ def test_a_loss_that_may_be_chance_passes() -> None:
 def test_a_refusal_of_hours_ends() -> None:
     assert not passes(0.1, refusal(hours_ago=5.9))
     assert passes(0.1, refusal(hours_ago=6))
-    assert not passes(0.1, refusal("unmatched", hours_ago=7))
+    assert not passes(0.1, refusal("beyond", hours_ago=7))
 
 
 def test_nothing_can_be_said_where_one_of_the_two_was_not_measured() -> None:
@@ -168,7 +168,7 @@ def put_back(setup: Setup, by: timedelta) -> None:
 
 
 def test_what_was_refused_for_hours_is_published_though_data_was_bad_before(trained: Setup) -> None:
-    put_refusal(trained, Refusal(NOW, "unmatched"))
+    put_refusal(trained, Refusal(NOW, "beyond"))
     assert trained.run(**WORSE) == "rejected"
     assert trained.decisions()[0].why.startswith("ndcg_kept: ")
     assert refused_since(trained).rule == RULE

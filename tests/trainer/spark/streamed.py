@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from contracts.keyspace import Keyspace
+from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
@@ -50,7 +51,7 @@ def put(store: Store, keyspace: Keyspace, folded: Mapping[str, tuple[Record, His
         its = slice(gram.indptr[row], gram.indptr[row + 1])
         counts = zip(gram.indices[its].tolist(), gram.data[its].tolist(), strict=True)
         partition = instrument_partition(item, PARTITIONS)
-        fields = {names[j]: repr(count) for j, count in counts}
+        fields = {names[j]: repr(count) for j, count in counts if row_of(item, items[j]) == item}
         pipeline.hset(keyspace.cooc(partition, item), mapping=fields | {"off": "[0,0]"})
         pipeline.sadd(keyspace.items(partition), item)
         if row % 500 == 0:
