@@ -30,7 +30,7 @@ records = st.lists(
 
 def written(given_: list[Any], compression: int = 0) -> bytes:
     """Return a batch, as aiokafka's producer writes it, of records with gaps between them."""
-    builder = Builder(2, compression, 0, -1, -1, -1, 1 << 20)
+    builder = Builder(2, compression, 0, -1, -1, -1, 1 << 24)
     offset = -1
     for step, later_ms, key, value, its_headers in given_:
         offset += step
@@ -95,6 +95,18 @@ def test_a_batch_that_lies_is_read_as_one_by_one_or_left_to_that(
     good, bad = salvage.records_of(data)
     assert flat(found) == as_parsed(good)
     assert not bad
+
+
+@pytest.mark.parametrize("compression", range(5))
+@pytest.mark.parametrize("n", [1, 100_000])
+def test_a_batch_of_any_size_and_codec_is_read(n: int, compression: int) -> None:
+    raw = written([(1, 0, b"k", b"%d" % place, [("h", b"1")]) for place in range(n)], compression)
+    one = packed(raw)
+    assert one is not None
+    found = CODE.records_of([one])
+    assert found.columns.offset.tolist() == list(range(n))
+    assert found.values.listed() == [b"%d" % place for place in range(n)]
+    assert found[n - 1].headers == (("h", b"1"),)
 
 
 def test_brokers_timestamps_are_those_of_the_batch() -> None:
