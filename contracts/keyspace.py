@@ -223,7 +223,11 @@ class Keyspace:
 
     def cooc(self, partition: int, item: int) -> str:
         """An item's row of the Gram matrix."""
-        return f"{self.namespace}:cooc:{_tag(COOCCURRENCES, partition)}:{item}"
+        return f"{self.cooc_prefix(partition)}{item}"
+
+    def cooc_prefix(self, partition: int) -> str:
+        """The prefix of the keys of a partition's rows."""
+        return f"{self.namespace}:cooc:{_tag(COOCCURRENCES, partition)}:"
 
     def items(self, partition: int) -> str:
         """The items of a partition."""

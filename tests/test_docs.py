@@ -77,7 +77,7 @@ def key_shapes() -> dict[str, re.Pattern[str]]:
     shapes = {}
     for name, build in inspect.getmembers(Keyspace, inspect.isfunction):
         parameters = list(inspect.signature(build).parameters)[1:]
-        if name.startswith("_") or name in {"bars_prefix", "consumer_group"}:
+        if name.startswith("_") or name in {"bars_prefix", "cooc_prefix", "consumer_group"}:
             continue
         for topic in STREAMED if "topic" in parameters else [None]:
             key = build(Keyspace("live"), *(sample(parameter, topic) for parameter in parameters))

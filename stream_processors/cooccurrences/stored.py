@@ -1,6 +1,7 @@
 """Rows of the Gram matrix as stored in Redis: a hash per item, with the offset. Pure."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -9,15 +10,13 @@ from contracts.columns import integers
 from contracts.keyspace import HOLDERS_FIELD, OFFSET_FIELD, Keyspace
 from contracts.log_position import text_of
 from contracts.messages import Floats, Ints
-from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of, rows_in
+from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of
 from stream_processors.sorted_runs import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
+from stream_processors.store.packed import NUMBER_LIMIT, packed, packed_pairs
 
-# Counts formatted at once: they wait in memory until they are written.
+# Counts encoded at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000
-
-# Several times as fast as `str`.
-_SMALL: Final = np.array(list(map(str, range(10_000))), object)
 
 
 class StoredRows:
@@ -25,13 +24,12 @@ class StoredRows:
 
     def __init__(self, keyspace: Keyspace, partition: int, table: CountTable) -> None:
         """Take the location of the rows, and the table that numbers their items."""
-        self._keyspace = keyspace
-        self._partition = partition
+        self._prefix = keyspace.cooc_prefix(partition)
         self._table = table
 
     def key(self, item: int) -> str:
         """Return the key of an item's row."""
-        return self._keyspace.cooc(self._partition, item)
+        return f"{self._prefix}{item}"
 
     def ask_for_rows(self, numbers: Ints) -> Iterator[Group]:
         """Yield a query for offset and holders in each item's row."""
@@ -52,7 +50,7 @@ class StoredRows:
             counts: their current values.
             at: mark of the last message.
         """
-        offset = [OFFSET_FIELD, text_of(at)]
+        offset = packed([OFFSET_FIELD, text_of(at)])
         starts = np.append(starts_of_runs(i_of(keys)), len(keys))
         start = 0
         while start < len(keys):
@@ -72,39 +70,56 @@ class StoredRows:
         for item in items.tolist():
             yield Group(self.key(item), command("UNLINK", []))
 
-    def _rows(self, keys: Ints, counts: Floats, offset: list[str]) -> Iterator[Group]:
+    def _rows(self, keys: Ints, counts: Floats, offset: bytes) -> Iterator[Group]:
         """Yield the write groups of some rows."""
-        numbers = rows_in(keys)
+        starts = starts_of_runs(i_of(keys))
+        numbers = i_of(keys[starts])
         is_empty = np.isin(numbers, self.emptied(keys, counts))
         is_new = self._table.list_items(numbers, ~is_empty)
-        kept, gone = np.flatnonzero(counts), np.flatnonzero(counts == 0)
-        fields: list[str] = [""] * (2 * len(kept))
-        fields[::2] = self._table.texts(j_of(keys[kept]))
-        fields[1::2] = texts_of(counts[kept])
-        gone_fields = self._table.texts(j_of(keys[gone]))
         holders, is_recounted = self._table.take_holders(numbers)
-        starts = np.append(starts_of_runs(i_of(keys)), len(keys))
-        kept_starts = (2 * np.searchsorted(kept, starts)).tolist()
-        gone_starts = np.searchsorted(gone, starts).tolist()
-        items = self._table.items(numbers).tolist()
-        for row, (item, its_empty, its_new) in enumerate(
-            zip(items, is_empty.tolist(), is_new.tolist(), strict=True)
+        kept, gone = np.flatnonzero(counts), np.flatnonzero(counts == 0)
+        fields = self._fields(j_of(keys[kept]), counts[kept], np.searchsorted(kept, starts))
+        gone_fields = self._table.texts(j_of(keys[gone]))
+        gone_starts = np.searchsorted(gone, np.append(starts, len(keys))).tolist()
+        for row, (item, its_fields, its_empty, its_new, (first, end)) in enumerate(
+            zip(
+                *(self._table.texts(numbers), fields, is_empty.tolist(), is_new.tolist()),
+                pairwise(gone_starts),
+                strict=True,
+            )
         ):
             commands: Commands = []
             if its_empty:
-                commands += [*command("SREM", [str(item)], ON_INDEX), *command("UNLINK", [])]
+                commands += [*command("SREM", [item], ON_INDEX), *command("UNLINK", [])]
             elif its_new:
-                commands += command("SADD", [str(item)], ON_INDEX)
-            its_gone = gone_fields[gone_starts[row] : gone_starts[row + 1]]
-            its_fields = fields[kept_starts[row] : kept_starts[row + 1]]
+                commands += command("SADD", [item], ON_INDEX)
+            its_gone = gone_fields[first:end]
+            its_holders = b""
             if is_recounted[row] or its_empty:
                 if holders[row] == UNKNOWN:
                     its_gone.append(HOLDERS_FIELD)
                 else:
-                    its_fields += (HOLDERS_FIELD, str(holders[row]))
+                    its_holders = packed([HOLDERS_FIELD, str(holders[row])])
             if its_gone and not its_empty:
                 commands += command("HDEL", its_gone)
-            yield Group(self.key(item), commands + command("HSET", offset + its_fields))
+            yield Group(f"{self._prefix}{item}", commands, (), offset + its_fields + its_holders)
+
+    def _fields(self, numbers: Ints, counts: Floats, starts: Ints) -> list[bytes]:
+        """Return the packed counts of each row.
+
+        Args:
+            numbers: (n,) of the items j.
+            counts: (n,)
+            starts: (m,) where those of each row begin.
+        """
+        items, whole = self._table.items(numbers), integers(counts)
+        if whole is not None and _are_small(items) and _are_small(whole):
+            return packed_pairs(items, whole, starts)
+        fields: list[str] = [""] * (2 * len(items))
+        fields[::2] = self._table.texts(numbers)
+        fields[1::2] = texts_of(counts)
+        bounds = [*(2 * starts).tolist(), len(fields)]
+        return [packed(fields[start:end]) for start, end in pairwise(bounds)]
 
     def _runs(self, keys: Ints) -> Iterator[tuple[int, int, int]]:
         """Yield each row's item, and where its keys begin and end."""
@@ -123,9 +138,8 @@ def texts_of(counts: Floats) -> list[str]:
     (['3', '70000'], ['3.0', '1.1805916207174113e+21'])
     """
     whole = integers(counts)
-    if whole is None:
-        return list(map(str, counts.tolist()))
-    if whole.max(initial=0) < len(_SMALL) and whole.min(initial=0) >= 0:
-        texts: list[str] = _SMALL[whole].tolist()
-        return texts
-    return list(map(str, whole.tolist()))
+    return list(map(str, (counts if whole is None else whole).tolist()))
+
+
+def _are_small(numbers: Ints) -> bool:
+    return bool(numbers.min(initial=0) >= 0 and numbers.max(initial=0) < NUMBER_LIMIT)

@@ -25,7 +25,8 @@ from contracts.keyspace import (
 )
 from contracts.topics import Topic
 from stream_processors import metrics
-from stream_processors.store.chunks import Channel, Chunk, Group, Unwritten, chunks, each_part, pack
+from stream_processors.store.chunks import Channel, Chunk, Group, Unwritten, chunks, each_part
+from stream_processors.store.packed import pack
 from stream_processors.store.scripts import COMMIT, READ, WRITE
 from stream_processors.store.store import Position, Store
 
@@ -176,8 +177,9 @@ class Claim:
         self, chunk: Chunk, field: str, flush: str, next_offset: int, channel: Channel | None
     ) -> None:
         name, message = (channel.name, channel.encode(chunk.published)) if channel else ("", b"")
+        fields = chunk.fields if any(chunk.fields) else ()
         answer = await self._run(
-            WRITE, chunk.keys, field, flush, pack(chunk.commands), name, message
+            WRITE, chunk.keys, field, flush, pack(chunk.commands), name, message, *fields
         )
         self._check(answer, expected=str(next_offset))
         if answer[0] and answer[1]:

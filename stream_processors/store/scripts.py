@@ -38,21 +38,34 @@ local function each(packed, enough)
     if at > group_end then
       if enough and values >= enough then break end
       key, group_end, at = key + 1, at + commands[at], at + 1
-    end
-    local name, last = commands[at], at + 2 + commands[at + 2]
-    local on = commands[at + 1] == 1 and KEYS[key] or KEYS[2]
-    local answer = redis.call(name, on, unpack(commands, at + 3, math.min(at + 4002, last)))
-    for from = at + 4003, last, 4000 do
-      local more = redis.call(name, on, unpack(commands, from, math.min(from + 3999, last)))
-      if type(more) == 'table' then
-        for _, value in ipairs(more) do answer[#answer + 1] = value end
+    else
+      local name, last = commands[at], at + 2 + commands[at + 2]
+      local on = commands[at + 1] == 1 and KEYS[key] or KEYS[2]
+      local answer = redis.call(name, on, unpack(commands, at + 3, math.min(at + 4002, last)))
+      for from = at + 4003, last, 4000 do
+        local more = redis.call(name, on, unpack(commands, from, math.min(from + 3999, last)))
+        if type(more) == 'table' then
+          for _, value in ipairs(more) do answer[#answer + 1] = value end
+        end
       end
+      answers[#answers + 1] = answer
+      if enough then values = values + (type(answer) == 'table' and #answer or 1) end
+      at = last + 1
     end
-    answers[#answers + 1] = answer
-    if enough then values = values + (type(answer) == 'table' and #answer or 1) end
-    at = last + 1
   end
   return answers, key - 2
+end
+"""
+# Sets the fields and values of a hash, `stream_processors.store.packed`: as many at once as above.
+# They become arguments without a table in between, and numbers without being made strings in Lua.
+_SET: Final = """
+local function hset(key, at, ...)
+  redis.call('HSET', key, ...)
+  return at
+end
+local function set(key, packed)
+  local at = 0
+  while at >= 0 do at = hset(key, cmsgpack.unpack_limit(packed, 4000, at)) end
 end
 """
 _FENCE: Final = f"""
@@ -64,9 +77,13 @@ end
 # Writes nothing unless epoch and position are as the worker left them: returns 0 and both.
 # Otherwise marks the chunk as written, and returns 1 and the error of publishing it, if any: if the
 # script failed instead, the worker would write the chunk again.
-# ARGV: epoch, next, the chunk's field, the flush, commands, channel, message.
-WRITE: Final = f"""{_EACH}{_FENCE}
+# ARGV: epoch, next, the chunk's field, the flush, commands, channel, message; and if any of the
+# keys has packed fields, those of each.
+WRITE: Final = f"""{_EACH}{_SET}{_FENCE}
 each(ARGV[5])
+for n = 8, #ARGV do
+  if ARGV[n] ~= '' then set(KEYS[n - 5], ARGV[n]) end
+end
 redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
 local published = ARGV[6] ~= '' and redis.pcall('SPUBLISH', ARGV[6], ARGV[7])
 return {{1, type(published) == 'table' and published.err or ''}}

@@ -70,6 +70,7 @@ class InMemoryClaim:
             key = group.key if on == ON_KEY else self.index
             answers.append(store.execute(name, key, arguments))
             at += 3 + n
+        store.set(group.key, group.fields)
         return answers
 
     def as_claim(self) -> Claim:

@@ -5,13 +5,19 @@ import itertools
 import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FOLDING_FIELD, NEXT_FIELD
 from stream_processors.store import scripts
 from stream_processors.store.chunks import ON_KEY
+
+# Of msgpack: an integer of 4 bytes, a string whose length is in the second byte, and the bits of
+# the first byte that have the length of a shorter one.
+_UINT_32: Final = 0xCE
+_STR_8: Final = 0xD9
+_SHORTEST: Final = 0x1F
 
 Hashes = dict[str, dict[str, str]]
 T = TypeVar("T")
@@ -48,6 +54,19 @@ class Turns:
         """Let a worker wait forever: its pending steps never finish."""
         self.forgotten.add(worker)
         self.waiting = [(w, turn) for w, turn in self.waiting if w != worker]
+
+
+def unpacked(stream: bytes) -> list[str]:
+    """Return arguments that were packed one after the other, as text."""
+    arguments: list[str] = []
+    while stream:
+        if stream[0] == _UINT_32:
+            size = 5
+        else:
+            size = 2 + stream[1] if stream[0] == _STR_8 else 1 + (stream[0] & _SHORTEST)
+        arguments.append(str(msgspec.msgpack.decode(stream[:size])))
+        stream = stream[size:]
+    return arguments
 
 
 async def settled() -> None:
@@ -93,8 +112,10 @@ class SimulatedStore:
         if script == scripts.READ:
             return [1, *self._each(keys, *more)]
         if script == scripts.WRITE:
-            field, flush, packed, *_ = more
+            field, flush, packed, _channel, _message, *fields = more
             self._each(keys, packed)
+            for key, its_fields in zip(keys[2:] if fields else (), fields, strict=True):
+                self.set(key, its_fields)
             position[field] = flush
             return [1, ""]
         assert script == scripts.COMMIT
@@ -119,12 +140,17 @@ class SimulatedStore:
                 if sum(len(a) if isinstance(a, list) else 1 for a in answers) >= enough:
                     break
                 key, group_end, at = key + 1, at + 1 + commands[at], at + 1
+                continue
             name, on, count = commands[at : at + 3]
             first, at = at + 3, at + 3 + count
             arguments = commands[first:at]
             assert all(isinstance(argument, str) for argument in arguments), "Lua rounds numbers"
             answers.append(self.execute(name, keys[key if on == ON_KEY else 1], arguments))
         return answers, key - 1
+
+    def set(self, key: str, fields: bytes) -> None:
+        if fields:
+            self.execute("HSET", key, unpacked(fields))
 
     def execute(self, command: str, key: str, arguments: list[str]) -> Any:  # noqa: C901 (a case a command)
         held = self.data.setdefault(key, {})

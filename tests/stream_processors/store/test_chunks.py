@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.store.chunks import Group, chunks, command
+from stream_processors.store.packed import NUMBER
 
 COST = 2_500
 
@@ -13,10 +14,20 @@ group_widths = st.lists(
 
 
 def groups_of(widths: list[list[int]]) -> list[Group]:
+    """Return groups with so many arguments of each command, and as many packed numbers."""
     return [
-        Group(f"key {n}", [e for w in group for e in command("HSET", ["x"] * w)], [n])
+        Group(
+            f"key {n}",
+            [e for w in group for e in command("HSET", ["x"] * w)],
+            [n],
+            bytes(sum(group) * NUMBER.itemsize),
+        )
         for n, group in enumerate(widths)
     ]
+
+
+def size(group: Group) -> int:
+    return 1 + len(group.commands) + len(group.fields) // NUMBER.itemsize
 
 
 @given(widths=group_widths)
@@ -27,7 +38,8 @@ def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -
         assert chunk.keys == [group.key for group in its]
         assert chunk.commands == [e for g in its for e in (len(g.commands), *g.commands)]
         assert chunk.published == [n for group in its for n in group.published]
-        assert len(its) == 1 or sum(len(group.commands) for group in its) <= COST + len(its)
+        assert chunk.fields == [group.fields for group in its]
+        assert len(its) == 1 or sum(map(size, its)) <= COST
         at += len(its)
     assert at == len(groups)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import structlog
 from prometheus_client import REGISTRY
@@ -25,6 +26,7 @@ from stream_processors.store.claims import (
     StoreWentBackError,
 )
 from stream_processors.store.folding import FoldingError
+from stream_processors.store.packed import packed, packed_pairs
 from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S, until
 from tests.stream_processors.claimed import claimed, connected
@@ -283,6 +285,35 @@ async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(store: Store)
     answers = await mine.read([Group(key, command("HMGET", asked) + command("HGETALL", []))])
     assert answers[0] == [None] * 4_000 + list(map(str, range(9_000, 10_000)))
     assert dict(zip(answers[1][::2], answers[1][1::2], strict=True)) == await bars(store, 4)
+
+
+async def test_packed_fields_are_stored_as_text_after_the_commands_of_their_group(
+    store: Store,
+) -> None:
+    mine = await claimed(store)
+    keys = [store.keyspace.bars(0, n) for n in range(3)]
+    await mine.write(Unwritten([Group(key, command("HSET", ["old", "1"])) for key in keys]), 5)
+    pairs = np.array([[0, 1], [4, 255], [2**32 - 1, 65_536]])
+    (numbers,) = packed_pairs(*pairs.T, np.array([0]))
+    text = packed(["offset", "[0,7]", "x" * 200, "0.1"])
+    groups = [
+        Group(keys[0], command("UNLINK", []), (), text + numbers),
+        Group(keys[1], command("HSET", ["new", "2"])),
+        Group(keys[2], [], (), numbers),
+    ]
+    await mine.write(Unwritten(groups), 6)
+    its = {str(field): str(value) for field, value in pairs.tolist()}
+    assert await store.hash_of(keys[0]) == {"offset": "[0,7]", "x" * 200: "0.1", **its}
+    assert await store.hash_of(keys[1]) == {"old": "1", "new": "2"}
+    assert await store.hash_of(keys[2]) == {"old": "1", **its}
+
+
+async def test_more_fields_may_be_packed_than_lua_unpacks_at_once(store: Store) -> None:
+    mine, key = await claimed(store), store.keyspace.bars(0, 4)
+    numbers = np.arange(10_000)
+    (fields,) = packed_pairs(numbers, numbers, np.array([0]))
+    await mine.write(Unwritten([Group(key, [], (), packed(["offset", "7"]) + fields)]), 40)
+    assert await store.hash_of(key) == {"offset": "7", **{str(n): str(n) for n in range(10_000)}}
 
 
 async def test_a_flush_may_have_more_chunks_than_lua_unpacks_at_once(store: Store) -> None:
