@@ -1,16 +1,25 @@
-"""The commands: `python -m operations.counts rebuild` deletes counts, to be made again."""
+"""The commands on counts of pairs of items.
+
+`python -m operations.counts neighbors ITEM` shows the items that users have together with one.
+
+`python -m operations.counts rebuild` deletes counts, to be made again.
+"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from typing import Annotated, Final
 
 import typer
 from redis.exceptions import RedisError
 from rich.console import Console
+from rich.table import Table
 
 from contracts.keyspace import Keyspace
+from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.topics import COOCCURRENCES, INTERACTIONS
+from operations.counts.neighbors import NoCountsError, neighbors
 from operations.counts.rebuilding import RebuildError
 from operations.counts.rebuilding import rebuild as rebuild_counts
 from operations.refusing import refusing
@@ -20,7 +29,10 @@ from runtime.redis.stores import Store, connect
 from runtime.settings import SettingsError, SharedSettings, read_settings
 from runtime.topology import TopologyError
 
-_EXPECTED: Final = (RebuildError, RedisError, SettingsError, TokenError, TopologyError)
+_EXPECTED: Final = (
+    *(NoCountsError, RebuildError, TopologyError),
+    *(RedisError, SettingsError, TokenError),
+)
 _WIDTH_OF_A_FILE: Final = 160
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -29,7 +41,25 @@ results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 @app.callback()
 def main() -> None:
-    """Rebuild the counts of pairs of items."""
+    """Show and rebuild the counts of pairs of items."""
+
+
+@app.command("neighbors")
+def show_neighbors(
+    item: Annotated[int, typer.Argument(min=0, max=MAX_INSTRUMENT_ID, help="an instrument's id")],
+    count: Annotated[int, typer.Option(min=1, help="how many, those with most first")] = 20,
+) -> None:
+    """Show the items that users have together with an item, with their counts."""
+    with refusing(*_EXPECTED):
+        settings = read_settings(SharedSettings)
+        with _connected(settings) as store:
+            own, counts = neighbors(store, Keyspace(settings.namespace), item)
+    table = Table("item", box=None, header_style="bold")
+    table.add_column("count", justify="right")
+    for other, together in islice(counts.items(), count):
+        table.add_row(str(other), f"{together:g}")
+    results.print(f"item {item}, whose own count is {own:g}, has {len(counts):,} neighbors")
+    results.print(table)
 
 
 @app.command()

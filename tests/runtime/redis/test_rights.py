@@ -10,6 +10,7 @@ from infra.local.described import document_of
 from infra.local.look import look
 from infra.local.questions import decisions, questions
 from infra.local.subjects import Subjects, find_subjects
+from operations.counts.neighbors import neighbors
 from runtime.redis.stores import connect
 from tests.integration.watched import watched
 from tests.patience import eventually
@@ -44,6 +45,7 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
             *_, rollback, _ = decisions()
             assert ask(client, rollback).problem is None
             assert len([*look(looker, programs.keyspace, subjects)]) > 0
+            assert neighbors(looker, programs.keyspace, subjects.instrument_id).own > 0
             assert len([*looker.scan_iter(f"{NAMESPACE}:model:*", count=1000)]) > 0
     assert denied(programs) == []
     used = programs.store.info("commandstats")
