@@ -83,31 +83,26 @@ class Records:
     @classmethod
     def of(cls, records: Sequence[Any]) -> "Records":
         """Return the columns of records as aiokafka parses them."""
-        parts = [part for one in records for part in (one.key, one.value, _written(one.headers))]
-        spans = Spans.of(parts)
-        of_records = [
-            (one.offset, one.timestamp, one.timestamp_type == _APPENDED, len(one.headers))
-            for one in records
-        ]
+        headers = [one.headers for one in records]
+        written = [_written(its) if its else b"" for its in headers]
+        keys, values = Spans.of([r.key for r in records]), Spans.of([r.value for r in records])
+        values_at = len(keys.data)
+        spans = Spans.of(written)
         n = len(records)
-        offset, timestamp, is_appended, headers = np.array(of_records, np.int64).reshape(n, 4).T
-        (key_at, value_at, headers_at), (key_length, value_length, _) = (
-            np.ascontiguousarray(column.reshape(n, 3).T) for column in (spans.start, spans.length)
-        )
-        return cls(
-            spans.data,
-            Columns(
-                offset,
-                timestamp,
-                is_appended,
-                key_at,
-                key_length,
-                value_at,
-                value_length,
-                headers_at,
-                headers,
+        columns = Columns(
+            offset=np.fromiter((one.offset for one in records), np.int64, n),
+            timestamp=np.fromiter((one.timestamp for one in records), np.int64, n),
+            is_appended=np.fromiter(
+                (one.timestamp_type == _APPENDED for one in records), np.int64, n
             ),
+            key_at=keys.start,
+            key_length=keys.length,
+            value_at=values_at + values.start,
+            value_length=values.length,
+            headers_at=values_at + len(values.data) + spans.start,
+            headers=np.fromiter(map(len, headers), np.int64, n),
         )
+        return cls(keys.data + values.data + spans.data, columns)
 
     def __len__(self) -> int:
         return len(self.columns.offset)
