@@ -48,7 +48,10 @@ Keys, after the namespace:
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
-    event time since when its bars are whole, epoch s;
+    event time since when its bars are whole, epoch s, and `revised` -> `epoch:n`, where n counts
+    the flushes under that epoch that changed a bar of an earlier hour than its instrument's newest
+    one: while this is the same and no flush is unfinished, so are all of these bars that are
+    retained;
     for c also `source:<p>` -> highest log position applied, as `incarnation:offset`, and
     `source-lineage:<p>` -> `lineage` of the histories that its changes were computed from; during
     a flush `chunk:<n>` -> the flush
@@ -153,6 +156,9 @@ WHOLE_FIELD: Final = "whole"
 0 if the log was folded from its very first record on, and no record was lost since. Otherwise a
 minute after the first quote folded after a loss, or `NOT_WHOLE_YET_S` until that arrives.
 """
+REVISED_FIELD: Final = "revised"
+"""For quotes: changes whenever bars of hours that are over do. It begins with the epoch of the
+worker that wrote it: under another epoch, it says nothing."""
 NOT_WHOLE_YET_S: Final = MAX_TS_MS // 1000
 SOURCE_FIELD_PREFIX: Final = "source:"
 SOURCE_LINEAGE_FIELD_PREFIX: Final = "source-lineage:"

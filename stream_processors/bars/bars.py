@@ -14,7 +14,7 @@ import numpy as np
 
 from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars
-from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
+from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, REVISED_FIELD, WHOLE_FIELD
 from contracts.log_position import mark
 from contracts.messages import Ints
 from contracts.times import MINUTE_S
@@ -85,6 +85,8 @@ class BarsFold:
         self._table = BarTable(retention_minutes, expire_s / 2, self._closing.minute)
         self._has_read_open = False
         self._n_unwritten = 0
+        self._revisions = 0
+        """flushes that changed bars of earlier hours"""
         self._channel = Channel(claim.keyspace.bars_changed(claim.partition), encode_changed_bars)
         self._stored = StoredBars(claim.keyspace, claim.partition, expire_s)
 
@@ -102,8 +104,8 @@ class BarsFold:
         )
 
     def begun(self) -> Unwritten:
-        """Return from when on bars are complete."""
-        return Unwritten(fields={WHOLE_FIELD: str(self._whole_s)})
+        """Return from when on bars are complete, and that none was revised since the claim."""
+        return Unwritten(fields=self._fields())
 
     async def take(self, records: Quotes) -> None:
         """Fold quotes."""
@@ -123,9 +125,10 @@ class BarsFold:
         await self._publish_due()
         changed = self._table.take_changed(self._monotonic_s())
         self._n_unwritten = len(changed.bars)
+        self._revisions += changed.revises
         return Unwritten(
             self._stored.groups(changed, self._closing.minute),
-            {CLOSED_FIELD: field_of(self._closing.minute), WHOLE_FIELD: str(self._whole_s)},
+            {CLOSED_FIELD: field_of(self._closing.minute), **self._fields()},
             self._channel,
         )
 
@@ -136,6 +139,10 @@ class BarsFold:
         if self._n_unwritten:
             freshness_s = time.time() - self._closing.newest_ts_ms / 1000
             metrics.FRESHNESS.labels(QUOTES.name).set(freshness_s)
+
+    def _fields(self) -> dict[str, str]:
+        revised = f"{self._claim.epoch}:{self._revisions}"
+        return {WHOLE_FIELD: str(self._whole_s), REVISED_FIELD: revised}
 
     def _note_whole(self, ts_ms: Ints) -> None:
         """Record from when on bars are complete, at the first quote after records were lost.

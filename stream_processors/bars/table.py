@@ -18,6 +18,8 @@ from stream_processors.numbering import NONE, Numbering
 
 _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
+HOUR: Final = 60
+"""minutes"""
 NO_MINUTE: Final = -1
 """The newest minute of an instrument that Redis does not hold."""
 _UNREAD: Final = -2
@@ -50,6 +52,8 @@ class Changed(NamedTuple):
     renewed"""
     expired: dict[int, range]
     """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
+    revises: bool
+    """whether a bar is of an earlier hour than the newest one of its instrument"""
 
 
 class Due(NamedTuple):
@@ -234,6 +238,7 @@ class BarTable:
             self._bars.values[rows],
             dict(zip(places, newest, strict=True)),
             {places[at]: minutes for at, minutes in expired.items()},
+            bool((minute // HOUR < self._newest.values[number] // HOUR).any()),
         )
 
     def _expired(self, number: Ints) -> dict[int, range]:

@@ -97,7 +97,8 @@ class Claim:
         self.may_miss_records = may_miss_records
         self.keyspace = store.keyspace
         self._store = store
-        self._epoch = position[EPOCH_FIELD]
+        self.epoch = position[EPOCH_FIELD]
+        """raised by each claim, and never issued twice"""
         self._stored_next = position.get(NEXT_FIELD, "")
         self._folding = folding
         self._key = store.keyspace.position(topic, partition)
@@ -143,7 +144,7 @@ class Claim:
             FencedError: the partition was assigned to another worker; nothing more was written.
             StoreWentBackError, StoreEmptiedError: the store lost earlier writes.
         """
-        flush = f"{self._epoch}:{next_offset}"
+        flush = f"{self.epoch}:{next_offset}"
         n = await self._write_chunks(unwritten, flush, next_offset)
         self.last = self.last if last is None else last
         fields = {**self._position_fields(next_offset), **unwritten.fields}
@@ -191,7 +192,7 @@ class Claim:
             self._store.run,
             script,
             [self._key, self._index, *keys],
-            self._epoch,
+            self.epoch,
             self._stored_next,
             *arguments,
         )
@@ -212,12 +213,12 @@ class Claim:
                 f"{self._where()}: Redis lost its data. The worker ends; run `python -m "
                 "operations.topics` and restart it: it folds the log from its beginning"
             )
-        if int(epoch) > int(self._epoch):
+        if int(epoch) > int(self.epoch):
             metrics.FENCED.inc()
-            raise FencedError(f"{self._where()} is at epoch {epoch}, ours was {self._epoch}")
-        if epoch != self._epoch or stored_next != expected:
+            raise FencedError(f"{self._where()} is at epoch {epoch}, ours was {self.epoch}")
+        if epoch != self.epoch or stored_next != expected:
             raise StoreWentBackError(
-                f"{self._where()}: this worker left epoch {self._epoch} and next "
+                f"{self._where()}: this worker left epoch {self.epoch} and next "
                 f"{self._stored_next or 'none'}, now Redis has {epoch} and {stored_next or 'none'}"
             )
 

@@ -41,6 +41,7 @@ class InMemoryClaim:
     partition: int = 0
     incarnation: int = 0
     lineage: int = LINEAGE
+    epoch: str = "1"
     position: dict[str, str] = field(default_factory=dict)
     starts_over: bool = False
     may_miss_records: bool = False
