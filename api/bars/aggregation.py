@@ -5,11 +5,11 @@ buckets that start before `end`, each with all of its minutes, so with `end` now
 current bucket.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import groupby
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
@@ -151,17 +151,25 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
     Open is the first minute's, close the last one's; `closed` depends on the reader's clock.
     """
     newest_closed_ms = now_ms - window.interval_ms
-    if window.interval_ms == MINUTE_MS:
-        return [_bar(minute_ms, value, newest_closed_ms) for minute_ms, value in minutes]
-    buckets = groupby(minutes, lambda minute: (minute[0] - _MONDAY_MS) // window.interval_ms)
     return [
-        _bar(
-            number * window.interval_ms + _MONDAY_MS,
-            merge_minutes([v for _, v in group]),
-            newest_closed_ms,
-        )
-        for number, group in buckets
+        _bar(start_ms, whole, newest_closed_ms)
+        for start_ms, whole in merged(minutes, window.interval_ms)
     ]
+
+
+def merged(minutes: MinuteBars, interval_ms: int) -> MinuteBars:
+    """Return each bucket's start with its merged minutes, oldest first."""
+    if interval_ms == MINUTE_MS:
+        return minutes
+    found: list[tuple[int, Minute | BarValue]] = []
+    first = 0
+    while first < len(minutes):
+        start_ms = bucket_start(minutes[first][0], interval_ms)
+        end = bisect_left(minutes, (start_ms + interval_ms,), first)
+        own = [minute for _, minute in minutes[first:end]]
+        found.append((start_ms, merge_minutes(own) if len(own) > 1 else own[0]))
+        first = end
+    return found
 
 
 def fill_previous(

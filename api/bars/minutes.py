@@ -1,9 +1,10 @@
 """Reads of minute bars: only those that exist, in parts, so that other reads run in between."""
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
 
 from api.bars.aggregation import (
     MinuteBars,
@@ -88,8 +89,17 @@ class MinuteReader:
             newest_ms = minute_of(newest)
             return Held(True, minute_bars(minutes, values), newest_ms, partition)  # noqa: FBT003
         (names,) = yield [("HKEYS", key)]
-        found = yield from self._held({instrument_id: _Named.of(names, minutes)})
+        return (yield from self.named(instrument_id, names, window))
+
+    def named(self, instrument_id: int, names: Sequence[bytes], window: Window) -> Read[Held]:
+        """Return all minute bars of a window, given all fields of the instrument's hash."""
+        found = yield from self._held({instrument_id: _Named.of(names, window.minutes())})
         return found[instrument_id]
+
+    def at(self, instrument_id: int, minutes: Sequence[int]) -> Read[MinuteBars]:
+        """Return those of some minutes, in order, that exist."""
+        found = yield from self._held({instrument_id: _Named([*minutes], None)})
+        return found[instrument_id].minutes
 
     def page(
         self,
@@ -182,11 +192,10 @@ class _Named(NamedTuple):
     @classmethod
     def of(cls, names: Sequence[bytes], minutes: range) -> "_Named":
         """Parse the field names, given which `minutes` are requested."""
-        first_s, end_s = minutes.start // 1000, minutes.stop // 1000
-        seconds = sorted(map(int, filter(_NEWEST.__ne__, names)))  # no bytecode per item
-        inside = seconds[bisect_left(seconds, first_s) : bisect_left(seconds, end_s)]
-        starts = [1000 * second for second in inside]
-        return cls(starts, 1000 * seconds[-1] if seconds else None)
+        seconds = filter(_NEWEST.__ne__, names)
+        starts = 1000 * np.sort(np.fromiter(map(int, seconds), np.int64))  # no bytecode per item
+        first, end = np.searchsorted(starts, (minutes.start, minutes.stop)).tolist()
+        return cls(starts[first:end].tolist(), int(starts[-1]) if len(starts) else None)
 
 
 def _groups(things: Sequence[T], sizes: Sequence[int], most: int) -> Iterator[list[T]]:

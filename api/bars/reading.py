@@ -9,6 +9,7 @@ from api.bars.answers import Bars, Gap
 from api.bars.many import Of, QuestionOfMany
 from api.bars.minutes import Found, Held, MinuteReader
 from api.bars.pages import Position
+from api.bars.past import PastReader
 from api.bars.question import Question
 from api.bars.seam import Seam
 from api.http.parameters import RequestedInstruments
@@ -32,6 +33,8 @@ class BarReader:
     ) -> None:
         """Read from a store, and from `archived_bars` what the store has only in part."""
         self._minutes = MinuteReader(store)
+        # What the archive adds begins with a minute, not with a bucket.
+        self._windows = self._minutes if archived_bars else PastReader(store, self._minutes)
         self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
         self._now_ms = now_ms
         self._archived_bars = archived_bars
@@ -52,7 +55,7 @@ class BarReader:
         filled = fill == "previous"
         if start is None and page_token is None:
             window, position, rest = Window.before(end_ms, interval, limit), None, None
-            held = yield from self._minutes.window(instrument, window)
+            held = yield from self._windows.window(instrument, window)
             if self._seam.retains(window.first_ms, held, now_ms):
                 found = roll_up(held.known(instrument), window, now_ms)
                 if filled:

@@ -34,6 +34,16 @@ class _Folding(msgspec.Struct):
 _folding = msgspec.json.Decoder(_Folding)
 
 
+def retained_before_newest_ms(folding: bytes) -> float:
+    """Return how far back from an instrument's newest minute minutes are retained.
+
+    Args:
+        folding: of the position of the instrument's partition.
+    """
+    retained = _folding.decode(folding).bars_retention_minutes
+    return math.inf if retained is None else (retained - 1) * MINUTE_MS
+
+
 @dataclass(frozen=True, slots=True)
 class _Partition:
     """A position; as long as there is none, Redis is assumed to have everything."""
@@ -87,9 +97,8 @@ class Seam:
                 again_ms = 0 if self._has_archive else now_ms + _AGAIN_MS
                 known[partition] = _Partition(good_until_ms=again_ms)
                 continue
-            retained = _folding.decode(folding).bars_retention_minutes
             known[partition] = _Partition(
-                before_newest_ms=math.inf if retained is None else (retained - 1) * MINUTE_MS,
+                before_newest_ms=retained_before_newest_ms(folding),
                 whole_ms=1000 * int(whole or 0),
                 begun_ms=int(lineage or 0) // 1000,
                 good_until_ms=now_ms + _AGAIN_MS,

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from api.recommendations.fold import Row
-from api.recommendations.lately import Lately
 from api.recommendations.places import Places
+from api.redis.lately import Lately
 from contracts.messages import Floats
 
 ROWS_BYTES: Final = 140_000_000

@@ -17,8 +17,8 @@ from api.recommendations.choosing import (
     from_popular,
 )
 from api.recommendations.fold import Row
-from api.recommendations.lately import Lately
 from api.recommendations.lists import GenerationLists, Lists
+from api.redis.lately import Lately
 from api.redis.reading import Read
 from api.users.history import Histories, history_of, offset_of
 from contracts.generations import PopularList, UserList

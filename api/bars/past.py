@@ -1,0 +1,162 @@
+"""Reads wide windows of one instrument, and keeps the buckets of hours that are over.
+
+A bar of an earlier hour than its instrument's newest one changes only if a quote is late by as
+much. The position of its partition says whether one did (`contracts.keyspace`), so that a window
+read before takes two small rounds: of the position and the newest minute, and of the minutes since.
+
+A bucket that begins before what is retained loses its minutes one by one, so it is read each time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from api.bars.aggregation import MinuteBars, Window, bucket_start, first_bucket, merged
+from api.bars.minutes import NARROW_MINUTES, Held, MinuteReader
+from api.bars.seam import retained_before_newest_ms
+from api.redis.lately import Lately
+from api.redis.reading import Read
+from api.redis.store import Store
+from contracts.keyspace import (
+    CHUNK_FIELD_PREFIX,
+    EPOCH_FIELD,
+    FOLDING_FIELD,
+    NEWEST_FIELD,
+    REVISED_FIELD,
+)
+from contracts.partitioning import instrument_partition
+from contracts.times import HOUR_MS, MINUTE_MS, minute_field, minute_of
+from contracts.topics import QUOTES
+
+KEPT_BYTES: Final = 50_000_000
+"""At least this much of the most recently read buckets is kept, and at most twice as much: those of
+a thousand instruments by the hour for a week."""
+_BUCKET_BYTES: Final = 300
+_OBJECTS_BYTES: Final = 500
+"""The overhead of an instrument's buckets in addition to these."""
+
+_POSITION: Final = (
+    EPOCH_FIELD,
+    REVISED_FIELD,
+    FOLDING_FIELD,
+    # One of the first two is there while a flush is unfinished: a worker has two under way.
+    f"{CHUNK_FIELD_PREFIX}1",
+    f"{CHUNK_FIELD_PREFIX}2",
+)
+
+
+class _State(NamedTuple):
+    """What the bars of an instrument are as of now."""
+
+    version: bytes
+    """the same as long as all retained bars of past hours are"""
+    newest_ms: int
+    """start of the newest minute"""
+    retained_ms: int
+    """start of the first minute that is retained"""
+
+    @classmethod
+    def of(cls, position: Sequence[bytes | None], newest: bytes | None) -> "_State | None":
+        """Return the state; None if there are no bars, or if it may be changing."""
+        epoch, revised, folding, *unfinished = position
+        if newest is None or folding is None or any(unfinished):
+            return None
+        if epoch is None or revised is None or not revised.startswith(epoch + b":"):
+            return None  # the worker is of a version that does not write it
+        newest_ms = minute_of(newest)
+        before_ms = retained_before_newest_ms(folding)
+        return cls(revised, newest_ms, int(max(newest_ms - before_ms, 0)))
+
+    def past_ms(self, interval_ms: int) -> int:
+        """Return the start of the first bucket with minutes of the newest hour or later."""
+        return bucket_start(bucket_start(self.newest_ms, HOUR_MS), interval_ms)
+
+    def first_whole_ms(self, interval_ms: int, first_ms: int) -> int:
+        """Return the start of the first bucket from `first_ms` on that loses no minutes yet."""
+        return max(first_ms, first_bucket(self.retained_ms, interval_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An instrument's buckets of past hours, complete as of a version."""
+
+    version: bytes
+    newest_ms: int
+    """start of the newest minute when they were read"""
+    first_ms: int
+    """start of the first bucket"""
+    end_ms: int
+    buckets: MinuteBars
+    """those of the buckets in `[first_ms, end_ms)` that have minutes, merged"""
+
+
+def _bytes_of(kept: _Kept) -> int:
+    return _OBJECTS_BYTES + _BUCKET_BYTES * len(kept.buckets)
+
+
+class PastReader:
+    """Reads windows of one namespace."""
+
+    def __init__(self, store: Store, minutes: MinuteReader) -> None:
+        self._store = store
+        self._minutes = minutes
+        self._kept = Lately[tuple[int, int], _Kept](KEPT_BYTES, _bytes_of)
+        """By instrument and length of a bucket."""
+
+    def window(self, instrument_id: int, window: Window) -> Read[Held]:
+        """Return the minutes of a window; those of past hours may be merged to buckets."""
+        if len(window.minutes()) <= NARROW_MINUTES:
+            return (yield from self._minutes.window(instrument_id, window))
+        topology = yield from self._store.topology()
+        partition = instrument_partition(instrument_id, topology.quotes)
+        position = ("HMGET", self._store.keys.position(QUOTES, partition), *_POSITION)
+        key = self._store.keys.bars(partition, instrument_id)
+        known = self._kept.get((instrument_id, window.interval_ms))
+        if known is not None and known.first_ms <= window.first_ms:
+            witness = minute_field(known.newest_ms)
+            fields, (newest, still) = yield [position, ("HMGET", key, NEWEST_FIELD, witness)]
+            state = _State.of(fields, newest)
+            if state is not None and state.version == known.version and still is not None:
+                minutes = yield from self._since(instrument_id, window, state, known)
+                return Held(True, minutes, state.newest_ms, partition)  # noqa: FBT003
+        # The names come last: they have each minute that the state says is over.
+        fields, newest, names = yield [position, ("HGET", key, NEWEST_FIELD), ("HKEYS", key)]
+        state = _State.of(fields, newest)
+        held = yield from self._minutes.named(instrument_id, names, window)
+        if state is not None:
+            self._keep(instrument_id, window, state, held)
+        return held
+
+    def _since(
+        self, instrument_id: int, window: Window, state: _State, known: _Kept
+    ) -> Read[MinuteBars]:
+        """Return the minutes of a window, reading only those that are not kept."""
+        interval_ms = window.interval_ms
+        window_end_ms = window.last_ms + interval_ms
+        first_ms = state.first_whole_ms(interval_ms, known.first_ms)
+        losing = range(max(state.retained_ms, window.first_ms), first_ms, MINUTE_MS)
+        end_ms = min(state.newest_ms + MINUTE_MS, window_end_ms)
+        new = range(max(known.end_ms, first_ms), end_ms, MINUTE_MS)
+        read = yield from self._minutes.at(instrument_id, [*losing, *new])
+        buckets = [bucket for bucket in known.buckets if bucket[0] >= first_ms]
+        over_ms = max(known.end_ms, min(state.past_ms(interval_ms), window_end_ms))
+        buckets += merged([one for one in read if first_ms <= one[0] < over_ms], interval_ms)
+        kept = _Kept(known.version, state.newest_ms, known.first_ms, over_ms, buckets)
+        self._kept.keep((instrument_id, interval_ms), kept)
+        lost = (one for one in read if one[0] < first_ms)
+        running = (one for one in read if one[0] >= max(over_ms, first_ms))
+        return [
+            one for one in (*lost, *buckets, *running) if window.first_ms <= one[0] < window_end_ms
+        ]
+
+    def _keep(self, instrument_id: int, window: Window, state: _State, held: Held) -> None:
+        """Keep the buckets of a window that are over."""
+        interval_ms = window.interval_ms
+        if held.minutes and held.minutes[0][0] < state.retained_ms:
+            return  # more was retained before, and goes away in another order
+        end_ms = min(state.past_ms(interval_ms), window.last_ms + interval_ms)
+        first_ms = state.first_whole_ms(interval_ms, window.first_ms)
+        over = [one for one in held.minutes if first_ms <= one[0] < end_ms]
+        buckets = merged(over, interval_ms)
+        kept = _Kept(state.version, state.newest_ms, window.first_ms, end_ms, buckets)
+        self._kept.keep((instrument_id, interval_ms), kept)
