@@ -5,8 +5,10 @@ Targets that match no hot endpoint take the ordinary routes, such as ids with an
 
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import unquote
+
+import msgspec
 
 from api.http.endpoint import ReadEndpoint
 
@@ -16,7 +18,7 @@ _TEXT: Final = r"([!\"$-.0->@-~]+)"
 _QUERY: Final = r"(?:\?[!\"$-~]*)?"
 
 
-class Match(NamedTuple):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """A target that matched a hot endpoint."""
 
     endpoint: ReadEndpoint

@@ -7,7 +7,6 @@ To uvicorn, a hot request is a `_Cycle`, as an ordinary one is a `RequestRespons
 
 import asyncio
 import socket
-from functools import partial
 from typing import Final, cast
 
 from uvicorn._types import ASGI3Application
@@ -57,6 +56,8 @@ class HotProtocol(BoundedArrival):
     _refused = False
     """whether malformed input was received: nothing after it is read"""
     _serving: Serving
+    _idle_from_s = 0.0
+    """when the last hot request was answered, by the loop's clock"""
     _line = _raw_head = b""
     """the first line of the data being parsed, without the version, and the rest"""
 
@@ -64,6 +65,7 @@ class HotProtocol(BoundedArrival):
         """Begin; a client that stops reading its answer is dropped in bounded time."""
         super().connection_made(transport)
         self._serving = self.app_state["serving"]
+        self._hot = _Cycle()
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's
             own = transport.get_extra_info("socket")
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_MS)
@@ -77,12 +79,10 @@ class HotProtocol(BoundedArrival):
         if self._refused:
             return
         line, _, raw_head = data.partition(_VERSION)
-        head = self._serving.heads.known(raw_head)
-        if head is not None and not self._in_message and line.startswith(b"GET /"):
-            self._unset_keepalive_if_required()
-            if self._serve_hot(line[4:], head):
-                self._expect_nothing()
-                return
+        head = None if self._in_message else self._serving.heads.known(raw_head)
+        if head is not None and line.startswith(b"GET /") and self._serve_hot(line[4:], head):
+            self._expect_nothing()
+            return
         # The rest of a request's head is no head.
         self._line, self._raw_head = (b"", b"") if self._in_message else (line, raw_head)
         super().data_received(data)
@@ -100,6 +100,25 @@ class HotProtocol(BoundedArrival):
         super().on_response_complete()
         if self._refused:
             self._refuse()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection.
+
+        uvicorn ends the timer with each request and starts one after each answer, which costs 1 us.
+        During hot requests it goes on: when it ends, the connection may not be idle, or not for
+        long.
+        """
+        self.timeout_keep_alive_task = None
+        hot, now_s = self._hot, self.loop.time()
+        left_s = self._idle_from_s + self.timeout_keep_alive - now_s
+        if not hot.response_complete:
+            left_s = self.timeout_keep_alive
+        if left_s > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                left_s, self.timeout_keep_alive_handler
+            )
+        else:
+            super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
         """Begin a request; state that only ordinary ones need is created later."""
@@ -159,13 +178,13 @@ class HotProtocol(BoundedArrival):
         hot = None if crowded else serving.match(target)
         if hot is None and not crowded:
             return False
-        cycle = _Cycle(keep_alive=head.keep_alive and DRAINING not in self.app_state)
-        self.cycle = cast("RequestResponseCycle", cycle)
-        send = partial(self._answer, cycle)
+        self._hot.keep_alive = head.keep_alive and DRAINING not in self.app_state
+        self._hot.response_complete = False
+        self.cycle = cast("RequestResponseCycle", self._hot)
         if hot is None:
-            serving.turn_away(target, send)
+            serving.turn_away(target, self._answer)
         else:
-            serving.serve(hot, head, send)
+            serving.serve(hot, head, self._answer)
         return True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -187,14 +206,19 @@ class HotProtocol(BoundedArrival):
         if DRAINING in self.app_state or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
-    def _answer(self, cycle: "_Cycle", answer: Reply) -> None:
-        cycle.response_complete = True
-        if cycle.disconnected or self.transport.is_closing():
+    def _answer(self, answer: Reply) -> None:
+        hot = self._hot
+        hot.response_complete = True
+        if hot.disconnected or self.transport.is_closing():
             return
-        self._write(answer, keep_alive=cycle.keep_alive)
-        if not cycle.keep_alive:
+        self._write(answer, keep_alive=hot.keep_alive)
+        if not hot.keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        if self.timeout_keep_alive_task is None or self.pipeline or self._refused:
+            self.on_response_complete()
+        else:  # there is a timer already, and nothing else to do
+            self.server_state.total_requests += 1
+        self._idle_from_s = self.loop.time()
 
     def _write(self, answer: Reply, *, keep_alive: bool) -> None:
         parts = (
@@ -219,14 +243,12 @@ _NOBODY: Final = _Nobody()
 
 
 class _Cycle:
-    """What uvicorn's protocol needs to know about the request in flight."""
-
-    __slots__ = ("disconnected", "keep_alive", "more_body", "response_complete")
+    """What uvicorn's protocol needs to know about the hot request in flight, or the last one."""
 
     message_event = _NOBODY
+    more_body = False
 
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-        self.response_complete = False
+    def __init__(self) -> None:
+        self.keep_alive = True
+        self.response_complete = True
         self.disconnected = False
-        self.more_body = False

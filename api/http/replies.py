@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -29,7 +29,7 @@ _ETAG: Final = re.compile(rb"^etag: (.*)\r\n", re.MULTILINE)
 _encoder = msgspec.json.Encoder()
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An answer: status, headers in order, body."""
 
     status: int

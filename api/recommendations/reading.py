@@ -128,8 +128,9 @@ class RecommendationReader:
         wish = self.wish(LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False)
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
-        status, head, body = reply(PredictedItems(items), ONCE)
-        return Reply(status, head + fields([(REQUEST_ID, request_id.encode())]), body)
+        found = reply(PredictedItems(items), ONCE)
+        own = fields([(REQUEST_ID, request_id.encode())])
+        return Reply(found.status, found.fields + own, found.body)
 
     def chosen(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen]]:
         """Return the recommendations for a user, and their generation.

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.hot.heads import Head, Heads
 from api.hot.matching import Match
+from api.hot.protocol import HotProtocol
 from api.hot.server import Server
 from api.hot.serving import Serving
 from api.http.health import DRAINING
@@ -464,3 +465,24 @@ async def test_heads_are_remembered_within_bounds() -> None:
     known = [n for n in range(5000) if heads.known(b"X-N: %d\r\n\r\n" % n)]
     assert 4999 in known
     assert len(known) <= 1000
+
+
+async def test_a_connection_is_closed_when_it_is_idle_but_not_between_hot_requests(
+    where: dict[str, Any], filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.bars(4, {RUNNING_S: BarValue(1.5, 9, 0.5, 2, 3, 4, 5.25, 0, 1, (0, 1))})
+    handler, ended = HotProtocol.timeout_keep_alive_handler, list[bool]()
+
+    def noting(self: HotProtocol) -> None:
+        handler(self)
+        ended.append(self.transport.is_closing())
+
+    monkeypatch.setattr(HotProtocol, "timeout_keep_alive_handler", noting)
+    async with serving(**where) as (server, port):
+        server.config.timeout_keep_alive = 1
+        async with connected(port) as client:
+            while not ended:
+                assert (await client.get("/instruments/4"))[9:12] == b"200"
+            assert ended == [False]
+            assert await client.reader.read() == b""
+            assert ended[-1]
