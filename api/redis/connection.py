@@ -36,11 +36,9 @@ class ErrorAnswer(Exception):  # noqa: N818 (an answer of Redis's, not always a 
         return self.kind in _REFUSALS
 
 
-def packed(command: tuple[str | bytes | int, ...]) -> bytes:
-    """Return a command in wire format."""
-    whole: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed as if for one
-    # word
-    return whole
+# Typed as if for one word.
+packed: Final[Callable[[tuple[str | bytes | int, ...]], bytes]] = hiredis.pack_command  # type: ignore[assignment]
+"""Returns a command in wire format."""
 
 
 class Taker(Protocol):

@@ -62,10 +62,6 @@ class Reading(Generic[T]):
         self._nodes = nodes
         self._done = done
         self._translated = translated
-        self._commands: Sequence[Command] = ()
-        self._answers: list[Any] = []
-        self._missing = 0
-        self._redirections = 0
         self._refused: ErrorAnswer | None = None
         self._has_turn = False
         self.over = False
@@ -79,7 +75,8 @@ class Reading(Generic[T]):
         """End with `error`, unless it has ended."""
         if not self.over:
             self.over = True
-            self._leave()
+            if self._has_turn:
+                self._leave()
             self._read.close()
             self._done(None, self._translated(error))
 
@@ -92,7 +89,8 @@ class Reading(Generic[T]):
         self._answers[place] = answer
         self._missing -= 1
         if not self._missing:
-            self._leave()
+            if self._has_turn:
+                self._leave()
             self._go_on(self._answers)
 
     def lose(self, error: Exception) -> None:
@@ -116,14 +114,14 @@ class Reading(Generic[T]):
             self.over = True
             self._done(None, self._translated(error))
             return
-        self._commands = commands
-        self._answers = [None] * len(commands)
-        self._missing = len(commands)
+        self._commands: Sequence[Command] = commands
+        self._missing = missing = len(commands)
+        self._answers: list[Any] = [None] * missing
         self._redirections = 0
-        if len(commands) < _MANY:
+        if missing < _MANY:
             self._send()
         else:
-            self._nodes.turns.enter(self, len(commands))
+            self._nodes.turns.enter(self, missing)
 
     def take_turn(self) -> None:
         """Send the commands of a round of many."""
@@ -131,9 +129,8 @@ class Reading(Generic[T]):
         self._send()
 
     def _leave(self) -> None:
-        if self._has_turn:
-            self._has_turn = False
-            self._nodes.turns.leave(len(self._commands))
+        self._has_turn = False
+        self._nodes.turns.leave(len(self._commands))
 
     def _send(self) -> None:
         try:

@@ -124,9 +124,12 @@ class Store:
         for connection in self._nodes.connections():
             if connection.waiting and connection.heard_at < latest:
                 connection.close(late)
-        while self._open and (self._open[0].over or self._open[0].started_at < latest):
-            self._open.popleft().fail(late)
-        if self._open:
+        waiting = self._open
+        while waiting and (waiting[0].over or waiting[0].started_at < latest):
+            reading = waiting.popleft()
+            if not reading.over:
+                reading.fail(late)
+        if waiting:
             self._look_in(loop, _LOOK_EVERY_S)
         else:
             self._looking = None
