@@ -23,7 +23,6 @@ Scope = Literal["read", "write", "admin"]
 """What a key may be used for."""
 
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
-_NEEDS_DECODING: Final = re.compile(r"[%+]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +141,10 @@ def _invalid(reasons: Mapping[str, str | None]) -> Problem:
 
 def _texts(query: str) -> dict[str, str]:
     """Return the parameters of a query; an empty value is a value."""
-    if _NEEDS_DECODING.search(query):
+    if "%" in query or "+" in query:
         return dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
-    parts = (part.partition("=") for part in query.split("&") if part)
-    return {name: value for name, _, value in parts}
+    texts: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        texts[name] = value
+    return texts

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -19,7 +20,9 @@ MAX_CATEGORIES_ASKED: Final = 100
 Resolve = Callable[[str], int | None]
 """Returns the id of the instrument with a symbol, None if there is none."""
 
-_DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+_MAX_DIGITS: Final = len(str(MAX_INSTRUMENT_ID))
+_CATEGORIES_KNOWN: Final = 128
+"""Parameters in memory."""
 _SYMBOL: Final = re.compile(rf"{SYMBOL_PATTERN}{{1,{MAX_SYMBOL}}}", re.ASCII)
 _RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?",
@@ -43,7 +46,11 @@ def parse_instrument_id(text: str) -> int:
     Raises:
         ValueError: `text` is not one.
     """
-    if _DIGITS.fullmatch(text) and (number := int(text)) <= MAX_INSTRUMENT_ID:
+    if (
+        is_instrument(text)
+        and len(text) <= _MAX_DIGITS
+        and (number := int(text)) <= MAX_INSTRUMENT_ID
+    ):
         return number
     raise ValueError(f"must be a whole number from 0 to {MAX_INSTRUMENT_ID}")
 
@@ -157,6 +164,7 @@ def content_of_token(text: str) -> bytes:
     return base64.b64decode(padded, b"-_", validate=True)
 
 
+@lru_cache(_CATEGORIES_KNOWN)
 def parse_categories(text: str) -> frozenset[str]:
     """Return the categories of a comma-separated list, ignoring empty parts.
 
