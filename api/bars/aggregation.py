@@ -55,9 +55,15 @@ def _merged(letter: str, field: BarField) -> str:
     return f"min({value}, GREATEST)" if field.kind == "amount" else value
 
 
-def _written_out(parameters: str, result: type, values: Mapping[str, str]) -> Callable[..., Any]:
-    """Return the function of `parameters` that makes a `result` of these expressions."""
-    code = ", ".join(f"{name}={value}" for name, value in values.items())
+def _written_out(
+    parameters: str, result: type[msgspec.Struct], values: Mapping[str, str]
+) -> Callable[..., Any]:
+    """Return the function of `parameters` that makes a `result` of these expressions.
+
+    They are those of the first fields of `result`. By position, as names would take twice as long.
+    """
+    first = result.__struct_fields__[: len(values)]
+    code = ", ".join(values[name] for name in first)
     known = {"make": result, "GREATEST": GREATEST}
     made: Callable[..., Any] = eval(f"lambda {parameters}: make({code})", known)  # noqa: S307
     return made
