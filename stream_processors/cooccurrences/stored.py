@@ -13,7 +13,7 @@ from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of
 from stream_processors.sorted_runs import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
-from stream_processors.store.packed import NUMBER_LIMIT, packed, packed_pairs
+from stream_processors.store.packed import NUMBER_LIMIT, packed, packed_pairs, packed_texts
 
 # Counts encoded at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000
@@ -78,7 +78,9 @@ class StoredRows:
         is_new = self._table.list_items(numbers, ~is_empty)
         holders, is_recounted = self._table.take_holders(numbers)
         kept, gone = np.flatnonzero(counts), np.flatnonzero(counts == 0)
-        fields = self._fields(j_of(keys[kept]), counts[kept], np.searchsorted(kept, starts))
+        kept_starts = np.searchsorted(kept, starts)
+        n = np.diff(kept_starts, append=len(kept)).tolist()
+        fields = self._fields(j_of(keys[kept]), counts[kept], kept_starts)
         gone_fields = self._table.texts(j_of(keys[gone]))
         gone_starts = np.searchsorted(gone, np.append(starts, len(keys))).tolist()
         for row, (item, its_fields, its_empty, its_new, (first, end)) in enumerate(
@@ -94,15 +96,16 @@ class StoredRows:
             elif its_new:
                 commands += command("SADD", [item], ON_INDEX)
             its_gone = gone_fields[first:end]
-            its_holders = b""
+            packed_fields, m = offset + its_fields, 1 + n[row]
             if is_recounted[row] or its_empty:
                 if holders[row] == UNKNOWN:
                     its_gone.append(HOLDERS_FIELD)
                 else:
-                    its_holders = packed([HOLDERS_FIELD, str(holders[row])])
+                    packed_fields += packed([HOLDERS_FIELD, str(holders[row])])
+                    m += 1
             if its_gone and not its_empty:
                 commands += command("HDEL", its_gone)
-            yield Group(f"{self._prefix}{item}", commands, (), offset + its_fields + its_holders)
+            yield Group(f"{self._prefix}{item}", commands, (), packed_fields, 2 * m)
 
     def _fields(self, numbers: Ints, counts: Floats, starts: Ints) -> list[bytes]:
         """Return the packed counts of each row.
@@ -118,8 +121,7 @@ class StoredRows:
         fields: list[str] = [""] * (2 * len(items))
         fields[::2] = self._table.texts(numbers)
         fields[1::2] = texts_of(counts)
-        bounds = [*(2 * starts).tolist(), len(fields)]
-        return [packed(fields[start:end]) for start, end in pairwise(bounds)]
+        return packed_texts(fields, 2 * starts)
 
     def _runs(self, keys: Ints) -> Iterator[tuple[int, int, int]]:
         """Yield each row's item, and where its keys begin and end."""

@@ -20,8 +20,6 @@ from collections.abc import (
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from stream_processors.store.packed import NUMBER
-
 Commands = list[str | int]
 """Any number of commands, each as `command` returns it."""
 
@@ -39,6 +37,8 @@ class Group(NamedTuple):
     """what to publish on the channel of `Unwritten`"""
     fields: bytes = b""
     """fields and values of a hash on the key, as `packed` returns them, set after the commands"""
+    n: int = 0
+    """the number of these fields and values"""
 
 
 Groups = Iterable[Group] | AsyncIterable[Iterable[Group]]
@@ -94,11 +94,11 @@ def chunks(groups: Iterable[Group], cost: int) -> Iterator[Chunk]:
     """Join groups into chunks of at most `cost` entries; a larger group is a chunk by itself.
 
     A group is never split. The commands of each are preceded by their number, so that the script
-    knows where the next key begins. Packed fields count by their size, as if they were numbers.
+    knows where the next key begins.
     """
     chunk, size = Chunk([], [], [], []), 0
     for group in groups:
-        its_size = 1 + len(group.commands) + len(group.fields) // NUMBER.itemsize
+        its_size = 1 + len(group.commands) + group.n
         if chunk.keys and size + its_size > cost:
             yield chunk
             chunk, size = Chunk([], [], [], []), 0

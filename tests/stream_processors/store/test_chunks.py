@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.store.chunks import Group, chunks, command
-from stream_processors.store.packed import NUMBER
 
 COST = 2_500
 
@@ -20,14 +19,15 @@ def groups_of(widths: list[list[int]]) -> list[Group]:
             f"key {n}",
             [e for w in group for e in command("HSET", ["x"] * w)],
             [n],
-            bytes(sum(group) * NUMBER.itemsize),
+            bytes(5 * sum(group)),
+            sum(group),
         )
         for n, group in enumerate(widths)
     ]
 
 
 def size(group: Group) -> int:
-    return 1 + len(group.commands) + len(group.fields) // NUMBER.itemsize
+    return 1 + len(group.commands) + group.n
 
 
 @given(widths=group_widths)
