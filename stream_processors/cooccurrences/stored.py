@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from contracts.columns import integers
@@ -17,6 +18,9 @@ from stream_processors.store.packed import NUMBER_LIMIT, packed, packed_pairs, p
 
 # Counts encoded at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000
+
+_encode: Final = msgspec.json.Encoder().encode
+_LEAST_DECIMAL: Final = 1e-4
 
 
 class StoredRows:
@@ -140,7 +144,20 @@ def texts_of(counts: Floats) -> list[str]:
     (['3', '70000'], ['3.0', '1.1805916207174113e+21'])
     """
     whole = integers(counts)
-    return list(map(str, (counts if whole is None else whole).tolist()))
+    return _texts_of_floats(counts) if whole is None else list(map(str, whole.tolist()))
+
+
+def _texts_of_floats(counts: Floats) -> list[str]:
+    """Format floats as `str` does, in a quarter of the time: as JSON, at once.
+
+    Its digits are the same, but 1e+16 is 1e16, and numbers below 0.0001 have no exponent.
+    """
+    texts = _encode(counts.tolist())[1:-1].replace(b"e", b"e+").decode().split(",")
+    size = np.abs(counts)
+    is_alike = (size == 0) | (size >= _LEAST_DECIMAL) & np.isfinite(counts)
+    for place in np.flatnonzero(~is_alike).tolist():
+        texts[place] = str(float(counts[place]))
+    return texts
 
 
 def _are_small(numbers: Ints) -> bool:

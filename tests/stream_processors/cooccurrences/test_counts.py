@@ -331,3 +331,8 @@ async def test_rows_are_written_alike_however_few_are_formatted_at_once(
 def test_counts_are_readable_to_people_and_as_floats(counts: list[float], texts: list[str]) -> None:
     assert texts_of(np.array(counts, np.float64)) == texts
     assert list(map(float, texts)) == counts
+
+
+@given(st.lists(st.floats(0) | st.floats(1e-6, 1e-3) | st.floats(1e14, 1e18), max_size=20))
+def test_counts_that_are_not_whole_are_written_as_python_does(counts: list[float]) -> None:
+    assert texts_of(np.array([0.5, *counts])) == list(map(str, [0.5, *counts]))
