@@ -101,9 +101,10 @@ def mirrored(half: Matrix) -> Matrix:
     >>> mirrored(csr_array([[2.0, 0, 5], [3, 1, 0], [0, 0, 0]])).toarray().tolist()
     [[2.0, 3.0, 5.0], [3.0, 1.0, 0.0], [5.0, 0.0, 0.0]]
     """
-    is_pair = half.indices != entry_rows(half.indptr)
-    # Each sum has one entry of either, so nothing is rounded.
-    whole: Matrix = half + csr_array(entries_where(half, is_pair).T)
+    others = csr_array(half.T)
+    # The diagonal counts once. Each sum has one entry above zero, so nothing is rounded.
+    others.data[others.indices == entry_rows(others.indptr)] = 0
+    whole: Matrix = half + others
     return whole
 
 

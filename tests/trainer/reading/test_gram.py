@@ -41,6 +41,7 @@ def test_the_gram_matrix_is_read_to_the_last_digit(
     assert gram.items.tolist() == (100 + had).tolist()
     assert (gram.counts.toarray() == gram_matrix(affinities)[np.ix_(had, had)]).all()
     assert gram.counts.has_canonical_format
+    assert gram.counts.indices.dtype == np.int32
     assert gram.n_corrupt == 0
 
 
