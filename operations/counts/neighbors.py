@@ -58,7 +58,7 @@ def neighbors(store: Store, keyspace: Keyspace, item: int) -> Neighbors:
 def _in_other_rows(store: Store, keyspace: Keyspace, partition: int, item: int) -> dict[int, float]:
     """Return the item's counts in the rows of a partition's items, without its own."""
     rows = _rows_with(store, keyspace, partition, item)
-    counts = {}
+    counts: dict[int, float] = {}
     while some := list(islice(rows, _ITEMS_AT_ONCE)):
         pipeline = store.pipeline(transaction=False)
         for other in some:
