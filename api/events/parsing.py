@@ -93,6 +93,7 @@ _strict: Final[Mapping[_Kind, msgspec.json.Decoder[Quote | Interaction]]] = {
 _event: msgspec.json.Decoder[Quote | Interaction] = msgspec.json.Decoder(
     _strict["quote"].type | _strict["interaction"].type
 )
+_array = msgspec.json.Decoder(list[_event.type])  # type: ignore[name-defined]
 _legacy = msgspec.json.Decoder(LegacyEvent)
 _anything = msgspec.json.Decoder()
 
@@ -104,6 +105,9 @@ def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quot
         MalformedBodyError: it is not JSON.
         InvalidEventsError: an event is invalid, or there are none or too many.
     """
+    messages = _valid_array(body, now_ms, rules)
+    if messages is not None:
+        return messages
     return parse_each(body, lambda event: _message(event, now_ms, rules))
 
 
@@ -200,6 +204,25 @@ def _message(event: bytes, now_ms: int, rules: InputRules) -> Quote | Interactio
         sent = _event.decode(event)
     except (ValueError, RecursionError):  # the decoder of a single type has better reasons
         sent = decode_strictly(_strict[_tag.decode(event).type], event)
+    return _checked(sent, now_ms, rules)
+
+
+def _valid_array(body: bytes, now_ms: int, rules: InputRules) -> list[Quote | Interaction] | None:
+    """Return the messages of a body that is an array of valid events, None if it is not.
+
+    It takes one pass, where cutting the array into events takes two, and names no index.
+    """
+    try:
+        events = _array.decode(body)
+        if 1 <= len(events) <= MAX_EVENTS:
+            return [_checked(sent, now_ms, rules) for sent in events]
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _checked(sent: Quote | Interaction, now_ms: int, rules: InputRules) -> Quote | Interaction:
+    """Return the message of a decoded event; ValueError if it breaks a rule."""
     # Records do not have the tag, so the message is one of the contracts' own types.
     fields = msgspec.structs.asdict(sent)
     if isinstance(sent, Quote):

@@ -12,6 +12,7 @@ from api.events.parsing import (
     MAX_REPORTED,
     InvalidEventsError,
     MalformedBodyError,
+    parse_each,
     parse_events,
     parse_legacy,
 )
@@ -84,6 +85,46 @@ def test_what_keeps_the_rules_is_read_as_it_was_sent(messages: list[Quote | Inte
     ]
     assert parse_events(json.dumps(events).encode(), NOW_MS) == messages
     assert parse_events(b" \n" + json.dumps(events[0]).encode(), NOW_MS) == messages[:1]
+
+
+odd = st.sampled_from(
+    [
+        b'{"type":"quote","instrument_id":4,"price":1e0,"ts":5,"size":0.0}',
+        b'{"ts":5,"price":2.5,"instrument_id":4,"type":"quote","price":3}',
+        b'{"type":"quote","instrument_id":4,"price":1,"ts":5,"x":{"y":[1]}}',
+        b'{"type":"quote","instrument_id":4,"price":1,"ts":5.0}',
+        b'{"type":"quote","instrument_id":4,"price":1,"ts":9e99}',
+        b'{"type":"interaction","user_id":"\\u0041","instrument_id":4,"ts":5,"price":null}',
+        b'{"type":"interaction","user_id":"\\ud800","instrument_id":4,"ts":5}',
+        b'{"type":"interaction","user_id":"\xff","instrument_id":4,"ts":5}',
+        b'{"instrument_id":4,"price":1,"ts":5}',
+        b"[]",
+        b"null",
+        b"{",
+        b"",
+    ]
+) | st.sampled_from([QUOTE, TRADE, *(event for event, _ in BROKEN)]).map(
+    lambda event: json.dumps(event).encode()
+)
+
+
+@given(
+    st.lists(odd, max_size=4), st.sampled_from([b",", b" ,\n", b""]), st.sampled_from([b"]", b"] "])
+)
+def test_an_array_is_what_its_events_are_one_by_one(
+    events: list[bytes], comma: bytes, end: bytes
+) -> None:
+    body = b" [" + comma.join(events) + end
+    outcomes = []
+    for parse in (
+        lambda: parse_events(body, NOW_MS),
+        lambda: parse_each(body, lambda event: parse_events(event, NOW_MS)[0]),
+    ):
+        try:
+            outcomes.append(parse())
+        except (InvalidEventsError, MalformedBodyError) as error:
+            outcomes.append(type(error))
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize(("event", "field"), BROKEN)
