@@ -391,9 +391,10 @@ async def test_requests_are_answered_the_same_however_they_are_cut(client: Clien
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
+    steady = [target for target in HOT if not target.startswith(("/v1/movers", "/v1/trending"))]
     asked = [
         b"GET %b HTTP/1.1\r\n%b\r\n" % (target.encode(), head)
-        for target in (*rng.sample(HOT, 10), "/nothing", "/v1/users/ABC/history")
+        for target in (*rng.sample(steady, 10), "/nothing", "/v1/users/ABC/history")
         for head in HEADS
     ]
     expected = {each: await client.send(each) for each in asked}
