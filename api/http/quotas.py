@@ -90,5 +90,5 @@ class WriteQuota(_Quota):
 
 
 def _is_same(one: RateLimitItem, other: RateLimitItem) -> bool:
-    """Return whether two limits are equal; each reading of the key file makes objects anew."""
+    """Return whether two limits are equal; each reading of the key file makes new objects."""
     return one is other or one == other

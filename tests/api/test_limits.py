@@ -162,7 +162,7 @@ def test_a_window_begins_with_a_first_request_and_lasts_the_limits_period() -> N
 
 
 def test_an_equal_limit_goes_on_with_the_window_and_another_one_begins_its_own() -> None:
-    """The key file is read anew when any key changes: that resets no other key's window."""
+    """The key file is read again when any key changes: that resets no other key's window."""
     quota = ReadQuota()
     quota.spend("a", parse("1/hour"))
     with pytest.raises(Problem):
