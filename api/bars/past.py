@@ -81,8 +81,8 @@ class _Kept:
     """An instrument's buckets of past hours, complete as of a version."""
 
     version: bytes
-    newest_ms: int
-    """start of the newest minute when they were read"""
+    last_ms: int | None
+    """start of the last minute in `buckets`: if it is gone, they expired with their key"""
     first_ms: int
     """start of the first bucket"""
     end_ms: int
@@ -113,7 +113,7 @@ class PastReader:
         key = self._store.keys.bars(partition, instrument_id)
         known = self._kept.get((instrument_id, window.interval_ms))
         if known is not None and known.first_ms <= window.first_ms:
-            witness = minute_field(known.newest_ms)
+            witness = NEWEST_FIELD if known.last_ms is None else minute_field(known.last_ms)
             fields, (newest, still) = yield [position, ("HMGET", key, NEWEST_FIELD, witness)]
             state = _State.of(fields, newest)
             if state is not None and state.version == known.version and still is not None:
@@ -140,8 +140,10 @@ class PastReader:
         read = yield from self._minutes.at(instrument_id, [*losing, *new])
         buckets = [bucket for bucket in known.buckets if bucket[0] >= first_ms]
         over_ms = max(known.end_ms, min(state.past_ms(interval_ms), window_end_ms))
-        buckets += merged([one for one in read if first_ms <= one[0] < over_ms], interval_ms)
-        kept = _Kept(known.version, state.newest_ms, known.first_ms, over_ms, buckets)
+        over = [one for one in read if first_ms <= one[0] < over_ms]
+        buckets += merged(over, interval_ms)
+        last_ms = over[-1][0] if over else known.last_ms
+        kept = _Kept(known.version, last_ms, known.first_ms, over_ms, buckets)
         self._kept.keep((instrument_id, interval_ms), kept)
         lost = (one for one in read if one[0] < first_ms)
         running = (one for one in read if one[0] >= max(over_ms, first_ms))
@@ -157,6 +159,6 @@ class PastReader:
         end_ms = min(state.past_ms(interval_ms), window.last_ms + interval_ms)
         first_ms = state.first_whole_ms(interval_ms, window.first_ms)
         over = [one for one in held.minutes if first_ms <= one[0] < end_ms]
-        buckets = merged(over, interval_ms)
-        kept = _Kept(state.version, state.newest_ms, window.first_ms, end_ms, buckets)
+        buckets, last_ms = merged(over, interval_ms), over[-1][0] if over else None
+        kept = _Kept(state.version, last_ms, window.first_ms, end_ms, buckets)
         self._kept.keep((instrument_id, interval_ms), kept)

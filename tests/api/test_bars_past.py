@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from api.bars.latest import LatestReader
@@ -146,6 +146,10 @@ def take(worker: Worker, filled: Filled, step: str, minutes: int) -> None:
         worker.write(newest_s + MINUTE_S * minutes)
 
 
+HOURS: Final = {"interval": "1h", "limit": 1000, "end": None, "fill": "none"}
+
+
+@example(ages={0, 90}, retention=200, history=[(("expired", 0), HOURS)], first=HOURS)
 @examples(80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ages=st.sets(st.integers(0, 3000) | st.integers(0, 200), min_size=1, max_size=40),
