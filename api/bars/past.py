@@ -35,6 +35,7 @@ _BUCKET_BYTES: Final = 300
 _OBJECTS_BYTES: Final = 500
 """The overhead of an instrument's buckets in addition to these."""
 
+_NEWEST: Final = NEWEST_FIELD.encode()
 _POSITION: Final = (
     EPOCH_FIELD,
     REVISED_FIELD,
@@ -90,6 +91,11 @@ class _Kept:
     """those of the buckets in `[first_ms, end_ms)` that have minutes, merged"""
 
 
+def _oldest_ms(names: Sequence[bytes]) -> int:
+    """Return the start of the oldest minute among the fields of an instrument's hash."""
+    return min(map(minute_of, filter(_NEWEST.__ne__, names)), default=0)
+
+
 def _bytes_of(kept: _Kept) -> int:
     return _OBJECTS_BYTES + _BUCKET_BYTES * len(kept.buckets)
 
@@ -123,7 +129,8 @@ class PastReader:
         fields, newest, names = yield [position, ("HGET", key, NEWEST_FIELD), ("HKEYS", key)]
         state = _State.of(fields, newest)
         held = yield from self._minutes.named(instrument_id, names, window)
-        if state is not None:
+        # What earlier settings retained goes away in an order of its own.
+        if state is not None and _oldest_ms(names) >= state.retained_ms:
             self._keep(instrument_id, window, state, held)
         return held
 
@@ -154,8 +161,6 @@ class PastReader:
     def _keep(self, instrument_id: int, window: Window, state: _State, held: Held) -> None:
         """Keep the buckets of a window that are over."""
         interval_ms = window.interval_ms
-        if held.minutes and held.minutes[0][0] < state.retained_ms:
-            return  # more was retained before, and goes away in another order
         end_ms = min(state.past_ms(interval_ms), window.last_ms + interval_ms)
         first_ms = state.first_whole_ms(interval_ms, window.first_ms)
         over = [one for one in held.minutes if first_ms <= one[0] < end_ms]

@@ -150,6 +150,12 @@ HOURS: Final = {"interval": "1h", "limit": 1000, "end": None, "fill": "none"}
 
 
 @example(ages={0, 90}, retention=200, history=[(("expired", 0), HOURS)], first=HOURS)
+@example(
+    ages={0, 1},
+    retention=200,
+    history=[(("fewer are retained", 1), HOURS)],
+    first=HOURS | {"limit": 24, "end": 1000 * RUNNING_S},
+)
 @examples(80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ages=st.sets(st.integers(0, 3000) | st.integers(0, 200), min_size=1, max_size=40),
