@@ -11,15 +11,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from contracts.messages import Ints, QuoteColumns
-from contracts.times import MINUTE_MS
+from contracts.times import HOUR_MS, MINUTE_MS
 from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quotes
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 
 _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
-HOUR: Final = 60
-"""minutes"""
+_HOUR_MINUTES: Final = HOUR_MS // MINUTE_MS
 NO_MINUTE: Final = -1
 """The newest minute of an instrument that Redis does not hold."""
 _UNREAD: Final = -2
@@ -226,10 +225,11 @@ class BarTable:
         kept = kept[np.argsort(number[kept], kind="stable")]
         rows, number, minute = rows[kept], number[kept], minute[kept]
         is_first = np.diff(number, prepend=-1) > 0
-        is_moved = self._newest.values[number] != self._written_newest.values[number]
+        newest_minute = self._newest.values[number]
+        is_moved = newest_minute != self._written_newest.values[number]
         moved = np.flatnonzero(is_first & (is_moved | (self._renew_at_s.values[number] <= now_s)))
         self._renew_at_s.values[number[moved]] = now_s + self._renew_after_s
-        newest, expired = self._newest.values[number[moved]].tolist(), self._expired(number[moved])
+        newest, expired = newest_minute[moved].tolist(), self._expired(number[moved])
         self._written_newest.values[number[moved]] = newest
         places = moved.tolist()
         return Changed(
@@ -238,7 +238,7 @@ class BarTable:
             self._bars.values[rows],
             dict(zip(places, newest, strict=True)),
             {places[at]: minutes for at, minutes in expired.items()},
-            bool((minute // HOUR < self._newest.values[number] // HOUR).any()),
+            bool((minute // _HOUR_MINUTES < newest_minute // _HOUR_MINUTES).any()),
         )
 
     def _expired(self, number: Ints) -> dict[int, range]:

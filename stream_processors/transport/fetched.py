@@ -2,8 +2,7 @@
 
 aiokafka wraps each record in a dataclass of eleven fields and passes it through two generators:
 half the cost of a quote. Here its own code for corrupt, aborted and control batches iterates over
-whole batches instead of records. The records are those of its C parser, which have all that is
-needed. What that parser cannot read, `salvage` reads.
+whole batches instead of records, and `contents` finds the records in them.
 
 It keeps one response per partition until it is taken, and until then fetches no more for that
 partition: not asking for a partition holds back only that one.

@@ -75,7 +75,7 @@ def watching(retention: int) -> Iterator[Watch]:
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "HOUR", HOUR)
+        patch.setattr(table, "_HOUR_MINUTES", HOUR)
         patch.setattr(SimulatedStore, "_run", watched)
         yield watch
 
