@@ -20,7 +20,7 @@ from contracts.decoding import Ints
 from contracts.log_position import LogPosition
 
 Source = Literal["price", "size", "ts_ms"]
-"""A column of `contracts.messages.QuoteColumns`."""
+"""A column of `contracts.batches.QuoteColumns`."""
 Merge = Literal["first", "last", "max", "min", "sum"]
 """How values merge; the first and the last are by event time, ties by the place in the log."""
 Kind = Literal["price", "amount", "count", "time"]

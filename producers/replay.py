@@ -12,16 +12,9 @@ import msgspec
 import numpy as np
 import structlog
 
+from contracts.batches import decode_interactions, decode_quotes
 from contracts.input_rules import ANY, InputRules
-from contracts.messages import (
-    Interaction,
-    Quote,
-    Rejection,
-    decode_interactions,
-    decode_quotes,
-    encode,
-    key_of,
-)
+from contracts.messages import Interaction, Quote, Rejection, encode, key_of
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from producers.batch import Batch
 from producers.files import Chunk, FileError, Row, RowFile

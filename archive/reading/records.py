@@ -22,10 +22,11 @@ from contracts.archive import (
     QUOTES_TABLE,
     ArchiveTable,
 )
+from contracts.batches import decode_quotes
 from contracts.closed_bars import decode_closed_bars
 from contracts.feedback import Feedback, decode_feedback
 from contracts.input_rules import ANY, InputRules
-from contracts.messages import Interaction, Ints, decode_interaction, decode_quotes
+from contracts.messages import Interaction, Ints, decode_interaction
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.times import US_PER_MS
 from contracts.tombstones import Tombstone, decode_tombstone

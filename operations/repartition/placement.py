@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from contracts.batches import decode_interactions, decode_quotes
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
-from contracts.messages import Ints, decode_interactions, decode_quotes
+from contracts.messages import Ints
 from contracts.partitioning import partition_of
 from contracts.tombstones import decode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic

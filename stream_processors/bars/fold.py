@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.bars import FIELDS, capped
-from contracts.messages import Ints, QuoteColumns
+from contracts.batches import QuoteColumns
+from contracts.messages import Ints
 
 _MARKS: Final = ("open_mark", "close_mark", "mark")
 """The places in the log of the quotes that open and close a bar, and the greatest one folded in."""

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from contracts.messages import Ints, QuoteColumns
+from contracts.batches import QuoteColumns
+from contracts.messages import Ints
 from contracts.times import HOUR_MS, MINUTE_MS
 from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quotes
 from stream_processors.growable import Growable

@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from contracts.messages import OrdinaryQuotes
+from contracts.batches import OrdinaryQuotes
 from contracts.spans import Spans
 from stream_processors.records import Packed, Records
 

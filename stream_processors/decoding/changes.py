@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from contracts.changes import Changes, decode_changes
+from contracts.change_messages import decode_changes
+from contracts.changes import Changes
 from contracts.messages import Rejection
 from stream_processors.transport.batches import RecordBatch
 
@@ -20,7 +21,7 @@ def decode(batch: RecordBatch) -> tuple[list[ChangesRecord], list[Rejection]]:
     A record names its partition's rows itself, and has no key.
 
     Raises:
-        contracts.changes.UnknownVersionError: a later version of this program wrote one.
+        contracts.change_messages.UnknownVersionError: a later version of this program wrote one.
     """
     records: list[ChangesRecord] = []
     rejections: list[Rejection] = []

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contracts.messages import InteractionColumns, Ints, Rejection, decode_interactions
+from contracts.batches import InteractionColumns, decode_interactions
+from contracts.messages import Ints, Rejection
 from contracts.tombstones import Tombstone, decode_tombstone
 from contracts.topics import INTERACTIONS
 from stream_processors.decoding.intake import Intake

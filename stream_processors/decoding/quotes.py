@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes, decode_quotes_with
+from contracts.batches import QuoteColumns, decode_quotes, decode_quotes_with
+from contracts.messages import Ints, Rejection
 from contracts.topics import QUOTES
 from stream_processors.compiled import CODE
 from stream_processors.decoding.intake import Intake

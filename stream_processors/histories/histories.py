@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
+from contracts.change_messages import EVENT_BYTES, ROW_BYTES, encode_changes
+from contracts.changes import Changes
 from contracts.log_position import mark
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS

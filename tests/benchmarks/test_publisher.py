@@ -10,7 +10,8 @@ import pytest
 from benchmarks.harness.child import Child, child, meet, meeting
 from benchmarks.harness.contender import ContenderError
 from benchmarks.keepup.publisher import Flow, Load, flows, publish, template
-from contracts.messages import Interaction, Quote, decode_interactions, decode_quotes
+from contracts.batches import decode_interactions, decode_quotes
+from contracts.messages import Interaction, Quote
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain

@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
+from contracts.batches import decode_interactions, decode_quotes
 from contracts.decoding import UNKNOWN_FIELDS_NAMED
 from contracts.feedback import decode_feedback
 from contracts.input_rules import InputRules
 from contracts.instruments import decode_instrument, unknown_field_in
-from contracts.messages import (
-    decode_interaction,
-    decode_interactions,
-    decode_quote,
-    decode_quotes,
-)
+from contracts.messages import decode_interaction, decode_quote
 from tests.archive.samples import feedback
 
 NOW_MS = 1_700_000_000_000

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.batches import decode_interactions, decode_quotes
 from contracts.messages import (
     EVENT_TYPES,
     MAX_AHEAD_MS,
@@ -21,9 +22,7 @@ from contracts.messages import (
     Quote,
     Rejection,
     decode_interaction,
-    decode_interactions,
     decode_quote,
-    decode_quotes,
     encode,
     interaction_rule_broken,
     key_of,

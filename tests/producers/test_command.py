@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 from typer.testing import CliRunner
 
+from contracts.batches import decode_interactions, decode_quotes
 from contracts.instruments import decode_instrument_record
-from contracts.messages import decode_interactions, decode_quotes
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu

@@ -9,13 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.messages import (
-    EVENT_TYPES,
-    MAX_INSTRUMENT_ID,
-    decode_interactions,
-    decode_quotes,
-    user_id_rule_broken,
-)
+from contracts.batches import decode_interactions, decode_quotes
+from contracts.messages import EVENT_TYPES, MAX_INSTRUMENT_ID, user_id_rule_broken
 from contracts.times import MAX_TS_MS
 from producers.batch import Record
 from producers.files import CHUNK_ROWS, FileError, open_rows

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.batches import decode_interactions, decode_quotes
 from contracts.instruments import decode_instrument_record
-from contracts.messages import EVENT_TYPES, decode_interactions, decode_quotes
+from contracts.messages import EVENT_TYPES
 from contracts.partitioning import partition_of
 from producers.batch import Record
 from producers.simulation import Plan, make_world, resumed, simulated

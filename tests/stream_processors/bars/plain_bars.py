@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
+from contracts.batches import QuoteColumns
 from contracts.log_position import LogPosition
-from contracts.messages import Ints, QuoteColumns
+from contracts.messages import Ints
 from contracts.times import MINUTE_MS
 from tests.oracles import bars
 from tests.oracles.bars import Placed

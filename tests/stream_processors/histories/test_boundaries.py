@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import binary, greatest, weighted
-from contracts.changes import Changes, decode_changes
+from contracts.change_messages import decode_changes
+from contracts.changes import Changes
 from contracts.messages import EVENT_TYPES, Interaction
 from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone

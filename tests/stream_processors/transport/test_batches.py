@@ -9,7 +9,8 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, decode_quotes, encode
+from contracts.batches import decode_quotes
+from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, encode
 from stream_processors.records import NONE, Records
 from stream_processors.transport import BatchSchema, RecordBatch
 from stream_processors.transport.batches import BadRecord

@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.changes import (
-    VERSION,
-    Blocks,
-    Changes,
-    TakenOut,
-    UnknownVersionError,
-    decode_changes,
-    encode_changes,
-)
+from contracts.change_messages import VERSION, UnknownVersionError, decode_changes, encode_changes
+from contracts.changes import Blocks, Changes, TakenOut
 from contracts.log_position import mark
 from contracts.messages import Ints
 from contracts.pairs import row_of
