@@ -109,7 +109,7 @@ class HistoriesFold:
         metrics.CHANGES.inc(self._rows)
         self._changes, self._rows = [], 0
         await self._retention.enforce()
-        return Unwritten(self._groups())
+        return Unwritten(self._groups(), first=list(self._erased.groups()))
 
     def written(self) -> None:
         """Forget the least recently changed histories, when there are many."""
@@ -188,7 +188,6 @@ class HistoriesFold:
 
     def _groups(self) -> Iterator[Group]:
         changed = self._cache.changed
-        yield from self._erased.groups()
         for user, history in changed.items():
             yield Group(self._key(user), history_commands(user, history))
         for user in self._bare - changed.keys():

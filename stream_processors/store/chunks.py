@@ -57,9 +57,12 @@ class Unwritten(NamedTuple):
     """What is in memory and not yet in Redis."""
 
     groups: Groups = ()
+    """in any order: one chunk is sent while the one before it is written"""
     fields: Mapping[str, str] = MappingProxyType({})
     """of the position, written with it: the fold's own ones"""
     channel: Channel | None = None
+    first: Sequence[Group] = ()
+    """written before any of `groups` is sent"""
 
 
 class Chunk(NamedTuple):

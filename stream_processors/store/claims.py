@@ -158,12 +158,15 @@ class Claim:
         """Write the values, sending each next chunk while one is being written; return how many."""
         n = 0
         writing: asyncio.Future[None] | None = None
+        channel = unwritten.channel
+        for chunk in chunks(unwritten.first, self._store.chunk_cost):
+            n += 1
+            await self._write_chunk(chunk, n, flush, next_offset, channel)
         try:
             async for some in each_part(unwritten.groups):
                 for chunk in chunks(some, self._store.chunk_cost):
                     n += 1
-                    field = f"{CHUNK_FIELD_PREFIX}{n}"
-                    one = self._write_chunk(chunk, field, flush, next_offset, unwritten.channel)
+                    one = self._write_chunk(chunk, n, flush, next_offset, channel)
                     before, writing = writing, asyncio.ensure_future(one)
                     await (before or asyncio.sleep(0))  # the new one is sent during that
             if writing:
@@ -175,8 +178,9 @@ class Claim:
         return n
 
     async def _write_chunk(
-        self, chunk: Chunk, field: str, flush: str, next_offset: int, channel: Channel | None
+        self, chunk: Chunk, n: int, flush: str, next_offset: int, channel: Channel | None
     ) -> None:
+        field = f"{CHUNK_FIELD_PREFIX}{n}"
         name, message = (channel.name, channel.encode(chunk.published)) if channel else ("", b"")
         fields = chunk.fields if any(chunk.fields) else ()
         answer = await self._run(

@@ -30,7 +30,15 @@ from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
 from tests.oracles.histories import History, Rules, fold
 from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
+from tests.stream_processors.simulation import (
+    KEYSPACE,
+    Disruption,
+    Plan,
+    World,
+    plans,
+    play,
+    small_steps,
+)
 
 TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=2)
 PARTITIONS = [
@@ -202,6 +210,16 @@ many = examples(150)
 
 
 @many
+@example(  # the emptied history is stored, and the worker replaced before the erasure is
+    log=[
+        Interaction(user_id="A", instrument_id=0, ts=START_MS),
+        None,
+        Tombstone("A"),
+        Interaction(user_id="A", instrument_id=0, ts=START_MS),
+    ],
+    plan=Plan([3], 4498, [Disruption(36, 0, crash=False)]),
+    cap=1,
+)
 @given(log=records, plan=plans, cap=st.sampled_from([1, 2, 3, 500]))
 def test_binary_counts_are_the_gram_matrix_of_the_log_to_the_last_one(
     log: list[Record], plan: Plan, cap: int
