@@ -7,6 +7,8 @@ Fixtures:
 - `broker` (session): bootstrap servers of a Kafka-protocol broker, for everyone.
 - `guarded` (session): the same broker at other addresses, where its users log in.
 - `namespace` (function): a fresh one, so that no key or consumer group is shared with other tests.
+- `keyspace` (function): its keys.
+- `store` (function): a client of the store.
 - `topics` (function): a factory; `topics()` recreates all topics of `contracts.topics`, empty from
   offset 0, two partitions each, and notes them in Redis for the test's namespace;
   `topics(quotes=4)` with another number. All tests of a session share the topics' names, so
@@ -49,7 +51,7 @@ from infra.local.process import free_port, running
 from operations.topics import ensure
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from runtime.redis.stores import connect
+from runtime.redis.stores import Store, connect
 from runtime.topology import Topology
 from tests.examples import register_profiles
 from tests.guarded import Guarded
@@ -152,6 +154,19 @@ def seed() -> int:
 def namespace() -> str:
     """A fresh namespace."""
     return f"{SESSION}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """A client of the store."""
+    with connect(store_url, "tests") as client:
+        yield client
+
+
+@pytest.fixture
+def keyspace(namespace: str) -> Keyspace:
+    """The keys of the test's namespace."""
+    return Keyspace(namespace)
 
 
 @pytest.fixture

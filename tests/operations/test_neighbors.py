@@ -1,6 +1,6 @@
 """The pairs of an item are found, in any row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,23 +11,12 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, STREAMED
 from operations.counts.__main__ import app
 from operations.counts.neighbors import NoCountsError, neighbors
-from runtime.redis.stores import Store, connect
+from runtime.redis.stores import Store
 from tests.oracles.gram import gram_of_histories, stored_once
 
 PARTITIONS = 3
 ITEMS = [0, 1, 4, 7, 8, 250, 2**40, 2**63 - 1]
 Command = Callable[..., Result]
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    with connect(store_url, "tests") as store:
-        yield store
-
-
-@pytest.fixture
-def keyspace(namespace: str) -> Keyspace:
-    return Keyspace(namespace)
 
 
 @pytest.fixture

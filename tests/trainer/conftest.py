@@ -1,28 +1,16 @@
 """A namespace of the store, settings of the trainer, and the events of a small shop."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from contracts.keyspace import Keyspace
-from runtime.redis.stores import Store, connect
+from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup, unwatched
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    with connect(store_url, "tests") as client:
-        yield client
-
-
-@pytest.fixture
-def keyspace(namespace: str) -> Keyspace:
-    return Keyspace(namespace)
 
 
 @pytest.fixture
