@@ -35,6 +35,7 @@ from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
+from runtime.settings import FoldingSettings
 
 _PEER: Final = "benchmarks.peers.plain_interactions"
 _SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
@@ -42,6 +43,7 @@ _SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
 _ACTIVITY: Final = 0.4
 _POPULARITY: Final = 0.8
 _SEED: Final = 1
+_CAP: Final[int] = FoldingSettings.model_fields["history_cap"].default
 
 
 def interactions(
@@ -53,11 +55,11 @@ def interactions(
     json: session.Json = False,
 ) -> None:
     """User events in Kafka to histories and counts in Redis, against an event at a time."""
+    made = list(make_events(events, users, instruments))
+    expected = sum_of_counts(made)
     with session.on_stage() as stage:
-        made = list(make_events(events, users, instruments))
         stage.namespace()
         publish(stage.broker.address, INTERACTIONS.name, map(record, made))
-        expected = sum_of_counts(made)
 
         def check(namespace: Namespace, _: int) -> None:
             check_counts(namespace, expected)
@@ -117,14 +119,23 @@ def make_events(n: int, users: int, instruments: int) -> Iterator[Interaction]:
 def sum_of_counts(events: Iterable[Interaction]) -> int:
     """Return the sum of all counts, one for each pair of items that a user has.
 
-    An item and itself are such a pair. No user may have more items than `HISTORY_CAP`.
+    An item and itself are such a pair.
 
     >>> sum_of_counts([Interaction(user_id="a", instrument_id=i, ts=0) for i in (1, 2, 2)])
     3
+
+    Raises:
+        BadParameter: a user has more items than a history keeps, so the sum cannot be said.
     """
     items: dict[str, set[int]] = {}
     for event in events:
         items.setdefault(event.user_id, set()).add(event.instrument_id)
+    most = max(map(len, items.values()), default=0)
+    if most > _CAP:
+        raise typer.BadParameter(
+            f"a user has {most} items, and a history keeps {_CAP}: take fewer events, more users, "
+            "or fewer instruments"
+        )
     return sum(len(its) * (len(its) + 1) // 2 for its in items.values())
 
 

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 import redis
+import typer
 
 from benchmarks.bars import check_bars, make_quotes
 from benchmarks.harness.contender import ContenderError
@@ -56,6 +57,12 @@ def test_the_sum_of_counts_is_that_of_the_gram_matrix() -> None:
     for event in events:
         user_items[int(event.user_id.removeprefix("user-")), event.instrument_id] = 1
     assert sum_of_counts(events) == np.triu(user_items.T @ user_items).sum()
+
+
+def test_users_with_more_items_than_a_history_keeps_are_refused() -> None:
+    events = list(make_events(3_000, 2, 2_000))
+    with pytest.raises(typer.BadParameter, match=r"has \d+ items, and a history keeps 500: take"):
+        sum_of_counts(events)
 
 
 def test_bars_that_miss_or_repeat_a_quote_do_not_pass(place: Namespace) -> None:
