@@ -43,8 +43,8 @@ class Code:
             from stream_processors.compiled import frames, quotes
         except Exception as error:  # noqa: BLE001 (of numba, LLVM or the linker: none is needed)
             log.warning(
-                "numba cannot be loaded: records and quotes are parsed one by one, at a fifth of "
-                "the speed",
+                "numba cannot be loaded: records and quotes are parsed one by one, at 40 % of the "
+                "speed",
                 error=repr(error),
             )
             return
