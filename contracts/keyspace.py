@@ -17,8 +17,8 @@ Keys, after the namespace:
 `history:{i<p>}:<user>`
     hash: item -> `HistoryEntry`; `off` -> last offset; `erased` -> of a user who came back, as in
     `erased`
-    lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; written by histories;
-    read by api, trainer
+    lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user,
+    `off` remains until the next flush, or for a year; written by histories; read by api, trainer
 `active:{i<p>}`
     sorted set: user by last event time, epoch ms
     lives as the user's history; written by histories; read by histories, api, trainer

@@ -73,7 +73,10 @@ class HistoriesFold:
         greatest = 2 * EVENT_BYTES * rules.changes_an_event + ROW_BYTES * rules.rows_an_event
         self._enough_bytes = max(1, MESSAGE_BYTES - greatest)
 
-    is_due = False
+    @property
+    def is_due(self) -> bool:
+        """Whether keys of removed users are to be deleted."""
+        return bool(self._bare)
 
     @property
     def records_at_once(self) -> int:

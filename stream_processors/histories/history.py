@@ -39,7 +39,8 @@ class History:
         self.removed: set[int] = set()
         """items that Redis may hold, but this history does not"""
         self.is_emptied = False
-        """the user was removed since the history was written"""
+        """what Redis has of the user is to be deleted before anything is written: the user was
+        removed, and may have come back since"""
         self._entries = Growable(entries)
         self._view()
 
@@ -124,7 +125,7 @@ class History:
         """Note that Redis is up to date."""
         self.touched.clear()
         self.removed.clear()
-        self.is_emptied = False
+        self.is_emptied = not len(self)
 
     def _view(self) -> None:
         """Cache views of the columns, which is faster than naming them each time."""

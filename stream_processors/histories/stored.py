@@ -8,13 +8,16 @@ import numpy as np
 
 from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD, HistoryEntry
 from contracts.log_position import mark_of, text_of
+from contracts.times import HOUR_S
 from contracts.tombstones import NEVER_MS
+from contracts.topics import INTERACTIONS
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.store.chunks import ON_INDEX, Commands, command
 
 _entries = msgspec.json.Decoder(list[HistoryEntry])
 _encode = msgspec.json.Encoder().encode
 _WHOLE_BELOW: Final = 2.0**53
+_EXPIRE_S: Final = str(INTERACTIONS.retention_h * HOUR_S)
 
 
 def history_of(answer: Sequence[str], *, scaled: bool) -> History:
@@ -39,6 +42,7 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
         rows["n_values"] = [entry.n for entry in entries]
     history = History(rows, mark_of(offset))
     history.erased_before_ms = int(erased)
+    history.is_emptied = not entries
     return history
 
 
@@ -46,7 +50,8 @@ def history_commands(user: str, history: History) -> Commands:
     """Return the writes of a user's hash and the index of users.
 
     A removed user keeps a hash with only the offset, by which a replay is detected. The next flush
-    may delete it, `delete_bare`.
+    may delete it, `delete_bare`; if the worker ends before, it expires after the last replay that
+    the log allows.
     """
     commands: Commands = []
     if history.is_emptied:
@@ -56,6 +61,8 @@ def history_commands(user: str, history: History) -> Commands:
     commands += command("HSET", _fields(history))
     if len(history):
         commands += command("ZADD", ["GT", str(history.last_ts_ms()), user], ON_INDEX)
+    else:
+        commands += command("EXPIRE", [_EXPIRE_S])
     return commands
 
 
