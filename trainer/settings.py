@@ -89,6 +89,13 @@ class TrainerSettings(_SettingsOfModels):
         description="age at which a folded-in item counts half as much as the user's latest "
         "one; 0: age does not matter",
     )
+    fold_in_half_life_items: float = Field(
+        default=0,
+        ge=0,
+        le=ITEMS_MOST,
+        description="number of later items at which a folded-in item counts half as much; 0: "
+        "position does not matter",
+    )
     active_users: int = Field(
         default=10_000,
         ge=0,
@@ -146,7 +153,7 @@ class TrainerSettings(_SettingsOfModels):
     @property
     def fold_in(self) -> FoldIn:
         """How histories are folded into the lists."""
-        return FoldIn(self.fold_in_items, self.fold_in_half_life_days)
+        return FoldIn(self.fold_in_items, self.fold_in_half_life_days, self.fold_in_half_life_items)
 
     def of_generation(self) -> dict[str, Any]:
         """Return what a generation depends on besides data: the settings of its parts."""
@@ -157,6 +164,7 @@ class TrainerSettings(_SettingsOfModels):
             "counts",
             "fold_in_items",
             "fold_in_half_life_days",
+            "fold_in_half_life_items",
         ]
         parts += [*map(settings_part, MODELS), "active_users"]
         parts += ["auto"] if AUTO in (self.item_model, self.user_model) else []

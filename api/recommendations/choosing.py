@@ -64,10 +64,10 @@ class Chosen:
 
 
 def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
-    """Return the items that are folded in: all, or the user's latest ones."""
-    if len(history) <= fold_in.items:
+    """Return the items that are folded in: the latest ones first, or all if order is the same."""
+    if len(history) <= fold_in.items and not fold_in.half_life_items:
         return [*history]
-    return latest_items(history, fold_in.items)
+    return latest_items(history, fold_in.items_most)
 
 
 def from_own_list(own: UserList, wish: Wish) -> Chosen:
@@ -86,7 +86,7 @@ def from_history(
 
     Args:
         history: of the user.
-        rows: the list of each of `folded_items(history, fold_in)`, and of no other.
+        rows: the list of each of `folded_items(history, fold_in)`, in their order, no others.
         lists: the lists that the rows belong to.
         wish: what to choose.
         fold_in: how to weight the items.
@@ -105,12 +105,12 @@ def from_history(
 
 
 def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
-    """Return the weight of each entry of a user, (m,)."""
+    """Return the weight of each of a user's entries, (m,), in the order of `folded_items`."""
     affinities = np.array([entry.r / entry.s for entry in entries])
-    if not fold_in.half_life_days:
+    if not (fold_in.half_life_days or fold_in.half_life_items):
         return affinities
     times = np.array([entry.t for entry in entries])
-    return fold_in.weights(affinities, times.max() - times)
+    return fold_in.weights(affinities, times.max() - times, np.arange(len(entries)))
 
 
 def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Chosen:

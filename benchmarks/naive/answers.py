@@ -61,6 +61,7 @@ class StoredFoldIn(BaseModel):
 
     items: int = 5_000
     half_life_days: float = 0
+    half_life_items: float = 0
 
 
 class Generation(BaseModel):

@@ -146,6 +146,9 @@ def weigh(history: History, how: StoredFoldIn) -> dict[str, float]:
         for item in latest:
             age_days = (history[latest[0]].t - history[item].t) / DAY_MS
             weights[item] *= 0.5 ** (age_days / how.half_life_days)
+    if how.half_life_items:
+        for position, item in enumerate(latest):
+            weights[item] *= 0.5 ** (position / how.half_life_items)
     return weights
 
 

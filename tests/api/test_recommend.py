@@ -53,7 +53,8 @@ lists = st.dictionaries(
         unique_by=lambda neighbor: neighbor.item,
     ).map(lambda items: SimilarList("ease", sorted(items, key=lambda one: -one.score))),
 )
-foldings = st.builds(FoldIn, st.integers(1, 20), st.sampled_from([0, 0.5, 3]))
+half_lives = st.sampled_from([0, 0.5, 3])
+foldings = st.builds(FoldIn, st.integers(1, 20), half_lives, half_lives)
 
 
 def recommended(
@@ -79,10 +80,11 @@ def plain_scores(
     latest = sorted(history, key=lambda item: (-history[item].t, item))[: fold_in.items]
     newest = max(history[item].t for item in latest)
     weights = {}
-    for item in latest:
+    for position, item in enumerate(latest):
         entry, age_days = history[item], (newest - history[item].t) / DAY_MS
         aged = 0.5 ** (age_days / fold_in.half_life_days) if fold_in.half_life_days else 1
-        weights[item] = entry.r / entry.s * aged
+        placed = 0.5 ** (position / fold_in.half_life_items) if fold_in.half_life_items else 1
+        weights[item] = entry.r / entry.s * aged * placed
     scores: dict[int, float] = defaultdict(float)
     for item in set(latest) & similar.keys():
         for neighbor in similar[item].items:

@@ -87,8 +87,9 @@ def folded_in(history: History, lists: Mapping[int, Scores], settings: TrainerSe
     newest_ms = max((held.ts_ms for held in history.values()), default=0)
     weights = {
         item: history[item].unscaled
-        * _decay(newest_ms - history[item].ts_ms, settings.fold_in_half_life_days)
-        for item in some[: settings.fold_in_items]
+        * _halved((newest_ms - history[item].ts_ms) / DAY_MS, settings.fold_in_half_life_days)
+        * _halved(position, settings.fold_in_half_life_items)
+        for position, item in enumerate(some[: settings.fold_in_items])
     }
     scores: Scores = {}
     for item, weight in weights.items():
@@ -98,5 +99,5 @@ def folded_in(history: History, lists: Mapping[int, Scores], settings: TrainerSe
     return {item: score for item, score in scores.items() if round(score, DECIMALS) > 0}
 
 
-def _decay(age_ms: int, half_life_days: float) -> float:
-    return float(2 ** (-age_ms / DAY_MS / half_life_days)) if half_life_days else 1.0
+def _halved(age: float, half_life: float) -> float:
+    return float(2 ** (-age / half_life)) if half_life else 1.0

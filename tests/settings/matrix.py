@@ -257,6 +257,8 @@ LISTS: Final = (
     *rows("FOLD_IN_ITEMS", "trainer", {None: "weighted", "2": "cluster"}, in_force(RECOMMENDED)),
     *rows("FOLD_IN_HALF_LIFE_DAYS", "trainer", {None: "cluster", "30": "weighted"},
           in_force(RECOMMENDED)),
+    *rows("FOLD_IN_HALF_LIFE_ITEMS", "trainer", {None: "weighted", "1.5": "cluster"},
+          in_force(RECOMMENDED)),
     # In the unit of G, which is a great number where affinities decay.
     *rows("COSINE_SHRINKAGE", "trainer", {None: "tight", "1e25": "weighted"}, in_force(SIMILAR)),
     *rows("COSINE_POPULARITY_DAMPING", "trainer", {None: "weighted", "1": "tight"},

@@ -124,6 +124,7 @@ REFUSED: Final = (
     whole("COUNTS_USERS", "trainer", 0),
     Wrong("FOLD_IN_ITEMS", ("trainer",), {"0": "greater than 0", "5001": "equal to 5000"}),
     between("FOLD_IN_HALF_LIFE_DAYS", "trainer", "0", "36500"),
+    between("FOLD_IN_HALF_LIFE_ITEMS", "trainer", "0", "5000"),
     at_least("COSINE_SHRINKAGE", "trainer", "0", "-1"),
     Wrong("COSINE_SHRINKAGE", ("trainer",), {"inf": "finite"}),
     between("COSINE_POPULARITY_DAMPING", "trainer", "0", "1"),

@@ -102,8 +102,8 @@ def test_models_are_made_as_they_are_set() -> None:
 
 def test_how_histories_are_folded_in_is_set() -> None:
     assert TrainerSettings().fold_in == FoldIn()
-    values = {"fold_in_items": 8, "fold_in_half_life_days": 1.5}
-    assert changed(TrainerSettings(), values).fold_in == FoldIn(8, 1.5)
+    values = {"fold_in_items": 8, "fold_in_half_life_days": 1.5, "fold_in_half_life_items": 4}
+    assert changed(TrainerSettings(), values).fold_in == FoldIn(8, 1.5, 4)
 
 
 def test_a_variant_may_have_its_own_settings_of_every_model() -> None:

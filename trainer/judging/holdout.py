@@ -90,12 +90,12 @@ def folded(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
     user = entry_rows(rows.indptr)
     latest = np.zeros(len(users), np.int64)
     np.maximum.at(latest, user, ts_ms)
-    data = fold_in.weights(rows.data, latest[user] - ts_ms)
-    if len(lengths) and lengths.max() > fold_in.items:
+    positions = np.zeros(len(ts_ms), np.int64)
+    if fold_in.half_life_items or lengths.max(initial=0) > fold_in.items:
         order = np.lexsort((rows.indices, -ts_ms, user))
-        age = np.empty(len(order), np.int64)
-        age[order] = np.arange(len(order)) - np.repeat(rows.indptr[:-1], lengths)
-        data = np.where(age < fold_in.items, data, 0)
+        positions[order] = np.arange(len(order)) - np.repeat(rows.indptr[:-1], lengths)
+    data = fold_in.weights(rows.data, latest[user] - ts_ms, positions)
+    data = np.where(positions < fold_in.items_most, data, 0)
     made: Matrix = csr_array((data, rows.indices, rows.indptr), rows.shape)
     made.eliminate_zeros()
     return made

@@ -9,12 +9,16 @@ import { TableHead } from "./table_head.js";
 /** @param {{ model: Schemas["Model"] }} props */
 export function GenerationReport({ model }) {
   const { report, fold_in: foldIn } = model;
-  const halfLife = foldIn.half_life_days ? `half-life ${foldIn.half_life_days} days` : "whatever their age";
+  const halfLives = [
+    foldIn.half_life_days && `half-life ${foldIn.half_life_days} days`,
+    foldIn.half_life_items && `half-life ${foldIn.half_life_items} items`,
+  ].filter(Boolean);
+  const aging = halfLives.join(", ") || "whatever their age";
   return html`
     <section class="panel report" aria-labelledby="report-title">
       <h2 id="report-title">Report of ${model.generation}</h2>
       <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to
-        ${whole(foldIn.items)} items, ${halfLife}.</p>
+        ${whole(foldIn.items)} items, ${aging}.</p>
       ${report === null
         ? html`<p class="note">Its report is gone, damaged or from another release.</p>`
         : html`<${Report} report=${report} />`}

@@ -336,9 +336,11 @@ class FoldIn(msgspec.Struct, frozen=True, kw_only=True):
     """How histories are folded into a generation's lists."""
 
     items: int = 5000
-    """number of the latest items that count; ties are broken by the smaller id"""
+    """number of the latest items that count"""
     half_life_days: float = 0
     """age at which an item counts half as much as the user's latest one; 0: age does not matter"""
+    half_life_items: float = 0
+    """number of later items at which one counts half as much; 0: position does not matter"""
 
 
 class Learned(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,24 +143,30 @@ def test_a_seed_draws_the_same_users_again_and_another_one_others() -> None:
     seed=st.integers(0, 999),
     items=st.integers(1, 12),
     half_life_days=st.sampled_from([0, 0.5, 3]),
+    half_life_items=st.sampled_from([0, 0.1, 2]),
     random=st.randoms(),
 )
 def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
-    seed: int, items: int, half_life_days: float, random: np.random.RandomState
+    seed: int,
+    items: int,
+    half_life_days: float,
+    half_life_items: float,
+    random: np.random.RandomState,
 ) -> None:
     histories, _ = random_histories(seed)
     users = list(range(12))
     random.shuffle(users)
     users = users[:7]
-    fold_in = FoldIn(items, half_life_days)
+    fold_in = FoldIn(items, half_life_days, half_life_items)
     found = folded(histories, np.array(users), fold_in)
     expected = np.zeros((len(users), N_ITEMS))
     for row, user in enumerate(users):
         had = sorted(of_user(histories, user), key=lambda entry: (-entry[0], entry[1]))
         latest = had[0][0] if had else 0
-        for ts_ms, item, affinity in had[:items]:
+        for position, (ts_ms, item, affinity) in enumerate(had[: fold_in.items_most]):
             age = np.array([latest - ts_ms])
-            expected[row, item] = fold_in.weights(np.array([affinity]), age)[0]
+            weights = fold_in.weights(np.array([affinity]), age, np.array([position]))
+            expected[row, item] = weights[0]
     assert found.toarray() == pytest.approx(expected, rel=1e-12)
     assert found.nnz == np.count_nonzero(expected)
 

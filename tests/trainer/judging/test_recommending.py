@@ -58,7 +58,16 @@ def of_the_api(
     return [r.instrument_id for r in chosen.items], [r.score for r in chosen.items]
 
 
-@pytest.mark.parametrize("fold_in", [WHOLE, FoldIn(5), FoldIn(half_life_days=7), FoldIn(20, 3)])
+@pytest.mark.parametrize(
+    "fold_in",
+    [
+        WHOLE,
+        FoldIn(5),
+        FoldIn(half_life_days=7),
+        FoldIn(half_life_items=0.1),
+        FoldIn(20, 3, 2),
+    ],
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_folding_in_is_that_of_the_api(seed: int, fold_in: FoldIn) -> None:
     random = np.random.default_rng(seed)

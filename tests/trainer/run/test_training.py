@@ -197,5 +197,6 @@ def test_where_users_get_no_lists_of_their_own_none_are_written(setup: Setup) ->
 
 def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
     setup.fill(likings())
-    assert setup.run(fold_in_items=7, fold_in_half_life_days=2.5) == "trained"
-    assert setup.served().fold_in == FoldIn(7, 2.5)
+    values = {"fold_in_items": 7, "fold_in_half_life_days": 2.5, "fold_in_half_life_items": 3}
+    assert setup.run(**values) == "trained"
+    assert setup.served().fold_in == FoldIn(7, 2.5, 3)
