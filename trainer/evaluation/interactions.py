@@ -46,6 +46,7 @@ class Splitting(enum.StrEnum):
 
     TEMPORAL = "temporal"
     PER_USER = "per-user"
+    LAST = "last"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Split, Splitting
-from trainer.evaluation.splits import per_user, temporal
+from trainer.evaluation.splits import last, per_user, temporal
 
 LATE: Final = 0.9
 """Quantile of the training events' times that the test events follow, if they are later."""
@@ -34,7 +34,8 @@ class Question:
         """Return the files and the split in words."""
         if self.interactions is None:
             return f"{_name(self.train)} and then {_name(self.test)}"
-        return f"{self.interactions.name}, {self.splitting} split, test share {self.test_share:g}"
+        of = f"{self.interactions.name}, {self.splitting} split"
+        return of if self.splitting is Splitting.LAST else f"{of}, test share {self.test_share:g}"
 
     def split(self) -> Split:
         """Read the files and return what they are split into.
@@ -57,9 +58,13 @@ class Question:
         Raises:
             SplitError: nothing is left on one side.
         """
-        if self.splitting is Splitting.TEMPORAL:
-            return temporal(events, self.test_share)
-        return per_user(events, self.test_share, self.seed)
+        match self.splitting:
+            case Splitting.TEMPORAL:
+                return temporal(events, self.test_share)
+            case Splitting.PER_USER:
+                return per_user(events, self.test_share, self.seed)
+            case Splitting.LAST:
+                return last(events)
 
 
 def _overlap(learned: Interactions, asked: Interactions) -> bool:

@@ -1,4 +1,4 @@
-"""Two ways to split off test events for models to predict. Pure."""
+"""Three ways to split off test events for models to predict. Pure."""
 
 import numpy as np
 import pandas as pd
@@ -52,3 +52,25 @@ def per_user(interactions: Interactions, test_share: float, seed: int) -> Split:
     of_event = events.merge(pairs.assign(hidden=hidden), on=["user", "item"], how="left")
     test = of_event["hidden"].to_numpy(bool)
     return Split(interactions.where(~test), interactions.where(test), at_random=True)
+
+
+def last(interactions: Interactions) -> Split:
+    """Return all but each user's latest item, and these: "leave one out", as the literature does.
+
+    An item is as late as its last event; of items of one time, those with smaller ids are later, as
+    in `contracts.fold_in`. All events of a user with an item are on one side, and someone with a
+    single item keeps it.
+
+    Raises:
+        SplitError: nobody has two items.
+    """
+    events = pd.DataFrame({"user": interactions.users, "item": interactions.items})
+    pairs = events.assign(ts_ms=interactions.ts_ms).groupby(["user", "item"], sort=False).max()
+    in_order = pairs.reset_index().sort_values(["ts_ms", "item"], ascending=[True, False])
+    by_user = in_order.groupby("user", sort=False)["item"]
+    is_last = (by_user.cumcount(ascending=False) == 0) & (by_user.transform("size") > 1)
+    if not is_last.any():
+        raise SplitError("nobody has two items, one of which could be hidden")
+    latest = in_order[is_last].set_index("user")["item"]
+    test = (events["user"].map(latest) == events["item"]).to_numpy(bool)
+    return Split(interactions.where(~test), interactions.where(test))

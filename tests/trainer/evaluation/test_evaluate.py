@@ -66,6 +66,11 @@ def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(shop: 
     assert "shop.csv, temporal split, test share 0.25: learned from" in printed
 
 
+def test_the_question_of_the_literature_is_named(shop: Path) -> None:
+    printed = evaluate("--interactions", shop, "--split", "last", "--model", "popular").stdout
+    assert "shop.csv, last split: learned from" in printed
+
+
 def test_the_lists_that_are_written_are_those_that_were_measured(
     shop: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import Event, events_in_time_order, interactions
 from trainer.evaluation.interactions import Split
 from trainer.evaluation.preparing import prepare
-from trainer.evaluation.splits import SplitError, per_user, temporal
+from trainer.evaluation.splits import SplitError, last, per_user, temporal
 from trainer.evaluation.worker import WorkerRules
 
 CAP = 5
@@ -174,6 +174,33 @@ def test_a_per_user_split_hides_whole_items_of_those_who_keep_some(
         assert len(hidden) == round((len(kept) + len(hidden)) / 2)
         assert kept
     assert len(parts.train) + len(parts.test) == len(events)
+
+
+@given(events=in_time_order)
+def test_the_last_split_hides_the_latest_item_of_those_who_keep_another(
+    events: list[Event],
+) -> None:
+    of_users: dict[str, dict[int, int]] = {}
+    for user, item, ts_ms, *_ in events:
+        times = of_users.setdefault(user, {})
+        times[item] = max(times.get(item, 0), ts_ms)
+    latest = {
+        (user, max(times, key=lambda item: (times[item], -item)))
+        for user, times in of_users.items()
+        if len(times) > 1
+    }
+    if not latest:
+        with pytest.raises(SplitError, match="nobody has two items"):
+            last(interactions(events))
+        return
+    parts = last(interactions(events))
+    train, test = (
+        list(zip(side.users, side.items.tolist(), strict=True))
+        for side in (parts.train, parts.test)
+    )
+    assert set(test) == latest
+    assert not latest & set(train)
+    assert len(train) + len(test) == len(events)
 
 
 def test_a_seed_makes_the_same_split_again() -> None:
