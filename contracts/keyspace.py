@@ -182,6 +182,13 @@ class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """sum of the values of the transactions that have one"""
     n: int = 0
     """number of transactions with a value"""
+    f: int | None = None
+    """first event time, epoch ms; absent: the same as the last"""
+
+    @property
+    def first_ms(self) -> int:
+        """The first event time, epoch ms."""
+        return self.t if self.f is None else self.f
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,9 @@ def history_of_items(items: list[WeightedItem]) -> dict[int, HistoryEntry]:
     The weights of duplicates are added. Times only encode the order: a millisecond apart, they
     have the same age for a generation in which older items count less.
 
-    >>> history_of_items([WeightedItem(4, 2), WeightedItem(7), WeightedItem(4)])
-    {4: HistoryEntry(r=3.0, t=0, s=1, v=0, n=0), 7: HistoryEntry(r=1.0, t=-1, s=1, v=0, n=0)}
+    >>> found = history_of_items([WeightedItem(4, 2), WeightedItem(7), WeightedItem(4)])
+    >>> {item: (entry.r, entry.t) for item, entry in found.items()}
+    {4: (3.0, 0), 7: (1.0, -1)}
     """
     weights: dict[int, float] = defaultdict(float)
     for item in items:

@@ -30,6 +30,8 @@ class KnownItem(msgspec.Struct, frozen=True, gc=False):
 
     instrument_id: int
     affinity: float
+    first_event_ts: int
+    """epoch ms"""
     last_event_ts: int
     """epoch ms"""
     user_scale: float

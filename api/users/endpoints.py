@@ -29,7 +29,7 @@ _EXPORT: Final = Export(
     last_event_ts=1629061628123,
     variant="default",
     generation="20210815T211000Z-7",
-    history=[KnownItem(4, 1, 1629061628123, user_scale=1, value=0, valued=0)],
+    history=[KnownItem(4, 1, 1629061600000, 1629061628123, user_scale=1, value=0, valued=0)],
     lists=[
         OwnList("20210815T211000Z-7", "user-knn", up_to_date=True, items=[OwnItem(488, 0.225, [4])])
     ],

@@ -51,7 +51,8 @@ def export_answer(
 
 def _known(item: int, history: Histories) -> KnownItem:
     entry = history[item]
-    return KnownItem(item, entry.r, entry.t, float(entry.s), float(entry.v), entry.n)
+    scale, value = float(entry.s), float(entry.v)
+    return KnownItem(item, entry.r, entry.first_ms, entry.t, scale, value, entry.n)
 
 
 def _own_list(generation: str, found: UserList, live: LogPosition | None) -> OwnList:

@@ -60,11 +60,10 @@ def fold_event(
         j, delta = history.items(), history.affinities_times(new)
         changes.append(Change(offset, item, j, delta, holders=1))
         return changes
-    entry = history.entries[place]
-    so_far, last_ts_ms = float(entry["affinity"]), int(entry["ts_ms"])
+    so_far = float(history.entries["affinity"][place])
     new = affinity(so_far, event, ts_ms)
     changes = [change_of(history, offset, place, new)] if new != so_far else []
-    history.put(place, new, max(last_ts_ms, ts_ms))
+    history.put(place, new, ts_ms)
     return changes
 
 

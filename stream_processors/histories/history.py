@@ -11,8 +11,10 @@ from contracts.messages import Floats, Ints
 from contracts.tombstones import NEVER_MS
 from stream_processors.growable import Growable
 
-ENTRY: Final = np.dtype([("item", np.int64), ("affinity", np.float64), ("ts_ms", np.int64)])
-"""A user's relation to an item; `ts_ms` is the last event time, epoch ms."""
+ENTRY: Final = np.dtype(
+    [("item", np.int64), ("affinity", np.float64), ("ts_ms", np.int64), ("first_ms", np.int64)]
+)
+"""A user's relation to an item; `ts_ms` is the last event time, `first_ms` the first, epoch ms."""
 SCALED_ENTRY: Final = np.dtype(
     [*ENTRY.descr, ("scale", np.float64), ("total", np.float64), ("n_values", np.int64)]
 )
@@ -24,7 +26,7 @@ class History:
     """The items of one user, in no order; at most `cap` of them after each event."""
 
     __slots__ = (
-        "_affinity", "_entries", "_item", "_room", "_ts_ms",
+        "_affinity", "_entries", "_first_ms", "_item", "_room", "_ts_ms",
         "erased_before_ms", "is_emptied", "mark", "removed", "touched",
     )  # fmt: skip
 
@@ -85,14 +87,18 @@ class History:
         new = self._entries.grow(1)
         if self._entries.room is not self._room:
             self._view()
-        new[0] = (item, affinity, ts_ms, 1.0, 0.0, 0)[: len(new.dtype.names or ())]
+        new[0] = (item, affinity, ts_ms, ts_ms, 1.0, 0.0, 0)[: len(new.dtype.names or ())]
         self.touched.add(item)
         if self.removed:
             self.removed.discard(item)
 
     def put(self, place: int, affinity: float, ts_ms: int) -> None:
-        """Set affinity and last event time of an item that the user has."""
-        self._affinity[place], self._ts_ms[place] = affinity, ts_ms
+        """Set the affinity of an item that the user has, after an event at that time."""
+        self._affinity[place] = affinity
+        if ts_ms > self._ts_ms[place]:
+            self._ts_ms[place] = ts_ms
+        elif ts_ms < self._first_ms[place]:
+            self._first_ms[place] = ts_ms
         self.touched.add(int(self._item[place]))
 
     def remove(self, place: int) -> None:
@@ -130,4 +136,5 @@ class History:
     def _view(self) -> None:
         """Cache views of the columns, which is faster than naming them each time."""
         self._room = room = self._entries.room
-        self._item, self._affinity, self._ts_ms = room["item"], room["affinity"], room["ts_ms"]
+        self._item, self._affinity = room["item"], room["affinity"]
+        self._ts_ms, self._first_ms = room["ts_ms"], room["first_ms"]

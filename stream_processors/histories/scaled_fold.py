@@ -49,15 +49,14 @@ def fold_scaled_event(
         changes = make_room(history, offset, item, ts_ms, cap) if unscaled else None
         if changes is None:
             return []
-        place, last_ts_ms = len(history), ts_ms
+        place = len(history)
         history.add(item, 0.0, ts_ms)
     else:
         changes = []
         unscaled = affinity(_unscaled(history, place), event, ts_ms)
-        last_ts_ms = max(int(history.entries["ts_ms"][place]), ts_ms)
     weight.note(history, place, value)
     scale = weight.scale(history)
-    changes += _put(history, offset, place, unscaled, scale, last_ts_ms)
+    changes += _put(history, offset, place, unscaled, scale, ts_ms)
     furthest = _furthest(history, scale)
     if furthest != place:
         ts_ms = int(history.entries["ts_ms"][furthest])

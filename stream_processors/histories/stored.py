@@ -18,6 +18,8 @@ _entries = msgspec.json.Decoder(list[HistoryEntry])
 _encode = msgspec.json.Encoder().encode
 _WHOLE_BELOW: Final = 2.0**53
 _EXPIRE_S: Final = str(INTERACTIONS.retention_h * HOUR_S)
+_UNSCALED: Final = (1, 0, 0)
+"""Scale, total and number of values where users are not weighted; msgspec omits ints like these."""
 
 
 def history_of(answer: Sequence[str], *, scaled: bool) -> History:
@@ -36,6 +38,7 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
     rows["item"] = [int(name) for name in stored]
     rows["affinity"] = [entry.r for entry in entries]
     rows["ts_ms"] = [entry.t for entry in entries]
+    rows["first_ms"] = [entry.first_ms for entry in entries]
     if scaled:
         rows["scale"] = [entry.s for entry in entries]
         rows["total"] = [entry.v for entry in entries]
@@ -77,8 +80,10 @@ def _fields(history: History) -> list[str]:
     if history.erased_before_ms and len(history):
         fields += (ERASED_FIELD, str(history.erased_before_ms))
     if history.touched:
-        for item, affinity, ts_ms, *scaled in history.records_of(history.touched):
-            entry = HistoryEntry(_number(affinity), ts_ms, *scaled)
+        for item, affinity, ts_ms, first_ms, *scaled in history.records_of(history.touched):
+            first = None if first_ms == ts_ms else first_ms
+            scale, total, n_values = scaled or _UNSCALED
+            entry = HistoryEntry(_number(affinity), ts_ms, scale, total, n_values, first)
             fields += (str(item), _encode(entry).decode())
     return fields
 

@@ -33,14 +33,14 @@ async def test_an_export_has_all_that_redis_has_of_a_user(
 ) -> None:
     partition = user_partition("Zoë/1", TOPOLOGY.interactions)
     filled.history("Zoë/1", {"1": (1, 5), "2": (0.5, 9)}, off=7)
-    weighted = msgspec.json.encode(HistoryEntry(0.5, 9, 0.25, 20.5, 2))
+    weighted = msgspec.json.encode(HistoryEntry(0.5, 9, 0.25, 20.5, 2, f=3))
     filled.store.hset(filled.keys.history(partition, "Zoë/1"), "2", weighted)
     filled.store.zadd(filled.keys.active(partition), {"Zoë/1": 9})
     filled.user_list("g1", "Zoë/1", off=7, items=LIST)
     answer = await client.get(f"/v1/users/{quote('Zoë/1', safe='')}/export")
     assert answer.headers["cache-control"] == "no-store"
-    one = {"instrument_id": 1, "affinity": 1.0, "last_event_ts": 5}
-    two = {"instrument_id": 2, "affinity": 0.5, "last_event_ts": 9}
+    one = {"instrument_id": 1, "affinity": 1.0, "first_event_ts": 5, "last_event_ts": 5}
+    two = {"instrument_id": 2, "affinity": 0.5, "first_event_ts": 3, "last_event_ts": 9}
     assert answer.json() == {
         "user_id": "Zoë/1",
         "last_event_ts": 9,

@@ -43,9 +43,14 @@ def _history(fields: dict[str, str]) -> dict[str, Any]:
     if fields.keys() <= {OFFSET_FIELD}:
         return {}
     return {
-        field: json.loads(value) if field in NOT_ITEMS else _LEFT_OUT | json.loads(value)
+        field: json.loads(value) if field in NOT_ITEMS else _entry(json.loads(value))
         for field, value in fields.items()
     }
+
+
+def _entry(stored: dict[str, float]) -> dict[str, float]:
+    """Return what a history has of an item, with what is left out."""
+    return {**_LEFT_OUT, "f": stored["t"], **stored}
 
 
 def differences(expected: Expected, stored: Values) -> Iterable[str]:

@@ -46,6 +46,7 @@ class Held:
     """What a user has of one item."""
 
     ts_ms: int
+    first_ms: int
     unscaled: float = 0.0
     scale: float = 1.0
     spent: float = 0.0
@@ -76,8 +77,8 @@ def fold(
     """
     if not _make_room(history, item, ts_ms, rules.history_cap):
         return
-    held = history.setdefault(item, Held(ts_ms))
-    held.ts_ms = max(held.ts_ms, ts_ms)
+    held = history.setdefault(item, Held(ts_ms, ts_ms))
+    held.ts_ms, held.first_ms = max(held.ts_ms, ts_ms), min(held.first_ms, ts_ms)
     held.unscaled = _unscaled(held.unscaled, kind, ts_ms, rules)
     if rules.user_weight == "none":
         yield item

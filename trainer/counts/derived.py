@@ -62,6 +62,13 @@ class Histories:
     """(n_users, n_items) r_ui, without the users' scales"""
     ts_ms: Ints
     """(entries,) aligned with `affinities.data`: the last event's time"""
+    first_ms: Ints | None = None
+    """(entries,) the first event's time; None: the same"""
+
+    @property
+    def since_ms(self) -> Ints:
+        """(entries,) the first event's time."""
+        return self.ts_ms if self.first_ms is None else self.first_ms
 
     @property
     def degrees(self) -> Ints:
@@ -74,14 +81,18 @@ class Histories:
 
     def where(self, kept: npt.NDArray[np.bool_]) -> "Histories":
         """Return the entries that `kept`, (entries,), is true for, of the same users and items."""
-        return Histories(entries_where(self.affinities, kept), self.ts_ms[kept])
+        some = entries_where(self.affinities, kept)
+        return Histories(some, self.ts_ms[kept], self.since_ms[kept])
 
     def columns(self, order: Ints) -> "Histories":
         """Return the same with the items in another order: `order[k]` becomes column k."""
         found = self.affinities
-        # The times go along as the values of a matrix of the same shape.
-        times: Matrix = csr_array((self.ts_ms, found.indices, found.indptr), found.shape)
-        return Histories(reordered(found, order), reordered(times, order).data.astype(np.int64))
+        # The times go along as the values of matrices of the same shape.
+        ts_ms, since_ms = (
+            reordered(csr_array((times, found.indices, found.indptr), found.shape), order).data
+            for times in (self.ts_ms, self.since_ms)
+        )
+        return Histories(reordered(found, order), ts_ms.astype(np.int64), since_ms.astype(np.int64))
 
 
 def reordered(some: Matrix, order: Ints) -> Matrix:
@@ -112,7 +123,8 @@ def histories_of(user_items: UserItems, items: Ints) -> tuple[Histories, Floats]
     shape = (stored.shape[0], len(items))
     # Ids ascend in both, so columns still ascend within a row.
     made: Matrix = csr_array((user_items.unscaled[known], places[known], indptr), shape)
-    return Histories(made, user_items.ts_ms[known]), stored.data[known]
+    times = (user_items.ts_ms[known], user_items.first_ms[known])
+    return Histories(made, *times), stored.data[known]
 
 
 def first_users(user_items: UserItems, n: int) -> UserItems:
@@ -125,6 +137,7 @@ def first_users(user_items: UserItems, n: int) -> UserItems:
         csr_array(affinities),
         user_items.unscaled[: affinities.nnz],
         user_items.ts_ms[: affinities.nnz],
+        user_items.first_ms[: affinities.nnz],
     )
 
 

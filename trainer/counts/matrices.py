@@ -53,6 +53,8 @@ class UserItems:
     array if no user has a scale"""
     ts_ms: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     """(entries,) last event times, epoch ms, in the order of `affinities.data`"""
+    first_ms: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    """(entries,) first event times, in the same order"""
     corrupt: list[str] = field(default_factory=list)
     """`key: problem` of the first histories that were left out"""
     n_corrupt: int = 0

@@ -46,11 +46,17 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
     items = pd.Index(np.unique(found["item"]))
     shape = (len(users), len(items))
     rows, columns = users.get_indexer(pd.Index(found["user"])), items.get_indexer(found["item"])
-    affinities, stored, ts_ms = (
+    affinities, stored, ts_ms, first_ms = (
         _matrix(values.to_numpy(), rows, columns, shape)
-        for values in (found["affinity"], found["affinity"] * found["scale"], found["ts_ms"])
+        for values in (
+            found["affinity"],
+            found["affinity"] * found["scale"],
+            found["ts_ms"],
+            found["first_ms"],
+        )
     )
-    histories = Histories(affinities, np.asarray(ts_ms.data, np.int64))
+    times = (np.asarray(some.data, np.int64) for some in (ts_ms, first_ms))
+    histories = Histories(affinities, *times)
     streamed: Matrix = csr_array(stored.T @ stored)
     streamed.sort_indices()
 

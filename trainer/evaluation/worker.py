@@ -23,7 +23,7 @@ class WorkerRules(FoldingSettings):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def histories(self, events: "pd.DataFrame") -> "pd.DataFrame":
-        """Return a row for each user and item: user, item, ts_ms, affinity, scale; latest last.
+        """Return a row for each user and item: user, item, ts_ms, first_ms, affinity, scale.
 
         Args:
             events: columns user, item, ts_ms, event (index into EVENT_TYPES), value (NaN if none).
@@ -32,7 +32,9 @@ class WorkerRules(FoldingSettings):
         weighed = events.assign(affinity=self._weights(events))
         add = "sum" if self.affinity == "weighted" else "max"
         by_pair = weighed.groupby(pairs, sort=False)
-        found = by_pair.agg(ts_ms=("ts_ms", "max"), affinity=("affinity", add)).reset_index()
+        found = by_pair.agg(
+            ts_ms=("ts_ms", "max"), first_ms=("ts_ms", "min"), affinity=("affinity", add)
+        ).reset_index()
         found = found[found["affinity"] > 0]  # what is too old to weigh anything is not kept
         # The cap keeps, of items of one time, those of greater ids.
         latest = found.sort_values(["ts_ms", "item"], ascending=[False, False], kind="stable")

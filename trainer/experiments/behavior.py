@@ -5,8 +5,8 @@ there shows as well. What users did may follow from what they were shown, and mo
 served lists: so it matters who was shown which.
 
 A user's items from before the trial are folded into each generation's lists as the API does, by
-what that generation's `FoldIn` says; those touched since are to be found. An item touched before
-and again since counts as one of these.
+what that generation's `FoldIn` says; those that the user did not have then are to be found. Of an
+item touched before and again since, the first event counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ class Had(NamedTuple):
     affinity: float
     """without the user's scale"""
     t: int
-    """last event time, epoch ms"""
+    """last event time until the trial began, as far as is known, epoch ms"""
 
 
 class Since(NamedTuple):
@@ -122,14 +122,16 @@ def accuracy_of(users: Sequence[Since], served: Lists, canary: Lists) -> Accurac
 
 
 def split(histories: ParsedHistories, since_ms: int) -> list[Since]:
-    """Return what each user has, split by the time of each item's last event."""
-    columns = (histories.items, histories.unscaled, histories.ts_ms)
+    """Return what each user has, split by the time of each item's first event."""
+    first_ms = histories.first_ms
+    ts_ms = np.where(histories.ts_ms <= since_ms, histories.ts_ms, first_ms)
+    columns = (histories.items, histories.unscaled, ts_ms, first_ms)
     entries = list(zip(*(column.tolist() for column in columns), strict=True))
     ends = np.cumsum(histories.lengths).tolist()
     return [
         Since(
-            {item: Had(r, t) for item, r, t in entries[start:stop] if t <= since_ms},
-            [item for item, _, t in entries[start:stop] if t > since_ms],
+            {item: Had(r, t) for item, r, t, first in entries[start:stop] if first <= since_ms},
+            [item for item, _, _, first in entries[start:stop] if first > since_ms],
         )
         for start, stop in pairwise([0, *ends])
     ]

@@ -1,4 +1,9 @@
-"""What there is to learn from and what is to be found, by holding out a part of histories. Pure."""
+"""What there is to learn from and what is to be found, by holding out a part of histories. Pure.
+
+What is to be found is what a user had not had before: serving leaves out the rest. So the first
+event with an item decides, not the last. An affinity that is a sum of events is held out or kept
+whole, with those that came later.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -110,10 +115,10 @@ def hold_out(
     *,
     at_random: bool = False,
 ) -> Holdout:
-    """Return a hold-out of what some users did last, none of which is in G.
+    """Return a hold-out of what some users first did last, none of which is in G.
 
-    The split is at a point in time, if enough users were active before and after it: then
-    everything that anyone did afterwards is held out, since a recommender does not know it either.
+    The split is at a point in time, if enough users took something new before and after it: then
+    everything that anyone took afterwards is held out, since a recommender does not know it either.
     Where users come and go, or times mean nothing, it is the latest quarter of each user's items.
 
     Args:
@@ -125,7 +130,9 @@ def hold_out(
         at_random: hide a random quarter of each user's items instead, as a benchmark may ask.
     """
     user, degrees = histories.users_of_entries(), histories.degrees
-    after = _after_a_moment(histories)
+    since_ms = histories.since_ms
+    moment = np.quantile(since_ms, 1 - HELD_OUT, method="lower") if len(since_ms) else 0
+    after = since_ms > moment
     n_after = np.bincount(user[after], minlength=len(degrees))
     both = (n_after > 0) & (n_after < degrees)
     back = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
@@ -133,29 +140,40 @@ def hold_out(
     able = np.flatnonzero(both if is_temporal else degrees >= LEAST_ITEMS)
     sampled = np.zeros(len(degrees), np.bool_)
     sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
-    first = np.random.default_rng(seed).random(len(user)) if at_random else -histories.ts_ms
+    first = np.random.default_rng(seed).random(len(user)) if at_random else -since_ms
     held = after if is_temporal else sampled[user] & _is_first_quarter(histories, first)
     found = histories.affinities
     whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
     rest = Histories(whole, histories.ts_ms).where(~held).affinities
     wanted = histories.where(held & sampled[user]).affinities
     changed = np.unique(user[held])
+    if is_temporal:
+        until_ms = np.full(len(user), moment)
+    else:
+        is_split = sampled[user] & (not at_random)
+        until_ms = np.where(is_split, _latest_of_each(histories, ~held)[user], histories.ts_ms)
     return Holdout(
-        histories.where(~held),
+        _as_of(histories, until_ms).where(~held),
         stored[~held],
         without(streamed, whole[changed], rest[changed]),
         csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
     )
 
 
-def _after_a_moment(histories: Histories) -> npt.NDArray[np.bool_]:
-    """Return (entries,) whether each is among the latest quarter of all."""
-    ts_ms = histories.ts_ms
-    if not len(ts_ms):
-        return np.zeros(0, np.bool_)
-    moment = np.quantile(ts_ms, 1 - HELD_OUT, method="lower")
-    after: npt.NDArray[np.bool_] = ts_ms > moment
-    return after
+def _as_of(histories: Histories, until_ms: Ints) -> Histories:
+    """Return histories whose last events are those of a time, (entries,), as far as is known.
+
+    Of what came again after it, only the first event is sure to have been before.
+    """
+    ts_ms = np.where(histories.ts_ms <= until_ms, histories.ts_ms, histories.since_ms)
+    return Histories(histories.affinities, ts_ms, histories.since_ms)
+
+
+def _latest_of_each(histories: Histories, among: npt.NDArray[np.bool_]) -> Ints:
+    """Return (n_users,) when each first had the latest of some items, `among` the entries."""
+    found = np.zeros(len(histories.degrees), np.int64)
+    np.maximum.at(found, histories.users_of_entries()[among], histories.since_ms[among])
+    return found
 
 
 def _is_first_quarter(histories: Histories, by: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:

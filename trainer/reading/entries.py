@@ -1,7 +1,8 @@
 """Entries of histories, from JSON to columns. Pure.
 
 As workers write them, `{"r":1,"t":1629061628123}`, with `"s"`, `"v"` and `"n"` after these if users
-are weighted, entries are cut at their commas, many at once. Other formats are decoded one by one.
+are weighted, and `"f"` at the end if there were events at several times, entries are cut at their
+commas, many at once. Other formats are decoded one by one.
 """
 
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ _END: Final = b"}"
 _FIRST: Final = b'{"r":'
 _NEXT: Final = tuple(f',"{name}":'.encode() for name in "tsvn")
 """The text before the second number, the third, ..."""
+_BEGAN: Final = b',"f":'
 
 _entry = msgspec.json.Decoder(HistoryEntry)
 
@@ -32,6 +34,8 @@ class Entries(NamedTuple):
     """(n,) t"""
     scales: Floats
     """(n,) s"""
+    first_ms: Ints
+    """(n,) f, or t where there is none"""
     problems: dict[int, str]
     """place -> why it is no entry"""
 
@@ -50,7 +54,7 @@ def entries_of(buffer: Bytes, spans: Spans) -> Entries:
             plain.affinities[place] = np.nan
             continue
         plain.affinities[place], plain.ts_ms[place] = entry.r, entry.t
-        plain.scales[place] = entry.s
+        plain.scales[place], plain.first_ms[place] = entry.s, entry.first_ms
     return plain._replace(problems=problems)
 
 
@@ -63,8 +67,9 @@ def _decode(text: bytes) -> HistoryEntry:
     entry = _entry.decode(text)
     if not entry.s > 0:
         raise ValueError(f"a scale of {entry.s}")
-    if not -(2**63) <= entry.t < 2**63:
-        raise ValueError(f"a time of {entry.t}")
+    for time in (entry.t, entry.first_ms):
+        if not -(2**63) <= time < 2**63:
+            raise ValueError(f"a time of {time}")
     return entry
 
 
@@ -74,6 +79,10 @@ def _plain(buffer: Bytes, spans: Spans) -> Entries:
     commas = np.append(np.flatnonzero(buffer == _COMMA), len(buffer))
     first = np.searchsorted(commas, spans.starts)
     n_commas = np.searchsorted(commas, spans.stops) - first
+    last = commas[np.maximum(first + n_commas - 1, 0)]
+    has_first = (n_commas > 1) & _have(buffer, last, _BEGAN)
+    ends = np.where(has_first, last, spans.stops - 1)
+    n_commas -= has_first
     plain: Flags = (n_commas >= 1) & (n_commas <= len(_NEXT))
     plain &= _have(buffer, spans.starts, _FIRST) & _have(buffer, spans.stops - 1, _END)
     for number, text in enumerate(_NEXT):
@@ -85,9 +94,7 @@ def _plain(buffer: Bytes, spans: Spans) -> Entries:
         comma = first[places] + number
         starts = commas[comma - 1] if number else spans.starts[places]
         is_last = n_commas[places] == number
-        return Spans(
-            starts + len(_FIRST), np.where(is_last, spans.stops[places] - 1, commas[comma])
-        )
+        return Spans(starts + len(_FIRST), np.where(is_last, ends[places], commas[comma]))
 
     places = np.flatnonzero(plain)
     scaled = places[n_commas[places] > 1]
@@ -96,7 +103,12 @@ def _plain(buffer: Bytes, spans: Spans) -> Entries:
     ts_ms[places], are_times = integers(buffer, cut(places, 1))
     scales[scaled] = numbers(buffer, cut(scaled, 2))
     affinities[places[~are_times]] = np.nan
-    return Entries(affinities, ts_ms, scales, {})
+    first_ms, began = ts_ms.copy(), np.flatnonzero(plain & has_first)
+    first_ms[began], are_times = integers(
+        buffer, Spans(last[began] + len(_BEGAN), spans.stops[began] - 1)
+    )
+    affinities[began[~are_times]] = np.nan
+    return Entries(affinities, ts_ms, scales, first_ms, {})
 
 
 def _have(buffer: Bytes, starts: Ints, text: bytes) -> Flags:

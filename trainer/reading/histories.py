@@ -82,7 +82,8 @@ class Collected:
         self._offsets: list[LogPosition] = []
         self._numbering = Numbering()
         self._lengths, self._numbers = Growing(np.int64), Growing(np.int32)
-        self._affinities, self._ts_ms = Growing(np.float64), Growing(np.int64)
+        self._affinities = Growing(np.float64)
+        self._ts_ms, self._first_ms = Growing(np.int64), Growing(np.int64)
         self._unscaled: Growing | None = None
         """not until a user has a scale"""
 
@@ -98,6 +99,7 @@ class Collected:
             self._unscaled.extend(self._affinities.so_far())
         self._affinities.extend(histories.affinities)
         self._ts_ms.extend(histories.ts_ms)
+        self._first_ms.extend(histories.first_ms)
         if self._unscaled is not None:
             self._unscaled.extend(histories.unscaled)
 
@@ -116,6 +118,7 @@ class Collected:
             affinities=csr(affinities, columns, self._lengths.whole(), len(items)),
             unscaled=unscaled,
             ts_ms=self._ts_ms.whole(),
+            first_ms=self._first_ms.whole(),
             corrupt=quarantine.shown,
             n_corrupt=quarantine.n,
         )

@@ -37,6 +37,8 @@ class ParsedHistories(NamedTuple):
     """(entries,) without the user's scale"""
     ts_ms: Ints
     """(entries,) last event times"""
+    first_ms: Ints
+    """(entries,) first event times"""
     corrupt: dict[int, str]
     """row -> why it is no history"""
 
@@ -55,9 +57,10 @@ def parse_histories(parts: Sequence[Fields], rows: range) -> ParsedHistories:
     for row in there.tolist():
         if row not in offsets:
             corrupt.setdefault(row, f"it has no field `{OFFSET_FIELD}`")
-    row, item, affinity, scale, ts_ms = (
+    empties = (_NO_IDS, _NO_IDS, _NO_NUMBERS, _NO_NUMBERS, _NO_IDS, _NO_IDS)
+    row, item, affinity, scale, ts_ms, first_ms = (
         np.concatenate([empty, *(part.columns[number] for part in parsed)])
-        for number, empty in enumerate((_NO_IDS, _NO_IDS, _NO_NUMBERS, _NO_NUMBERS, _NO_IDS))
+        for number, empty in enumerate(empties)
     )
     _, column = np.unique(item, return_inverse=True)
     order = in_order(row - rows.start, column)
@@ -74,13 +77,14 @@ def parse_histories(parts: Sequence[Fields], rows: range) -> ParsedHistories:
         affinities=affinity[order],
         unscaled=affinity[order] / scale[order],
         ts_ms=ts_ms[order],
+        first_ms=first_ms[order],
         corrupt=corrupt,
     )
 
 
 class _Parsed(NamedTuple):
-    columns: tuple[Ints, Ints, Floats, Floats, Ints]
-    """row, item, affinity, scale and time of each entry"""
+    columns: tuple[Ints, Ints, Floats, Floats, Ints, Ints]
+    """row, item, affinity, scale, last and first time of each entry"""
     offsets: dict[int, LogPosition]
     corrupt: dict[int, str]
 
@@ -95,7 +99,7 @@ def _parse(fields: Fields) -> _Parsed:
         field, value = shown(entries.name(place)), shown(entries.value(place))
         corrupt[int(entries.rows[place])] = f"field {field}, value {value}: {problem}"
     offsets = _parse_offsets(fields, corrupt)
-    columns = (entries.rows, ids, found.affinities, found.scales, found.ts_ms)
+    columns = (entries.rows, ids, found.affinities, found.scales, found.ts_ms, found.first_ms)
     return _Parsed(columns, offsets, corrupt)
 
 

@@ -73,6 +73,8 @@ class Folded:
     """(entries,) without the users' scales"""
     ts_ms: Ints
     """(entries,) last event times"""
+    first_ms: Ints
+    """(entries,) first event times"""
 
 
 def fold(events: Events, lengths: Ints, rules: FoldingSettings) -> list[Folded]:
@@ -121,6 +123,7 @@ def of_running(histories: Sequence[RunningHistory], rules: FoldingSettings) -> F
         items=np.array([item for item, _ in entries], np.int64),
         affinities=np.array([entry.affinity for _, entry in entries], np.float64),
         ts_ms=ts_ms,
+        first_ms=np.array([entry.first_ms for _, entry in entries], np.int64),
     )
 
 
@@ -188,6 +191,7 @@ def _fold_at_once(events: Events, user: Ints, weights: Floats, rules: FoldingSet
         items=item[starts],
         affinities=affinities.astype(np.float64),
         ts_ms=ts_ms,
+        first_ms=np.minimum.reduceat(events.ts_ms[order], starts),
     )
 
 

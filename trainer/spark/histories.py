@@ -14,9 +14,9 @@ from trainer.spark.running_history import RunningHistory
 
 SCHEMA: Final = (
     "user string, log int, offset long, last_ts_ms long, scale double, "
-    "items binary, affinities binary, ts_ms binary"
+    "items binary, affinities binary, ts_ms binary, first_ms binary"
 )
-"""Of a history; the last three are arrays of 8-byte numbers, as `Folded` has them."""
+"""Of a history; the last four are arrays of 8-byte numbers, as `Folded` has them."""
 
 
 def fold_histories(
@@ -99,6 +99,7 @@ def _as_batch(folded: Folded, users: pa.Array) -> pa.RecordBatch:
         "items": _binaries(folded.items, folded.lengths),
         "affinities": _binaries(folded.affinities, folded.lengths),
         "ts_ms": _binaries(folded.ts_ms, folded.lengths),
+        "first_ms": _binaries(folded.first_ms, folded.lengths),
     }
     return pa.RecordBatch.from_pydict(columns)
 

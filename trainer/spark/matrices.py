@@ -55,6 +55,7 @@ def user_items_of(histories: pa.Table) -> UserItems:
         affinities=csr(affinities, places.astype(np.int32), lengths, len(items)),
         unscaled=unscaled,
         ts_ms=_numbers(histories["ts_ms"], np.int64)[0][entries],
+        first_ms=_numbers(histories["first_ms"], np.int64)[0][entries],
     )
 
 

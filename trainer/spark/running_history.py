@@ -27,6 +27,8 @@ class Entry(NamedTuple):
     """without the user's scale"""
     ts_ms: int
     """last event time"""
+    first_ms: int
+    """first event time"""
     total: float = 0.0
     """sum of the values of its `n_values` transactions that have one, each bounded"""
     n_values: int = 0
@@ -73,12 +75,13 @@ class RunningHistory:
         if before is None:
             if not affinity or not self._make_room(item, ts_ms):
                 return
-            before = Entry(0.0, ts_ms)
+            before = Entry(0.0, ts_ms, ts_ms)
         total, n_values = before.total, before.n_values
         if not math.isnan(value):
             total, n_values = total + min(max(value, self._least), self._most), n_values + 1
         last_ts_ms = max(before.ts_ms, ts_ms)
-        self.entries[item] = Entry(affinity, last_ts_ms, total, n_values)
+        first_ms = min(before.first_ms, ts_ms)
+        self.entries[item] = Entry(affinity, last_ts_ms, first_ms, total, n_values)
         if self._by_age:
             heapq.heappush(self._by_age, (last_ts_ms, item))
             if len(self._by_age) > _ROOM_FOR_STALE * self._cap:

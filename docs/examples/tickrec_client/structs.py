@@ -283,6 +283,8 @@ class KnownItem(msgspec.Struct, frozen=True, kw_only=True):
 
     instrument_id: int
     affinity: float
+    first_event_ts: int
+    """epoch ms"""
     last_event_ts: int
     """epoch ms"""
     user_scale: float

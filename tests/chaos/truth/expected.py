@@ -100,6 +100,7 @@ def entry_as_stored(entry: Held) -> dict[str, float]:
         "s": entry.scale,
         "v": entry.spent,
         "n": entry.n_spent,
+        "f": entry.first_ms,
     }
 
 

@@ -52,7 +52,7 @@ def one_user(touches: list[tuple[int, int]], cap: int) -> tuple[History, list[Ch
 
 def entries(history: History) -> dict[int, tuple[float, int]]:
     """Affinity and time by item."""
-    return {item: (affinity, ts_ms) for item, affinity, ts_ms in history.entries.tolist()}
+    return {item: (affinity, ts_ms) for item, affinity, ts_ms, _ in history.entries.tolist()}
 
 
 def test_an_event_older_than_a_full_history_changes_nothing() -> None:

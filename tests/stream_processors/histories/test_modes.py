@@ -94,8 +94,8 @@ def reread(histories: Histories) -> Histories:
 
 
 def rows(history: History) -> dict[int, tuple[Any, ...]]:
-    """Affinity, last event time and, of weighted users, scale by item."""
-    return {item: tuple(row[:3]) for item, *row in history.entries.tolist()}
+    """Affinity, last and first event time and, of weighted users, scale by item."""
+    return {item: tuple(row[:4]) for item, *row in history.entries.tolist()}
 
 
 def user_items(histories: Histories) -> Matrix:
@@ -129,7 +129,8 @@ def test_histories_are_those_of_a_batch_recomputation(
         assert found.keys() == expected[user].keys()
         for item, held in expected[user].items():
             of_user = (held.scale,) if user_weight != "none" else ()
-            assert found[item] == pytest.approx((held.affinity, held.ts_ms, *of_user), rel=1e-12)
+            times = (held.ts_ms, held.first_ms)
+            assert found[item] == pytest.approx((held.affinity, *times, *of_user), rel=1e-12)
 
 
 @pytest.mark.parametrize(("affinity", "user_weight"), MODES)
@@ -194,12 +195,12 @@ def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
     assert found == expected
 
 
-def test_a_late_event_that_weighs_less_changes_nothing() -> None:
+def test_a_late_event_that_weighs_less_only_tells_when_the_item_was_first_touched() -> None:
     history, rules = History.empty(scaled=False), HistoryRules(greatest(14.0), NO_CAP)
     assert rules.fold(history, 0, 1, TRADE, START_MS + DAY_MS, np.nan)
-    before = rows(history)
+    ((affinity, *_),) = rows(history).values()
     assert rules.fold(history, 1, 1, TRADE, START_MS, np.nan) == []
-    assert rows(history) == before
+    assert rows(history) == {1: (affinity, START_MS + DAY_MS, START_MS)}
 
 
 def test_an_event_that_weighs_less_still_updates_the_time() -> None:
@@ -207,7 +208,7 @@ def test_an_event_that_weighs_less_still_updates_the_time() -> None:
     rules.fold(history, 0, 1, TRADE, START_MS, np.nan)
     assert rules.fold(history, 1, 1, VIEW, START_MS + DAY_MS, np.nan) == []
     heaviest = greatest(14.0)(0.0, TRADE, START_MS)
-    assert rows(history) == {1: (heaviest, START_MS + DAY_MS)}
+    assert rows(history) == {1: (heaviest, START_MS + DAY_MS, START_MS)}
 
 
 @pytest.mark.parametrize("weight", [None, InverseDegree(0.5)])

@@ -18,8 +18,8 @@ KEY = KEYSPACE.history(0, "A")
 ids = st.integers(0, 2**63 - 1)
 times = st.integers(0, 2**50)
 floats = st.floats(1e-300, 1e300) | st.integers(1, 2**60).map(float)
-plain_entries = st.tuples(ids, floats, times)
-scaled_entries = st.tuples(ids, floats, times, floats, floats, st.integers(0, 9))
+plain_entries = st.tuples(ids, floats, times, times)
+scaled_entries = st.tuples(ids, floats, times, times, floats, floats, st.integers(0, 9))
 
 
 def history(entries: list[tuple[float, ...]], *, scaled: bool, at: int = 7) -> History:
@@ -50,7 +50,7 @@ def test_a_history_is_read_back_as_it_was_written(entries: list[tuple[float, ...
     read = reread(stored, scaled=scaled)
     assert read.mark == mark(2, 9)
     # The values of an item without any are not written.
-    expected = [e if len(e) == 3 or e[-1] else (*e[:-2], e[-2], 0) for e in entries]
+    expected = [e if len(e) == 4 or e[-1] else (*e[:-2], e[-2], 0) for e in entries]
     assert sorted(read.entries.tolist()) == sorted(expected)
     last = {"A": str(max(e[2] for e in entries))} if entries else {}
     assert stored.get(KEYSPACE.active(0), {}) == last
@@ -70,26 +70,26 @@ def test_only_whole_numbers_below_2_to_the_53_are_written_as_ints(
     affinity: float, text: str
 ) -> None:
     data: Hashes = {}
-    write(data, history([(4, affinity, 0)], scaled=False))
+    write(data, history([(4, affinity, 0, 0)], scaled=False))
     assert data[KEY]["4"] == f'{{"r":{text},"t":0}}'
     assert msgspec.json.decode(data[KEY]["4"])["r"] == affinity
 
 
 def test_items_that_left_are_deleted_and_others_are_left_alone() -> None:
     data: Hashes = {}
-    its = history([(1, 1.0, 5), (2, 1.0, 6), (3, 1.0, 7)], scaled=False)
+    its = history([(1, 1.0, 5, 5), (2, 1.0, 6, 6), (3, 1.0, 7, 7)], scaled=False)
     write(data, its)
     its.settle()
     its.remove(its.place_of(1))
     its.put(its.place_of(3), 1.0, 9)
     data[KEY]["2"] = "untouched"
     write(data, its)
-    assert data[KEY] == {"off": "[0,7]", "2": "untouched", "3": '{"r":1,"t":9}'}
+    assert data[KEY] == {"off": "[0,7]", "2": "untouched", "3": '{"r":1,"t":9,"f":7}'}
 
 
 def test_a_removed_user_keeps_the_offset_and_leaves_the_index() -> None:
     data: Hashes = {}
-    its = history([(1, 1.0, 5)], scaled=False)
+    its = history([(1, 1.0, 5, 5)], scaled=False)
     write(data, its)
     its.settle()
     its.clear()
@@ -101,7 +101,7 @@ def test_a_removed_user_keeps_the_offset_and_leaves_the_index() -> None:
 
 def test_a_user_who_comes_back_at_once_has_the_new_items_only() -> None:
     data: Hashes = {}
-    its = history([(1, 1.0, 5)], scaled=False)
+    its = history([(1, 1.0, 5, 5)], scaled=False)
     write(data, its)
     its.settle()
     its.clear()

@@ -31,7 +31,8 @@ weighed = arrays(np.float64, shapes, elements=st.sampled_from([0.0, 1.0, 5.0, 0.
 
 def histories(affinities: Dense, ts_ms: Dense) -> Histories:
     """Return what users have, and the times where they have something."""
-    return Histories(csr_array(affinities), ts_ms[affinities > 0].astype(np.int64))
+    times = ts_ms[affinities > 0].astype(np.int64)
+    return Histories(csr_array(affinities), times, times // 2)
 
 
 @given(
@@ -121,6 +122,7 @@ def user_items(affinities: Dense, items: list[int]) -> UserItems:
         affinities=stored,
         unscaled=stored.data * 2,
         ts_ms=(stored.data * 20).astype(np.int64),
+        first_ms=(stored.data * 10).astype(np.int64),
     )
 
 
@@ -141,6 +143,7 @@ def test_histories_have_a_column_for_each_counted_item_and_no_other(
     assert (found.affinities.toarray() == expected).all()
     assert found.affinities.shape == expected.shape
     assert found.ts_ms.tolist() == (found.affinities.data * 10).tolist()
+    assert found.since_ms.tolist() == (found.affinities.data * 5).astype(np.int64).tolist()
     assert stored.tolist() == (found.affinities.data / 2).tolist()
 
 
@@ -152,6 +155,7 @@ def test_items_in_another_order_keep_their_affinities_and_times(
     found = histories(affinities, affinities * 10).columns(order)
     assert (found.affinities.toarray() == affinities[:, order]).all()
     assert found.ts_ms.tolist() == (found.affinities.data * 10).astype(np.int64).tolist()
+    assert found.since_ms.tolist() == [ts_ms // 2 for ts_ms in found.ts_ms.tolist()]
 
 
 @given(affinities=weighed, data=st.data())
@@ -165,6 +169,7 @@ def test_entries_that_are_kept_keep_their_users_and_times(
     expected[affinities > 0] = np.where(kept, affinities[affinities > 0], 0)
     assert (found.affinities.toarray() == expected).all()
     assert found.ts_ms.tolist() == (found.affinities.data * 10).astype(np.int64).tolist()
+    assert found.since_ms.tolist() == [ts_ms // 2 for ts_ms in found.ts_ms.tolist()]
 
 
 def test_the_first_users_are_as_they_were() -> None:

@@ -52,6 +52,8 @@ def test_histories_and_counts_are_those_that_the_stream_folds(
         start, stop = kept.affinities.indptr[u : u + 2]
         in_order = np.argsort(entries["item"])
         assert kept.ts_ms[start:stop].tolist() == entries["ts_ms"][in_order].tolist()
+        first = kept.since_ms[start:stop].tolist()
+        assert first == entries["first_ms"][in_order].tolist() or evicted
     # What left a capped history and came back counts with all of its events here.
     assert ((dense > 0) == (expected > 0)).all()
     assert (dense == expected).all() or (evicted and affinity == "greatest")

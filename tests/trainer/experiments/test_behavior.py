@@ -109,6 +109,12 @@ def test_an_items_time_parts_before_from_after() -> None:
     assert split_one(history) == [Since({6: Had(2.0, 1_000), 5: Had(2.0, 900)}, [7])]
 
 
+def test_an_item_touched_before_and_again_since_is_not_to_be_found() -> None:
+    again = msgspec.json.encode(HistoryEntry(2.0, 1_001, f=400)).decode()
+    once = msgspec.json.encode(HistoryEntry(1.0, 1_001)).decode()
+    assert split_one({"5": again, "7": once}) == [Since({5: Had(2.0, 400)}, [7])]
+
+
 def test_affinities_are_without_the_users_scale() -> None:
     (user,) = split_one({"5": msgspec.json.encode(HistoryEntry(r=3.0, t=900, s=1.5)).decode()})
     assert user.before == {5: Had(2.0, 900)}

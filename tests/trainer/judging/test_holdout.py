@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from contracts.fold_in import FoldIn
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import CountsConfig, Histories
@@ -28,7 +28,8 @@ def random_histories(
 ) -> tuple[Histories, Floats]:
     """Return histories of 0 to 10 items, and their affinities with users' scales.
 
-    Times are few and of all users, or those of each user are hours of a day of its own.
+    Times are few and of all users, or those of each user are hours of a day of its own. Some items
+    were touched again later.
     """
     random = np.random.default_rng(seed)
     had = random.random((users, N_ITEMS)) < random.random((users, 1))
@@ -38,14 +39,19 @@ def random_histories(
     if not come_back:
         days = np.repeat(np.arange(users), np.diff(affinities.indptr))
         ts_ms = days * DAY_MS + ts_ms // 24
-    return Histories(affinities, ts_ms), affinities.data * scales
+    again_ms = random.choice([0, 1, DAY_MS, 9 * DAY_MS], affinities.nnz)
+    return Histories(affinities, ts_ms + again_ms, ts_ms), affinities.data * scales
 
 
 def of_user(histories: Histories, user: int) -> list[tuple[int, int, float]]:
-    """Return time, item and affinity of what a user has."""
+    """Return the time of the first event, item and affinity of what a user has."""
+    return timed(histories, histories.since_ms, user)
+
+
+def timed(histories: Histories, times: Ints, user: int) -> list[tuple[int, int, float]]:
     found = histories.affinities
     entries = range(found.indptr[user], found.indptr[user + 1])
-    return [(int(histories.ts_ms[e]), int(found.indices[e]), float(found.data[e])) for e in entries]
+    return [(int(times[e]), int(found.indices[e]), float(found.data[e])) for e in entries]
 
 
 def as_stored(histories: Histories, stored: Floats) -> np.ndarray:
@@ -88,7 +94,7 @@ def test_of_users_who_come_back_what_all_did_after_a_moment_is_held_out(
     histories, stored = random_histories(seed)
     made = held_out(histories, stored, users_most)
     assume(histories.affinities.nnz)
-    moment = np.sort(histories.ts_ms)[int((histories.affinities.nnz - 1) * (1 - HELD_OUT))]
+    moment = np.sort(histories.since_ms)[int((histories.affinities.nnz - 1) * (1 - HELD_OUT))]
     users = range(len(histories.degrees))
     before, after = (
         [
@@ -126,6 +132,29 @@ def test_where_users_come_and_go_it_is_the_latest_quarter_of_as_many_as_asked_fo
         assert np.flatnonzero(made.test.toarray()[user]).tolist() == sorted(i for _, i, _ in latest)
 
 
+@pytest.mark.parametrize("regularity", ["come back", "come and go"])
+def test_what_is_left_is_known_as_it_was_when_the_rest_had_not_happened(regularity: str) -> None:
+    come_back = regularity == "come back"
+    histories, stored = random_histories(3, users=60, come_back=come_back)
+    made = held_out(histories, stored, 60)
+    moment = int(np.quantile(histories.since_ms, 1 - HELD_OUT, method="lower"))
+    for user in made.judged.tolist():
+        kept = of_user(made.histories, user)
+        until = moment if come_back else max(first for first, *_ in kept)
+        last = {item: ts for ts, item, _ in timed(histories, histories.ts_ms, user)}
+        expected = [last[item] if last[item] <= until else first for first, item, _ in kept]
+        assert [ts for ts, *_ in timed(made.histories, made.histories.ts_ms, user)] == expected
+
+
+def test_an_item_that_was_bought_before_and_again_is_not_to_be_found() -> None:
+    had = csr_array(np.ones((8, 4)))
+    first = np.tile([1, 2, 3, 9], 8) * DAY_MS
+    again = np.tile([9, 2, 3, 9], 8) * DAY_MS
+    made = hold_out(Histories(had, again, first), had.data, csr_array(gram_matrix(had)), 8, 0)
+    assert made.test.toarray().tolist() == [[0, 0, 0, 1]] * 8
+    assert made.train.toarray().tolist() == [[1, 1, 1, 0]] * 8
+
+
 def test_without_users_nothing_is_held_out() -> None:
     nobody = Histories(csr_array((0, 3)), np.empty(0, np.int64))
     made = hold_out(nobody, np.empty(0), csr_array(np.eye(3)), 5, 0)
@@ -161,7 +190,9 @@ def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
     found = folded(histories, np.array(users), fold_in)
     expected = np.zeros((len(users), N_ITEMS))
     for row, user in enumerate(users):
-        had = sorted(of_user(histories, user), key=lambda entry: (-entry[0], entry[1]))
+        had = sorted(
+            timed(histories, histories.ts_ms, user), key=lambda entry: (-entry[0], entry[1])
+        )
         latest = had[0][0] if had else 0
         for position, (ts_ms, item, affinity) in enumerate(had[: fold_in.items_most]):
             age = np.array([latest - ts_ms])

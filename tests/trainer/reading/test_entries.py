@@ -16,8 +16,9 @@ from trainer.reading.entries import entries_of
 
 AFFINITIES = st.one_of(st.integers(0, 2**53), st.floats(-1e300, 1e300))
 TIMES = st.integers(0, 253_402_300_799_999)
+FIRST = st.none() | TIMES
 ENTRIES = st.one_of(
-    st.builds(HistoryEntry, AFFINITIES, TIMES),
+    st.builds(HistoryEntry, AFFINITIES, TIMES, f=FIRST),
     st.builds(
         HistoryEntry,
         AFFINITIES,
@@ -25,13 +26,16 @@ ENTRIES = st.one_of(
         st.floats(1e-300, 1e300),
         st.floats(0, 1e300),
         st.integers(0, 1000),
+        FIRST,
     ),
 )
 NO_ENTRIES = [b"", b"{}", b"1", b"null", b'{"r":1}', b'{"r":1,"t":2', b'{"r":",","t":2}',
               b'{"r":1,"t":2.5}', b'{"r":nan,"t":2}', b'{"r":1e999,"t":2}', b'{"r":1,"t":2,"s":0}',
               b'{"r":1,"t":2,"s":-1}', b'{"r":1,"t":2,"s":"x"}', b'{"r":1,"t":9223372036854775808}',
               b'{"r":1,"t":2}{"r":1,"t":2}', b'{"r":1},"t":2}', b"[0,1]", b"\xff", b",", b",,,,",
-              b'{"r":,"t":2}', b'{"r":1,"t":}', b'{"r":1,"t":2,"s":}']  # fmt: skip
+              b'{"r":,"t":2}', b'{"r":1,"t":}', b'{"r":1,"t":2,"s":}', b'{"r":1,"t":2,"f":}',
+              b'{"r":1,"f":2}', b'{"r":1,"t":2,"f":9223372036854775808}',
+              b'{"r":1,"t":2,"f":1.5}']  # fmt: skip
 _decode = msgspec.json.Decoder(HistoryEntry).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -43,10 +47,11 @@ def test_entries_come_back_as_workers_wrote_them(entries: list[HistoryEntry]) ->
     assert found.affinities.tolist() == [entry.r for entry in entries]
     assert found.ts_ms.tolist() == [entry.t for entry in entries]
     assert found.scales.tolist() == [entry.s for entry in entries]
+    assert found.first_ms.tolist() == [entry.first_ms for entry in entries]
     assert not found.problems
 
 
-@given(st.lists(st.builds(HistoryEntry, AFFINITIES, TIMES), min_size=1))
+@given(st.lists(st.builds(HistoryEntry, AFFINITIES, TIMES, f=FIRST), min_size=1))
 def test_entries_of_users_without_a_scale_are_cut_not_decoded(entries: list[HistoryEntry]) -> None:
     found = module._plain(*spans_of([_encode(entry) for entry in entries]))
     assert found.affinities.tolist() == [entry.r for entry in entries]
@@ -60,6 +65,7 @@ def test_entries_of_users_without_a_scale_are_cut_not_decoded(entries: list[Hist
         '{"r":1.5,"t":2,"n":3,"s":4}',
         '{"r":9,"t":2,"s":4,"r":1.5}',
         '{"r":1.5,"t":2,"note":"a, b","s":4}',
+        '{"f":2,"r":1.5,"t":2,"s":4}',
     ],
 )
 def test_other_json_that_says_the_same_is_an_entry_too(text: str) -> None:

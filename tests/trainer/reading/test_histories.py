@@ -57,7 +57,9 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
         for item in items:
             r = float(random.random()) * (random.random() < 0.9)
             t = int(random.integers(10**13))
-            written[user, item] = HistoryEntry(r, t, scale, 0.5 * (u % 2), u % 2)
+            written[user, item] = HistoryEntry(
+                r, t, scale, 0.5 * (u % 2), u % 2, t - 1 if u % 3 else None
+            )
         history = {str(i): msgspec.json.encode(written[user, i]) for i in items}
         histories.store.hset(histories.history_key(user), mapping={**history, "off": f"[1,{u}]"})
         histories.store.zadd(histories.active_key(user), {user: u})
@@ -68,13 +70,21 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
     entries = found.affinities.tocoo()
     assert len(found.ts_ms) == len(found.unscaled) == entries.nnz
     had = {
-        (found.users[row], int(found.items[column])): (r, t, x)
-        for row, column, r, t, x in zip(
-            entries.row, entries.col, entries.data, found.ts_ms, found.unscaled, strict=True
+        (found.users[row], int(found.items[column])): rest
+        for row, column, *rest in zip(
+            entries.row,
+            entries.col,
+            entries.data,
+            found.ts_ms,
+            found.first_ms,
+            found.unscaled,
+            strict=True,
         )
     }
     assert had == {
-        where: (entry.r, entry.t, entry.r / entry.s) for where, entry in written.items() if entry.r
+        where: [entry.r, entry.t, entry.first_ms, entry.r / entry.s]
+        for where, entry in written.items()
+        if entry.r
     }
 
 

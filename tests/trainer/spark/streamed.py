@@ -35,8 +35,8 @@ def put(store: Store, keyspace: Keyspace, folded: Mapping[str, tuple[Record, His
     for user, (last, history) in folded.items():
         partition = user_partition(user, PARTITIONS)
         fields = {
-            str(item): json.dumps({"r": affinity, "t": ts_ms})
-            for item, affinity, ts_ms in history.entries.tolist()
+            str(item): json.dumps({"r": affinity, "t": ts_ms, "f": first_ms})
+            for item, affinity, ts_ms, first_ms in history.entries.tolist()
         }
         fields["off"] = f"[0,{last.offset}]"
         pipeline.hset(keyspace.history(partition, user), mapping=fields)

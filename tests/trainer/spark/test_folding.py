@@ -100,6 +100,7 @@ def by_user(parts: list[Folded]) -> dict[int, tuple[Any, ...]]:
                 part.items[its].tolist(),
                 part.affinities[its].tolist(),
                 part.ts_ms[its].tolist(),
+                part.first_ms[its].tolist(),
             )
     return found
 
@@ -124,9 +125,10 @@ def test_histories_are_those_of_the_stream_and_a_users_scale_is_that_of_the_end(
     assert found.keys() == expected.keys()
     for user, (offset, history) in expected.items():
         entries = np.sort(history.entries, order="item")
-        place, last_ts_ms, scale, items, unscaled, ts_ms = found[user]
+        place, last_ts_ms, scale, items, unscaled, ts_ms, first_ms = found[user]
         assert (place, last_ts_ms) == ((3, offset), history.last_ts_ms())
         assert (items, ts_ms) == (entries["item"].tolist(), entries["ts_ms"].tolist())
+        assert first_ms == entries["first_ms"].tolist()
         if its is None:
             assert (scale, unscaled) == (1, entries["affinity"].tolist())
         else:
