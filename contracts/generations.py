@@ -51,10 +51,12 @@ class UserList(msgspec.Struct, frozen=True):
 
 
 class Popular(msgspec.Struct, frozen=True, gc=False):
-    """An item and its number of users."""
+    """An item and how popular it is."""
 
     item: str
     score: float
+    """the support, each user who took it long ago counting less"""
+    support: float
     """G[item, item]: in binary mode, the number of users who have it"""
 
 

@@ -144,7 +144,7 @@ class TrainerSettings(_SettingsOfModels):
         """Return the model of `MODELS` that is called `name`, as it is set.
 
         >>> TrainerSettings(popular={"items": 7}).model("popular")
-        Popular(config=PopularConfig(items=7))
+        Popular(config=PopularConfig(items=7, half_life_days=None))
         """
         entry = MODELS[name]
         length = [self.neighbors_per_item] if entry.of == "items" else []

@@ -45,8 +45,8 @@ def flat_fields(settings: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return every setting by its name in the environment, in small letters.
 
     >>> from trainer.settings import TrainerSettings
-    >>> [name for name in flat_fields(TrainerSettings) if name.startswith("popular")]
-    ['popular_items']
+    >>> [name for name in flat_fields(TrainerSettings) if name.startswith("user_knn_r")]
+    ['user_knn_recommendations']
     """
     found: dict[str, FieldInfo] = {}
     for name, field in settings.model_fields.items():

@@ -63,7 +63,8 @@ def similar_lists(by_popularity: Ints, rng: np.random.Generator) -> Iterator[tup
 def popular_list(by_popularity: Ints) -> bytes:
     """Return the encoded `PopularList`."""
     first = by_popularity[:POPULAR].tolist()
-    items = [Popular(str(item), 1e6 / (rank + 1)) for rank, item in enumerate(first)]
+    scores = [1e6 / (rank + 1) for rank in range(len(first))]
+    items = [*map(Popular, map(str, first), scores, scores)]
     return _encode(PopularList("popular", items))
 
 

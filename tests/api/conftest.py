@@ -125,7 +125,7 @@ class Filled:
         for item, neighbors in similar.items():
             found = SimilarList("cosine", [Neighbor(*neighbor) for neighbor in neighbors])
             self._put(self.keys.model_similar(name, item), found)
-        everyone = PopularList("popular", [Popular(*item) for item in popular])
+        everyone = PopularList("popular", [Popular(item, score, score) for item, score in popular])
         self._put(self.keys.model_popular(name), everyone)
         self.point_to(name)
 

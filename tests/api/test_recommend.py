@@ -154,7 +154,7 @@ def test_what_may_not_be_shown_is_left_out_as_if_it_were_excluded(
     assert recommended(*asked, filtered, fold_in) == recommended(*asked, plain, fold_in)
     own = UserList("user-knn", (0, 1), [Recommendation(str(i), 1, ["7"]) for i in history])
     assert from_own_list(own, filtered) == from_own_list(own, plain)
-    popular = PopularList("popular", [Popular(str(i), 9) for i in history])
+    popular = PopularList("popular", [Popular(str(i), 9, 9) for i in history])
     assert from_popular(popular, [], filtered) == from_popular(popular, [], plain)
 
 
@@ -262,7 +262,7 @@ def test_an_own_list_is_cut_after_leaving_out_what_is_excluded() -> None:
 def test_popular_items_that_were_seen_are_left_out_unless_wished_for(
     *, include_seen: bool, expected: list[int]
 ) -> None:
-    popular = PopularList("popular", [Popular(i, 9) for i in ("1", "2", "3")])
+    popular = PopularList("popular", [Popular(i, 9, 9) for i in ("1", "2", "3")])
     chosen = from_popular(popular, {1}, Wish(5, frozenset({2}), include_seen))
     assert [i.instrument_id for i in chosen.items] == expected
     assert all(i.because == [] for i in chosen.items)

@@ -15,6 +15,7 @@ from tests.oracles.histories import DAY_MS, History
 from tests.settings.plain_histories import Counts
 from tests.settings.trainer_of_few import HELD_OUT_MOST
 from trainer.counts.derived import Histories, completed, gram_of
+from trainer.models.popular import recent_counts
 from trainer.models.ranking import Ranking
 from trainer.settings import TrainerSettings
 
@@ -33,14 +34,20 @@ def counts_used(
         return streamed
     listed = 0 if settings.user_model == "none" else settings.active_users
     read = latest(histories, max(listed, HELD_OUT_MOST, config.users))
-    r, ts_ms = np.zeros((2, len(read), len(streamed.items)))
-    for row, user in enumerate(read):
-        for item, held in histories[user].items():
-            place = streamed.items.index(item)
-            r[row, place], ts_ms[row, place] = held.unscaled, held.ts_ms
-    of_some = Histories(csr_array(r), ts_ms[r > 0].astype(np.int64))
+    of_some, _ = _read(streamed.items, [histories[user] for user in read])
     made = completed(gram_of(of_some, config), csr_array(streamed.g))
     return Counts(streamed.items, made.toarray())
+
+
+def _read(items: Sequence[int], of_users: Sequence[History]) -> tuple[Histories, Floats]:
+    """Return histories as the trainer has them, and their affinities as stored."""
+    r, stored, ts_ms = np.zeros((3, len(of_users), len(items)))
+    for row, history in enumerate(of_users):
+        for item, held in history.items():
+            place = items.index(item)
+            r[row, place], stored[row, place] = held.unscaled, held.affinity
+            ts_ms[row, place] = held.ts_ms
+    return Histories(csr_array(r), ts_ms[r > 0].astype(np.int64)), stored[r > 0]
 
 
 def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
@@ -49,9 +56,12 @@ def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
     return dict(zip(counts.items, _lists(ranker.rank(0, ranker.n_rows), counts.items), strict=True))
 
 
-def popular(counts: Counts, settings: TrainerSettings) -> Scores:
-    """Return the popular list."""
-    (found,) = _lists(settings.model("popular").fit(csr_array(counts.g)).rank(0, 1), counts.items)
+def popular(counts: Counts, histories: Mapping[str, History], settings: TrainerSettings) -> Scores:
+    """Return the popular list, all users having been read."""
+    read = _read(counts.items, [*histories.values()])
+    days = settings.config("popular").half_life_days
+    recent = recent_counts(*read, csr_array(counts.g), days)
+    (found,) = _lists(settings.model("popular").fit(recent).rank(0, 1), counts.items)
     return found
 
 

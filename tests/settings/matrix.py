@@ -280,6 +280,8 @@ LISTS: Final = (
           in_force(RECOMMENDED)),
     *rows("POPULAR_ITEMS", "trainer", {None: "defaults", "1": "tight", "5": "cluster"},
           in_force(POPULAR)),
+    *rows("POPULAR_HALF_LIFE_DAYS", "trainer", {None: "defaults", "0": "tight", "100": "weighted"},
+          in_force(POPULAR)),
 )  # fmt: skip
 
 SELECTION: Final = (

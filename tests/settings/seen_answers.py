@@ -149,13 +149,15 @@ def _of(program: Program, other: Mapping[str, Value]) -> Mapping[str, Value]:
 
 
 def _trainer(stack: Stack, other: Mapping[str, Value]) -> TrainerSettings:
-    """Return what lists are made with: where `auto` chose, what the served report says it did."""
+    """Return what lists are made with: where something was chosen, what the served report says."""
     settings: TrainerSettings = stack.settings("trainer", **_of("trainer", other))
-    if AUTO not in (settings.item_model, settings.user_model):
-        return settings
-    selection = served_report(stack).selection
-    assert selection
-    chosen = {k: v for k, v in selection.found.values.items() if k.upper() not in other}
+    report, chosen = served_report(stack), {}
+    if AUTO in (settings.item_model, settings.user_model):
+        assert report.selection
+        chosen |= report.selection.found.values
+    if settings.config("popular").half_life_days is None:
+        chosen["popular_half_life_days"] = report.settings["popular"]["half_life_days"]
+    chosen = {k: v for k, v in chosen.items() if k.upper() not in other}
     made: TrainerSettings = changed(settings, chosen)
     return made
 
@@ -199,7 +201,8 @@ def _ask_popular(stack: Stack) -> Answers:
 
 def _expect_popular(stack: Stack, other: Mapping[str, Value]) -> Answers:
     trainer = _trainer(stack, other)
-    return {STRANGER: ("popular", expected_lists.popular(_counts(stack, other), trainer))}
+    known = known_histories(stack, other)
+    return {STRANGER: ("popular", expected_lists.popular(_counts(stack, other), known, trainer))}
 
 
 POPULAR: Final = View(_ask_popular, _expect_popular)

@@ -139,6 +139,7 @@ REFUSED: Final = (
     whole("USER_KNN_RECOMMENDATIONS", "trainer", 1),
     whole("ACTIVE_USERS", "trainer", 0),
     whole("POPULAR_ITEMS", "trainer", 1),
+    between("POPULAR_HALF_LIFE_DAYS", "trainer", "0", "36500"),
     Wrong("AUTO_ACCURACY_GIVEN_UP", ("trainer",), {"-0.1": "equal to 0", "1": "less than 1"}),
     whole("KEEP_GENERATIONS", "trainer", 0),
     between("QUALITY_INCONSISTENT_MAX", "trainer", "0", "1"),

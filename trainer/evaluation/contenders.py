@@ -13,7 +13,9 @@ from trainer.judging.recommending import (
     row_blocks,
 )
 from trainer.models import MODELS, USER_KNN
+from trainer.models.popular import recent_counts
 from trainer.selection.auto import find
+from trainer.selection.half_life import half_life_of
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -43,7 +45,10 @@ class Contender:
         of = MODELS[self.name].of
         if of == "items":
             return holdout.gram(self.settings.counts)
-        return holdout.stored_rows if of == "users" else holdout.streamed
+        if of == "users":
+            return holdout.stored_rows
+        days = half_life_of(self.settings.config(self.name), holdout.histories, holdout.stored)
+        return recent_counts(holdout.histories, holdout.stored, holdout.streamed, days)
 
 
 def contender(

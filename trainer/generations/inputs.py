@@ -45,7 +45,8 @@ def served_popularity(store: Store, keyspace: Keyspace, served: Report) -> Popul
         stored = store.get(keyspace.model_popular(served.generation))
         if not stored:
             return None
-        top = {int(popular.item): popular.score for popular in _popular.decode(stored).items}
+        items = sorted(_popular.decode(stored).items, key=lambda popular: -popular.support)
+        top = {int(popular.item): popular.support for popular in items}
     except (ValueError, msgspec.DecodeError):
         return None
     return Popularity(served.data.items, served.data.own_counts, top)

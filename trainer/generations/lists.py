@@ -16,7 +16,7 @@ from contracts.generations import (
     UserList,
 )
 from contracts.log_position import LogPosition
-from contracts.messages import Ints
+from contracts.messages import Floats, Ints
 from trainer.models.ranking import Ranking
 
 Names = npt.NDArray[np.object_]
@@ -57,9 +57,14 @@ def user_lists(
     ]
 
 
-def popular_list(ranking: Ranking, names: Names, model: str) -> bytes:
-    """Return the `PopularList` of the only row."""
-    popular = map(Popular, names[ranking.columns].tolist(), ranking.scores.tolist())
+def popular_list(ranking: Ranking, names: Names, model: str, own: Floats) -> bytes:
+    """Return the `PopularList` of the only row; `own`, (n_items,), is G_ii."""
+    popular = map(
+        Popular,
+        names[ranking.columns].tolist(),
+        ranking.scores.tolist(),
+        own[ranking.columns].tolist(),
+    )
     return _encode(PopularList(model, list(popular)))
 
 

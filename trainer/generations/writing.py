@@ -45,13 +45,21 @@ class Writing:
     keyspace: Keyspace
     stages: Stages
 
-    def write(self, models: Models, gram: Gram, counts: Matrix, user_items: UserItems) -> Lists:
+    def write(
+        self,
+        models: Models,
+        gram: Gram,
+        counts: Matrix,
+        recent: Matrix,
+        user_items: UserItems,
+    ) -> Lists:
         """Write every list, and return how much that was.
 
         Args:
             models: what the lists are made by.
-            gram: the workers' counts: what lists say of support, and what is popular.
+            gram: the workers' counts: what lists say of support.
             counts: (n_items, n_items) what the item model is fitted to.
+            recent: (n_items, n_items) what the popular list is made from.
             user_items: of the users who get a list.
         """
         own_lists = 0 if models.users is None else self._write_users(models.users, user_items)
@@ -60,7 +68,7 @@ class Writing:
             similar_entries=self._write_similar(models.items, gram, counts),
             user=0 if models.users is None else len(user_items.users),
             user_entries=own_lists,
-            popular_entries=self._write_popular(models.popular, gram),
+            popular_entries=self._write_popular(models.popular, gram, recent),
         )
 
     def _write_similar(self, model: Model, gram: Gram, counts: Matrix) -> int:
@@ -102,9 +110,10 @@ class Writing:
             ),
         )
 
-    def _write_popular(self, model: Model, gram: Gram) -> int:
-        ranking = model.fit(gram.counts).rank(0, 1)
-        value = popular_list(ranking, names_of(gram.items), model.name)
+    def _write_popular(self, model: Model, gram: Gram, recent: Matrix) -> int:
+        ranking = model.fit(recent).rank(0, 1)
+        own = gram.counts.diagonal()
+        value = popular_list(ranking, names_of(gram.items), model.name, own)
         self.made.write({self.keyspace.model_popular(self.made.generation): value})
         return len(ranking.columns)
 

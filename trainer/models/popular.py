@@ -1,32 +1,41 @@
-"""The items that most users have: the list for unknown users."""
+"""The items that most users have, or took lately: the list for unknown users."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from contracts.messages import Floats
+from contracts.times import DAY_MS
+from trainer.counts.derived import NOISE, Histories
 from trainer.counts.matrices import Matrix
 from trainer.models.interface import Entry
 from trainer.models.ranking import Ranking, top_n
 
 
 class PopularConfig(BaseModel):
-    """How long the list is."""
+    """How long the list is, and how fast popularity passes."""
 
     model_config = ConfigDict(frozen=True)
 
     items: int = Field(default=200, gt=0, description="length of the popular list")
+    half_life_days: float | None = Field(
+        default=None,
+        ge=0,
+        le=36_500,
+        description="age at which a user who took an item counts half in the popular list; 0: age "
+        "does not matter; none: the one that best predicts what the latest new users took",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Popular:
-    """Score of i: G_ii, in binary mode the number of users who have it.
+    """Score of i: G_ii, in binary mode the number of users who have it, decayed if that is wanted.
 
-    Time and memory: one pass over the diagonal. It is the list for unknown users, and
-    the baseline that every other model must beat.
+    `recent_counts` decays. Time and memory: one pass over the diagonal. It is the list for unknown
+    users, and the baseline that every other model must beat.
     """
 
     config: PopularConfig
@@ -54,6 +63,46 @@ class PopularRanker:
         """Return the list as row 0; support is the score itself."""
         everybody: Matrix = csr_array(self.diagonal[np.newaxis])[start:stop]
         return top_n(everybody, everybody.data, self.config.items)
+
+
+def recent_counts(
+    histories: Histories, stored: Floats, gram: Matrix, half_life_days: float
+) -> Matrix:
+    """Return G with only its diagonal, (n_items, n_items), as of the latest time of all.
+
+    What G_ii has besides the histories is of users who have been away for longer than the others:
+    it counts as of the time when the last one of these was active.
+
+    Args:
+        histories: of (n_users, n_items), the latest active users.
+        stored: (entries,) their affinities as the workers have them, users' scales included.
+        gram: (n_items, n_items) G as the workers keep it.
+        half_life_days: 0: age does not matter.
+    """
+    own = gram.diagonal()
+    if half_life_days and len(stored):
+        others = own - decayed_counts(histories, stored, 0)
+        others[others < own * NOISE] = 0
+        starts = histories.affinities.indptr[:-1][histories.degrees > 0]
+        age_ms = histories.ts_ms.max() - np.maximum.reduceat(histories.ts_ms, starts).min()
+        others *= np.exp2(-age_ms / (DAY_MS * half_life_days))
+        own = decayed_counts(histories, stored, half_life_days) + others
+    made: Matrix = csr_array(diags_array(own))
+    return made
+
+
+def decayed_counts(histories: Histories, stored: Floats, half_life_days: float) -> Floats:
+    """Return (n_items,) `sum_u r_ui^2 x 2^(-(t - t_ui) / half_life)`, t the latest time of all.
+
+    The arguments are those of `recent_counts`.
+    """
+    counted = stored**2
+    if half_life_days:
+        ages_ms = histories.ts_ms.max(initial=0) - histories.ts_ms
+        counted *= np.exp2(-ages_ms / (DAY_MS * half_life_days))
+    of = histories.affinities
+    sums: Floats = np.bincount(of.indices, counted, of.shape[1]).astype(np.float64)
+    return sums
 
 
 ENTRY: Final = Entry(Popular, PopularConfig, of="everybody", space={})

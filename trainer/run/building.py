@@ -16,12 +16,14 @@ from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
 from trainer.judging.found import HeldOut, held_out_of
 from trainer.models import USER_KNN
+from trainer.models.popular import recent_counts
 from trainer.quality.accuracy import check_accuracy
 from trainer.quality.checking import Checked
 from trainer.quality.gate import BadDataError, report_held_out, report_rules
 from trainer.run.learned import Learned, data_of
 from trainer.run.placing import Placing
 from trainer.run.selecting import select
+from trainer.selection.half_life import half_life_of
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -58,6 +60,7 @@ class Building:
         with self.stages.timed("hold out"):
             selection, found = select(self.learned, settings, served, self.stages, self.now)
         made_with = changed(settings, selection.found.values) if selection else settings
+        made_with = self._with_half_life(made_with)
         generation = generation_id(self.learned.started, self.fence, place)
         held_out = held_out_of(found)
         accuracy = self._accuracy(variant, generation, held_out, served)
@@ -66,7 +69,7 @@ class Building:
             writing = Writing(made, self.keyspace, self.stages)
             counts = self._counts(made_with)
             users = first_users(self.learned.user_items, users_listed(made_with))
-            lists = writing.write(models, self.learned.gram, counts, users)
+            lists = writing.write(models, self.learned.gram, counts, self._recent(made_with), users)
             report = msgspec.structs.replace(
                 self._report(variant, generation, lists, before, made_with, selection),
                 quality=[*self.learned.checked, *accuracy],
@@ -109,6 +112,19 @@ class Building:
             return streamed
         with self.stages.timed("count histories"):
             return completed(gram_of(self.learned.histories, settings.counts), streamed)
+
+    def _with_half_life(self, settings: TrainerSettings) -> TrainerSettings:
+        """Return the settings with the half-life of the popular list, if none is set."""
+        with self.stages.timed("choose half-life"):
+            learned = self.learned
+            days = half_life_of(settings.config("popular"), learned.histories, learned.stored)
+        made: TrainerSettings = changed(settings, {"popular_half_life_days": days})
+        return made
+
+    def _recent(self, settings: TrainerSettings) -> Matrix:
+        """Return what the popular list is made from."""
+        learned, days = self.learned, settings.config("popular").half_life_days
+        return recent_counts(learned.histories, learned.stored, learned.gram.counts, days)
 
     def _report(
         self,

@@ -87,7 +87,9 @@ def test_the_report_says_what_the_generation_was_made_from(
         "cooccurrences": [LogPosition(0, 10)] * 3,
     }
     assert report.inputs.settings["neighbors_per_item"] == 200
-    assert report.inputs.settings == report.settings == setup.settings.of_generation()
+    assert report.inputs.settings == setup.settings.of_generation()
+    made_with = changed(setup.settings, {"popular_half_life_days": 0})  # too few users are new
+    assert report.settings == made_with.of_generation()
     assert report.data.items == report.lists.similar == 29
     assert report.data.users == report.lists.user == 50
     assert report.data.pairs == np.count_nonzero(np.triu(counts, 1))

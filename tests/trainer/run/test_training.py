@@ -59,7 +59,7 @@ def test_what_was_chosen_is_reported_and_is_what_the_lists_are_made_with(chosen:
     assert (selection.items, selection.users, selection.events) == (24, 60, 30)
     assert len(found.tried) > 4
     assert report.inputs.settings == chosen.settings.of_generation()
-    made_with = changed(chosen.settings, found.values)
+    made_with = changed(chosen.settings, {**found.values, "popular_half_life_days": 0})
     assert report.settings == made_with.of_generation()
     assert AUTO not in (report.settings["item_model"], report.settings["user_model"])
     of_default = chosen.served()

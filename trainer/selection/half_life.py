@@ -1,0 +1,66 @@
+"""How fast popularity passes: chosen by what the latest new users took. Pure.
+
+The popular list is for users without a history. So what is to be predicted is what users took whose
+first item came in the latest tenth of all entries, from what others had taken by then.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from contracts.messages import Floats
+from contracts.times import DAY_MS
+from trainer.counts.derived import Histories
+from trainer.judging.metrics import Judged, N, ndcg
+from trainer.models.popular import PopularConfig, decayed_counts
+
+LATEST: Final = 0.1
+"""Share of all entries that is to be predicted."""
+LEAST_USERS: Final = 20
+"""New ones; what fewer took is chance."""
+SHARES_OF_TIME: Final = (1 / 2, 1 / 8, 1 / 32)
+"""Half-lives that are tried, of twice the time from the median entry to the latest one."""
+
+
+def half_life_of(config: PopularConfig, histories: Histories, stored: Floats) -> float:
+    """Return the half-life of the popular list in days: the one that is set, or else the best one.
+
+    Args:
+        config: may set it.
+        histories: of (n_users, n_items).
+        stored: (entries,) their affinities as the workers have them, users' scales included.
+
+    Returns:
+        0, which is none, if too few users are new; so it is if no other one is better.
+    """
+    if config.half_life_days is not None:
+        return config.half_life_days
+    if not len(stored):
+        return 0.0
+    moment = np.quantile(histories.ts_ms, 1 - LATEST, method="lower")
+    is_known = histories.ts_ms <= moment
+    known, later = histories.where(is_known), histories.where(~is_known)
+    new = np.flatnonzero((known.degrees == 0) & (later.degrees > 0))
+    if len(new) < LEAST_USERS:
+        return 0.0
+    taken = later.affinities[new]
+
+    def accuracy(half_life_days: float) -> float:
+        counts = decayed_counts(known, stored[is_known], half_life_days)
+        first = np.argsort(-counts, kind="stable")[:N]
+        hits = taken[:, first].toarray() > 0
+        items = np.broadcast_to(first, hits.shape)
+        relevant = np.diff(taken.indptr).astype(np.int64)
+        return float(ndcg(Judged(items, hits, relevant, known.affinities)).mean())
+
+    return max([0.0, *_half_lives(known)], key=accuracy)
+
+
+def _half_lives(histories: Histories) -> Iterator[float]:
+    """Yield those that are worth a try, in days; none where all events are of one time."""
+    ts_ms = histories.ts_ms
+    days = float(ts_ms.max() - np.median(ts_ms)) / DAY_MS * 2
+    for share in SHARES_OF_TIME:
+        if days * share > 0:
+            yield min(float(f"{days * share:.2g}"), 36_500.0)
