@@ -1,7 +1,11 @@
 """What a search for settings found, and how well the chosen ones predict. Pure."""
 
-import msgspec
+from collections.abc import Sequence
 
+import msgspec
+import numpy as np
+
+from contracts.messages import Floats
 from trainer.models.interface import Values
 
 
@@ -10,7 +14,7 @@ class Tried(msgspec.Struct, frozen=True):
 
     values: Values
     ndcg: float
-    """nDCG@10, mean over the users"""
+    """nDCG@10, mean over the users, by which candidates are chosen"""
     coverage: float
     """recommended items / all items"""
     personalization: float
@@ -26,6 +30,7 @@ class Found(msgspec.Struct, frozen=True):
     users: int = 0
     """whose latest items were held out"""
     ndcg: float | None = None
+    """nDCG@10 of what is chosen without the users that it is measured on"""
     low: float | None = None
     """of the 95 % interval, by the users"""
     high: float | None = None
@@ -50,8 +55,47 @@ def held_out_of(found: Found) -> HeldOut | None:
     """Return how well the chosen settings predict; None if that could not be measured."""
     if found.ndcg is None or found.low is None or found.high is None:
         return None
-    of_it = [tried for tried in found.tried if tried.ndcg == found.ndcg]
-    chosen = next((tried for tried in of_it if tried.values == found.values), of_it[0])
+    chosen = next(tried for tried in found.tried if tried.values == found.values)
     return HeldOut(
         found.users, found.ndcg, found.low, found.high, chosen.coverage, chosen.personalization
     )
+
+
+def not_chosen_on(of_users: Sequence[Floats], chosen: int) -> Floats:
+    """Return (n_users,) each user's nDCG of what the other half of the users would have chosen.
+
+    The best of many candidates owes a part of its lead to the users it was chosen on, so their own
+    figure is too high. What a half would have chosen is the best candidate for that half of
+    those that are no better than the chosen one for all.
+
+    Args:
+        of_users: of each candidate, (n_users,) its nDCG.
+        chosen: which of them was chosen.
+
+    Source: Cawley and Talbot, "On over-fitting in model selection and subsequent selection bias in
+    performance evaluation", JMLR 11, 2010; here with two folds of users.
+
+    >>> lucky, steady = np.array([1.0, 0, 1, 0]), np.array([0.4, 0.4, 0.4, 0.4])
+    >>> not_chosen_on([lucky, steady], chosen=0).tolist()
+    [0.4, 0.0, 0.4, 0.0]
+    """
+    figures = np.stack(of_users)
+    figures = figures[figures.mean(axis=1) <= figures[chosen].mean()]
+    is_even = np.arange(figures.shape[1]) % 2 == 0
+    for_even, for_odd = (figures[:, half].mean(axis=1).argmax() for half in (~is_even, is_even))
+    found: Floats = np.where(is_even, figures[for_even], figures[for_odd])
+    return found
+
+
+def flattery(found: Found) -> float:
+    """Return by how much the users that a candidate was chosen on overrate it; 0 if unknown."""
+    chosen = next((tried for tried in found.tried if tried.values == found.values), None)
+    return 0.0 if chosen is None or found.ndcg is None else chosen.ndcg - found.ndcg
+
+
+def less(found: Found, by: float) -> Found:
+    """Return the same with lower figures, as these are of users that the choice was made on."""
+    if found.ndcg is None or found.low is None or found.high is None:
+        return found
+    ndcg, low, high = (round(max(of - by, 0), 6) for of in (found.ndcg, found.low, found.high))
+    return msgspec.structs.replace(found, ndcg=ndcg, low=low, high=high)

@@ -10,7 +10,7 @@ from typing import Final
 
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
-from trainer.judging.found import Found
+from trainer.judging.found import Found, flattery, less
 from trainer.run.learned import Learned
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
@@ -50,7 +50,8 @@ def select(
         return None, look(settings)
     remembered = _remembered(learned, settings, served)
     if remembered is not None:
-        return remembered, look(changed(settings, remembered.found.values))
+        found = look(changed(settings, remembered.found.values))
+        return remembered, less(found, flattery(remembered.found))
     found = look(settings)
     items, events, users = _extent(learned)
     return Selection(found, now().isoformat(), items, events, users), found

@@ -20,7 +20,7 @@ from contracts.messages import Floats
 from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
-from trainer.judging.found import Found, Tried
+from trainer.judging.found import Found, Tried, not_chosen_on
 from trainer.judging.holdout import hold_out
 from trainer.judging.metrics import N
 from trainer.models import ITEM_MODELS, MODELS, USER_KNN
@@ -165,10 +165,18 @@ class _Search:
         able = [tried for tried in self.trials.tried if tried.ndcg >= enough]
         return max(able, key=lambda tried: (tried.coverage, tried.ndcg))
 
+    def _not_chosen_on(self, chosen: Tried) -> Floats:
+        """Return (n_users,) the nDCG of what was chosen without each, of those served alike."""
+        tried = self.trials.tried
+        user_model = chosen.values["user_model"]
+        alike = [k for k, each in enumerate(tried) if each.values["user_model"] == user_model]
+        return not_chosen_on([self.trials.ndcg[k] for k in alike], alike.index(tried.index(chosen)))
+
     def found(self, chosen: Tried) -> Found:
         """Return what was found out, of which a candidate was chosen."""
         given_up = self.trials.settings.auto.accuracy_given_up
-        of_users = self.trials.ndcg[self.trials.tried.index(chosen)]
+        of_users = self._not_chosen_on(chosen)
+        ndcg = round(float(of_users.mean()), 6)
         error = 1.96 * float(of_users.std(ddof=1)) / len(of_users) ** 0.5
         return Found(
             chosen.values,
@@ -176,8 +184,8 @@ class _Search:
             f"{len(self.trials.tried)} candidates"
             + (f" within {given_up:.0%} of the best nDCG by coverage" if given_up else ""),
             len(of_users),
-            chosen.ndcg,
-            round(chosen.ndcg - error, 6),
-            round(chosen.ndcg + error, 6),
+            ndcg,
+            round(ndcg - error, 6),
+            round(ndcg + error, 6),
             sorted(self.trials.tried, key=lambda tried: -tried.ndcg),
         )
