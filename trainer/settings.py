@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from runtime.settings import MetricsSettings
-from trainer.counts.derived import CountsConfig
+from trainer.counts.derived import Counting, CountsConfig
 from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
 from trainer.models.neighbors import NEIGHBORS
 from trainer.quality.checking import QualityConfig
@@ -149,6 +149,11 @@ class TrainerSettings(_SettingsOfModels):
         entry = MODELS[name]
         length = [self.neighbors_per_item] if entry.of == "items" else []
         return entry.model(self.config(name), *length)
+
+    def counting(self, model: str) -> Counting:
+        """Return what an item model is fitted to."""
+        order = MODELS[model].order
+        return Counting(self.counts, order(self.config(model)) if order else None)
 
     @property
     def fold_in(self) -> FoldIn:

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from tests.oracles.histories import DAY_MS, History
 from tests.settings.plain_histories import Counts
 from tests.settings.trainer_of_few import HELD_OUT_MOST
-from trainer.counts.derived import Histories, completed, gram_of
+from trainer.counts.derived import Histories, counts_of
 from trainer.models.popular import recent_counts
 from trainer.models.ranking import Ranking
 from trainer.settings import TrainerSettings
@@ -29,13 +29,13 @@ def counts_used(
     streamed: Counts, histories: Mapping[str, History], settings: TrainerSettings
 ) -> Counts:
     """Return the counts that items' lists are made of: the workers', or some users'."""
-    config = settings.counts
-    if config.is_streamed:
+    counting = settings.counting(settings.item_model)
+    if counting.is_streamed:
         return streamed
     listed = 0 if settings.user_model == "none" else settings.active_users
-    read = latest(histories, max(listed, HELD_OUT_MOST, config.users))
+    read = latest(histories, max(listed, HELD_OUT_MOST, settings.counts.users))
     of_some, _ = _read(streamed.items, [histories[user] for user in read])
-    made = completed(gram_of(of_some, config), csr_array(streamed.g))
+    made = counts_of(of_some, csr_array(streamed.g), counting)
     return Counts(streamed.items, made.toarray())
 
 

@@ -1,4 +1,4 @@
-"""Counts built from histories, where users or time should be weighted differently.
+"""Counts built from histories, where users or time are weighted differently, or order matters.
 
 The workers' G weights all users alike, or by `USER_WEIGHT`, and cannot be reweighted afterwards.
 Histories can: they have every affinity and the time of its last event. Pure.
@@ -10,12 +10,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from trainer.counts.cells import cells_of, places_in
 from trainer.counts.matrices import Matrix, UserItems, entries_where, entry_rows
+from trainer.counts.order import Order, ordered
 
 NOISE: Final = 1e-9
 """The fraction of a count that remains as noise when all of it was subtracted again."""
@@ -48,10 +49,20 @@ class CountsConfig(BaseModel):
         "least `ACTIVE_USERS`, and 2,000 for `auto`",
     )
 
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What an item model's counts are of."""
+
+    weights: CountsConfig
+    order: Order | None = None
+    """how pairs count by their order; None: whatever their order"""
+
     @property
     def is_streamed(self) -> bool:
         """Whether the workers' counts are used unchanged."""
-        return not self.user_weight_exponent and not self.half_life_days
+        weights = self.weights
+        return not (weights.user_weight_exponent or weights.half_life_days or self.order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +152,26 @@ def first_users(user_items: UserItems, n: int) -> UserItems:
     )
 
 
-def gram_of(histories: Histories, config: CountsConfig) -> Matrix:
-    """Return G = R^T R of histories, users and times counted as the configuration says.
+def counts_of(histories: Histories, streamed: Matrix, counting: Counting) -> Matrix:
+    """Return what an item model is fitted to, (n_items, n_items): G, or T with G_ii.
+
+    Args:
+        histories: of (n_users, n_items).
+        streamed: G as the workers keep it; items that no history has keep these counts.
+        counting: what is counted.
+    """
+    if counting.is_streamed:
+        return streamed
+    rows = weighted(histories, counting.weights)
+    if counting.order:
+        return completed(ordered(rows, histories.ts_ms, counting.order), streamed)
+    gram: Matrix = csr_array(rows.T @ rows)
+    gram.sort_indices()
+    return completed(gram, streamed)
+
+
+def weighted(histories: Histories, config: CountsConfig) -> Matrix:
+    """Return R of histories, entry by entry, users and times weighted as the configuration says.
 
     R_ui is r_ui x degree_u^-exponent x 2^((t_ui - t) / half_life), t being the latest time of all.
     """
@@ -150,13 +179,11 @@ def gram_of(histories: Histories, config: CountsConfig) -> Matrix:
     if config.half_life_days and len(data):
         ages = histories.ts_ms - histories.ts_ms.max()
         data = data * np.exp2(ages / (DAY_MS * config.half_life_days))
-    scales = np.maximum(histories.degrees, 1) ** -config.user_weight_exponent
+    scales = np.maximum(histories.degrees, 1.0) ** -config.user_weight_exponent
     found = histories.affinities
-    rows: Matrix = csr_array((data, found.indices, found.indptr), found.shape)
-    weighted: Matrix = csr_array(diags_array(scales) @ rows)
-    gram: Matrix = csr_array(weighted.T @ weighted)
-    gram.sort_indices()
-    return gram
+    return csr_array(
+        (data * scales[histories.users_of_entries()], found.indices, found.indptr), found.shape
+    )
 
 
 def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:

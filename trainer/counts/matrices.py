@@ -97,14 +97,18 @@ def csr(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Matrix
     return csr_array((data, columns, indptr), shape=(len(lengths), n_columns))
 
 
-def mirrored(half: Matrix) -> Matrix:
-    """Return the symmetric matrix of which `half` has each pair once, in either row.
+def mirrored(half: Matrix, share: float = 1) -> Matrix:
+    """Return `half` with a share of each pair in the other row, too; the diagonal counts once.
+
+    With the whole of it, that is the symmetric matrix of which `half` has each pair once.
 
     >>> mirrored(csr_array([[2.0, 0, 5], [3, 1, 0], [0, 0, 0]])).toarray().tolist()
     [[2.0, 3.0, 5.0], [3.0, 1.0, 0.0], [5.0, 0.0, 0.0]]
     """
     others = csr_array(half.T)
-    # The diagonal counts once. Each sum has one entry above zero, so nothing is rounded.
+    if share != 1:
+        others.data *= share
+    # With each pair once, a sum has one entry above zero, so nothing is rounded.
     others.data[others.indices == entry_rows(others.indptr)] = 0
     whole: Matrix = half + others
     return whole

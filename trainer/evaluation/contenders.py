@@ -44,7 +44,7 @@ class Contender:
     def _matrix(self, holdout: Holdout) -> Any:
         of = MODELS[self.name].of
         if of == "items":
-            return holdout.gram(self.settings.counts)
+            return holdout.counts(self.settings.counting(self.name))
         if of == "users":
             return holdout.stored_rows
         days = half_life_of(self.settings.config(self.name), holdout.histories, holdout.stored)

@@ -15,10 +15,9 @@ from scipy.sparse import csr_array
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from trainer.counts.derived import (
-    CountsConfig,
+    Counting,
     Histories,
-    completed,
-    gram_of,
+    counts_of,
     reordered,
     without,
 )
@@ -56,11 +55,9 @@ class Holdout:
         """The rows of users with something to be found."""
         return np.flatnonzero(np.diff(self.test.indptr))
 
-    def gram(self, config: CountsConfig) -> Matrix:
-        """Return G, (n_items, n_items), counted as the configuration says."""
-        if config.is_streamed:
-            return self.streamed
-        return completed(gram_of(self.histories, config), self.streamed)
+    def counts(self, counting: Counting) -> Matrix:
+        """Return what an item model is fitted to, (n_items, n_items)."""
+        return counts_of(self.histories, self.streamed, counting)
 
     @property
     def stored_rows(self) -> Matrix:

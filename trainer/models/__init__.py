@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from trainer.models import cosine, ease, popular, user_knn
+from trainer.models import cosine, ease, ordered, popular, user_knn
 from trainer.models.interface import Entry, Model, Ranker
 
 __all__ = ["ITEM_MODELS", "MODELS", "USER_KNN", "Entry", "Model", "Ranker", "settings_part"]
@@ -13,6 +13,7 @@ MODELS: Final[Mapping[str, Entry]] = MappingProxyType(
     {
         "cosine": cosine.ENTRY,
         "ease": ease.ENTRY,
+        "ordered": ordered.ENTRY,
         "popular": popular.ENTRY,
         "user-knn": user_knn.ENTRY,
     }

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import BaseModel
 
 from trainer.counts.matrices import Matrix
+from trainer.counts.order import Order
 from trainer.models.ranking import Ranking
 
 Values = dict[str, Any]
@@ -89,11 +90,13 @@ class Entry:
     config: type[BaseModel]
     """becomes a part of the trainer's settings, under the model's name"""
     of: Literal["items", "users", "everybody"]
-    """whose lists it makes: its rows. It is fitted to G, to the affinities, or to G"""
+    """whose lists it makes: its rows. It is fitted to counts, to the affinities, or to G"""
     space: Mapping[str, Range]
     """what `tune` searches of its configuration, by field"""
     candidates: Callable[[Search], None] | None = None
     """tries what `auto` should, of an item model; models are asked in their order in `MODELS`"""
+    order: Callable[[Any], Order] | None = None
+    """how an item model's counts depend on order, by its configuration; None: it is fitted to G"""
 
     @property
     def is_tuned(self) -> bool:

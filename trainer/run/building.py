@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
-from trainer.counts.derived import completed, first_users, gram_of
+from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
 from trainer.generations.inputs import served_report
 from trainer.generations.publication import generation_id, publication
@@ -107,11 +107,11 @@ class Building:
 
     def _counts(self, settings: TrainerSettings) -> Matrix:
         """Return what the item model is fitted to."""
-        streamed = self.learned.gram.counts
-        if settings.counts.is_streamed:
+        counting, streamed = settings.counting(settings.item_model), self.learned.gram.counts
+        if counting.is_streamed:
             return streamed
         with self.stages.timed("count histories"):
-            return completed(gram_of(self.learned.histories, settings.counts), streamed)
+            return counts_of(self.learned.histories, streamed, counting)
 
     def _with_half_life(self, settings: TrainerSettings) -> TrainerSettings:
         """Return the settings with the half-life of the popular list, if none is set."""

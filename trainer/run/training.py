@@ -158,5 +158,6 @@ class Training:
 def users_needed(settings: TrainerSettings) -> int:
     """Return of how many users histories are read."""
     needed = max(users_listed(settings), SAMPLE_USERS)
-    counted = settings.item_model == AUTO or not settings.counts.is_streamed
+    model = settings.item_model
+    counted = model == AUTO or not settings.counting(model).is_streamed
     return max(needed, settings.counts.users) if counted else needed

@@ -7,6 +7,7 @@ is kept for the next one.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +28,7 @@ from trainer.stages import Stages
 
 PAIRS_PER_BLOCK: Final = 1_000_000
 USERS_PER_BLOCK: Final = 500
-GRAMS_KEPT: Final = 2
+COUNTS_KEPT: Final = 2
 LISTS_KEPT: Final = 4
 
 
@@ -45,7 +46,7 @@ class Trials:
     tried: list[Tried] = field(default_factory=list)
     ndcg: list[Floats] = field(default_factory=list)
     """(n_users,) of each in `tried`"""
-    _grams: dict[str, Matrix] = field(default_factory=dict)
+    _counts: dict[str, Matrix] = field(default_factory=dict)
     _lists: dict[str, Matrix] = field(default_factory=dict)
     """of the last candidates, by the settings that lists depend on"""
 
@@ -107,10 +108,12 @@ class Trials:
         spread: Matrix = csr_array((lists.data, lists.indices, indptr), shape)
         return from_user_lists(self.holdout, spread, N)
 
-    def _gram(self, settings: TrainerSettings) -> Matrix:
-        """Return G counted as set."""
-        key = settings.counts.model_dump_json()
-        return _kept(self._grams, key, GRAMS_KEPT, lambda: self.holdout.gram(settings.counts))
+    def _counts_of(self, settings: TrainerSettings) -> Matrix:
+        """Return what the item model is fitted to."""
+        counting = settings.counting(settings.item_model)
+        return _kept(
+            self._counts, repr(counting), COUNTS_KEPT, partial(self.holdout.counts, counting)
+        )
 
     def _lists_of(self, settings: TrainerSettings) -> Matrix:
         """Return the lists of the items that need them, (n_items, n_items)."""
@@ -118,7 +121,7 @@ class Trials:
         key = f"{settings.item_model} {model} {settings.counts.model_dump_json()}"
 
         def made() -> Matrix:
-            ranker = settings.model(settings.item_model).fit(self._gram(settings))
+            ranker = settings.model(settings.item_model).fit(self._counts_of(settings))
             return self._ranked(ranker)
 
         return _kept(self._lists, key, LISTS_KEPT, made)

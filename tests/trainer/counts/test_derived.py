@@ -12,15 +12,18 @@ from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import (
+    Counting,
     CountsConfig,
     Histories,
     completed,
+    counts_of,
     first_users,
-    gram_of,
     histories_of,
+    weighted,
     without,
 )
 from trainer.counts.matrices import UserItems
+from trainer.counts.order import Order, ordered
 
 Dense = npt.NDArray[np.float64]
 
@@ -54,9 +57,25 @@ def test_counts_of_histories_are_those_of_a_plain_recomputation(
         ages = (ts_ms[had].max() - ts_ms) / DAY_MS
         scaled = np.where(had, scaled * 0.5 ** (ages / half_life_days), 0)
     config = CountsConfig(user_weight_exponent=exponent, half_life_days=half_life_days)
-    found = gram_of(histories(affinities, ts_ms), config)
-    assert found.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
-    assert found.has_sorted_indices
+    of_users, nothing = histories(affinities, ts_ms), csr_array(gram_matrix(affinities * 0))
+    found = weighted(of_users, config)
+    assert found.toarray() == pytest.approx(scaled, rel=1e-12)
+    assert found.indices.tolist() == of_users.affinities.indices.tolist()
+    if exponent or half_life_days:
+        gram = counts_of(of_users, nothing, Counting(config))
+        assert gram.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
+        assert gram.has_sorted_indices
+    order = Order(0.3, 0.5)
+    in_order = counts_of(of_users, nothing, Counting(config, order))
+    assert in_order.toarray() == pytest.approx(
+        ordered(csr_array(scaled), of_users.ts_ms, order).toarray(), rel=1e-12
+    )
+
+
+def test_counts_that_are_not_weighted_and_know_no_order_are_the_workers() -> None:
+    had, streamed = csr_array(np.ones((2, 2))), csr_array(np.full((2, 2), 7.0))
+    of_users = Histories(had, np.zeros(4, np.int64))
+    assert counts_of(of_users, streamed, Counting(CountsConfig())) is streamed
 
 
 @given(before=binary, data=st.data())

@@ -10,7 +10,7 @@ from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
-from trainer.counts.derived import CountsConfig, Histories
+from trainer.counts.derived import Counting, CountsConfig, Histories
 from trainer.judging.holdout import (
     COMING_BACK,
     HELD_OUT,
@@ -207,5 +207,5 @@ def test_counts_that_are_weighed_otherwise_have_nothing_of_what_is_held_out() ->
     config = CountsConfig(user_weight_exponent=0.5)
     left = made.histories.affinities.toarray()
     scaled = left / np.sqrt(np.maximum((left > 0).sum(axis=1), 1))[:, np.newaxis]
-    assert made.gram(config).toarray() == pytest.approx(gram_matrix(scaled))
-    assert made.gram(CountsConfig()) is made.streamed
+    assert made.counts(Counting(config)).toarray() == pytest.approx(gram_matrix(scaled))
+    assert made.counts(Counting(CountsConfig())) is made.streamed

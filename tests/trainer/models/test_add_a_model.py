@@ -16,6 +16,7 @@ import pytest
 
 from contracts.generations import SimilarList
 from tests.trainer.setup import Setup
+from trainer.models import ITEM_MODELS
 
 ROOT = Path(__file__).parents[3]
 LINE = '        "ease": ease.ENTRY,\n'
@@ -74,7 +75,7 @@ def test_auto_tries_it_and_it_is_trained_and_served(
     report = setup.report()
     assert report.selection is not None
     tried = [one.values["item_model"] for one in report.selection.found.tried]
-    assert {"cosine", "ease", "jaccard"} == set(tried)
+    assert {*ITEM_MODELS, "jaccard"} == set(tried)
 
     run("trainer", "once", **environment | {"ITEM_MODEL": "jaccard", "JACCARD_SHRINKAGE": "2"})
     report = setup.report()

@@ -72,6 +72,8 @@ EVERY = [
     Conforming("ease", {}, {"neighbors": 2}, cut=True),
     Conforming("ease", {"regularization": 0.5}, {"exact_items": 0}, cut=True),
     Conforming("ease", {}, {"exact_items": 0, "neighborhood": 4, "neighbors": 3}, cut=True),
+    Conforming("ordered", {"own_damping": 0.5, "popularity_damping": 0.5}),
+    Conforming("ordered", {}, {"neighbors": 3}, cut=True),
     Conforming("popular", {"items": 3}, cut=True, unitless=False),
     Conforming("user-knn", {"k": 100, "recommendations": 3}, cut=True),
     Conforming("user-knn", {"k": 100, "metric": "raw"}, unitless=False),

@@ -138,6 +138,14 @@ def test_lists_of_spark_are_those_of_redis(
     assert sum(of.startswith("user:") for of in expected) == 20
     assert_same(lists, expected, exactly=affinity == "binary")
 
+    # So are those of ordered counts, which are made of the histories alone.
+    in_order = {"item_model": "ordered", "user_model": "none"}
+    assert run(of_redis.model_copy(update=in_order)) == "trained"
+    assert run(of_spark.model_copy(update=in_order), source_of(spark, config, rules)) == "trained"
+    expected, found = (lists_of(store, of)[1] for of in (keyspace, other))
+    assert {each.model for of, each in expected.items() if of.startswith("similar:")} == {"ordered"}
+    assert_same(found, expected, exactly=affinity == "binary")
+
     # The report names the training data; from that, the same is learned again.
     made_of = report.inputs.archive
     assert made_of is not None

@@ -1,0 +1,157 @@
+"""Ordered counts: what users take soon after an item."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar, Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.messages import Floats
+from trainer.counts.matrices import Matrix, entry_rows
+from trainer.counts.order import Order
+from trainer.models.cosine import Cosine
+from trainer.models.interface import Entry, Range, Search
+from trainer.models.neighbors import NEIGHBORS, best_neighbors
+from trainer.models.ranking import Ranking, rounded
+
+DAMPINGS: Final = ((0.8, 0.1), (0.5, 0.5))
+"""Alpha and beta from where `auto` sets out: what comes next, and near to a cosine."""
+LATEST: Final = (0, 1.5)
+"""With what half-life in items: what comes next depends on the latest items."""
+AROUND: Final = (0.7, 0.9)
+"""Other values of alpha, and of the lag's exponent, once the model is ahead."""
+NEARLY_FLAT: Final = 0.25
+
+
+class OrderedConfig(BaseModel):
+    """The defaults are good for what players of games took next."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backwards: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="what an item counts for the one before it, where it counts 1 for the one "
+        "after it",
+    )
+    lag_exponent: float = Field(
+        default=0.5,
+        ge=0,
+        le=2,
+        description="a pair of items counts lag^-exponent, where the lag is how many places they "
+        "are apart in the history; 0: as much at any distance up to 60",
+    )
+    own_damping: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="alpha, the exponent of the item's own count; the higher, the less a user's "
+        "popular items matter",
+    )
+    popularity_damping: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="beta, the exponent of the neighbor's count; the higher, the lower popular "
+        "items rank",
+    )
+
+    @property
+    def order(self) -> Order:
+        """What is counted."""
+        return Order(self.backwards, self.lag_exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Score of j in the list of i: T_ij / (d_i^alpha x d_j^beta) / d^(1 - alpha - beta).
+
+    T_ij is the sum of lag^-1/2 over the users who took j after i, the lag being how many places
+    later, and 0.3 times that of those who took j before i. The d_i are the items' own counts G_ii,
+    and d the largest of them: with it, counts in any unit make the same scores.
+
+    Counts of the next items only are sequential rules; those of pairs in any order, a cosine's. It
+    needs times that tell which of a user's items came first, and does best where the latest items
+    say most: fold them in with `FOLD_IN_HALF_LIFE_ITEMS`.
+
+    Time: a few operations an entry of T. Memory: that of a block.
+
+    Sources: Kamehkhosh, Jannach and Ludewig, "A comparison of frequent pattern techniques and a
+    deep learning method for session-based recommendation", RecTemp at RecSys 2017 (sequential
+    rules, weighted by distance); the dampings as in `cosine` and `ease`.
+    """
+
+    config: OrderedConfig
+    neighbors: int = NEIGHBORS
+    """length of an item's list, at most"""
+    name: ClassVar[str] = "ordered"
+
+    def fit(self, matrix: Matrix) -> "OrderedRanker":
+        """Return the ranker of `matrix` = T with G_ii in its diagonal; a row is i's neighbors."""
+        return OrderedRanker(self.config, self.neighbors, matrix, matrix.diagonal())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrderedRanker:
+    """Ranks the neighbors of each item, itself left out."""
+
+    config: OrderedConfig
+    neighbors: int
+    counts: Matrix
+    """(n_items, n_items) T, with G_ii in the diagonal"""
+    own: Floats
+    """(n_items,) G_ii; 0 where the item's own count is not there yet: it is no neighbor then"""
+
+    @property
+    def n_rows(self) -> int:
+        """One list an item."""
+        return len(self.own)
+
+    def rank(self, start: int, stop: int) -> Ranking:
+        """Return the lists of the items `start <= i < stop`; support is T_ij."""
+        block = self.counts[start:stop]
+        i, j = entry_rows(block.indptr, start), block.indices
+        largest = self.own.max(initial=0) or 1.0
+        share = np.where(self.own > 0, self.own / largest, 1.0)
+        damping = (share**-self.config.own_damping)[i] * (share**-self.config.popularity_damping)[j]
+        known = (self.own[i] > 0) & (self.own[j] > 0)
+        scores = np.where(known, block.data / largest * damping, 0)
+        return best_neighbors(block, rounded(scores), start, self.neighbors)
+
+
+def _candidates(search: Search) -> None:
+    """Try a few starting points; if one is the best of all models, look around it."""
+    cosine = search.best_of(Cosine.name)
+    counts = {name: value for name, value in cosine.items() if name.startswith("counts_")}
+    weights = sorted({0, counts["counts_user_weight_exponent"]})
+    for (own, neighbors), weight, half_life in product(DAMPINGS, weights, LATEST):
+        search.measure(
+            Ordered.name,
+            {
+                **counts,
+                "counts_user_weight_exponent": weight,
+                "ordered_own_damping": own,
+                "ordered_popularity_damping": neighbors,
+                "fold_in_half_life_items": half_life,
+            },
+        )
+    if search.best["item_model"] == Ordered.name:
+        search.vary("ordered_own_damping", AROUND)
+        search.vary("ordered_lag_exponent", [NEARLY_FLAT])
+
+
+ENTRY: Final = Entry(
+    Ordered,
+    OrderedConfig,
+    of="items",
+    space={
+        "backwards": Range(0, 1),
+        "lag_exponent": Range(0, 1),
+        "own_damping": Range(0, 1),
+        "popularity_damping": Range(0, 0.6),
+    },
+    candidates=_candidates,
+    order=lambda config: config.order,
+)
