@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.messages import Floats
 from trainer.counts.matrices import Matrix, entry_rows
 from trainer.counts.order import Order
-from trainer.models.cosine import Cosine
+from trainer.models.cosine import BETWEEN, WEIGHTS, Cosine
 from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
@@ -20,8 +20,9 @@ DAMPINGS: Final = ((0.8, 0.1), (0.5, 0.5))
 LATEST: Final = (0, 1.5)
 """With what half-life in items: what comes next depends on the latest items."""
 AROUND: Final = (0.7, 0.9)
-"""Other values of alpha, and of the lag's exponent, once the model is ahead."""
+"""Other values of alpha, where the model is ahead."""
 NEARLY_FLAT: Final = 0.25
+"""Another exponent of the lag, where it is."""
 
 
 class OrderedConfig(BaseModel):
@@ -124,14 +125,12 @@ class OrderedRanker:
 def _candidates(search: Search) -> None:
     """Try a few starting points; if one is the best of all models, look around it."""
     cosine = search.best_of(Cosine.name)
-    counts = {name: value for name, value in cosine.items() if name.startswith("counts_")}
-    weights = sorted({0, counts["counts_user_weight_exponent"]})
-    for (own, neighbors), weight, half_life in product(DAMPINGS, weights, LATEST):
+    for (own, neighbors), half_life in product(DAMPINGS, LATEST):
         search.measure(
             Ordered.name,
             {
-                **counts,
-                "counts_user_weight_exponent": weight,
+                "counts_user_weight_exponent": 0,
+                "counts_half_life_days": cosine["counts_half_life_days"],
                 "ordered_own_damping": own,
                 "ordered_popularity_damping": neighbors,
                 "fold_in_half_life_items": half_life,
@@ -140,6 +139,7 @@ def _candidates(search: Search) -> None:
     if search.best["item_model"] == Ordered.name:
         search.vary("ordered_own_damping", AROUND)
         search.vary("ordered_lag_exponent", [NEARLY_FLAT])
+        search.vary("counts_user_weight_exponent", [BETWEEN, *WEIGHTS])
 
 
 ENTRY: Final = Entry(
