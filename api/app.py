@@ -45,6 +45,7 @@ from api.live.bars import LiveBars
 from api.models import endpoints as models
 from api.models.deciding import Deciding
 from api.models.generations import Generations
+from api.models.popular import PopularItems
 from api.models.reading import ModelReader
 from api.models.request_ids import RequestIds
 from api.pipeline import endpoints as pipeline
@@ -110,7 +111,8 @@ def create_app(
     trending = TrendingItems(store, catalog.shown, now_ms)
     generations = Generations(store.keys)
     request_ids = RequestIds(store.keys)
-    recommended = RecommendationReader(store, generations, request_ids, metrics, catalog)
+    popular = PopularItems(store.keys, generations)
+    recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
         writing,
         publisher,
@@ -135,7 +137,7 @@ def create_app(
         ),
         *instruments.endpoints(
             InstrumentReader(catalog, latest.newest),
-            SimilarReader(store, generations, catalog.shown),
+            SimilarReader(store, generations, popular, catalog.shown),
             recommended.legacy,
             catalog.resolve,
         ),

@@ -65,6 +65,8 @@ class PopularList(msgspec.Struct, frozen=True):
 
     model: str
     items: list[Popular]
+    is_whole: bool = False
+    """whether it has every item with counts"""
 
 
 class Served(msgspec.Struct, frozen=True):

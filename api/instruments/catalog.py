@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -75,10 +75,6 @@ class Catalog:
     def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
         """Return which instruments may be shown, as `Directory.shown`."""
         return self.directory.shown(categories, excluded)
-
-    def of_category(self, categories: frozenset[str]) -> Iterator[int]:
-        """Yield the listed instruments of some categories, as `Directory.of_category`."""
-        return self.directory.of_category(categories)
 
     async def refresh(self) -> None:
         """Read the changes.

@@ -142,11 +142,6 @@ class Directory:
             self._filters[asked] = shown
         return shown
 
-    def of_category(self, categories: frozenset[str]) -> Iterator[int]:
-        """Yield the listed instruments of some categories, by symbol."""
-        for rank in np.flatnonzero(self._listed & self._in_categories(categories)).tolist():
-            yield self._ranked[rank].instrument_id
-
     def find(self, wanted: Wanted, n: int) -> list[Entry]:
         """Return the first `n` matching instruments, by symbol."""
         found = np.ones(len(self._ranked), np.bool_)

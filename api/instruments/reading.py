@@ -5,8 +5,6 @@ from __future__ import annotations  # else annotations of inner functions are ev
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-import msgspec
-
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
 from api.instruments.answers import Similar, SimilarInstrument
@@ -14,16 +12,16 @@ from api.instruments.shown import Shown
 from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations
+from api.models.popular import PopularItems
 from api.redis.reading import Command, Read
 from api.redis.store import Store
-from contracts.generations import PopularList, SimilarList
+from contracts.generations import SimilarList
 
 LEGACY_ITEMS: Final = 10
 _SOUGHT: Final = 3
 """How many times the requested neighbors are read first, if not all may be shown."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
-_popular: Final = msgspec.json.Decoder(PopularList)
 
 
 class _Found(NamedTuple):
@@ -42,10 +40,12 @@ class SimilarReader:
         self,
         store: Store,
         generations: Generations,
+        popular: PopularItems,
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
     ) -> None:
         self._keys = store.keys
         self._generations = generations
+        self._popular_items = popular
         self._shown = shown
 
     def similar(
@@ -106,11 +106,10 @@ class SimilarReader:
         self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
     ) -> Read[_Found | None]:
         """Return popular instruments; None if the generation is gone."""
-        (value,) = yield [("GET", self._keys.model_popular(generation.name))]
-        if value is None:
+        popular = yield from self._popular_items.of(generation)
+        if popular is None:
             return None
-        popular = _popular.decode(value)
-        items = popular_items(popular.items, instrument_id, n, shown)
+        items = popular_items(popular, instrument_id, n, shown)
         return _Found(generation, "popular", popular.model, items)
 
     def _command(self, generation: Generation, instrument_id: int) -> Command:

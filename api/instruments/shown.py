@@ -1,5 +1,6 @@
-"""Which instruments may be shown: asked for one, or for many at once. Pure."""
+"""Which instruments may be shown: asked for one, for many at once, or for all. Pure."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ class Numbers:
 
     def __init__(self, ids: Ints) -> None:
         """Number distinct instruments in their order, (n,)."""
+        self.ids = ids
         highest = int(ids.max(initial=-1))
         self._of_large: dict[int, int] | None = None
         self._table = np.zeros(0, np.int32)
@@ -59,3 +61,7 @@ class Shown:
         """Return whether each of some instruments may be shown, (k,)."""
         may_be: Mask = self._may_be[self._numbers.of_all(ids)]
         return may_be
+
+    def listed(self) -> Iterator[int]:
+        """Yield the instruments of the catalog that may be shown, in its order."""
+        yield from self._numbers.ids[self._may_be[1:]].tolist()

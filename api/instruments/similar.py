@@ -1,13 +1,13 @@
 """Parses the neighbors of an instrument from its list in Redis. Pure."""
 
-from collections.abc import Iterable
 from itertools import islice
 
 import msgspec
 
 from api.instruments.answers import SimilarInstrument
 from api.instruments.shown import Shown
-from contracts.generations import Popular, SimilarList
+from api.models.popular import Ranked
+from contracts.generations import SimilarList
 
 _similar = msgspec.json.Decoder(SimilarList)
 
@@ -46,12 +46,8 @@ def similar_items(
 
 
 def popular_items(
-    popular: Iterable[Popular], instrument_id: int, n: int, shown: Shown | None
+    popular: Ranked, instrument_id: int, n: int, shown: Shown | None
 ) -> list[SimilarInstrument]:
     """Return the first `n` popular instruments that may be shown, except the one itself."""
-    found = (
-        SimilarInstrument(item, one.score, 0.0)
-        for one in popular
-        if (item := int(one.item)) != instrument_id and (shown is None or shown(item))
-    )
-    return [*islice(found, n)]
+    found = islice(popular.shown({instrument_id}, shown), n)
+    return [SimilarInstrument(item, score, 0.0) for item, score in found]

@@ -6,14 +6,20 @@ import msgspec
 
 Source = Literal["model", "history", "popular"]
 ItemSource = Literal["items", "popular"]
+OtherSource = Literal["history", "popular", "catalog"]
 
 
-class Recommended(msgspec.Struct, frozen=True, gc=False):
-    """A recommended instrument; `because` lists the instruments that contributed most."""
+class Recommended(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A recommended instrument; `because` lists the instruments that contributed most.
+
+    `source` is present if it is another one than that of the answer: where a filter leaves too few
+    instruments, the next sources add theirs. `catalog` is any other instrument of the catalog.
+    """
 
     instrument_id: int
     score: float
     because: list[int]
+    source: OtherSource | None = None
 
 
 class Recommendations(msgspec.Struct, frozen=True):

@@ -4,17 +4,19 @@ Equal scores are ordered by the smaller id.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
+import msgspec
 import numpy as np
 
-from api.recommendations.answers import Recommended, Source
-from api.recommendations.fold import Row, Shares, Shown
+from api.models.popular import Ranked, Shown
+from api.recommendations.answers import OtherSource, Recommended, Source
+from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
 from api.users.history import Histories, latest_items
 from contracts.fold_in import FoldIn
-from contracts.generations import PopularList, Recommendation, UserList
+from contracts.generations import UserList
 from contracts.keyspace import HistoryEntry
 from contracts.messages import Floats
 
@@ -53,6 +55,11 @@ class Wish:
         """Return the items that must not be recommended to a user who has `seen`."""
         return self.excluded if self.include_seen else self.excluded.union(seen)
 
+    def after(self, items: Sequence[Recommended]) -> "Wish":
+        """Return what is still missing after some items."""
+        chosen = (item.instrument_id for item in items)
+        return replace(self, n=self.n - len(items), excluded=self.excluded.union(chosen))
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -61,6 +68,11 @@ class Chosen:
     source: Source
     model: str
     items: list[Recommended]
+
+    def and_then(self, source: OtherSource, items: Iterable[Recommended]) -> "Chosen":
+        """Return these, and then items of another source."""
+        more = [msgspec.structs.replace(item, source=source) for item in items]
+        return replace(self, items=self.items + more)
 
 
 def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
@@ -72,7 +84,15 @@ def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
 
 def from_own_list(own: UserList, wish: Wish) -> Chosen:
     """Choose from the user's precomputed list."""
-    return Chosen("model", own.model, _first(own.items, wish.excluded, wish))
+    shown = wish.shown
+    kept = (i for i in own.items if int(i.item) not in wish.excluded)
+    if shown is not None:
+        kept = (i for i in kept if shown(int(i.item)))
+    items = [
+        Recommended(int(i.item), i.score, [int(item) for item in i.because])
+        for i in islice(kept, wish.n)
+    ]
+    return Chosen("model", own.model, items)
 
 
 def from_history(
@@ -113,21 +133,16 @@ def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
     return fold_in.weights(affinities, times.max() - times, np.arange(len(entries)))
 
 
-def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Chosen:
+def from_popular(popular: Ranked, seen: Collection[int], wish: Wish) -> Chosen:
     """Choose from the most popular items."""
-    items = (Recommendation(p.item, p.score, []) for p in popular.items)
-    return Chosen("popular", popular.model, _first(items, wish.left_out(seen), wish))
+    kept = islice(popular.shown(wish.left_out(seen), wish.shown), wish.n)
+    return Chosen("popular", popular.model, [Recommended(item, score, []) for item, score in kept])
 
 
-def _first(
-    items: Iterable[Recommendation], left_out: frozenset[int], wish: Wish
-) -> list[Recommended]:
-    """Return the first items that are not left out and may be shown, as many as requested."""
-    shown = wish.shown
-    kept = (i for i in items if int(i.item) not in left_out)
-    if shown is not None:
-        kept = (i for i in kept if shown(int(i.item)))
-    return [
-        Recommended(int(i.item), i.score, [int(item) for item in i.because])
-        for i in islice(kept, wish.n)
-    ]
+def from_catalog(seen: Collection[int], wish: Wish) -> list[Recommended]:
+    """Choose from the catalog, by symbol: nothing is known of these but that they may be shown."""
+    if wish.shown is None:
+        return []
+    left_out = wish.left_out(seen)
+    kept = (item for item in wish.shown.listed() if item not in left_out)
+    return [Recommended(item, 0, []) for item in islice(kept, wish.n)]

@@ -100,7 +100,9 @@ From the first of these sources that has any, as `source` shows.
 - `popular`: the most popular instruments, for users without a history.
 
 Instruments that the catalog marks as unlisted are never recommended. `category` and
-`exclude_category` filter further; if nothing is left of a list, the next source is used.""",
+`exclude_category` filter further; then there are `n` instruments if the catalog has as many: where
+a list leaves fewer, the next sources go on, and last the rest of the catalog, and these instruments
+have a `source` of their own.""",
             parameters=(
                 USER_ID,
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from api.models.popular import Shown
 from api.recommendations.answers import Recommended
 from api.recommendations.places import Placed
 from contracts.bars import Column
@@ -20,16 +20,6 @@ REASONS: Final = 3
 _UNIT: Final = 10.0**-SCORE_DECIMALS
 _ROUNDED_TO_0: Final = _UNIT / 4
 """A share of at most this is no score above 0."""
-
-
-class Shown(Protocol):
-    """A filter of items."""
-
-    def __call__(self, item: int, /) -> bool:
-        """Return whether an item may be shown."""
-
-    def of(self, items: Ints, /) -> npt.NDArray[np.bool_]:
-        """Return whether each of some items may be shown, (k,)."""
 
 
 class Row(NamedTuple):

@@ -8,10 +8,10 @@ from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, fields, reply
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, GenerationReplacedError, Generations
+from api.models.popular import PopularItems, Shown
 from api.models.request_ids import RequestIds
 from api.recommendations.answers import ItemRecommendations, ItemSource, Recommendations
 from api.recommendations.choosing import Chosen, Wish
-from api.recommendations.fold import Shown
 from api.recommendations.recommending import Recommending
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -44,6 +44,7 @@ class RecommendationReader:
         self,
         store: Store,
         generations: Generations,
+        popular: PopularItems,
         request_ids: RequestIds,
         metrics: Metrics,
         catalog: Catalog,
@@ -51,7 +52,7 @@ class RecommendationReader:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
-        self._recommending = Recommending(store.keys, generations, metrics)
+        self._recommending = Recommending(store.keys, generations, popular, metrics)
         self._counted = metrics.recommendations
         self._catalog = catalog
 

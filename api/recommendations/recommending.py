@@ -1,17 +1,19 @@
 """Recommends to a user: the reads that this takes, and a cache of the results."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, cast
 
 import msgspec
 
 from api.http.metrics import Metrics
 from api.models.generations import ExpiredError, Generation, Generations
+from api.models.popular import PopularItems
 from api.recommendations.choosing import (
     Chosen,
     CommonWish,
     Wish,
     folded_items,
+    from_catalog,
     from_history,
     from_own_list,
     from_popular,
@@ -21,7 +23,7 @@ from api.recommendations.lists import GenerationLists, Lists
 from api.redis.lately import Lately
 from api.redis.reading import Read
 from api.users.history import Histories, history_of, offset_of
-from contracts.generations import PopularList, UserList
+from contracts.generations import UserList
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.log_position import parse_log_position
 
@@ -37,7 +39,6 @@ _ITEM_BYTES: Final = 270
 """The size of an item with three others that contributed to it."""
 
 _user = msgspec.json.Decoder(UserList)
-_popular = msgspec.json.Decoder(PopularList)
 
 _Kept = tuple[Generation, bytes | None, Chosen]
 """The generation and the offset of the history of a result, and the result."""
@@ -46,9 +47,12 @@ _Kept = tuple[Generation, bytes | None, Chosen]
 class Recommending:
     """Chooses for the users of one namespace."""
 
-    def __init__(self, keys: Keyspace, generations: Generations, metrics: Metrics) -> None:
+    def __init__(
+        self, keys: Keyspace, generations: Generations, popular: PopularItems, metrics: Metrics
+    ) -> None:
         self._keys = keys
         self._generations = generations
+        self._popular = popular
         self._lists = Lists()
         self._kept = Lately[tuple[str, CommonWish], _Kept](CHOSEN_BYTES, _bytes_of)
         """Keyed by history and wish."""
@@ -61,8 +65,9 @@ class Recommending:
 
         The first of these that has any: the user's own list if it was made from the current
         history, the history folded into the items' lists, popular items. The own list excludes
-        items that the user has, so it cannot answer a wish to include them. A result for the same
-        history, generation and catalog never changes, so it is cached.
+        items that the user has, so it cannot answer a wish to include them. Where categories leave
+        fewer than requested, the next ones go on. A result for the same history, generation and
+        catalog never changes, so it is cached.
 
         Raises:
             ExpiredError: the generation may have had lists that are gone.
@@ -80,8 +85,8 @@ class Recommending:
         chosen = None if wish.include_seen else _own(own, offset, wish)
         if chosen is None and offset is not None:
             chosen = yield from self._folded_in(generation, history_of(flat), wish)
-        if chosen is None:
-            return (yield from self._popular(generation, history_of(flat), wish))
+        if chosen is None or wish.by_category:
+            return (yield from self._continued(generation, history_of(flat), wish, chosen))
         if wish.is_common:
             self._kept.keep((key, wish.common), (generation, offset, chosen))
         return chosen
@@ -96,7 +101,34 @@ class Recommending:
         """
         yield ()  # all the lists may be in memory
         chosen = yield from self._folded_in(generation, items, wish)
-        return chosen or (yield from self._popular(generation, items, wish))
+        if chosen is None or wish.by_category:
+            return (yield from self._continued(generation, items, wish, chosen))
+        return chosen
+
+    def _continued(
+        self, generation: Generation, history: Histories, wish: Wish, chosen: Chosen | None
+    ) -> Read[Chosen | None]:
+        """Return what was chosen, and what the next sources add to it; None if the lists are gone.
+
+        Without categories only popular items are added, and only to nothing.
+        """
+        if chosen is not None and chosen.source == "model" and len(chosen.items) < wish.n:
+            folded = yield from self._folded_in(generation, history, wish.after(chosen.items))
+            if folded is not None:
+                chosen = chosen.and_then("history", folded.items)
+        if chosen is None or len(chosen.items) < wish.n:
+            popular = yield from self._popular.of(generation)
+            if popular is None:
+                return None
+            if chosen is None:
+                chosen = from_popular(popular, history, wish)
+            else:
+                rest = from_popular(popular, history, wish.after(chosen.items))
+                chosen = chosen.and_then("popular", rest.items)
+        if wish.by_category:
+            rest_of_all = from_catalog(history, wish.after(chosen.items))
+            chosen = chosen.and_then("catalog", rest_of_all)
+        return chosen
 
     def _folded_in(
         self, generation: Generation, history: Histories, wish: Wish
@@ -107,15 +139,6 @@ class Recommending:
         rows = yield from self._rows_of(generation, lists, items)
         chosen = from_history(history, rows, lists, wish, generation.fold_in)
         return chosen if chosen.items else None
-
-    def _popular(
-        self, generation: Generation, seen: Collection[int], wish: Wish
-    ) -> Read[Chosen | None]:
-        """Choose from popular items, given those already seen; None if the list is gone."""
-        (value,) = yield [("GET", self._keys.model_popular(generation.name))]
-        if value is None:
-            return None
-        return from_popular(_popular.decode(value), seen, wish)
 
     def _rows_of(
         self, generation: Generation, lists: GenerationLists, items: Sequence[int]

@@ -1,6 +1,6 @@
 """A filter of items, for tests that have no catalog."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ class AllBut:
 
     def __call__(self, item: int) -> bool:
         return item not in self._hidden
+
+    def listed(self) -> Iterator[int]:
+        yield from ()
 
     def of(self, items: Ints) -> npt.NDArray[np.bool_]:
         return np.array([self(item) for item in items.tolist()], np.bool_)

@@ -10,6 +10,7 @@ from api.http.metrics import Metrics
 from api.instruments.catalog import Catalog
 from api.instruments.reading import SimilarReader
 from api.models.generations import Generations
+from api.models.popular import PopularItems
 from api.models.request_ids import RequestIds
 from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
@@ -36,9 +37,10 @@ class Reader:
         generations = Generations(store.keys, now_s or itertools.count(0.0).__next__)
         catalog = Catalog(store, self.metrics.registry)
         self.variants = generations.variants
-        self.similar = SimilarReader(store, generations, lambda *_: None).neighbors
+        popular = PopularItems(store.keys, generations)
+        self.similar = SimilarReader(store, generations, popular, lambda *_: None).neighbors
         recommended = RecommendationReader(
-            store, generations, RequestIds(store.keys), self.metrics, catalog
+            store, generations, popular, RequestIds(store.keys), self.metrics, catalog
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
 

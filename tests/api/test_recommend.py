@@ -1,7 +1,8 @@
 """Choosing instruments for a user."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.instruments.similar import first_neighbors, similar_items
+from api.models.popular import Ranked
 from api.recommendations.choosing import (
     Chosen,
     Wish,
@@ -154,7 +156,7 @@ def test_what_may_not_be_shown_is_left_out_as_if_it_were_excluded(
     assert recommended(*asked, filtered, fold_in) == recommended(*asked, plain, fold_in)
     own = UserList("user-knn", (0, 1), [Recommendation(str(i), 1, ["7"]) for i in history])
     assert from_own_list(own, filtered) == from_own_list(own, plain)
-    popular = PopularList("popular", [Popular(str(i), 9, 9) for i in history])
+    popular = popular_of([*history])
     assert from_popular(popular, [], filtered) == from_popular(popular, [], plain)
 
 
@@ -262,10 +264,26 @@ def test_an_own_list_is_cut_after_leaving_out_what_is_excluded() -> None:
 def test_popular_items_that_were_seen_are_left_out_unless_wished_for(
     *, include_seen: bool, expected: list[int]
 ) -> None:
-    popular = PopularList("popular", [Popular(i, 9, 9) for i in ("1", "2", "3")])
+    popular = popular_of([1, 2, 3])
     chosen = from_popular(popular, {1}, Wish(5, frozenset({2}), include_seen))
     assert [i.instrument_id for i in chosen.items] == expected
     assert all(i.because == [] for i in chosen.items)
+
+
+def popular_of(items: Sequence[int]) -> Ranked:
+    popular = [Popular(str(item), 9, 9) for item in items]
+    return Ranked.decode(msgspec.json.encode(PopularList("popular", popular)))
+
+
+@given(ranked=st.lists(ids, unique=True), hidden=st.sets(ids), left_out=st.sets(ids), n=limits)
+def test_the_most_popular_that_may_be_shown_are_found_however_far_behind(
+    ranked: list[int], hidden: set[int], left_out: set[int], n: int
+) -> None:
+    far_behind = [*range(1_000, 1_300), *ranked]
+    expected = [item for item in ranked if item not in hidden | left_out][:n]
+    not_shown = AllBut(hidden | {*range(1_000, 1_300)})
+    found = islice(popular_of(far_behind).shown(left_out, not_shown), n)
+    assert [item for item, _ in found] == expected
 
 
 @given(histories)

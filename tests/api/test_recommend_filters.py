@@ -55,7 +55,7 @@ async def test_what_is_not_listed_is_never_recommended(client: httpx.AsyncClient
     [
         ("?category=tech", [2]),
         ("?category=tech,energy", [2, 4]),
-        ("?exclude_category=large", [4, 5]),
+        ("?exclude_category=large&n=2", [4, 5]),
         ("?category=tech,energy&exclude_category=tech", [4]),
         ("?category=&exclude_category=", [2, 4, 5]),
         ("?category=tech,energy&exclude=2", [4]),
@@ -66,6 +66,36 @@ async def test_categories_narrow_what_is_recommended(
     client: httpx.AsyncClient, query: str, expected: list[int]
 ) -> None:
     assert await recommended(client, query) == ("history", expected)
+
+
+async def test_a_filter_gets_as_many_as_there_are_popular_ones_first_and_each_with_its_source(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    catalog(filled, {1: TECH, 2: TECH, 8: ("metals",), 9: TECH, 10: TECH, 11: ENERGY, 7: None})
+
+    async def found(query: str) -> list[tuple[int, str | None]]:
+        answer = (await client.get(f"/v1/users/ABC/recommendations?{query}")).json()
+        return [(item["instrument_id"], item.get("source")) for item in answer["items"]]
+
+    @until_true
+    async def complete() -> None:
+        assert await found("category=tech,metals") == [
+            *((2, None), (6, "popular")),
+            *((10, "catalog"), (8, "catalog"), (9, "catalog")),
+        ]
+
+    await complete()
+    assert await found("category=tech,metals&n=3") == [(2, None), (6, "popular"), (10, "catalog")]
+    # What has no category at all is shown, too, unless the catalog says that it is not listed.
+    assert await found("exclude_category=tech,metals&n=3") == [
+        *((4, None), (5, None), (11, "catalog")),
+    ]
+    filled.user_list("g1", "ABC", off=7, items=[("6", 0.5, ["1"])])
+    assert await found("category=tech,metals&n=3") == [
+        *((6, None), (2, "history"), (10, "catalog")),
+    ]
+    without = await client.get("/v1/users/ABC/recommendations")
+    assert all("source" not in item for item in without.json()["items"])
 
 
 async def test_an_own_list_is_narrowed_and_gives_way_when_nothing_is_left(

@@ -1,5 +1,9 @@
 """What a run reads first: positions, and what the served generation says of itself."""
 
+from heapq import nlargest
+from operator import attrgetter
+from typing import Final
+
 import msgspec
 
 from contracts.generations import DEFAULT_VARIANT, PopularList
@@ -13,6 +17,9 @@ from trainer.generations.publication import read_current
 from trainer.generations.report import Inputs, Position, Report
 from trainer.quality.figures import Popularity
 from trainer.reading import ask_each
+
+TOP_ITEMS: Final = 200
+"""Whose share of all counts is compared. New items must not stand out among too many."""
 
 _popular = msgspec.json.Decoder(PopularList)
 
@@ -45,7 +52,7 @@ def served_popularity(store: Store, keyspace: Keyspace, served: Report) -> Popul
         stored = store.get(keyspace.model_popular(served.generation))
         if not stored:
             return None
-        items = sorted(_popular.decode(stored).items, key=lambda popular: -popular.support)
+        items = nlargest(TOP_ITEMS, _popular.decode(stored).items, key=attrgetter("support"))
         top = {int(popular.item): popular.support for popular in items}
     except (ValueError, msgspec.DecodeError):
         return None

@@ -65,7 +65,8 @@ def popular_list(ranking: Ranking, names: Names, model: str, own: Floats) -> byt
         ranking.scores.tolist(),
         own[ranking.columns].tolist(),
     )
-    return _encode(PopularList(model, list(popular)))
+    is_whole = len(ranking.columns) == int(np.count_nonzero(own))
+    return _encode(PopularList(model, list(popular), is_whole))
 
 
 def _rows(ranking: Ranking) -> Iterable[tuple[int, int]]:

@@ -20,7 +20,12 @@ class PopularConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    items: int = Field(default=200, gt=0, description="length of the popular list")
+    items: int = Field(
+        default=50_000,
+        gt=0,
+        description="length of the popular list; requests for a category are answered from it, "
+        "too, so it should have all items",
+    )
     half_life_days: float | None = Field(
         default=None,
         ge=0,

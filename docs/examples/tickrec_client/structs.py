@@ -188,12 +188,16 @@ class AcceptedInstrument(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: int
 
 
-class Recommended(msgspec.Struct, frozen=True, kw_only=True):
-    """A recommended instrument; `because` lists the instruments that contributed most."""
+class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A recommended instrument; `because` lists the instruments that contributed most.
+
+    `source` is present if it is another one than that of the answer: where a filter leaves too few
+    instruments, the next sources add theirs. `catalog` is any other instrument of the catalog."""
 
     instrument_id: int
     score: float
     because: list[int]
+    source: Literal["catalog", "history", "popular"] | None = None
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,109 @@
+"""The popular lists of the served generations, as arrays.
+
+A list has most items of the catalog, so it is read once and kept, and one list answers for each
+category: those of its items that may be shown, in their order.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from api.models.generations import Generation, Generations
+from api.redis.reading import Read
+from contracts.keyspace import Keyspace
+from contracts.messages import Floats, Ints
+
+_FIRST: Final = 64
+"""Items that are filtered at first. Of a small category, most are far behind."""
+
+
+class Shown(Protocol):
+    """A filter of items."""
+
+    def of(self, items: Ints, /) -> npt.NDArray[np.bool_]:
+        """Return whether each of some items may be shown, (k,)."""
+
+    def __call__(self, item: int, /) -> bool:
+        """Return whether an item may be shown."""
+
+    def listed(self) -> Iterator[int]:
+        """Yield the instruments of the catalog that may be shown, by symbol."""
+
+
+class _Popular(msgspec.Struct, frozen=True, gc=False):
+    """The fields of a `Popular` that readers need."""
+
+    item: int
+    score: float
+
+
+class _List(msgspec.Struct, frozen=True):
+    """The fields of a `PopularList` that readers need."""
+
+    model: str
+    items: list[_Popular]
+    is_whole: bool = False
+
+
+_list: Final = msgspec.json.Decoder(_List, strict=False)  # items are strings there
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """A popular list."""
+
+    model: str
+    items: Ints
+    """(n,) most popular first"""
+    scores: Floats
+    """(n,)"""
+    is_whole: bool
+    """whether it has every item with counts"""
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Ranked":
+        """Return a list from its value in Redis."""
+        found = _list.decode(value)
+        n = len(found.items)
+        items = np.fromiter((popular.item for popular in found.items), np.int64, n)
+        scores = np.fromiter((popular.score for popular in found.items), np.float64, n)
+        return cls(found.model, items, scores, found.is_whole)
+
+    def shown(self, left_out: Collection[int], shown: Shown | None) -> Iterator[tuple[int, float]]:
+        """Yield items and their scores, those that are not left out and may be shown."""
+        start, size = 0, _FIRST
+        while start < len(self.items):
+            some = self.items[start : start + size]
+            places = np.arange(len(some)) if shown is None else shown.of(some).nonzero()[0]
+            scores = self.scores[start : start + size][places]
+            for item, score in zip(some[places].tolist(), scores.tolist(), strict=True):
+                if item not in left_out:
+                    yield item, score
+            start, size = start + size, 4 * size
+
+
+class PopularItems:
+    """Reads the popular list of a generation, once."""
+
+    def __init__(self, keys: Keyspace, generations: Generations) -> None:
+        self._keys = keys
+        self._generations = generations
+        self._kept: dict[str, Ranked] = {}
+
+    def of(self, generation: Generation) -> Read[Ranked | None]:
+        """Return the popular list of a generation; None if it is gone."""
+        known = self._kept.get(generation.name)
+        if known is not None:
+            return known
+        (value,) = yield [("GET", self._keys.model_popular(generation.name))]
+        if value is None:
+            return None
+        live = self._generations.live
+        kept = {name: ranked for name, ranked in self._kept.items() if name in live}
+        found = kept[generation.name] = Ranked.decode(value)
+        self._kept = kept
+        return found
