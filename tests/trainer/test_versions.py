@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from trainer import versions
 from trainer.__main__ import app as trainer
 from trainer.evaluation.files import read_interactions
+from trainer.evaluation.interactions import Splitting
+from trainer.evaluation.question import Question
 from trainer.versions.__main__ import app
 
 FOLDER: Final = Path(versions.__file__).parent
@@ -83,7 +85,7 @@ def run(command: str, folder: Path, **other: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("split", ["temporal", "per-user"])
+@pytest.mark.parametrize("split", ["temporal", "per-user", "last"])
 def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split: str) -> None:
     of_stage: dict[str, list[str]] = {}
     for name, command in commands():
@@ -91,6 +93,9 @@ def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split
     other = {str(tmp_path / PARAMETERS["interactions"]): str(shop), "temporal": split}
     run(*of_stage["data"], tmp_path, **other)
     run(*of_stage["split"], tmp_path, **other)
+    parts = [tmp_path / f"{part}.parquet" for part in ("train", "test")]
+    asked = Question(None, *parts, Splitting(split), 0.25, 1).split()
+    assert asked.at_random == (split == "per-user")
     evaluate, measures = of_stage["evaluate"]
     printed = run(f"{evaluate.partition('>')[0]} --model cosine", tmp_path)
     (tmp_path / "evaluation.json").write_text(printed)
