@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.messages import Floats
 from trainer.counts.matrices import Matrix, entry_rows
 from trainer.counts.order import Order
-from trainer.models.cosine import BETWEEN, WEIGHTS, Cosine
+from trainer.models.cosine import WEIGHTS, Cosine
 from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
@@ -139,7 +139,7 @@ def _candidates(search: Search) -> None:
     if search.best["item_model"] == Ordered.name:
         search.vary("ordered_own_damping", AROUND)
         search.vary("ordered_lag_exponent", [NEARLY_FLAT])
-        search.vary("counts_user_weight_exponent", [BETWEEN, *WEIGHTS])
+        search.vary("counts_user_weight_exponent", WEIGHTS)
 
 
 ENTRY: Final = Entry(
