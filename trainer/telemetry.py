@@ -54,6 +54,12 @@ HELD_OUT: Final = Gauge(
     "`coverage`, `personalization` of lists of 10.",
     ["variant", "measure"],
 )
+HAPPENED: Final = Gauge(
+    "trainer_happened",
+    "nDCG@10 of what users newly took while the last generation was served: measure `ndcg` of its "
+    "lists, `popular` of the popular list for the same users.",
+    ["variant", "measure"],
+)
 
 # Exported as 0 from the start: Prometheus sees no increase in a series that begins with 1.
 for outcome in OUTCOMES:

@@ -50,11 +50,11 @@ class Had(NamedTuple):
     affinity: float
     """without the user's scale"""
     t: int
-    """last event time until the trial began, as far as is known, epoch ms"""
+    """last event time until then, as far as is known, epoch ms"""
 
 
 class Since(NamedTuple):
-    """What a user had when a trial began, and what came since."""
+    """What a user had when lists were first served, and what is new since."""
 
     before: dict[int, Had]
     """by item"""
@@ -96,13 +96,13 @@ def read_accuracy(
     """
     pair = (current.variants[DEFAULT_VARIANT], canary.served)
     of_served, of_canary = (
-        _read_users(store, keys, canary.since_ms, stages)
+        read_users(store, keys, canary.since_ms, stages).values()
         for keys in _latest(store, keyspace, partitions, current, canary, users_most // 2)
     )
     users = [*of_served, *(user._replace(on_canary=True) for user in of_canary)]
     items = {item for user in users for item in user.before}
     served, tried = (
-        Lists(_read_lists(store, keyspace, each.generation, items), each.fold_in) for each in pair
+        Lists(read_lists(store, keyspace, each.generation, items), each.fold_in) for each in pair
     )
     return accuracy_of(users, served, tried)
 
@@ -113,9 +113,9 @@ def accuracy_of(users: Sequence[Since], served: Lists, canary: Lists) -> Accurac
     for lists in (served, canary):
         known.update(item for neighbors in lists.neighbors.values() for item in neighbors)
     items = np.array(sorted(known), np.int64)
-    holdout = _holdout(users, items)
+    holdout = holdout_of(users, items)
     of_served, of_canary = (
-        ndcg(judge(holdout, from_item_lists(holdout, _matrix(lists, items), lists.fold_in, N)))
+        ndcg(judge(holdout, from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N)))
         for lists in (served, canary)
     )
     return Accuracy(of_served, of_canary, np.array([user.on_canary for user in users], np.bool_))
@@ -158,25 +158,29 @@ def _latest(
     return served, tried
 
 
-def _read_users(store: Store, keys: Sequence[str], since_ms: int, stages: Stages) -> list[Since]:
-    """Return those who had something before and have more since.
+def read_users(
+    store: Store, keys: Sequence[str], since_ms: int, stages: Stages
+) -> dict[str, Since]:
+    """Return those who had something before and have more since, by their histories' keys.
 
     A history that is not as the workers write it is left out, as in training, and counted.
     """
-    users: list[Since] = []
+    users: dict[str, Since] = {}
     quarantine = Quarantine()
     for histories in read_histories(
-        store, len(keys), keys.__getitem__, quarantine, stages, "read users of a trial"
+        store, len(keys), keys.__getitem__, quarantine, stages, "read users"
     ):
-        users += split(histories, since_ms)
+        of_each = zip(histories.offsets, split(histories, since_ms), strict=True)
+        users |= {keys[row]: user for row, user in of_each if user.before and user.after}
     if quarantine.n:
         report_corrupt(quarantine.shown, quarantine.n)
-    return [user for user in users if user.before and user.after]
+    return users
 
 
-def _read_lists(
+def read_lists(
     store: Store, keyspace: Keyspace, generation: str, items: Iterable[int]
 ) -> dict[int, dict[int, float]]:
+    """Return a generation's lists of some items, as they are in Redis."""
     wanted = sorted(items)
 
     def ask(pipeline: Any, key: str) -> object:
@@ -200,9 +204,9 @@ def _neighbors(value: bytes) -> dict[int, float]:
     return {}
 
 
-def _holdout(users: Sequence[Since], items: Ints) -> Holdout:
+def holdout_of(users: Sequence[Since], items: Ints) -> Holdout:
     """Return what users had, and took since; nobody has to count anything."""
-    had = _rows(
+    had = rows_of(
         [{item: had.affinity for item, had in user.before.items()} for user in users], items
     )
     ts_ms = [had.t for user in users for _, had in sorted(user.before.items())]
@@ -210,15 +214,16 @@ def _holdout(users: Sequence[Since], items: Ints) -> Holdout:
         Histories(had, np.array(ts_ms, np.int64)),
         stored=had.data,
         streamed=csr_array((len(items), len(items))),
-        test=_rows([dict.fromkeys(user.after, 1.0) for user in users], items),
+        test=rows_of([dict.fromkeys(user.after, 1.0) for user in users], items),
     )
 
 
-def _matrix(lists: Lists, items: Ints) -> Matrix:
-    return _rows([lists.neighbors.get(item, {}) for item in items.tolist()], items)
+def matrix_of(lists: Lists, items: Ints) -> Matrix:
+    """Return lists as a matrix with a row and a column for each of `items`."""
+    return rows_of([lists.neighbors.get(item, {}) for item in items.tolist()], items)
 
 
-def _rows(rows: Sequence[Mapping[int, float]], items: Ints) -> Matrix:
+def rows_of(rows: Sequence[Mapping[int, float]], items: Ints) -> Matrix:
     """Return a matrix with a column for each of `items`."""
     entries = [entry for row in rows for entry in sorted(row.items())]
     ids = np.array([item for item, _ in entries], np.int64)

@@ -8,6 +8,7 @@ from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT
 from contracts.log_position import LogPosition
 from trainer.judging.found import Found, HeldOut
+from trainer.judging.happened import Happened
 from trainer.quality.checking import Checked
 
 Position = LogPosition | None
@@ -52,6 +53,8 @@ class Data(msgspec.Struct, frozen=True):
     """items of these users, summed up"""
     own_counts: float = 0
     """sum of G_ii: in binary mode, how many items the users have, summed up"""
+    latest_ms: int = 0
+    """time of the latest event in the histories, epoch ms: what came after it was not known"""
 
 
 class Lists(msgspec.Struct, frozen=True):
@@ -100,6 +103,8 @@ class Report(msgspec.Struct, frozen=True):
     """those that it was made with, chosen ones included"""
     held_out: HeldOut | None = None
     """None: too few users have enough items to hold any out"""
+    happened: Happened | None = None
+    """of what the variant served until then; None: nothing was, or nobody took anything new"""
     selection: Selection | None = None
     """None: nothing was to be chosen"""
     corrupt: list[str] = []

@@ -9,6 +9,7 @@ import structlog
 from contracts.generations import DEFAULT_VARIANT
 from trainer import telemetry
 from trainer.judging.found import HeldOut
+from trainer.judging.happened import USERS_LEAST, Happened
 from trainer.quality.checking import Checked, Level
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,14 @@ def report_held_out(variant: str, held_out: HeldOut | None) -> None:
     if held_out is not None:
         for measure in ("ndcg", "coverage", "personalization"):
             telemetry.HELD_OUT.labels(variant, measure).set(getattr(held_out, measure))
+
+
+def report_happened(variant: str, happened: Happened | None) -> None:
+    """Show how well what a variant served did, and the popular list for the same users."""
+    if happened is not None and happened.users >= USERS_LEAST:
+        for measure in ("ndcg", "popular"):
+            found = getattr(happened, measure).mean
+            telemetry.HAPPENED.labels(variant, measure).set(found)
 
 
 def _described(rule: Checked) -> str:

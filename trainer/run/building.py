@@ -3,25 +3,34 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
+from runtime.topology import Topology
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
+from trainer.experiments.happening import read_happened
 from trainer.generations.inputs import served_report
-from trainer.generations.publication import generation_id, publication
+from trainer.generations.publication import generation_id, publication, read_current
 from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
 from trainer.judging.found import HeldOut, held_out_of
+from trainer.judging.happened import Happened, together
 from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
 from trainer.quality.accuracy import check_accuracy
 from trainer.quality.checking import Checked
-from trainer.quality.gate import BadDataError, report_held_out, report_rules
+from trainer.quality.gate import (
+    BadDataError,
+    report_happened,
+    report_held_out,
+    report_rules,
+)
 from trainer.run.learned import Learned, data_of
-from trainer.run.placing import Placing
+from trainer.run.placing import Placing, figures_of
 from trainer.run.selecting import select
 from trainer.selection.half_life import half_life_of
 from trainer.settings import TrainerSettings
@@ -57,6 +66,8 @@ class Building:
         """
         before = self.stages.seconds.copy()
         served = served_report(self.store, self.keyspace, variant)
+        with self.stages.timed("judge served"):
+            happened = self._happened(served)
         with self.stages.timed("hold out"):
             selection, found = select(self.learned, settings, served, self.stages, self.now)
         made_with = changed(settings, selection.found.values) if selection else settings
@@ -74,14 +85,25 @@ class Building:
                 self._report(variant, generation, lists, before, made_with, selection),
                 quality=[*self.learned.checked, *accuracy],
                 held_out=held_out,
+                happened=happened,
             )
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
         user_model = "none" if models.users is None else models.users.name
         report_held_out(variant, held_out)
-        self.placing.place(
-            made, variant, models.items.name, user_model, made_with.fold_in, held_out
-        )
+        report_happened(variant, happened)
+        figures = figures_of(held_out, happened)
+        self.placing.place(made, variant, models.items.name, user_model, made_with.fold_in, figures)
         return report
+
+    def _happened(self, served: Report | None) -> Happened | None:
+        """Return how well what is served did, with what was served before if that is little."""
+        current = read_current(self.store, self.keyspace)
+        if served is None or current is None:
+            return None
+        noted: Any = self.store.hgetall(self.keyspace.topics())
+        partitions = Topology.from_hash(noted).interactions
+        now = read_happened(self.store, self.keyspace, partitions, current, served, self.stages)
+        return together(served.happened, now)
 
     def _accuracy(
         self,

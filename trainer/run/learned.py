@@ -51,4 +51,5 @@ def data_of(gram: Gram, user_items: UserItems) -> Data:
         users=len(user_items.users),
         affinities=user_items.affinities.nnz,
         own_counts=float(own.sum()),
+        latest_ms=int(user_items.ts_ms.max(initial=0)),
     )

@@ -17,6 +17,7 @@ from trainer.experiments.rules import CanaryRules
 from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current
 from trainer.judging.found import HeldOut
+from trainer.judging.happened import Happened
 from trainer.quality.accuracy import Refusal
 
 _refusal: Final = msgspec.json.Decoder(Refusal)
@@ -45,7 +46,7 @@ class Placing:
         model: str,
         user_model: str,
         fold_in: FoldIn,
-        held_out: HeldOut | None,
+        figures: dict[str, float],
     ) -> None:
         """Serve a generation whose keys are all written.
 
@@ -61,7 +62,7 @@ class Placing:
         # Before it is published: if this were lost later, an old refusal would let a bad one pass.
         self.store.hdel(self.keyspace.model_refused(), variant, *others)
         if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
-            self._try_out(made, model, user_model, fold_in, held_out, self.rules)
+            self._try_out(made, model, user_model, fold_in, figures, self.rules)
             return
         made.serve(
             model,
@@ -72,8 +73,7 @@ class Placing:
             release=self.by_person,
         )
         why = "to all of the variant's users at once"
-        by, figures = self._by(), figures_of(held_out)
-        self._note(made.generation, variant, "published", why, by=by, figures=figures)
+        self._note(made.generation, variant, "published", why, by=self._by(), figures=figures)
 
     def latest(self, variant: str) -> Refusal | None:
         """Return since when and why a variant's generations are refused, None if they are not.
@@ -102,7 +102,7 @@ class Placing:
         model: str,
         user_model: str,
         fold_in: FoldIn,
-        held_out: HeldOut | None,
+        figures: dict[str, float],
         rules: CanaryRules,
     ) -> None:
         since_ms = round(self.now().timestamp() * 1000)
@@ -115,8 +115,8 @@ class Placing:
             release=self.by_person,
         )
         why = f"for {rules.minutes:g} minutes at least, with {rules.share:.1%} of the users"
-        by, figures = self._by(), figures_of(held_out)
-        self._note(made.generation, CANARY_VARIANT, "on trial", why, by=by, figures=figures)
+        by, what = self._by(), CANARY_VARIANT
+        self._note(made.generation, what, "on trial", why, by=by, figures=figures)
 
     def _by(self) -> str:
         return BY_PERSON if self.by_person else BY_RULES
@@ -143,19 +143,36 @@ class Placing:
         note(self.store, self.keyspace, decision)
 
 
-def figures_of(held_out: HeldOut | None) -> dict[str, float]:
-    """Return a decision's figures of a hold-out: the report has more, but is kept less long.
+def figures_of(held_out: HeldOut | None, happened: Happened | None) -> dict[str, float]:
+    """Return a decision's figures: the report has more, but is kept less long.
 
-    >>> figures_of(HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9))["ndcg_low"]
+    Args:
+        held_out: what is predicted of the generation.
+        happened: what was served until then.
+
+    >>> held_out = HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9)
+    >>> figures_of(held_out, happened=None)["ndcg_low"]
     0.2
     """
-    if held_out is None:
-        return {}
-    return {
-        "holdout_users": held_out.users,
-        "ndcg": held_out.ndcg,
-        "ndcg_low": held_out.low,
-        "ndcg_high": held_out.high,
-        "coverage": held_out.coverage,
-        "personalization": held_out.personalization,
-    }
+    figures: dict[str, float] = {}
+    if held_out is not None:
+        figures = {
+            "holdout_users": held_out.users,
+            "ndcg": held_out.ndcg,
+            "ndcg_low": held_out.low,
+            "ndcg_high": held_out.high,
+            "coverage": held_out.coverage,
+            "personalization": held_out.personalization,
+        }
+    if happened is not None:
+        figures |= {
+            "served_users": happened.users,
+            "served_ndcg": happened.ndcg.mean,
+            "served_ndcg_error": happened.ndcg.error,
+            "popular_ndcg": happened.popular.mean,
+            "lead": happened.lead.mean,
+            "lead_error": happened.lead.error,
+        }
+        if happened.predicted is not None:
+            figures["served_predicted"] = happened.predicted
+    return figures

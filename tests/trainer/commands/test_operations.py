@@ -14,6 +14,9 @@ from tests.trainer.setup import Setup
 from trainer.__main__ import app
 from trainer.generations.decisions import note
 from trainer.generations.publication import publication
+from trainer.judging.found import HeldOut
+from trainer.judging.happened import Happened, Mean
+from trainer.run.placing import figures_of
 
 Command = Callable[..., Result]
 
@@ -72,6 +75,23 @@ def test_history_shows_what_is_served_to_whom_and_every_decision(
         ("g1", "published"),
     ]
     assert "g2" not in command("history", "--n", "1").stdout.split("Decisions")[1]
+
+
+def test_history_shows_what_happened_beside_what_was_predicted(
+    setup: Setup, command: Command
+) -> None:
+    publish(setup, 1)
+    assert "nDCG" not in command("history").stdout
+    mean = Mean(0.1234, 0.01)
+    happened = Happened(250, mean, Mean(0.0511, 0.02), Mean(0.0723, 0.03), predicted=0.1111)
+    figures = figures_of(HeldOut(300, 0.13, 0.12, 0.14, 0.5, 0.5), happened)
+    note(setup.store, setup.keys, Decision("", "g1", "default", "published", "", "", figures))
+    lines = command("history").stdout.replace("│", " ").splitlines()
+    (row,) = (line.split() for line in lines if "0.1111" in line)
+    assert " ".join(row) == (
+        "g1 default 0.1300 ± 0.0100 (300) 0.1111 0.1234 ± 0.0100 (250) "
+        "0.0511, lead +0.0723 ± 0.0300"
+    )
 
 
 def test_promote_serves_the_canary_to_all(setup: Setup, command: Command) -> None:
