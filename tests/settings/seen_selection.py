@@ -5,6 +5,7 @@ from tests.settings.seen_answers import RECOMMENDED, SIMILAR, in_force, served_r
 from tests.settings.stack import Stack
 from tests.settings.world import ITEMS, STRANGER
 from trainer.judging.found import Found
+from trainer.selection.auto import UNLESS_BETTER
 from trainer.settings_file import changed
 
 
@@ -22,9 +23,15 @@ def as_chosen(stack: Stack, row: Row) -> None:
 
 
 def chosen_by_coverage(stack: Stack, row: Row) -> None:
-    """Of the candidates nearly as accurate as the best, the one with most coverage is chosen."""
+    """Of the candidates nearly as accurate as the best, the one with most coverage is chosen.
+
+    Where none leads beyond chance, nothing is given up.
+    """
     given_up = stack.settings("trainer").auto.accuracy_given_up
     found = _found(stack)
+    if found.values == UNLESS_BETTER:
+        assert found.why.endswith("other candidates is beyond chance")
+        return
     best = max(tried.ndcg for tried in found.tried)
     able = [tried for tried in found.tried if tried.ndcg >= best * (1 - given_up)]
     assert len(able) > 1

@@ -15,9 +15,8 @@ from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
 
 WEIGHTS: Final = (0, 0.5)
-BETWEEN: Final = 0.25
 DAMPINGS: Final = (0.5, 0.3, 0.1)
-"""Of users and of popular items, as `auto` tries them."""
+"""Of users and of popular items, from where `auto` sets out."""
 
 
 class CosineConfig(BaseModel):
@@ -116,7 +115,7 @@ class CosineRanker:
 
 
 def _candidates(search: Search) -> None:
-    """Try how users and popular items count, and whether old events do."""
+    """Try how users and popular items count."""
     for weight, damping in product(WEIGHTS, DAMPINGS):
         search.measure(
             Cosine.name,
@@ -126,8 +125,6 @@ def _candidates(search: Search) -> None:
                 "cosine_popularity_damping": damping,
             },
         )
-    search.vary("counts_user_weight_exponent", [BETWEEN])
-    search.vary("counts_half_life_days", search.half_lives)
 
 
 ENTRY: Final = Entry(
@@ -136,4 +133,5 @@ ENTRY: Final = Entry(
     of="items",
     space={"shrinkage": Range(0, 10), "popularity_damping": Range(0, 1)},
     candidates=_candidates,
+    ladders={"popularity_damping": (0, 0.1, 0.2, 0.3, 0.5)},
 )

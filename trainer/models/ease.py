@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Indices, Matrix, entry_rows
-from trainer.models.cosine import BETWEEN, WEIGHTS, Cosine, CosineConfig, CosineRanker
+from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
 from trainer.models.interface import Entry, Range, Search
 from trainer.models.inverses import inverse_of_few, invert
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
@@ -24,10 +24,6 @@ to a cosine."""
 _NEAR: Final = 0.9
 _NEAR_RIDGE: Final = 100
 """Another start: alpha and beta in the ratio of the best cosine's, and this sum and lambda."""
-_RIDGES: Final = (0.01, 10_000)
-"""Within which `auto` looks for lambda."""
-_STEP: Final = 3
-"""Lambda goes up or down by this factor for as long as that helps."""
 
 _blas = ThreadpoolController().select(user_api="blas")
 """Its threads cost many small matrices more than they help."""
@@ -235,11 +231,11 @@ def _entries(block: Matrix, columns: Indices) -> Floats:
 
 
 def _candidates(search: Search) -> None:
-    """Try a few starting points, and go on from the best of them if no other model is better."""
+    """Try a few starting points with the counts that are best for cosines."""
     cosine = search.best_of(Cosine.name)
     counts = {name: value for name, value in cosine.items() if name.startswith("counts_")}
-    weight = counts["counts_user_weight_exponent"]
     damping = cosine["cosine_popularity_damping"]
+    weight = counts["counts_user_weight_exponent"]
     near = (_NEAR * (1 - damping), _NEAR * damping, _NEAR_RIDGE)
     for (own, neighbors, ridge), of_users in [
         *product(NORMALISED, sorted({0, weight})),
@@ -255,17 +251,6 @@ def _candidates(search: Search) -> None:
                 "ease_regularization": ridge,
             },
         )
-    if search.best["item_model"] != Ease.name:
-        return
-    for factor in (_STEP, 1 / _STEP):
-        before = None
-        while before != search.best:
-            before = search.best
-            ridge = round(before["ease_regularization"] * factor, 4)
-            if _RIDGES[0] <= ridge <= _RIDGES[1]:
-                search.vary("ease_regularization", [ridge])
-    search.vary("counts_user_weight_exponent", [*WEIGHTS, BETWEEN])
-    search.vary("counts_half_life_days", [0, *search.half_lives])
 
 
 ENTRY: Final = Entry(
@@ -278,4 +263,5 @@ ENTRY: Final = Entry(
         "popularity_damping": Range(0, 0.6),
     },
     candidates=_candidates,
+    ladders={"regularization": (0.03, 0.1, 0.3, 1, 3, 8, 24, 80, 250, 800, 2_500)},
 )

@@ -4,8 +4,8 @@ A model is pure and has a frozen configuration that checks itself. It is fitted 
 then ranks it block by block, so that no result is ever whole in memory.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel
@@ -94,7 +94,10 @@ class Entry:
     space: Mapping[str, Range]
     """what `tune` searches of its configuration, by field"""
     candidates: Callable[[Search], None] | None = None
-    """tries what `auto` should, of an item model; models are asked in their order in `MODELS`"""
+    """tries where `auto` should set out, of an item model; asked in the order of `MODELS`"""
+    ladders: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """values, ascending, along which it goes on where the model is the best one, while that helps;
+    by field of the configuration, all of which the candidates set"""
     order: Callable[[Any], Order] | None = None
     """how an item model's counts depend on order, by its configuration; None: it is fitted to G"""
 

@@ -1,16 +1,16 @@
 """Which settings a variant's generation is made with: those that are set, or what `auto` chose.
 
 A choice for the served generation is kept until the data or the settings have changed; its accuracy
-is measured at every run.
+is measured at every run. Where only the data has changed, the next search sets out from it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
-from trainer.judging.found import Found, flattery, less
+from trainer.judging.found import Found, Tried, flattery, less
 from trainer.run.learned import Learned
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
@@ -43,32 +43,32 @@ def select(
     """
     from trainer.selection.auto import find  # takes a second
 
-    def look(of: TrainerSettings) -> Found:
-        return find(learned.histories, learned.stored, learned.gram.counts, of, stages)
+    def look(of: TrainerSettings, last: Sequence[Tried] = ()) -> Found:
+        return find(learned.histories, learned.stored, learned.gram.counts, of, stages, last=last)
 
     if not is_wanted(settings):
         return None, look(settings)
-    remembered = _remembered(learned, settings, served)
-    if remembered is not None:
-        found = look(changed(settings, remembered.found.values))
-        return remembered, less(found, flattery(remembered.found))
-    found = look(settings)
+    last = _last(settings, served)
+    if last is not None and _is_valid(last, learned):
+        found = look(changed(settings, last.found.values))
+        return last, less(found, flattery(last.found))
+    found = look(settings, last.found.tried if last else ())
     items, events, users = _extent(learned)
     return Selection(found, now().isoformat(), items, events, users), found
 
 
-def _remembered(
-    learned: Learned, settings: TrainerSettings, served: Report | None
-) -> Selection | None:
-    """Return what was chosen for the served generation, if it is still valid."""
-    selection = served.selection if served else None
-    if served is None or selection is None or selection.found.ndcg is None:
+def _last(settings: TrainerSettings, served: Report | None) -> Selection | None:
+    """Return what was chosen for the served generation with the same settings, if anything was."""
+    if served is None or served.asked != settings.of_generation():
         return None
-    if served.asked != settings.of_generation():
-        return None
-    then = (selection.items, selection.events, selection.users)
-    close = all(abs(a - b) <= DATA_CHANGED * b for a, b in zip(_extent(learned), then, strict=True))
-    return selection if close else None
+    selection = served.selection
+    return selection if selection and selection.found.ndcg is not None else None
+
+
+def _is_valid(last: Selection, learned: Learned) -> bool:
+    """Return whether there is about as much data as there was then."""
+    then = (last.items, last.events, last.users)
+    return all(abs(a - b) <= DATA_CHANGED * b for a, b in zip(_extent(learned), then, strict=True))
 
 
 def _extent(learned: Learned) -> tuple[int, int, int]:

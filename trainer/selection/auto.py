@@ -4,13 +4,17 @@ What a sample of users did last is held out (`trainer.judging.holdout`), and eac
 to predict it as it would be served, from lists of bounded length. A candidate is a handful of the
 trainer's settings, so it can be made permanent in the configuration.
 
-The search goes from cheap to expensive: first what the item models suggest, in the order of
-`MODELS`. Cosines, with users weighted or not and popular items damped or not, show what kind of
-data it is; `ease` goes on with the counts that were best for them. Then how histories are folded
-in. Some 20 to 30 candidates in all.
+The search goes from cheap to expensive. Each item model suggests where to set out, in the order of
+`MODELS`: cosines, with users weighted or not and popular items damped or not, show what kind of
+data it is, and `ease` goes on with the counts that were best for them. The model's best lists are
+folded in otherwise, and if it is the best model so far, the search climbs its settings' ladders.
+Some 40 candidates in all; half of them have lists that were made before.
+
+A search that follows another one begins with the best of that, and climbs only if the best is
+another one of these now: some 7 candidates if nothing has changed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,8 +27,8 @@ from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found, Tried, not_chosen_on
 from trainer.judging.holdout import hold_out
 from trainer.judging.metrics import N
-from trainer.models import ITEM_MODELS, MODELS, USER_KNN
-from trainer.models.ease import EXACT_ITEMS
+from trainer.models import MODELS, USER_KNN, settings_part
+from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
 from trainer.selection.trials import Trials
 from trainer.settings import AUTO, TrainerSettings
@@ -38,13 +42,26 @@ LEAST_USERS: Final = 20
 """With something to be found: below, what finds more is chance."""
 ROWS_MOST: Final = 12_000
 """Items whose lists a candidate makes, where `ease` takes each item's neighborhood."""
-PLAIN: Final[Values] = {"item_model": ITEM_MODELS[0], "user_model": "none"}
-"""What is taken where nothing can be found out."""
+UNLESS_BETTER: Final[Values] = {
+    "item_model": Ease.name,
+    "user_model": "none",
+    "counts_user_weight_exponent": 0,
+    "counts_half_life_days": 0,
+    "ease_own_damping": 0,
+    "ease_popularity_damping": 0,
+    "ease_regularization": 40,
+}
+"""What is taken unless another candidate leads beyond chance: among 20 to 100 users of a shop and
+of a music service the best on average, where the leader of a search is a matter of luck."""
+USER_WEIGHTS: Final = (0, 0.25, 0.5, 0.75, 1)
+HALF_LIVES_IN_ITEMS: Final = (12, 6, 3, 1.5, 0.7)
+"""Each is tried only after the one before it was better."""
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
 """Half-lives that are tried, of the time from which half of the items come to the latest one."""
 DAYS_LEAST: Final = 0.01
 DAYS_MOST: Final = 36_000
-LATEST_ITEMS: Final = 50
+BEST_OF_LAST: Final = 5
+"""How many of the last search's candidates are tried again, besides the best of each model."""
 
 
 def find(
@@ -55,6 +72,7 @@ def find(
     stages: Stages,
     *,
     at_random: bool = False,
+    last: Sequence[Tried] = (),
 ) -> Found:
     """Return which settings predict best what users did last.
 
@@ -65,6 +83,8 @@ def find(
         settings: the values of all that is not searched.
         stages: gets each candidate.
         at_random: hold out items at random instead of the last ones.
+        last: the candidates of the last search with the same settings, best first; none: search
+            from scratch.
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
@@ -75,14 +95,18 @@ def find(
     n_users = len(holdout.judged)
     if n_users < LEAST_USERS:
         why = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
-        plain = PLAIN if settings.item_model == AUTO else {"item_model": settings.item_model}
-        return Found({**plain, "user_model": _user_model(settings)}, why, n_users)
+        given: Values = {"item_model": settings.item_model}
+        plain = UNLESS_BETTER if settings.item_model == AUTO else given
+        user_model = USER_KNN if settings.user_model == USER_KNN else "none"
+        return Found({**plain, "user_model": user_model}, why, n_users)
     trials = Trials.on(holdout, settings, stages)
     del holdout  # as large as what is searched with
     search = _Search(trials)
     if settings.item_model == AUTO:
-        search.item_models()
-        search.folding()
+        if last:
+            search.again(last)
+        else:
+            search.item_models()
         chosen = search.chosen()
     else:
         user_model = USER_KNN if settings.user_model == USER_KNN else "none"
@@ -90,14 +114,9 @@ def find(
     if settings.user_model != "none":
         own = trials.measure({**chosen.values, "user_model": USER_KNN})
         # Of lists that someone wants anyway, the figures are those of what is served.
-        if settings.user_model == USER_KNN or own.ndcg > chosen.ndcg:
+        if settings.user_model == USER_KNN or trials.leads(own, chosen):
             chosen = own
     return search.found(chosen)
-
-
-def _user_model(settings: TrainerSettings) -> str:
-    """Return whose lists users get where nothing is known of which are better."""
-    return USER_KNN if settings.user_model == AUTO else settings.user_model
 
 
 def _few_enough(histories: Histories, users_most: int) -> int:
@@ -133,9 +152,17 @@ class _Search:
 
     def vary(self, name: str, alternatives: Iterable[float]) -> None:
         """Try the best candidate of all with one setting changed."""
-        start = self.best
-        for value in alternatives:
-            self.trials.measure({**start, name: value})
+        self._vary(self.best, name, alternatives)
+
+    def _climb(self, name: str, ladder: Sequence[float]) -> None:
+        """Go on from the best candidate of all along a setting's ladder while that helps."""
+        for step in (1, -1):
+            start = None
+            while start != self.best:
+                start = self.best
+                beyond = [value for value in ladder if (value - start[name]) * step > 0]
+                if beyond:
+                    self.vary(name, [min(beyond, key=lambda value: value * step)])
 
     @property
     def half_lives(self) -> list[float]:
@@ -147,18 +174,56 @@ class _Search:
 
     def item_models(self) -> None:
         """Try what each model suggests, in their order: a later one knows what was best before."""
-        for entry in MODELS.values():
+        for name, entry in MODELS.items():
             if entry.candidates:
                 entry.candidates(self)
+                self.fold(name)
+                if self.best["item_model"] == name:
+                    self.refine()
 
-    def folding(self) -> None:
-        """Try what is folded in: latest items only, or older ones with less weight."""
-        self.vary("fold_in_half_life_days", self.half_lives)
-        self.vary("fold_in_items", [LATEST_ITEMS])
+    def again(self, last: Sequence[Tried]) -> None:
+        """Try the best of the last search again, and go on only if another one is best now."""
+        folded = [tried.values for tried in last if tried.values["user_model"] == "none"]
+        models = [values["item_model"] for values in folded]
+        of_each_model = [folded[models.index(model)] for model in dict.fromkeys(models)]
+        for values in [*folded[:BEST_OF_LAST], *of_each_model]:
+            self.trials.measure(values)
+        if self.best != folded[0]:
+            self.fold(self.best["item_model"])
+            self.refine()
+
+    def refine(self) -> None:
+        """Climb from the best candidate of all."""
+        model = self.best["item_model"]
+        self._climb("counts_user_weight_exponent", USER_WEIGHTS)
+        for name, ladder in MODELS[model].ladders.items():
+            self._climb(f"{settings_part(model)}_{name}", ladder)
+        self.vary("counts_half_life_days", [0, *self.half_lives])
+
+    def fold(self, model: str) -> None:
+        """Try other ways to fold histories into an item model's best lists."""
+        self._vary(self.best_of(model), "fold_in_half_life_days", [0, *self.half_lives])
+        start = None
+        for value in HALF_LIVES_IN_ITEMS:
+            if start == (start := self.best_of(model)):
+                return
+            self._vary(start, "fold_in_half_life_items", [value])
+
+    def _vary(self, start: Values, name: str, alternatives: Iterable[float]) -> None:
+        """Try a candidate with one setting changed; one that is missing is 0."""
+        for value in alternatives:
+            if value != start.get(name, 0):
+                self.trials.measure({**start, name: value})
 
     def chosen(self) -> Tried:
-        """Return what is to be taken: the best, or what shows most of what is nearly as good."""
+        """Return what is to be taken: the best, or what shows most of what is nearly as good.
+
+        It must lead over what is taken otherwise.
+        """
+        otherwise = self.trials.measure(UNLESS_BETTER)
         given_up = self.trials.settings.auto.accuracy_given_up
+        if not self.trials.leads(self.trials.best, otherwise):
+            return otherwise
         if not given_up:
             return self.trials.best
         enough = self.trials.best.ndcg * (1 - given_up)
@@ -174,18 +239,24 @@ class _Search:
 
     def found(self, chosen: Tried) -> Found:
         """Return what was found out, of which a candidate was chosen."""
-        given_up = self.trials.settings.auto.accuracy_given_up
         of_users = self._not_chosen_on(chosen)
         ndcg = round(float(of_users.mean()), 6)
         error = 1.96 * float(of_users.std(ddof=1)) / len(of_users) ** 0.5
         return Found(
             chosen.values,
-            f"nDCG@{N} {chosen.ndcg:.4f}, coverage {chosen.coverage:.3f}: the best of "
-            f"{len(self.trials.tried)} candidates"
-            + (f" within {given_up:.0%} of the best nDCG by coverage" if given_up else ""),
+            f"nDCG@{N} {chosen.ndcg:.4f}, coverage {chosen.coverage:.3f}: {self._why(chosen)}",
             len(of_users),
             ndcg,
             round(ndcg - error, 6),
             round(ndcg + error, 6),
             sorted(self.trials.tried, key=lambda tried: -tried.ndcg),
+        )
+
+    def _why(self, chosen: Tried) -> str:
+        n, given_up = len(self.trials.tried), self.trials.settings.auto.accuracy_given_up
+        if chosen.values == UNLESS_BETTER:
+            return f"no lead of {n - 1} other candidates is beyond chance"
+        best = f"the best of {n} candidates"
+        return (
+            f"{best} within {given_up * 100:g}% of the best nDCG by coverage" if given_up else best
         )

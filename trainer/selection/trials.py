@@ -30,6 +30,8 @@ PAIRS_PER_BLOCK: Final = 1_000_000
 USERS_PER_BLOCK: Final = 500
 COUNTS_KEPT: Final = 2
 LISTS_KEPT: Final = 4
+SURE: Final = 2.58
+"""How many standard errors a lead must have: 99 %, as it is that of the best of many candidates."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,14 @@ class Trials:
     def best(self) -> Tried:
         """The candidate with the highest nDCG; of several the first, which is the simplest."""
         return max(self.tried, key=lambda tried: tried.ndcg)
+
+    def leads(self, one: Tried, other: Tried) -> bool:
+        """Return whether a candidate predicts better than another one, beyond chance.
+
+        Paired: both were measured on the same users.
+        """
+        lead = self.ndcg[self.tried.index(one)] - self.ndcg[self.tried.index(other)]
+        return bool(lead.mean() > SURE * lead.std(ddof=1) / len(lead) ** 0.5)
 
     def measure(self, values: Values) -> Tried:
         """Measure a candidate, unless it was."""
@@ -117,14 +127,16 @@ class Trials:
 
     def _lists_of(self, settings: TrainerSettings) -> Matrix:
         """Return the lists of the items that need them, (n_items, n_items)."""
-        model = settings.config(settings.item_model).model_dump_json()
-        key = f"{settings.item_model} {model} {settings.counts.model_dump_json()}"
 
         def made() -> Matrix:
             ranker = settings.model(settings.item_model).fit(self._counts_of(settings))
             return self._ranked(ranker)
 
-        return _kept(self._lists, key, LISTS_KEPT, made)
+        if self.tried:  # others will be varied from the best candidate: its lists are kept longest
+            best = _lists_key(changed(self.settings, self.best.values))
+            if best in self._lists:
+                self._lists[best] = self._lists.pop(best)
+        return _kept(self._lists, _lists_key(settings), LISTS_KEPT, made)
 
     def _ranked(self, ranker: Ranker) -> Matrix:
         n_items = self.holdout.streamed.shape[0]
@@ -133,6 +145,12 @@ class Trials:
         indptr = np.concatenate([lists.indptr, np.full(n_items - self.n_rows, lists.indptr[-1])])
         whole: Matrix = csr_array((lists.data, lists.indices, indptr), (n_items, n_items))
         return whole
+
+
+def _lists_key(settings: TrainerSettings) -> str:
+    """Return what lists depend on."""
+    model = settings.config(settings.item_model).model_dump_json()
+    return f"{settings.item_model} {model} {settings.counts.model_dump_json()}"
 
 
 def _kept(made: dict[str, Matrix], key: str, n: int, make: Callable[[], Matrix]) -> Matrix:

@@ -6,6 +6,7 @@ from typing import Final
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from contracts.fold_in import ITEMS_MOST
 from trainer.models import MODELS, settings_part
 from trainer.models.interface import Range
 
@@ -16,14 +17,17 @@ Space = Mapping[str, BaseDistribution]
 # The API serves up to 10 neighbors unless asked for more, so a list has no fewer.
 _NEIGHBORS: Final = Range(10, 400, log=True, whole=True)
 _LONG_DAYS: Final = 36_500
-ENDLESS: Final = MappingProxyType({"counts_half_life_days": _LONG_DAYS})
+ENDLESS: Final = MappingProxyType(
+    {"counts_half_life_days": _LONG_DAYS, "fold_in_half_life_items": ITEMS_MOST}
+)
 """What means the same as 0, or nearly so, within the space."""
 
 _COUNTED: Final = MappingProxyType(
     {
         "neighbors_per_item": _NEIGHBORS,
-        "counts_user_weight_exponent": Range(0, 0.75),
+        "counts_user_weight_exponent": Range(0, 1),
         "counts_half_life_days": Range(1, _LONG_DAYS, log=True),
+        "fold_in_half_life_items": Range(0.5, ITEMS_MOST, log=True),
     }
 )
 """Of every item model."""

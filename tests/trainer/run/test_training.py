@@ -107,7 +107,7 @@ def test_too_few_users_to_hold_anything_out_are_still_served(choosing: Setup) ->
     report = choosing.report()
     assert report.held_out is None
     assert selection_of(choosing).found.why.startswith("15 users have enough items")
-    assert report.settings["item_model"] == "cosine"
+    assert report.settings["item_model"] == "ease"
 
     choosing.fill(likings(), 10)  # more came: nothing that was found out holds
     assert choosing.run() == "trained"

@@ -3,7 +3,7 @@
 Grids are cut down where a test is not about them: each candidate takes some milliseconds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,23 @@ from tests.trainer.setup import unwatched
 from trainer.counts.derived import Histories
 from trainer.judging.found import Found, Tried
 from trainer.models import ITEM_MODELS, USER_KNN, cosine, ease
-from trainer.selection import auto
+from trainer.selection import auto, trials
 from trainer.selection.auto import LEAST_USERS, find
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 
 Dense = npt.NDArray[np.float64]
 SETTINGS = TrainerSettings()
+SURE = trials.SURE
 
 
-def found_in(had: Dense, ts_ms: Dense, **values: Any) -> Found:
+def found_in(had: Dense, ts_ms: Dense, *, last: Sequence[Tried] = (), **values: Any) -> Found:
     """Return what is found in users' items, (n_users, n_items), and the times of these."""
     histories = Histories(csr_array(had), ts_ms[had > 0].astype(np.int64))
     settings = changed(SETTINGS, {"auto_accuracy_given_up": 0} | values)
     stored = histories.affinities.data
-    return find(histories, stored, csr_array(gram_matrix(had)), settings, unwatched())
+    gram = csr_array(gram_matrix(had))
+    return find(histories, stored, gram, settings, unwatched(), last=last)
 
 
 def without_time(found: Found) -> list[tuple[dict[str, Any], float, float, float]]:
@@ -87,6 +89,26 @@ def with_changing_tastes(seed: int = 0) -> tuple[Dense, Dense]:
     return had, ts_ms
 
 
+def with_a_thread(seed: int = 0) -> tuple[Dense, Dense]:
+    """Return users who walk along a ring of items, and jump elsewhere now and then."""
+    random = np.random.default_rng(seed)
+    users, items, taken = 200, 60, 12
+    had, ts_ms = np.zeros((users, items)), np.zeros((users, items))
+    for u in range(users):
+        item = random.integers(items)
+        for day in range(taken):
+            jump = random.random() < 0.3
+            item = random.integers(items) if jump else (item + 1) % items
+            had[u, item], ts_ms[u, item] = 1, (day + 1) * DAY_MS
+    return had, ts_ms
+
+
+@pytest.fixture(autouse=True)
+def _any_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take whatever was better, except where a test is about how sure that is."""
+    monkeypatch.setattr(trials, "SURE", 0)
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Of each grid, the corners."""
@@ -132,7 +154,8 @@ def test_where_everyone_has_the_same_popular_items_these_decide_less() -> None:
     plain, damped = (
         by_values(
             found,
-            **auto.PLAIN,
+            item_model="cosine",
+            user_model="none",
             counts_user_weight_exponent=0.5,
             counts_half_life_days=0,
             cosine_popularity_damping=damping,
@@ -156,11 +179,45 @@ def test_where_tastes_change_old_events_count_less(few: None) -> None:
     assert found.ndcg > max(ageless)
 
 
+def test_where_the_latest_item_decides_the_next_one_later_positions_count_more(few: None) -> None:
+    found = found_in(*with_a_thread())
+    cosines = [tried for tried in found.tried if tried.values["item_model"] == "cosine"]
+    alike = [t.ndcg for t in cosines if not t.values.get("fold_in_half_life_items")]
+    assert 0 < cosines[0].values["fold_in_half_life_items"] <= 3
+    assert cosines[0].ndcg > max(alike)
+
+
+def test_a_lead_that_may_be_chance_is_not_taken(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "SURE", SURE)
+    found = found_in(*of_kinds(users=30), user_model="none")
+    assert found.tried[0].values != found.values == auto.UNLESS_BETTER
+    assert found.why.endswith("other candidates is beyond chance")
+    clear = found_in(*with_a_thread(), user_model="none")
+    assert clear.values == clear.tried[0].values
+
+
+def test_a_search_after_another_one_needs_few_candidates(few: None) -> None:
+    found = found_in(*of_kinds(users=200))
+    again = found_in(*of_kinds(users=200), last=found.tried)
+    assert again.values == found.values
+    assert by_values(again, **found.values).ndcg == by_values(found, **found.values).ndcg
+    assert len(again.tried) <= auto.BEST_OF_LAST + 4 < len(found.tried)
+    assert set(ITEM_MODELS) == {tried.values["item_model"] for tried in again.tried}
+
+
+def test_a_search_after_another_one_goes_on_if_the_best_has_changed(few: None) -> None:
+    before = found_in(*of_kinds(users=200))
+    found = found_in(*with_a_thread(), last=before.tried)
+    assert len(found.tried) > auto.BEST_OF_LAST + 4
+    again = found_in(*with_a_thread(), last=found.tried)
+    assert again.tried[0].values == found.tried[0].values
+
+
 @pytest.mark.parametrize("users", [0, 1, LEAST_USERS - 1])
 def test_too_few_users_are_a_reason_to_take_the_plain_settings(users: int) -> None:
     had, ts_ms = of_kinds(users=users)
     found = found_in(had, ts_ms)
-    assert found.values == {"item_model": "cosine", "user_model": USER_KNN}
+    assert found.values == auto.UNLESS_BETTER
     assert found.why == f"{users} users have enough items to hold any out, 20 are needed"
     assert (found.ndcg, found.tried) == (None, [])
 
@@ -175,8 +232,7 @@ def test_unpredictable_data_gets_the_plain_settings(few: None) -> None:
     times = np.tile(np.arange(8) * DAY_MS, (40, 1))
     found = found_in(np.ones((40, 8)), times, user_model="none")
     assert found.ndcg == 0
-    assert found.values["item_model"] == "cosine"
-    assert found.values["cosine_popularity_damping"] == 0.5
+    assert found.values == auto.UNLESS_BETTER
 
 
 def test_where_all_is_of_one_time_no_half_life_is_tried(few: None) -> None:
@@ -187,7 +243,12 @@ def test_where_all_is_of_one_time_no_half_life_is_tried(few: None) -> None:
     assert not any(tried.values["counts_half_life_days"] for tried in found.tried)
 
 
-def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(few: None) -> None:
+def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"counts_user_weight_exponent": 0, "counts_half_life_days": 0}
+    plain |= {"item_model": "cosine", "user_model": "none", "cosine_popularity_damping": 0.5}
+    monkeypatch.setattr(auto, "UNLESS_BETTER", plain)
     best = found_in(*with_a_long_tail(), user_model="none")
     found = found_in(*with_a_long_tail(), user_model="none", auto_accuracy_given_up=0.3)
     assert without_time(found) == without_time(best)
@@ -240,13 +301,6 @@ def test_other_given_settings_are_kept(few: None) -> None:
     assert longer.ndcg != found_in(*of_kinds()).ndcg
     settings = changed(changed(SETTINGS, {"neighbors_per_item": 3}), longer.values)
     assert settings.neighbors_per_item == 3
-
-
-def test_more_items_that_are_folded_in_than_was_set_have_lists_too(few: None) -> None:
-    found = found_in(*with_a_long_tail(), item_model=AUTO, user_model="none", fold_in_items=2)
-    more = next(tried for tried in found.tried if tried.values.get("fold_in_items") == 50)
-    named = found_in(*with_a_long_tail(), **more.values)
-    assert named.ndcg == more.ndcg
 
 
 def test_of_more_items_than_are_inverted_at_once_it_asks_for_those_of_fewer_users(
