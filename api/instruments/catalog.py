@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry
 from api.instruments.shown import Shown
+from api.models.listings import NewListings
+from api.models.popular import Ranked
 from api.redis.following import attempt, following
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -45,7 +47,7 @@ class Catalog:
     def __init__(self, store: Store, registry: CollectorRegistry) -> None:
         self.directory = Directory()
         self.version = 0
-        """A different version means a different directory."""
+        """A different version means a different directory; that of 0 is empty."""
         self._store = store
         self._positions: dict[int, _Position] = {}
         self._partitions: dict[int, Mapping[int, Entry]] = {}
@@ -75,6 +77,15 @@ class Catalog:
     def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
         """Return which instruments may be shown, as `Directory.shown`."""
         return self.directory.shown(categories, excluded)
+
+    def categories(self, item: int) -> Collection[str]:
+        """Return the categories of an instrument, none if the catalog does not have it."""
+        entry = self.directory.by_id.get(item)
+        return entry.categories if entry else ()
+
+    def new_listings(self, popular: Ranked) -> NewListings:
+        """Return the listed instruments without counts, as `Directory.new_listings`."""
+        return self.directory.new_listings(popular)
 
     async def refresh(self) -> None:
         """Read the changes.

@@ -16,11 +16,15 @@ import numpy as np
 
 from api.instruments.building import STEP, Building, Ranks, grouped, in_order, steps
 from api.instruments.shown import Mask, Numbers, Shown
+from api.models.listings import NewListings
+from api.models.popular import Ranked
 
 _SPLIT: Final = STEP // 4
 """Instruments whose names are split into words per step: this takes the longest."""
 _FILTERS_KEPT: Final = 256
 """Of a byte for each instrument."""
+_NEW_MOST: Final = 1_000
+"""New listings that are considered, those with the highest ids: newer ones mostly have these."""
 _HIGHEST: Final = chr(0x10FFFF)
 _DIGITS: Final = 19
 """Digits of the longest id."""
@@ -141,6 +145,24 @@ class Directory:
             shown = Shown(self._numbers, np.append(not categories, may_be))
             self._filters[asked] = shown
         return shown
+
+    def new_listings(self, popular: Ranked) -> NewListings:
+        """Return the listed instruments that are not in a popular list, at most `_NEW_MOST`."""
+        numbers = self._numbers.of_all(popular.items)
+        counts = np.bincount(numbers, popular.scores, len(self._ranked) + 1)[1:]
+        is_new = self._listed.copy()
+        is_new[numbers[numbers > 0] - 1] = False
+        newest = np.sort(self._numbers.ids[is_new])[: -_NEW_MOST - 1 : -1]
+        of_category: dict[str, list[int]] = {}
+        for item in newest.tolist():
+            for category in self.by_id[item].categories:
+                of_category.setdefault(category, []).append(item)
+        total = float(popular.scores.sum()) or 1.0
+        shares = {
+            category: float(counts[self._categories[category]].sum()) / total
+            for category in of_category
+        }
+        return NewListings(of_category, shares)
 
     def find(self, wanted: Wanted, n: int) -> list[Entry]:
         """Return the first `n` matching instruments, by symbol."""

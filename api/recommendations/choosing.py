@@ -34,7 +34,7 @@ class Wish:
     by_category: bool = False
     """whether `shown` depends on categories, and not only on what is listed"""
     catalog_version: int = 0
-    """of the catalog that `shown` uses"""
+    """of the catalog that `shown` and new listings are of"""
     shown: Shown | None = None
     """filter of the items that may be shown; None: all"""
 
@@ -114,7 +114,7 @@ def from_history(
     nothing = Chosen("history", lists.model, [])
     if not rows:
         return nothing
-    weights = _weights([history[item] for item in rows], fold_in)
+    weights = weights_of([history[item] for item in rows], fold_in)
     shares, total = Shares.of([*rows.values()], weights), float(weights.sum())
     if not len(shares.places) or not total:
         return nothing
@@ -124,8 +124,10 @@ def from_history(
     return Chosen("history", lists.model, items)
 
 
-def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
+def weights_of(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
     """Return the weight of each of a user's entries, (m,), in the order of `folded_items`."""
+    if not entries:
+        return np.empty(0)
     affinities = np.array([entry.r / entry.s for entry in entries])
     if not (fold_in.half_life_days or fold_in.half_life_items):
         return affinities

@@ -102,7 +102,8 @@ From the first of these sources that has any, as `source` shows.
 Instruments that the catalog marks as unlisted are never recommended. `category` and
 `exclude_category` filter further; then there are `n` instruments if the catalog has as many: where
 a list leaves fewer, the next sources go on, and last the rest of the catalog, and these instruments
-have a `source` of their own.""",
+have a `source` of their own. Of ten instruments, the last may be a `new` one: a listed one without
+interactions, for users whose history is concentrated in its category.""",
             parameters=(
                 USER_ID,
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),

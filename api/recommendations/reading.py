@@ -2,16 +2,17 @@
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
-from typing import Final, Protocol
+from typing import Final
 
 from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, fields, reply
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, GenerationReplacedError, Generations
-from api.models.popular import PopularItems, Shown
+from api.models.popular import PopularItems
 from api.models.request_ids import RequestIds
 from api.recommendations.answers import ItemRecommendations, ItemSource, Recommendations
 from api.recommendations.choosing import Chosen, Wish
+from api.recommendations.listings import Catalog
 from api.recommendations.recommending import Recommending
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -20,21 +21,6 @@ from contracts.partitioning import user_partition
 
 LEGACY_ITEMS: Final = 10
 REQUEST_ID: Final = b"x-request-id"
-
-
-class Catalog(Protocol):
-    """Knows which instruments are listed, and in which categories."""
-
-    version: int
-    """changes with every change of the catalog"""
-
-    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
-        """Return a filter of the instruments that may be shown; None if all may.
-
-        Args:
-            categories: only instruments in one of these; empty: in any.
-            excluded: no instruments in any of these.
-        """
 
 
 class RecommendationReader:
@@ -52,7 +38,7 @@ class RecommendationReader:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
-        self._recommending = Recommending(store.keys, generations, popular, metrics)
+        self._recommending = Recommending(store.keys, generations, popular, catalog, metrics)
         self._counted = metrics.recommendations
         self._catalog = catalog
 
@@ -67,8 +53,6 @@ class RecommendationReader:
     ) -> Wish:
         """Return a client's wish, given its parameters by name."""
         shown = self._catalog.shown(category, exclude_category)
-        if shown is None:
-            return Wish(n, exclude, include_seen)
         by_category = bool(category or exclude_category)
         return Wish(n, exclude, include_seen, by_category, self._catalog.version, shown)
 

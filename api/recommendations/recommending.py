@@ -1,13 +1,16 @@
 """Recommends to a user: the reads that this takes, and a cache of the results."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final, cast
 
 import msgspec
 
 from api.http.metrics import Metrics
 from api.models.generations import ExpiredError, Generation, Generations
+from api.models.listings import NewListings
 from api.models.popular import PopularItems
+from api.recommendations.answers import Recommended
 from api.recommendations.choosing import (
     Chosen,
     CommonWish,
@@ -17,8 +20,10 @@ from api.recommendations.choosing import (
     from_history,
     from_own_list,
     from_popular,
+    weights_of,
 )
 from api.recommendations.fold import Row
+from api.recommendations.listings import PER_NEW, Catalog, concerning
 from api.recommendations.lists import GenerationLists, Lists
 from api.redis.lately import Lately
 from api.redis.reading import Read
@@ -48,11 +53,19 @@ class Recommending:
     """Chooses for the users of one namespace."""
 
     def __init__(
-        self, keys: Keyspace, generations: Generations, popular: PopularItems, metrics: Metrics
+        self,
+        keys: Keyspace,
+        generations: Generations,
+        popular: PopularItems,
+        catalog: Catalog,
+        metrics: Metrics,
     ) -> None:
         self._keys = keys
         self._generations = generations
         self._popular = popular
+        self._catalog = catalog
+        self._new: dict[str, tuple[int, NewListings]] = {}
+        """Of generations: the version of the catalog, and its new listings."""
         self._lists = Lists()
         self._kept = Lately[tuple[str, CommonWish], _Kept](CHOSEN_BYTES, _bytes_of)
         """Keyed by history and wish."""
@@ -82,14 +95,56 @@ class Recommending:
         flat, own = yield [("HGETALL", key), ("GET", own_key)]
         self._choices.note("made")
         offset = offset_of(flat)
+        new = yield from self._new_listings(generation, flat, wish)
+        chosen = yield from self._best(generation, flat, own, wish.after(new) if new else wish)
+        if chosen is None:
+            return None
+        if new:
+            chosen = chosen.and_then("new", new)
+        if wish.is_common and chosen.source != "popular":
+            self._kept.keep((key, wish.common), (generation, offset, chosen))
+        return chosen
+
+    def _best(
+        self, generation: Generation, flat: Sequence[bytes], own: bytes | None, wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose for a user, given the history and the own list as stored."""
+        offset = offset_of(flat)
         chosen = None if wish.include_seen else _own(own, offset, wish)
         if chosen is None and offset is not None:
             chosen = yield from self._folded_in(generation, history_of(flat), wish)
         if chosen is None or wish.by_category:
             return (yield from self._continued(generation, history_of(flat), wish, chosen))
-        if wish.is_common:
-            self._kept.keep((key, wish.common), (generation, offset, chosen))
         return chosen
+
+    def _new_listings(
+        self, generation: Generation, flat: Sequence[bytes], wish: Wish
+    ) -> Read[list[Recommended]]:
+        """Return the new listings that concern a user, one for each `PER_NEW` items."""
+        version = self._catalog.version
+        if wish.n < PER_NEW or not version:
+            return []
+        popular = yield from self._popular.of(generation)
+        if popular is None or not popular.is_whole:
+            return []
+        known = self._new.get(generation.name)
+        if known is None or known[0] != version:
+            live = self._generations.live
+            self._new = {name: new for name, new in self._new.items() if name in live}
+            known = self._new[generation.name] = (version, self._catalog.new_listings(popular))
+        if not known[1].of_category:
+            return []
+        history = history_of(flat)
+        items = folded_items(history, generation.fold_in)
+        weights = weights_of([history[item] for item in items], generation.fold_in).tolist()
+        found = concerning(
+            dict(zip(items, weights, strict=True)),
+            self._catalog,
+            known[1],
+            wish.left_out(history),
+            wish.shown,
+        )
+        return [*islice(found, wish.n // PER_NEW)]
 
     def choose_for_items(
         self, generation: Generation, items: Histories, wish: Wish

@@ -192,12 +192,13 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """A recommended instrument; `because` lists the instruments that contributed most.
 
     `source` is present if it is another one than that of the answer: where a filter leaves too few
-    instruments, the next sources add theirs. `catalog` is any other instrument of the catalog."""
+    instruments, the next sources add theirs. `catalog` is any other instrument of the catalog, and
+    `new` one without interactions, for users whose history is concentrated in its category."""
 
     instrument_id: int
     score: float
     because: list[int]
-    source: Literal["catalog", "history", "popular"] | None = None
+    source: Literal["catalog", "history", "new", "popular"] | None = None
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
