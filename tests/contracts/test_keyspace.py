@@ -139,7 +139,7 @@ def lists_of(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
 
 neighbors = st.builds(Neighbor, item=names, score=finite, support=finite)
 recommendations = st.builds(Recommendation, item=names, score=finite, because=lists_of(names))
-popular = st.builds(Popular, item=names, score=finite)
+popular = st.builds(Popular, item=names, score=finite, support=finite)
 served = st.builds(Served, generation=names, model=names, user_model=names)
 experiments = st.builds(Experiment, name=names, weights=st.dictionaries(names, finite, max_size=3))
 canaries = st.builds(Canary, served=served, share=finite, since_ms=int64s)
