@@ -14,6 +14,7 @@ A search that follows another one begins with the best of that, and climbs only 
 another one of these now: some 7 candidates if nothing has changed.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -54,8 +55,7 @@ UNLESS_BETTER: Final[Values] = {
 """What is taken unless another candidate leads beyond chance: among 20 to 100 users of a shop and
 of a music service the best on average, where the leader of a search is a matter of luck."""
 USER_WEIGHTS: Final = (0, 0.25, 0.5, 0.75, 1)
-HALF_LIVES_IN_ITEMS: Final = (12, 6, 3, 1.5, 0.7)
-"""Each is tried only after the one before it was better."""
+HALF_LIVES_IN_ITEMS: Final = (0.7, 1.5, 3, 6, 12, 0)
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
 """Half-lives that are tried, of the time from which half of the items come to the latest one."""
 DAYS_LEAST: Final = 0.01
@@ -154,15 +154,22 @@ class _Search:
         """Try the best candidate of all with one setting changed."""
         self._vary(self.best, name, alternatives)
 
-    def _climb(self, name: str, ladder: Sequence[float]) -> None:
-        """Go on from the best candidate of all along a setting's ladder while that helps."""
-        for step in (1, -1):
-            start = None
-            while start != self.best:
-                start = self.best
-                beyond = [value for value in ladder if (value - start[name]) * step > 0]
-                if beyond:
-                    self.vary(name, [min(beyond, key=lambda value: value * step)])
+    def _climb(self, model: str, name: str, ladder: Sequence[float]) -> None:
+        """Go on from a model's best candidate along a setting's ladder while that helps.
+
+        The last value of a ladder is its highest: a 0 there means that there is no limit.
+        """
+
+        def height(value: float) -> float:
+            return math.inf if value == ladder[-1] else value
+
+        for up in (True, False):
+            before = None
+            while before != (start := self.best_of(model)):
+                before, now = start, height(start.get(name, 0))
+                above = [value for value in ladder if height(value) > now]
+                below = [value for value in ladder if height(value) < now]
+                self._vary(start, name, above[:1] if up else below[-1:])
 
     @property
     def half_lives(self) -> list[float]:
@@ -195,19 +202,15 @@ class _Search:
     def refine(self) -> None:
         """Climb from the best candidate of all."""
         model = self.best["item_model"]
-        self._climb("counts_user_weight_exponent", USER_WEIGHTS)
+        self._climb(model, "counts_user_weight_exponent", USER_WEIGHTS)
         for name, ladder in MODELS[model].ladders.items():
-            self._climb(f"{settings_part(model)}_{name}", ladder)
+            self._climb(model, f"{settings_part(model)}_{name}", ladder)
         self.vary("counts_half_life_days", [0, *self.half_lives])
 
     def fold(self, model: str) -> None:
         """Try other ways to fold histories into an item model's best lists."""
         self._vary(self.best_of(model), "fold_in_half_life_days", [0, *self.half_lives])
-        start = None
-        for value in HALF_LIVES_IN_ITEMS:
-            if start == (start := self.best_of(model)):
-                return
-            self._vary(start, "fold_in_half_life_items", [value])
+        self._climb(model, "fold_in_half_life_items", HALF_LIVES_IN_ITEMS)
 
     def _vary(self, start: Values, name: str, alternatives: Iterable[float]) -> None:
         """Try a candidate with one setting changed; one that is missing is 0."""
