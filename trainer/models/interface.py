@@ -4,7 +4,7 @@ A model is pure and has a frozen configuration that checks itself. It is fitted 
 then ranks it block by block, so that no result is ever whole in memory.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -58,26 +58,12 @@ class Range(NamedTuple):
 class Search(Protocol):
     """What `auto` has tried so far. A candidate is a handful of settings, and the first is best."""
 
-    @property
-    def best(self) -> Values:
-        """The best candidate of all models."""
-        ...
-
     def best_of(self, model: str) -> Values:
         """Return the best candidate of an item model that was tried before."""
         ...
 
     def measure(self, model: str, values: Values) -> None:
         """Try an item model with some settings."""
-        ...
-
-    def vary(self, name: str, alternatives: Iterable[float]) -> None:
-        """Try the best candidate of all with one setting changed."""
-        ...
-
-    @property
-    def half_lives(self) -> list[float]:
-        """Those that are worth a try, in days; none where all events are of one time."""
         ...
 
 

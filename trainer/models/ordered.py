@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.messages import Floats
 from trainer.counts.matrices import Matrix, entry_rows
 from trainer.counts.order import Order
-from trainer.models.cosine import WEIGHTS, Cosine
+from trainer.models.cosine import Cosine
 from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
@@ -19,10 +19,6 @@ DAMPINGS: Final = ((0.8, 0.1), (0.5, 0.5))
 """Alpha and beta from where `auto` sets out: what comes next, and near to a cosine."""
 LATEST: Final = (0, 1.5)
 """With what half-life in items: what comes next depends on the latest items."""
-AROUND: Final = (0.7, 0.9)
-"""Other values of alpha, where the model is ahead."""
-NEARLY_FLAT: Final = 0.25
-"""Another exponent of the lag, where it is."""
 
 
 class OrderedConfig(BaseModel):
@@ -123,7 +119,7 @@ class OrderedRanker:
 
 
 def _candidates(search: Search) -> None:
-    """Try a few starting points; if one is the best of all models, look around it."""
+    """Try a few starting points."""
     cosine = search.best_of(Cosine.name)
     for (own, neighbors), half_life in product(DAMPINGS, LATEST):
         search.measure(
@@ -133,13 +129,10 @@ def _candidates(search: Search) -> None:
                 "counts_half_life_days": cosine["counts_half_life_days"],
                 "ordered_own_damping": own,
                 "ordered_popularity_damping": neighbors,
+                "ordered_lag_exponent": OrderedConfig().lag_exponent,
                 "fold_in_half_life_items": half_life,
             },
         )
-    if search.best["item_model"] == Ordered.name:
-        search.vary("ordered_own_damping", AROUND)
-        search.vary("ordered_lag_exponent", [NEARLY_FLAT])
-        search.vary("counts_user_weight_exponent", WEIGHTS)
 
 
 ENTRY: Final = Entry(
@@ -153,5 +146,6 @@ ENTRY: Final = Entry(
         "popularity_damping": Range(0, 0.6),
     },
     candidates=_candidates,
+    ladders={"own_damping": (0.5, 0.6, 0.7, 0.8, 0.9, 1), "lag_exponent": (0, 0.25, 0.5, 1)},
     order=lambda config: config.order,
 )

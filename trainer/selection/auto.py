@@ -150,10 +150,6 @@ class _Search:
         """Try an item model with some settings."""
         self.trials.measure({"item_model": model, "user_model": "none", **values})
 
-    def vary(self, name: str, alternatives: Iterable[float]) -> None:
-        """Try the best candidate of all with one setting changed."""
-        self._vary(self.best, name, alternatives)
-
     def _climb(self, model: str, name: str, ladder: Sequence[float]) -> None:
         """Go on from a model's best candidate along a setting's ladder while that helps.
 
@@ -205,7 +201,7 @@ class _Search:
         self._climb(model, "counts_user_weight_exponent", USER_WEIGHTS)
         for name, ladder in MODELS[model].ladders.items():
             self._climb(model, f"{settings_part(model)}_{name}", ladder)
-        self.vary("counts_half_life_days", [0, *self.half_lives])
+        self._vary(self.best, "counts_half_life_days", [0, *self.half_lives])
 
     def fold(self, model: str) -> None:
         """Try other ways to fold histories into an item model's best lists."""
