@@ -34,7 +34,7 @@ class Metrics:
         self.registry.register(self.requests)
         self.recommendations = Counts(
             "api_recommendations_total",
-            "Recommendations by source (model, history, items or popular), variant and model",
+            "Recommendations by source (model, history, items, repeat, popular), variant and model",
             ("source", "variant", "model"),
         )
         self.registry.register(self.recommendations)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-Source = Literal["model", "history", "popular"]
+Source = Literal["model", "history", "popular", "repeat"]
 ItemSource = Literal["items", "popular"]
 OtherSource = Literal["history", "popular", "catalog", "new"]
 
@@ -28,8 +28,8 @@ class Recommendations(msgspec.Struct, frozen=True):
 
     `request_id` identifies the answer in feedback (`POST /v1/feedback`). `source` is `model` (the
     user's precomputed list, made from exactly the current history), `history` (computed now, from
-    the user's history and the instruments' lists) or `popular`. Scores of different sources are not
-    comparable.
+    the user's history and the instruments' lists), `popular`, or `repeat` (what the user has
+    already, with `include_seen`). Scores of different sources are not comparable.
     """
 
     user_id: str

@@ -99,6 +99,9 @@ From the first of these sources that has any, as `source` shows.
   Instruments with a score above 0 are recommended.
 - `popular`: the most popular instruments, for users without a history.
 
+With `include_seen`, the first source is `repeat`: what the user has and may take again, by how
+often, how lately and how well it fits the rest; then comes `history`.
+
 Instruments that the catalog marks as unlisted are never recommended. `category` and
 `exclude_category` filter further; then there are `n` instruments if the catalog has as many: where
 a list leaves fewer, the next sources go on, and last the rest of the catalog, and these instruments
@@ -110,7 +113,7 @@ interactions, for users whose history is concentrated in its category.""",
                 exclude_parameter(resolve),
                 CATEGORY,
                 EXCLUDE_CATEGORY,
-                flag("include_seen", "include instruments that the user has already"),
+                flag("include_seen", "first what the user has already and may take again"),
             ),
             read=reader.recommendations,
             scope="read",

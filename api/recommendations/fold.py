@@ -96,6 +96,13 @@ class Shares:
         columns = (item_at[self.places[entries]], scores, self.shares[entries], rows)
         return _ranked(columns, row_items, n)
 
+    def at(self, places: Ints, total: float, sums: Floats) -> Floats:
+        """Return the sums of some places as shares of `total`, (k,); `sums` are as for `best`."""
+        np.add.at(sums, self.places, self.shares)
+        found: Floats = sums[places] / total
+        sums[self.places] = 0
+        return found
+
     def _least(self, sums: Floats, n: int) -> float:
         """Return a sum that the `n` best places reach, and hardly any others; at least 0.
 

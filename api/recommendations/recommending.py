@@ -1,6 +1,7 @@
 """Recommends to a user: the reads that this takes, and a cache of the results."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final, cast
 
@@ -20,6 +21,7 @@ from api.recommendations.choosing import (
     from_history,
     from_own_list,
     from_popular,
+    from_repeats,
     weights_of,
 )
 from api.recommendations.fold import Row
@@ -78,9 +80,9 @@ class Recommending:
 
         The first of these that has any: the user's own list if it was made from the current
         history, the history folded into the items' lists, popular items. The own list excludes
-        items that the user has, so it cannot answer a wish to include them. Where categories leave
-        fewer than requested, the next ones go on. A result for the same history, generation and
-        catalog never changes, so it is cached.
+        items that the user has: a wish to include these gets them first, and then the history
+        folded in. Where categories leave fewer than requested, the next ones go on. A result for
+        the same history, generation and catalog never changes, so it is cached.
 
         Raises:
             ExpiredError: the generation may have had lists that are gone.
@@ -111,7 +113,9 @@ class Recommending:
         """Choose for a user, given the history and the own list as stored."""
         offset = offset_of(flat)
         chosen = None if wish.include_seen else _own(own, offset, wish)
-        if chosen is None and offset is not None:
+        if wish.include_seen and offset is not None:
+            chosen = yield from self._repeated(generation, history_of(flat), wish)
+        elif chosen is None and offset is not None:
             chosen = yield from self._folded_in(generation, history_of(flat), wish)
         if chosen is None or wish.by_category:
             return (yield from self._continued(generation, history_of(flat), wish, chosen))
@@ -184,6 +188,22 @@ class Recommending:
             rest_of_all = from_catalog(history, wish.after(chosen.items))
             chosen = chosen.and_then("catalog", rest_of_all)
         return chosen
+
+    def _repeated(
+        self, generation: Generation, history: Histories, wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose what the user has, and then from the history; None if that gives nothing."""
+        lists = self._lists.of(generation.name, self._generations.live)
+        items = folded_items(history, generation.fold_in)
+        rows = yield from self._rows_of(generation, lists, items)
+        chosen = from_repeats(history, rows, lists, wish, generation.fold_in)
+        if len(chosen.items) == wish.n:
+            return chosen
+        others = replace(wish.after(chosen.items), include_seen=False)
+        folded = from_history(history, rows, lists, others, generation.fold_in)
+        if not chosen.items:
+            return folded if folded.items else None
+        return chosen.and_then("history", folded.items)
 
     def _folded_in(
         self, generation: Generation, history: Histories, wish: Wish

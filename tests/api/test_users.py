@@ -66,7 +66,9 @@ async def test_what_the_user_has_is_recommended_only_if_wished_for(
     assert ids(await recommended(client, "ABC")) == [3, 4]
     filled.user_list("g1", "ABC", off=8, items=[("8", 0.5, ["1"])])
     answer = await recommended(client, "ABC", "?include_seen=true")
-    assert (answer["source"], ids(answer)) == ("history", [3, 1, 2, 4])
+    assert (answer["source"], ids(answer)) == ("repeat", [2, 1, 3, 4])
+    assert [item.get("source") for item in answer["items"]] == [None, None, "history", "history"]
+    assert ids(await recommended(client, "ABC", "?include_seen=true&n=1")) == [2]
 
 
 async def test_a_user_without_history_gets_the_popular_list_with_its_source(

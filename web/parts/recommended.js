@@ -22,6 +22,7 @@ const SOURCES = {
   model: "the user's own list, precomputed by the trainer",
   history: "the user's history, folded in now",
   popular: "the most popular instruments",
+  repeat: "what the user has already",
 };
 /** After this time, an act is unlikely to change the answer. */
 const PATIENCE_MS = 10_000;

@@ -330,7 +330,7 @@ class Endpoints:
                 excludes nothing.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
-            include_seen: include instruments that the user has already.
+            include_seen: first what the user has already and may take again.
         """
         return self._connection.get(
             Recommendations,
