@@ -76,7 +76,7 @@ class JaccardRanker:
 
 def _candidates(search: Search) -> None:
     """Try the plain index, on the counts that are best so far."""
-    counts = {name: of for name, of in search.best.items() if name.startswith("counts_")}
+    counts = {name: of for name, of in search.best_of("cosine").items() if name.startswith("counts_")}
     search.measure(Jaccard.name, {**counts, "jaccard_shrinkage": 0})
 
 
