@@ -1,12 +1,15 @@
 """What a search for settings found, and how well the chosen ones predict. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from contracts.messages import Floats
 from trainer.models.interface import Values
+
+_Z: Final = 1.96
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -19,6 +22,22 @@ class Tried(msgspec.Struct, frozen=True):
     """recommended items / all items"""
     personalization: float
     seconds: float
+
+
+class Lead(msgspec.Struct, frozen=True):
+    """How much better settings predict than those that are served, for the same users."""
+
+    served: float
+    """nDCG@10 of the served settings, mean over the users"""
+    mean: float
+    """below 0 where the served ones are better"""
+    error: float
+    """half of its 95 % interval, paired by user"""
+
+    @property
+    def kept_at_best(self) -> float:
+        """The most that may well be kept of what the served settings reach; 1 if that is 0."""
+        return 1 + (self.mean + self.error) / self.served if self.served else 1.0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -35,9 +54,11 @@ class Found(msgspec.Struct, frozen=True):
     """of the 95 % interval, by the users"""
     high: float | None = None
     tried: list[Tried] = []
+    lead: Lead | None = None
+    """None: the settings are those that are served, or nothing is"""
 
 
-class HeldOut(msgspec.Struct, frozen=True):
+class HeldOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """How well the generation's settings predict what users did last, learned without that."""
 
     users: int
@@ -49,6 +70,8 @@ class HeldOut(msgspec.Struct, frozen=True):
     high: float
     coverage: float
     personalization: float
+    lead: Lead | None = None
+    """over what is served; None: the settings are the same, or nothing is"""
 
 
 def held_out_of(found: Found) -> HeldOut | None:
@@ -57,8 +80,21 @@ def held_out_of(found: Found) -> HeldOut | None:
         return None
     chosen = next(tried for tried in found.tried if tried.values == found.values)
     return HeldOut(
-        found.users, found.ndcg, found.low, found.high, chosen.coverage, chosen.personalization
+        found.users,
+        found.ndcg,
+        found.low,
+        found.high,
+        chosen.coverage,
+        chosen.personalization,
+        found.lead,
     )
+
+
+def lead_of(of_users: Floats, of_served: Floats) -> Lead:
+    """Return how much better one is than the other, (n_users,) each, user by user."""
+    lead = of_users - of_served
+    error = _Z * float(lead.std(ddof=1)) / len(lead) ** 0.5
+    return Lead(round(float(of_served.mean()), 6), round(float(lead.mean()), 6), round(error, 6))
 
 
 def not_chosen_on(of_users: Sequence[Floats], chosen: int) -> Floats:

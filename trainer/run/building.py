@@ -74,7 +74,7 @@ class Building:
         made_with = self._with_half_life(made_with)
         generation = generation_id(self.learned.started, self.fence, place)
         held_out = held_out_of(found)
-        accuracy = self._accuracy(variant, generation, held_out, served)
+        accuracy = self._accuracy(variant, generation, held_out)
         models = models_of(made_with)
         with publication(self.store, self.keyspace, generation, self.fence) as made:
             writing = Writing(made, self.keyspace, self.stages)
@@ -105,20 +105,13 @@ class Building:
         now = read_happened(self.store, self.keyspace, partitions, current, served, self.stages)
         return together(served.happened, now)
 
-    def _accuracy(
-        self,
-        variant: str,
-        generation: str,
-        held_out: HeldOut | None,
-        served: Report | None,
-    ) -> list[Checked]:
+    def _accuracy(self, variant: str, generation: str, held_out: HeldOut | None) -> list[Checked]:
         """Return what was checked of the accuracy; an operator's run ignores the result.
 
         Raises:
             BadDataError: it predicts worse than what is served; it is noted.
         """
-        latest = self.placing.latest(variant)
-        checked = check_accuracy(held_out, served.held_out if served else None, latest, self.now())
+        checked = check_accuracy(held_out)
         if not self.placing.by_person:
             try:
                 report_rules(checked, reported=self.learned.checked)

@@ -4,13 +4,17 @@ A choice for the served generation is kept until the data or the settings have c
 is measured at every run. Where only the data has changed, the next search sets out from it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+from pydantic import ValidationError
 
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
 from trainer.judging.found import Found, Tried, flattery, less
+from trainer.models.interface import Values
 from trainer.run.learned import Learned
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
@@ -44,7 +48,8 @@ def select(
     from trainer.selection.auto import find  # takes a second
 
     def look(of: TrainerSettings, last: Sequence[Tried] = ()) -> Found:
-        return find(learned.histories, learned.stored, learned.gram.counts, of, stages, last=last)
+        counts, before = learned.gram.counts, _served_values(of, served)
+        return find(learned.histories, learned.stored, counts, of, stages, last=last, served=before)
 
     if not is_wanted(settings):
         return None, look(settings)
@@ -55,6 +60,29 @@ def select(
     found = look(settings, last.found.tried if last else ())
     items, events, users = _extent(learned)
     return Selection(found, now().isoformat(), items, events, users), found
+
+
+def _served_values(settings: TrainerSettings, served: Report | None) -> Values | None:
+    """Return the settings that are served, by name; None of nothing, or of another release's."""
+    if served is None or served.settings == settings.of_generation():
+        return None
+    now, models = _flat(settings.of_generation()), ("item_model", "user_model")
+    values = {
+        name: value
+        for name, value in _flat(served.settings).items()
+        if name in models or value != now.get(name)
+    }
+    with suppress(ValidationError):
+        changed(settings, values)
+        return values
+    return None
+
+
+def _flat(settings: Mapping[str, Any]) -> Values:
+    """Return settings by their names in the environment."""
+    parts = {name: part for name, part in settings.items() if isinstance(part, dict)}
+    inner = {f"{part}_{name}": v for part, its in parts.items() for name, v in its.items()}
+    return {name: value for name, value in settings.items() if name not in parts} | inner
 
 
 def _last(settings: TrainerSettings, served: Report | None) -> Selection | None:

@@ -25,7 +25,7 @@ from contracts.messages import Floats
 from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
-from trainer.judging.found import Found, Tried, not_chosen_on
+from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
 from trainer.judging.holdout import hold_out
 from trainer.judging.metrics import N
 from trainer.models import MODELS, USER_KNN, settings_part
@@ -73,6 +73,7 @@ def find(
     *,
     at_random: bool = False,
     last: Sequence[Tried] = (),
+    served: Values | None = None,
 ) -> Found:
     """Return which settings predict best what users did last.
 
@@ -85,6 +86,7 @@ def find(
         at_random: hold out items at random instead of the last ones.
         last: the candidates of the last search with the same settings, best first; none: search
             from scratch.
+        served: settings that the chosen ones are compared with, on the same users.
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
@@ -116,7 +118,7 @@ def find(
         # Of lists that someone wants anyway, the figures are those of what is served.
         if settings.user_model == USER_KNN or trials.leads(own, chosen):
             chosen = own
-    return search.found(chosen)
+    return search.found(chosen, served)
 
 
 def _few_enough(histories: Histories, users_most: int) -> int:
@@ -236,10 +238,21 @@ class _Search:
         alike = [k for k, each in enumerate(tried) if each.values["user_model"] == user_model]
         return not_chosen_on([self.trials.ndcg[k] for k in alike], alike.index(tried.index(chosen)))
 
-    def found(self, chosen: Tried) -> Found:
-        """Return what was found out, of which a candidate was chosen."""
+    def _differ(self, one: Values, other: Values) -> bool:
+        """Return whether a generation of one would not be that of the other."""
+        settings = self.trials.settings
+        of_one, of_other = (changed(settings, values).of_generation() for values in (one, other))
+        return bool(of_one != of_other)
+
+    def found(self, chosen: Tried, served: Values | None) -> Found:
+        """Return what was found out, of which a candidate was chosen, and how it compares."""
         of_users = self._not_chosen_on(chosen)
         ndcg = round(float(of_users.mean()), 6)
+        tried = sorted(self.trials.tried, key=lambda tried: -tried.ndcg)
+        lead = None
+        if served is not None and self._differ(chosen.values, served):
+            of_served = self.trials.ndcg[self.trials.tried.index(self.trials.measure(served))]
+            lead = lead_of(of_users, of_served)
         error = 1.96 * float(of_users.std(ddof=1)) / len(of_users) ** 0.5
         return Found(
             chosen.values,
@@ -248,7 +261,8 @@ class _Search:
             ndcg,
             round(ndcg - error, 6),
             round(ndcg + error, 6),
-            sorted(self.trials.tried, key=lambda tried: -tried.ndcg),
+            tried,
+            lead,
         )
 
     def _why(self, chosen: Tried) -> str:

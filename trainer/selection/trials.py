@@ -171,4 +171,5 @@ def _spread(indptr: Indices, rows: Ints, n_rows: int) -> Indices:
 
 def _short(values: Mapping[str, Any]) -> str:
     shown = (v for name, v in values.items() if not name.endswith("_model"))
-    return f"{values['item_model']} {' '.join(f'{v:g}' for v in shown)}"
+    numbers = (f"{v:g}" for v in shown if isinstance(v, int | float))
+    return f"{values['item_model']} {' '.join(numbers)}"
