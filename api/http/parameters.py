@@ -73,6 +73,7 @@ REQUIRED: Final = object()
 """Instead of a default."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -126,6 +127,18 @@ def flag(name: str, description: str) -> Parameter:
         return _FLAGS[text]
 
     return Parameter(name, parse, {"type": "boolean", "default": False}, description, default=False)
+
+
+def share(name: str, description: str) -> Parameter:
+    """Return a parameter that is a number from 0 to 1, 0 by default."""
+
+    def parse(text: str) -> float:
+        if not _DECIMAL.fullmatch(text) or not 0 <= float(text) <= 1:
+            raise ValueError("must be a number from 0 to 1")
+        return float(text)
+
+    schema = {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
+    return Parameter(name, parse, schema, description, default=0.0)
 
 
 def one_of(name: str, values: Collection[str], default: str, description: str) -> Parameter:

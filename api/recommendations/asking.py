@@ -55,6 +55,7 @@ class Asking:
             frozenset(asked.category),
             frozenset(asked.exclude_category),
             include_seen=asked.include_seen,
+            diversity=asked.diversity,
         )
 
 

@@ -25,8 +25,9 @@ from contracts.times import DAY_MS
 REPEAT_HALF_LIFE_DAYS: Final = 90.0
 """Of what may be taken again. 60 and 180 are as good on a shop's months."""
 
-CommonWish = tuple[int, bool, int]
-"""The number of instruments, whether seen ones are included, and the version of the catalog."""
+CommonWish = tuple[int, bool, float, int]
+"""The number of instruments, whether seen ones are included, how diverse they are, and the version
+of the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Wish:
     """of the catalog that `shown` and new listings are of"""
     shown: Shown | None = None
     """filter of the items that may be shown; None: all"""
+    diversity: float = 0
+    """0 to 1: how much items of other categories than those before are preferred"""
 
     @property
     def is_common(self) -> bool:
@@ -54,7 +57,7 @@ class Wish:
     @property
     def common(self) -> CommonWish:
         """The cache key of common wishes; without `shown`, which refers to a whole catalog."""
-        return self.n, self.include_seen, self.catalog_version
+        return self.n, self.include_seen, self.diversity, self.catalog_version
 
     def left_out(self, seen: Collection[int]) -> frozenset[int]:
         """Return the items that must not be recommended to a user who has `seen`."""

@@ -13,6 +13,7 @@ from api.http.parameters import (
     exclude_parameter,
     flag,
     one_of,
+    share,
     whole_number,
 )
 from api.http.parsing import Resolve
@@ -114,6 +115,7 @@ interactions, for users whose history is concentrated in its category.""",
                 CATEGORY,
                 EXCLUDE_CATEGORY,
                 flag("include_seen", "first what the user has already and may take again"),
+                share("diversity", "how much to prefer other categories than those before"),
             ),
             read=reader.recommendations,
             scope="read",

@@ -50,11 +50,12 @@ class RecommendationReader:
         exclude_category: frozenset[str],
         *,
         include_seen: bool,
+        diversity: float,
     ) -> Wish:
         """Return a client's wish, given its parameters by name."""
         shown = self._catalog.shown(category, exclude_category)
         by_category = bool(category or exclude_category)
-        return Wish(n, exclude, include_seen, by_category, self._catalog.version, shown)
+        return Wish(n, exclude, include_seen, by_category, self._catalog.version, shown, diversity)
 
     def recommendations(
         self,
@@ -65,9 +66,17 @@ class RecommendationReader:
         exclude_category: frozenset[str],
         *,
         include_seen: bool,
+        diversity: float,
     ) -> Read[Reply]:
         """Answer with instruments for a user."""
-        wish = self.wish(n, exclude, category, exclude_category, include_seen=include_seen)
+        wish = self.wish(
+            n,
+            exclude,
+            category,
+            exclude_category,
+            include_seen=include_seen,
+            diversity=diversity,
+        )
         return reply((yield from self.for_user(user_id, wish)), ONCE)
 
     def for_user(self, user_id: str, wish: Wish) -> Read[Recommendations]:
@@ -110,7 +119,9 @@ class RecommendationReader:
         This form has no field for the request id, which is sent in a header instead.
         """
         nothing: frozenset[str] = frozenset()
-        wish = self.wish(LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False)
+        wish = self.wish(
+            LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False, diversity=0
+        )
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
         found = reply(PredictedItems(items), ONCE)

@@ -24,6 +24,7 @@ from api.recommendations.choosing import (
     from_repeats,
     weights_of,
 )
+from api.recommendations.diversity import diversified, pool_for
 from api.recommendations.fold import Row
 from api.recommendations.listings import PER_NEW, Catalog, concerning
 from api.recommendations.lists import GenerationLists, Lists
@@ -98,9 +99,11 @@ class Recommending:
         self._choices.note("made")
         offset = offset_of(flat)
         new = yield from self._new_listings(generation, flat, wish)
-        chosen = yield from self._best(generation, flat, own, wish.after(new) if new else wish)
+        rest = wish.after(new) if new else wish
+        chosen = yield from self._best(generation, flat, own, pool_for(rest))
         if chosen is None:
             return None
+        chosen = self._diversified(chosen, rest)
         if new:
             chosen = chosen.and_then("new", new)
         if wish.is_common and chosen.source != "popular":
@@ -159,10 +162,18 @@ class Recommending:
             ExpiredError: as `choose`.
         """
         yield ()  # all the lists may be in memory
-        chosen = yield from self._folded_in(generation, items, wish)
+        pool = pool_for(wish)
+        chosen = yield from self._folded_in(generation, items, pool)
         if chosen is None or wish.by_category:
-            return (yield from self._continued(generation, items, wish, chosen))
-        return chosen
+            chosen = yield from self._continued(generation, items, pool, chosen)
+        return None if chosen is None else self._diversified(chosen, wish)
+
+    def _diversified(self, chosen: Chosen, wish: Wish) -> Chosen:
+        if not wish.diversity:
+            return chosen
+        categories = self._catalog.categories
+        items = diversified(chosen.items, categories, wish.n, wish.diversity)
+        return replace(chosen, items=items)
 
     def _continued(
         self, generation: Generation, history: Histories, wish: Wish, chosen: Chosen | None

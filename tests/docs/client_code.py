@@ -36,7 +36,7 @@ _PLAIN: Final[dict[type, str]] = {
     types.FloatType: "float",
     types.StrType: "str",
 }
-_OF_SCHEMA: Final = {"integer": "int", "boolean": "bool", "string": "str"}
+_OF_SCHEMA: Final = {"integer": "int", "number": "float", "boolean": "bool", "string": "str"}
 _FLAGS: Final = {"true", "false"}
 _CHANGES: Final = ("write", "admin")
 

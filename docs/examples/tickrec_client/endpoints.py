@@ -320,6 +320,7 @@ class Endpoints:
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
         include_seen: bool | None = None,
+        diversity: float | None = None,
     ) -> Recommendations:
         """Instruments for a user: `GET /v1/users/{user_id}/recommendations`. Needs the scope `read`.
 
@@ -331,6 +332,7 @@ class Endpoints:
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             include_seen: first what the user has already and may take again.
+            diversity: how much to prefer other categories than those before.
         """
         return self._connection.get(
             Recommendations,
@@ -341,6 +343,7 @@ class Endpoints:
                 category=category,
                 exclude_category=exclude_category,
                 include_seen=include_seen,
+                diversity=diversity,
             ),
         )
 
@@ -353,6 +356,7 @@ class Endpoints:
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
         include_seen: bool | None = None,
+        diversity: float | None = None,
     ) -> ItemRecommendations:
         """Instruments for a set of instruments: `POST /v1/recommendations`."""
         return self._connection.ask(
@@ -364,6 +368,7 @@ class Endpoints:
                 category=category,
                 exclude_category=exclude_category,
                 include_seen=include_seen,
+                diversity=diversity,
                 items=items,
             ),
         )
@@ -377,6 +382,7 @@ class Endpoints:
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
         include_seen: bool | None = None,
+        diversity: float | None = None,
     ) -> Batch:
         """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read`."""
         return self._connection.ask(
@@ -388,6 +394,7 @@ class Endpoints:
                 category=category,
                 exclude_category=exclude_category,
                 include_seen=include_seen,
+                diversity=diversity,
                 user_ids=user_ids,
             ),
         )

@@ -1,0 +1,66 @@
+"""Chooses recommended items so that they are not all of the same categories. Pure."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from api.recommendations.answers import Recommended
+from api.recommendations.choosing import Wish
+from contracts.messages import Floats
+
+CANDIDATES: Final = 5
+"""For each item."""
+
+
+def pool_for(wish: Wish) -> Wish:
+    """Return the wish for the candidates: for more items, if they are to be diverse."""
+    return replace(wish, n=CANDIDATES * wish.n) if wish.diversity else wish
+
+
+def diversified(
+    items: Sequence[Recommended],
+    categories: Callable[[int], Collection[str]],
+    n: int,
+    diversity: float,
+) -> list[Recommended]:
+    """Return `n` of the items by maximal marginal relevance.
+
+    The next one is the item with the largest `(1 - d) (1 - place / k) - d max similarity` to those
+    before it, of equal ones the first. Relevance is by place, as scores of several sources cannot
+    be compared. Similarity is the Jaccard index of categories; an item without any is similar to
+    none.
+
+    Source: Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering
+    documents and producing summaries", SIGIR 1998.
+
+    Args:
+        items: k candidates, best first.
+        categories: of an item.
+        n: how many at most.
+        diversity: d, 0 to 1.
+    """
+    relevance = (1 - diversity) * (1 - np.arange(len(items)) / max(len(items), 1))
+    similarities = _similarities([categories(item.instrument_id) for item in items])
+    nearest, places = np.zeros(len(items)), list[int]()
+    for _ in range(min(n, len(items))):
+        marginal = relevance - diversity * nearest
+        marginal[places] = -np.inf
+        places.append(int(marginal.argmax()))
+        nearest = np.maximum(nearest, similarities[places[-1]])
+    return [items[place] for place in places]
+
+
+def _similarities(of_items: Sequence[Collection[str]]) -> Floats:
+    """Return (k, k) the Jaccard index of the categories of any two items."""
+    columns: dict[str, int] = {}
+    for categories in of_items:
+        for category in categories:
+            columns.setdefault(category, len(columns))
+    has = np.zeros((len(of_items), len(columns)))
+    for row, categories in enumerate(of_items):
+        has[row, [columns[category] for category in categories]] = 1
+    both, sizes = has @ has.T, has.sum(axis=1)
+    found: Floats = both / np.maximum(sizes[:, np.newaxis] + sizes - both, 1)
+    return found

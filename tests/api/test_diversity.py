@@ -1,0 +1,71 @@
+"""Recommendations that are not all of the same categories."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import httpx
+import pytest
+
+from api.recommendations.answers import Recommended
+from api.recommendations.diversity import diversified
+from tests.patience import until_true
+
+from .conftest import Filled, Serve
+
+CATEGORIES = {1: ("a",), 2: ("a",), 3: ("a", "b"), 4: ("b",), 5: ()}
+
+
+def chosen(items: Sequence[int], n: int, diversity: float) -> list[int]:
+    some = [Recommended(item, 1 / (1 + place), []) for place, item in enumerate(items)]
+    return [item.instrument_id for item in diversified(some, CATEGORIES.__getitem__, n, diversity)]
+
+
+@pytest.mark.parametrize(
+    ("n", "diversity", "expected"),
+    [
+        (3, 0.0, [1, 2, 3]),
+        (3, 0.4, [1, 4, 3]),  # after item 1, items 2 to 5 have .08, .16, .24 and .12
+        (3, 1.0, [1, 4, 5]),
+        (9, 1.0, [1, 4, 5, 3, 2]),
+        (0, 1.0, []),
+    ],
+)
+def test_items_are_chosen_by_marginal_relevance(
+    n: int, diversity: float, expected: list[int]
+) -> None:
+    assert chosen([1, 2, 3, 4, 5], n, diversity) == expected
+
+
+def test_of_nothing_there_is_nothing() -> None:
+    assert chosen([], 5, 0.5) == []
+
+
+@pytest.fixture
+async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    filled.generation("g1", {"1": [(str(item), 1 / item, 1.0) for item in range(2, 40)]})
+    filled.history("ABC", {"1": (1, 5)}, off=7)
+    for item in range(1, 40):
+        filled.instrument(item, f"S{item}", categories=("few",) if item % 7 == 0 else ("many",))
+    async with serve() as client:
+        yield client
+
+
+async def test_a_request_may_ask_for_it_and_without_it_nothing_changes(
+    client: httpx.AsyncClient,
+) -> None:
+    async def ids(query: str) -> list[int]:
+        answer = await client.get(f"/v1/users/ABC/recommendations?n=3{query}")
+        assert answer.status_code == 200, answer.text
+        return [item["instrument_id"] for item in answer.json()["items"]]
+
+    @until_true
+    async def known() -> None:
+        assert await ids("&diversity=1") == [2, 7, 3]
+
+    await known()
+    assert await ids("") == await ids("&diversity=0") == [2, 3, 4]
+    asked = {"items": [{"instrument_id": 1}], "n": 3, "diversity": 1}
+    basket = (await client.post("/v1/recommendations", json=asked)).json()
+    assert [item["instrument_id"] for item in basket["items"]] == [2, 7, 3]
+    for invalid in ("1.1", "-0.1", "x", ""):
+        answer = await client.get(f"/v1/users/ABC/recommendations?diversity={invalid}")
+        assert answer.status_code == 422 or answer.status_code == 400
