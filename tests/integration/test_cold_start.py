@@ -16,6 +16,8 @@ BASE_MS = 1_700_000_040_000
 BASKET = (1, 2, 3)
 NEW_ITEM = 99
 DEMANDED = (1, NEW_ITEM)
+BOOKS = (50, 51, 52)
+LISTED = 98
 
 
 def taken(users: range, items: tuple[int, ...]) -> list[Interaction]:
@@ -91,3 +93,35 @@ def test_a_new_item_is_in_lists_with_the_first_training_after_its_counts(
     assert NEW_ITEM in ids(of_one)
     # Users with the old item are recommended the new one, at once.
     assert NEW_ITEM in ids(recommended(address, "u0"))
+
+
+def test_a_new_listing_is_shown_to_whom_it_concerns(pipeline: Pipeline, address: str) -> None:
+    pipeline.publish(taken(range(200, 210), BOOKS))
+    pipeline.wait_until_folded()
+    pipeline.run("trainer", "once")
+    for items, category in ((BASKET, "toys"), (BOOKS, "books")):
+        for item in items:
+            describe(address, item, category)
+
+    def sources(user: str, query: str = "") -> dict[int, str | None]:
+        path = f"{address}/v1/users/{user}/recommendations{query}"
+        items = httpx.get(path).raise_for_status().json()["items"]
+        return {item["instrument_id"]: item.get("source") for item in items}
+
+    of_toys = "?category=toys"
+    assert "new" not in sources("u0").values()
+    describe(address, LISTED, "toys")
+    eventually(lambda: sources("u0").get(LISTED) == "new", "the listing is shown")
+    assert sources("u0", of_toys) == {LISTED: "new"}
+    assert LISTED not in sources("u200")
+    assert sources("u200", of_toys) == {**dict.fromkeys(BASKET), LISTED: "catalog"}
+
+    pipeline.publish(taken(range(300, 303), (1, LISTED)))
+    pipeline.wait_until_folded()
+    pipeline.run("trainer", "once")
+    eventually(lambda: sources("u0").get(LISTED, "") is None, "it is in lists")
+
+
+def describe(address: str, item: int, category: str) -> None:
+    described = {"symbol": f"S{item}", "name": "Name", "categories": [category]}
+    httpx.put(f"{address}/v1/instruments/{item}", json=described).raise_for_status()
