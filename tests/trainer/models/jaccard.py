@@ -76,7 +76,8 @@ class JaccardRanker:
 
 def _candidates(search: Search) -> None:
     """Try the plain index, on the counts that are best so far."""
-    counts = {name: of for name, of in search.best_of("cosine").items() if name.startswith("counts_")}
+    best = search.best_of("cosine")
+    counts = {name: of for name, of in best.items() if name.startswith("counts_")}
     search.measure(Jaccard.name, {**counts, "jaccard_shrinkage": 0})
 
 
