@@ -7,8 +7,8 @@ trainer's settings, so it can be made permanent in the configuration.
 The search goes from cheap to expensive. Each item model suggests where to set out, in the order of
 `MODELS`: cosines, with users weighted or not and popular items damped or not, show what kind of
 data it is, and `ease` goes on with the counts that were best for them. The model's best lists are
-folded in otherwise, and if it is the best model so far, the search climbs its settings' ladders.
-Some 40 candidates in all; half of them have lists that were made before.
+folded in otherwise. The search climbs the ladders of the cosines' settings, and in the end those of
+the best model of all. Some 50 candidates in all; half of them have lists that were made before.
 
 A search that follows another one begins with the best of that, and climbs only if the best is
 another one of these now: some 7 candidates if nothing has changed.
@@ -29,6 +29,7 @@ from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
 from trainer.judging.holdout import hold_out
 from trainer.judging.metrics import N
 from trainer.models import MODELS, USER_KNN, settings_part
+from trainer.models.cosine import Cosine
 from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
 from trainer.selection.trials import Trials
@@ -183,8 +184,10 @@ class _Search:
             if entry.candidates:
                 entry.candidates(self)
                 self.fold(name)
-                if self.best["item_model"] == name:
+                if name == Cosine.name:  # others set out from its counts
                     self.refine()
+        if self.best["item_model"] != Cosine.name:
+            self.refine()
 
     def again(self, last: Sequence[Tried]) -> None:
         """Try the best of the last search again, and go on only if another one is best now."""
