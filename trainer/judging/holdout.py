@@ -116,7 +116,8 @@ def hold_out(
 
     The split is at a point in time, if enough users took something new before and after it: then
     everything that anyone took afterwards is held out, since a recommender does not know it either.
-    Where users come and go, or times mean nothing, it is the latest quarter of each user's items.
+    Where users come and go, it is the latest quarter of each user's items, and what was taken at
+    the same time as any of these: one visit is not split. Where times mean nothing, it is.
 
     Args:
         histories: of (n_users, n_items).
@@ -134,11 +135,15 @@ def hold_out(
     both = (n_after > 0) & (n_after < degrees)
     back = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
     is_temporal = bool(back) and not at_random
-    able = np.flatnonzero(both if is_temporal else degrees >= LEAST_ITEMS)
+    first = np.random.default_rng(seed).random(len(user)) if at_random else -since_ms
+    latest = _is_first_quarter(histories, first)
+    if not at_random:
+        latest = _with_whole_visits(histories, latest)
+    n_latest = np.bincount(user[latest], minlength=len(degrees))
+    able = np.flatnonzero(both if is_temporal else (n_latest > 0) & (degrees >= LEAST_ITEMS))
     sampled = np.zeros(len(degrees), np.bool_)
     sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
-    first = np.random.default_rng(seed).random(len(user)) if at_random else -since_ms
-    held = after if is_temporal else sampled[user] & _is_first_quarter(histories, first)
+    held = after if is_temporal else sampled[user] & latest
     found = histories.affinities
     whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
     rest = Histories(whole, histories.ts_ms).where(~held).affinities
@@ -155,6 +160,25 @@ def hold_out(
         without(streamed, whole[changed], rest[changed]),
         csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
     )
+
+
+def _with_whole_visits(
+    histories: Histories, latest: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return the latest entries with all that were taken at the same time as one of them.
+
+    Of users who then have nothing before it, nothing; if these are nearly all, `latest` as it is.
+    """
+    user, degrees, since_ms = histories.users_of_entries(), histories.degrees, histories.since_ms
+    start_ms = np.full(len(degrees), np.iinfo(np.int64).max)
+    np.minimum.at(start_ms, user[latest], since_ms[latest])
+    whole = since_ms >= start_ms[user]
+    n_whole = np.bincount(user[whole], minlength=len(degrees))
+    has_both = (n_whole > 0) & (n_whole < degrees) & (degrees >= LEAST_ITEMS)
+    if has_both.sum() < COMING_BACK * (degrees >= LEAST_ITEMS).sum():
+        return latest
+    found: npt.NDArray[np.bool_] = whole & has_both[user]
+    return found
 
 
 def _as_of(histories: Histories, until_ms: Ints) -> Histories:

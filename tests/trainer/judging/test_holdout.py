@@ -116,20 +116,31 @@ def test_of_users_who_come_back_what_all_did_after_a_moment_is_held_out(
 
 
 @given(seed=st.integers(0, 999), users_most=st.integers(1, 14))
-def test_where_users_come_and_go_it_is_the_latest_quarter_of_as_many_as_asked_for(
+def test_where_users_come_and_go_it_is_the_latest_quarter_and_what_came_with_it(
     seed: int, users_most: int
 ) -> None:
     histories, stored = random_histories(seed, users=30, come_back=False)
     made = held_out(histories, stored, users_most)
-    able = np.flatnonzero(histories.degrees >= LEAST_ITEMS)
+    enough = np.flatnonzero(histories.degrees >= LEAST_ITEMS).tolist()
+    expected = {}
+    for user in enough:
+        had = sorted(of_user(histories, user), key=lambda entry: (-entry[0], entry[1]))
+        since = had[round(len(had) / 4) - 1][0]
+        expected[user] = sorted(item for first, item, _ in had if first >= since)
+    able = {user for user in enough if len(expected[user]) < histories.degrees[user]}
+    assume(len(able) >= COMING_BACK * len(enough))
     assert len(made.judged) == min(users_most, len(able))
-    assert set(made.judged.tolist()) <= set(able.tolist())
+    assert set(made.judged.tolist()) <= able
     assert made.histories.affinities.nnz + made.test.nnz == histories.affinities.nnz
     for user in made.judged.tolist():
-        had = of_user(histories, user)
-        latest = sorted(had, key=lambda entry: (-entry[0], entry[1]))[: round(len(had) / 4)]
-        assert latest
-        assert np.flatnonzero(made.test.toarray()[user]).tolist() == sorted(i for _, i, _ in latest)
+        assert np.flatnonzero(made.test.toarray()[user]).tolist() == expected[user]
+
+
+def test_where_all_that_a_user_has_is_of_one_time_it_is_a_quarter_of_it() -> None:
+    had = csr_array(np.ones((8, 8)))
+    times = np.repeat(np.arange(8) * DAY_MS, 8)
+    made = hold_out(Histories(had, times), had.data, csr_array(gram_matrix(had)), 8, 0)
+    assert np.diff(made.test.indptr).tolist() == [2] * 8
 
 
 @pytest.mark.parametrize("regularity", ["come back", "come and go"])
