@@ -123,13 +123,17 @@ def not_chosen_on(of_users: Sequence[Floats], chosen: int) -> Floats:
     return found
 
 
-def flattery(found: Found) -> float:
-    """Return by how much the users that a candidate was chosen on overrate it; 0 if unknown."""
+def optimism(found: Found) -> float:
+    """Return by how much the users that a candidate was chosen on overrate it; 0 if unknown.
+
+    Source of the term: Efron, "How biased is the apparent error rate of a prediction rule?", JASA
+    81(394), 1986.
+    """
     chosen = next((tried for tried in found.tried if tried.values == found.values), None)
     return 0.0 if chosen is None or found.ndcg is None else chosen.ndcg - found.ndcg
 
 
-def less(found: Found, by: float) -> Found:
+def without_optimism(found: Found, by: float) -> Found:
     """Return the same with lower figures, as these are of users that the choice was made on."""
     if found.ndcg is None or found.low is None or found.high is None:
         return found

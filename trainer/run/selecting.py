@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
-from trainer.judging.found import Found, Tried, flattery, less
+from trainer.judging.found import Found, Tried, optimism, without_optimism
 from trainer.models.interface import Values
 from trainer.run.learned import Learned
 from trainer.settings import AUTO, TrainerSettings
@@ -56,7 +56,7 @@ def select(
     last = _last(settings, served)
     if last is not None and _is_valid(last, learned):
         found = look(changed(settings, last.found.values))
-        return last, less(found, flattery(last.found))
+        return last, without_optimism(found, optimism(last.found))
     found = look(settings, last.found.tried if last else ())
     items, events, users = _extent(learned)
     return Selection(found, now().isoformat(), items, events, users), found

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.judging.found import Found, Tried, flattery, less, not_chosen_on
+from trainer.judging.found import Found, Tried, not_chosen_on, optimism, without_optimism
 
 
 def test_the_best_of_many_equals_is_reported_as_good_as_the_others() -> None:
@@ -31,11 +31,13 @@ def test_candidates_above_a_choice_for_coverage_do_not_count() -> None:
 def test_what_was_overrated_when_it_was_chosen_is_so_when_it_is_measured_again() -> None:
     tried = Tried({"item_model": "ease"}, 0.25, 0.5, 0.5, 1)
     chosen = Found(tried.values, "", 100, 0.2, 0.15, 0.25, [tried])
-    assert flattery(chosen) == pytest.approx(0.05)
-    again = less(Found(tried.values, "", 100, 0.3, 0.28, 0.32, [tried]), flattery(chosen))
+    assert optimism(chosen) == pytest.approx(0.05)
+    again = without_optimism(
+        Found(tried.values, "", 100, 0.3, 0.28, 0.32, [tried]), optimism(chosen)
+    )
     assert (again.ndcg, again.low, again.high) == (0.25, 0.23, 0.27)
 
 
 def test_without_figures_nothing_is_lowered() -> None:
     unknown = Found({"item_model": "ease"}, "too few users")
-    assert less(unknown, flattery(unknown)) == unknown
+    assert without_optimism(unknown, optimism(unknown)) == unknown
