@@ -80,6 +80,8 @@ class Selection(msgspec.Struct, frozen=True):
     """folded into histories"""
     users: int
     """whose histories were read"""
+    events_from_scratch: int = 0
+    """folded into histories when the last search did not set out from an earlier one"""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -164,6 +164,18 @@ def test_it_looks_again_when_data_or_settings_have_changed(
     assert selection_of(chosen).at > first.at
 
 
+@pytest.mark.parametrize(("more", "from_scratch"), [(4, False), (15, False), (16, True)])
+def test_it_searches_from_scratch_once_there_is_half_as_much_data_again(
+    chosen: Setup, more: int, *, from_scratch: bool
+) -> None:
+    first = selection_of(chosen)
+    chosen.something_happens(events=more)  # to 30
+    assert chosen.run() == "trained"
+    second = selection_of(chosen)
+    assert (len(second.found.tried) == len(first.found.tried)) == from_scratch
+    assert second.events_from_scratch == (second if from_scratch else first).events
+
+
 def test_lists_of_reweighted_counts_show_the_workers_counts(setup: Setup) -> None:
     made = setup.fill(likings())
     counts = gram_matrix(made)
