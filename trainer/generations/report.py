@@ -69,7 +69,7 @@ class Lists(msgspec.Struct, frozen=True):
     popular_entries: int
 
 
-class Selection(msgspec.Struct, frozen=True):
+class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `auto` chose, and from how much: it looks again when that has changed."""
 
     found: Found
