@@ -219,7 +219,7 @@ def _expect_recommended(stack: Stack, other: Mapping[str, Value]) -> Answers:
     known = known_histories(stack, other)
     lists = _item_lists(stack, other)
     own = expected_lists.own_lists(known, trainer)
-    popular = expected_lists.popular(_counts(stack, other), trainer)
+    popular = expected_lists.popular(_counts(stack, other), known, trainer)
 
     def chosen(user: str) -> tuple[str, Scores]:
         if own.get(user):
