@@ -91,10 +91,10 @@ def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split
     for name, command in commands():
         of_stage.setdefault(name, []).append(command)
     other = {str(tmp_path / PARAMETERS["interactions"]): str(shop), "temporal": split}
-    run(*of_stage["data"], tmp_path, **other)
-    run(*of_stage["split"], tmp_path, **other)
+    run(*of_stage["data"], tmp_path, **other)  # type: ignore[call-arg]
+    run(*of_stage["split"], tmp_path, **other)  # type: ignore[call-arg]
     parts = [tmp_path / f"{part}.parquet" for part in ("train", "test")]
-    asked = Question(None, *parts, Splitting(split), 0.25, 1).split()
+    asked = Question(None, *parts, Splitting(split), 0.25, 1).split()  # type: ignore[call-arg]
     assert asked.at_random == (split == "per-user")
     evaluate, measures = of_stage["evaluate"]
     printed = run(f"{evaluate.partition('>')[0]} --model cosine", tmp_path)

@@ -48,7 +48,7 @@ def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
     found = minutes_of(sorted(newest.items()))
     names = ("minute", "open", "high", "low", "close", "volume", "count", "notional")
     return [
-        (start, BarValue(*fields, 0, 0, (0, 0)))
+        (start, BarValue(*fields, 0, 0, (0, 0)))  # type: ignore[call-arg]
         for start, *fields in zip(*(found[name].tolist() for name in names), strict=True)
     ]
 

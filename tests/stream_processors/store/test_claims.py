@@ -321,7 +321,7 @@ async def test_packed_fields_are_stored_as_text_after_the_commands_of_their_grou
     keys = [store.keyspace.bars(0, n) for n in range(3)]
     await mine.write(Unwritten([Group(key, command("HSET", ["old", "1"])) for key in keys]), 5)
     pairs = np.array([[0, 1], [4, 255], [2**32 - 1, 65_536]])
-    (numbers,) = packed_pairs(*pairs.T, np.array([0]))
+    (numbers,) = packed_pairs(*pairs.T, np.array([0]))  # type: ignore[call-arg]
     text = packed(["offset", "[0,7]", "x" * 200, "0.1"])
     groups = [
         Group(keys[0], command("UNLINK", []), (), text + numbers),
