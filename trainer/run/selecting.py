@@ -16,11 +16,14 @@ from pydantic import ValidationError
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
 from trainer.judging.found import Found, Tried, optimism, without_optimism
+from trainer.models import settings_part
 from trainer.models.interface import Values
 from trainer.run.learned import Learned
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
+
+_OF_POPULAR: Final = f"{settings_part('popular')}_"
 
 DATA_CHANGED: Final = 0.1
 """Share by which items, events or users must change before `auto` evaluates again."""
@@ -70,14 +73,17 @@ def select(
 
 
 def _served_values(settings: TrainerSettings, served: Report | None) -> Values | None:
-    """Return the settings that are served, by name; None of nothing, or of another release's."""
-    if served is None or served.settings == settings.of_generation():
+    """Return the settings that are served, by name; None of nothing, or of another release's.
+
+    Without those of the popular list, which no history is folded into.
+    """
+    if served is None:
         return None
     now, models = _flat(settings.of_generation()), ("item_model", "user_model")
     values = {
         name: value
         for name, value in _flat(served.settings).items()
-        if name in models or value != now.get(name)
+        if name in models or (value != now.get(name) and not name.startswith(_OF_POPULAR))
     }
     with suppress(ValidationError):
         changed(settings, values)

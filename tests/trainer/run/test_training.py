@@ -125,6 +125,8 @@ def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: 
     assert first.held_out is not None
     assert second.held_out is not None
     assert second.held_out.ndcg == pytest.approx(first.held_out.ndcg, abs=1e-6)
+    assert second.held_out.lead is None, "there is nothing to compare"
+    assert "ndcg_kept" not in {rule.rule for rule in second.quality}
 
 
 def more_events(setup: Setup) -> dict[str, Any]:
