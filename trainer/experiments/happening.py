@@ -55,7 +55,7 @@ def read_happened(
     report: Report,
     stages: Stages,
 ) -> Happened | None:
-    """Return how well a generation that is still served did; None if nobody took anything new.
+    """Return how well a generation did; None if nobody took anything new, or it is not served.
 
     Args:
         store: where histories and lists are.
@@ -68,7 +68,10 @@ def read_happened(
     Raises:
         CorruptValueError: a key that should hold the active users holds something else.
     """
-    since_ms, served = report.data.latest_ms, current.variants[report.variant]
+    since_ms, served = report.data.latest_ms, current.variants.get(report.variant)
+    # A report of an earlier release does not say up to when it learned.
+    if served is None or served.generation != report.generation or not since_ms:
+        return None
     users: dict[str, Since] = {}
     items: set[int] = set()
     names = _drawn(store, keyspace, partitions, current, served, since_ms)

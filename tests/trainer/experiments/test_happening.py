@@ -2,12 +2,15 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
 from contracts.generations import PopularList, SimilarList, UserList
-from tests.trainer.setup import Affinities, Setup
+from tests.trainer.setup import PARTITIONS, Affinities, Setup, unwatched
+from trainer.experiments.happening import read_happened
+from trainer.generations.publication import read_current
 from trainer.judging.happened import Happened
 
 LATER_MS = 5_000
@@ -128,3 +131,17 @@ def test_what_was_predicted_of_the_lists_stands_beside_what_happened(
         labels = {"variant": "default", "measure": measure}
         shown = REGISTRY.get_sample_value("trainer_happened", labels)
         assert shown == getattr(found, measure).mean
+
+
+def test_of_what_is_not_served_any_more_nothing_is_said(setup: Setup, kinds: Affinities) -> None:
+    assert setup.run() == "trained"
+    replaced = setup.report()
+    takes(setup, "u0", *unseen_of_kind(kinds, 0))
+    assert setup.run() == "trained"
+    current = read_current(setup.store, setup.keys)
+    assert current is not None
+    of = setup.store, setup.keys, PARTITIONS
+    assert read_happened(*of, current, replaced, unwatched()) is None
+    takes(setup, "u0", *unseen_of_kind(kinds, 0)[:1], at_ms=2 * LATER_MS)
+    gone = msgspec.structs.replace(setup.report(), variant="gone")
+    assert read_happened(*of, current, gone, unwatched()) is None
