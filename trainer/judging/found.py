@@ -1,15 +1,13 @@
 """What a search for settings found, and how well the chosen ones predict. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 import numpy as np
 
 from contracts.messages import Floats
+from trainer.judging.metrics import error_of
 from trainer.models.interface import Values
-
-_Z: Final = 1.96
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -93,8 +91,8 @@ def held_out_of(found: Found) -> HeldOut | None:
 def lead_of(of_users: Floats, of_served: Floats) -> Lead:
     """Return how much better one is than the other, (n_users,) each, user by user."""
     lead = of_users - of_served
-    error = _Z * float(lead.std(ddof=1)) / len(lead) ** 0.5
-    return Lead(round(float(of_served.mean()), 6), round(float(lead.mean()), 6), round(error, 6))
+    figures = float(of_served.mean()), float(lead.mean()), error_of(lead)
+    return Lead(*(round(figure, 6) for figure in figures))
 
 
 def not_chosen_on(of_users: Sequence[Floats], chosen: int) -> Floats:

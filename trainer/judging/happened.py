@@ -15,12 +15,12 @@ from typing import Final
 import msgspec
 
 from contracts.messages import Floats
+from trainer.judging.metrics import error_of
 
 USERS_LEAST: Final = 20
 """Below, nothing is shown."""
 USERS_ENOUGH: Final = 500
 """With these, a generation is judged alone; with fewer, together with those before it."""
-_Z: Final = 1.96
 
 
 class Mean(msgspec.Struct, frozen=True):
@@ -74,8 +74,7 @@ def together(before: Happened | None, now: Happened | None) -> Happened | None:
 
 
 def _mean(of_users: Floats) -> Mean:
-    n = len(of_users)
-    error = _Z * float(of_users.std(ddof=1)) / sqrt(n) if n > 1 else 1.0
+    error = error_of(of_users) if len(of_users) > 1 else 1.0
     return Mean(round(float(of_users.mean()), 6), round(error, 6))
 
 

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from trainer.judging.recommending import NONE, Recommended
 
 N: Final = 10
 """Length of a list: what the API sends unless asked for more."""
+_Z: Final = 1.96
+"""Standard errors to either side of a mean in a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,17 @@ def ndcg(judged: Judged) -> Floats:
     discounts = 1 / np.log2(np.arange(2, judged.n + 2))
     best = np.cumsum(discounts)[np.minimum(judged.relevant, judged.n) - 1]
     return np.asarray((judged.hits * discounts).sum(axis=1) / best)
+
+
+def error_of(of_users: Floats) -> float:
+    """Return half of the 95 % interval of the mean over users, (n_users,); NaN of a single one.
+
+    >>> round(error_of(np.array([0.0, 1.0] * 50)), 3)
+    0.098
+    """
+    if len(of_users) < 2:
+        return float("nan")
+    return _Z * float(of_users.std(ddof=1)) / sqrt(len(of_users))
 
 
 def coverage(recommended: Floats) -> float:

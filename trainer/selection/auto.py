@@ -27,7 +27,7 @@ from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
 from trainer.judging.holdout import hold_out
-from trainer.judging.metrics import N
+from trainer.judging.metrics import N, error_of
 from trainer.models import MODELS, USER_KNN, settings_part
 from trainer.models.cosine import Cosine
 from trainer.models.ease import EXACT_ITEMS, Ease
@@ -256,7 +256,7 @@ class _Search:
         if served is not None and self._differ(chosen.values, served):
             of_served = self.trials.ndcg[self.trials.tried.index(self.trials.measure(served))]
             lead = lead_of(of_users, of_served)
-        error = 1.96 * float(of_users.std(ddof=1)) / len(of_users) ** 0.5
+        error = error_of(of_users)
         return Found(
             chosen.values,
             f"nDCG@{N} {chosen.ndcg:.4f}, coverage {chosen.coverage:.3f}: {self._why(chosen)}",
