@@ -15,8 +15,8 @@ Keys, after the namespace:
     sorted set: instrument by its newest minute, epoch s
     lives until that minute is closed; written by bars; read by bars
 `history:{i<p>}:<user>`
-    hash: item -> `HistoryEntry`; `off` -> last offset; `erased` -> of a user who came back, as in
-    `erased`
+    hash: item -> `contracts.histories.HistoryEntry`; `off` -> last offset; `erased` -> of a user
+    who came back, as in `erased`
     lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user,
     `off` remains until the next flush, or for a year; written by histories; read by api, trainer
 `active:{i<p>}`
@@ -115,8 +115,6 @@ The values of `model:current` and of a generation's lists are defined in `contra
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from contracts.times import MAX_TS_MS
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
@@ -167,28 +165,6 @@ REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after it was replaced."""
 DECISIONS_KEPT: Final = 1000
 """Some 400 bytes each; at one a minute they cover the last 16 hours."""
-
-
-class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A user's history with one item; `s`, `v` and `n` are present if users are weighted."""
-
-    r: float
-    """affinity"""
-    t: int
-    """last event time, epoch ms"""
-    s: float = 1
-    """the user's scale, included in the affinity"""
-    v: float = 0
-    """sum of the values of the transactions that have one"""
-    n: int = 0
-    """number of transactions with a value"""
-    f: int | None = None
-    """first event time, epoch ms; absent: the same as the last"""
-
-    @property
-    def first_ms(self) -> int:
-        """The first event time, epoch ms."""
-        return self.t if self.f is None else self.f
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from api.http.bodies import decoded
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED
 from api.http.parsing import MAX_CATEGORIES_ASKED
 from api.http.problems import broken_rule
+from contracts.histories import HistoryEntry
 from contracts.instruments import Category
-from contracts.keyspace import HistoryEntry
 from contracts.messages import InstrumentId, UserId, check_user_id
 
 MAX_RECOMMENDATIONS: Final = 100

@@ -18,7 +18,7 @@ from api.recommendations.lists import GenerationLists
 from api.users.history import Histories, latest_items
 from contracts.fold_in import SCORE_DECIMALS, FoldIn
 from contracts.generations import UserList
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.messages import Floats
 from contracts.times import DAY_MS
 

@@ -204,9 +204,7 @@ class Recommending:
         self, generation: Generation, history: Histories, wish: Wish
     ) -> Read[Chosen | None]:
         """Choose what the user has, and then from the history; None if that gives nothing."""
-        lists = self._lists.of(generation.name, self._generations.live)
-        items = folded_items(history, generation.fold_in)
-        rows = yield from self._rows_of(generation, lists, items)
+        lists, rows = yield from self._rows_of(generation, history)
         chosen = from_repeats(history, rows, lists, wish, generation.fold_in)
         if len(chosen.items) == wish.n:
             return chosen
@@ -220,22 +218,23 @@ class Recommending:
         self, generation: Generation, history: Histories, wish: Wish
     ) -> Read[Chosen | None]:
         """Choose from the current history; None if that gives nothing."""
-        lists = self._lists.of(generation.name, self._generations.live)
-        items = folded_items(history, generation.fold_in)
-        rows = yield from self._rows_of(generation, lists, items)
+        lists, rows = yield from self._rows_of(generation, history)
         chosen = from_history(history, rows, lists, wish, generation.fold_in)
         return chosen if chosen.items else None
 
     def _rows_of(
-        self, generation: Generation, lists: GenerationLists, items: Sequence[int]
-    ) -> Read[dict[int, Row]]:
-        """Return the list of each of some items as a row, empty for an item without a list.
+        self, generation: Generation, history: Histories
+    ) -> Read[tuple[GenerationLists, dict[int, Row]]]:
+        """Return a generation's lists, and the row of each item that is folded in.
+
+        That of an item without a list is empty.
 
         Raises:
             ExpiredError: a list is missing, and the generation is no longer served: it may have
                 expired.
         """
-        found = {item: lists.row(item) for item in items}
+        lists = self._lists.of(generation.name, self._generations.live)
+        found = {item: lists.row(item) for item in folded_items(history, generation.fold_in)}
         missing = [item for item, row in found.items() if row is None]
         self._rows.add(len(found) - len(missing), "kept")
         self._rows.add(len(missing), "read")
@@ -252,7 +251,7 @@ class Recommending:
             raise ExpiredError
         for item in absent:
             found[item] = _added(lists, item, None)
-        return cast("dict[int, Row]", found)
+        return lists, cast("dict[int, Row]", found)
 
 
 def _bytes_of(kept: _Kept) -> int:

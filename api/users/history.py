@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from api.users.answers import Held, History
-from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, HistoryEntry
+from contracts.histories import HistoryEntry
+from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD
 
 Histories = Mapping[int, HistoryEntry]
 """A user's history, keyed by item."""

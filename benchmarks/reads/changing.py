@@ -19,7 +19,8 @@ from benchmarks.harness.bulk import Command, write
 from benchmarks.reads.data import SEED, by_popularity, noted, user_id
 from benchmarks.reads.paths import without_list
 from benchmarks.reads.scene import Scene
-from contracts.keyspace import OFFSET_FIELD, HistoryEntry
+from contracts.histories import HistoryEntry
+from contracts.keyspace import OFFSET_FIELD
 from contracts.partitioning import user_partition
 
 _BATCHES_A_SECOND: Final = 20

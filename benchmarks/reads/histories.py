@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness import zipf
-from contracts.keyspace import OFFSET_FIELD, HistoryEntry
+from contracts.histories import HistoryEntry
+from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Ints
 from contracts.times import DAY_MS
 

@@ -36,14 +36,9 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
+from contracts.histories import HistoryEntry
 from contracts.instruments import CatalogEntry
-from contracts.keyspace import (
-    NEWEST_FIELD,
-    NEXT_FIELD,
-    OFFSET_FIELD,
-    HistoryEntry,
-    Keyspace,
-)
+from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INSTRUMENTS
 from infra.local.process import Server, free_port

@@ -19,7 +19,7 @@ from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.erasing import Erasure
 from contracts.generations import Current, Experiment, Served
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.tombstones import Tombstone
 from tests.patience import PATIENCE_S
 

@@ -32,7 +32,7 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 
 from .all_but import AllBut

@@ -9,7 +9,7 @@ from api.recommendations.choosing import REPEAT_HALF_LIFE_DAYS, Chosen, Wish, fr
 from api.recommendations.lists import GenerationLists
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 
 from .all_but import AllBut

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from contracts.generations import Canary, Current, Experiment, Served
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology

@@ -26,7 +26,8 @@ from benchmarks.reads.paths import (
 from benchmarks.reads.situations import endpoints
 from contracts.bars import BarValue
 from contracts.generations import SimilarList, UserList
-from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, HistoryEntry, Keyspace
+from contracts.histories import HistoryEntry
+from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import connect

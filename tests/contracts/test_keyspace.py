@@ -21,13 +21,9 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
+from contracts.histories import HistoryEntry
 from contracts.instruments import CatalogEntry
-from contracts.keyspace import (
-    HistoryEntry,
-    Keyspace,
-    source_field,
-    source_lineage_field,
-)
+from contracts.keyspace import Keyspace, source_field, source_lineage_field
 from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from contracts.trending import PAGES

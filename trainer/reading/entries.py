@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.messages import Floats, Ints
 from trainer.reading.fields import Bytes, Flags, Spans
 from trainer.reading.numerals import integers, numbers

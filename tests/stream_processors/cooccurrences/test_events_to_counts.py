@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.affinities import Affinity, binary, greatest, weighted
-from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS, HistoryEntry
+from contracts.histories import HistoryEntry
+from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS
 from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.times import DAY_MS

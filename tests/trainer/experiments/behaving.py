@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from contracts.feedback import Feedback, encode_feedback, feedback_key
 from contracts.generations import Neighbor, SimilarList
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.topics import FEEDBACK
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 from contracts.variants import in_canary
 from tests.trainer.experiments.behaving import put_history, put_lists

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.feedback import Feedback, FeedbackType
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.times import MINUTE_MS
 from contracts.variants import in_canary
 from runtime.kafka.config import plain

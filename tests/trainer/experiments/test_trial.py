@@ -10,7 +10,8 @@ import pytest
 
 from contracts.decisions import Decision, Standing
 from contracts.generations import SimilarList
-from contracts.keyspace import REPLACED_GENERATION_TTL_S, HistoryEntry
+from contracts.histories import HistoryEntry
+from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.pointer import rolled_back
 from contracts.variants import in_canary
 from infra.local.process import free_port

@@ -11,7 +11,7 @@ from api.recommendations.choosing import Wish, folded_items, from_history
 from api.recommendations.lists import GenerationLists
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS
 from tests.trainer.evaluation.made import holdout_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.keyspace import HistoryEntry
+from contracts.histories import HistoryEntry
 from tests.trainer.reading.wired import spans_of
 from trainer.reading import entries as module
 from trainer.reading.entries import entries_of
