@@ -80,8 +80,6 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     """folded into histories"""
     users: int
     """whose histories were read"""
-    events_from_scratch: int = 0
-    """folded into histories when the last search did not set out from an earlier one"""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -1,12 +1,11 @@
 """Which settings a variant's generation is made with: those that are set, or what `auto` chose.
 
 A choice for the served generation is kept until the data or the settings have changed; its accuracy
-is measured at every run. Where only the data has changed, the next search sets out from it, which
-is several times as fast; one from scratch follows when there is half as much data again, as what
-is best with little is not with much.
+is measured at every run. Each search starts from scratch: one that set out from the last choice
+stayed there, as what is best with more data differs in several settings at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
-from trainer.judging.found import Found, Tried, optimism, without_optimism
+from trainer.judging.found import Found, optimism, without_optimism
 from trainer.models import settings_part
 from trainer.models.interface import Values
 from trainer.run.learned import Learned
@@ -27,8 +26,6 @@ _OF_POPULAR: Final = f"{settings_part('popular')}_"
 
 DATA_CHANGED: Final = 0.1
 """Share by which items, events or users must change before `auto` evaluates again."""
-FROM_SCRATCH: Final = 1.5
-"""How many times as many events it takes for a search that does not set out from the last one."""
 
 
 def is_wanted(settings: TrainerSettings) -> bool:
@@ -54,9 +51,9 @@ def select(
     """
     from trainer.selection.auto import find  # takes a second
 
-    def look(of: TrainerSettings, last: Sequence[Tried] = ()) -> Found:
+    def look(of: TrainerSettings) -> Found:
         counts, before = learned.gram.counts, _served_values(of, served)
-        return find(learned.histories, learned.stored, counts, of, stages, last=last, served=before)
+        return find(learned.histories, learned.stored, counts, of, stages, served=before)
 
     if not is_wanted(settings):
         return None, look(settings)
@@ -64,12 +61,8 @@ def select(
     if last is not None and _is_valid(last, learned):
         found = look(changed(settings, last.found.values))
         return last, without_optimism(found, optimism(last.found))
-    items, events, users = _extent(learned)
-    if last is None or events > FROM_SCRATCH * last.events_from_scratch:
-        found, scratch = look(settings), events
-    else:
-        found, scratch = look(settings, last.found.tried), last.events_from_scratch
-    return Selection(found, now().isoformat(), items, events, users, scratch), found
+    found = look(settings)
+    return Selection(found, now().isoformat(), *_extent(learned)), found
 
 
 def _served_values(settings: TrainerSettings, served: Report | None) -> Values | None:

