@@ -98,15 +98,15 @@ From the first of these sources that has any, as `source` shows.
   `score(j) = sum_i w_i S_ij / sum_i w_i`, with w_i the affinity for instrument i and S_ij the score
   of j in the list of i. In some generations only the latest count, or older ones count less.
   Instruments with a score above 0 are recommended.
-- `popular`: the most popular instruments, for users without a history.
+- `popular`: the most popular instruments.
 
 With `include_seen`, the first source is `repeat`: what the user has and may take again, by how
 often, how lately and how well it fits the rest; then comes `history`.
 
-Instruments that the catalog marks as unlisted are never recommended. `category` and
-`exclude_category` filter further; then there are `n` instruments if the catalog has as many: where
-a list leaves fewer, the next sources go on, and last the rest of the catalog, and these instruments
-have a `source` of their own. Of ten instruments, the last may be a `new` one: a listed one without
+Where a source has fewer than `n`, the next ones go on, and these instruments have a `source` of
+their own. Instruments that the catalog marks as unlisted are never recommended. `category` and
+`exclude_category` filter further; then there are `n` instruments if the catalog has as many, as the
+rest of it comes last. Of ten instruments, the last may be a `new` one: a listed one without
 interactions, for users whose history is concentrated in its category.""",
             parameters=(
                 USER_ID,

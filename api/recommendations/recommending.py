@@ -79,10 +79,10 @@ class Recommending:
     ) -> Read[Chosen | None]:
         """Choose for a user whose history is at `key`; None if the generation has nothing.
 
-        The first of these that has any: the user's own list if it was made from the current
-        history, the history folded into the items' lists, popular items. The own list excludes
-        items that the user has: a wish to include these gets them first, and then the history
-        folded in. Where categories leave fewer than requested, the next ones go on. A result for
+        The first of these that has any, and where it has fewer than requested, the next ones: the
+        user's own list if it was made from the current history, the history folded into the items'
+        lists, popular items. The own list excludes items that the user has: a wish to include these
+        gets them first, and then the history folded in. A result for
         the same history, generation and catalog never changes, so it is cached.
 
         Raises:
@@ -120,9 +120,7 @@ class Recommending:
             chosen = yield from self._repeated(generation, history_of(flat), wish)
         elif chosen is None and offset is not None:
             chosen = yield from self._folded_in(generation, history_of(flat), wish)
-        if chosen is None or wish.by_category:
-            return (yield from self._continued(generation, history_of(flat), wish, chosen))
-        return chosen
+        return (yield from self._continued(generation, history_of(flat), wish, chosen))
 
     def _new_listings(
         self, generation: Generation, flat: Sequence[bytes], wish: Wish
@@ -164,8 +162,7 @@ class Recommending:
         yield ()  # all the lists may be in memory
         pool = pool_for(wish)
         chosen = yield from self._folded_in(generation, items, pool)
-        if chosen is None or wish.by_category:
-            chosen = yield from self._continued(generation, items, pool, chosen)
+        chosen = yield from self._continued(generation, items, pool, chosen)
         return None if chosen is None else self._diversified(chosen, wish)
 
     def _diversified(self, chosen: Chosen, wish: Wish) -> Chosen:
@@ -178,23 +175,25 @@ class Recommending:
     def _continued(
         self, generation: Generation, history: Histories, wish: Wish, chosen: Chosen | None
     ) -> Read[Chosen | None]:
-        """Return what was chosen, and what the next sources add to it; None if the lists are gone.
+        """Return what was chosen and, if that is too little, what the next sources add to it.
 
-        Without categories only popular items are added, and only to nothing.
+        The rest of the catalog only follows where categories are requested. None if the lists are
+        gone.
         """
         if chosen is not None and chosen.source == "model" and len(chosen.items) < wish.n:
             folded = yield from self._folded_in(generation, history, wish.after(chosen.items))
             if folded is not None:
                 chosen = chosen.and_then("history", folded.items)
-        if chosen is None or len(chosen.items) < wish.n:
-            popular = yield from self._popular.of(generation)
-            if popular is None:
-                return None
-            if chosen is None:
-                chosen = from_popular(popular, history, wish)
-            else:
-                rest = from_popular(popular, history, wish.after(chosen.items))
-                chosen = chosen.and_then("popular", rest.items)
+        if chosen is not None and len(chosen.items) == wish.n:
+            return chosen
+        popular = yield from self._popular.of(generation)
+        if popular is None:
+            return chosen
+        if chosen is None:
+            chosen = from_popular(popular, history, wish)
+        else:
+            rest = from_popular(popular, history, wish.after(chosen.items))
+            chosen = chosen.and_then("popular", rest.items)
         if wish.by_category:
             rest_of_all = from_catalog(history, wish.after(chosen.items))
             chosen = chosen.and_then("catalog", rest_of_all)

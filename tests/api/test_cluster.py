@@ -149,7 +149,7 @@ async def test_every_read_works_across_nodes(
             assert answer.json()["items"][0]["instrument_id"] == instrument + 100
         for user, source, count in (
             ("ABC", "history", 20),
-            ("own", "model", 1),
+            ("own", "model", 3),
             ("nobody", "popular", 1),
         ):
             answer = await client.get(f"/v1/users/{user}/recommendations?n=100")

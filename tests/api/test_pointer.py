@@ -227,8 +227,9 @@ def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_
     filled.history("ABC", {"4": (1, 1), "98": (1, 1), "99": (1, 1)}, off=1)
     rounds.clear()
     reader.run(reader.recommendations("ABC", ALL), rounds=rounds)
-    # The history and an own list, three lists, the pointer, as two are missing; the ids' key.
-    assert rounds[-3:] == [2, 3, 1]
+    # The history and an own list, three lists, the pointer, as two are missing; the popular list,
+    # as one neighbor is too few; the ids' key.
+    assert rounds[-4:] == [2, 3, 1, 1]
 
 
 def test_items_whose_lists_are_in_memory_are_answered_without_redis(reader: Reader) -> None:
@@ -236,10 +237,10 @@ def test_items_whose_lists_are_in_memory_are_answered_without_redis(reader: Read
         rounds: list[int] = []
         items = {4: HistoryEntry(1.0, 0)}
         found = reader.run(reader.for_items(items, ALL), rounds=rounds)
-        assert [item.instrument_id for item in found.items] == [5]
+        assert [item.instrument_id for item in found.items] == [5, 7]
         return rounds
 
-    assert [asked(), asked()] == [[1, 1], []]
+    assert [asked(), asked()] == [[1, 1, 1], []]
 
 
 async def test_a_decision_is_seen_by_the_next_answer_of_every_process(

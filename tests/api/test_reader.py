@@ -110,15 +110,15 @@ def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
     filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
     filled.user_list("g1", "ABC", off=1, items=[("8", 0.5, ["4"]), ("9", 0.4, ["4"])])
     filled.history("ABC", {"4": (1, 1)}, off=1)
-    assert recommended() == ("model", [8, 9])
+    assert recommended() == ("model", [8, 9, 5])
     raw.delete(filled.keys.model_user("g1", "ABC"))
-    assert recommended() == ("model", [8, 9])
+    assert recommended() == ("model", [8, 9, 5])
     assert recommended(Wish(10, frozenset({8}), include_seen=False)) == ("history", [5])
     filled.history("ABC", {"4": (1, 2)}, off=2)
     assert recommended() == ("history", [5])
     filled.generation("g2", {"4": [("6", 0.5, 1.0)]})
     filled.user_list("g2", "ABC", off=2, items=[("7", 0.5, ["4"])])
-    assert recommended() == ("model", [7])
+    assert recommended() == ("model", [7, 6])
 
 
 def test_histories_are_folded_in_as_the_generation_says(reader: Reader, filled: Filled) -> None:
@@ -144,7 +144,7 @@ def test_the_lists_of_a_long_history_are_read_some_at_a_time(
     rounds: list[int] = []
     _, chosen = reader.run(reader.recommendations("ABC", ALL), rounds=rounds)
     assert [(item.instrument_id, item.score) for item in chosen.items] == [(9999, 0.5)]
-    assert rounds[-4:] == [*3 * [LISTS_AT_ONCE], 1]
+    assert rounds[-5:] == [*3 * [LISTS_AT_ONCE], 1, 1]  # and the popular list
 
 
 def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store_url: str) -> None:

@@ -40,10 +40,12 @@ async def test_an_own_list_of_the_live_history_is_served(
         "items": [
             {"instrument_id": 8, "score": 0.5, "because": [1]},
             {"instrument_id": 3, "score": 0.25, "because": [1]},
+            {"instrument_id": 2, "score": 0.9, "because": [1], "source": "history"},
+            {"instrument_id": 9, "score": 7.0, "because": [], "source": "popular"},
         ],
     }
     assert ids(await recommended(client, "ABC", "?n=1")) == [8]
-    assert ids(await recommended(client, "ABC", "?exclude=8")) == [3]
+    assert ids(await recommended(client, "ABC", "?exclude=8")) == [3, 2, 9]
 
 
 async def test_an_event_counts_at_once_the_own_list_being_out_of_date(
@@ -56,6 +58,7 @@ async def test_an_event_counts_at_once_the_own_list_being_out_of_date(
     assert answer["items"] == [
         {"instrument_id": 3, "score": pytest.approx((0.4 + 3 * 0.8) / 4), "because": [2, 1]},
         {"instrument_id": 4, "score": pytest.approx(3 * 0.1 / 4), "because": [2]},
+        {"instrument_id": 9, "score": 7.0, "because": [], "source": "popular"},
     ]
 
 
@@ -63,11 +66,12 @@ async def test_what_the_user_has_is_recommended_only_if_wished_for(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     filled.history("ABC", {"1": (1, 5), "2": (1, 6)}, off=8)
-    assert ids(await recommended(client, "ABC")) == [3, 4]
+    assert ids(await recommended(client, "ABC")) == [3, 4, 9]
     filled.user_list("g1", "ABC", off=8, items=[("8", 0.5, ["1"])])
     answer = await recommended(client, "ABC", "?include_seen=true")
-    assert (answer["source"], ids(answer)) == ("repeat", [2, 1, 3, 4])
-    assert [item.get("source") for item in answer["items"]] == [None, None, "history", "history"]
+    assert (answer["source"], ids(answer)) == ("repeat", [2, 1, 3, 4, 9])
+    sources = [item.get("source") for item in answer["items"]]
+    assert sources == [None, None, "history", "history", "popular"]
     assert ids(await recommended(client, "ABC", "?include_seen=true&n=1")) == [2]
 
 

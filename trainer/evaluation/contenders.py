@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.counts.matrices import Matrix
 from trainer.judging.holdout import Holdout
 from trainer.judging.recommending import (
     Recommended,
+    continued,
     from_item_lists,
-    from_popular,
     from_user_lists,
     lists_of,
     row_blocks,
 )
 from trainer.models import MODELS, USER_KNN
-from trainer.models.popular import recent_counts
 from trainer.selection.auto import find
-from trainer.selection.half_life import half_life_of
+from trainer.selection.popular import popular_lists
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -30,25 +30,25 @@ class Contender:
 
     def recommend(self, holdout: Holdout, n: int, stages: Stages) -> Recommended:
         """Return the lists of n that the model's users would be shown."""
+        with stages.timed("popular"):
+            popular = popular_lists(holdout, self.settings.config("popular"), n)
+        of = MODELS[self.name].of
+        if of == "everybody":
+            return popular
         with stages.timed("fit"):
             ranker = self.settings.model(self.name).fit(self._matrix(holdout))
         with stages.timed("rank"):
             of_rows = stages.each(row_blocks(ranker), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
         with stages.timed("recommend"):
-            of = MODELS[self.name].of
-            if of == "items":
-                return from_item_lists(holdout, lists, self.settings.fold_in, n)
-            return (from_user_lists if of == "users" else from_popular)(holdout, lists, n)
+            if of == "users":
+                return continued(from_user_lists(holdout, lists, n), popular)
+            return continued(from_item_lists(holdout, lists, self.settings.fold_in, n), popular)
 
-    def _matrix(self, holdout: Holdout) -> Any:
-        of = MODELS[self.name].of
-        if of == "items":
-            return holdout.counts(self.settings.counting(self.name))
-        if of == "users":
+    def _matrix(self, holdout: Holdout) -> Matrix:
+        if MODELS[self.name].of == "users":
             return holdout.stored_rows
-        days = half_life_of(self.settings.config(self.name), holdout.histories, holdout.stored)
-        return recent_counts(holdout.histories, holdout.stored, holdout.streamed, days)
+        return holdout.counts(self.settings.counting(self.name))
 
 
 def contender(

@@ -32,7 +32,12 @@ from trainer.experiments.behavior import (
 from trainer.generations.report import Report
 from trainer.judging.happened import Happened, happened_of
 from trainer.judging.metrics import N, judge, ndcg
-from trainer.judging.recommending import from_item_lists, from_popular, from_user_lists
+from trainer.judging.recommending import (
+    continued,
+    from_item_lists,
+    from_popular,
+    from_user_lists,
+)
 from trainer.reading import ask_each, by_time
 from trainer.stages import Stages
 
@@ -105,16 +110,12 @@ def _ndcg(
         known.update(some)
     items = np.array(sorted(known), np.int64)
     holdout = holdout_of(list(users.values()), items)
-    folded, by_user, by_all = (
-        ndcg(judge(holdout, recommended))
-        for recommended in (
-            from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N),
-            from_user_lists(holdout, rows_of([own.get(user, {}) for user in users], items), N),
-            from_popular(holdout, rows_of([popular], items), N),
-        )
-    )
-    has_own = np.array([user in own for user in users], np.bool_)
-    return np.where(has_own, by_user, folded), by_all
+    by_all = from_popular(holdout, rows_of([popular], items), N)
+    folded = from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N)
+    by_user = from_user_lists(holdout, rows_of([own.get(user, {}) for user in users], items), N)
+    # A user without an own list has an empty one here, which what is folded in continues.
+    served = continued(continued(by_user, folded), by_all)
+    return ndcg(judge(holdout, served)), ndcg(judge(holdout, by_all))
 
 
 def _drawn(

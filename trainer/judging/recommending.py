@@ -72,7 +72,22 @@ def from_user_lists(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
 
 def from_popular(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
     """Take the one list in `lists`, (1, n_items), for everybody."""
-    return _recommended(holdout, scores_of=lambda users: lists[np.zeros(len(users), np.int64)], n=n)
+    had_most = int(np.diff(holdout.train.indptr)[holdout.judged].max(initial=0))
+    first = _as_matrix(_best(lists, n + had_most), lists.shape[1])
+    return _recommended(holdout, scores_of=lambda users: first[np.zeros(len(users), np.int64)], n=n)
+
+
+def continued(lists: Recommended, by: Recommended) -> Recommended:
+    """Return lists that are continued, where too short, by other ones of the same users.
+
+    As the API continues what it finds by what is popular. The scores of these items are 0.
+    """
+    items, n = lists.items.copy(), lists.items.shape[1]
+    for row in np.flatnonzero(items[:, -1] == NONE):
+        length = int(np.argmax(items[row] == NONE))
+        more = by.items[row][~np.isin(by.items[row], items[row])][: n - length]
+        items[row, length : length + len(more)] = more
+    return Recommended(lists.users, items, lists.scores)
 
 
 def _recommended(holdout: Holdout, scores_of: Callable[[Ints], Matrix], n: int) -> Recommended:

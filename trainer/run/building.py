@@ -32,7 +32,7 @@ from trainer.quality.gate import (
 from trainer.run.learned import Learned, data_of
 from trainer.run.placing import Placing, figures_of
 from trainer.run.selecting import select
-from trainer.selection.half_life import half_life_of
+from trainer.selection.popular import half_life_of
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages

@@ -19,9 +19,16 @@ from trainer.counts.matrices import Indices, Matrix
 from trainer.judging.found import Tried
 from trainer.judging.holdout import Holdout
 from trainer.judging.metrics import N, coverage, judge, ndcg, personalization
-from trainer.judging.recommending import Recommended, from_item_lists, from_user_lists, lists_of
+from trainer.judging.recommending import (
+    Recommended,
+    continued,
+    from_item_lists,
+    from_user_lists,
+    lists_of,
+)
 from trainer.models import USER_KNN, Ranker
 from trainer.models.interface import Values
+from trainer.selection.popular import popular_lists
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -45,6 +52,8 @@ class Trials:
     settings: TrainerSettings
     """whatever a candidate does not set"""
     stages: Stages
+    popular: Recommended
+    """what continues lists that are too short"""
     tried: list[Tried] = field(default_factory=list)
     ndcg: list[Floats] = field(default_factory=list)
     """(n_users,) of each in `tried`"""
@@ -62,7 +71,9 @@ class Trials:
         needed = np.zeros(holdout.train.shape[1], np.bool_)
         needed[holdout.train[holdout.judged].indices] = True
         order = np.argsort(~needed, kind="stable")
-        return cls(holdout.columns(order), int(needed.sum()), settings, stages)
+        held_out = holdout.columns(order)
+        popular = popular_lists(held_out, settings.config("popular"), N)
+        return cls(held_out, int(needed.sum()), settings, stages, popular)
 
     @property
     def best(self) -> Tried:
@@ -85,7 +96,7 @@ class Trials:
         started = time.perf_counter()
         for _ in self.stages.each([values], f"auto: {_short(values)}"):
             settings = changed(self.settings, values)
-            recommended = self._recommended(settings)
+            recommended = continued(self._recommended(settings), self.popular)
         judged = judge(self.holdout, recommended)
         found = ndcg(judged)
         times = np.bincount(judged.items[judged.filled], minlength=judged.train.shape[1])
@@ -102,7 +113,10 @@ class Trials:
 
     def _recommended(self, settings: TrainerSettings) -> Recommended:
         if settings.user_model == USER_KNN:
-            return self._by_user(settings)
+            return continued(self._by_user(settings), self._by_item(settings))
+        return self._by_item(settings)
+
+    def _by_item(self, settings: TrainerSettings) -> Recommended:
         return from_item_lists(self.holdout, self._lists_of(settings), settings.fold_in, N)
 
     def _by_user(self, settings: TrainerSettings) -> Recommended:

@@ -191,7 +191,7 @@ class AcceptedInstrument(msgspec.Struct, frozen=True, kw_only=True):
 class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recommended instrument; `because` lists the instruments that contributed most.
 
-    `source` is present if it is another one than that of the answer: where a filter leaves too few
+    `source` is present if it is another one than that of the answer: where that has too few
     instruments, the next sources add theirs. `catalog` is any other instrument of the catalog, and
     `new` one without interactions, for users whose history is concentrated in its category."""
 

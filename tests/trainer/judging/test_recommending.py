@@ -21,6 +21,7 @@ from trainer.evaluation.worker import WorkerRules
 from trainer.judging.recommending import (
     NONE,
     Recommended,
+    continued,
     from_item_lists,
     from_popular,
     from_user_lists,
@@ -31,6 +32,14 @@ WHOLE = FoldIn()
 
 def lists_in(recommended: Recommended) -> list[list[int]]:
     return [[i for i in items if i != NONE] for items in recommended.items.tolist()]
+
+
+def test_short_lists_go_on_with_other_ones_without_repetition() -> None:
+    users, scores = np.arange(4), np.full((4, 3), 0.5)
+    lists = np.array([[1, 2, 3], [4, NONE, NONE], [NONE] * 3, [4, 5, NONE]])
+    popular = np.array([[7, 8, 9], [9, 4, 8], [7, 8, NONE], [4, 5, NONE]])
+    found = continued(Recommended(users, lists, scores), Recommended(users, popular, scores))
+    assert lists_in(found) == [[1, 2, 3], [4, 9, 8], [7, 8], [4, 5]]
 
 
 def random_events(random: np.random.Generator, users: int, items: int, n: int) -> Interactions:
@@ -109,6 +118,12 @@ def test_only_users_with_something_to_be_found_get_a_list() -> None:
     found = from_popular(case, csr_array(np.array([[2.0, 1.0]])), 2)
     assert found.users.tolist() == [1, 2]
     assert lists_in(found) == [[0], [1]]
+
+
+def test_who_has_what_is_most_popular_gets_what_comes_next() -> None:
+    case = holdout_of([[1, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1]], [[0, 1, 0, 0, 0, 0]] * 2)
+    found = from_popular(case, csr_array(np.array([[6.0, 1, 5, 4, 2, 3]])), 2)
+    assert lists_in(found) == [[5, 4], [0, 2]]
 
 
 def test_a_user_s_own_list_is_taken_from_its_row() -> None:

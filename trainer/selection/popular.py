@@ -1,6 +1,6 @@
-"""How fast popularity passes: chosen by what the latest new users took. Pure.
+"""The popular list, and how fast popularity passes: chosen by what the latest new users took. Pure.
 
-The popular list is for users without a history. So what is to be predicted is what users took whose
+The list is for users without a history. So what is to be predicted is what users took whose
 first item came in the latest tenth of all entries, from what others had taken by then.
 """
 
@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from contracts.messages import Floats
 from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
+from trainer.judging.holdout import Holdout
 from trainer.judging.metrics import Judged, N, ndcg
-from trainer.models.popular import PopularConfig, decayed_counts
+from trainer.judging.recommending import Recommended, from_popular
+from trainer.models.popular import PopularConfig, decayed_counts, recent_counts
 
 LATEST: Final = 0.1
 """Share of all entries that is to be predicted."""
@@ -21,6 +24,13 @@ LEAST_USERS: Final = 20
 """New ones; what fewer took is chance."""
 SHARES_OF_TIME: Final = (1 / 2, 1 / 8, 1 / 32)
 """Half-lives that are tried, of twice the time from the median entry to the latest one."""
+
+
+def popular_lists(holdout: Holdout, config: PopularConfig, n: int) -> Recommended:
+    """Return the n most popular items of a hold-out that each judged user does not have."""
+    days = half_life_of(config, holdout.histories, holdout.stored)
+    counts = recent_counts(holdout.histories, holdout.stored, holdout.streamed, days)
+    return from_popular(holdout, csr_array(counts.diagonal()[np.newaxis]), n)
 
 
 def half_life_of(config: PopularConfig, histories: Histories, stored: Floats) -> float:
