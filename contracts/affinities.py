@@ -2,10 +2,14 @@
 
 A rule takes the current affinity, 0 before the first event, and returns the new one. The stream
 processors use it; a recomputation of histories from files gives the same numbers, to the last bit.
+
+Kinds of events that do not weigh more than 0 reject an item: the user must not be shown it again.
+Then the affinity is what the latest of them weighs, 0 or less, which never counts in G; after that,
+other events start from 0 again.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -14,15 +18,27 @@ from contracts.messages import EVENT_TYPES, EventType, Floats, Ints
 from contracts.times import DAY_MS
 
 AffinityName = Literal["binary", "weighted", "greatest"]
-"""1 after the first event; the sum of the events' decayed weights; the greatest of these"""
+"""1 after the first event; the sum of the events' decayed weights; the greatest of these. Of a
+rejected item: the sign of the latest rejection's weight, or this weight, decayed"""
 
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01 UTC, t0 of the forward decay; any constant gives the same cosines."""
 
-EVENT_WEIGHTS: Final[dict[EventType, float]] = {"view": 1, "click": 2, "watch": 3, "trade": 5}
+EVENT_WEIGHTS: Final[dict[EventType, float]] = {
+    "view": 1,
+    "click": 2,
+    "watch": 3,
+    "trade": 5,
+    "hide": 0,
+    "dislike": -5,
+}
 """Weight of each kind of event, if they are weighted: roughly those of Microsoft Recommenders'
-SAR."""
+SAR. A disliked item counts against others as much as a traded one for them; a hidden one says
+nothing about others."""
 _WEIGHTS: Final = [float(EVENT_WEIGHTS[event]) for event in EVENT_TYPES]
+_SIGNS: Final[Sequence[float]] = np.sign(_WEIGHTS).tolist()
+REJECTS: Final[Sequence[bool]] = [weight <= 0 for weight in _WEIGHTS]
+"""Whether each kind of event rejects its item, by index into EVENT_TYPES."""
 
 FURTHEST_VALUE: Final = 1_000.0
 """The factor by which a transaction may count more or less than the typical value, if users are
@@ -42,12 +58,12 @@ def affinity_of(name: AffinityName, half_life_days: float) -> Affinity:
 
 
 def binary(so_far: float, event: int, ts_ms: int) -> float:  # noqa: ARG001 (one signature)
-    """Return 1.
+    """Return 1, or the sign of a rejection's weight.
 
-    >>> binary(0, 0, 0), binary(1, 0, 0)
-    (1.0, 1.0)
+    >>> binary(0, 0, 0), binary(1, 0, 0), binary(1, EVENT_TYPES.index("dislike"), 0)
+    (1.0, 1.0, -1.0)
     """
-    return 1.0
+    return _SIGNS[event]
 
 
 def weighted(half_life_days: float) -> Affinity:
@@ -61,7 +77,11 @@ def weighted(half_life_days: float) -> Affinity:
     11.0
     """
     weight = _weight(half_life_days)
-    return lambda so_far, event, ts_ms: so_far + weight(event, ts_ms)
+
+    def add(so_far: float, event: int, ts_ms: int) -> float:
+        return weight(event, ts_ms) if REJECTS[event] else so_far + weight(event, ts_ms)
+
+    return add
 
 
 def greatest(half_life_days: float) -> Affinity:
@@ -78,7 +98,11 @@ def greatest(half_life_days: float) -> Affinity:
     10.0
     """
     weight = _weight(half_life_days)
-    return lambda so_far, event, ts_ms: max(so_far, weight(event, ts_ms))
+
+    def raised(so_far: float, event: int, ts_ms: int) -> float:
+        return weight(event, ts_ms) if REJECTS[event] else max(so_far, weight(event, ts_ms))
+
+    return raised
 
 
 def _weight(half_life_days: float) -> Callable[[int, int], float]:
@@ -91,22 +115,27 @@ def _weight(half_life_days: float) -> Callable[[int, int], float]:
     return weight
 
 
-def decayed(event: Ints, ts_ms: Ints, half_life_days: float) -> Floats:
-    """Return the weight of each event, `w(event) x 2^((t - t0) / half_life)`, (n,).
+def weights_of(name: AffinityName, event: Ints, ts_ms: Ints, half_life_days: float) -> Floats:
+    """Return what each event weighs, (n,): `w(event) x 2^((t - t0) / half_life)`.
 
-    The weights equal those of the rules to the last bit.
+    If affinities are binary, the sign of that. The weights equal those of the rules to the last
+    bit.
 
     Args:
+        name: of the rule.
         event: (n,), indices into EVENT_TYPES.
         ts_ms: (n,), event times, epoch ms.
-        half_life_days: above 0.
+        half_life_days: above 0; does not matter to `binary`.
 
     Raises:
         OverflowError: an event is more than some 1,000 half-lives after t0.
 
-    >>> decayed(np.array([0, 3]), np.array([DECAY_STARTS_MS, DECAY_STARTS_MS + DAY_MS]), 1)
+    >>> ts_ms = np.array([DECAY_STARTS_MS, DECAY_STARTS_MS + DAY_MS])
+    >>> weights_of("weighted", np.array([0, 3]), ts_ms, 1)
     array([ 1., 10.])
     """
+    if name == "binary":
+        return np.array(_SIGNS)[event]
     half_lives = (ts_ms - DECAY_STARTS_MS) / DAY_MS / half_life_days
     # np.exp2 differs from math.exp2 by an ulp on some processors.
     powers: Iterable[float] = map(math.exp2, half_lives.tolist())

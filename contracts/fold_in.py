@@ -1,10 +1,13 @@
 """Folds a user's history into the items' lists, for both the API and the evaluation. Pure.
 
-`score(u, j) = sum_i w_ui S_ij / sum_i w_ui`, with S_ij the score of j in the list of i, 0 if it is
-absent, over the user's latest items i. Items are ordered by time, of one time the smaller id is
-later. So the score stays in the range of the similarities for any number
-of items. S_ij may be negative: then i is evidence against j. Only items with a score above zero are
+`score(u, j) = sum_i w_ui S_ij / sum_i |w_ui|`, with S_ij the score of j in the list of i, 0 if it
+is absent, over the user's latest items i. Items are ordered by time, of one time the smaller id is
+later. So the score stays in the range of the similarities for any number of items. S_ij may be
+negative: then i is evidence against j. So is a disliked item, with w_ui below 0, if S_ij is above;
+a hidden item, with r_ui = 0, is not among the items i. Only items with a score above zero are
 recommended.
+
+The evaluation folds in no disliked items: what it reads of histories is what counts in G.
 
 Source: Sarwar, Karypis, Konstan and Riedl, "Item-based collaborative filtering recommendation
 algorithms", 2001, section 3.2.1, with the user's total weight as the divisor: their divisor, the
@@ -55,7 +58,7 @@ class FoldIn(msgspec.Struct, frozen=True):
         """Return w_ui of a user's items among the first `items_most`, of any shape.
 
         Args:
-            affinities: r_ui without the user's own scale.
+            affinities: r_ui without the user's own scale; below 0 of disliked items.
             ages_ms: how much older each item's last event is than the user's latest one, 0 or more.
             positions: of each item, the latest one's is 0; any if position does not matter.
 

@@ -7,7 +7,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A user's history with one item; `s`, `v` and `n` are present if users are weighted."""
 
     r: float
-    """affinity"""
+    """affinity; 0 or less: the item is rejected and does not count"""
     t: int
     """last event time, epoch ms"""
     s: float = 1

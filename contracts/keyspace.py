@@ -15,8 +15,8 @@ Keys, after the namespace:
     sorted set: instrument by its newest minute, epoch s
     lives until that minute is closed; written by bars; read by bars
 `history:{i<p>}:<user>`
-    hash: item -> `contracts.histories.HistoryEntry`; `off` -> last offset; `erased` -> of a user
-    who came back, as in `erased`
+    hash: item -> `contracts.histories.HistoryEntry`, rejected ones included; `off` -> last offset;
+    `erased` -> of a user who came back, as in `erased`
     lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user,
     `off` remains until the next flush, or for a year; written by histories; read by api, trainer
 `active:{i<p>}`

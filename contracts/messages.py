@@ -31,7 +31,7 @@ them."""
 _STEPS: Final = frozenset((".", ".."))
 """Path segments that proxies may resolve."""
 
-EventType = Literal["view", "click", "watch", "trade"]
+EventType = Literal["view", "click", "watch", "trade", "hide", "dislike"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 """`contracts.batches.InteractionColumns.event` is an index into it."""
 

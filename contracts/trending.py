@@ -1,7 +1,7 @@
 """Event counts by item and time: the buckets that workers fill, and the windows made of them.
 
-Each event of any kind counts 1, in one bucket of each length. A bucket's counts are spread over
-`PAGES` hashes, as a write to a hash is atomic and must not block Redis for long.
+Each event counts 1, unless it rejects its item, in one bucket of each length. A bucket's counts are
+spread over `PAGES` hashes, as a write to a hash is atomic and must not block Redis for long.
 """
 
 from collections.abc import Mapping

@@ -197,7 +197,10 @@ class FoldingSettings(BaseModel):
         description="of the weights that decay; below 14 days the numbers overflow",
     )
     history_cap: int = Field(
-        default=500, ge=1, le=5_000, description="most recent items kept in a user's history"
+        default=500,
+        ge=1,
+        le=5_000,
+        description="most recent items kept in a user's history, and as many rejected ones",
     )
     user_weight: Literal["none", "inverse-degree", "value"] = Field(
         default="none",

@@ -3,7 +3,7 @@
 Equal scores are ordered by the smaller id.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -15,7 +15,7 @@ from api.models.popular import Ranked, Shown
 from api.recommendations.answers import OtherSource, Recommended, Source
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
-from api.users.history import Histories, latest_items
+from api.users.history import Histories, latest_items, rejected
 from contracts.fold_in import SCORE_DECIMALS, FoldIn
 from contracts.generations import UserList
 from contracts.histories import HistoryEntry
@@ -59,14 +59,18 @@ class Wish:
         """The cache key of common wishes; without `shown`, which refers to a whole catalog."""
         return self.n, self.include_seen, self.diversity, self.catalog_version
 
-    def left_out(self, seen: Collection[int]) -> frozenset[int]:
-        """Return the items that must not be recommended to a user who has `seen`."""
-        return self.excluded if self.include_seen else self.excluded.union(seen)
+    def left_out(self, history: Histories) -> frozenset[int]:
+        """Return the items that must not be recommended to the user of a history."""
+        return self.excluded.union(rejected(history) if self.include_seen else history)
 
     def after(self, items: Sequence[Recommended]) -> "Wish":
         """Return what is still missing after some items."""
-        chosen = (item.instrument_id for item in items)
-        return replace(self, n=self.n - len(items), excluded=self.excluded.union(chosen))
+        rest = self.without(item.instrument_id for item in items)
+        return replace(rest, n=self.n - len(items))
+
+    def without(self, items: Iterable[int]) -> "Wish":
+        """Return the same wish with some more items excluded."""
+        return replace(self, excluded=self.excluded.union(items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,17 @@ class Chosen:
 
 
 def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
-    """Return the items that are folded in: the latest ones first, or all if order is the same."""
+    """Return the items that are folded in: the latest ones first, or all if order is the same.
+
+    Hidden items weigh nothing, so it does not matter if they are among all; they have no position.
+    """
     if len(history) <= fold_in.items and not fold_in.half_life_items:
         return [*history]
-    return latest_items(history, fold_in.items_most)
+    latest = latest_items(history, fold_in.items_most)
+    if all(history[item].r for item in latest):
+        return latest
+    shown = {item: entry for item, entry in history.items() if entry.r}
+    return latest_items(shown, fold_in.items_most)
 
 
 def from_own_list(own: UserList, wish: Wish) -> Chosen:
@@ -123,7 +134,7 @@ def from_history(
     if not rows:
         return nothing
     weights = weights_of([history[item] for item in rows], fold_in)
-    shares, total = Shares.of([*rows.values()], weights), float(weights.sum())
+    shares, total = Shares.of([*rows.values()], weights), float(np.abs(weights).sum())
     if not len(shares.places) or not total:
         return nothing
     left_out = lists.places.of_known(wish.left_out(history))
@@ -156,13 +167,14 @@ def from_repeats(
         wish: what to choose.
         fold_in: how to weight the items.
     """
-    if not history:
+    taken = {item: entry for item, entry in history.items() if entry.r > 0}
+    if not taken:
         return Chosen("repeat", lists.model, [])
-    items, entries = [*history], [*history.values()]
+    items, entries = [*taken], [*taken.values()]
     affinities = np.array([entry.r / entry.s for entry in entries])
     times = np.array([entry.t for entry in entries])
     decay = np.exp2((times - times.max()) / (DAY_MS * REPEAT_HALF_LIFE_DAYS))
-    often = affinities / (affinities.max() or 1)
+    often = affinities / affinities.max()
     scores = often * decay * _fits(items, history, rows, lists, fold_in)
     ranked = sorted(zip((-scores.round(SCORE_DECIMALS)).tolist(), items, strict=True))
     kept = (
@@ -183,7 +195,7 @@ def _fits(
     """Return how well each of the user's items fits the others, above 0; all 1 if none is known."""
     places = lists.places.of_all(items).astype(np.int64)
     weights = weights_of([history[item] for item in rows], fold_in)
-    total, fits = float(weights.sum()), np.zeros(len(items))
+    total, fits = float(np.abs(weights).sum()), np.zeros(len(items))
     if total:
         fits = Shares.of([*rows.values()], weights).at(places, total, lists.sums()).clip(0)
     typical = float(fits.mean())
@@ -201,16 +213,16 @@ def weights_of(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
     return fold_in.weights(affinities, times.max() - times, np.arange(len(entries)))
 
 
-def from_popular(popular: Ranked, seen: Collection[int], wish: Wish) -> Chosen:
+def from_popular(popular: Ranked, history: Histories, wish: Wish) -> Chosen:
     """Choose from the most popular items."""
-    kept = islice(popular.shown(wish.left_out(seen), wish.shown), wish.n)
+    kept = islice(popular.shown(wish.left_out(history), wish.shown), wish.n)
     return Chosen("popular", popular.model, [Recommended(item, score, []) for item, score in kept])
 
 
-def from_catalog(seen: Collection[int], wish: Wish) -> list[Recommended]:
+def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
     """Choose from the catalog, by symbol: nothing is known of these but that they may be shown."""
     if wish.shown is None:
         return []
-    left_out = wish.left_out(seen)
+    left_out = wish.left_out(history)
     kept = (item for item in wish.shown.listed() if item not in left_out)
     return [Recommended(item, 0, []) for item in islice(kept, wish.n)]

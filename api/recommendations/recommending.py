@@ -30,7 +30,7 @@ from api.recommendations.listings import PER_NEW, Catalog, concerning
 from api.recommendations.lists import GenerationLists, Lists
 from api.redis.lately import Lately
 from api.redis.reading import Read
-from api.users.history import Histories, history_of, offset_of
+from api.users.history import Histories, history_of, offset_of, rejected_in
 from contracts.generations import UserList
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.log_position import parse_log_position
@@ -115,7 +115,7 @@ class Recommending:
     ) -> Read[Chosen | None]:
         """Choose for a user, given the history and the own list as stored."""
         offset = offset_of(flat)
-        chosen = None if wish.include_seen else _own(own, offset, wish)
+        chosen = None if wish.include_seen else _own(own, flat, wish)
         if wish.include_seen and offset is not None:
             chosen = yield from self._repeated(generation, history_of(flat), wish)
         elif chosen is None and offset is not None:
@@ -263,12 +263,14 @@ def _added(lists: GenerationLists, item: int, value: bytes | None) -> Row:
     return lists.add(item, value) if row is None else row
 
 
-def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None:
+def _own(value: bytes | None, flat: Sequence[bytes], wish: Wish) -> Chosen | None:
     """Choose from the user's own list, if it exists, is up to date and has any items."""
+    offset = offset_of(flat)
     if value is None or offset is None:
         return None
     own = _user.decode(value)
     if own.off != parse_log_position(offset):
         return None
-    chosen = from_own_list(own, wish)
+    # It leaves out what the user has, but knows nothing of rejected items.
+    chosen = from_own_list(own, wish.without(rejected_in(flat)))
     return chosen if chosen.items else None

@@ -34,6 +34,19 @@ def offset_of(flat: Sequence[bytes]) -> bytes | None:
         return None
 
 
+def rejected(history: Histories) -> list[int]:
+    """Return the items that the user must not be shown: the hidden and the disliked ones."""
+    return [item for item, entry in history.items() if entry.r <= 0]
+
+
+def rejected_in(flat: Sequence[bytes]) -> list[int]:
+    """Return the same of a `history` hash, which is hardly ever parsed for it."""
+    values = b"".join(flat[1::2])
+    if b'"r":0,' in values or b'"r":-' in values:
+        return rejected(history_of(flat))
+    return []
+
+
 def latest_items(history: Histories, n: int) -> list[int]:
     """Return the user's `n` latest items, latest first."""
     return heapq.nsmallest(n, history, key=lambda item: (-history[item].t, item))

@@ -8,7 +8,14 @@ import numpy as np
 from contracts.messages import EVENT_TYPES
 from producers.simulation.world import Floats, Ints, World
 
-EVENT_SHARES: Final = {"view": 0.6, "click": 0.2, "watch": 0.1, "trade": 0.1}
+EVENT_SHARES: Final = {
+    "view": 0.6,
+    "click": 0.2,
+    "watch": 0.1,
+    "trade": 0.09,
+    "hide": 0.005,
+    "dislike": 0.005,
+}
 MEDIAN_QUANTITY: Final = 5.0
 QUANTITY_SPREAD: Final = 1.0
 

@@ -7,6 +7,8 @@ from stream_processors.histories.history import History
 
 # Overhead of a history in memory, in items.
 _OVERHEAD: Final = 16
+_REJECTED: Final = 8
+"""That of a rejected item."""
 
 
 class HistoryCache:
@@ -66,4 +68,4 @@ class HistoryCache:
 
 
 def _size(history: History) -> int:
-    return len(history) + _OVERHEAD
+    return len(history) + _REJECTED * len(history.rejected) + _OVERHEAD

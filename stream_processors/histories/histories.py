@@ -120,14 +120,14 @@ class HistoriesFold:
         metrics.FLUSHED_VALUES.labels(INTERACTIONS.name).inc(len(changed))
         if self._newest_ts_ms:
             metrics.FRESHNESS.labels(INTERACTIONS.name).set(time.time() - self._newest_ts_ms / 1000)
-        self._bare = {user for user, history in changed.items() if not len(history)}
+        self._bare = {user for user, history in changed.items() if history.is_bare}
         self._cache.settle()
         self._erased.written()
 
     async def _read(self, users: Sequence[str]) -> None:
         answers = await read_histories(self._claim, list(map(self._key, users)), self._rules.cap)
         histories = [history_of(answer, scaled=self._rules.is_scaled) for answer in answers]
-        without = [place for place, history in enumerate(histories) if not len(history)]
+        without = [place for place, history in enumerate(histories) if history.is_bare]
         before_ms = await self._erased.before_ms([users[place] for place in without])
         for place, its_before_ms in zip(without, before_ms, strict=True):
             histories[place].erased_before_ms = its_before_ms

@@ -1,7 +1,7 @@
 """A user's history in memory, in NumPy records: users have up to thousands of items."""
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,23 @@ SCALED_ENTRY: Final = np.dtype(
 the sum of the values of its `n_values` transactions with a value."""
 
 
+class Rejected(NamedTuple):
+    """An item that the user must not be shown."""
+
+    affinity: float
+    """0 or less, without the user's scale"""
+    ts_ms: int
+    """last event time, epoch ms"""
+    first_ms: int
+    """first event time, epoch ms"""
+
+
 class History:
     """The items of one user, in no order; at most `cap` of them after each event."""
 
     __slots__ = (
         "_affinity", "_entries", "_first_ms", "_item", "_room", "_ts_ms",
-        "erased_before_ms", "is_emptied", "mark", "removed", "touched",
+        "erased_before_ms", "is_emptied", "mark", "rejected", "removed", "touched",
     )  # fmt: skip
 
     def __init__(self, entries: npt.NDArray[Any], mark: int = NOTHING) -> None:
@@ -36,6 +47,8 @@ class History:
         """of the last folded event"""
         self.erased_before_ms = NEVER_MS
         """earlier events are skipped, as the user was erased"""
+        self.rejected: dict[int, Rejected] = {}
+        """other items, which do not count"""
         self.touched: set[int] = set()
         """items that differ from what Redis holds"""
         self.removed: set[int] = set()
@@ -53,6 +66,11 @@ class History:
 
     def __len__(self) -> int:
         return self._entries.n
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the user has no items, not even rejected ones."""
+        return not self._entries.n and not self.rejected
 
     @property
     def entries(self) -> npt.NDArray[Any]:
@@ -75,7 +93,7 @@ class History:
         return int(found[0]) if found.size else -1
 
     def records_of(self, items: Collection[int]) -> list[tuple[Any, ...]]:
-        """Return the entries of items that the user has."""
+        """Return the entries of those of some items that the user has."""
         entries = self.entries
         asked = np.fromiter(items, np.int64, len(items))
         places = (entries["item"] == asked[:, np.newaxis]).nonzero()[1]
@@ -83,11 +101,14 @@ class History:
         return records
 
     def add(self, item: int, affinity: float, ts_ms: int) -> None:
-        """Add an item that the user does not have, at the end."""
+        """Add an item that the user does not have, or has rejected, at the end."""
+        first_ms = ts_ms
+        if self.rejected and (before := self.rejected.pop(item, None)):
+            first_ms, ts_ms = min(before.first_ms, ts_ms), max(before.ts_ms, ts_ms)
         new = self._entries.grow(1)
         if self._entries.room is not self._room:
             self._view()
-        new[0] = (item, affinity, ts_ms, ts_ms, 1.0, 0.0, 0)[: len(new.dtype.names or ())]
+        new[0] = (item, affinity, ts_ms, first_ms, 1.0, 0.0, 0)[: len(new.dtype.names or ())]
         self.touched.add(item)
         if self.removed:
             self.removed.discard(item)
@@ -110,9 +131,29 @@ class History:
         self.touched.discard(item)
         self.removed.add(item)
 
+    def reject(self, item: int, affinity: float, ts_ms: int) -> None:
+        """Move an item, if the user has it, to the rejected ones, after an event at that time."""
+        place = self.place_of(item)
+        if place >= 0:
+            before = Rejected(0.0, int(self._ts_ms[place]), int(self._first_ms[place]))
+            self.remove(place)
+        else:
+            before = self.rejected.get(item, Rejected(0.0, ts_ms, ts_ms))
+        last_ms, first_ms = max(before.ts_ms, ts_ms), min(before.first_ms, ts_ms)
+        self.rejected[item] = Rejected(affinity, last_ms, first_ms)
+        self.touched.add(item)
+        self.removed.discard(item)
+
+    def forget(self, item: int) -> None:
+        """Remove a rejected item."""
+        del self.rejected[item]
+        self.touched.discard(item)
+        self.removed.add(item)
+
     def clear(self) -> None:
         """Remove all items."""
         self._entries.cut(0)
+        self.rejected.clear()
         self.touched.clear()
         self.removed.clear()
         self.is_emptied = True
@@ -125,13 +166,14 @@ class History:
 
     def last_ts_ms(self) -> int:
         """Return the last event time, epoch ms, -1 if there are no items."""
-        return int(self._ts_ms[: self._entries.n].max(initial=-1))
+        last_ms = int(self._ts_ms[: self._entries.n].max(initial=-1))
+        return max([last_ms, *(one.ts_ms for one in self.rejected.values())])
 
     def settle(self) -> None:
         """Note that Redis is up to date."""
         self.touched.clear()
         self.removed.clear()
-        self.is_emptied = not len(self)
+        self.is_emptied = self.is_bare
 
     def _view(self) -> None:
         """Cache views of the columns, which is faster than naming them each time."""

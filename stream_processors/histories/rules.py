@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from contracts.affinities import Affinity, affinity_of, binary
+from contracts.affinities import REJECTS, Affinity, affinity_of, binary
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, fold_event
 from stream_processors.histories.history import History
+from stream_processors.histories.rejection import fold_rejection
 from stream_processors.histories.scaled_fold import fold_scaled_event
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from stream_processors.settings import Settings
@@ -18,7 +19,7 @@ class HistoryRules:
     affinity: Affinity
     """updates a user's affinity for an item by an event"""
     cap: int
-    """the maximum length of a history"""
+    """the maximum length of a history, and as many rejected items"""
     weight: UserWeight | None = None
     """a user's weight; None: all count alike"""
     retention_days: float = 730.0
@@ -57,6 +58,9 @@ class HistoryRules:
             ts_ms: event time, epoch ms.
             value: of the transaction, NaN if it has none.
         """
+        if REJECTS[event]:
+            affinity = self.affinity(0.0, event, ts_ms)
+            return fold_rejection(history, offset, item, affinity, ts_ms, self.cap)
         if self.weight is None:
             return fold_event(history, offset, item, event, ts_ms, self.cap, self.affinity)
         return fold_scaled_event(

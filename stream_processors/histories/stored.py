@@ -12,7 +12,7 @@ from contracts.log_position import mark_of, text_of
 from contracts.times import HOUR_S
 from contracts.tombstones import NEVER_MS
 from contracts.topics import INTERACTIONS
-from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
+from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History, Rejected
 from stream_processors.store.chunks import ON_INDEX, Commands, command
 
 _entries = msgspec.json.Decoder(list[HistoryEntry])
@@ -20,7 +20,8 @@ _encode = msgspec.json.Encoder().encode
 _WHOLE_BELOW: Final = 2.0**53
 _EXPIRE_S: Final = str(INTERACTIONS.retention_h * HOUR_S)
 _UNSCALED: Final = (1, 0, 0)
-"""Scale, total and number of values where users are not weighted; msgspec omits ints like these."""
+"""Scale, total and number of values where users are not weighted, and of rejected items; msgspec
+omits ints like these."""
 
 
 def history_of(answer: Sequence[str], *, scaled: bool) -> History:
@@ -34,9 +35,14 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
         return History.empty(scaled=scaled)
     stored = dict(zip(answer[::2], answer[1::2], strict=True))
     offset, erased = stored.pop(OFFSET_FIELD), stored.pop(ERASED_FIELD, NEVER_MS)
-    entries = _entries.decode(f"[{','.join(stored.values())}]")
+    found = _entries.decode(f"[{','.join(stored.values())}]")
+    by_item = dict(zip(map(int, stored), found, strict=True))
+    rejected = {item: entry for item, entry in by_item.items() if entry.r <= 0}
+    for item in rejected:
+        del by_item[item]
+    entries = by_item.values()
     rows = np.empty(len(entries), SCALED_ENTRY if scaled else ENTRY)
-    rows["item"] = [int(name) for name in stored]
+    rows["item"] = [*by_item]
     rows["affinity"] = [entry.r for entry in entries]
     rows["ts_ms"] = [entry.t for entry in entries]
     rows["first_ms"] = [entry.first_ms for entry in entries]
@@ -46,7 +52,10 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
         rows["n_values"] = [entry.n for entry in entries]
     history = History(rows, mark_of(offset))
     history.erased_before_ms = int(erased)
-    history.is_emptied = not entries
+    history.rejected = {
+        item: Rejected(entry.r, entry.t, entry.first_ms) for item, entry in rejected.items()
+    }
+    history.is_emptied = history.is_bare
     return history
 
 
@@ -63,7 +72,7 @@ def history_commands(user: str, history: History) -> Commands:
     if history.removed:
         commands += command("HDEL", list(map(str, history.removed)))
     commands += command("HSET", _fields(history))
-    if len(history):
+    if not history.is_bare:
         commands += command("ZADD", ["GT", str(history.last_ts_ms()), user], ON_INDEX)
     else:
         commands += command("EXPIRE", [_EXPIRE_S])
@@ -78,15 +87,31 @@ def delete_bare() -> Commands:
 def _fields(history: History) -> list[str]:
     """Return fields and values that Redis does not have yet: the offset, and touched items."""
     fields = [OFFSET_FIELD, text_of(history.mark)]
-    if history.erased_before_ms and len(history):
+    if history.erased_before_ms and not history.is_bare:
         fields += (ERASED_FIELD, str(history.erased_before_ms))
     if history.touched:
         for item, affinity, ts_ms, first_ms, *scaled in history.records_of(history.touched):
-            first = None if first_ms == ts_ms else first_ms
             scale, total, n_values = scaled or _UNSCALED
-            entry = HistoryEntry(_number(affinity), ts_ms, scale, total, n_values, first)
-            fields += (str(item), _encode(entry).decode())
+            fields += _field(item, affinity, ts_ms, first_ms, scale, total, n_values)
+    if history.rejected:
+        for item in history.touched & history.rejected.keys():
+            fields += _field(item, *history.rejected[item], *_UNSCALED)
     return fields
+
+
+def _field(
+    item: int,
+    affinity: float,
+    ts_ms: int,
+    first_ms: int,
+    scale: float,
+    total: float,
+    n_values: int,
+) -> tuple[str, str]:
+    """Return the field of an item, and its value."""
+    first = None if first_ms == ts_ms else first_ms
+    entry = HistoryEntry(_number(affinity), ts_ms, scale, total, n_values, first)
+    return str(item), _encode(entry).decode()
 
 
 def _number(value: float) -> float:

@@ -22,7 +22,13 @@ from api.recommendations.choosing import (
 )
 from api.recommendations.fold import REASONS
 from api.recommendations.lists import GenerationLists
-from api.users.history import history_answer, history_of, latest_items, offset_of
+from api.users.history import (
+    history_answer,
+    history_of,
+    latest_items,
+    offset_of,
+    rejected_in,
+)
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from contracts.generations import (
     Neighbor,
@@ -42,9 +48,10 @@ ALL_ALIKE = FoldIn()
 ids = st.integers(0, 30)
 limits = st.integers(1, 10)
 similarities = st.floats(-1, 1, allow_subnormal=False)
+affinities = st.floats(0.1, 9) | st.floats(0.1, 9) | st.just(0) | st.floats(-9, -0.1)
 histories = st.dictionaries(
     ids,
-    st.builds(HistoryEntry, st.floats(0.1, 9), st.integers(0, 5 * DAY_MS), st.floats(0.5, 2)),
+    st.builds(HistoryEntry, affinities, st.integers(0, 5 * DAY_MS), st.floats(0.5, 2)),
     min_size=1,
     max_size=20,
 )
@@ -79,8 +86,9 @@ def plain_scores(
     similar: Mapping[int, SimilarList], history: Mapping[int, HistoryEntry], fold_in: FoldIn
 ) -> dict[int, float]:
     """Return the score of each item in some list by the formula of `contracts.fold_in`, plainly."""
-    latest = sorted(history, key=lambda item: (-history[item].t, item))[: fold_in.items]
-    newest = max(history[item].t for item in latest)
+    known = [item for item, entry in history.items() if entry.r]
+    latest = sorted(known, key=lambda item: (-history[item].t, item))[: fold_in.items]
+    newest = max((history[item].t for item in latest), default=0)
     weights = {}
     for position, item in enumerate(latest):
         entry, age_days = history[item], (newest - history[item].t) / DAY_MS
@@ -90,7 +98,8 @@ def plain_scores(
     scores: dict[int, float] = defaultdict(float)
     for item in set(latest) & similar.keys():
         for neighbor in similar[item].items:
-            scores[int(neighbor.item)] += weights[item] * neighbor.score / sum(weights.values())
+            total = sum(map(abs, weights.values()))
+            scores[int(neighbor.item)] += weights[item] * neighbor.score / total
     return scores
 
 
@@ -125,7 +134,8 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     order = [(-item.score, item.instrument_id) for item in chosen.items]
     assert order == sorted(order)
     names = {item.instrument_id for item in chosen.items}
-    left_out = excluded if include_seen else excluded | history.keys()
+    never = {item for item, entry in history.items() if entry.r <= 0}
+    left_out = excluded | (never if include_seen else history.keys())
     assert not names & left_out
     possible = {item for item, score in expected.items() if score > 1e-12} - left_out
     assert len(names) >= min(n, len(possible))
@@ -157,7 +167,7 @@ def test_what_may_not_be_shown_is_left_out_as_if_it_were_excluded(
     own = UserList("user-knn", (0, 1), [Recommendation(str(i), 1, ["7"]) for i in history])
     assert from_own_list(own, filtered) == from_own_list(own, plain)
     popular = popular_of([*history])
-    assert from_popular(popular, [], filtered) == from_popular(popular, [], plain)
+    assert from_popular(popular, {}, filtered) == from_popular(popular, {}, plain)
 
 
 @pytest.mark.parametrize("every", [1_000, 3])
@@ -265,9 +275,34 @@ def test_popular_items_that_were_seen_are_left_out_unless_wished_for(
     *, include_seen: bool, expected: list[int]
 ) -> None:
     popular = popular_of([1, 2, 3])
-    chosen = from_popular(popular, {1}, Wish(5, frozenset({2}), include_seen))
+    wish = Wish(5, frozenset({2}), include_seen)
+    chosen = from_popular(popular, {1: HistoryEntry(1, 0)}, wish)
     assert [i.instrument_id for i in chosen.items] == expected
     assert all(i.because == [] for i in chosen.items)
+
+
+@pytest.mark.parametrize("include_seen", [False, True])
+def test_rejected_items_are_never_recommended(*, include_seen: bool) -> None:
+    history = {1: HistoryEntry(0, 0), 2: HistoryEntry(-1, 0), 3: HistoryEntry(1, 0)}
+    wish = Wish(5, frozenset(), include_seen, shown=AllBut(set()))
+    popular = from_popular(popular_of([1, 2, 4]), history, wish)
+    assert [i.instrument_id for i in popular.items] == [4]
+    similar = {3: SimilarList("cosine", [Neighbor(i, 0.5, 1) for i in ("1", "2", "4")])}
+    assert [i.instrument_id for i in recommended(similar, history, wish).items] == [4]
+
+
+def test_a_disliked_item_is_evidence_against_similar_ones_and_a_hidden_one_tells_nothing() -> None:
+    similar = {
+        1: SimilarList("cosine", [Neighbor("8", 0.5, 1), Neighbor("9", 0.5, 1)]),
+        2: SimilarList("cosine", [Neighbor("7", 0.9, 1), Neighbor("9", 0.3, 1)]),
+    }
+    hidden = {1: HistoryEntry(1, 0), 2: HistoryEntry(0, 5)}
+    for fold_in in (ALL_ALIKE, FoldIn(half_life_items=1)):
+        found = recommended(similar, hidden, fold_in=fold_in).items
+        assert [(item.instrument_id, item.score) for item in found] == [(8, 0.5), (9, 0.5)]
+    disliked = {1: HistoryEntry(3, 0), 2: HistoryEntry(-1, 5)}
+    scores = [(i.instrument_id, i.score) for i in recommended(similar, disliked).items]
+    assert scores == [(8, 1.5 / 4), (9, 1.2 / 4)]
 
 
 def popular_of(items: Sequence[int]) -> Ranked:
@@ -295,6 +330,16 @@ def test_a_history_is_shown_latest_first(history: dict[int, HistoryEntry]) -> No
     order = [(-h.last_event_ts, h.instrument_id) for h in shown]
     assert order == sorted(order)
     assert latest_items(history, 1) == [shown[0].instrument_id]
+
+
+@given(histories)
+def test_rejected_items_are_found_without_parsing_histories_that_have_none(
+    history: dict[int, HistoryEntry],
+) -> None:
+    flat = [b"off", b"[1,7]"]
+    for item, entry in history.items():
+        flat += [b"%d" % item, msgspec.json.encode(entry)]
+    assert rejected_in(flat) == [item for item, entry in history.items() if entry.r <= 0]
 
 
 def test_a_history_s_offset_is_no_item() -> None:

@@ -65,4 +65,6 @@ def test_only_what_may_be_shown_is_and_nothing_of_nothing() -> None:
     wish = Wish(2, frozenset({1}), include_seen=True, shown=AllBut({2}))
     assert [item for item, _ in scores(repeats(history, {}, wish))] == [3, 4]
     assert scores(repeats({}, {})) == []
-    assert scores(repeats({1: HistoryEntry(0, 0)}, {})) == []
+    rejected = {1: HistoryEntry(0, 0), 2: HistoryEntry(-5, 9)}
+    assert scores(repeats(rejected, {})) == []
+    assert scores(repeats({**rejected, 3: HistoryEntry(2, 4)}, {})) == [(3, 1)]

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,18 +12,22 @@ from hypothesis import strategies as st
 from contracts.affinities import (
     DECAY_STARTS_MS,
     EVENT_WEIGHTS,
+    REJECTS,
+    AffinityName,
     affinity_of,
     binary,
-    decayed,
     greatest,
     weighted,
+    weights_of,
 )
 from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS, MAX_TS_MS
 
 IN_2030_MS = 1_893_456_000_000
 
-kinds = st.integers(0, len(EVENT_TYPES) - 1)
+any_kind = st.integers(0, len(EVENT_TYPES) - 1)
+kinds = any_kind.filter(lambda kind: not REJECTS[kind])
+rejections = any_kind.filter(lambda kind: REJECTS[kind])
 recent = st.integers(DECAY_STARTS_MS, IN_2030_MS)
 from_1970_on = st.integers(0, IN_2030_MS)
 half_lives = st.floats(14, 400)
@@ -32,7 +37,7 @@ Events = list[tuple[int, int]]
 
 def weights(some: Events, half_life: float) -> list[float]:
     kind, ts_ms = np.array(some, np.int64).reshape(-1, 2).T
-    weights: list[float] = decayed(kind, ts_ms, half_life).tolist()
+    weights: list[float] = weights_of("weighted", kind, ts_ms, half_life).tolist()
     return weights
 
 
@@ -54,6 +59,7 @@ def test_an_event_a_half_life_later_weighs_twice_as_much(
 def test_events_of_one_time_tell_as_much_as_their_weights(ts_ms: int) -> None:
     for rule in (weighted(60.0), greatest(60.0)):
         weights = {event: rule(0.0, place, ts_ms) for place, event in enumerate(EVENT_TYPES)}
+        assert list(EVENT_WEIGHTS) == list(EVENT_TYPES)
         for event, weight in EVENT_WEIGHTS.items():
             assert weights[event] / weights["view"] == pytest.approx(weight / EVENT_WEIGHTS["view"])
 
@@ -100,6 +106,23 @@ def test_the_greatest_is_one_of_the_events_weights_in_whatever_order_and_however
         for event in log:
             affinity = rule(affinity, *event)
         assert affinity == max(weights(some, half_life))
+
+
+@pytest.mark.parametrize("name", get_args(AffinityName))
+@given(
+    rejection=rejections,
+    ts_ms=recent,
+    half_life=half_lives,
+    so_far=st.sampled_from([0.0, 1.0, 1e9]),
+)
+def test_a_rejection_replaces_what_was_so_far_by_its_own_weight(
+    name: AffinityName, rejection: int, ts_ms: int, half_life: float, so_far: float
+) -> None:
+    rejected = affinity_of(name, half_life)(so_far, rejection, ts_ms)
+    alone = weights_of(name, np.array([rejection]), np.array([ts_ms]), half_life)
+    assert [rejected] == alone.tolist()
+    assert rejected <= 0
+    assert (rejected < 0) == (EVENT_TYPES[rejection] == "dislike")
 
 
 @given(some=events, half_life=half_lives)

@@ -32,4 +32,4 @@ def test_a_tombstone_needs_no_instrument_and_any_other_event_does() -> None:
     (table,) = (each for each in TABLES if each.name == "interactions")
     rules = rules_of(table)
     assert NotNull("instrument_id", unless=("event", "erased")) in rules
-    assert OneOf("event", ("view", "click", "watch", "trade", "erased")) in rules
+    assert OneOf("event", ("view", "click", "watch", "trade", "hide", "dislike", "erased")) in rules

@@ -187,7 +187,8 @@ class Pipeline:
         for key in self.store.scan_iter(f"{self.namespace}:history:*"):
             history = self.store.hgetall(key)
             history.pop("off")
-            histories.append({int(i): float(json.loads(of)["r"]) for i, of in history.items()})
+            affinities = {int(i): float(json.loads(of)["r"]) for i, of in history.items()}
+            histories.append({item: r for item, r in affinities.items() if r > 0})
         return stored_once(gram_of_histories(histories))
 
     def note_topics(self) -> None:

@@ -4,6 +4,9 @@ The rules are those of docs/guarantees.md and the settings:
 
 - an event weighs its weight x 2^(half-lives); the affinity for its item becomes 1 if binary, the
   sum of what the events weigh if weighted, the most that one of them weighs if greatest;
+- an event that weighs 0 or less rejects its item: that no longer counts, and what the user has of
+  it is what this event weighs, if binary only its sign; of the latest rejected items as many are
+  kept as the cap says; any other event makes it a new item;
 - a new item beyond the cap pushes out the one that was touched longest ago, ties to the smaller id;
 - of a weighted user, an event brings the scale of its own item up to date, and that of the item
   whose scale is furthest from the user's, ties to the smaller id if they are below and the greater
@@ -11,13 +14,20 @@ The rules are those of docs/guarantees.md and the settings:
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from contracts.times import DAY_MS
 
-EVENT_WEIGHTS: Final = {"view": 1.0, "click": 2.0, "watch": 3.0, "trade": 5.0}
+EVENT_WEIGHTS: Final = {
+    "view": 1.0,
+    "click": 2.0,
+    "watch": 3.0,
+    "trade": 5.0,
+    "hide": 0.0,
+    "dislike": -5.0,
+}
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01, UTC."""
 
@@ -53,6 +63,7 @@ class Held:
     """sum of the values of events, each within bounds"""
     n_spent: int = 0
     """number of these values"""
+    is_rejected: bool = False
 
     @property
     def affinity(self) -> float:
@@ -60,6 +71,12 @@ class Held:
 
 
 History = dict[int, Held]
+"""By item, rejected ones included."""
+
+
+def counted(history: History) -> History:
+    """Return what a history has but for rejected items."""
+    return {item: held for item, held in history.items() if not held.is_rejected}
 
 
 def fold(
@@ -75,9 +92,14 @@ def fold(
         value: price x quantity; None if it has no price.
         rules: of all histories.
     """
+    if EVENT_WEIGHTS[kind] <= 0:
+        _reject(history, item, kind, ts_ms, rules)
+        return
     if not _make_room(history, item, ts_ms, rules.history_cap):
         return
     held = history.setdefault(item, Held(ts_ms, ts_ms))
+    if held.is_rejected:
+        held = history[item] = Held(held.ts_ms, held.first_ms)
     held.ts_ms, held.first_ms = max(held.ts_ms, ts_ms), min(held.first_ms, ts_ms)
     held.unscaled = _unscaled(held.unscaled, kind, ts_ms, rules)
     if rules.user_weight == "none":
@@ -87,18 +109,32 @@ def fold(
         least, most = rules.typical_value / FURTHEST_VALUE, rules.typical_value * FURTHEST_VALUE
         held.spent += min(max(value, least), most)
         held.n_spent += 1
-    scale = held.scale = _scale(history, rules)
+    scale = held.scale = _scale(counted(history), rules)
     yield item
-    furthest = _furthest(history, scale)
+    furthest = _furthest(counted(history), scale)
     history[furthest].scale = scale
     yield furthest
 
 
+def _reject(history: History, item: int, kind: str, ts_ms: int, rules: Rules) -> None:
+    before = history.get(item, Held(ts_ms, ts_ms))
+    last_ms, first_ms = max(before.ts_ms, ts_ms), min(before.first_ms, ts_ms)
+    history[item] = Held(last_ms, first_ms, _weight(kind, ts_ms, rules), is_rejected=True)
+    rejected = [i for i, held in history.items() if held.is_rejected]
+    if len(rejected) > rules.history_cap:
+        del history[_oldest(history, rejected)]
+
+
+def _oldest(history: History, among: Iterable[int]) -> int:
+    return min(among, key=lambda i: (history[i].ts_ms, i))
+
+
 def _make_room(history: History, item: int, ts_ms: int, cap: int) -> bool:
     """Return whether there is room for the item, now that the oldest may have left."""
-    if item in history or len(history) < cap:
+    counting = counted(history)
+    if item in counting or len(counting) < cap:
         return True
-    oldest = min(history, key=lambda i: (history[i].ts_ms, i))
+    oldest = _oldest(history, counting)
     if (ts_ms, item) < (history[oldest].ts_ms, oldest):
         return False
     del history[oldest]
@@ -106,11 +142,15 @@ def _make_room(history: History, item: int, ts_ms: int, cap: int) -> bool:
 
 
 def _unscaled(so_far: float, kind: str, ts_ms: int, rules: Rules) -> float:
+    weight = _weight(kind, ts_ms, rules)
+    return so_far + weight if rules.affinity == "weighted" else max(so_far, weight)
+
+
+def _weight(kind: str, ts_ms: int, rules: Rules) -> float:
+    weight = EVENT_WEIGHTS[kind]
     if rules.affinity == "binary":
-        return 1.0
-    half_lives = (ts_ms - DECAY_STARTS_MS) / DAY_MS / rules.half_life_days
-    weight = EVENT_WEIGHTS[kind] * 2.0**half_lives
-    return max(so_far, weight) if rules.affinity == "greatest" else so_far + weight
+        return float((weight > 0) - (weight < 0))
+    return weight * 2.0 ** ((ts_ms - DECAY_STARTS_MS) / DAY_MS / rules.half_life_days)
 
 
 def _scale(history: Mapping[int, Held], rules: Rules) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from tests.oracles.histories import DAY_MS, History
+from tests.oracles.histories import DAY_MS, History, counted
 from tests.settings.plain_histories import Counts
 from tests.settings.trainer_of_few import HELD_OUT_MOST
 from trainer.counts.derived import Histories, counts_of
@@ -43,7 +43,7 @@ def _read(items: Sequence[int], of_users: Sequence[History]) -> tuple[Histories,
     """Return histories as the trainer has them, and their affinities as stored."""
     r, stored, ts_ms = np.zeros((3, len(of_users), len(items)))
     for row, history in enumerate(of_users):
-        for item, held in history.items():
+        for item, held in counted(history).items():
             place = items.index(item)
             r[row, place], stored[row, place] = held.unscaled, held.affinity
             ts_ms[row, place] = held.ts_ms
@@ -68,13 +68,17 @@ def popular(counts: Counts, histories: Mapping[str, History], settings: TrainerS
 def own_lists(histories: Mapping[str, History], settings: TrainerSettings) -> dict[str, Scores]:
     """Return the list of each user who gets one."""
     users = latest(histories, settings.active_users if settings.user_model == "user-knn" else 0)
-    items = sorted({item for user in users for item in histories[user]})
+    items = sorted({item for user in users for item in counted(histories[user])})
     r = np.zeros((len(users), len(items)))
     for row, user in enumerate(users):
-        for item, held in histories[user].items():
+        for item, held in counted(histories[user]).items():
             r[row, items.index(item)] = held.affinity
     ranking = settings.model("user-knn").fit(csr_array(r)).rank(0, len(users))
-    return dict(zip(users, _lists(ranking, items), strict=True))
+    lists = dict(zip(users, _lists(ranking, items), strict=True))
+    return {
+        user: {item: score for item, score in its.items() if item not in histories[user]}
+        for user, its in lists.items()
+    }
 
 
 def _lists(ranking: Ranking, items: Sequence[int]) -> list[Scores]:
@@ -93,7 +97,8 @@ def latest(histories: Mapping[str, History], n: int) -> list[str]:
 
 def folded_in(history: History, lists: Mapping[int, Scores], settings: TrainerSettings) -> Scores:
     """Return what a user's history makes of the items' lists."""
-    some = sorted(history, key=lambda item: (-history[item].ts_ms, item))
+    known = [item for item, held in history.items() if held.unscaled]
+    some = sorted(known, key=lambda item: (-history[item].ts_ms, item))
     newest_ms = max((held.ts_ms for held in history.values()), default=0)
     weights = {
         item: history[item].unscaled
@@ -102,10 +107,11 @@ def folded_in(history: History, lists: Mapping[int, Scores], settings: TrainerSe
         for position, item in enumerate(some[: settings.fold_in_items])
     }
     scores: Scores = {}
+    total = sum(map(abs, weights.values()))
     for item, weight in weights.items():
         for other, score in lists.get(item, {}).items():
             if other not in history:
-                scores[other] = scores.get(other, 0) + weight * score / sum(weights.values())
+                scores[other] = scores.get(other, 0) + weight * score / total
     return {item: score for item, score in scores.items() if round(score, DECIMALS) > 0}
 
 

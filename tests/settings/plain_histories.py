@@ -10,7 +10,7 @@ import numpy.typing as npt
 from contracts.messages import Interaction
 from stream_processors.settings import Settings
 from tests.oracles.gram import gram_matrix
-from tests.oracles.histories import History, Rules, fold
+from tests.oracles.histories import History, Rules, counted, fold
 
 
 def histories(events: Sequence[Interaction], settings: Settings) -> dict[str, History]:
@@ -39,6 +39,6 @@ def counts(of_user: Mapping[str, History], items: Sequence[int]) -> Counts:
     place = {item: k for k, item in enumerate(items)}
     r = np.zeros((len(of_user), len(items)))
     for row, history in enumerate(of_user.values()):
-        for item, held in history.items():
+        for item, held in counted(history).items():
             r[row, place[item]] = held.affinity
     return Counts(list(items), gram_matrix(r))

@@ -10,7 +10,7 @@ import pytest
 from contracts.log_position import LogPosition
 from contracts.messages import Quote
 from tests.oracles.bars import Placed, bar_of
-from tests.oracles.histories import History
+from tests.oracles.histories import History, counted
 from tests.patience import PATIENCE_S, eventually
 from tests.settings import expected_lists
 from tests.settings.expected_lists import Scores, counts_used
@@ -139,7 +139,7 @@ AFFINITIES: Final = View(_ask_histories, _expect_histories)
 def _counts(stack: Stack, other: Mapping[str, Value]) -> Counts:
     """Return G, of the items that somebody still has."""
     known = known_histories(stack, other)
-    return counts(known, sorted({item for history in known.values() for item in history}))
+    return counts(known, sorted({item for history in known.values() for item in counted(history)}))
 
 
 def _of(program: Program, other: Mapping[str, Value]) -> Mapping[str, Value]:

@@ -10,7 +10,7 @@ from contracts.messages import Floats, Ints
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.evaluation.interactions import Interactions, Split, UserIds
-from trainer.evaluation.worker import WorkerRules
+from trainer.evaluation.worker import WorkerRules, counting
 from trainer.judging.holdout import Holdout, unseen
 
 
@@ -60,7 +60,8 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
     streamed: Matrix = csr_array(stored.T @ stored)
     streamed.sort_indices()
 
-    wanted = pd.DataFrame({"user": split.test.users, "item": split.test.items}).drop_duplicates()
+    asked = _frame(split.test)
+    wanted = asked.loc[counting(asked), ["user", "item"]].drop_duplicates()
     user_known, item_known = wanted["user"].isin(users), wanted["item"].isin(items)
     both = wanted[user_known & item_known]
     known = _matrix(

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from trainer.evaluation.interactions import Interactions, Split
+from trainer.evaluation.interactions import Interactions, Mask, Split
+from trainer.evaluation.worker import counting
 
 
 class SplitError(ValueError):
@@ -39,8 +40,8 @@ def per_user(interactions: Interactions, test_share: float, seed: int) -> Split:
     Raises:
         SplitError: nobody has enough items for any to be hidden.
     """
-    events = pd.DataFrame({"user": interactions.users, "item": interactions.items})
-    pairs = events.drop_duplicates()
+    events, counts = _frame(interactions)
+    pairs = events[counts].drop_duplicates()
     by_user = pairs.groupby("user", sort=False)["item"]
     random = pd.Series(np.random.default_rng(seed).random(len(pairs)), index=pairs.index)
     rank = random.groupby(pairs["user"], sort=False).rank(method="first")
@@ -50,7 +51,7 @@ def per_user(interactions: Interactions, test_share: float, seed: int) -> Split:
             f"nobody has the items for a test share of {test_share}: take a greater --test-share"
         )
     of_event = events.merge(pairs.assign(hidden=hidden), on=["user", "item"], how="left")
-    test = of_event["hidden"].to_numpy(bool)
+    test = of_event["hidden"].eq(True).to_numpy(bool)  # noqa: FBT003 (rejected items have NA)
     return Split(interactions.where(~test), interactions.where(test), at_random=True)
 
 
@@ -64,8 +65,9 @@ def last(interactions: Interactions) -> Split:
     Raises:
         SplitError: nobody has two items.
     """
-    events = pd.DataFrame({"user": interactions.users, "item": interactions.items})
-    pairs = events.assign(ts_ms=interactions.ts_ms).groupby(["user", "item"], sort=False).max()
+    events, counts = _frame(interactions)
+    times = events[counts].assign(ts_ms=interactions.ts_ms[counts])
+    pairs = times.groupby(["user", "item"], sort=False).max()
     in_order = pairs.reset_index().sort_values(["ts_ms", "item"], ascending=[True, False])
     by_user = in_order.groupby("user", sort=False)["item"]
     is_last = (by_user.cumcount(ascending=False) == 0) & (by_user.transform("size") > 1)
@@ -74,3 +76,9 @@ def last(interactions: Interactions) -> Split:
     latest = in_order[is_last].set_index("user")["item"]
     test = (events["user"].map(latest) == events["item"]).to_numpy(bool)
     return Split(interactions.where(~test), interactions.where(test))
+
+
+def _frame(interactions: Interactions) -> tuple[pd.DataFrame, Mask]:
+    """Return the user and item of each event, and which count: rejected items are not hidden."""
+    events = pd.DataFrame({"user": interactions.users, "item": interactions.items})
+    return events, counting(events.assign(event=interactions.events))

@@ -1,7 +1,8 @@
 """The workers' settings by which a file's events become histories, as the stream would fold them.
 
-An item that left a capped history and came back counts with all of its events, and a user's scale
-is that of the history as it ends: the stream, which cannot know the end, lags a little behind.
+An item that left a capped history and came back counts with all of its events, or has the place of
+one that was rejected since; rejections are remembered without a cap; and a user's scale is that of
+the history as it ends: the stream, which cannot know the end, lags a little behind.
 """
 
 from typing import TYPE_CHECKING
@@ -9,12 +10,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ConfigDict
 
-from contracts.affinities import FURTHEST_VALUE, decayed
+from contracts.affinities import FURTHEST_VALUE, REJECTS, weights_of
 from contracts.messages import Floats
 from runtime.settings import FoldingSettings
+from trainer.evaluation.interactions import Mask
 
 if TYPE_CHECKING:  # commands that only read these settings need no second more
     import pandas as pd
+
+
+def counting(events: "pd.DataFrame") -> Mask:
+    """Return (n_events,) which of them count: those after the user's last rejection of their item.
+
+    Args:
+        events: columns user, item and event (index into EVENT_TYPES), in the log's order.
+    """
+    places, rejects = np.arange(len(events)), np.array(REJECTS)[events["event"]]
+    if not rejects.any():
+        return ~rejects
+    rejected = events.assign(place=np.where(rejects, places, -1))
+    last = rejected.groupby(["user", "item"], sort=False)["place"].transform("max")
+    counts: Mask = places > last.to_numpy()
+    return counts
 
 
 class WorkerRules(FoldingSettings):
@@ -26,26 +43,27 @@ class WorkerRules(FoldingSettings):
         """Return a row for each user and item: user, item, ts_ms, first_ms, affinity, scale.
 
         Args:
-            events: columns user, item, ts_ms, event (index into EVENT_TYPES), value (NaN if none).
+            events: columns user, item, ts_ms, event (index into EVENT_TYPES), value (NaN if none),
+                in the log's order.
         """
         pairs = ["user", "item"]
-        weighed = events.assign(affinity=self._weights(events))
+        counts = counting(events)
+        weighed = events.assign(affinity=np.where(counts, self._weights(events), 0))
         add = "sum" if self.affinity == "weighted" else "max"
         by_pair = weighed.groupby(pairs, sort=False)
         found = by_pair.agg(
             ts_ms=("ts_ms", "max"), first_ms=("ts_ms", "min"), affinity=("affinity", add)
         ).reset_index()
-        found = found[found["affinity"] > 0]  # what is too old to weigh anything is not kept
+        # What is too old to weigh anything is not kept, and neither is what was rejected.
+        found = found[found["affinity"] > 0]
         # The cap keeps, of items of one time, those of greater ids.
         latest = found.sort_values(["ts_ms", "item"], ascending=[False, False], kind="stable")
         kept = latest[latest.groupby("user", sort=False).cumcount() < self.history_cap]
-        return kept.assign(scale=self._scales(kept, events))
+        return kept.assign(scale=self._scales(kept, events[counts]))
 
     def _weights(self, events: "pd.DataFrame") -> Floats:
-        if self.affinity == "binary":
-            return np.ones(len(events))
         kinds, ts_ms = events["event"].to_numpy(np.int64), events["ts_ms"].to_numpy(np.int64)
-        return decayed(kinds, ts_ms, self.half_life_days)
+        return weights_of(self.affinity, kinds, ts_ms, self.half_life_days)
 
     def _scales(self, kept: "pd.DataFrame", events: "pd.DataFrame") -> Floats:
         """Return the scale of the user of each row."""

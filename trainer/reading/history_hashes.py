@@ -26,7 +26,7 @@ class ParsedHistories(NamedTuple):
     """Some histories, one after the other."""
 
     offsets: dict[int, LogPosition]
-    """row -> position of the last event, ascending, of rows that are histories"""
+    """row -> position of the last event, ascending, of rows that are histories with any entries"""
     lengths: Ints
     """(n_histories,) entries of each of these"""
     items: Ints
@@ -44,7 +44,7 @@ class ParsedHistories(NamedTuple):
 
 
 def parse_histories(parts: Sequence[Fields], rows: range) -> ParsedHistories:
-    """Return what stands in some `history` hashes.
+    """Return what stands in some `history` hashes, but for items that the users rejected.
 
     Args:
         parts: their fields; where one comes twice, the later one counts.
@@ -68,11 +68,11 @@ def parse_histories(parts: Sequence[Fields], rows: range) -> ParsedHistories:
     if corrupt:
         taken &= ~np.isin(row[order], np.array([*corrupt]))
     order = order[taken]
-    histories = {row: offsets[row] for row in sorted(offsets.keys() - corrupt.keys())}
     lengths = np.bincount(row[order] - rows.start, minlength=len(rows))
+    some = np.flatnonzero(lengths) + rows.start
     return ParsedHistories(
-        offsets=histories,
-        lengths=lengths[np.fromiter(histories, np.int64, len(histories)) - rows.start],
+        offsets={row: offsets[row] for row in some.tolist()},
+        lengths=lengths[lengths > 0],
         items=item[order],
         affinities=affinity[order],
         unscaled=affinity[order] / scale[order],

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from contracts.affinities import FURTHEST_VALUE, decayed
+from contracts.affinities import FURTHEST_VALUE, weights_of
 from contracts.log_position import LogPosition
 from contracts.messages import Floats, Ints
 from runtime.settings import FoldingSettings
@@ -112,7 +112,7 @@ def of_running(histories: Sequence[RunningHistory], rules: FoldingSettings) -> F
         users=np.array([which for which, _ in some], np.int64),
         log=np.array([history.offset.incarnation for _, history in some], np.int64),
         offset=np.array([history.offset.offset for _, history in some], np.int64),
-        last_ts_ms=_greatest(ts_ms, lengths),
+        last_ts_ms=np.array([history.last_ts_ms for _, history in some], np.int64),
         scales=_scales(
             lengths,
             np.array([entry.total for _, entry in entries], np.float64),
@@ -149,8 +149,8 @@ def _fold_one(events: Events, which: int, rules: FoldingSettings) -> Folded:
 def _need_their_order(events: Events, user: Ints, weights: Floats, n_users: int, cap: int) -> Mask:
     """Return (n_users,) whose events have to be folded one at a time."""
     needed = np.zeros(n_users, np.bool_)
-    # What is too old to weigh anything is no event to the stream.
-    needed[user[(events.kind == ERASED_KIND) | (weights == 0)]] = True
+    # What is too old to weigh anything is no event to the stream; what weighs less is a rejection.
+    needed[user[(events.kind == ERASED_KIND) | (weights <= 0)]] = True
     order = np.lexsort((events.item, user))
     is_new = np.ones(len(order), np.bool_)
     by_item, by_user = events.item[order], user[order]
@@ -206,10 +206,9 @@ def _last_of_each(user: Ints) -> tuple[Ints, Ints]:
 def _weights(events: Events, rules: FoldingSettings) -> Floats:
     """Return (n_events,) what each weighs; 1 of a tombstone."""
     weights = np.ones(len(events.kind))
-    if rules.affinity != "binary":
-        weighed = events.kind != ERASED_KIND
-        kinds, ts_ms = events.kind[weighed], events.ts_ms[weighed]
-        weights[weighed] = decayed(kinds, ts_ms, rules.half_life_days)
+    weighed = events.kind != ERASED_KIND
+    kinds, ts_ms = events.kind[weighed], events.ts_ms[weighed]
+    weights[weighed] = weights_of(rules.affinity, kinds, ts_ms, rules.half_life_days)
     return weights
 
 

@@ -4,7 +4,7 @@ import heapq
 import math
 from typing import Final, NamedTuple
 
-from contracts.affinities import FURTHEST_VALUE, affinity_of
+from contracts.affinities import FURTHEST_VALUE, REJECTS, affinity_of
 from contracts.archive import ERASED
 from contracts.log_position import LogPosition
 from contracts.messages import EVENT_TYPES
@@ -47,6 +47,8 @@ class RunningHistory:
     def __init__(self, rules: FoldingSettings) -> None:
         """Start without items."""
         self.entries: dict[int, Entry] = {}
+        self.rejected: dict[int, Entry] = {}
+        """other items, which do not count; as many as the cap"""
         self.offset = LogPosition(0, 0)
         """of the last event folded in"""
         self._erased_before_ms = NEVER_MS
@@ -56,6 +58,12 @@ class RunningHistory:
         self._most = rules.typical_value * FURTHEST_VALUE
         self._by_age: list[tuple[int, int]] = []
         """a heap of (ts_ms, item) of all items, and some that are out of date; or nothing"""
+
+    @property
+    def last_ts_ms(self) -> int:
+        """The last event time, -1 if there are no items."""
+        items = (*self.entries.values(), *self.rejected.values())
+        return max((entry.ts_ms for entry in items), default=-1)
 
     def add(self, offset: LogPosition, item: int, kind: int, ts_ms: int, value: float) -> None:
         """Fold an event in, but for one that is from before the user's erasure.
@@ -70,12 +78,15 @@ class RunningHistory:
         if ts_ms < self._erased_before_ms:
             return
         self.offset = offset
+        if REJECTS[kind]:
+            self._reject(item, self._affinity(0.0, kind, ts_ms), ts_ms)
+            return
         before = self.entries.get(item)
         affinity = self._affinity(before.affinity if before else 0.0, kind, ts_ms)
         if before is None:
             if not affinity or not self._make_room(item, ts_ms):
                 return
-            before = Entry(0.0, ts_ms, ts_ms)
+            before = self.rejected.pop(item, Entry(0.0, ts_ms, ts_ms))
         total, n_values = before.total, before.n_values
         if not math.isnan(value):
             total, n_values = total + min(max(value, self._least), self._most), n_values + 1
@@ -89,14 +100,24 @@ class RunningHistory:
 
     def erase(self, offset: LogPosition, last_event_before_ms: int, erased_at_ms: int) -> None:
         """Take all items out, if the last event was before `last_event_before_ms`."""
-        last_ts_ms = max((entry.ts_ms for entry in self.entries.values()), default=-1)
+        last_ts_ms = self.last_ts_ms
         if last_ts_ms < last_event_before_ms:
             bound_ms = None if last_event_before_ms == UNCONDITIONAL_MS else last_event_before_ms
             before_ms = Tombstone("", bound_ms, erased_at_ms).leaves_out_before_ms(last_ts_ms)
             self._erased_before_ms = max(self._erased_before_ms, before_ms)
             self.offset = offset
             self.entries.clear()
+            self.rejected.clear()
             self._by_age.clear()
+
+    def _reject(self, item: int, affinity: float, ts_ms: int) -> None:
+        """Move an item to the rejected ones, of which the least recent may leave."""
+        before = self.entries.pop(item, None) or self.rejected.get(item)
+        before = before or Entry(0.0, ts_ms, ts_ms)
+        times = max(before.ts_ms, ts_ms), min(before.first_ms, ts_ms)
+        self.rejected[item] = Entry(affinity, *times)
+        if len(self.rejected) > self._cap:
+            del self.rejected[min(self.rejected, key=lambda it: (self.rejected[it].ts_ms, it))]
 
     def _make_room(self, item: int, ts_ms: int) -> bool:
         """Return whether a new item has a place, which the one not touched for longest may leave.

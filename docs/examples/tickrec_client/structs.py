@@ -656,7 +656,7 @@ class Interaction(
 
     user_id: str
     instrument_id: int
-    event: Literal["click", "trade", "view", "watch"] = "trade"
+    event: Literal["click", "dislike", "hide", "trade", "view", "watch"] = "trade"
     price: float | None = None
     quantity: float | None = None
     ts: int

@@ -18,7 +18,7 @@ from tests.chaos.truth.bars import bars_of
 from tests.chaos.truth.histories import Pair, Users
 from tests.chaos.truth.messages import Marked, good
 from tests.oracles.gram import stored_once
-from tests.oracles.histories import Held
+from tests.oracles.histories import EVENT_WEIGHTS, Held
 
 Name = tuple[str, str]
 """key and field"""
@@ -110,7 +110,7 @@ def _events_by_day(
     """Return how many events items had each day: of these all are retained, other than of hours."""
     counts: Counter[Name] = Counter()
     for _, event in events:
-        if "instrument_id" in event:
+        if "instrument_id" in event and EVENT_WEIGHTS[event.get("event", "trade")] > 0:
             item, day = event["instrument_id"], event["ts"] // (1000 * DAY_S) * DAY_S
             counts[keyspace.trending(partition, DAY_S, day, item % PAGES), str(item)] += 1
     return counts

@@ -8,7 +8,7 @@ from typing import Any
 from tests.chaos.log import Mark
 from tests.chaos.modes import HALF_LIFE_DAYS, TYPICAL_VALUE, USER_WEIGHT_EXPONENT, Mode
 from tests.oracles.gram import gram_of_histories
-from tests.oracles.histories import History, Rules, fold
+from tests.oracles.histories import History, Rules, counted, fold
 
 Pair = tuple[int, int]
 
@@ -60,17 +60,17 @@ class Users:
     def gram(self) -> dict[Pair, float]:
         """Return G: of each two items that somebody has, the sum of the products."""
         return gram_of_histories(
-            {item: held.affinity for item, held in user.entries.items()}
+            {item: held.affinity for item, held in counted(user.entries).items()}
             for user in self.of_id.values()
         )
 
     def holders(self) -> Counter[int]:
         """Return how many users have each item."""
-        return Counter(item for user in self.of_id.values() for item in user.entries)
+        return Counter(item for user in self.of_id.values() for item in counted(user.entries))
 
     def _note_products(self, entries: History, item: int) -> None:
         mine = entries[item].affinity
-        for other, held in entries.items():
+        for other, held in counted(entries).items():
             product = mine * held.affinity
             for pair in ((item, other), (other, item)):
                 self.largest[pair] = max(self.largest[pair], product)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from contracts.affinities import Affinity, binary, greatest, weighted
 from contracts.histories import HistoryEntry
 from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS
-from contracts.messages import EVENT_TYPES, Interaction, encode
+from contracts.messages import EVENT_TYPES, EventType, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
@@ -52,15 +52,22 @@ HALF_LIFE_DAYS = 14.0
 START_MS = 1_600_000_000_000
 
 times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)
-events = st.builds(
-    Interaction,
-    user_id=st.sampled_from(USERS),
-    instrument_id=st.integers(0, N_ITEMS - 1),
-    event=st.sampled_from(EVENT_TYPES),
-    price=st.none() | st.floats(1, 1_000),
-    quantity=st.none() | st.integers(1, 5).map(float),
-    ts=times,
-)
+
+
+def of_kinds(kinds: Sequence[EventType]) -> st.SearchStrategy[Interaction]:
+    return st.builds(
+        Interaction,
+        user_id=st.sampled_from(USERS),
+        instrument_id=st.integers(0, N_ITEMS - 1),
+        event=st.sampled_from(kinds),
+        price=st.none() | st.floats(1, 1_000),
+        quantity=st.none() | st.integers(1, 5).map(float),
+        ts=times,
+    )
+
+
+events = of_kinds(EVENT_TYPES)
+taken = of_kinds(["view", "click", "watch", "trade"])
 tombstones = st.builds(Tombstone, st.sampled_from(USERS), st.none() | times)
 Record = Interaction | Tombstone | None
 """None stands for an invalid record."""
@@ -155,6 +162,14 @@ def stored_histories(world: World) -> dict[str, Items]:
     return {user: items for user, items in histories.items() if items}
 
 
+def counted_histories(world: World) -> dict[str, Items]:
+    """Stored histories without rejected items."""
+    return {
+        user: {item: r for item, r in items.items() if r > 0}
+        for user, items in stored_histories(world).items()
+    }
+
+
 def history_key(user: str) -> str:
     return KEYSPACE.history(partition_of(user), user)
 
@@ -170,7 +185,7 @@ def stored_counts(world: World) -> Counts:
 
 def expected_counts(world: World) -> Counts:
     """G of the stored histories, as it is stored."""
-    return stored_once(gram_of_histories(stored_histories(world).values()))
+    return stored_once(gram_of_histories(counted_histories(world).values()))
 
 
 def listed_items(world: World) -> set[str]:
@@ -181,8 +196,8 @@ def row_key(item: int) -> str:
     return KEYSPACE.cooc(instrument_partition(item, TOPOLOGY.cooccurrences), item)
 
 
-def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
-    """The last event times in binary mode, of the items that each user touched last."""
+def recomputed(log: Sequence[Record], cap: int) -> dict[str, History]:
+    """The histories in binary mode, of the items that each user touched last."""
     rules = Rules("binary", "none", HALF_LIFE_DAYS, cap, 1.0, 1.0)
     histories: dict[str, History] = defaultdict(dict)
     erased_before: dict[str, int] = defaultdict(int)
@@ -200,11 +215,7 @@ def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
         elif record.ts >= erased_before[user]:
             for _ in fold(mine, record.instrument_id, record.event, record.ts, None, rules):
                 pass
-    return {
-        user: {item: held.ts_ms for item, held in mine.items()}
-        for user, mine in histories.items()
-        if mine
-    }
+    return {user: mine for user, mine in histories.items() if mine}
 
 
 many = examples(150)
@@ -227,14 +238,19 @@ def test_binary_counts_are_the_gram_matrix_of_the_log_to_the_last_one(
 ) -> None:
     world = simulate(log, plan, HistoryRules(binary, cap))
     histories, expected = stored_histories(world), recomputed(log, cap)
-    assert histories == {user: dict.fromkeys(items, 1.0) for user, items in expected.items()}
+    assert histories == {
+        user: {item: held.affinity for item, held in items.items()}
+        for user, items in expected.items()
+    }
     assert stored_counts(world) == expected_counts(world)
     active = {
         user: int(score)
         for p in range(TOPOLOGY.interactions)
         for user, score in world.data.get(KEYSPACE.active(p), {}).items()
     }
-    assert active == {user: max(items.values()) for user, items in expected.items()}
+    assert active == {
+        user: max(held.ts_ms for held in items.values()) for user, items in expected.items()
+    }
 
 
 @many
@@ -263,8 +279,8 @@ far_apart = st.integers(0, 700).map(lambda day: TODAY_MS - day * DAY_MS)
 fractions = st.sampled_from([weighted(HALF_LIFE_DAYS), greatest(HALF_LIFE_DAYS), weighted(60.0)])
 
 
-def event(user: str, item: int, ts_ms: int) -> Interaction:
-    return Interaction(user_id=user, instrument_id=item, event="trade", ts=ts_ms)
+def event(user: str, item: int, ts_ms: int, kind: EventType = "trade") -> Interaction:
+    return Interaction(user_id=user, instrument_id=item, event=kind, ts=ts_ms)
 
 
 PLAIN = Plan(sizes=[6], seed=0, disruptions=[])
@@ -293,7 +309,13 @@ LIGHT = [event("A", 1, A_YEAR_AGO_MS), event("A", 2, TODAY_MS)]
 )
 @given(
     log=st.lists(
-        st.builds(event, st.sampled_from(USERS), st.integers(0, 4), far_apart)
+        st.builds(
+            event,
+            st.sampled_from(USERS),
+            st.integers(0, 4),
+            far_apart,
+            st.sampled_from(["trade", "trade", "hide"]),
+        )
         | st.builds(Tombstone, st.sampled_from(USERS)),
         min_size=1,
         max_size=20,
@@ -306,7 +328,7 @@ def test_an_item_has_a_row_exactly_as_long_as_a_user_has_it(
     log: list[Record], plan: Plan, cap: int, affinity: Affinity
 ) -> None:
     world = simulate(log, plan, HistoryRules(affinity, cap))
-    held = Counter(item for items in stored_histories(world).values() for item in items)
+    held = Counter(item for items in counted_histories(world).values() for item in items)
     counts = stored_counts(world)
     assert {item for item in held if counts.get((item, item), 0) > 0} == held.keys()
     assert {item for pair in counts for item in pair} == held.keys()
@@ -316,7 +338,7 @@ def test_an_item_has_a_row_exactly_as_long_as_a_user_has_it(
 
 
 @many
-@given(log=st.lists(events | st.none(), min_size=1, max_size=20), plan=plans)
+@given(log=st.lists(taken | st.none(), min_size=1, max_size=20), plan=plans)
 def test_a_users_last_item_has_the_scale_of_the_whole_history(
     log: list[Interaction | None], plan: Plan
 ) -> None:

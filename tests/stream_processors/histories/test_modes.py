@@ -7,12 +7,13 @@ from collections import defaultdict
 from itertools import product
 from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import AffinityName, decayed, greatest, weighted
+from contracts.affinities import AffinityName, greatest, weighted, weights_of
 from contracts.messages import EVENT_TYPES, Interaction
 from contracts.times import DAY_MS
 from contracts.topics import INTERACTIONS
@@ -87,15 +88,18 @@ def fold(
 
 def reread(histories: Histories) -> Histories:
     """The histories as read from a store: the same entries, in arbitrary order."""
-    return {
-        user: History(np.sort(history.entries, order="item")[::-1].copy(), history.mark)
-        for user, history in histories.items()
-    }
+    read: Histories = {}
+    for user, history in histories.items():
+        entries = np.sort(history.entries, order="item")[::-1].copy()
+        read[user] = History(entries, history.mark)
+        read[user].rejected = dict(history.rejected)
+    return read
 
 
 def rows(history: History) -> dict[int, tuple[Any, ...]]:
     """Affinity, last and first event time and, of weighted users, scale by item."""
-    return {item: tuple(row[:4]) for item, *row in history.entries.tolist()}
+    rejected = {item: (*row, 1.0) for item, row in history.rejected.items()}
+    return rejected | {item: tuple(row[:4]) for item, *row in history.entries.tolist()}
 
 
 def user_items(histories: Histories) -> Matrix:
@@ -130,7 +134,9 @@ def test_histories_are_those_of_a_batch_recomputation(
         for item, held in expected[user].items():
             of_user = (held.scale,) if user_weight != "none" else ()
             times = (held.ts_ms, held.first_ms)
-            assert found[item] == pytest.approx((held.affinity, *times, *of_user), rel=1e-12)
+            ours = found[item][: 3 + len(of_user)]
+            assert ours == pytest.approx((held.affinity, *times, *of_user), rel=1e-12)
+            assert (item in history.rejected) == held.is_rejected
 
 
 @pytest.mark.parametrize(("affinity", "user_weight"), MODES)
@@ -169,6 +175,7 @@ def test_a_history_keeps_at_most_the_cap_and_knows_what_is_not_stored(
     kept = defaultdict(dict, {user: rows(history) for user, history in stored.items()})
     for user, history in fold(log[at:], rules, at, stored)[0].items():
         assert len(history) <= cap
+        assert len(history.rejected) <= cap
         now = rows(history)
         kept[user].update({item: now[item] for item in history.touched})
         for item in history.removed:
@@ -182,11 +189,12 @@ def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
 ) -> None:
     histories, _ = fold(log, rules_of(settings("greatest", "none", half_life, NO_CAP)))
     kinds = np.array([EVENT_TYPES.index(event.event) for event in log])
-    weights = decayed(kinds, np.array([event.ts for event in log]), half_life).tolist()
+    ts_ms = np.array([event.ts for event in log])
+    weights = weights_of("greatest", kinds, ts_ms, half_life).tolist()
     expected: dict[tuple[str, int], float] = defaultdict(float)
     for event, weight in zip(log, weights, strict=True):
         key = event.user_id, event.instrument_id
-        expected[key] = max(expected[key], weight)
+        expected[key] = max(expected[key], weight) if weight > 0 else weight
     found = {
         (user, item): row[0]
         for user, history in histories.items()
@@ -229,6 +237,7 @@ def test_what_changes_neither_scale_nor_affinity_of_a_weighted_user_is_not_publi
 ) -> None:
     """As many further events as there are items update all; then repetitions change nothing."""
     log = [event for event in log if event.user_id == log[0].user_id]
+    log.append(msgspec.structs.replace(log[-1], event="trade"))
     calm = [log[-1]] * (N_ITEMS + 2)
     _, changes = fold(log + calm, rules_of(settings("greatest", "inverse-degree", half_life, 500)))
     assert all(change.offset < len(log) + N_ITEMS for change in changes)

@@ -56,6 +56,36 @@ def test_a_history_is_read_back_as_it_was_written(entries: list[tuple[float, ...
     assert stored.get(KEYSPACE.active(0), {}) == last
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_rejected_items_are_read_back_as_such(scaled: bool) -> None:  # noqa: FBT001 (a parameter)
+    data: Hashes = {}
+    its = History.empty(scaled=scaled)
+    its.add(1, 1.0, 5)
+    its.reject(2, -2.5, 7)
+    its.reject(1, 0.0, 6)
+    write(data, its)
+    assert data[KEY] == {
+        "off": data[KEY]["off"],
+        "1": '{"r":0,"t":6,"f":5}',
+        "2": '{"r":-2.5,"t":7}',
+    }
+    assert data[KEYSPACE.active(0)] == {"A": "7"}
+    read = reread(data, scaled=scaled)
+    assert (len(read), read.rejected) == (0, its.rejected)
+    assert not read.is_bare
+
+
+def test_a_rejected_item_that_is_taken_again_keeps_its_first_time() -> None:
+    data: Hashes = {}
+    its = History.empty(scaled=False)
+    its.reject(1, 0.0, 6)
+    write(data, its)
+    read = reread(data, scaled=False)
+    read.add(1, 1.0, 9)
+    write(data, read)
+    assert data[KEY]["1"] == '{"r":1,"t":9,"f":6}'
+
+
 def test_what_was_never_written_is_an_empty_history() -> None:
     read = reread({}, scaled=False)
     assert (len(read), read.mark) == (0, -1)

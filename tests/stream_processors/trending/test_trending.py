@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.batches import decode_interactions
 from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import mark
+from contracts.messages import EventType, Interaction, encode
 from contracts.times import DAY_S
 from contracts.topics import INTERACTIONS
 from contracts.trending import BUCKETS_S, PAGES, Bucket
+from stream_processors.decoding.interactions import UserEvents
 from stream_processors.trending import trending as trending_module
 from stream_processors.trending.tally import Events
 from stream_processors.trending.trending import TrendingFold
@@ -181,3 +184,17 @@ async def test_it_reports_when_more_waits_than_memory_should_hold(
         said.append(trending.is_full)
     await trending.groups()
     assert [*said, trending.is_full] == [False, True, False]
+
+
+async def test_rejections_are_no_events() -> None:
+    data: Hashes = {}
+    kinds: tuple[EventType, ...] = ("view", "hide", "trade", "dislike")
+    events = [
+        Interaction(user_id="A", instrument_id=k, event=kind, ts=NOW_S * 1000)
+        for k, kind in enumerate(kinds)
+    ]
+    columns, _ = decode_interactions([encode(event) for event in events], NOW_S * 1000)
+    trending, claim = trending_of(data)
+    await trending.take(UserEvents(np.arange(len(events)), [], {}, columns))
+    claim.write(await trending.groups())
+    assert {item for _, item in stored(data)} == {0, 2}

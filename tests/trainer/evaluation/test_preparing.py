@@ -1,6 +1,7 @@
 """The hold-out: what is learned from is what the stream's fold makes; splits part cleanly."""
 
 from functools import reduce
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import Affinity, affinity_of
-from stream_processors.histories.fold import fold_event
+from contracts.affinities import REJECTS, Affinity, affinity_of
+from contracts.messages import EVENT_TYPES
 from stream_processors.histories.history import History
+from stream_processors.histories.rules import HistoryRules
 from tests.examples import examples
 from tests.oracles.gram import gram_matrix
-from tests.trainer.evaluation.made import Event, events_in_time_order, interactions
+from tests.trainer.evaluation.made import TRADE, Event, events_in_time_order, interactions
 from trainer.evaluation.interactions import Split
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.splits import SplitError, last, per_user, temporal
@@ -23,6 +25,9 @@ CAP = 5
 DEFAULT = WorkerRules()
 
 in_time_order = events_in_time_order()
+without_rejections = in_time_order.map(
+    lambda events: [event for event in events if not REJECTS[event[3]]]
+).filter(bool)
 fewer = examples(40)  # pandas takes some milliseconds each
 
 
@@ -37,13 +42,18 @@ def test_histories_and_counts_are_those_that_the_stream_folds(
     histories: dict[str, History] = {}
     rule = affinity_of(affinity, 30)
     evicted = False
+    rejected = any(REJECTS[kind] for _, _, _, kind, _ in events)
+    worker = HistoryRules(rule, cap)
     for offset, (user, item, ts, kind, _) in enumerate(events):
         history = histories.setdefault(user, History.empty(scaled=False))
-        fold_event(history, offset, item, kind, ts, cap, rule)
+        worker.fold(history, offset, item, kind, ts, np.nan)
         evicted |= bool(history.removed)
     made = prepare(Split(interactions(events), interactions(events)), rules)
     dense = made.holdout.train.toarray()
     expected = np.zeros_like(dense)
+    # Nor does it know what would still be there but for items that were rejected later.
+    if evicted and rejected:
+        return
     for u, user in enumerate(made.users):
         entries = histories[user].entries
         items = np.searchsorted(made.items, entries["item"])
@@ -100,7 +110,7 @@ def test_every_rule_of_the_workers_equals_a_plain_recomputation(
 
 
 def added_up(events: list[Event], affinity: Affinity) -> float:
-    return reduce(lambda so_far, event: affinity(so_far, event[3], event[2]), events, 0.0)
+    return reduce(lambda so_far, event: affinity(max(so_far, 0), event[3], event[2]), events, 0.0)
 
 
 def latest_items(events: list[Event], cap: int, affinity: Affinity) -> dict[int, list[Event]]:
@@ -108,9 +118,14 @@ def latest_items(events: list[Event], cap: int, affinity: Affinity) -> dict[int,
     of_items: dict[int, list[Event]] = {}
     for event in events:
         of_items.setdefault(event[1], []).append(event)
-    known = [item for item, of_item in of_items.items() if added_up(of_item, affinity)]
+    known = [item for item, of_item in of_items.items() if added_up(of_item, affinity) > 0]
     latest = sorted(known, key=lambda item: (max(e[2] for e in of_items[item]), item))
     return {item: of_items[item] for item in latest[-cap:]}
+
+
+def since_rejected(events: list[Event]) -> list[Event]:
+    """Return the events of an item after the last that rejects it."""
+    return [*takewhile(lambda event: not REJECTS[event[3]], reversed(events))]
 
 
 def plain_scale(kept: dict[int, list[Event]], rules: WorkerRules) -> float:
@@ -120,12 +135,31 @@ def plain_scale(kept: dict[int, list[Event]], rules: WorkerRules) -> float:
     values = [
         min(max(event[4], typical / 1_000), typical * 1_000)
         for of_item in kept.values()
-        for event in of_item
+        for event in since_rejected(of_item)
         if not np.isnan(event[4])
     ]
     if rules.user_weight == "none" or not values:
         return 1.0
     return float((sum(values) / len(values) / typical) ** exponent)
+
+
+def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:
+    hide, nan = EVENT_TYPES.index("hide"), np.nan
+    had = [("a", 1, 0, TRADE, nan), ("a", 2, 1, TRADE, nan), ("b", 1, 1, TRADE, nan)]
+    rejected = [("b", 3, 0, TRADE, nan), ("a", 4, 2, TRADE, nan), ("a", 4, 3, hide, nan)]
+    later = [("a", 3, 5, TRADE, nan), ("a", 3, 6, hide, nan), ("b", 2, 5, TRADE, nan)]
+    made = prepare(Split(interactions([*had, *rejected]), interactions(later)), DEFAULT)
+    assert made.items.tolist() == [1, 2, 3]
+    assert made.holdout.train.toarray().tolist() == [[1, 1, 0], [1, 0, 1]]
+    assert made.holdout.test.toarray().tolist() == [[0, 0, 0], [0, 1, 0]]
+
+
+def test_only_items_that_count_are_split_off() -> None:
+    hide, nan = EVENT_TYPES.index("hide"), np.nan
+    had = [("a", item, item, TRADE, nan) for item in (1, 2, 3)]
+    events = interactions([*had, ("a", 3, 9, hide, nan)])
+    assert last(events).test.items.tolist() == [2]
+    assert set(per_user(events, 0.99, 0).test.items.tolist()) == {1, 2}
 
 
 def test_what_cannot_be_found_is_counted_and_not_asked_for() -> None:
@@ -160,7 +194,7 @@ def test_a_temporal_split_learns_from_nothing_that_comes_later(
     assert len(parts.train) + len(parts.test) == len(events)
 
 
-@given(events=in_time_order, seed=st.integers(0, 9))
+@given(events=without_rejections, seed=st.integers(0, 9))
 def test_a_per_user_split_hides_whole_items_of_those_who_keep_some(
     events: list[Event], seed: int
 ) -> None:
@@ -178,7 +212,7 @@ def test_a_per_user_split_hides_whole_items_of_those_who_keep_some(
     assert len(parts.train) + len(parts.test) == len(events)
 
 
-@given(events=in_time_order)
+@given(events=without_rejections)
 def test_the_last_split_hides_the_latest_item_of_those_who_keep_another(
     events: list[Event],
 ) -> None:

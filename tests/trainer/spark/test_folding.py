@@ -33,7 +33,9 @@ times = st.one_of(
     st.just(DECAY_STARTS_MS + 100 * DAY_MS),
 )
 values = st.one_of(st.just(math.nan), st.floats(1e-6, 1e6))
-events = st.tuples(st.integers(0, 3), st.integers(0, 5), times, values, st.just(NEVER_MS))
+events = st.tuples(
+    st.integers(0, ERASED_KIND - 1), st.integers(0, 5), times, values, st.just(NEVER_MS)
+)
 tombstones = st.tuples(
     st.just(ERASED_KIND),
     st.just(0),
