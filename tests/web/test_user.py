@@ -66,6 +66,23 @@ async def test_a_choice_is_fed_back_with_all_that_was_shown(page: Page, stack: S
     await expect(page.locator(".outcome")).to_contain_text("from popular, and now from history")
 
 
+async def test_what_is_hidden_is_gone_and_was_seen_but_not_clicked(
+    page: Page, stack: Stack
+) -> None:
+    stack.publish(traded("hider", SUCA))
+    stack.pipeline.wait_until_folded()
+    await page.goto(f"{stack.url}/#/user/hider")
+    listed = rows(page, "Recommendations")
+    await expect(listed).to_have_count(2)
+    act = page.get_by_role("group", name="Act as the user")
+    await act.get_by_role("button", name="Hide").click()
+    async with page.expect_response("**/v1/feedback") as sent:
+        await listed.get_by_role("button", name="Hide OTHR").click()
+    assert await (await sent.value).json() == {"impressions": 2, "clicks": 0}
+    await expect(listed).not_to_contain_text(["OTHR"])
+    await expect(page.locator(".outcome")).to_contain_text("Hide on OTHR: the answer changed")
+
+
 async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:
     stack.publish(traded("giant", FAR))
     stack.pipeline.wait_until_folded()

@@ -53,7 +53,7 @@ async function published(user, act) {
   } catch (error) {
     return { ...act, stage: "failed", said: refusalOf(error) };
   }
-  const feedback = before === null ? [] : feedbackOf(before, instrument);
+  const feedback = before === null ? [] : feedbackOf(before, instrument, kind);
   const atMs = Date.now();
   try {
     if (feedback.length > 0) await ask("/v1/feedback", { method: "POST", body: feedback });

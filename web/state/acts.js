@@ -1,10 +1,20 @@
 // A user's actions on an instrument, in the API's format.
 
 /** @typedef {import("../api/types").components["schemas"]["Recommendations"]} Recommendations */
-/** @typedef {"view" | "click" | "watch" | "trade"} Kind */
+/** @typedef {"view" | "click" | "watch" | "trade" | "hide" | "dislike"} Kind */
 
 /** @type {Readonly<Record<Kind, string>>} Their names on buttons. */
-export const KINDS = { view: "View", click: "Click", watch: "Watch", trade: "Trade" };
+export const KINDS = {
+  view: "View",
+  click: "Click",
+  watch: "Watch",
+  trade: "Trade",
+  hide: "Hide",
+  dislike: "Dislike",
+};
+
+/** @type {readonly Kind[]} Those by which a user rejects an instrument: they are no clicks. */
+const REJECTIONS = ["hide", "dislike"];
 
 /**
  * @param {string} user
@@ -22,13 +32,14 @@ export const eventOf = (user, instrument, kind, nowMs) => ({
 
 /**
  * The feedback when a person chooses from an answer: impressions of all of it, so that the click
- * rate is correct, and one click.
+ * rate is correct, and one click, unless the person rejects what was recommended.
  *
  * @param {Recommendations} answer
  * @param {number} instrument
+ * @param {Kind} kind
  * @returns {object[]} none if the answer did not recommend it
  */
-export function feedbackOf({ items, request_id, user_id }, instrument) {
+export function feedbackOf({ items, request_id, user_id }, instrument, kind) {
   const messages = items.map(({ instrument_id }, place) => ({
     type: "impression",
     request_id,
@@ -37,5 +48,6 @@ export function feedbackOf({ items, request_id, user_id }, instrument) {
     position: place + 1,
   }));
   const clicked = messages.find(({ instrument_id }) => instrument_id === instrument);
-  return clicked === undefined ? [] : [...messages, { ...clicked, type: "click" }];
+  if (clicked === undefined) return [];
+  return REJECTIONS.includes(kind) ? messages : [...messages, { ...clicked, type: "click" }];
 }
