@@ -1,7 +1,7 @@
 """From rankings to the lists that readers get, as `contracts.keyspace` encodes them. Pure."""
 
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 import msgspec
 import numpy as np
@@ -32,28 +32,30 @@ def names_of(items: Ints) -> Names:
 
 def similar_lists(ranking: Ranking, names: Names, model: str) -> list[bytes]:
     """Return a `SimilarList` for each row."""
-    neighbors = list(
-        map(
-            Neighbor,
-            names[ranking.columns].tolist(),
-            ranking.scores.tolist(),
-            ranking.support.tolist(),
-        )
-    )
-    return [_encode(SimilarList(model, neighbors[a:b])) for a, b in _rows(ranking)]
+
+    def neighbors(row: slice) -> list[Neighbor]:
+        items, scores, support = ranking.columns[row], ranking.scores[row], ranking.support[row]
+        return list(map(Neighbor, names[items].tolist(), scores.tolist(), support.tolist()))
+
+    # Row by row, so that its neighbors are still in the processor's cache when they are encoded.
+    return [_encode(SimilarList(model, neighbors(row))) for row in _rows(ranking)]
 
 
 def user_lists(
     ranking: Ranking, names: Names, model: str, offsets: Iterable[LogPosition]
 ) -> list[bytes]:
     """Return a `UserList` for each row, whose history stood at the position of the same place."""
-    because = [[names[j] for j in reasons if j >= 0] for reasons in ranking.because.tolist()]
-    recommended = list(
-        map(Recommendation, names[ranking.columns].tolist(), ranking.scores.tolist(), because)
-    )
+
+    def recommended(row: slice) -> list[Recommendation]:
+        items, scores = names[ranking.columns[row]].tolist(), ranking.scores[row].tolist()
+        because = [
+            [names[j] for j in reasons if j >= 0] for reasons in ranking.because[row].tolist()
+        ]
+        return list(map(Recommendation, items, scores, because))
+
     return [
-        _encode(UserList(model, offset, recommended[a:b]))
-        for offset, (a, b) in zip(offsets, _rows(ranking), strict=True)
+        _encode(UserList(model, offset, recommended(row)))
+        for offset, row in zip(offsets, _rows(ranking), strict=True)
     ]
 
 
@@ -69,5 +71,6 @@ def popular_list(ranking: Ranking, names: Names, model: str, own: Floats) -> byt
     return _encode(PopularList(model, list(popular), is_whole))
 
 
-def _rows(ranking: Ranking) -> Iterable[tuple[int, int]]:
-    return pairwise(ranking.indptr.tolist())
+def _rows(ranking: Ranking) -> Iterable[slice]:
+    """Return where the entries of each row are."""
+    return starmap(slice, pairwise(ranking.indptr.tolist()))
