@@ -53,7 +53,9 @@ def _read(items: Sequence[int], of_users: Sequence[History]) -> tuple[Histories,
 def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
     """Return the neighbors of each item; some may be below 0."""
     ranker = settings.model(settings.item_model).fit(csr_array(counts.g))
-    return dict(zip(counts.items, _lists(ranker.rank(0, ranker.n_rows), counts.items), strict=True))
+    return dict(
+        zip(counts.items, _lists(ranker.rank(np.arange(ranker.n_rows)), counts.items), strict=True)
+    )
 
 
 def popular(counts: Counts, histories: Mapping[str, History], settings: TrainerSettings) -> Scores:
@@ -61,7 +63,7 @@ def popular(counts: Counts, histories: Mapping[str, History], settings: TrainerS
     read = _read(counts.items, [*histories.values()])
     days = settings.config("popular").half_life_days
     recent = recent_counts(*read, csr_array(counts.g), days)
-    (found,) = _lists(settings.model("popular").fit(recent).rank(0, 1), counts.items)
+    (found,) = _lists(settings.model("popular").fit(recent).rank(np.arange(1)), counts.items)
     return found
 
 
@@ -73,7 +75,7 @@ def own_lists(histories: Mapping[str, History], settings: TrainerSettings) -> di
     for row, user in enumerate(users):
         for item, held in counted(histories[user]).items():
             r[row, items.index(item)] = held.affinity
-    ranking = settings.model("user-knn").fit(csr_array(r)).rank(0, len(users))
+    ranking = settings.model("user-knn").fit(csr_array(r)).rank(np.arange(len(users)))
     lists = dict(zip(users, _lists(ranking, items), strict=True))
     return {
         user: {item: score for item, score in its.items() if item not in histories[user]}

@@ -9,7 +9,9 @@ from trainer.counts.matrices import Indices, Matrix, entry_rows
 
 def cells(rows: Indices, columns: Indices, n_columns: int) -> Ints:
     """Return (entries,) row x n_columns + column."""
-    return rows.astype(np.int64) * n_columns + columns
+    found = np.multiply(rows, n_columns, dtype=np.int64)
+    found += columns
+    return found
 
 
 def cells_of(some: Matrix) -> Ints:

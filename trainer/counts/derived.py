@@ -14,12 +14,15 @@ from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
+from trainer.counts.blocks import blocks
 from trainer.counts.cells import cells_of, places_in
 from trainer.counts.matrices import Matrix, UserItems, entries_where, entry_rows
 from trainer.counts.order import Order, ordered
 
 NOISE: Final = 1e-9
 """The fraction of a count that remains as noise when all of it was subtracted again."""
+ENTRIES_PER_BLOCK: Final = 1_000_000
+"""Counts that others are subtracted from at once."""
 
 
 class CountsConfig(BaseModel):
@@ -94,25 +97,6 @@ class Histories:
         """Return the entries that `kept`, (entries,), is true for, of the same users and items."""
         some = entries_where(self.affinities, kept)
         return Histories(some, self.ts_ms[kept], self.since_ms[kept])
-
-    def columns(self, order: Ints) -> "Histories":
-        """Return the same with the items in another order: `order[k]` becomes column k."""
-        found = self.affinities
-        # The times go along as the values of matrices of the same shape.
-        ts_ms, since_ms = (
-            reordered(csr_array((times, found.indices, found.indptr), found.shape), order).data
-            for times in (self.ts_ms, self.since_ms)
-        )
-        return Histories(reordered(found, order), ts_ms.astype(np.int64), since_ms.astype(np.int64))
-
-
-def reordered(some: Matrix, order: Ints) -> Matrix:
-    """Return a matrix with its columns in another order: column `order[k]` becomes column k."""
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    made: Matrix = csr_array((some.data, place[some.indices], some.indptr), some.shape)
-    made.sort_indices()
-    return made
 
 
 def histories_of(user_items: UserItems, items: Ints) -> tuple[Histories, Floats]:
@@ -194,11 +178,14 @@ def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:
     """
     change: Matrix = csr_array(before.T @ before - after.T @ after)
     change.sort_indices()
-    places, known = places_in(cells_of(gram), cells_of(change))
-    data = gram.data.copy()
-    data[places[known]] -= change.data[known]
-    data[data <= gram.data * NOISE] = 0
-    left: Matrix = csr_array((data, gram.indices.copy(), gram.indptr.copy()), gram.shape)
+    left = gram.copy()
+    # Some rows at a time: the cells of all would take most of the memory of a run.
+    for start, stop in blocks(np.diff(gram.indptr).astype(np.int64), ENTRIES_PER_BLOCK):
+        some = change[start:stop]
+        places, known = places_in(cells_of(gram[start:stop]), cells_of(some))
+        places = places[known] + gram.indptr[start]
+        data = left.data[places] - some.data[known]
+        left.data[places] = np.where(data > gram.data[places] * NOISE, data, 0)
     left.eliminate_zeros()
     return left
 

@@ -114,13 +114,14 @@ def mirrored(half: Matrix, share: float = 1) -> Matrix:
     return whole
 
 
-def entry_rows(indptr: Indices, start: int = 0) -> Ints:
-    """Return (entries,) the row of each entry; the first row is `start`.
+def entry_rows(indptr: Indices, rows: Ints | None = None) -> Ints:
+    """Return (entries,) the row of each entry; (n_rows,) `rows` says which each is, if not all.
 
     >>> entry_rows(np.array([0, 2, 2, 3])).tolist()
     [0, 0, 2]
     """
-    return np.repeat(np.arange(start, start + len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+    numbers = np.arange(len(indptr) - 1, dtype=np.int64) if rows is None else rows
+    return np.repeat(numbers, np.diff(indptr))
 
 
 def ranges(starts: Indices, lengths: Indices) -> Ints:

@@ -38,7 +38,7 @@ class Contender:
         with stages.timed("fit"):
             ranker = self.settings.model(self.name).fit(self._matrix(holdout))
         with stages.timed("rank"):
-            of_rows = stages.each(row_blocks(ranker), f"{self.name} lists")
+            of_rows = stages.each(row_blocks(ranker.n_rows), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
         with stages.timed("recommend"):
             if of == "users":

@@ -111,7 +111,7 @@ class Writing:
         )
 
     def _write_popular(self, model: Model, gram: Gram, recent: Matrix) -> int:
-        ranking = model.fit(recent).rank(0, 1)
+        ranking = model.fit(recent).rank(np.zeros(1, np.int64))
         own = gram.counts.diagonal()
         value = popular_list(ranking, names_of(gram.items), model.name, own)
         self.made.write({self.keyspace.model_popular(self.made.generation): value})
@@ -128,7 +128,7 @@ class Writing:
         entries = 0
         for start, stop in self.stages.each(of_rows, title):
             with self.stages.timed(f"rank {title}"):
-                ranking = ranker.rank(start, stop)
+                ranking = ranker.rank(np.arange(start, stop))
             with self.stages.timed(f"write {title}"):
                 self.made.write(values(ranking, start, stop))
             entries += len(ranking.columns)

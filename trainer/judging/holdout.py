@@ -18,7 +18,6 @@ from trainer.counts.derived import (
     Counting,
     Histories,
     counts_of,
-    reordered,
     without,
 )
 from trainer.counts.matrices import Matrix, entry_rows, ranges
@@ -64,16 +63,6 @@ class Holdout:
         """(n_users, n_items) the affinities of what users have, as in Redis."""
         found = self.train
         return csr_array((self.stored, found.indices, found.indptr), found.shape)
-
-    def columns(self, order: Ints) -> "Holdout":
-        """Return the same with the items in another order: `order[k]` becomes column k."""
-        return Holdout(
-            self.histories.columns(order),
-            reordered(self.stored_rows, order).data,
-            reordered(csr_array(self.streamed[order]), order),
-            reordered(self.test, order),
-            self.at_random,
-        )
 
     def folded(self, users: Ints, fold_in: FoldIn) -> Matrix:
         """Return w_ui, (len(users), n_items), of what is folded in of some users' histories."""

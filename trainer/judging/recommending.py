@@ -37,14 +37,14 @@ class Recommended:
     """(m, n) 0 there"""
 
 
-def row_blocks(ranker: Ranker) -> list[tuple[int, int]]:
-    """Return the rows of a ranker, cut into blocks."""
-    return blocks(np.ones(ranker.n_rows, np.int64), ROWS_PER_BLOCK)
+def row_blocks(n_rows: int) -> list[Ints]:
+    """Return so many rows, cut into blocks."""
+    return [np.arange(*block) for block in blocks(np.ones(n_rows, np.int64), ROWS_PER_BLOCK)]
 
 
-def lists_of(ranker: Ranker, n_items: int, of_rows: Iterable[tuple[int, int]]) -> Matrix:
-    """Return the lists of a ranker as a matrix (n_rows, n_items) of scores, as they are served."""
-    parts = [_as_matrix(ranker.rank(start, stop), n_items) for start, stop in of_rows]
+def lists_of(ranker: Ranker, n_items: int, of_rows: Iterable[Ints]) -> Matrix:
+    """Return the lists of some rows as a matrix (n_rows, n_items) of scores, as they are served."""
+    parts = [_as_matrix(ranker.rank(rows), n_items) for rows in of_rows]
     return csr_array(vstack(parts, format="csr")) if parts else csr_array((0, n_items))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
@@ -96,11 +96,11 @@ class CosineRanker:
         """One list an item."""
         return len(self.diagonal)
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of the items `start <= i < stop`; support is G_ij."""
-        block = self.counts[start:stop]
-        scores = self._scores(block.data, entry_rows(block.indptr, start), block.indices)
-        return best_neighbors(block, scores, start, self.neighbors)
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some items; support is G_ij."""
+        block = self.counts[rows]
+        scores = self._scores(block.data, entry_rows(block.indptr, rows), block.indices)
+        return best_neighbors(block, scores, rows, self.neighbors)
 
     def _scores(self, counts: Floats, i: Indices, j: Indices) -> Floats:
         """Return the score of each pair, 0 where one has no count of its own or j is in no list."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
 from trainer.models.interface import Entry, Range, Search
@@ -142,25 +142,25 @@ class ExactRanker:
         """One list an item."""
         return self.counts.shape[0]
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of the items `start <= i < stop`; support is G_ij."""
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some items; support is G_ij."""
         at_once = max(_CELLS // max(self.n_rows, 1), 1)
-        cuts = [start, *range(start + at_once, stop, at_once), stop]
-        return joined([self._rank(*cut) for cut in pairwise(cuts)])
+        starts = range(0, max(len(rows), 1), at_once)
+        return joined([self._rank(rows[start : start + at_once]) for start in starts])
 
-    def _rank(self, start: int, stop: int) -> Ranking:
-        scores = rounded(self.weights[start:stop] * self.shift[start:stop, None] / self.shift)
+    def _rank(self, rows: Ints) -> Ranking:
+        scores = rounded(self.weights[rows] * self.shift[rows, None] / self.shift)
         n = min(self.neighbors, self.n_rows)
         # Some more than n: of equal ones the support decides later.
         few = min(2 * n, self.n_rows)
         columns = np.sort(np.argpartition(-np.abs(scores), few - 1, axis=1)[:, :few], axis=1)
-        lengths = np.arange(stop - start + 1) * few
+        lengths = np.arange(len(rows) + 1) * few
         chosen = np.take_along_axis(scores, columns, axis=1)
-        support = _entries(self.counts[start:stop], columns)
+        support = _entries(self.counts[rows], columns)
         block: Matrix = csr_array(
-            (support.ravel(), columns.ravel(), lengths), shape=(stop - start, self.n_rows)
+            (support.ravel(), columns.ravel(), lengths), shape=(len(rows), self.n_rows)
         )
-        return best_neighbors(block, chosen.ravel(), start, n)
+        return best_neighbors(block, chosen.ravel(), rows, n)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,20 +184,20 @@ class LocalRanker:
         """One list an item."""
         return self.counts.shape[0]
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of the items `start <= i < stop`; support is G_ij."""
-        near = self._neighborhoods(start, stop)
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some items; support is G_ij."""
+        near = self._neighborhoods(rows)
         weights = np.zeros(near.nnz)
         with _blas.limit(limits=1):
-            for i, (first, end) in enumerate(pairwise(near.indptr.tolist()), start):
+            for i, (first, end) in zip(rows.tolist(), pairwise(near.indptr.tolist()), strict=True):
                 weights[first:end] = self._weights(i, near.indices[first:end])
-        rows = entry_rows(near.indptr, start)
-        scores = rounded(weights * self.shift[rows] / self.shift[near.indices])
-        return best_neighbors(near, scores, start, self.neighbors)
+        i = entry_rows(near.indptr, rows)
+        scores = rounded(weights * self.shift[i] / self.shift[near.indices])
+        return best_neighbors(near, scores, rows, self.neighbors)
 
-    def _neighborhoods(self, start: int, stop: int) -> Matrix:
-        """Return (stop - start, n_items): of the rows of G what is in the items' neighborhoods."""
-        nearest = self.nearest.rank(start, stop)
+    def _neighborhoods(self, rows: Ints) -> Matrix:
+        """Return (n_rows, n_items): of some rows of G what is in the items' neighborhoods."""
+        nearest = self.nearest.rank(rows)
         near: Matrix = csr_array(
             (nearest.support, nearest.columns, nearest.indptr), shape=(len(nearest), self.n_rows)
         )

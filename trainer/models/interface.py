@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
+from contracts.messages import Ints
 from trainer.counts.matrices import Matrix
 from trainer.counts.order import Order
 from trainer.models.ranking import Ranking
@@ -26,8 +27,8 @@ class Ranker(Protocol):
         """How many lists it makes."""
         ...
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of rows `start <= row < stop`, independent of the blocks."""
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some rows, independent of what else is asked for."""
         ...
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csr_array
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Matrix, entries_where, entry_rows
 from trainer.models.ranking import Ranking, best_entries, top_n
 
@@ -13,19 +13,19 @@ NEIGHBORS: Final = 200
 """Length of an item's list unless it is set: more hardly finds more."""
 
 
-def best_neighbors(counts: Matrix, scores: Floats, start: int, n: int) -> Ranking:
-    """Return the n neighbors of each item of a block that matter most, itself left out.
+def best_neighbors(counts: Matrix, scores: Floats, rows: Ints, n: int) -> Ranking:
+    """Return the n neighbors of some items that matter most, itself left out.
 
     These are the ones with the largest scores by absolute value, in descending order: an item that
     speaks against another one is as much worth knowing as one that speaks for it. Support is G_ij.
 
     Args:
-        counts: (n_rows, n_items) the block of G that begins with row `start`.
+        counts: (n_rows, n_items) some rows of G.
         scores: (entries,) aligned with `counts.data`; a 0 says nothing.
-        start: the item of the first row.
+        rows: (n_rows,) whose these are.
         n: length of a full list.
     """
-    pairs = (scores != 0) & (entry_rows(counts.indptr, start) != counts.indices)
+    pairs = (scores != 0) & (entry_rows(counts.indptr, rows) != counts.indices)
     neighbors = entries_where(counts, pairs, scores)
     support = counts.data[pairs]
     if len(neighbors.data) and neighbors.data.min() < 0:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Matrix, entry_rows
 from trainer.counts.order import Order
 from trainer.models.cosine import Cosine
@@ -106,16 +106,16 @@ class OrderedRanker:
         """One list an item."""
         return len(self.own)
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of the items `start <= i < stop`; support is T_ij."""
-        block = self.counts[start:stop]
-        i, j = entry_rows(block.indptr, start), block.indices
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some items; support is T_ij."""
+        block = self.counts[rows]
+        i, j = entry_rows(block.indptr, rows), block.indices
         largest = self.own.max(initial=0) or 1.0
         share = np.where(self.own > 0, self.own / largest, 1.0)
         damping = (share**-self.config.own_damping)[i] * (share**-self.config.popularity_damping)[j]
         known = (self.own[i] > 0) & (self.own[j] > 0)
         scores = np.where(known, block.data / largest * damping, 0)
-        return best_neighbors(block, rounded(scores), start, self.neighbors)
+        return best_neighbors(block, rounded(scores), rows, self.neighbors)
 
 
 def _candidates(search: Search) -> None:

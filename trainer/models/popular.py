@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array, diags_array
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from trainer.counts.derived import NOISE, Histories
 from trainer.counts.matrices import Matrix
@@ -64,9 +64,9 @@ class PopularRanker:
         """One list for everybody."""
         return 1
 
-    def rank(self, start: int, stop: int) -> Ranking:
+    def rank(self, rows: Ints) -> Ranking:
         """Return the list as row 0; support is the score itself."""
-        everybody: Matrix = csr_array(self.diagonal[np.newaxis])[start:stop]
+        everybody: Matrix = csr_array(self.diagonal[np.newaxis])[rows]
         return top_n(everybody, everybody.data, self.config.items)
 
 

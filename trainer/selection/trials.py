@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.matrices import Matrix
 from trainer.judging.found import Tried
 from trainer.judging.holdout import Holdout
 from trainer.judging.metrics import N, coverage, judge, ndcg, personalization
@@ -25,6 +25,7 @@ from trainer.judging.recommending import (
     from_item_lists,
     from_user_lists,
     lists_of,
+    row_blocks,
 )
 from trainer.models import USER_KNN, Ranker
 from trainer.models.interface import Values
@@ -34,7 +35,6 @@ from trainer.settings_file import changed
 from trainer.stages import Stages
 
 PAIRS_PER_BLOCK: Final = 1_000_000
-USERS_PER_BLOCK: Final = 500
 COUNTS_KEPT: Final = 2
 LISTS_KEPT: Final = 4
 SURE: Final = 2.58
@@ -46,9 +46,8 @@ class Trials:
     """What was tried so far, and on what."""
 
     holdout: Holdout
-    """with the items that need lists first"""
-    n_rows: int
-    """how many need them"""
+    rows: Ints
+    """the items that need lists: those that someone who is judged has"""
     settings: TrainerSettings
     """whatever a candidate does not set"""
     stages: Stages
@@ -63,17 +62,10 @@ class Trials:
 
     @classmethod
     def on(cls, holdout: Holdout, settings: TrainerSettings, stages: Stages) -> "Trials":
-        """Return trials on a hold-out.
-
-        The items that someone who is judged has get other places, the first ones, so that a
-        candidate need not make the lists of the others.
-        """
-        needed = np.zeros(holdout.train.shape[1], np.bool_)
-        needed[holdout.train[holdout.judged].indices] = True
-        order = np.argsort(~needed, kind="stable")
-        held_out = holdout.columns(order)
-        popular = popular_lists(held_out, settings.config("popular"), N)
-        return cls(held_out, int(needed.sum()), settings, stages, popular)
+        """Return trials on a hold-out."""
+        rows = np.unique(holdout.train[holdout.judged].indices).astype(np.int64)
+        popular = popular_lists(holdout, settings.config("popular"), N)
+        return cls(holdout, rows, settings, stages, popular)
 
     @property
     def best(self) -> Tried:
@@ -125,12 +117,8 @@ class Trials:
         others = np.setdiff1d(np.arange(n_users), users)
         order = np.concatenate([users, others[: max(settings.active_users - len(users), 0)]])
         ranker = settings.model(USER_KNN).fit(csr_array(self.holdout.stored_rows[order]))
-        of_rows = blocks(np.ones(len(users), np.int64), USERS_PER_BLOCK)
-        lists = lists_of(ranker, self.holdout.train.shape[1], of_rows)
-        indptr = _spread(lists.indptr, users, n_users)
-        shape = (n_users, lists.shape[1])
-        spread: Matrix = csr_array((lists.data, lists.indices, indptr), shape)
-        return from_user_lists(self.holdout, spread, N)
+        lists = lists_of(ranker, self.holdout.train.shape[1], row_blocks(len(users)))
+        return from_user_lists(self.holdout, _spread(lists, users, n_users), N)
 
     def _counts_of(self, settings: TrainerSettings) -> Matrix:
         """Return what the item model is fitted to."""
@@ -154,11 +142,10 @@ class Trials:
 
     def _ranked(self, ranker: Ranker) -> Matrix:
         n_items = self.holdout.streamed.shape[0]
-        sizes = np.diff(self.holdout.streamed.indptr)[: self.n_rows].astype(np.int64) + 1
-        lists = lists_of(ranker, n_items, blocks(sizes, PAIRS_PER_BLOCK))
-        indptr = np.concatenate([lists.indptr, np.full(n_items - self.n_rows, lists.indptr[-1])])
-        whole: Matrix = csr_array((lists.data, lists.indices, indptr), (n_items, n_items))
-        return whole
+        sizes = np.diff(self.holdout.streamed.indptr)[self.rows].astype(np.int64) + 1
+        cuts = blocks(sizes, PAIRS_PER_BLOCK)
+        lists = lists_of(ranker, n_items, [self.rows[start:stop] for start, stop in cuts])
+        return _spread(lists, self.rows, n_items)
 
 
 def _lists_key(settings: TrainerSettings) -> str:
@@ -176,11 +163,12 @@ def _kept(made: dict[str, Matrix], key: str, n: int, make: Callable[[], Matrix])
     return made[key]
 
 
-def _spread(indptr: Indices, rows: Ints, n_rows: int) -> Indices:
-    """Return the indptr of a matrix of n_rows that has some rows, ascending, and others empty."""
+def _spread(some: Matrix, rows: Ints, n_rows: int) -> Matrix:
+    """Return a matrix of n_rows that has `some` at `rows`, ascending; the others are empty."""
     lengths = np.zeros(n_rows, np.int64)
-    lengths[rows] = np.diff(indptr)
-    return np.concatenate([[0], np.cumsum(lengths)])
+    lengths[rows] = np.diff(some.indptr)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    return csr_array((some.data, some.indices, indptr), (n_rows, some.shape[1]))
 
 
 def _short(values: Mapping[str, Any]) -> str:

@@ -167,17 +167,6 @@ def test_histories_have_a_column_for_each_counted_item_and_no_other(
 
 
 @given(affinities=weighed, data=st.data())
-def test_items_in_another_order_keep_their_affinities_and_times(
-    affinities: Dense, data: st.DataObject
-) -> None:
-    order = np.array(data.draw(st.permutations(range(affinities.shape[1]))))
-    found = histories(affinities, affinities * 10).columns(order)
-    assert (found.affinities.toarray() == affinities[:, order]).all()
-    assert found.ts_ms.tolist() == (found.affinities.data * 10).astype(np.int64).tolist()
-    assert found.since_ms.tolist() == [ts_ms // 2 for ts_ms in found.ts_ms.tolist()]
-
-
-@given(affinities=weighed, data=st.data())
 def test_entries_that_are_kept_keep_their_users_and_times(
     affinities: Dense, data: st.DataObject
 ) -> None:

@@ -59,7 +59,7 @@ def test_what_is_popular_is_recommended_as_it_is_served_however_little_old_event
     rules = WorkerRules(affinity="greatest", half_life_days=60)
     holdout = prepare(temporal(read_interactions(shop), 0.25), rules).holdout
     settings = changed(SETTINGS, {"popular_half_life_days": 0})
-    served = settings.model("popular").fit(holdout.streamed).rank(0, 1)
+    served = settings.model("popular").fit(holdout.streamed).rank(np.arange(1))
     assert served.scores.max() < 1e-100
     found = contender("popular", settings, holdout, stages)[0].recommend(holdout, 10, stages)
     for user, items in zip(found.users.tolist(), found.items.tolist(), strict=True):

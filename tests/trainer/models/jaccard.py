@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Matrix, entry_rows
 from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
@@ -64,14 +64,14 @@ class JaccardRanker:
         """One list an item."""
         return len(self.own)
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of the items `start <= i < stop`; support is G_ij."""
-        block = self.counts[start:stop]
-        i, j = entry_rows(block.indptr, start), block.indices
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some items; support is G_ij."""
+        block = self.counts[rows]
+        i, j = entry_rows(block.indptr, rows), block.indices
         either = self.own[i] + self.own[j] - block.data + self.config.shrinkage
         known = (self.own[i] > 0) & (self.own[j] > 0)
         scores = np.divide(block.data, either, out=np.zeros_like(block.data), where=known)
-        return best_neighbors(block, rounded(scores), start, self.neighbors)
+        return best_neighbors(block, rounded(scores), rows, self.neighbors)
 
 
 def _candidates(search: Search) -> None:

@@ -46,7 +46,7 @@ def weighted() -> st.SearchStrategy[Affinities]:
 
 def ranking_of(model: Model, of: Matrix) -> Ranking:
     ranker = model.fit(of)
-    return ranker.rank(0, ranker.n_rows)
+    return ranker.rank(np.arange(ranker.n_rows))
 
 
 def lists(ranking: Ranking) -> list[list[tuple[int, float]]]:

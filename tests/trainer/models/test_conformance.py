@@ -116,18 +116,14 @@ def test_equal_scores_go_by_support_then_by_item(one: Conforming, affinities: Af
 
 @every_model
 @fewer
-@given(affinities=binary() | weighted(), size=st.integers(1, 3))
-def test_lists_do_not_depend_on_the_blocks(
-    one: Conforming, affinities: Affinities, size: int
+@given(affinities=binary() | weighted(), data=st.data())
+def test_lists_do_not_depend_on_what_else_is_asked_for(
+    one: Conforming, affinities: Affinities, data: st.DataObject
 ) -> None:
     ranker = one.model.fit(one.input_of(affinities))
-    starts = range(0, ranker.n_rows, size)
-    in_blocks = [
-        of_row
-        for start in starts
-        for of_row in lists(ranker.rank(start, min(start + size, ranker.n_rows)))
-    ]
-    assert in_blocks == lists(ranker.rank(0, ranker.n_rows))
+    some = data.draw(st.lists(st.integers(0, ranker.n_rows - 1)))
+    whole = lists(ranker.rank(np.arange(ranker.n_rows)))
+    assert lists(ranker.rank(np.array(some, np.int64))) == [whole[row] for row in some]
 
 
 @every_model

@@ -23,7 +23,7 @@ def test_the_largest_n_by_absolute_value_are_kept_ties_by_support_then_by_item(
     scores = data.draw(
         arrays(np.float64, block.nnz, elements=st.sampled_from([-2.0, -1.0, -0.5, 0, 0.5, 1, 2]))
     )
-    ranking = best_neighbors(block, scores, start, n)
+    ranking = best_neighbors(block, scores, np.arange(start, start + len(counts)), n)
     for row, found in enumerate(lists(ranking)):
         entries = [
             (scores[e], block.data[e], int(block.indices[e]))

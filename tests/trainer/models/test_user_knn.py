@@ -161,7 +161,7 @@ def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> 
     affinities = random.random((20, 9)) * (random.random((20, 9)) < 0.5)
     affinities[:, 0] += 0.1
     unit = affinities / np.linalg.norm(affinities, axis=1, keepdims=True)
-    ranking = UserKnn(UserKnnConfig(k=100)).fit(csr(affinities)).rank(0, 20)
+    ranking = UserKnn(UserKnnConfig(k=100)).fit(csr(affinities)).rank(np.arange(20))
     for u in range(20):
         others = np.delete(unit, u, axis=0)
         for entry in range(ranking.indptr[u], ranking.indptr[u + 1]):
@@ -173,7 +173,7 @@ def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> 
 @fewer
 @given(affinities=binary(), k=st.integers(1, 9))
 def test_a_user_is_never_recommended_what_it_has(affinities: Affinities, k: int) -> None:
-    ranking = UserKnn(UserKnnConfig(k=k)).fit(csr(affinities)).rank(0, len(affinities))
+    ranking = UserKnn(UserKnnConfig(k=k)).fit(csr(affinities)).rank(np.arange(len(affinities)))
     for u, of_user in enumerate(lists(ranking)):
         assert not affinities[u, [i for i, _ in of_user]].any()
         reasons = ranking.because[ranking.indptr[u] : ranking.indptr[u + 1]]
@@ -191,5 +191,5 @@ def test_of_many_twins_the_first_ones_are_the_neighbors(metric: Metric) -> None:
 
 def test_support_of_a_recommendation_is_how_many_neighbors_have_it() -> None:
     of = csr([[1, 0, 0], [1, 1, 0], [1, 1, 1]])
-    ranking = UserKnn(UserKnnConfig()).fit(of).rank(0, 1)
+    ranking = UserKnn(UserKnnConfig()).fit(of).rank(np.arange(1))
     assert dict(zip(ranking.columns, ranking.support, strict=True)) == {1: 2, 2: 1}

@@ -1,12 +1,12 @@
 """User k-nearest-neighbors: what the users most like this one have, and this one has not."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.messages import Ints
 from trainer.counts.matrices import Matrix, matrix
 from trainer.models.interface import Entry, Range
 from trainer.models.ranking import Ranking, joined, top_n
@@ -89,28 +89,28 @@ class UserKnnRanker:
         """One list a user."""
         return self.users.rows.shape[0]
 
-    def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of users `start <= u < stop`; support is how many neighbors have it."""
+    def rank(self, rows: Ints) -> Ranking:
+        """Return the lists of some users; support is how many neighbors have an item."""
         at_once = max(_CELLS // max(self.users.rows.shape[1], 1), 1)
-        cuts = [start, *range(start + at_once, stop, at_once), stop]
-        return joined([self._rank(*cut) for cut in pairwise(cuts)])
+        starts = range(0, max(len(rows), 1), at_once)
+        return joined([self._rank(rows[start : start + at_once]) for start in starts])
 
-    def _rank(self, start: int, stop: int) -> Ranking:
+    def _rank(self, some: Ints) -> Ranking:
         rows = self.users.rows
-        own, weights = rows[start:stop], self._weights(start, stop)
+        own, weights = rows[some], self._weights(some)
         scores, support = candidates(weights, rows, own)
         ranking = top_n(scores, support, self.config.recommendations)
         reasons = because(ranking, weights, rows, own)
         return Ranking(ranking.indptr, ranking.columns, ranking.scores, ranking.support, reasons)
 
-    def _weights(self, start: int, stop: int) -> Matrix:
-        """Return W, (stop - start, n_users): w_uv of the k neighbors."""
-        users = self.neighbors.users[start:stop]
-        closeness = self.neighbors.closeness[start:stop]
+    def _weights(self, some: Ints) -> Matrix:
+        """Return W, (len(some), n_users): w_uv of the k neighbors."""
+        users = self.neighbors.users[some]
+        closeness = self.neighbors.closeness[some]
         known = users != NOBODY
         weights = np.zeros(users.shape)
         weights[known] = self.users.weights(closeness[known])
-        lengths = np.full(stop - start, users.shape[1])
+        lengths = np.full(len(some), users.shape[1])
         return matrix(weights.ravel(), np.where(known, users, 0).ravel(), lengths, self.n_rows)
 
 
