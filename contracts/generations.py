@@ -78,6 +78,8 @@ class Served(msgspec.Struct, frozen=True):
     user_model: str
     fold_in: FoldIn = FoldIn()
     """how histories are folded into the items' lists"""
+    diversity: float = 0
+    """of answers to requests that do not name another, 0 to 1"""
 
 
 class Experiment(msgspec.Struct, frozen=True):

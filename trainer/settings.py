@@ -15,6 +15,8 @@ from trainer.quality.checking import QualityConfig
 from trainer.settings_file import SettingsFileSource
 
 AUTO = "auto"
+AT_SERVING = ("diversity",)
+"""Settings that change answers and not the lists that these are made from."""
 
 if TYPE_CHECKING:
     _SettingsOfModels = MetricsSettings
@@ -96,6 +98,13 @@ class TrainerSettings(_SettingsOfModels):
         description="number of later items at which a folded-in item counts half as much; 0: "
         "position does not matter",
     )
+    diversity: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="how much recommendations prefer items of other categories than those "
+        "before; the parameter `diversity` of a request overrides it",
+    )
     active_users: int = Field(
         default=10_000,
         ge=0,
@@ -171,6 +180,6 @@ class TrainerSettings(_SettingsOfModels):
             "fold_in_half_life_days",
             "fold_in_half_life_items",
         ]
-        parts += [*map(settings_part, MODELS), "active_users"]
+        parts += [*map(settings_part, MODELS), "active_users", *AT_SERVING]
         parts += ["auto"] if AUTO in (self.item_model, self.user_model) else []
         return self.model_dump(mode="json", include=set(parts))

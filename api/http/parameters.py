@@ -130,15 +130,15 @@ def flag(name: str, description: str) -> Parameter:
 
 
 def share(name: str, description: str) -> Parameter:
-    """Return a parameter that is a number from 0 to 1, 0 by default."""
+    """Return a parameter that is a number from 0 to 1; None if absent."""
 
     def parse(text: str) -> float:
         if not _DECIMAL.fullmatch(text) or not 0 <= float(text) <= 1:
             raise ValueError("must be a number from 0 to 1")
         return float(text)
 
-    schema = {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
-    return Parameter(name, parse, schema, description, default=0.0)
+    schema = {"type": "number", "minimum": 0, "maximum": 1}
+    return Parameter(name, parse, schema, description, default=None)
 
 
 def one_of(name: str, values: Collection[str], default: str, description: str) -> Parameter:

@@ -87,6 +87,8 @@ class Model(msgspec.Struct, frozen=True):
     """how histories are folded into the items' lists"""
     report: Figures | None
     """null: it is gone, damaged, or from another release"""
+    diversity: float = 0
+    """of answers to requests that do not name another, 0 to 1"""
 
 
 class Trial(msgspec.Struct, frozen=True):

@@ -58,6 +58,8 @@ class Generation:
     name: str
     fold_in: FoldIn
     """how histories are folded into them"""
+    diversity: float = 0
+    """of answers to requests that do not name another"""
 
 
 class Generations:
@@ -181,7 +183,7 @@ def _generation(user_id: str | None, current: Current) -> Generation | None:
     if found is None:
         return None
     variant, served = found
-    return Generation(variant, served.generation, served.fold_in)
+    return Generation(variant, served.generation, served.fold_in, served.diversity)
 
 
 def _unless_expired(read: Read[T | None]) -> Read[T | None]:

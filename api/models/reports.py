@@ -94,4 +94,11 @@ def experiments_answer(current: Current) -> Experiments:
 
 def _model(served: Served, reports: Reports) -> Model:
     name = served.generation
-    return Model(name, served.model, served.user_model, served.fold_in, reports.get(name))
+    return Model(
+        name,
+        served.model,
+        served.user_model,
+        served.fold_in,
+        reports.get(name),
+        served.diversity,
+    )

@@ -38,7 +38,7 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     category: _Categories = []
     exclude_category: _Categories = []
     include_seen: bool = False
-    diversity: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class ForItems(ListRequest, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from contracts.times import DAY_MS
 REPEAT_HALF_LIFE_DAYS: Final = 90.0
 """Of what may be taken again. 60 and 180 are as good on a shop's months."""
 
-CommonWish = tuple[int, bool, float, int]
+CommonWish = tuple[int, bool, float | None, int]
 """The number of instruments, whether seen ones are included, how diverse they are, and the version
 of the catalog."""
 
@@ -43,8 +43,9 @@ class Wish:
     """of the catalog that `shown` and new listings are of"""
     shown: Shown | None = None
     """filter of the items that may be shown; None: all"""
-    diversity: float = 0
-    """0 to 1: how much items of other categories than those before are preferred"""
+    diversity: float | None = None
+    """0 to 1: how much items of other categories than those before are preferred; None: as the
+    variant does"""
 
     @property
     def is_common(self) -> bool:

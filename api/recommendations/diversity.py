@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from api.models.generations import Generation
 from api.recommendations.answers import Recommended
 from api.recommendations.choosing import Wish
 from contracts.messages import Floats
@@ -14,9 +15,14 @@ CANDIDATES: Final = 5
 """For each item."""
 
 
-def pool_for(wish: Wish) -> Wish:
+def diversity_of(wish: Wish, generation: Generation) -> float:
+    """Return the diversity of an answer: the client's wish comes before the variant's setting."""
+    return generation.diversity if wish.diversity is None else wish.diversity
+
+
+def pool_for(wish: Wish, diversity: float) -> Wish:
     """Return the wish for the candidates: for more items, if they are to be diverse."""
-    return replace(wish, n=CANDIDATES * wish.n) if wish.diversity else wish
+    return replace(wish, n=CANDIDATES * wish.n) if diversity else wish
 
 
 def diversified(

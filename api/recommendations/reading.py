@@ -50,7 +50,7 @@ class RecommendationReader:
         exclude_category: frozenset[str],
         *,
         include_seen: bool,
-        diversity: float,
+        diversity: float | None,
     ) -> Wish:
         """Return a client's wish, given its parameters by name."""
         shown = self._catalog.shown(category, exclude_category)
@@ -66,7 +66,7 @@ class RecommendationReader:
         exclude_category: frozenset[str],
         *,
         include_seen: bool,
-        diversity: float,
+        diversity: float | None,
     ) -> Read[Reply]:
         """Answer with instruments for a user."""
         wish = self.wish(
@@ -120,7 +120,7 @@ class RecommendationReader:
         """
         nothing: frozenset[str] = frozenset()
         wish = self.wish(
-            LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False, diversity=0
+            LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False, diversity=None
         )
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]

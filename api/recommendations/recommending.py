@@ -24,7 +24,7 @@ from api.recommendations.choosing import (
     from_repeats,
     weights_of,
 )
-from api.recommendations.diversity import diversified, pool_for
+from api.recommendations.diversity import diversified, diversity_of, pool_for
 from api.recommendations.fold import Row
 from api.recommendations.listings import PER_NEW, Catalog, concerning
 from api.recommendations.lists import GenerationLists, Lists
@@ -100,10 +100,11 @@ class Recommending:
         offset = offset_of(flat)
         new = yield from self._new_listings(generation, flat, wish)
         rest = wish.after(new) if new else wish
-        chosen = yield from self._best(generation, flat, own, pool_for(rest))
+        diversity = diversity_of(wish, generation)
+        chosen = yield from self._best(generation, flat, own, pool_for(rest, diversity))
         if chosen is None:
             return None
-        chosen = self._diversified(chosen, rest)
+        chosen = self._diversified(chosen, rest.n, diversity)
         if new:
             chosen = chosen.and_then("new", new)
         if wish.is_common and chosen.source != "popular":
@@ -160,16 +161,16 @@ class Recommending:
             ExpiredError: as `choose`.
         """
         yield ()  # all the lists may be in memory
-        pool = pool_for(wish)
+        diversity = diversity_of(wish, generation)
+        pool = pool_for(wish, diversity)
         chosen = yield from self._folded_in(generation, items, pool)
         chosen = yield from self._continued(generation, items, pool, chosen)
-        return None if chosen is None else self._diversified(chosen, wish)
+        return None if chosen is None else self._diversified(chosen, wish.n, diversity)
 
-    def _diversified(self, chosen: Chosen, wish: Wish) -> Chosen:
-        if not wish.diversity:
+    def _diversified(self, chosen: Chosen, n: int, diversity: float) -> Chosen:
+        if not diversity:
             return chosen
-        categories = self._catalog.categories
-        items = diversified(chosen.items, categories, wish.n, wish.diversity)
+        items = diversified(chosen.items, self._catalog.categories, n, diversity)
         return replace(chosen, items=items)
 
     def _continued(

@@ -7,9 +7,10 @@ import pytest
 
 from api.recommendations.answers import Recommended
 from api.recommendations.diversity import diversified
+from contracts.generations import Current, Served
 from tests.patience import until_true
 
-from .conftest import Filled, Serve
+from .conftest import ALL_ALIKE, Filled, Serve
 
 CATEGORIES = {1: ("a",), 2: ("a",), 3: ("a", "b"), 4: ("b",), 5: ()}
 
@@ -49,23 +50,46 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
+async def ids(client: httpx.AsyncClient, query: str = "") -> list[int]:
+    answer = await client.get(f"/v1/users/ABC/recommendations?n=3{query}")
+    assert answer.status_code == 200, answer.text
+    return [item["instrument_id"] for item in answer.json()["items"]]
+
+
+async def of_basket(client: httpx.AsyncClient, **fields: float) -> list[int]:
+    asked = {"items": [{"instrument_id": 1}], "n": 3, **fields}
+    answer = (await client.post("/v1/recommendations", json=asked)).json()
+    return [item["instrument_id"] for item in answer["items"]]
+
+
 async def test_a_request_may_ask_for_it_and_without_it_nothing_changes(
     client: httpx.AsyncClient,
 ) -> None:
-    async def ids(query: str) -> list[int]:
-        answer = await client.get(f"/v1/users/ABC/recommendations?n=3{query}")
-        assert answer.status_code == 200, answer.text
-        return [item["instrument_id"] for item in answer.json()["items"]]
-
     @until_true
     async def known() -> None:
-        assert await ids("&diversity=1") == [2, 7, 3]
+        assert await ids(client, "&diversity=1") == [2, 7, 3]
 
     await known()
-    assert await ids("") == await ids("&diversity=0") == [2, 3, 4]
-    asked = {"items": [{"instrument_id": 1}], "n": 3, "diversity": 1}
-    basket = (await client.post("/v1/recommendations", json=asked)).json()
-    assert [item["instrument_id"] for item in basket["items"]] == [2, 7, 3]
+    assert await ids(client) == await ids(client, "&diversity=0") == [2, 3, 4]
+    assert await of_basket(client, diversity=1) == [2, 7, 3]
     for invalid in ("1.1", "-0.1", "x", ""):
         answer = await client.get(f"/v1/users/ABC/recommendations?diversity={invalid}")
         assert answer.status_code == 422 or answer.status_code == 400
+
+
+async def test_a_variant_may_ask_for_it_and_a_request_overrides_that(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    assert await ids(client) == [2, 3, 4]  # from the cache, from now on
+    filled.serve(Current(2, {"default": Served("g1", "cosine", "user-knn", ALL_ALIKE, 1.0)}))
+
+    @until_true
+    async def followed() -> None:
+        assert await ids(client) == [2, 7, 3]
+
+    await followed()
+    assert await ids(client, "&diversity=0") == [2, 3, 4]
+    assert await of_basket(client) == [2, 7, 3]
+    assert await of_basket(client, diversity=0) == [2, 3, 4]
+    (of_default,) = (await client.get("/v1/models")).json()["variants"]
+    assert of_default["serves"]["diversity"] == 1

@@ -15,6 +15,7 @@ from tests.settings.seen_input import early_refused, unknown_field_refused
 from tests.settings.seen_publication import (
     inconsistent_refused,
     losses_refused,
+    named_in_models,
     rolled_back,
     shift_reported,
     single_users_reported,
@@ -287,6 +288,7 @@ LISTS: Final = (
           in_force(RECOMMENDED)),
     *rows("ACTIVE_USERS", "trainer", {None: "lenient", "0": "tight", "10": "weighted"},
           in_force(RECOMMENDED)),
+    *rows("DIVERSITY", "trainer", {None: "lenient", "0.3": "weighted"}, named_in_models),
     *rows("POPULAR_ITEMS", "trainer", {None: "defaults", "1": "tight", "5": "cluster"},
           in_force(POPULAR)),
     *rows("POPULAR_HALF_LIFE_DAYS", "trainer", {None: "defaults", "0": "tight", "100": "weighted"},

@@ -32,6 +32,13 @@ def _events(stack: Stack, user: str) -> None:
     stack.wait_until_folded((INTERACTIONS, COOCCURRENCES))
 
 
+def named_in_models(stack: Stack, row: Row) -> None:
+    """`/v1/models` names it; few instruments without categories have but one order."""
+    field = row.setting.lower()
+    (of_default, *_) = stack.get("/v1/models")["variants"]
+    assert of_default["serves"][field] == getattr(stack.settings("trainer"), field)
+
+
 @disturbing
 def rolled_back(stack: Stack, row: Row) -> None:
     """There are as many generations to go back to as are kept."""

@@ -28,7 +28,7 @@ from contracts.feedback import NAME
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
 from contracts.variants import check_experiment
 from trainer.models import ITEM_MODELS, MODELS, settings_part
-from trainer.settings import AUTO, TrainerSettings
+from trainer.settings import AT_SERVING, AUTO, TrainerSettings
 from trainer.settings_file import changed, flat_fields
 
 TAKEN: Final = frozenset({DEFAULT_VARIANT, CANARY_VARIANT})
@@ -40,6 +40,7 @@ OF_A_VARIANT: Final = (
     "fold_in_",
     "counts_user_weight_exponent",
     "counts_half_life_days",
+    *AT_SERVING,
     *(f"{settings_part(model)}_" for model in MODELS),
 )
 """What the names of settings begin with that a variant may have of its own."""

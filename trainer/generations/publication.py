@@ -23,14 +23,12 @@ from typing import Any, Final
 import msgspec
 from redis.exceptions import RedisError
 
-from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served, decode_current
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import REPLACE_SCRIPT, named, on_trial, only, serving
 from runtime.redis.stores import Store
 from trainer.reading import COMMANDS_PER_PIPELINE, ask_each
 
-WHOLE_HISTORIES: Final = FoldIn()
 _NOTHING: Final = Current(0, {})
 
 
@@ -133,10 +131,8 @@ class Publication:
 
     def serve(
         self,
-        model: str,
-        user_model: str,
+        served: Served,
         *,
-        fold_in: FoldIn = WHOLE_HISTORIES,
         variant: str = DEFAULT_VARIANT,
         keep: int = 0,
         release: bool = True,
@@ -144,9 +140,7 @@ class Publication:
         """Serve this generation, whose keys are all written.
 
         Args:
-            model: the item model's name.
-            user_model: the user model's name.
-            fold_in: how histories are folded into the items' lists.
+            served: this generation, and how answers are made from its lists.
             variant: whose users get it.
             keep: how many generations before it can be rolled back to.
             release: publish though an operator rolled back and nobody asked for more since.
@@ -156,17 +150,12 @@ class Publication:
                 own claim is gone, and with it everything else that Redis lost.
             HeldError: an operator rolled back in the meantime.
         """
-        served = Served(self.generation, model, user_model, fold_in)
         self._flip(lambda current: serving(current, variant, served, keep), release=release)
 
     def try_out(
         self,
-        model: str,
-        user_model: str,
+        canary: Canary,
         *,
-        fold_in: FoldIn = WHOLE_HISTORIES,
-        share: float,
-        since_ms: int,
         release: bool,
     ) -> None:
         """Serve this generation to a share of the default variant's users, as `serve` does.
@@ -175,8 +164,6 @@ class Publication:
             SupersededError, HeldError: as `serve` does.
             UndecidableError: nothing is served that it could be compared with.
         """
-        served = Served(self.generation, model, user_model, fold_in)
-        canary = Canary(served, share, since_ms)
         self._flip(lambda current: on_trial(current, canary), release=release)
 
     def withdraw_others(self, variants: frozenset[str]) -> None:

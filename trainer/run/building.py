@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.generations import Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
@@ -88,11 +89,10 @@ class Building:
                 happened=happened,
             )
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
-        user_model = "none" if models.users is None else models.users.name
         report_held_out(variant, held_out)
         report_happened(variant, happened)
         figures = figures_of(held_out, happened)
-        self.placing.place(made, variant, models.items.name, user_model, made_with.fold_in, figures)
+        self.placing.place(made, variant, served_of(generation, models, made_with), figures)
         return report
 
     def _happened(self, served: Report | None) -> Happened | None:
@@ -171,6 +171,17 @@ class Building:
             corrupt=learned.corrupt,
             n_corrupt=learned.n_corrupt,
         )
+
+
+def served_of(generation: str, models: Models, settings: TrainerSettings) -> Served:
+    """Return a generation as readers see it."""
+    return Served(
+        generation,
+        models.items.name,
+        "none" if models.users is None else models.users.name,
+        settings.fold_in,
+        settings.diversity,
+    )
 
 
 def users_listed(settings: TrainerSettings) -> int:

@@ -9,8 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
-from contracts.fold_in import FoldIn
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from trainer.experiments.rules import CanaryRules
@@ -43,9 +42,7 @@ class Placing:
         self,
         made: Publication,
         variant: str,
-        model: str,
-        user_model: str,
-        fold_in: FoldIn,
+        served: Served,
         figures: dict[str, float],
     ) -> None:
         """Serve a generation whose keys are all written.
@@ -62,16 +59,9 @@ class Placing:
         # Before it is published: if this were lost later, an old refusal would let a bad one pass.
         self.store.hdel(self.keyspace.model_refused(), variant, *others)
         if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
-            self._try_out(made, model, user_model, fold_in, figures, self.rules)
+            self._try_out(made, served, figures, self.rules)
             return
-        made.serve(
-            model,
-            user_model,
-            fold_in=fold_in,
-            variant=variant,
-            keep=self.keep,
-            release=self.by_person,
-        )
+        made.serve(served, variant=variant, keep=self.keep, release=self.by_person)
         why = "to all of the variant's users at once"
         self._note(made.generation, variant, "published", why, by=self._by(), figures=figures)
 
@@ -99,21 +89,12 @@ class Placing:
     def _try_out(
         self,
         made: Publication,
-        model: str,
-        user_model: str,
-        fold_in: FoldIn,
+        served: Served,
         figures: dict[str, float],
         rules: CanaryRules,
     ) -> None:
         since_ms = round(self.now().timestamp() * 1000)
-        made.try_out(
-            model,
-            user_model,
-            fold_in=fold_in,
-            share=rules.share,
-            since_ms=since_ms,
-            release=self.by_person,
-        )
+        made.try_out(Canary(served, rules.share, since_ms), release=self.by_person)
         why = f"for {rules.minutes:g} minutes at least, with {rules.share:.1%} of the users"
         by, what = self._by(), CANARY_VARIANT
         self._note(made.generation, what, "on trial", why, by=by, figures=figures)

@@ -18,7 +18,7 @@ from trainer.judging.found import Found, optimism, without_optimism
 from trainer.models import settings_part
 from trainer.models.interface import Values
 from trainer.run.learned import Learned
-from trainer.settings import AUTO, TrainerSettings
+from trainer.settings import AT_SERVING, AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 
@@ -75,7 +75,7 @@ def _served_values(settings: TrainerSettings, served: Report | None) -> Values |
     now, models = _flat(settings.of_generation()), ("item_model", "user_model")
     values = {
         name: value
-        for name, value in _flat(served.settings).items()
+        for name, value in _of_lists(_flat(served.settings)).items()
         if name in models or (value != now.get(name) and not name.startswith(_OF_POPULAR))
     }
     with suppress(ValidationError):
@@ -91,11 +91,17 @@ def _flat(settings: Mapping[str, Any]) -> Values:
     return {name: value for name, value in settings.items() if name not in parts} | inner
 
 
+def _of_lists(settings: Mapping[str, Any]) -> Values:
+    """Return the settings that lists depend on."""
+    return {name: value for name, value in settings.items() if name not in AT_SERVING}
+
+
 def _last(settings: TrainerSettings, served: Report | None) -> Selection | None:
     """Return what was chosen for the served generation with the same settings, if anything was."""
-    if served is None or served.asked != settings.of_generation():
+    asked = served.asked if served else None
+    if asked is None or _of_lists(asked) != _of_lists(settings.of_generation()):
         return None
-    selection = served.selection
+    selection = served.selection if served else None
     return selection if selection and selection.found.ndcg is not None else None
 
 

@@ -356,7 +356,7 @@ class Endpoints:
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
         include_seen: bool | None = None,
-        diversity: float | None = None,
+        diversity: float | None | None = None,
     ) -> ItemRecommendations:
         """Instruments for a set of instruments: `POST /v1/recommendations`."""
         return self._connection.ask(
@@ -382,7 +382,7 @@ class Endpoints:
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
         include_seen: bool | None = None,
-        diversity: float | None = None,
+        diversity: float | None | None = None,
     ) -> Batch:
         """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read`."""
         return self._connection.ask(

@@ -423,6 +423,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """how histories are folded into the items' lists"""
     report: Figures | None
     """null: it is gone, damaged, or from another release"""
+    diversity: float = 0
+    """of answers to requests that do not name another, 0 to 1"""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

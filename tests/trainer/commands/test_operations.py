@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from contracts.decisions import Decision
-from contracts.generations import DEFAULT_VARIANT, Experiment
+from contracts.generations import DEFAULT_VARIANT, Canary, Experiment, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from infra.local.process import free_port
 from tests.trainer.setup import Setup
@@ -40,9 +40,9 @@ def publish(setup: Setup, fence: int, *, canary: bool = False) -> None:
     with publication(setup.store, setup.keys, generation, fence) as made:
         made.write({setup.keys.model_popular(generation): b"{}"})
     if canary:
-        made.try_out("ease", "user-knn", share=0.1, since_ms=0, release=False)
+        made.try_out(Canary(Served(generation, "ease", "user-knn"), 0.1, 0), release=False)
     else:
-        made.serve("cosine", "user-knn", keep=1)
+        made.serve(Served(generation, "cosine", "user-knn"), keep=1)
     at = datetime(2021, 8, 16, fence, tzinfo=UTC).isoformat()
     what = "on trial" if canary else "published"
     note(

@@ -27,6 +27,10 @@ from trainer.generations.publication import (
 from trainer.reading import pipelines
 
 
+def served(made: Publication) -> Served:
+    return Served(made.generation, "cosine", "user-knn")
+
+
 class Generations(Setup):
     """Generations of a namespace, each of as many keys."""
 
@@ -43,12 +47,12 @@ class Generations(Setup):
 
     def publish(self, generation: str, fence: int, **how: Any) -> Publication:
         made = self.written(generation, fence)
-        made.serve("cosine", "user-knn", **how)
+        made.serve(served(made), **how)
         return made
 
     def try_out(self, generation: str, fence: int) -> None:
         made = self.written(generation, fence)
-        made.try_out("cosine", "user-knn", share=0.1, since_ms=7, release=False)
+        made.try_out(Canary(served(made), 0.1, 7), release=False)
 
     def put_current(self, current: Current) -> None:
         self.store.set(self.keys.model_current(), msgspec.json.encode(current))
@@ -98,7 +102,7 @@ def test_nothing_is_served_before_all_is_written(generations: Generations) -> No
         made.write(generations.values("g2"))
         assert generations.served_generation == "g1"
         assert generations.stay("g1")
-    made.serve("cosine", "user-knn")
+    made.serve(served(made))
     assert generations.served_generation == "g2"
 
 
@@ -117,10 +121,10 @@ def test_an_earlier_trainer_that_wakes_up_cannot_serve(generations: Generations)
     with generations.claim("g2", 2) as successor:
         # Already the successor's claim shuts it out.
         with pytest.raises(SupersededError, match="fence 2, generation g1 has 1"):
-            stalled.serve("cosine", "user-knn")
+            stalled.serve(served(stalled))
         assert generations.ends_soon("g1")
         successor.write(generations.values("g2"))
-    successor.serve("cosine", "user-knn")
+    successor.serve(served(successor))
     with pytest.raises(SupersededError), generations.claim("g3", 1):
         pass
     assert generations.served_generation == "g2"
@@ -130,7 +134,7 @@ def test_a_trainer_whose_claim_redis_lost_does_not_serve(generations: Generation
     made = generations.written("g1", 1)
     generations.store.delete(generations.keys.model_current())
     with pytest.raises(SupersededError, match="Redis lost data"):
-        made.serve("cosine", "user-knn")
+        made.serve(served(made))
 
 
 def test_what_a_killed_trainer_left_behind_expires_with_the_next_run(
@@ -195,7 +199,7 @@ def test_a_pointer_that_changes_concurrently_is_read_again(
         assert generations.current == Current(2, variants)
     monkeypatch.setattr(generations.store, "get", get_before_it_changes)
     with pytest.raises(SupersededError):
-        made.serve("cosine", "user-knn")
+        made.serve(served(made))
 
 
 def test_a_canary_and_what_it_is_compared_with_live_while_it_is_on_trial(
@@ -252,7 +256,7 @@ def test_a_rollback_is_not_overruled_by_a_run_in_progress(generations: Generatio
         made.write(generations.values("g3"))
         generations.decide(rolled_back)
     with pytest.raises(HeldError, match="python -m trainer once"):
-        made.serve("cosine", "user-knn", release=False)
+        made.serve(served(made), release=False)
     assert generations.served_generation == "g1"
     assert generations.ends_soon("g3")
     generations.publish("g4", 4)  # a person asked for it
@@ -264,7 +268,7 @@ def test_an_earlier_trainer_that_wakes_up_cannot_try_out(generations: Generation
     stalled = generations.written("g2", 2)
     generations.try_out("g3", 3)
     with pytest.raises(SupersededError, match="fence 3, generation g2 has 2"):
-        stalled.try_out("cosine", "user-knn", share=0.5, since_ms=8, release=False)
+        stalled.try_out(Canary(served(stalled), 0.5, 8), release=False)
     canary = generations.current.canary
     assert canary is not None
     assert canary.served.generation == "g3"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from contracts.generations import Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S, eventually
@@ -51,13 +52,13 @@ def test_a_token_is_above_all_that_are_known_though_redis_lost_some(
         publication(store, keyspace, "g1", earlier.fence) as made,
     ):
         pass
-    made.serve("cosine", "user-knn")
+    made.serve(Served("g1", "cosine", "user-knn"))
     store.delete(keyspace.model_fence(), lost(keyspace))
     with held(store, keyspace, PATIENCE_S, 0, wait) as lease:
         assert lease.fence > earlier.fence
         with publication(store, keyspace, "g2", lease.fence) as made:
             pass
-        made.serve("cosine", "user-knn")
+        made.serve(Served("g2", "cosine", "user-knn"))
 
 
 def test_a_second_trainer_waits_for_the_lock_as_long_as_requested(

@@ -206,3 +206,17 @@ def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
     values = {"fold_in_items": 7, "fold_in_half_life_days": 2.5, "fold_in_half_life_items": 3}
     assert setup.run(**values) == "trained"
     assert setup.served().fold_in == FoldIn(7, 2.5, 3)
+
+
+def test_readers_get_the_diversity_of_each_variant_and_a_new_one_needs_no_new_search(
+    setup: Setup, tmp_path: Path
+) -> None:
+    setup.fill(likings())
+    path = tmp_path / "variants.toml"
+    path.write_text("[colorful]\ndiversity = 0.4\n")
+    assert setup.run(variants=path) == "trained"
+    assert [setup.served(variant).diversity for variant in ("default", "colorful")] == [0, 0.4]
+    chosen = setup.report().selection
+    assert setup.run(variants=path, diversity=0.2) == "trained"
+    assert [setup.served(variant).diversity for variant in ("default", "colorful")] == [0.2, 0.4]
+    assert setup.report().selection == chosen
