@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
+from contracts.exploration import DRAW_CHARACTERS
 from contracts.input_rules import ANY, InputRules, strict
 from contracts.messages import (
     EpochMs,
@@ -37,7 +38,10 @@ FEEDBACK_TYPES: Final[tuple[FeedbackType, ...]] = get_args(FeedbackType)
 MAX_SHOWN: Final = 100
 """Instruments per answer."""
 _SHOWN_MASK: Final = 0xFFFF
-_SHOWN: Final = rf"(?:([A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}})\.(?=[^.]{{44}}$))?"
+_ITEMS: Final = rf"([A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}})\."
+_DRAW: Final = rf"(?:([A-Za-z0-9_-]{{1,{DRAW_CHARACTERS}}})\.)?"
+"""Absent unless the variant explores."""
+_SHOWN: Final = rf"(?:{_ITEMS}{_DRAW}(?=[^.]{{44}}$))?"
 """Absent in ids from before this part was introduced; ids that have it are signed."""
 _UNSIGNED: Final = rf"^({NAME})\.({NAME})\.({NAME})\.{_SHOWN}([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
 _SIGNATURE: Final = rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})"
@@ -48,7 +52,7 @@ _request_id: Final = re.compile(_IN_TOPIC)
 
 
 class RequestId(NamedTuple):
-    """The parts of a request id: at most 411 URL-safe characters.
+    """The parts of a request id: at most 436 URL-safe characters.
 
     They are in this order; all but the last two are followed by a dot.
     """
@@ -59,6 +63,8 @@ class RequestId(NamedTuple):
     """of the recommendations: the user's own list, the live history, or popular items"""
     shown: str | None
     """the recommended items: see `encode_shown`"""
+    draw: str | None
+    """how slots were explored: see `contracts.exploration`; None: the variant did not explore"""
     token: str
     """random, unique for each answer"""
     signature: str | None = None
@@ -155,12 +161,22 @@ def may_be_of(request: RequestId, instrument_id: int) -> bool:
     >>> may_be_of(request, 70001), may_be_of(request, 5)
     (True, False)
     """
-    if request.shown is None:
-        return True
-    padded = request.shown + "=" * (-len(request.shown) % 4)
-    packed = base64.urlsafe_b64decode(padded)
-    shown = struct.unpack(f"<{len(packed) // 2}H", packed[: len(packed) // 2 * 2])
-    return instrument_id & _SHOWN_MASK in shown
+    return request.shown is None or shown_bits(instrument_id) in decode_shown(request.shown)
+
+
+def decode_shown(shown: str) -> tuple[int, ...]:
+    """Return the bits of each instrument of an answer, in its order.
+
+    >>> decode_shown(encode_shown([4, 70001]))
+    (4, 4465)
+    """
+    packed = base64.urlsafe_b64decode(shown + "=" * (-len(shown) % 4))
+    return struct.unpack(f"<{len(packed) // 2}H", packed[: len(packed) // 2 * 2])
+
+
+def shown_bits(instrument_id: int) -> int:
+    """Return the bits by which an instrument is recognized in the part of a request id."""
+    return instrument_id & _SHOWN_MASK
 
 
 def parse_request_id(text: str) -> RequestId:

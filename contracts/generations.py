@@ -80,6 +80,8 @@ class Served(msgspec.Struct, frozen=True):
     """how histories are folded into the items' lists"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
+    exploration: float = 0
+    """share of the slots of users' answers that are explored (`contracts.exploration`)"""
 
 
 class Experiment(msgspec.Struct, frozen=True):

@@ -89,6 +89,8 @@ class Model(msgspec.Struct, frozen=True):
     """null: it is gone, damaged, or from another release"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
+    exploration: float = 0
+    """share of the slots of users' answers that are explored"""
 
 
 class Trial(msgspec.Struct, frozen=True):

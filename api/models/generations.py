@@ -60,6 +60,8 @@ class Generation:
     """how histories are folded into them"""
     diversity: float = 0
     """of answers to requests that do not name another"""
+    exploration: float = 0
+    """share of the slots of users' answers that are explored"""
 
 
 class Generations:
@@ -183,7 +185,9 @@ def _generation(user_id: str | None, current: Current) -> Generation | None:
     if found is None:
         return None
     variant, served = found
-    return Generation(variant, served.generation, served.fold_in, served.diversity)
+    return Generation(
+        variant, served.generation, served.fold_in, served.diversity, served.exploration
+    )
 
 
 def _unless_expired(read: Read[T | None]) -> Read[T | None]:

@@ -101,4 +101,5 @@ def _model(served: Served, reports: Reports) -> Model:
         served.fold_in,
         reports.get(name),
         served.diversity,
+        served.exploration,
     )

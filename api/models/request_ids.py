@@ -26,6 +26,7 @@ from typing import Final
 
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
+from contracts.exploration import Draw, encode_draw
 from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS, encode_shown
 from contracts.keyspace import Keyspace
 
@@ -48,7 +49,13 @@ class Signer:
         self._keyed = blake2b(key=key, digest_size=_SIGNATURE_BYTES)
 
     def new(
-        self, variant: str, generation: str, source: str, user_id: str, items: Sequence[int]
+        self,
+        variant: str,
+        generation: str,
+        source: str,
+        user_id: str,
+        items: Sequence[int],
+        draw: Draw | None = None,
     ) -> str:
         """Return a unique id that cannot be guessed.
 
@@ -61,11 +68,15 @@ class Signer:
             source: of the answer, as `contracts.feedback.NAME` allows.
             user_id: the user of the answer.
             items: the recommended items.
+            draw: how slots were explored; None: the variant does not explore.
 
         >>> Signer(b"key").new("default", "20210815T211000Z-7", "history", "ABC", [4])[:-44]
         'default.20210815T211000Z-7.history.BAA.'
         """
-        signed = f"{variant}.{generation}.{source}.{encode_shown(items)}.{_token()}"
+        shown = encode_shown(items)
+        if draw is not None:
+            shown = f"{shown}.{encode_draw(draw, len(items))}"
+        signed = f"{variant}.{generation}.{source}.{shown}.{_token()}"
         return signed + self._signature(signed, user_id)
 
     def made(self, request_id: str, user_id: str) -> bool:

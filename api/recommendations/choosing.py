@@ -81,6 +81,8 @@ class Chosen:
     source: Source
     model: str
     items: list[Recommended]
+    candidates: Sequence[Recommended] = ()
+    """the next best ones, if the variant explores"""
 
     def and_then(self, source: OtherSource, items: Iterable[Recommended]) -> "Chosen":
         """Return these, and then items of another source."""

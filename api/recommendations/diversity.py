@@ -20,9 +20,9 @@ def diversity_of(wish: Wish, generation: Generation) -> float:
     return generation.diversity if wish.diversity is None else wish.diversity
 
 
-def pool_for(wish: Wish, diversity: float) -> Wish:
-    """Return the wish for the candidates: for more items, if they are to be diverse."""
-    return replace(wish, n=CANDIDATES * wish.n) if diversity else wish
+def pool_for(wish: Wish, diversity: float, exploration: float = 0) -> Wish:
+    """Return the wish for the candidates: for more items, if others than the best may be shown."""
+    return replace(wish, n=CANDIDATES * wish.n) if diversity or exploration else wish
 
 
 def diversified(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
+from dataclasses import replace
+from random import Random
 from typing import Final
 
 from api.http.metrics import Metrics
@@ -12,6 +14,7 @@ from api.models.popular import PopularItems
 from api.models.request_ids import RequestIds
 from api.recommendations.answers import ItemRecommendations, ItemSource, Recommendations
 from api.recommendations.choosing import Chosen, Wish
+from api.recommendations.exploring import explored
 from api.recommendations.listings import Catalog
 from api.recommendations.recommending import Recommending
 from api.redis.reading import Read
@@ -41,6 +44,7 @@ class RecommendationReader:
         self._recommending = Recommending(store.keys, generations, popular, catalog, metrics)
         self._counted = metrics.recommendations
         self._catalog = catalog
+        self._random = Random()  # noqa: S311 (what is explored is no secret)
 
     def wish(
         self,
@@ -151,6 +155,12 @@ class RecommendationReader:
         generation, chosen = yield from self.chosen(user_id, wish)
         self._counted.note(chosen.source, generation.variant, chosen.model)
         signer = yield from self._request_ids.signer()
+        draw = None
+        if generation.exploration:
+            found, draw = explored(chosen, generation.exploration, self._random)
+            chosen = replace(chosen, items=found)
         items = [item.instrument_id for item in chosen.items]
-        request_id = signer.new(generation.variant, generation.name, chosen.source, user_id, items)
+        request_id = signer.new(
+            generation.variant, generation.name, chosen.source, user_id, items, draw
+        )
         return generation, chosen, request_id

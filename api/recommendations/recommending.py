@@ -25,6 +25,7 @@ from api.recommendations.choosing import (
     weights_of,
 )
 from api.recommendations.diversity import diversified, diversity_of, pool_for
+from api.recommendations.exploring import with_candidates
 from api.recommendations.fold import Row
 from api.recommendations.listings import PER_NEW, Catalog, concerning
 from api.recommendations.lists import GenerationLists, Lists
@@ -101,12 +102,15 @@ class Recommending:
         new = yield from self._new_listings(generation, flat, wish)
         rest = wish.after(new) if new else wish
         diversity = diversity_of(wish, generation)
-        chosen = yield from self._best(generation, flat, own, pool_for(rest, diversity))
-        if chosen is None:
+        pool = pool_for(rest, diversity, generation.exploration)
+        ranked = yield from self._best(generation, flat, own, pool)
+        if ranked is None:
             return None
-        chosen = self._diversified(chosen, rest.n, diversity)
+        chosen = self._diversified(ranked, rest.n, diversity)
         if new:
             chosen = chosen.and_then("new", new)
+        if generation.exploration:
+            chosen = with_candidates(chosen, ranked.items)
         if wish.is_common and chosen.source != "popular":
             self._kept.keep((key, wish.common), (generation, offset, chosen))
         return chosen
@@ -168,9 +172,12 @@ class Recommending:
         return None if chosen is None else self._diversified(chosen, wish.n, diversity)
 
     def _diversified(self, chosen: Chosen, n: int, diversity: float) -> Chosen:
-        if not diversity:
+        if diversity:
+            items = diversified(chosen.items, self._catalog.categories, n, diversity)
+        elif len(chosen.items) > n:
+            items = chosen.items[:n]
+        else:
             return chosen
-        items = diversified(chosen.items, self._catalog.categories, n, diversity)
         return replace(chosen, items=items)
 
     def _continued(
@@ -255,7 +262,8 @@ class Recommending:
 
 
 def _bytes_of(kept: _Kept) -> int:
-    return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * len(kept[2].items)
+    chosen = kept[2]
+    return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * (len(chosen.items) + len(chosen.candidates))
 
 
 def _added(lists: GenerationLists, item: int, value: bytes | None) -> Row:

@@ -58,6 +58,9 @@ NO_REQUEST_IDS = [
     f"v.{'g' * 33}.history.{TOKEN}",
     f"v.g g.history.{TOKEN}",
     f"v.g.history.{'٤' * 22}",
+    f"v.g.history.BAA.AQ.AQ.{TOKEN}{SIGNATURE}",
+    f"v.g.history.BAA.{'A' * 25}.{TOKEN}{SIGNATURE}",
+    f"v.g.history.BAA.AQ.{TOKEN}",
 ]
 RULES: dict[str, tuple[Any, ...]] = {
     "type": (..., "purchase", None),
@@ -133,8 +136,12 @@ def test_a_request_id_says_what_the_answer_was_made_with(
     variant: str, generation: str, source: str
 ) -> None:
     text = f"{variant}.{generation}.{source}.BAA.{TOKEN}{SIGNATURE}"
-    parts = RequestId(variant, generation, source, "BAA", TOKEN, SIGNATURE)
+    parts = RequestId(variant, generation, source, "BAA", None, TOKEN, SIGNATURE)
     assert parse_request_id(text) == parts
+    drawn = text.replace(".BAA.", ".BAA.Ac0MKAAEAA.")
+    assert parse_request_id(drawn) == parts._replace(draw="Ac0MKAAEAA")
+    nothing = text.replace(".BAA.", "..AQAAAAA.")
+    assert parse_request_id(nothing) == parts._replace(shown="", draw="AQAAAAA")
 
 
 @given(st.lists(st.integers(0, MAX_INSTRUMENT_ID), max_size=MAX_SHOWN), st.integers(0, 2**16 - 1))
@@ -148,12 +155,14 @@ def test_a_request_id_distinguishes_shown_items_from_the_rest_of_a_catalog(
 
 def test_a_request_id_may_be_older_than_what_it_says_was_shown() -> None:
     request = parse_request_id(f"v.g.history.{TOKEN}{SIGNATURE}")
-    assert request == RequestId("v", "g", "history", None, TOKEN, SIGNATURE)
+    assert request == RequestId("v", "g", "history", None, None, TOKEN, SIGNATURE)
     assert may_be_of(request, 4)
 
 
 def test_a_request_id_in_the_topic_may_be_older_than_signatures() -> None:
-    assert parse_request_id(f"v.g.history.{TOKEN}") == RequestId("v", "g", "history", None, TOKEN)
+    assert parse_request_id(f"v.g.history.{TOKEN}") == RequestId(
+        "v", "g", "history", None, None, TOKEN
+    )
     assert decode_feedback(changed(request_id=f"v.g.history.{TOKEN}"), NOW_MS)
 
 

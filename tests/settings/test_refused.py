@@ -142,6 +142,7 @@ REFUSED: Final = (
     Wrong("USER_KNN_METRIC", ("trainer",), {"cosine": "'unit-length' or 'raw'"}),
     whole("USER_KNN_RECOMMENDATIONS", "trainer", 1),
     between("DIVERSITY", "trainer", "0", "1"),
+    between("EXPLORATION", "trainer", "0", "0.5"),
     whole("ACTIVE_USERS", "trainer", 0),
     whole("POPULAR_ITEMS", "trainer", 1),
     between("POPULAR_HALF_LIFE_DAYS", "trainer", "0", "36500"),

@@ -181,6 +181,7 @@ def served_of(generation: str, models: Models, settings: TrainerSettings) -> Ser
         "none" if models.users is None else models.users.name,
         settings.fold_in,
         settings.diversity,
+        settings.exploration,
     )
 
 

@@ -193,12 +193,14 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `source` is present if it is another one than that of the answer: where that has too few
     instruments, the next sources add theirs. `catalog` is any other instrument of the catalog, and
-    `new` one without interactions, for users whose history is concentrated in its category."""
+    `new` one without interactions, for users whose history is concentrated in its category.
+    `explored` is present if it was drawn at random from the next best ones."""
 
     instrument_id: int
     score: float
     because: list[int]
     source: Literal["catalog", "history", "new", "popular"] | None = None
+    explored: bool = False
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
@@ -425,6 +427,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """null: it is gone, damaged, or from another release"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
+    exploration: float = 0
+    """share of the slots of users' answers that are explored"""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
