@@ -16,7 +16,7 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from tests.trainer.experiments.behaving import publish
-from trainer.experiments import clicks as module
+from trainer.experiments import feedback as module
 from trainer.experiments.clicks import count, read_clicks
 from trainer.experiments.verdict import Clicked
 

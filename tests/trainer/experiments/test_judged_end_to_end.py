@@ -21,7 +21,7 @@ from tests.patience import PATIENCE_S
 from tests.trainer.experiments.behaving import publish, put_history, put_lists
 from tests.trainer.experiments.simulated_canaries import simulated_clicks
 from tests.trainer.setup import PARTITIONS, Setup
-from trainer.experiments import clicks as clicks_module
+from trainer.experiments import feedback as feedback_module
 from trainer.experiments.behavior import Had, Lists, Since, accuracy_of
 from trainer.experiments.rules import CanaryRules
 from trainer.experiments.trial import Trial
@@ -129,7 +129,7 @@ def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
     broker: str, topics: TopicsFactory, setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topics(partitions=PARTITIONS)
-    monkeypatch.setattr(clicks_module, "TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(feedback_module, "TIMEOUT_S", PATIENCE_S)
     seed = secrets.randbelow(2**32)
     print("seed", seed)
     random = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ from contracts.variants import in_canary
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
-from trainer.experiments import clicks
+from trainer.experiments import feedback
 from trainer.generations.decisions import read_report, read_standing
 from trainer.generations.publication import change_current
 from trainer.run import runs as runs_module
@@ -39,8 +39,8 @@ def settings(
     settings: TrainerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainerSettings:
     """Rules that judge a canary by lists after half an hour; nothing listens at Kafka's address."""
-    monkeypatch.setattr(clicks, "TIMEOUT_S", 0.1)
-    monkeypatch.setattr(clicks, "PAUSE_S", 0)
+    monkeypatch.setattr(feedback, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(feedback, "PAUSE_S", 0)
     path = tmp_path / "canary.toml"
     path.write_text(RULES)
     kafka = plain(f"127.0.0.1:{free_port()}")
