@@ -9,6 +9,7 @@ from contracts.generations import DEFAULT_VARIANT
 from contracts.log_position import LogPosition
 from trainer.judging.found import Found, HeldOut
 from trainer.judging.happened import Happened
+from trainer.judging.off_policy import Exploration
 from trainer.quality.checking import Checked
 
 Position = LogPosition | None
@@ -105,6 +106,8 @@ class Report(msgspec.Struct, frozen=True):
     """None: too few users have enough items to hold any out"""
     happened: Happened | None = None
     """of what the variant served until then; None: nothing was, or nobody took anything new"""
+    exploration: Exploration | None = None
+    """of the variant until then; None: it does not explore, or too little was shown"""
     selection: Selection | None = None
     """None: nothing was to be chosen"""
     corrupt: list[str] = []

@@ -10,6 +10,7 @@ from contracts.generations import DEFAULT_VARIANT
 from trainer import telemetry
 from trainer.judging.found import HeldOut
 from trainer.judging.happened import USERS_LEAST, Happened
+from trainer.judging.off_policy import RATES, Exploration
 from trainer.quality.checking import Checked, Level
 
 log = structlog.get_logger(__name__)
@@ -80,6 +81,13 @@ def report_happened(variant: str, happened: Happened | None) -> None:
         for measure in ("ndcg", "popular"):
             found = getattr(happened, measure).mean
             telemetry.HAPPENED.labels(variant, measure).set(found)
+
+
+def report_exploration(variant: str, exploration: Exploration | None) -> None:
+    """Show the click-through of a variant that explores: as shown, and what it would have been."""
+    if exploration is not None and exploration.users >= USERS_LEAST:
+        for policy in RATES:
+            telemetry.CLICK_THROUGH.labels(variant, policy).set(getattr(exploration, policy).rate)
 
 
 def _described(rule: Checked) -> str:

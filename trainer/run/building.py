@@ -13,6 +13,7 @@ from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
+from trainer.experiments.exploration import read_exploration
 from trainer.experiments.happening import read_happened
 from trainer.generations.inputs import served_report
 from trainer.generations.publication import generation_id, publication, read_current
@@ -20,12 +21,14 @@ from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
 from trainer.judging.found import HeldOut, held_out_of
 from trainer.judging.happened import Happened, together
+from trainer.judging.off_policy import Exploration
 from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
 from trainer.quality.accuracy import check_accuracy
 from trainer.quality.checking import Checked
 from trainer.quality.gate import (
     BadDataError,
+    report_exploration,
     report_happened,
     report_held_out,
     report_rules,
@@ -69,6 +72,7 @@ class Building:
         served = served_report(self.store, self.keyspace, variant)
         with self.stages.timed("judge served"):
             happened = self._happened(served)
+            exploration = self._exploration(variant, settings, served)
         with self.stages.timed("hold out"):
             selection, found = select(self.learned, settings, served, self.stages, self.now)
         made_with = changed(settings, selection.found.values) if selection else settings
@@ -87,11 +91,13 @@ class Building:
                 quality=[*self.learned.checked, *accuracy],
                 held_out=held_out,
                 happened=happened,
+                exploration=exploration,
             )
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
         report_held_out(variant, held_out)
         report_happened(variant, happened)
-        figures = figures_of(held_out, happened)
+        report_exploration(variant, exploration)
+        figures = figures_of(held_out, happened, exploration)
         self.placing.place(made, variant, served_of(generation, models, made_with), figures)
         return report
 
@@ -104,6 +110,16 @@ class Building:
         partitions = Topology.from_hash(noted).interactions
         now = read_happened(self.store, self.keyspace, partitions, current, served, self.stages)
         return together(served.happened, now)
+
+    def _exploration(
+        self, variant: str, settings: TrainerSettings, served: Report | None
+    ) -> Exploration | None:
+        """Return what feedback says about the variant, if what it serves explores."""
+        current = read_current(self.store, self.keyspace)
+        shown = current.variants.get(variant) if current else None
+        if served is None or shown is None or not shown.exploration:
+            return None
+        return read_exploration(settings.kafka, variant, served.exploration, self.now())
 
     def _accuracy(self, variant: str, generation: str, held_out: HeldOut | None) -> list[Checked]:
         """Return what was checked of the accuracy; an operator's run ignores the result.

@@ -17,6 +17,7 @@ from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current
 from trainer.judging.found import HeldOut
 from trainer.judging.happened import Happened
+from trainer.judging.off_policy import RATES, Exploration
 from trainer.quality.accuracy import Refusal
 
 _refusal: Final = msgspec.json.Decoder(Refusal)
@@ -124,12 +125,15 @@ class Placing:
         note(self.store, self.keyspace, decision)
 
 
-def figures_of(held_out: HeldOut | None, happened: Happened | None) -> dict[str, float]:
+def figures_of(
+    held_out: HeldOut | None, happened: Happened | None, exploration: Exploration | None = None
+) -> dict[str, float]:
     """Return a decision's figures: the report has more, but is kept less long.
 
     Args:
         held_out: what is predicted of the generation.
         happened: what was served until then.
+        exploration: what feedback says about the variant.
 
     >>> held_out = HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9)
     >>> figures_of(held_out, happened=None)["ndcg_low"]
@@ -156,4 +160,10 @@ def figures_of(held_out: HeldOut | None, happened: Happened | None) -> dict[str,
         }
         if happened.predicted is not None:
             figures["served_predicted"] = happened.predicted
+    if exploration is not None:
+        figures["ctr_users"] = exploration.users
+        for policy in RATES:
+            of_policy = msgspec.structs.asdict(getattr(exploration, policy))
+            figures |= {f"ctr_{policy}_{name}": value for name, value in of_policy.items()}
+        figures |= {"ctr_lead": exploration.lead.mean, "ctr_lead_error": exploration.lead.error}
     return figures

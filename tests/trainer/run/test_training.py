@@ -14,6 +14,8 @@ from contracts.generations import DEFAULT_VARIANT, SimilarList
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
+from trainer.judging.happened import Mean
+from trainer.judging.off_policy import Exploration, Rate
 from trainer.models import cosine, ease
 from trainer.settings import AUTO
 from trainer.settings_file import changed
@@ -199,6 +201,35 @@ def test_where_users_get_no_lists_of_their_own_none_are_written(setup: Setup) ->
         assert report.held_out is not None
         assert report.held_out.ndcg == of_folding_in.ndcg
         assert not setup.store.exists(setup.keys.model_user(of_default.generation, "u1"))
+
+
+def test_what_exploration_says_stands_in_the_report_the_figures_and_the_metrics(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Exploration | None]] = []
+
+    def read(kafka: Any, variant: str, last: Exploration | None, now: Any) -> Exploration:
+        asked.append((variant, last))
+        served, ranked, explored = (Rate(ctr, 0, 1, 9) for ctr in (0.1, 0.2, 0.3))
+        return Exploration("now", 20, served, ranked, explored, Mean(-0.1, 0.02))
+
+    monkeypatch.setattr("trainer.run.building.read_exploration", read)
+    setup.fill(likings())
+    assert setup.run(exploration=0.1) == "trained"  # nothing that explores was served until then
+    assert asked == []
+    assert setup.run(asked=True, exploration=0.1) == "trained"
+    found = setup.report().exploration
+    assert found is not None
+    assert asked == [("default", None)]
+    assert setup.decisions()[0].figures["ctr_ranked_rate"] == 0.2
+    for policy, rate in (("served", 0.1), ("ranked", 0.2), ("explored", 0.3)):
+        labels = {"variant": "default", "policy": policy}
+        assert REGISTRY.get_sample_value("trainer_click_through", labels) == rate
+    assert setup.run(asked=True) == "trained"  # what was served still explored
+    assert asked[1:] == [("default", found)]
+    assert setup.run(asked=True) == "trained"
+    assert setup.report().exploration is None
+    assert len(asked) == 2
 
 
 def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
