@@ -20,7 +20,7 @@ from redis.client import NEVER_DECODE
 from scipy.sparse import csr_array
 
 from contracts.fold_in import FoldIn
-from contracts.generations import DEFAULT_VARIANT, Canary, Current, SimilarList
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, PopularList, SimilarList
 from contracts.keyspace import Keyspace
 from contracts.messages import Ints
 from contracts.variants import served_to
@@ -30,7 +30,7 @@ from trainer.counts.matrices import Matrix, csr
 from trainer.experiments.verdict import Accuracy
 from trainer.judging.holdout import Holdout
 from trainer.judging.metrics import N, judge, ndcg
-from trainer.judging.recommending import from_item_lists
+from trainer.judging.recommending import continued, from_item_lists, from_popular
 from trainer.quality.gate import report_corrupt
 from trainer.reading import ParsedHistories, Quarantine, ask_each, by_time, read_histories
 from trainer.stages import Stages
@@ -41,7 +41,8 @@ ACTIVE_MOST: Final = 20_000
 Neighbors = Mapping[int, Mapping[int, float]]
 """item -> neighbor -> score, below 0 where the item speaks against the neighbor"""
 
-_similar = msgspec.json.Decoder(SimilarList)
+_similar: Final = msgspec.json.Decoder(SimilarList)
+_popular: Final = msgspec.json.Decoder(PopularList)
 
 
 class Had(NamedTuple):
@@ -68,6 +69,8 @@ class Lists(NamedTuple):
 
     neighbors: Neighbors
     fold_in: FoldIn = FoldIn()
+    popular: Mapping[int, float] = {}
+    """item -> score: what continues short lists"""
 
 
 def read_accuracy(
@@ -102,7 +105,12 @@ def read_accuracy(
     users = [*of_served, *(user._replace(on_canary=True) for user in of_canary)]
     items = {item for user in users for item in user.before}
     served, tried = (
-        Lists(read_lists(store, keyspace, each.generation, items), each.fold_in) for each in pair
+        Lists(
+            read_lists(store, keyspace, each.generation, items),
+            each.fold_in,
+            read_popular(store, keyspace, each.generation),
+        )
+        for each in pair
     )
     return accuracy_of(users, served, tried)
 
@@ -111,11 +119,20 @@ def accuracy_of(users: Sequence[Since], served: Lists, canary: Lists) -> Accurac
     """Return nDCG@10 of both lists for each user, of whom each has something after. Pure."""
     known = {item for user in users for item in (*user.before, *user.after)}
     for lists in (served, canary):
+        known.update(lists.popular)
         known.update(item for neighbors in lists.neighbors.values() for item in neighbors)
     items = np.array(sorted(known), np.int64)
     holdout = holdout_of(users, items)
     of_served, of_canary = (
-        ndcg(judge(holdout, from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N)))
+        ndcg(
+            judge(
+                holdout,
+                continued(
+                    from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N),
+                    from_popular(holdout, rows_of([lists.popular], items), N),
+                ),
+            )
+        )
         for lists in (served, canary)
     )
     return Accuracy(of_served, of_canary, np.array([user.on_canary for user in users], np.bool_))
@@ -182,17 +199,31 @@ def read_lists(
 ) -> dict[int, dict[int, float]]:
     """Return a generation's lists of some items, as they are in Redis."""
     wanted = sorted(items)
-
-    def ask(pipeline: Any, key: str) -> object:
-        return pipeline.execute_command("GET", key, **{NEVER_DECODE: True})
-
     keys = [keyspace.model_similar(generation, str(item)) for item in wanted]
-    values = ask_each(store, keys, ask, if_wrong_type=None)
+    values = read_values(store, keys)
     return {
         item: _neighbors(value)
         for item, value in zip(wanted, values, strict=True)
         if value is not None
     }
+
+
+def read_popular(store: Store, keyspace: Keyspace, generation: str) -> dict[int, float]:
+    """Return a generation's popular list, item -> score; empty if it is missing or no list."""
+    (value,) = read_values(store, [keyspace.model_popular(generation)])
+    with suppress(ValueError, msgspec.MsgspecError):
+        if value is not None:
+            return {int(item.item): item.score for item in _popular.decode(value).items}
+    return {}
+
+
+def read_values(store: Store, keys: Sequence[str]) -> Sequence[Any]:
+    """Return the bytes at some keys; None where nothing or something else is."""
+
+    def ask(pipeline: Any, key: str) -> object:
+        return pipeline.execute_command("GET", key, **{NEVER_DECODE: True})
+
+    return ask_each(store, keys, ask, if_wrong_type=None)
 
 
 def _neighbors(value: bytes) -> dict[int, float]:

@@ -9,13 +9,12 @@ import heapq
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
-from redis.client import NEVER_DECODE
 
-from contracts.generations import Current, PopularList, Served, UserList
+from contracts.generations import Current, Served, UserList
 from contracts.keyspace import Keyspace
 from contracts.messages import Floats
 from contracts.variants import served_to
@@ -26,7 +25,9 @@ from trainer.experiments.behavior import (
     holdout_of,
     matrix_of,
     read_lists,
+    read_popular,
     read_users,
+    read_values,
     rows_of,
 )
 from trainer.generations.report import Report
@@ -38,7 +39,7 @@ from trainer.judging.recommending import (
     from_popular,
     from_user_lists,
 )
-from trainer.reading import ask_each, by_time
+from trainer.reading import by_time
 from trainer.stages import Stages
 
 USERS_MOST: Final = 2_000
@@ -48,7 +49,6 @@ LISTS_MOST: Final = 5_000
 ACTIVE_MOST: Final = 20_000
 """Of each partition so many users are drawn from, latest active first."""
 
-_popular: Final = msgspec.json.Decoder(PopularList)
 _own: Final = msgspec.json.Decoder(UserList)
 
 
@@ -92,25 +92,24 @@ def read_happened(
         return None
     neighbors = read_lists(store, keyspace, served.generation, items)
     own = _read_own(store, keyspace, served.generation, list(users))
-    popular = _read_popular(store, keyspace, served.generation)
+    popular = read_popular(store, keyspace, served.generation)
     predicted = report.held_out.ndcg if report.held_out else None
-    lists = Lists(neighbors, served.fold_in)
-    return happened_of(*_ndcg(users, lists, own, popular), predicted)
+    lists = Lists(neighbors, served.fold_in, popular)
+    return happened_of(*_ndcg(users, lists, own), predicted)
 
 
 def _ndcg(
     users: Mapping[str, Since],
     lists: Lists,
     own: Mapping[str, Mapping[int, float]],
-    popular: Mapping[int, float],
 ) -> tuple[Floats, Floats]:
     """Return each user's nDCG of what was served, and of the popular list. Pure."""
     known = {item for user in users.values() for item in (*user.before, *user.after)}
-    for some in (popular, *own.values(), *lists.neighbors.values()):
+    for some in (lists.popular, *own.values(), *lists.neighbors.values()):
         known.update(some)
     items = np.array(sorted(known), np.int64)
     holdout = holdout_of(list(users.values()), items)
-    by_all = from_popular(holdout, rows_of([popular], items), N)
+    by_all = from_popular(holdout, rows_of([lists.popular], items), N)
     folded = from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N)
     by_user = from_user_lists(holdout, rows_of([own.get(user, {}) for user in users], items), N)
     # A user without an own list has an empty one here, which what is folded in continues.
@@ -145,20 +144,8 @@ def _read_own(
     """Return the lists of users who have one of their own."""
     keys = [keyspace.model_user(generation, user) for user in users]
     own: dict[str, dict[int, float]] = {}
-    for user, value in zip(users, ask_each(store, keys, _get, if_wrong_type=None), strict=True):
+    for user, value in zip(users, read_values(store, keys), strict=True):
         with suppress(ValueError, msgspec.MsgspecError):
             if value is not None:
                 own[user] = {int(item.item): item.score for item in _own.decode(value).items}
     return own
-
-
-def _read_popular(store: Store, keyspace: Keyspace, generation: str) -> dict[int, float]:
-    (value,) = ask_each(store, [keyspace.model_popular(generation)], _get, if_wrong_type=None)
-    with suppress(ValueError, msgspec.MsgspecError):
-        if value is not None:
-            return {int(item.item): item.score for item in _popular.decode(value).items}
-    return {}
-
-
-def _get(pipeline: Any, key: str) -> object:
-    return pipeline.execute_command("GET", key, **{NEVER_DECODE: True})

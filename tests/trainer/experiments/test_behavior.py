@@ -148,6 +148,14 @@ def test_what_items_speak_against_is_recommended_only_if_others_outweigh_them() 
     assert ndcg_of(user, Lists({1: {7: -0.5}}), Lists({})) == [0, 0]
 
 
+def test_short_lists_go_on_with_their_generations_popular_items() -> None:
+    user = Since(had(_1=1), [7])
+    most = {1: 9.0, 7: 8.0, 8: 7.0}
+    second = pytest.approx(1 / math.log2(3))
+    lists = {1: {8: 0.5}}
+    assert ndcg_of(user, Lists({}, popular=most), Lists(lists, popular=most)) == [1, second]
+
+
 def test_what_a_user_had_is_no_recommendation() -> None:
     user = Since(had(_1=1, _2=1), [3])
     assert ndcg_of(user, Lists({1: {2: 0.9, 3: 0.1}}), Lists({1: {3: 0.1}})) == [1, 1]

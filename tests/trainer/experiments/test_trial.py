@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.decisions import Decision, Standing
-from contracts.generations import SimilarList
+from contracts.generations import PopularList, SimilarList
 from contracts.histories import HistoryEntry
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.pointer import rolled_back
@@ -79,6 +79,8 @@ class OnTrial(Setup):
         """Empty its lists, as a fault on the way to Redis might."""
         for key in self.store.scan_iter(self.keys.model_similar(self.canary_id, "*")):
             self.store.set(key, msgspec.json.encode(SimilarList("cosine", [])))
+        popular = msgspec.json.encode(PopularList("popular", []))
+        self.store.set(self.keys.model_popular(self.canary_id), popular, keepttl=True)
 
     def standing(self) -> Standing | None:
         return read_standing(self.store, self.keys)
