@@ -1,9 +1,8 @@
 """The answers about models: the only definition of their JSON."""
 
-from typing import Any
-
 import msgspec
 
+from api.models.figures import Figures
 from contracts.decisions import Decision, Standing, What
 from contracts.fold_in import FoldIn
 
@@ -12,68 +11,6 @@ class PredictedItems(msgspec.Struct, frozen=True):
     """Instrument ids, best first."""
 
     predicted_items: list[str]
-
-
-class Learned(msgspec.Struct, frozen=True):
-    """The training data of a generation."""
-
-    items: int
-    pairs: int
-    """of items that some user has both of, each counted once"""
-    users: int
-    affinities: int
-    """total items of these users"""
-
-
-class HeldOut(msgspec.Struct, frozen=True):
-    """How well the generation's settings predict the users' held-out last interactions."""
-
-    users: int
-    ndcg: float
-    """nDCG@10, mean over these users"""
-    low: float
-    """of the 95 % interval"""
-    high: float
-    coverage: float
-    personalization: float
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """A rule that was checked before publication."""
-
-    rule: str
-    level: str
-    """`hard`: if it fails, nothing is published; `soft`: it is only reported"""
-    holds: bool
-    value: float | None
-    """null: not finite"""
-    limit: float | None
-    meaning: str
-
-
-class Selection(msgspec.Struct, frozen=True):
-    """What `auto` chose, and from what data."""
-
-    found: dict[str, Any]
-    at: str
-    """ISO 8601, UTC"""
-    items: int
-    events: int
-    users: int
-
-
-class Figures(msgspec.Struct, frozen=True):
-    """The figures of a generation's report."""
-
-    started: str
-    """ISO 8601, UTC"""
-    finished: str
-    data: Learned
-    quality: list[Checked] = []
-    held_out: HeldOut | None = None
-    """null: too few users have enough items for a hold-out"""
-    selection: Selection | None = None
-    """null: there was nothing to choose"""
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -4,16 +4,13 @@ from typing import Final
 
 from api.models.answers import (
     Arm,
-    Checked,
     Experiments,
-    Figures,
-    HeldOut,
-    Learned,
     Model,
     Models,
     Trial,
     Variant,
 )
+from api.models.figures import Checked, Figures, Happened, HeldOut, Learned, Mean
 from contracts.decisions import BY_RULES, Decision, Standing
 from contracts.fold_in import FoldIn
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
@@ -32,6 +29,9 @@ _FIGURES: Final = Figures(
     data=Learned(items=500, pairs=61234, users=2000, affinities=31000),
     quality=[_CHECKED],
     held_out=HeldOut(1800, 0.31, 0.29, 0.33, 0.8, 0.9),
+    happened=Happened(
+        1200, Mean(0.3, 0.02), Mean(0.11, 0.01), lead=Mean(0.19, 0.015), predicted=0.31
+    ),
 )
 _SERVED: Final = Model("20210815T211000Z-7", "cosine", "user-knn", FoldIn(), _FIGURES)
 _ON_TRIAL: Final = Model("20210815T221000Z-8", "ease", "user-knn", FoldIn(), _FIGURES)

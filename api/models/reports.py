@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from api.models.answers import Arm, Experiments, Figures, Model, Models, Trial, Variant
+from api.models.answers import Arm, Experiments, Model, Models, Trial, Variant
+from api.models.figures import Figures
 from contracts.decisions import Decision, Standing
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
 from contracts.variants import shares

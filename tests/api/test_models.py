@@ -18,7 +18,9 @@ from contracts.pointer import REPLACE_SCRIPT, promoted
 from runtime.redis.stores import connect
 from trainer.generations.decisions import note, read_decisions, read_report
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
-from trainer.judging.found import Found, HeldOut
+from trainer.judging.found import Found, HeldOut, Lead
+from trainer.judging.happened import Happened, Mean
+from trainer.judging.off_policy import Exploration, Rate
 from trainer.quality.checking import Checked
 
 from .conftest import Filled, Serve
@@ -37,7 +39,16 @@ REPORT = Report(
     lists=Lists(10, 80, 30, 300, 10),
     seconds={"read": 1.5},
     quality=[Checked("users", "hard", holds=True, value=30, limit=1, meaning="how many")],
-    held_out=HeldOut(20, 0.3, 0.2, 0.4, 0.8, 0.9),
+    held_out=HeldOut(20, 0.3, 0.2, 0.4, 0.8, 0.9, Lead(0.28, 0.02, 0.01)),
+    happened=Happened(250, Mean(0.29, 0.02), Mean(0.1, 0.01), Mean(0.19, 0.02), 0.28),
+    exploration=Exploration(
+        "2021-08-16T00:00:00+00:00",
+        300,
+        served=Rate(0.05, 0.04, 0.07, 900.0),
+        ranked=Rate(0.06, 0.05, 0.08, 800.5),
+        explored=Rate(0.02, 0.01, 0.04, 99.5),
+        lead=Mean(0.04, 0.01),
+    ),
     selection=Selection(Found({"ITEM_MODEL": "cosine"}, "best"), "2021-08-15", 10, 100, 30),
 )
 SO_FAR = Standing(
@@ -81,7 +92,7 @@ async def test_models_are_shown_with_shares_and_the_figures_of_their_reports(
         *("g2", "cosine", "user-knn"),
     )
     report = json.loads(msgspec.json.encode(REPORT))
-    for name in ("started", "finished", "held_out", "selection"):
+    for name in ("started", "finished", "held_out", "happened", "exploration", "selection"):
         assert model["report"][name] == report[name]
     assert model["report"]["data"].items() <= report["data"].items()
     assert model["report"]["quality"][0].items() <= report["quality"][0].items()

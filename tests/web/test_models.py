@@ -16,6 +16,7 @@ from tests.api.keys import entry, write_keys
 from trainer.generations.decisions import note, note_standing, read_decisions
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
 from trainer.judging.found import Found, HeldOut
+from trainer.judging.happened import Happened, Mean
 from trainer.quality.checking import Checked
 
 from .accessible import assert_accessible, assert_fits
@@ -47,6 +48,7 @@ def report(served: Served, minutes_ago: float) -> Report:
             Checked("gap", "soft", holds=False, value=0.4, limit=0.2, meaning=f"a gap {SCRIPT}"),
         ],
         held_out=HeldOut(210, ndcg, ndcg - 0.02, ndcg + 0.02, 0.81, 0.74),
+        happened=Happened(250, Mean(0.29, 0.02), Mean(0.1, 0.01), Mean(0.19, 0.02), 0.28),
         selection=Selection(Found({"item_model": "cosine"}, "the best"), iso(9), 10, 100, 30),
     )
 
@@ -140,6 +142,10 @@ async def test_a_generations_report_is_shown_as_text(page: Page, served: Stack) 
     await page.get_by_role("link", name=G1.generation).click()
     report = page.get_by_role("region", name=f"Report of {G1.generation}")
     await expect(report).to_contain_text(re.compile("Users5,310.*Items1,200.*Pairs40,312"))
+    await expect(report).to_contain_text(
+        "nDCG 0.2900 ± 0.0200 by what 250 users newly took, predicted 0.2800; "
+        "over the popular list 0.1900 ± 0.0200"
+    )
     await expect(report.locator("tbody tr").nth(1)).to_contain_text(SCRIPT)
     await expect(report.locator("tbody tr").nth(0)).to_contain_text("holds")
     await expect(page).to_have_title(re.compile("Models"))
