@@ -211,7 +211,9 @@ POPULAR: Final = View(_ask_popular, _expect_popular)
 def _ask_recommended(stack: Stack) -> Answers:
     paths = {user: f"/v1/users/{user}/recommendations" for user in (*USERS, NEWCOMER)}
     answers = {user: stack.get(path, n=LENGTH) for user, path in paths.items()}
-    return {user: (a["source"], _scores(a["items"])) for user, a in answers.items()}
+    # What continues a short answer has a source, and scores, of its own.
+    first = {u: [item for item in a["items"] if "source" not in item] for u, a in answers.items()}
+    return {user: (a["source"], _scores(first[user])) for user, a in answers.items()}
 
 
 def _expect_recommended(stack: Stack, other: Mapping[str, Value]) -> Answers:
