@@ -23,6 +23,7 @@ from contracts.feedback import decode_shown, parse_request_id
 from contracts.generations import Current, Served
 from tests.patience import until_true
 
+from .all_but import AllBut
 from .conftest import ALL_ALIKE, Filled, Serve
 from .reading import Reader
 
@@ -191,3 +192,39 @@ def test_the_cache_keeps_the_candidates_and_each_answer_is_drawn_for_itself(
     assert [item.instrument_id for item in made.items] == [2, 3, 4, 5, 6]
     assert [item.instrument_id for item in made.candidates] == [*range(7, 27)]
     assert reader.run(reader.recommendations("ABC", wish))[1] is made
+
+
+@pytest.mark.parametrize("user", ["ABC", "listed", "nobody"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish(5, frozenset(), include_seen=False),
+        Wish(20, frozenset(), include_seen=False),
+        Wish(5, frozenset({3, 60}), include_seen=False),
+        Wish(5, frozenset(), include_seen=True),
+        Wish(5, frozenset(), include_seen=False, diversity=0.5),
+        Wish(5, frozenset(), include_seen=False, by_category=True, shown=AllBut({2, 4, 61})),
+    ],
+    ids=["short", "long", "with exclusions", "to buy again", "diverse", "filtered"],
+)
+def test_unless_it_is_explored_a_slot_has_the_item_that_it_would_have_had(
+    store_url: str, filled: Filled, raw: Redis, user: str, wish: Wish
+) -> None:
+    lists = {"1": [(str(item), 1 / item, 1.0) for item in range(2, 14)]}
+    filled.generation("g1", lists, popular=[(str(item), 100 - item) for item in range(60, 90)])
+    filled.history("ABC", {"1": (1, 5)}, off=7)
+    filled.history("listed", {"1": (1, 5)}, off=7)
+    filled.user_list("g1", "listed", 7, [(str(item), 1 / item, ["1"]) for item in range(20, 28)])
+    reader = Reader(store_url, filled, raw)
+
+    def chosen(share: float) -> Chosen:
+        filled.serve(exploring(share))
+        return reader.run(reader.recommendations(user, wish))[1]
+
+    plain, exploring_too = chosen(0), chosen(0.5)
+    assert exploring_too.items == plain.items
+    assert not plain.candidates
+    shown = {item.instrument_id for item in plain.items}
+    others = {item.instrument_id for item in exploring_too.candidates}
+    assert others
+    assert not others & (shown | wish.excluded)
