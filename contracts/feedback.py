@@ -1,8 +1,8 @@
 """The messages on `feedback`, and the `request_id` that links them to an answer.
 
-They record impressions and clicks, to measure experiments: no program folds them. A client that
-retries may publish the same messages twice. Readers of the topic recognize duplicates by
-`(request_id, instrument_id, type)`.
+They record impressions and clicks, to measure experiments, and to let items sink that a user was
+shown without a click (`contracts.impressions`). A client that retries may publish the same messages
+twice. Readers of the topic recognize duplicates by `(request_id, instrument_id, type)`.
 """
 
 import base64
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts.exploration import DRAW_CHARACTERS
-from contracts.input_rules import ANY, InputRules, strict
+from contracts.input_rules import ANY, InputRules, strict, unknown_field
 from contracts.messages import (
     EpochMs,
     InstrumentId,
@@ -119,6 +119,15 @@ def decode_feedback(value: bytes, now_ms: int, rules: InputRules = ANY) -> Feedb
     """
     sent = decode_alone((_strict if rules.refuses_unknown_fields else _sent).decode, value)
     return feedback_of(sent, now_ms, rules)
+
+
+def unknown_field_in(value: bytes) -> str | None:
+    """Return the first unknown field of a valid record value, if any."""
+    try:
+        _strict.decode(value)
+    except msgspec.MsgspecError as error:
+        return unknown_field(error)
+    return None
 
 
 def feedback_of(sent: SentFeedback, now_ms: int, rules: InputRules = ANY) -> Feedback:

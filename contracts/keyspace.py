@@ -45,6 +45,10 @@ Keys, after the namespace:
     `lineage`, `incarnation` and `next` of `position:{n<p>}`, read before the hash, are the version
     of a copy: they change with every flush that changes the catalog, so a process with a copy polls
     these three, and reads the hash again when one of them has changed.
+`impressions:{f<p>}:<user>`
+    hash: item -> `contracts.impressions.Impressions`; `off` -> last offset
+    lives `KEPT_DAYS` there after the user's last impression or click, by the store's clock; deleted
+    with the user; written by impressions, api; read by impressions, api
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
@@ -116,12 +120,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.times import MAX_TS_MS
-from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
 OFFSET_FIELD: Final = "off"
-"""Field of a `history`, `trending` or `cooc` hash: a log position, `[incarnation, offset]`."""
+"""Field of a user's, a `trending` or a `cooc` hash: a log position, `[incarnation, offset]`."""
 HOLDERS_FIELD: Final = "holders"
 """Field of a `cooc` hash: the number of users with an affinity above 0 for the item."""
 ERASED_FIELD: Final = "erased"
@@ -225,6 +229,10 @@ class Keyspace:
     def catalog(self, partition: int) -> str:
         """The instruments of a partition."""
         return f"{self.namespace}:catalog:{_tag(INSTRUMENTS, partition)}"
+
+    def impressions(self, partition: int, user_id: str) -> str:
+        """The items that a user was shown lately."""
+        return f"{self.namespace}:impressions:{_tag(FEEDBACK, partition)}:{user_id}"
 
     def position(self, topic: Topic, partition: int) -> str:
         """The progress of a partition, and its owner."""

@@ -76,13 +76,13 @@ INSTRUMENTS: Final = Topic(
 )
 FEEDBACK: Final = Topic(
     name="feedback",
-    letter="",
+    letter="f",
     key="user id, UTF-8",
     partitions=8,
     # An experiment runs for weeks and is measured after its end.
     retention_h=24 * 90,
     written_by="api",
-    read_by="trainer, and people who measure experiments",
+    read_by="stream_processors: impressions, trainer, and people who measure experiments",
 )
 BARS: Final = Topic(
     name="bars",
@@ -95,7 +95,7 @@ BARS: Final = Topic(
     read_by="archive, and anyone who wants closed bars",
     partitioned_as=QUOTES.name,
 )
-STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
+STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS, FEEDBACK)
 """The topics that workers fold, each of which keeps its positions in Redis."""
 
 
@@ -114,4 +114,4 @@ def dead_letters(topic: Topic) -> Topic:
     )
 
 
-ALL: Final = (*STREAMED, FEEDBACK, BARS, *map(dead_letters, STREAMED))
+ALL: Final = (*STREAMED, BARS, *map(dead_letters, STREAMED))

@@ -6,7 +6,7 @@ Partitions are part of the keys, so a program that counts another number must no
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 
 
 class TopologyError(RuntimeError):
@@ -21,6 +21,7 @@ class Topology:
     interactions: int
     cooccurrences: int
     instruments: int = INSTRUMENTS.partitions
+    feedback: int = FEEDBACK.partitions
 
     @property
     def bars(self) -> int:
@@ -34,8 +35,8 @@ class Topology:
         Raises:
             TopologyError: a topic is missing there.
         """
-        # A release without a catalog did not note it: all else works without.
-        needed = [topic for topic in STREAMED if topic != INSTRUMENTS]
+        # Earlier releases did not fold these: all else works without.
+        needed = [topic for topic in STREAMED if topic not in (INSTRUMENTS, FEEDBACK)]
         missing = [topic.name for topic in needed if topic.name not in partitions]
         if missing:
             raise TopologyError(
@@ -47,6 +48,7 @@ class Topology:
             interactions=int(partitions[INTERACTIONS.name]),
             cooccurrences=int(partitions[COOCCURRENCES.name]),
             instruments=int(partitions.get(INSTRUMENTS.name, INSTRUMENTS.partitions)),
+            feedback=int(partitions.get(FEEDBACK.name, FEEDBACK.partitions)),
         )
 
     def check(self, topic: str, seen: int) -> None:

@@ -6,6 +6,7 @@
 | `interactions`  | histories, to Redis, and changes of G, to `cooccurrences`; counts for trending |
 | `cooccurrences` | the rows of G, to Redis                                                        |
 | `instruments`   | the catalog, to Redis                                                          |
+| `feedback`      | what users were shown without a click, to Redis                                |
 """
 
 from collections.abc import Mapping
@@ -14,13 +15,14 @@ from functools import partial
 import faust
 
 from contracts.times import DAY_S
-from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
 from runtime.topology import Topology
 from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
-from stream_processors.decoding import changes, instruments, interactions, quotes
+from stream_processors.decoding import changes, feedback, instruments, interactions, quotes
 from stream_processors.decoding.changes import ChangesRecord
+from stream_processors.decoding.feedback import Reacted
 from stream_processors.decoding.instruments import InstrumentRecord
 from stream_processors.decoding.intake import Intake
 from stream_processors.decoding.interactions import UserEvents
@@ -28,6 +30,7 @@ from stream_processors.decoding.placement import Placement
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
+from stream_processors.impressions.impressions import ImpressionsFold
 from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.partition.fold import Folds
 from stream_processors.partition.rules import Rules
@@ -67,6 +70,7 @@ def rules_of_topics(
     of_instruments = partial(
         instruments.decode, placement=Placement(topology.instruments), intake=intake
     )
+    of_feedback = partial(feedback.decode, placement=Placement(topology.feedback), intake=intake)
     history_rules = rules_of(settings)
 
     def folds_of_quotes(claim: Claim) -> Folds[Quotes]:
@@ -88,6 +92,9 @@ def rules_of_topics(
 
     def folds_of_instruments(claim: Claim) -> Folds[list[InstrumentRecord]]:
         return Folds(of_instruments, [CatalogFold(claim)])
+
+    def folds_of_feedback(claim: Claim) -> Folds[list[Reacted]]:
+        return Folds(of_feedback, [ImpressionsFold(claim)])
 
     bad_max, often_s = settings.dead_letter_ratio_max, settings.flush_interval_s
     every = [
@@ -125,6 +132,15 @@ def rules_of_topics(
             flush_interval_s=often_s,
             bad_records_max=bad_max,
             make_folds=folds_of_instruments,
+            index=None,
+        ),
+        Rules(
+            topic=FEEDBACK,
+            partitions=topology.feedback,
+            folding=folding_text({}),
+            flush_interval_s=often_s,
+            bad_records_max=bad_max,
+            make_folds=folds_of_feedback,
             index=None,
         ),
     ]

@@ -44,7 +44,9 @@ FLUSH_SECONDS: Final = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )
 FLUSHED_VALUES: Final = Counter(
-    "flushed_values", "Bars, histories, items or instruments written.", ["topic"]
+    "flushed_values",
+    "Bars, histories, items, instruments or users' impressions written.",
+    ["topic"],
 )
 LAG: Final = Gauge(
     "lag_records",

@@ -29,7 +29,7 @@ MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
-    r"((?:bars|bars-changed|open|history|active|erased|trending|cooc|items|catalog|position):\{[^\s\"'`]*"
+    r"((?:bars|bars-changed|open|history|active|erased|trending|cooc|items|catalog|impressions|position):\{[^\s\"'`]*"
     r"|(?:model|meta):[^\s\"'`|]*[^\s\"'`|:])"
 )
 ALL_OF_A_KIND: Final = frozenset({"model:*"})
@@ -91,7 +91,7 @@ def sample(parameter: str, topic: Topic | None) -> object:
 
 def shape_of(key: str) -> re.Pattern[str]:
     shape = re.escape(key)
-    shape = re.sub("[qicn]987", lambda tag: rf"(?:{tag.group()[0]}|<t>)(?:\d+|<p>|\*)", shape)
+    shape = re.sub("[qicnf]987", lambda tag: rf"(?:{tag.group()[0]}|<t>)(?:\d+|<p>|\*)", shape)
     return re.compile(shape.replace("ARGUMENT", r"(?:<[a-z ]+>|[^\s:<>{}]+)"))
 
 

@@ -6,7 +6,6 @@ from contracts.topics import (
     ALL,
     BARS,
     DEAD_LETTERS_SUFFIX,
-    FEEDBACK,
     INSTRUMENTS,
     QUOTES,
     STREAMED,
@@ -27,6 +26,7 @@ def test_the_names_are_those_that_the_users_feeds_write_to() -> None:
         "interactions",
         "cooccurrences",
         "instruments",
+        "feedback",
     ]
 
 
@@ -44,12 +44,6 @@ def test_each_topic_has_partitions_and_keeps_what_it_holds_for_a_day_at_least(
     assert topic.retention_h >= 24
     assert topic.written_by
     assert topic.read_by
-
-
-def test_feedback_is_kept_for_measuring_and_folded_by_no_worker() -> None:
-    assert FEEDBACK in ALL
-    assert FEEDBACK not in STREAMED
-    assert dead_letters(FEEDBACK) not in ALL
 
 
 def test_closed_bars_outlive_their_quotes_in_as_many_partitions_and_are_folded_by_no_worker() -> (

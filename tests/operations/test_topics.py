@@ -9,7 +9,16 @@ from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from contracts.keyspace import Keyspace
-from contracts.topics import ALL, BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.topics import (
+    ALL,
+    BARS,
+    COOCCURRENCES,
+    FEEDBACK,
+    INSTRUMENTS,
+    INTERACTIONS,
+    QUOTES,
+    STREAMED,
+)
 from operations.topics import Row, ensure
 from operations.topics.configs import Asked
 from runtime.kafka import broker as brokers
@@ -55,7 +64,7 @@ def test_missing_topics_are_created_as_the_contracts_say(servers: Servers) -> No
     assert [(row.topic.name, row.created) for row in rows] == [(name, True) for name in NAMES]
     seen = servers.partitions()
     assert {name: seen[name] for name in NAMES} == {t.name: t.partitions for t in ALL}
-    assert Topology.from_hash(servers.noted()) == Topology(8, 8, 8, 8)
+    assert Topology.from_hash(servers.noted()) == Topology(8, 8, 8, 8, 8)
 
 
 def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
@@ -68,7 +77,7 @@ def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
     rows = servers.ensure({})
 
     assert not any(row.created for row in rows)
-    others = (INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
+    others = (INTERACTIONS, COOCCURRENCES, INSTRUMENTS, FEEDBACK)
     expected = {QUOTES.name: "3"} | {topic.name: "8" for topic in others}
     assert servers.noted() == noted == expected
     offsets: list[int] = []
@@ -199,7 +208,10 @@ def test_topics_of_another_prefix_are_made_as_asked_and_what_differs_is_named(
     try:
         its.ensure(asked)
         there = its.partitions()
-        assert [there[f"{namespace}.{name}"] for name in NAMES] == [2, 8, 8, 8, 8, 2, 1, 1, 1, 1]
+        assert [there[f"{namespace}.{name}"] for name in NAMES] == [
+            *[2, 8, 8, 8, 8, 2],
+            *[1] * len(STREAMED),
+        ]
 
         rows = {row.topic: row for row in its.ensure({})}
         assert rows[INSTRUMENTS].differences == [

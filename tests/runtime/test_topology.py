@@ -1,6 +1,6 @@
 import pytest
 
-from contracts.topics import INSTRUMENTS
+from contracts.topics import FEEDBACK, INSTRUMENTS, Topic
 from runtime.topology import Topology, TopologyError
 
 NOTED = {
@@ -8,12 +8,13 @@ NOTED = {
     "interactions": "4",
     "cooccurrences": "2",
     "instruments": "6",
+    "feedback": "3",
     "something else": "1",
 }
 
 
 def test_the_hash_has_the_partitions_of_each_topic() -> None:
-    assert Topology.from_hash(NOTED) == Topology(8, 4, 2, 6)
+    assert Topology.from_hash(NOTED) == Topology(8, 4, 2, 6, 3)
 
 
 @pytest.mark.parametrize("topic", ["quotes", "interactions", "cooccurrences"])
@@ -25,9 +26,10 @@ def test_a_topic_that_is_not_noted_is_named_with_the_remedy(topic: str) -> None:
         Topology.from_hash(noted)
 
 
-def test_topics_noted_by_a_release_without_a_catalog_are_accepted() -> None:
-    noted = {name: partitions for name, partitions in NOTED.items() if name != "instruments"}
-    assert Topology.from_hash(noted) == Topology(8, 4, 2, INSTRUMENTS.partitions)
+@pytest.mark.parametrize("topic", [INSTRUMENTS, FEEDBACK])
+def test_topics_noted_by_a_release_that_did_not_fold_one_are_accepted(topic: Topic) -> None:
+    noted = {name: partitions for name, partitions in NOTED.items() if name != topic.name}
+    assert getattr(Topology.from_hash(noted), topic.name) == topic.partitions
 
 
 def test_all_topics_that_are_missing_are_named() -> None:

@@ -502,7 +502,7 @@ class Endpoints:
     def pipeline_dead_letters(
         self,
         *,
-        topic: Literal["all", "quotes", "interactions", "cooccurrences", "instruments"]
+        topic: Literal["all", "quotes", "interactions", "cooccurrences", "instruments", "feedback"]
         | None = None,
         limit: int | None = None,
     ) -> DeadLetters:

@@ -1,0 +1,1 @@
+"""Folds feedback into how often users were shown items without a click."""
