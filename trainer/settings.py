@@ -16,7 +16,7 @@ from trainer.quality.checking import QualityConfig
 from trainer.settings_file import SettingsFileSource
 
 AUTO = "auto"
-AT_SERVING = ("diversity", "exploration")
+AT_SERVING = ("diversity", "exploration", "impression_discount")
 """Settings that change answers and not the lists that these are made from."""
 
 if TYPE_CHECKING:
@@ -112,6 +112,13 @@ class TrainerSettings(_SettingsOfModels):
         le=EXPLORATION_MOST,
         description="share of the slots of users' recommendations that show one of the next best "
         "items at random: costs clicks, and shows what the ranking is worth",
+    )
+    impression_discount: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="share of an item's score that each impression without a click takes away "
+        "from a user's recommendations, less as days pass; 0: impressions do not count",
     )
     active_users: int = Field(
         default=10_000,

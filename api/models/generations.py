@@ -62,6 +62,8 @@ class Generation:
     """of answers to requests that do not name another"""
     exploration: float = 0
     """share of the slots of users' answers that are explored"""
+    impression_discount: float = 0
+    """share of an item's score that an impression without a click takes away; 0: none"""
 
 
 class Generations:
@@ -186,7 +188,12 @@ def _generation(user_id: str | None, current: Current) -> Generation | None:
         return None
     variant, served = found
     return Generation(
-        variant, served.generation, served.fold_in, served.diversity, served.exploration
+        variant,
+        served.generation,
+        served.fold_in,
+        served.diversity,
+        served.exploration,
+        served.impression_discount,
     )
 
 

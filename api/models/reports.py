@@ -103,4 +103,5 @@ def _model(served: Served, reports: Reports) -> Model:
         reports.get(name),
         served.diversity,
         served.exploration,
+        served.impression_discount,
     )

@@ -15,6 +15,7 @@ from api.models.popular import Ranked, Shown
 from api.recommendations.answers import OtherSource, Recommended, Source
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
+from api.recommendations.sinking import Factors, sunk
 from api.users.history import Histories, latest_items, rejected
 from contracts.fold_in import SCORE_DECIMALS, FoldIn
 from contracts.generations import UserList
@@ -46,6 +47,8 @@ class Wish:
     diversity: float | None = None
     """0 to 1: how much items of other categories than those before are preferred; None: as the
     variant does"""
+    sinks: Factors | None = None
+    """what was shown to the user without a click; None: nothing"""
 
     @property
     def is_common(self) -> bool:
@@ -110,11 +113,8 @@ def from_own_list(own: UserList, wish: Wish) -> Chosen:
     kept = (i for i in own.items if int(i.item) not in wish.excluded)
     if shown is not None:
         kept = (i for i in kept if shown(int(i.item)))
-    items = [
-        Recommended(int(i.item), i.score, [int(item) for item in i.because])
-        for i in islice(kept, wish.n)
-    ]
-    return Chosen("model", own.model, items)
+    items = (Recommended(int(i.item), i.score, [int(item) for item in i.because]) for i in kept)
+    return Chosen("model", own.model, sunk(items, wish.sinks, wish.n))
 
 
 def from_history(
@@ -141,8 +141,9 @@ def from_history(
     if not len(shares.places) or not total:
         return nothing
     left_out = lists.places.of_known(wish.left_out(history))
+    sinks = lists.places.by_known(wish.sinks) if wish.sinks else None
     item_at, sums = lists.places.item_at, lists.sums()
-    items = shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown)
+    items = shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown, sinks)
     return Chosen("history", lists.model, items)
 
 
@@ -218,8 +219,9 @@ def weights_of(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
 
 def from_popular(popular: Ranked, history: Histories, wish: Wish) -> Chosen:
     """Choose from the most popular items."""
-    kept = islice(popular.shown(wish.left_out(history), wish.shown), wish.n)
-    return Chosen("popular", popular.model, [Recommended(item, score, []) for item, score in kept])
+    kept = popular.shown(wish.left_out(history), wish.shown)
+    items = (Recommended(item, score, []) for item, score in kept)
+    return Chosen("popular", popular.model, sunk(items, wish.sinks, wish.n))
 
 
 def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
@@ -227,5 +229,5 @@ def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
     if wish.shown is None:
         return []
     left_out = wish.left_out(history)
-    kept = (item for item in wish.shown.listed() if item not in left_out)
-    return [Recommended(item, 0, []) for item in islice(kept, wish.n)]
+    kept = (Recommended(item, 0, []) for item in wish.shown.listed() if item not in left_out)
+    return sunk(kept, wish.sinks, wish.n)

@@ -106,7 +106,8 @@ often, how lately and how well it fits the rest; then comes `history`.
 Where a source has fewer than `n`, the next ones go on, and these instruments have a `source` of
 their own. Instruments that the catalog marks as unlisted are never recommended. `category` and
 `exclude_category` filter further; then there are `n` instruments if the catalog has as many, as the
-rest of it comes last. Of ten instruments, the last may be a `new` one: a listed one without
+rest of it comes last. If the variant discounts impressions, instruments that the user was shown
+without a click sink. Of ten instruments, the last may be a `new` one: a listed one without
 interactions, for users whose history is concentrated in its category.""",
             parameters=(
                 USER_ID,

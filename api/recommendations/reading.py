@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Final
@@ -21,6 +23,7 @@ from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.history import Histories
 from contracts.partitioning import user_partition
+from runtime.topology import Topology
 
 LEGACY_ITEMS: Final = 10
 REQUEST_ID: Final = b"x-request-id"
@@ -37,11 +40,12 @@ class RecommendationReader:
         request_ids: RequestIds,
         metrics: Metrics,
         catalog: Catalog,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
-        self._recommending = Recommending(store.keys, generations, popular, catalog, metrics)
+        self._recommending = Recommending(store.keys, generations, popular, catalog, metrics, now_s)
         self._counted = metrics.recommendations
         self._catalog = catalog
         self._random = Random()  # noqa: S311 (what is explored is no secret)
@@ -143,13 +147,25 @@ class RecommendationReader:
         key = self._store.keys.history(partition, user_id)
 
         def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
-            chosen = yield from self._recommending.choose(generation, user_id, key, wish)
+            impressions = self._impressions_key(generation, user_id, topology)
+            chosen = yield from self._recommending.choose(
+                generation, user_id, key, wish, impressions
+            )
             return None if chosen is None else (generation, chosen)
 
         found = yield from self._generations.within_one(user_id, read)
         if found is None:
             raise GenerationReplacedError
         return found
+
+    def _impressions_key(
+        self, generation: Generation, user_id: str, topology: Topology
+    ) -> str | None:
+        """Return where a user's impressions are; None if they do not count."""
+        if not generation.impression_discount:
+            return None
+        partition = user_partition(user_id, topology.feedback)
+        return self._store.keys.impressions(partition, user_id)
 
     def _recommended(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen, str]]:
         generation, chosen = yield from self.chosen(user_id, wish)

@@ -1,8 +1,7 @@
 """Recommends to a user: the reads that this takes, and a cache of the results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Final, cast
 
 import msgspec
@@ -29,12 +28,14 @@ from api.recommendations.exploring import with_candidates
 from api.recommendations.fold import Row
 from api.recommendations.listings import PER_NEW, Catalog, concerning
 from api.recommendations.lists import GenerationLists, Lists
+from api.recommendations.sinking import factors_of, sunk
 from api.redis.lately import Lately
-from api.redis.reading import Read
+from api.redis.reading import Command, Read
 from api.users.history import Histories, history_of, offset_of, rejected_in
 from contracts.generations import UserList
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.log_position import parse_log_position
+from contracts.times import HOUR_S
 
 LISTS_AT_ONCE: Final = 64
 """Per round: each has 14 kB, and other requests run in between."""
@@ -49,8 +50,11 @@ _ITEM_BYTES: Final = 270
 
 _user = msgspec.json.Decoder(UserList)
 
-_Kept = tuple[Generation, bytes | None, Chosen]
-"""The generation and the offset of the history of a result, and the result."""
+_Version = tuple[bytes | int | None, ...]
+"""The offset of the history that a result is made from; if impressions count, theirs, and the hour,
+else 0."""
+_Kept = tuple[Generation, _Version, Chosen]
+"""The generation and the version of a result, and the result."""
 
 
 class Recommending:
@@ -63,11 +67,13 @@ class Recommending:
         popular: PopularItems,
         catalog: Catalog,
         metrics: Metrics,
+        now_s: Callable[[], float],
     ) -> None:
         self._keys = keys
         self._generations = generations
         self._popular = popular
         self._catalog = catalog
+        self._now_s = now_s
         self._new: dict[str, tuple[int, NewListings]] = {}
         """Of generations: the version of the catalog, and its new listings."""
         self._lists = Lists()
@@ -76,7 +82,12 @@ class Recommending:
         self._choices, self._rows = metrics.choices, metrics.lists
 
     def choose(
-        self, generation: Generation, user_id: str, key: str, wish: Wish
+        self,
+        generation: Generation,
+        user_id: str,
+        key: str,
+        wish: Wish,
+        impressions_key: str | None = None,
     ) -> Read[Chosen | None]:
         """Choose for a user whose history is at `key`; None if the generation has nothing.
 
@@ -84,21 +95,32 @@ class Recommending:
         user's own list if it was made from the current history, the history folded into the items'
         lists, popular items. The own list excludes items that the user has: a wish to include these
         gets them first, and then the history folded in. A result for
-        the same history, generation and catalog never changes, so it is cached.
+        the same history, generation and catalog never changes, so it is cached. If there is an
+        `impressions_key`, what the user was shown without a click sinks.
 
         Raises:
             ExpiredError: the generation may have had lists that are gone.
         """
+        hour = 0 if impressions_key is None else int(self._now_s() // HOUR_S)
         known = self._kept.get((key, wish.common)) if wish.is_common else None
         if known is not None:
-            (offset,) = yield [("HGET", key, OFFSET_FIELD)]
-            if known[:2] == (generation, offset):
+            checks: list[Command] = [("HGET", key, OFFSET_FIELD)]
+            if impressions_key is not None:
+                checks.append(("HGET", impressions_key, OFFSET_FIELD))
+            offsets = yield checks
+            if known[:2] == (generation, (*offsets, hour)):
                 self._choices.note("kept")
                 return known[2]
         own_key = self._keys.model_user(generation.name, user_id)
-        flat, own = yield [("HGETALL", key), ("GET", own_key)]
+        reads: list[Command] = [("HGETALL", key), ("GET", own_key)]
+        if impressions_key is not None:
+            reads.append(("HGETALL", impressions_key))
+        flat, own, *impressions = yield reads
         self._choices.note("made")
-        offset = offset_of(flat)
+        if impressions and impressions[0]:
+            discount = generation.impression_discount
+            factors = factors_of(impressions[0], history_of(flat), discount, hour)
+            wish = replace(wish, sinks=factors)
         new = yield from self._new_listings(generation, flat, wish)
         rest = wish.after(new) if new else wish
         diversity = diversity_of(wish, generation)
@@ -112,7 +134,8 @@ class Recommending:
         if generation.exploration:
             chosen = with_candidates(chosen, ranked.items)
         if wish.is_common and chosen.source != "popular":
-            self._kept.keep((key, wish.common), (generation, offset, chosen))
+            version = (*map(offset_of, (flat, *impressions)), hour)
+            self._kept.keep((key, wish.common), (generation, version, chosen))
         return chosen
 
     def _best(
@@ -154,7 +177,7 @@ class Recommending:
             wish.left_out(history),
             wish.shown,
         )
-        return [*islice(found, wish.n // PER_NEW)]
+        return sunk(found, wish.sinks, wish.n // PER_NEW)
 
     def choose_for_items(
         self, generation: Generation, items: Histories, wish: Wish

@@ -1,6 +1,7 @@
 """Runs a read round by round, so that a test can change what is served in between."""
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -25,7 +26,12 @@ class Reader:
     """The reads of lists, as the application puts them together."""
 
     def __init__(
-        self, url: str, filled: Filled, raw: Redis, now_s: Callable[[], float] | None = None
+        self,
+        url: str,
+        filled: Filled,
+        raw: Redis,
+        now_s: Callable[[], float] | None = None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Read by a clock: without one, a second is over whenever it is looked at.
 
@@ -40,7 +46,7 @@ class Reader:
         popular = PopularItems(store.keys, generations)
         self.similar = SimilarReader(store, generations, popular, lambda *_: None).neighbors
         recommended = RecommendationReader(
-            store, generations, popular, RequestIds(store.keys), self.metrics, catalog
+            store, generations, popular, RequestIds(store.keys), self.metrics, catalog, wall_s
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
 

@@ -290,6 +290,7 @@ LISTS: Final = (
           in_force(RECOMMENDED)),
     *rows("DIVERSITY", "trainer", {None: "lenient", "0.3": "weighted"}, named_in_models),
     *rows("EXPLORATION", "trainer", {None: "lenient", "0.1": "weighted"}, named_in_models),
+    *rows("IMPRESSION_DISCOUNT", "trainer", {None: "lenient", "0.2": "weighted"}, named_in_models),
     *rows("POPULAR_ITEMS", "trainer", {None: "defaults", "1": "tight", "5": "cluster"},
           in_force(POPULAR)),
     *rows("POPULAR_HALF_LIFE_DAYS", "trainer", {None: "defaults", "0": "tight", "100": "weighted"},

@@ -143,6 +143,7 @@ REFUSED: Final = (
     whole("USER_KNN_RECOMMENDATIONS", "trainer", 1),
     between("DIVERSITY", "trainer", "0", "1"),
     between("EXPLORATION", "trainer", "0", "0.5"),
+    Wrong("IMPRESSION_DISCOUNT", ("trainer",), {"-0.1": "equal to 0", "1": "less than 1"}),
     whole("ACTIVE_USERS", "trainer", 0),
     whole("POPULAR_ITEMS", "trainer", 1),
     between("POPULAR_HALF_LIFE_DAYS", "trainer", "0", "36500"),

@@ -198,6 +198,7 @@ def served_of(generation: str, models: Models, settings: TrainerSettings) -> Ser
         settings.fold_in,
         settings.diversity,
         settings.exploration,
+        settings.impression_discount,
     )
 
 

@@ -495,6 +495,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """of answers to requests that do not name another, 0 to 1"""
     exploration: float = 0
     """share of the slots of users' answers that are explored"""
+    impression_discount: float = 0
+    """share of an instrument's score that an impression without a click takes away"""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

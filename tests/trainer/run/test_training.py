@@ -239,6 +239,15 @@ def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
     assert setup.served().fold_in == FoldIn(7, 2.5, 3)
 
 
+def test_readers_get_the_impression_discount_of_each_variant(setup: Setup, tmp_path: Path) -> None:
+    setup.fill(likings())
+    path = tmp_path / "variants.toml"
+    path.write_text("[fresh]\nimpression_discount = 0.2\n")
+    assert setup.run(variants=path) == "trained"
+    served = [setup.served(variant) for variant in ("default", "fresh")]
+    assert [each.impression_discount for each in served] == [0, 0.2]
+
+
 def test_readers_get_the_diversity_of_each_variant_and_a_new_one_needs_no_new_search(
     setup: Setup, tmp_path: Path
 ) -> None:
