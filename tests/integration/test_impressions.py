@@ -4,7 +4,9 @@ from typing import Any
 
 import httpx
 
+from contracts.impressions import KEPT_DAYS
 from contracts.messages import Interaction
+from contracts.times import DAY_S
 from contracts.topics import FEEDBACK
 from tests.integration.conftest import Pipeline, kill
 
@@ -63,9 +65,24 @@ def test_items_that_were_shown_sink_across_a_kill_and_a_click_brings_one_back(
         (key,) = pipeline.store.scan_iter(f"{pipeline.namespace}:impressions:*")
         shown = pipeline.store.hgetall(key)
         assert all(shown[str(item)].startswith(f'{{"n":{OFTEN},') for item in first)
-        assert 0 < pipeline.store.ttl(key) <= 28 * 86_400
+        assert 0 < pipeline.store.ttl(key) <= KEPT_DAYS * DAY_S
         assert not {*recommended(address)[1]} & {*first}
         with pipeline.worker():
             react(address, "click", request_id, first[:1])
             pipeline.wait_until_folded([FEEDBACK])
             assert recommended(address)[1][0] == first[0]
+            check_erased(pipeline, address, request_id, first)
+
+
+def check_erased(pipeline: Pipeline, address: str, request_id: str, items: list[int]) -> None:
+    """Check that the user can see and erase what was shown, and that it does not come back."""
+    export = httpx.get(f"{address}/v1/users/{USER}/export").raise_for_status().json()
+    shown = {one["instrument_id"]: one["impressions"] for one in export["shown"]}
+    assert shown == {items[0]: 0, items[1]: OFTEN}
+    httpx.delete(f"{address}/v1/users/{USER}").raise_for_status()
+    assert not [*pipeline.store.scan_iter(f"{pipeline.namespace}:impressions:*")]
+    react(address, "impression", request_id, items[1:])  # a client is late
+    pipeline.wait_until_folded([FEEDBACK])
+    (key,) = pipeline.store.scan_iter(f"{pipeline.namespace}:impressions:*")
+    assert pipeline.store.hgetall(key)[str(items[1])].startswith('{"n":1,')
+    assert 0 < pipeline.store.ttl(key) <= KEPT_DAYS * DAY_S
