@@ -16,7 +16,16 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline, kill
-from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
+from tests.integration.watched import (
+    BASE_MS,
+    counted,
+    diagonal,
+    events,
+    partitions_of,
+    quotes,
+    says,
+    watched,
+)
 from tests.patience import eventually
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
@@ -119,7 +128,7 @@ def test_topics_recreated_under_a_running_worker_are_folded_within_seconds(
         assert worker.metric("topic_partitions", QUOTES.name) == 2
         assert worker.ready()["status"] == "ready"
         topics()
-        eventually(lambda: len(worker.partitions()) == 8, "it has them again")
+        eventually(lambda: len(worker.partitions()) == partitions_of(pipeline), "it has them again")
         pipeline.publish([*quotes(50), *events(5, 10)])
         pipeline.wait_until_folded()
     assert counted(pipeline) == 150

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import httpx
 import psutil
@@ -73,15 +74,22 @@ def watched(pipeline: Pipeline, **settings: str | int) -> Iterator[Watched]:
     port = free_port()
     with pipeline.worker(metrics_port=port, **settings) as process:
         worker = Watched(process, port)
-        eventually(lambda: _is_assigned(worker), "the worker has its partitions")
+        eventually(lambda: _is_assigned(worker, pipeline), "the worker has its partitions")
         yield worker
         assert worker.runs(), f"the worker ended by itself, see {pipeline.folder}"
 
 
-def _is_assigned(worker: Watched) -> bool:
+def partitions_of(pipeline: Pipeline) -> int:
+    """Return how many partitions all topics of the workers have."""
+    return sum(asdict(pipeline.topology).values())
+
+
+def _is_assigned(worker: Watched, pipeline: Pipeline) -> bool:
     try:
         states = [its["state"] for its in worker.partitions().values()]
-        return len(states) == 8 and {"claiming", "resuming"}.isdisjoint(states)
+        return len(states) == partitions_of(pipeline) and {"claiming", "resuming"}.isdisjoint(
+            states
+        )
     except httpx.TransportError:
         return False
 
