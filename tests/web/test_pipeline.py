@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from contracts.topics import QUOTES
+from contracts.topics import QUOTES, STREAMED
 from tests.api.keys import entry, write_keys
+from tests.integration.watched import partitions_of
 
 from .accessible import assert_accessible, assert_fits
 from .seeds import give
@@ -39,8 +40,8 @@ async def test_it_shows_how_far_each_topic_and_partition_is(page: Page, stack: S
     await expect(page.get_by_text("No record was rejected in the last 30 days.")).to_be_visible()
     await page.get_by_role("button", name="Partitions").click()
     table = page.get_by_role("region", name="Workers, by topic and partition")
-    await expect(table.locator("tr.topic")).to_have_count(4)
-    await expect(table.locator("tr.partition")).to_have_count(8)
+    await expect(table.locator("tr.topic")).to_have_count(len(STREAMED))
+    await expect(table.locator("tr.partition")).to_have_count(partitions_of(stack.pipeline))
     await expect(table.locator("tr.topic").first).to_contain_text(re.compile(r"quotes.*well"))
 
 
@@ -111,11 +112,11 @@ async def test_it_says_that_the_api_is_away_and_goes_on(page: Page, behind: Stac
     wrong = page.get_by_role("list", name=NOT_WELL)
     with behind.api():
         await show(page, behind)
-        await expect(page.locator("tr.topic")).to_have_count(4)
+        await expect(page.locator("tr.topic")).to_have_count(len(STREAMED))
     await expect(wrong).to_contain_text(re.compile(r"API.*since \d\d:\d\d:\d\d"))
     old = re.compile(r"as of ([3-9]|\d\d+) s ago")
     await expect(page.locator(".standings .tools")).to_contain_text(old)
-    await expect(page.locator("tr.topic")).to_have_count(4)
+    await expect(page.locator("tr.topic")).to_have_count(len(STREAMED))
     with behind.api():
         well = page.get_by_role("list", name="Well", exact=True)
         await expect(well.get_by_text("API", exact=True)).to_be_visible()
