@@ -20,7 +20,7 @@ async def test_it_shows_what_is_known_what_is_recommended_and_why(page: Page, st
     await page.goto(f"{stack.url}/#/user/ABC")
     await expect(page.get_by_role("heading", level=1)).to_have_text("ABC")
     await expect(page).to_have_title(re.compile("For a user"))
-    await expect(rows(page, "Recommendations")).to_have_count(2)
+    await expect(rows(page, "Recommendations")).to_have_count(3)
     first = rows(page, "Recommendations").first
     await expect(first).to_contain_text(re.compile(r"1EVIL.*SUCA.*0\.500"))
     origin = page.get_by_label("Where the recommendations come from")
@@ -35,14 +35,14 @@ async def test_an_event_changes_the_list_and_what_moved_is_marked(page: Page, st
     stack.pipeline.wait_until_folded()
     await page.goto(f"{stack.url}/#/user/mover")
     listed = rows(page, "Recommendations")
-    await expect(listed).to_have_count(2)
+    await expect(listed).to_have_count(3)
     act = page.get_by_role("group", name="Act as the user")
     await act.get_by_role("button", name="Trade").press("Enter")
     async with page.expect_response("**/v1/events") as published:
         await page.get_by_role("button", name="Trade OTHR").click()
     event = json.loads((await published.value).request.post_data or "")
     assert event.items() >= {"user_id": "mover", "instrument_id": OTHER, "event": "trade"}.items()
-    await expect(listed).to_have_count(2)
+    await expect(listed).to_have_count(3)
     await expect(listed.first).to_contain_text(re.compile("FARR.*OTHR.*new"))
     await expect(listed.nth(1)).to_contain_text(re.compile("EVIL.*▼ 1"))
     outcome = page.locator(".outcome")
@@ -73,12 +73,12 @@ async def test_what_is_hidden_is_gone_and_was_seen_but_not_clicked(
     stack.pipeline.wait_until_folded()
     await page.goto(f"{stack.url}/#/user/hider")
     listed = rows(page, "Recommendations")
-    await expect(listed).to_have_count(2)
+    await expect(listed).to_have_count(3)
     act = page.get_by_role("group", name="Act as the user")
     await act.get_by_role("button", name="Hide").click()
     async with page.expect_response("**/v1/feedback") as sent:
         await listed.get_by_role("button", name="Hide OTHR").click()
-    assert await (await sent.value).json() == {"impressions": 2, "clicks": 0}
+    assert await (await sent.value).json() == {"impressions": 3, "clicks": 0}
     await expect(listed).not_to_contain_text(["OTHR"])
     await expect(page.locator(".outcome")).to_contain_text("Hide on OTHR: the answer changed")
 
@@ -109,7 +109,7 @@ async def test_a_user_is_typed_in_or_drawn(page: Page, stack: Stack) -> None:
     await page.get_by_label("User", exact=True).fill(ODD)
     await page.get_by_label("User", exact=True).press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text(ODD)
-    await expect(rows(page, "Recommendations")).to_have_count(2)
+    await expect(rows(page, "Recommendations")).to_have_count(3)
     await expect(rows(page, "Recommendations").first.locator(".name")).to_have_text(SCRIPT)
     assert await page.locator("main script, main img, main b").count() == 0
 
