@@ -136,5 +136,5 @@ async def test_it_says_why_kafka_is_away(page: Page, behind: Stack) -> None:
 
 async def test_nothing_is_wider_than_the_window(page: Page, stack: Stack) -> None:
     await show(page, stack)
-    await expect(page.locator(f".lines {DRAWN}")).to_have_count(16)
+    await expect(page.locator(f".lines {DRAWN}")).to_have_count(4 * len(STREAMED))
     await assert_fits(page)

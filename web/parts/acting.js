@@ -73,7 +73,7 @@ function refusalOf(error) {
 
 /** @param {{ acting: Acting }} props which kind of event is published */
 export function KindChoice({ acting }) {
-  return html`<div role="group" aria-label="Act as the user">
+  return html`<div class="kinds" role="group" aria-label="Act as the user">
     ${/** @type {[Kind, string][]} */ (Object.entries(KINDS)).map(
       ([kind, title]) => html`<button key=${kind} type="button" aria-pressed=${kind === acting.kind}
         onClick=${() => acting.setKind(kind)}>${title}</button>`,
