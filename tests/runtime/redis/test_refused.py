@@ -81,7 +81,7 @@ RIGHTS: Final = [
         r"EVALSHA live:position:\{q\d\}, live:open:\{q\d\}, live:bars:\{q\d\}",
     ),
     ("worker", "~live:open:*", r"EVALSHA live:position:\{q\d\}, live:open:\{q\d\}"),
-    ("trainer", "+incrby", r"INCRBY live:model:fence"),
+    ("trainer", "+incrby", r"EVAL live:model:fence"),
     ("trainer", "+echo", r"ECHO"),
     ("trainer", "%R~live:cooc:*", r"\w+ live:cooc:\{c\d\}:\d"),
     ("api", "+hmget", r"HMGET live:\w+:\{\w\d\}"),
