@@ -10,8 +10,9 @@ from api.models.answers import (
     Trial,
     Variant,
 )
-from api.models.figures import Checked, Figures, Happened, HeldOut, Learned, Mean
+from api.models.figures import Checked, Figures, Learned
 from contracts.decisions import BY_RULES, Decision, Standing
+from contracts.figures import Happened, HeldOut, Mean
 from contracts.fold_in import FoldIn
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 

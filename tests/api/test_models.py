@@ -12,15 +12,14 @@ from api.models import deciding
 from api.redis.connection import Connection, NotConnectedError
 from api.redis.reading import Read, Reading
 from contracts.decisions import Decision, Standing
+from contracts.figures import Exploration, Happened, HeldOut, Lead, Mean, Rate
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.keyspace import Keyspace
 from contracts.pointer import REPLACE_SCRIPT, promoted
 from runtime.redis.stores import connect
 from trainer.generations.decisions import note, read_decisions, read_report
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
-from trainer.judging.found import Found, HeldOut, Lead
-from trainer.judging.happened import Happened, Mean
-from trainer.judging.off_policy import Exploration, Rate
+from trainer.judging.found import Found
 from trainer.quality.checking import Checked
 
 from .conftest import Filled, Serve

@@ -11,12 +11,12 @@ import pytest
 from playwright.async_api import Page, expect
 
 from contracts.decisions import Decision, Standing
+from contracts.figures import Happened, HeldOut, Mean
 from contracts.generations import Canary, Current, Experiment, Served
 from tests.api.keys import entry, write_keys
 from trainer.generations.decisions import note, note_standing, read_decisions
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
-from trainer.judging.found import Found, HeldOut
-from trainer.judging.happened import Happened, Mean
+from trainer.judging.found import Found
 from trainer.quality.checking import Checked
 
 from .accessible import assert_accessible, assert_fits

@@ -10,11 +10,12 @@ import numpy as np
 
 from contracts.exploration import Draw, decode_draw
 from contracts.feedback import Feedback, decode_shown, parse_request_id, shown_bits
+from contracts.figures import Exploration
 from contracts.times import DAY_MS
 from runtime.kafka.config import KafkaConfig
 from trainer.experiments.feedback import read_feedback
 from trainer.experiments.reactions import Reactions
-from trainer.judging.off_policy import Exploration, Seen, estimated
+from trainer.judging.off_policy import Seen, estimated
 
 WINDOW_DAYS: Final = 7
 """Users return within it, so each counts with all that was shown to them."""

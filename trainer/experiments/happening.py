@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from contracts.figures import Happened
 from contracts.generations import Current, Served, UserList
 from contracts.keyspace import Keyspace
 from contracts.messages import Floats
@@ -31,7 +32,7 @@ from trainer.experiments.behavior import (
     rows_of,
 )
 from trainer.generations.report import Report
-from trainer.judging.happened import Happened, happened_of
+from trainer.judging.happened import happened_of
 from trainer.judging.metrics import N, judge, ndcg
 from trainer.judging.recommending import (
     continued,

@@ -5,11 +5,10 @@ from typing import Any
 import msgspec
 
 from contracts.decisions import Decision
+from contracts.figures import Exploration, Happened, HeldOut
 from contracts.generations import DEFAULT_VARIANT
 from contracts.log_position import LogPosition
-from trainer.judging.found import Found, HeldOut
-from trainer.judging.happened import Happened
-from trainer.judging.off_policy import Exploration
+from trainer.judging.found import Found
 from trainer.quality.checking import Checked
 
 Position = LogPosition | None

@@ -7,10 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from contracts.decisions import Decision
+from contracts.figures import RATES
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
 from contracts.variants import shares
 from trainer.judging.happened import USERS_LEAST
-from trainer.judging.off_policy import RATES
 
 MADE: Final = ("published", "on trial")
 """Decisions that come with what is predicted of a generation, and what happened before it."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from contracts.figures import HeldOut, Lead
 from contracts.messages import Floats
 from trainer.judging.metrics import error_of
 from trainer.models.interface import Values
@@ -20,22 +21,6 @@ class Tried(msgspec.Struct, frozen=True):
     """recommended items / all items"""
     personalization: float
     seconds: float
-
-
-class Lead(msgspec.Struct, frozen=True):
-    """How much better settings predict than those that are served, for the same users."""
-
-    served: float
-    """nDCG@10 of the served settings, mean over the users"""
-    mean: float
-    """below 0 where the served ones are better"""
-    error: float
-    """half of its 95 % interval, paired by user"""
-
-    @property
-    def kept_at_best(self) -> float:
-        """The most that may well be kept of what the served settings reach; 1 if that is 0."""
-        return 1 + (self.mean + self.error) / self.served if self.served else 1.0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -54,22 +39,6 @@ class Found(msgspec.Struct, frozen=True):
     tried: list[Tried] = []
     lead: Lead | None = None
     """None: the settings are those that are served, or nothing is"""
-
-
-class HeldOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How well the generation's settings predict what users did last, learned without that."""
-
-    users: int
-    """whose latest items were held out"""
-    ndcg: float
-    """nDCG@10, mean over these users"""
-    low: float
-    """of the 95 % interval, by the users"""
-    high: float
-    coverage: float
-    personalization: float
-    lead: Lead | None = None
-    """over what is served; None: the settings are the same, or nothing is"""
 
 
 def held_out_of(found: Found) -> HeldOut | None:

@@ -12,8 +12,7 @@ theory: the prequential approach", JRSS A 147(2), 1984; for recommenders Vinagre
 from math import sqrt
 from typing import Final
 
-import msgspec
-
+from contracts.figures import Happened, Mean
 from contracts.messages import Floats
 from trainer.judging.metrics import error_of
 
@@ -21,32 +20,6 @@ USERS_LEAST: Final = 20
 """Below, nothing is shown."""
 USERS_ENOUGH: Final = 500
 """With these, a generation is judged alone; with fewer, together with those before it."""
-
-
-class Mean(msgspec.Struct, frozen=True):
-    """A mean over users."""
-
-    mean: float
-    error: float
-    """half of its 95 % interval, by the users"""
-
-
-class Happened(msgspec.Struct, frozen=True):
-    """How well served lists predicted what users newly took since, and the popular list as well.
-
-    Of the same users, so that the two can be compared, whatever these users are like.
-    """
-
-    users: int
-    """who took anything new; one who did under two generations counts for each"""
-    ndcg: Mean
-    """nDCG@10 of what was served"""
-    popular: Mean
-    """nDCG@10 of the popular list: a control that stays, and that nobody has to be shown"""
-    lead: Mean
-    """of what was served over the popular list"""
-    predicted: float | None = None
-    """nDCG@10 that was predicted of the last of these generations, None if it was not measured"""
 
 
 def happened_of(served: Floats, popular: Floats, predicted: float | None) -> Happened | None:

@@ -28,46 +28,16 @@ from math import sqrt
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from contracts.figures import Exploration, Mean, Rate
 from contracts.messages import Floats, Ints
-from trainer.judging.happened import Mean
 
 Flags = npt.NDArray[np.bool_]
 
-RATES: Final = ("served", "ranked", "explored")
-"""The policies whose rates there are: fields of `Exploration`."""
 _Z: Final = NormalDist().inv_cdf(0.975)
 """Of a 95 % interval."""
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """Clicks per impression, by a policy."""
-
-    rate: float
-    low: float
-    """of the 95 % interval"""
-    high: float
-    effective: float
-    """so many impressions of the policy itself would be as many as these, weighted"""
-
-
-class Exploration(msgspec.Struct, frozen=True):
-    """What was shown and clicked in a variant that explores, and what follows from it."""
-
-    at: str
-    """when it was estimated; ISO 8601, UTC"""
-    users: int
-    served: Rate
-    """as it was shown"""
-    ranked: Rate
-    """had nothing been explored"""
-    explored: Rate
-    """had all slots been explored that may be"""
-    lead: Mean
-    """of ranked items over explored ones, in slots that may be explored"""
 
 
 class Seen(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from trainer.judging.found import HeldOut
+from contracts.figures import HeldOut
 from trainer.quality.checking import Checked
 
 RULE: Final = "ndcg_kept"

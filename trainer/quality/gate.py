@@ -6,11 +6,10 @@ from typing import get_args
 import msgspec
 import structlog
 
+from contracts.figures import RATES, Exploration, Happened, HeldOut
 from contracts.generations import DEFAULT_VARIANT
 from trainer import telemetry
-from trainer.judging.found import HeldOut
-from trainer.judging.happened import USERS_LEAST, Happened
-from trainer.judging.off_policy import RATES, Exploration
+from trainer.judging.happened import USERS_LEAST
 from trainer.quality.checking import Checked, Level
 
 log = structlog.get_logger(__name__)

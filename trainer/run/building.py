@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.figures import Exploration, Happened, HeldOut
 from contracts.generations import Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
@@ -19,9 +20,8 @@ from trainer.generations.inputs import served_report
 from trainer.generations.publication import generation_id, publication, read_current
 from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
-from trainer.judging.found import HeldOut, held_out_of
-from trainer.judging.happened import Happened, together
-from trainer.judging.off_policy import Exploration
+from trainer.judging.found import held_out_of
+from trainer.judging.happened import together
 from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
 from trainer.quality.accuracy import check_accuracy

@@ -9,15 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
+from contracts.figures import RATES, Exploration, Happened, HeldOut
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from trainer.experiments.rules import CanaryRules
 from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current
-from trainer.judging.found import HeldOut
-from trainer.judging.happened import Happened
-from trainer.judging.off_policy import RATES, Exploration
 from trainer.quality.accuracy import Refusal
 
 _refusal: Final = msgspec.json.Decoder(Refusal)

@@ -392,24 +392,25 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """A lead in nDCG@10 over what was served, on the same users."""
+    """How much better settings predict than those that are served, for the same users."""
 
     served: float
-    """nDCG@10 of the served settings"""
+    """nDCG@10 of the served settings, mean over the users"""
     mean: float
     """below 0 where the served ones are better"""
     error: float
-    """half of its 95 % interval"""
+    """half of its 95 % interval, paired by user"""
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the generation's settings predict the users' held-out last interactions."""
+    """How well the generation's settings predict the users' latest items, learned without these."""
 
     users: int
+    """whose latest items were held out"""
     ndcg: float
     """nDCG@10, mean over these users"""
     low: float
-    """of the 95 % interval"""
+    """of the 95 % interval, by the users"""
     high: float
     coverage: float
     personalization: float
@@ -433,39 +434,43 @@ class Mean(msgspec.Struct, frozen=True, kw_only=True):
 
     mean: float
     error: float
-    """half of its 95 % interval"""
+    """half of its 95 % interval, by the users"""
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the lists that the variant served before predicted what users newly took."""
+    """How well the lists that were served before predicted what users newly took since.
+
+    The popular list is judged for the same users, so that the two can be compared, whatever these
+    users are like."""
 
     users: int
+    """who took anything new; one who did under two generations counts for each"""
     ndcg: Mean
-    """nDCG@10"""
+    """nDCG@10 of what was served"""
     popular: Mean
-    """that of the popular list, for the same users"""
+    """nDCG@10 of the popular list: a control that stays, and that nobody has to be shown"""
     lead: Mean
-    """over the popular list"""
+    """of what was served over the popular list"""
     predicted: float | None = None
-    """what was predicted of these lists"""
+    """nDCG@10 that was predicted of the last of these generations; null: it was not measured"""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """Clicks per impression."""
+    """Clicks per impression, by a policy."""
 
     rate: float
     low: float
     """of the 95 % interval"""
     high: float
     effective: float
-    """effective number of impressions"""
+    """so many impressions of the policy itself would be as many as these, weighted"""
 
 
 class Exploration(msgspec.Struct, frozen=True, kw_only=True):
-    """The click-through of a variant that explores, until the generation was made."""
+    """What was shown and clicked in a variant that explores, and what follows from it."""
 
     at: str
-    """ISO 8601, UTC"""
+    """when it was estimated; ISO 8601, UTC"""
     users: int
     served: Rate
     """as it was shown"""
@@ -474,7 +479,7 @@ class Exploration(msgspec.Struct, frozen=True, kw_only=True):
     explored: Rate
     """estimated, had all slots been explored that may be"""
     lead: Mean
-    """of ranked items over explored ones"""
+    """of ranked items over explored ones, in slots that may be explored"""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from contracts.decisions import Decision
+from contracts.figures import Exploration, Happened, HeldOut, Mean, Rate
 from contracts.generations import DEFAULT_VARIANT, Canary, Experiment, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from infra.local.process import free_port
@@ -14,9 +15,6 @@ from tests.trainer.setup import Setup
 from trainer.__main__ import app
 from trainer.generations.decisions import note
 from trainer.generations.publication import publication
-from trainer.judging.found import HeldOut
-from trainer.judging.happened import Happened, Mean
-from trainer.judging.off_policy import Exploration, Rate
 from trainer.run.placing import figures_of
 
 Command = Callable[..., Result]

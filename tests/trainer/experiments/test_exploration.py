@@ -17,13 +17,14 @@ from api.recommendations.answers import Recommended
 from api.recommendations.choosing import Chosen
 from api.recommendations.exploring import explored
 from contracts.feedback import Feedback, FeedbackType
+from contracts.figures import Exploration, Rate
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from tests.trainer.experiments.behaving import publish
 from trainer.experiments import feedback as feedback_module
 from trainer.experiments.exploration import ESTIMATED_EVERY, read_exploration, seen_in
-from trainer.judging.off_policy import Exploration, Rate, estimated
+from trainer.judging.off_policy import estimated
 
 SIGNER = Signer(b"of tests")
 AT = "2021-08-16T00:00:00+00:00"

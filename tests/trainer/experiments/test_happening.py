@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from contracts.figures import Happened
 from contracts.generations import PopularList, SimilarList, UserList
 from tests.trainer.setup import PARTITIONS, Affinities, Setup, unwatched
 from trainer.experiments.happening import read_happened
 from trainer.generations.publication import read_current
-from trainer.judging.happened import Happened
 
 LATER_MS = 5_000
 NEW = 3

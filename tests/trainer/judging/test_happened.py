@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from trainer.judging.happened import USERS_ENOUGH, Happened, happened_of, together
+from contracts.figures import Happened
+from trainer.judging.happened import USERS_ENOUGH, happened_of, together
 
 
 def some(users: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from contracts.decisions import Decision
+from contracts.figures import HeldOut, Lead
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import DECISIONS_KEPT
 from tests.trainer.setup import Affinities, Setup, broken_rules
-from trainer.judging.found import HeldOut, Lead, lead_of
+from trainer.judging.found import lead_of
 from trainer.quality.accuracy import KEPT_MIN, RULE, Refusal, check_accuracy
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed

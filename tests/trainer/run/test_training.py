@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from contracts.figures import Exploration, Mean, Rate
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, SimilarList
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
-from trainer.judging.happened import Mean
-from trainer.judging.off_policy import Exploration, Rate
 from trainer.models import cosine, ease
 from trainer.settings import AUTO
 from trainer.settings_file import changed
