@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -45,6 +46,26 @@ def rejected_in(flat: Sequence[bytes]) -> list[int]:
     if b'"r":0,' in values or b'"r":-' in values:
         return rejected(history_of(flat))
     return []
+
+
+class StoredHistory:
+    """A `history` hash as Redis has it, parsed once its items are needed."""
+
+    def __init__(self, flat: Sequence[bytes]) -> None:
+        """Take alternating fields and values; none if there is no hash."""
+        self._flat = flat
+        self.offset = offset_of(flat)
+        """as stored; None: the user has no history"""
+
+    @cached_property
+    def items(self) -> Histories:
+        """The items, rejected ones included."""
+        return history_of(self._flat)
+
+    @property
+    def rejected(self) -> list[int]:
+        """The items that the user must not be shown."""
+        return rejected_in(self._flat)
 
 
 def latest_items(history: Histories, n: int) -> list[int]:
