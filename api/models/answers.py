@@ -4,7 +4,7 @@ import msgspec
 
 from api.models.figures import Figures
 from contracts.decisions import Decision, Standing, What
-from contracts.fold_in import FoldIn
+from contracts.generations import Served
 
 
 class PredictedItems(msgspec.Struct, frozen=True):
@@ -13,23 +13,11 @@ class PredictedItems(msgspec.Struct, frozen=True):
     predicted_items: list[str]
 
 
-class Model(msgspec.Struct, frozen=True):
+class Model(Served, frozen=True, kw_only=True):
     """A generation that is served, or kept for a rollback."""
 
-    generation: str
-    model: str
-    """the item model's name"""
-    user_model: str
-    fold_in: FoldIn
-    """how histories are folded into the items' lists"""
     report: Figures | None
     """null: it is gone, damaged, or from another release"""
-    diversity: float = 0
-    """of answers to requests that do not name another, 0 to 1"""
-    exploration: float = 0
-    """share of the slots of users' answers that are explored"""
-    impression_discount: float = 0
-    """share of an instrument's score that an impression without a click takes away"""
 
 
 class Trial(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ from api.models.answers import (
 from api.models.figures import Checked, Figures, Learned
 from contracts.decisions import BY_RULES, Decision, Standing
 from contracts.figures import Happened, HeldOut, Mean
-from contracts.fold_in import FoldIn
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 
 _CHECKED: Final = Checked(
@@ -34,8 +33,8 @@ _FIGURES: Final = Figures(
         1200, Mean(0.3, 0.02), Mean(0.11, 0.01), lead=Mean(0.19, 0.015), predicted=0.31
     ),
 )
-_SERVED: Final = Model("20210815T211000Z-7", "cosine", "user-knn", FoldIn(), _FIGURES)
-_ON_TRIAL: Final = Model("20210815T221000Z-8", "ease", "user-knn", FoldIn(), _FIGURES)
+_SERVED: Final = Model("20210815T211000Z-7", "cosine", "user-knn", report=_FIGURES)
+_ON_TRIAL: Final = Model("20210815T221000Z-8", "ease", "user-knn", report=_FIGURES)
 _SO_FAR: Final = Standing(
     generation="20210815T221000Z-8",
     at="2021-08-15T22:40:04+00:00",

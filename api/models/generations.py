@@ -13,8 +13,7 @@ from typing import Any, Final, TypeVar
 
 from api.http.problems import GENERATION_REPLACED, NO_MODEL_YET, Failure, Problem
 from api.redis.reading import Command, Read
-from contracts.fold_in import FoldIn
-from contracts.generations import Current, decode_current
+from contracts.generations import Current, Served, decode_current
 from contracts.keyspace import Keyspace
 from contracts.variants import served_generations, served_to, variant_names
 
@@ -55,15 +54,13 @@ class Generation:
     """The generation whose lists an answer is made from."""
 
     variant: str
-    name: str
-    fold_in: FoldIn
-    """how histories are folded into them"""
-    diversity: float = 0
-    """of answers to requests that do not name another"""
-    exploration: float = 0
-    """share of the slots of users' answers that are explored"""
-    impression_discount: float = 0
-    """share of an item's score that an impression without a click takes away; 0: none"""
+    served: Served
+    """it, and how answers are made from its lists"""
+
+    @property
+    def name(self) -> str:
+        """The generation's name."""
+        return self.served.generation
 
 
 class Generations:
@@ -186,15 +183,7 @@ def _generation(user_id: str | None, current: Current) -> Generation | None:
     found = served_to(user_id, current)
     if found is None:
         return None
-    variant, served = found
-    return Generation(
-        variant,
-        served.generation,
-        served.fold_in,
-        served.diversity,
-        served.exploration,
-        served.impression_discount,
-    )
+    return Generation(*found)
 
 
 def _unless_expired(read: Read[T | None]) -> Read[T | None]:

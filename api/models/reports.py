@@ -94,14 +94,5 @@ def experiments_answer(current: Current) -> Experiments:
 
 
 def _model(served: Served, reports: Reports) -> Model:
-    name = served.generation
-    return Model(
-        name,
-        served.model,
-        served.user_model,
-        served.fold_in,
-        reports.get(name),
-        served.diversity,
-        served.exploration,
-        served.impression_discount,
-    )
+    fields = {name: getattr(served, name) for name in Served.__struct_fields__}
+    return Model(**fields, report=reports.get(served.generation))

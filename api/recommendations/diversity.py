@@ -17,7 +17,7 @@ CANDIDATES: Final = 5
 
 def diversity_of(wish: Wish, generation: Generation) -> float:
     """Return the diversity of an answer: the client's wish comes before the variant's setting."""
-    return generation.diversity if wish.diversity is None else wish.diversity
+    return generation.served.diversity if wish.diversity is None else wish.diversity
 
 
 def pool_for(wish: Wish, diversity: float, exploration: float = 0) -> Wish:

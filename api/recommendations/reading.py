@@ -162,7 +162,7 @@ class RecommendationReader:
         self, generation: Generation, user_id: str, topology: Topology
     ) -> str | None:
         """Return where a user's impressions are; None if they do not count."""
-        if not generation.impression_discount:
+        if not generation.served.impression_discount:
             return None
         partition = user_partition(user_id, topology.feedback)
         return self._store.keys.impressions(partition, user_id)
@@ -172,8 +172,8 @@ class RecommendationReader:
         self._counted.note(chosen.source, generation.variant, chosen.model)
         signer = yield from self._request_ids.signer()
         draw = None
-        if generation.exploration:
-            found, draw = explored(chosen, generation.exploration, self._random)
+        if generation.served.exploration:
+            found, draw = explored(chosen, generation.served.exploration, self._random)
             chosen = replace(chosen, items=found)
         items = [item.instrument_id for item in chosen.items]
         request_id = signer.new(

@@ -100,20 +100,20 @@ class Recommending:
         stored = StoredHistory(flat)
         self._choices.note("made")
         if impressions and impressions[0]:
-            discount = generation.impression_discount
+            discount = generation.served.impression_discount
             factors = factors_of(impressions[0], stored.items, discount, hour)
             wish = replace(wish, sinks=factors)
         new = yield from self._new_listings(generation, stored, wish)
         rest = wish.after(new) if new else wish
         diversity = diversity_of(wish, generation)
-        pool = pool_for(rest, diversity, generation.exploration)
+        pool = pool_for(rest, diversity, generation.served.exploration)
         ranked = yield from self._sources.for_user(generation, stored, own, pool)
         if ranked is None:
             return None
         chosen = self._diversified(ranked, rest.n, diversity)
         if new:
             chosen = chosen.and_then("new", new)
-        if generation.exploration:
+        if generation.served.exploration:
             chosen = with_candidates(chosen, ranked.items)
         if wish.is_common and chosen.source != "popular":
             version = (stored.offset, *map(offset_of, impressions), hour)
@@ -138,8 +138,8 @@ class Recommending:
         if not known[1].of_category:
             return []
         history = stored.items
-        items = folded_items(history, generation.fold_in)
-        weights = weights_of([history[item] for item in items], generation.fold_in).tolist()
+        items = folded_items(history, generation.served.fold_in)
+        weights = weights_of([history[item] for item in items], generation.served.fold_in).tolist()
         found = concerning(
             dict(zip(items, weights, strict=True)),
             self._catalog,

@@ -110,11 +110,11 @@ class Sources:
     ) -> Read[Chosen | None]:
         """Choose what the user has, and then from the history; None if that gives nothing."""
         lists, rows = yield from self._rows_of(generation, history)
-        chosen = from_repeats(history, rows, lists, wish, generation.fold_in)
+        chosen = from_repeats(history, rows, lists, wish, generation.served.fold_in)
         if len(chosen.items) == wish.n:
             return chosen
         others = replace(wish.after(chosen.items), include_seen=False)
-        folded = from_history(history, rows, lists, others, generation.fold_in)
+        folded = from_history(history, rows, lists, others, generation.served.fold_in)
         if not chosen.items:
             return folded if folded.items else None
         return chosen.and_then("history", folded.items)
@@ -124,7 +124,7 @@ class Sources:
     ) -> Read[Chosen | None]:
         """Choose from the current history; None if that gives nothing."""
         lists, rows = yield from self._rows_of(generation, history)
-        chosen = from_history(history, rows, lists, wish, generation.fold_in)
+        chosen = from_history(history, rows, lists, wish, generation.served.fold_in)
         return chosen if chosen.items else None
 
     def _rows_of(
@@ -139,7 +139,7 @@ class Sources:
                 expired.
         """
         lists = self._lists.of(generation.name, self._generations.live)
-        found = {item: lists.row(item) for item in folded_items(history, generation.fold_in)}
+        found = {item: lists.row(item) for item in folded_items(history, generation.served.fold_in)}
         missing = [item for item, row in found.items() if row is None]
         self._rows.add(len(found) - len(missing), "kept")
         self._rows.add(len(missing), "read")

@@ -507,16 +507,16 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     """the item model's name"""
     user_model: str
-    fold_in: FoldIn
+    fold_in: FoldIn = FoldIn(items=5000, half_life_days=0, half_life_items=0)
     """how histories are folded into the items' lists"""
-    report: Figures | None
-    """null: it is gone, damaged, or from another release"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
     exploration: float = 0
-    """share of the slots of users' answers that are explored"""
+    """share of the slots of users' answers that are explored (`contracts.exploration`)"""
     impression_discount: float = 0
-    """share of an instrument's score that an impression without a click takes away"""
+    """share of an item's score that an impression without a click takes away, below 1"""
+    report: Figures | None
+    """null: it is gone, damaged, or from another release"""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
