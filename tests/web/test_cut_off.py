@@ -51,12 +51,12 @@ async def test_a_user_keeps_what_there_is_while_the_api_is_away_and_goes_on(
     with behind.api():
         await page.goto(f"{behind.url}/#/user/stayer")
         await expect(history).to_have_count(1)
-        await expect(rows(page, "Recommendations")).to_have_count(2)
+        await expect(rows(page, "Recommendations")).to_have_count(3)
     await expect(banner).to_contain_text("Cut off since")
     await page.get_by_role("button", name="Click OTHR").first.click()
     await expect(page.locator(".outcome")).to_contain_text("it may be published or not")
     await expect(history).to_have_count(1)
-    await expect(rows(page, "Recommendations")).to_have_count(2)
+    await expect(rows(page, "Recommendations")).to_have_count(3)
     behind.publish(traded("stayer", FAR))
     with behind.api():
         await expect(banner).to_be_hidden()
@@ -83,7 +83,7 @@ async def test_without_the_right_key_it_says_so_and_goes_on_with_one(
         await give(page, "wrong")
         await expect(page.locator(".recommended").get_by_role("alert")).to_contain_text("key")
         await give(page, "reads")
-        await expect(rows(page, "Recommendations")).to_have_count(2)
+        await expect(rows(page, "Recommendations")).to_have_count(3)
         await expect(page.locator(".recommended").get_by_role("alert")).to_have_count(0)
         await page.get_by_role("button", name="Click OTHR").first.click()
         await expect(page.locator(".outcome")).to_contain_text("a key that has the scope write")
