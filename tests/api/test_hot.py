@@ -116,10 +116,14 @@ ORDINARY_ONLY = [
 
 async def test_both_paths_answer_the_same_bytes(client: Client, hot: list[str]) -> None:
     for target in HOT:
-        fast = await client.get(target)
-        assert len(hot) == 1, target
-        assert await client.get(target, headers=ORDINARY) == fast, target
-        assert len(hot) == 1, target
+        before, after, reads = b"", await client.get(target), 1
+        # What is counted from time to time, as trending items are, may change in between.
+        while before != after:
+            before = after
+            ordinary = await client.get(target, headers=ORDINARY)
+            after, reads = await client.get(target), reads + 1
+        assert ordinary == before, target
+        assert len(hot) == reads, target
         hot.clear()
 
 
