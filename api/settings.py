@@ -11,13 +11,13 @@ from pydantic_settings import NoDecode
 from api.http.bodies import MAX_EVENTS
 from api.http.keys.file import read_keys
 from api.http.security import ANY_HOST
-from runtime.settings import EventTimeSettings, SharedSettings, TracingSettings
+from runtime.settings import EventSettings, SharedSettings, TracingSettings
 
 _HOST: Final = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN: Final = re.compile(r"https?://[^/\s,*?#@]+")
 
 
-class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
+class ApiSettings(EventSettings, TracingSettings, SharedSettings):
     """Addresses, access and quotas."""
 
     api_host: str = Field(

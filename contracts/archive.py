@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from contracts.bars import FIELDS, Kind
+from contracts.event_types import ERASED as ERASED
 from contracts.topics import BARS, FEEDBACK, INTERACTIONS, QUOTES, Topic
 
 ColumnType = Literal["int", "long", "double", "string", "timestamptz"]
@@ -19,8 +20,6 @@ ColumnType = Literal["int", "long", "double", "string", "timestamptz"]
 
 BUCKETS: Final = 16
 """Number of buckets for the instruments of a day, by Iceberg's hash of the id."""
-ERASED: Final = "erased"
-"""The `event` of a tombstone in `interactions`: the user was removed at this point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ INTERACTIONS_TABLE: Final = ArchiveTable(
         Column("user_id", "string"),
         # null for a tombstone
         Column("instrument_id", "long", is_required=False),
-        # one of `contracts.messages.EVENT_TYPES`, or `ERASED`
+        # one of those in `EVENT_WEIGHTS`, or `ERASED`
         Column("event", "string"),
         Column("price", "double", is_required=False),
         Column("quantity", "double", is_required=False),

@@ -18,8 +18,9 @@ from contracts.archive import (
     ArchiveTable,
 )
 from contracts.bars import FIELDS, GREATEST, Kind
+from contracts.event_types import MAX_NAME_CHARACTERS
 from contracts.feedback import FEEDBACK_TYPES, MAX_POSITION
-from contracts.messages import EVENT_TYPES, MAX_AMOUNT, MAX_USER_ID_BYTES, MIN_AMOUNT
+from contracts.messages import MAX_AMOUNT, MAX_USER_ID_BYTES, MIN_AMOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ _OF_TABLES: Final[Mapping[str, tuple[Rule, ...]]] = {
         _USER,
         NotNull("instrument_id", unless=("event", ERASED)),
         Within("instrument_id", 0),
-        OneOf("event", (*EVENT_TYPES, ERASED)),
+        BytesWithin("event", 1, MAX_NAME_CHARACTERS),
         _amount("price"),
         _amount("quantity"),
         InThePast("ts"),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import compress
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ import numpy.typing as npt
 from contracts.decoding import MAX_AHEAD_MS, Floats, Ints, Rejection, decode_runs, judge
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
-    EVENT_TYPES,
     MIN_AMOUNT,
     Interaction,
     interaction_decoders,
@@ -24,8 +23,6 @@ from contracts.messages import (
     size_too_small,
 )
 from contracts.spans import Spans
-
-_EVENT_INDEX: Final = {event: index for index, event in enumerate(EVENT_TYPES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +86,8 @@ class InteractionColumns:
     """(n,) index of each interaction's record in the decoded batch"""
     user_id: list[str]
     instrument_id: Ints
-    event: npt.NDArray[np.int8]
-    """(n,) index into `EVENT_TYPES`"""
+    weight: Floats
+    """(n,) of their types"""
     ts_ms: Ints
     value: Floats
     """(n,) price x quantity, which defaults to 1; NaN without a price"""
@@ -107,7 +104,7 @@ class InteractionColumns:
             self.index[kept],
             list(compress(self.user_id, is_kept)),
             self.instrument_id[kept],
-            self.event[kept],
+            self.weight[kept],
             self.ts_ms[kept],
             self.value[kept],
             self.unknown_fields,
@@ -179,13 +176,14 @@ def decode_interactions(
 ) -> tuple[InteractionColumns, list[Rejection]]:
     """Decode a batch of record values of `interactions`; as `decode_quotes`."""
     decoded = decode_runs(interaction_decoders, values, rules)
-    index, events, ts_ms, rejections = judge(decoded, now_ms, rules, interaction_rule_broken)
-    n = len(events)
+    rule_broken = interaction_rule_broken(rules)
+    index, events, ts_ms, rejections = judge(decoded, now_ms, rules, rule_broken)
+    n, weights = len(events), rules.event_weights
     columns = InteractionColumns(
         index=index,
         user_id=[e.user_id for e in events],
         instrument_id=np.fromiter((e.instrument_id for e in events), np.int64, n),
-        event=np.fromiter((_EVENT_INDEX[e.event] for e in events), np.int8, n),
+        weight=np.fromiter((weights[e.event] for e in events), np.float64, n),
         ts_ms=ts_ms,
         value=np.fromiter(map(_value, events), np.float64, n),
         unknown_fields=decoded.unknown_fields,

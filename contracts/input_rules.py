@@ -4,11 +4,14 @@ All readers of a topic must use the same rules, or an archive would have rows th
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import msgspec
+
+from contracts.event_types import BUILT_IN
 
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _NAME_CHARACTERS: Final = 60
@@ -18,12 +21,14 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class InputRules:
-    """The default allows everything that the types allow."""
+    """The default allows everything that the types allow, with the built-in types of events."""
 
     earliest_ms: int = 0
     """the earliest event time: one in seconds instead of milliseconds is in January 1970"""
     refuses_unknown_fields: bool = False
     """otherwise unknown fields of a message are ignored"""
+    event_weights: Mapping[str, float] = field(default_factory=lambda: BUILT_IN)
+    """each type of event, and its weight"""
 
     def check_time(self, ts_ms: int) -> None:
         """Check an event time.
@@ -48,7 +53,7 @@ class InputRules:
 
 
 ANY: Final = InputRules()
-"""Everything that the types allow."""
+"""Everything that the types allow, with the built-in types of events."""
 
 
 def strict(kind: type[S]) -> type[S]:

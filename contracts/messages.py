@@ -4,7 +4,8 @@
 """
 
 import sys
-from typing import Annotated, Final, Literal, get_args
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +17,7 @@ from contracts.decoding import Ints as Ints
 from contracts.decoding import Rejection as Rejection
 from contracts.decoding import check_time as check_time
 from contracts.decoding import decode_alone as decode_alone
+from contracts.event_types import MAX_NAME_CHARACTERS, TRADE, unknown_type
 from contracts.input_rules import ANY, InputRules
 from contracts.times import MAX_TS_MS
 
@@ -31,13 +33,10 @@ them."""
 _STEPS: Final = frozenset((".", ".."))
 """Path segments that proxies may resolve."""
 
-EventType = Literal["view", "click", "watch", "trade", "hide", "dislike"]
-EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
-"""`contracts.batches.InteractionColumns.event` is an index into it."""
-
 InstrumentId = Annotated[int, Meta(ge=0, le=MAX_INSTRUMENT_ID)]
 EpochMs = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
 UserId = Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID_BYTES)]
+EventType = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Amount = Annotated[float, Meta(ge=MIN_AMOUNT, le=MAX_AMOUNT)]
 Size = Annotated[
     float,
@@ -65,7 +64,8 @@ class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defa
 
     user_id: UserId
     instrument_id: InstrumentId
-    event: EventType = "trade"
+    event: EventType = TRADE
+    """one of those in `InputRules.event_weights`"""
     price: Amount | None = None
     quantity: Amount | None = None
     ts: EpochMs
@@ -124,12 +124,24 @@ def check_quote(quote: Quote, now_ms: int, rules: InputRules = ANY) -> None:
 def check_interaction(event: Interaction, now_ms: int, rules: InputRules = ANY) -> None:
     """Check the rules for an interaction that its type cannot express; as `check_quote`."""
     check_time(event.ts, now_ms, rules)
-    check_user_id(event.user_id)
+    reason = interaction_rule_broken(rules)(event)
+    if reason is not None:
+        raise ValueError(reason)
 
 
-def interaction_rule_broken(message: Interaction) -> str | None:
-    """Return the rule, beyond its type, that an interaction violates, or None."""
-    return user_id_rule_broken(message.user_id)
+def interaction_rule_broken(rules: InputRules) -> Callable[[Interaction], str | None]:
+    """Return the function that names the rule that an interaction violates, or None.
+
+    It leaves what the type can express, and the time, to others.
+    """
+    weights = rules.event_weights
+
+    def broken(message: Interaction) -> str | None:
+        if message.event not in weights:
+            return unknown_type(message.event, weights)
+        return user_id_rule_broken(message.user_id)
+
+    return broken
 
 
 def user_id_rule_broken(user_id: str) -> str | None:

@@ -111,8 +111,8 @@ app.command(
     "interactions",
     help="""Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
 
-    They are: event (view, click, watch or trade; trade without one), price, quantity. Those of the
-    archive include the records that remove users.
+    They are: event (trade without one), price, quantity. Those of the archive include the records
+    that remove users.
     """,
 )(_of_rows("interactions", INTERACTION_ROWS))
 

@@ -15,6 +15,7 @@ from pydantic_settings import (
 )
 
 from contracts.affinities import AffinityName
+from contracts.event_types import BUILT_IN, describe_event_weights, parse_event_weights
 from contracts.input_rules import InputRules
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.url import RedisUrl
@@ -145,8 +146,29 @@ class TracingSettings(BaseModel):
         return value or None  # as OpenTelemetry has it
 
 
-class EventTimeSettings(BaseModel):
-    """Which event times are refused: the same for all programs."""
+class EventWeightsSettings(BaseModel):
+    """Which types of events there are: the same for all programs."""
+
+    event_weights: str = Field(
+        default="",
+        description="weights of types of events that differ from the built-in ones "
+        f"({', '.join(f'{name}={weight:g}' for name, weight in BUILT_IN.items())}), or add to "
+        "them, such as `purchase=8,view=0.5`; events of a type that weighs 0 or less reject "
+        "their item",
+    )
+
+    @field_validator("event_weights")
+    @classmethod
+    def _are_weights(cls, text: str) -> str:
+        return describe_event_weights(parse_event_weights(text))
+
+    def weights_of_types(self) -> dict[str, float]:
+        """Return each type of event, and its weight."""
+        return parse_event_weights(self.event_weights)
+
+
+class EventSettings(EventWeightsSettings):
+    """Which event times and types are refused: the same for all programs."""
 
     earliest_event_date: date = Field(
         default=date(1990, 1, 1),
@@ -158,10 +180,11 @@ class EventTimeSettings(BaseModel):
     def input_rules(self) -> InputRules:
         """Return the rules that the settings make."""
         earliest = datetime.combine(self.earliest_event_date, time(), UTC)
-        return InputRules(round(earliest.timestamp() * 1000))
+        earliest_ms = round(earliest.timestamp() * 1000)
+        return InputRules(earliest_ms, event_weights=self.weights_of_types())
 
 
-class InputSettings(EventTimeSettings):
+class InputSettings(EventSettings):
     """Which quotes, events and instruments are refused: the same for all programs."""
 
     unknown_fields: Literal["take", "refuse"] = Field(
@@ -181,13 +204,13 @@ class GivenSettings(InputSettings, SharedSettings):
     """Of programs that take input and have no settings of their own."""
 
 
-class FoldingSettings(BaseModel):
+class FoldingSettings(EventWeightsSettings):
     """How events become histories: the workers fold by it, the trainer's evaluation recomputes."""
 
     affinity: AffinityName = Field(
         default="binary",
         description="what a user's events with an item add up to: `binary`: 1 after the first "
-        "one; `weighted`: the sum of their weights, which depend on the kind of "
+        "one; `weighted`: the sum of their weights, which depend on the type of "
         "event and decay with time; `greatest`: the maximum of these weights",
     )
     half_life_days: float = Field(
@@ -219,3 +242,18 @@ class FoldingSettings(BaseModel):
         "unit of the prices, at which a user counts as much as one without "
         "transactions; values are clipped to 1,000 times and a 1,000th of it",
     )
+
+    def folded_by(self) -> dict[str, Any]:
+        """Return what histories depend on, by the settings' names: equal ones give equal histories.
+
+        Of a setting that does not matter, or that adds nothing to the built-in weights, there is
+        nothing.
+        """
+        is_binary = self.affinity == "binary"
+        names = ["affinity", "history_cap", "user_weight"]
+        names += ["half_life_days"] if not is_binary else []
+        names += ["user_weight_exponent"] if self.user_weight != "none" else []
+        names += ["typical_value"] if self.user_weight == "value" else []
+        weights = describe_event_weights(self.weights_of_types(), signs_only=is_binary)
+        of_types = {"event_weights": weights} if weights else {}
+        return {name: getattr(self, name) for name in names} | of_types

@@ -75,11 +75,7 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
 
     def folding_of_histories(self) -> str:
         """Return what must not change while the histories in Redis live."""
-        names = ["affinity", "history_cap", "user_weight"]
-        names += ["half_life_days"] if self.affinity != "binary" else []
-        names += ["user_weight_exponent"] if self.user_weight != "none" else []
-        names += ["typical_value"] if self.user_weight == "value" else []
-        return folding_text({name: getattr(self, name) for name in names})
+        return folding_text(self.folded_by())
 
     def folding_of_counts(self) -> str:
         """Return the form of the counts, which no setting changes."""

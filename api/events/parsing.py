@@ -33,7 +33,7 @@ T = TypeVar("T")
 _PATH: Final = re.compile(
     r"at `\$\.(?P<field>[^`]+)`|(?:required|unknown) field `(?P<missing>[^`]+)`"
 )
-_BY_NAME: Final = re.compile(r"(ts|user_id|request_id|instrument_id|size) ")
+_BY_NAME: Final = re.compile(r"(ts|user_id|request_id|instrument_id|size|event) ")
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LEGACY_NAMES: Final = {
     "user_id": "userid",

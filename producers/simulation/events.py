@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 
-from contracts.messages import EVENT_TYPES
 from producers.simulation.world import Floats, Ints, World
 
 EVENT_SHARES: Final = {
@@ -16,6 +15,7 @@ EVENT_SHARES: Final = {
     "hide": 0.005,
     "dislike": 0.005,
 }
+EVENT_TYPES: Final = tuple(EVENT_SHARES)
 MEDIAN_QUANTITY: Final = 5.0
 QUANTITY_SPREAD: Final = 1.0
 
@@ -40,7 +40,7 @@ class Crowd:
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self._rng = rng
         self._activity = np.cumsum(world.activity)
-        self._event = np.cumsum([EVENT_SHARES[event] for event in EVENT_TYPES])
+        self._event = np.cumsum(list(EVENT_SHARES.values()))
         self._by_sector = np.argsort(world.sector, kind="stable")
         self._popularity = np.concatenate([[0], np.cumsum(world.popularity[self._by_sector])])
         ends = np.cumsum(np.bincount(world.sector))

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from contracts.instruments import encode_instrument, instrument_key
-from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
+from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from producers.batch import Batch, Record
-from producers.simulation.events import Crowd, Events
+from producers.simulation.events import EVENT_TYPES, Crowd, Events
 from producers.simulation.listing import listed
 from producers.simulation.market import Market, Quotes
 from producers.simulation.world import Floats, Ints, World, make_world

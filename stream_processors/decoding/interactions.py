@@ -14,8 +14,8 @@ from stream_processors.decoding.intake import Intake
 from stream_processors.decoding.placement import Placement
 from stream_processors.transport.batches import RecordBatch
 
-Event = tuple[int, str, int, int, int, float]
-"""Index in the batch, user, item, index into `EVENT_TYPES`, event time, value."""
+Event = tuple[int, str, int, float, int, float]
+"""Index in the batch, user, item, weight of its type, event time, value."""
 
 
 class UserEvents(NamedTuple):
@@ -42,7 +42,7 @@ def decode(
             columns.index.tolist(),
             columns.user_id,
             columns.instrument_id.tolist(),
-            columns.event.tolist(),
+            columns.weight.tolist(),
             columns.ts_ms.tolist(),
             columns.value.tolist(),
             strict=True,
@@ -61,7 +61,7 @@ def decode(
             rejections.append(Rejection(rejection.place, str(error)))
         else:
             tombstones[rejection.place] = tombstone
-            events.append((rejection.place, tombstone.user_id, 0, 0, 0, 0.0))
+            events.append((rejection.place, tombstone.user_id, 0, 0.0, 0, 0.0))
     if tombstones:
         events.sort(key=itemgetter(0))
     places, users = list(map(itemgetter(0), events)), list(map(itemgetter(1), events))

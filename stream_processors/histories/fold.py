@@ -36,7 +36,13 @@ class Leaving(NamedTuple):
 
 
 def fold_event(
-    history: History, offset: int, item: int, event: int, ts_ms: int, cap: int, affinity: Affinity
+    history: History,
+    offset: int,
+    item: int,
+    event_weight: float,
+    ts_ms: int,
+    cap: int,
+    affinity: Affinity,
 ) -> list[Change]:
     """Fold one event into the history; return what it changes in G.
 
@@ -44,7 +50,7 @@ def fold_event(
         history: changed in place.
         offset: of the event in its partition's log.
         item: what the user touched.
-        event: index into `EVENT_TYPES`.
+        event_weight: of the event's type, above 0.
         ts_ms: event time, epoch ms.
         cap: the maximum length of a history, which keeps the items touched last; ties go to the
             greater id.
@@ -52,7 +58,7 @@ def fold_event(
     """
     place = history.place_of(item)
     if place < 0:
-        new = affinity(0.0, event, ts_ms)
+        new = affinity(0.0, event_weight, ts_ms)
         changes = make_room(history, offset, item, ts_ms, cap) if new else None
         if changes is None:
             return []
@@ -61,7 +67,7 @@ def fold_event(
         changes.append(Change(offset, item, j, delta, holders=1))
         return changes
     so_far = float(history.entries["affinity"][place])
-    new = affinity(so_far, event, ts_ms)
+    new = affinity(so_far, event_weight, ts_ms)
     changes = [change_of(history, offset, place, new)] if new != so_far else []
     history.put(place, new, ts_ms)
     return changes

@@ -141,7 +141,7 @@ class HistoriesFold:
         base, get, changed = mark(self._claim.incarnation, 0), self._cache.get, self._cache.changed
         before, lengths, erased = len(self._changes), 0, 0
         for event in events:
-            place, user, item, kind, ts_ms, value = event
+            place, user, item, weight, ts_ms, value = event
             history, offset = get(user), offsets[place]
             lengths += len(history)
             if base + offset <= history.mark:
@@ -159,7 +159,7 @@ class HistoriesFold:
                 self._erase(user, history, tombstone)
                 self._changes += fold_leaving(history, offset)
             else:
-                self._changes += self._rules.fold(history, offset, item, kind, ts_ms, value)
+                self._changes += self._rules.fold(history, offset, item, weight, ts_ms, value)
         metrics.ERASED_EVENTS.inc(erased)
         self._rows += sum(map(_rows_of, self._changes[before:]))
         if events:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.affinities import REJECTS, Affinity, affinity_of, binary
+from contracts.affinities import Affinity, affinity_of, binary
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, fold_event
 from stream_processors.histories.history import History
@@ -46,7 +46,13 @@ class HistoryRules:
         return self.changes_an_event * self.cap
 
     def fold(
-        self, history: History, offset: int, item: int, event: int, ts_ms: int, value: float
+        self,
+        history: History,
+        offset: int,
+        item: int,
+        event_weight: float,
+        ts_ms: int,
+        value: float,
     ) -> list[Change]:
         """Fold one event into a history; return the changes of G.
 
@@ -54,17 +60,25 @@ class HistoryRules:
             history: changed in place.
             offset: of the event in its partition's log.
             item: what the user touched.
-            event: index into `EVENT_TYPES`.
+            event_weight: of the event's type.
             ts_ms: event time, epoch ms.
             value: of the transaction, NaN if it has none.
         """
-        if REJECTS[event]:
-            affinity = self.affinity(0.0, event, ts_ms)
+        if event_weight <= 0:
+            affinity = self.affinity(0.0, event_weight, ts_ms)
             return fold_rejection(history, offset, item, affinity, ts_ms, self.cap)
         if self.weight is None:
-            return fold_event(history, offset, item, event, ts_ms, self.cap, self.affinity)
+            return fold_event(history, offset, item, event_weight, ts_ms, self.cap, self.affinity)
         return fold_scaled_event(
-            history, offset, item, event, ts_ms, value, self.cap, self.affinity, self.weight
+            history,
+            offset,
+            item,
+            event_weight,
+            ts_ms,
+            value,
+            self.cap,
+            self.affinity,
+            self.weight,
         )
 
 

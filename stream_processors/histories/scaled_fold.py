@@ -23,7 +23,7 @@ def fold_scaled_event(
     history: History,
     offset: int,
     item: int,
-    event: int,
+    event_weight: float,
     ts_ms: int,
     value: float,
     cap: int,
@@ -36,7 +36,7 @@ def fold_scaled_event(
         history: changed in place, of `SCALED_ENTRY`.
         offset: of the event in its partition's log.
         item: what the user touched.
-        event: index into `EVENT_TYPES`.
+        event_weight: of the event's type, above 0.
         ts_ms: event time, epoch ms.
         value: of the transaction, NaN if it has none.
         cap: as in `fold_event`.
@@ -45,7 +45,7 @@ def fold_scaled_event(
     """
     place = history.place_of(item)
     if place < 0:
-        unscaled = affinity(0.0, event, ts_ms)
+        unscaled = affinity(0.0, event_weight, ts_ms)
         changes = make_room(history, offset, item, ts_ms, cap) if unscaled else None
         if changes is None:
             return []
@@ -53,7 +53,7 @@ def fold_scaled_event(
         history.add(item, 0.0, ts_ms)
     else:
         changes = []
-        unscaled = affinity(_unscaled(history, place), event, ts_ms)
+        unscaled = affinity(_unscaled(history, place), event_weight, ts_ms)
     weight.note(history, place, value)
     scale = weight.scale(history)
     changes += _put(history, offset, place, unscaled, scale, ts_ms)

@@ -42,9 +42,13 @@ class Store:
         """
         now_us = time.time_ns() // 1_000
         key = self.keyspace.position(topic, partition)
-        is_fenced, answer = await self.patiently(self.run, CLAIM, [key], now_us, folding)
-        if not is_fenced:
+        expected = folding
+        while True:
+            is_fenced, answer = await self.patiently(self.run, CLAIM, [key], now_us, expected)
+            if is_fenced:
+                break
             check_folding(topic, partition, answer, folding)
+            expected = answer  # which fits ours, that the next flush writes
         return dict(zip(answer[::2], answer[1::2], strict=True))
 
     async def answers(self) -> bool:

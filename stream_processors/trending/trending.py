@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 
-from contracts.affinities import REJECTS
 from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import NOTHING, mark, mark_of, text_of
 from contracts.messages import Ints
@@ -27,7 +26,6 @@ _MAX_UNCOUNTED: Final = 200_000
 # Those of 50,000 items in the current bucket of each length, twice over.
 _MAX_KNOWN: Final = 300_000
 _RECORDS_AT_ONCE: Final = 50_000
-_REJECTS: Final = np.array(REJECTS)
 
 
 class TrendingFold:
@@ -57,7 +55,7 @@ class TrendingFold:
         """Add the events of a batch, but for rejections."""
         columns = records.columns
         marks = mark(self._claim.incarnation, records.offsets[columns.index])
-        counts = ~_REJECTS[columns.event]
+        counts = columns.weight > 0
         self.add(Events(columns.instrument_id[counts], columns.ts_ms[counts], marks[counts]))
 
     async def unwritten(self) -> Unwritten:

@@ -157,7 +157,7 @@ def test_a_null_is_found_where_a_value_must_be(tables: Tables) -> None:
         (
             INTERACTIONS_TABLE,
             {
-                "values_to_be_in_set of event": [{"event": "bought"}],
+                "values_to_be_between of event_bytes": [{"event": ""}, {"event": "x" * 41}],
                 "values_to_be_between of user_id_bytes": [{"user_id": ""}, {"user_id": "ä" * 65}],
                 "values_to_be_between of instrument_id": [{"instrument_id": -1}],
                 "values_to_be_between of ts": [{"ts": -1}, {"ts": 4 * TODAY_US}],

@@ -9,7 +9,8 @@ import random
 import time
 from typing import Final, NamedTuple
 
-from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
+from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 
 FOLLOWED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
@@ -109,7 +110,7 @@ class Messages:
         return Interaction(
             user_id=f"user-{rng.randrange(_USERS)}",
             instrument_id=int(_INSTRUMENTS * rng.random() ** 2),
-            event=rng.choice(EVENT_TYPES),
+            event=rng.choice(list(BUILT_IN)),
             price=rng.randint(1, 64_000) / 64 if has_price else None,
             quantity=rng.randint(1, 5_000) if has_quantity else None,
             ts=self._event_time_ms(),

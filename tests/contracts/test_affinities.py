@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from contracts.affinities import (
     DECAY_STARTS_MS,
-    EVENT_WEIGHTS,
-    REJECTS,
     AffinityName,
     affinity_of,
     binary,
@@ -20,67 +18,67 @@ from contracts.affinities import (
     weighted,
     weights_of,
 )
-from contracts.messages import EVENT_TYPES
+from contracts.event_types import BUILT_IN
 from contracts.times import DAY_MS, MAX_TS_MS
 
 IN_2030_MS = 1_893_456_000_000
 
-any_kind = st.integers(0, len(EVENT_TYPES) - 1)
-kinds = any_kind.filter(lambda kind: not REJECTS[kind])
-rejections = any_kind.filter(lambda kind: REJECTS[kind])
+of_types = st.floats(1e-3, 1e6) | st.sampled_from([1.0, 2.0, 5.0])
+rejections = st.floats(-1e6, 0)
 recent = st.integers(DECAY_STARTS_MS, IN_2030_MS)
 from_1970_on = st.integers(0, IN_2030_MS)
 half_lives = st.floats(14, 400)
-events = st.lists(st.tuples(kinds, from_1970_on), min_size=1, max_size=12)
-Events = list[tuple[int, int]]
+events = st.lists(st.tuples(of_types, from_1970_on), min_size=1, max_size=12)
+Events = list[tuple[float, int]]
 
 
 def weights(some: Events, half_life: float) -> list[float]:
-    kind, ts_ms = np.array(some, np.int64).reshape(-1, 2).T
-    weights: list[float] = weights_of("weighted", kind, ts_ms, half_life).tolist()
+    weight = np.array([weight for weight, _ in some])
+    ts_ms = np.array([ts_ms for _, ts_ms in some], np.int64)
+    weights: list[float] = weights_of("weighted", weight, ts_ms, half_life).tolist()
     return weights
 
 
-@given(event=kinds, ts_ms=st.integers(0, MAX_TS_MS), so_far=st.sampled_from([0.0, 1.0]))
-def test_binary_is_1_whatever_happens(event: int, ts_ms: int, so_far: float) -> None:
-    assert binary(so_far, event, ts_ms) == 1.0
+@given(weight=of_types, ts_ms=st.integers(0, MAX_TS_MS), so_far=st.sampled_from([0.0, 1.0]))
+def test_binary_is_1_whatever_happens(weight: float, ts_ms: int, so_far: float) -> None:
+    assert binary(so_far, weight, ts_ms) == 1.0
 
 
-@given(event=kinds, ts_ms=recent, half_life=half_lives)
+@given(weight=of_types, ts_ms=recent, half_life=half_lives)
 def test_an_event_a_half_life_later_weighs_twice_as_much(
-    event: int, ts_ms: int, half_life: float
+    weight: float, ts_ms: int, half_life: float
 ) -> None:
     later_ms = ts_ms + round(half_life * DAY_MS)
     for rule in (weighted(half_life), greatest(half_life)):
-        assert rule(0.0, event, later_ms) / rule(0.0, event, ts_ms) == pytest.approx(2, rel=1e-6)
+        assert rule(0.0, weight, later_ms) / rule(0.0, weight, ts_ms) == pytest.approx(2, rel=1e-6)
 
 
-@given(ts_ms=recent)
-def test_events_of_one_time_tell_as_much_as_their_weights(ts_ms: int) -> None:
+@given(weight=of_types, other=of_types, ts_ms=recent)
+def test_events_of_one_time_tell_as_much_as_their_weights(
+    weight: float, other: float, ts_ms: int
+) -> None:
     for rule in (weighted(60.0), greatest(60.0)):
-        weights = {event: rule(0.0, place, ts_ms) for place, event in enumerate(EVENT_TYPES)}
-        assert list(EVENT_WEIGHTS) == list(EVENT_TYPES)
-        for event, weight in EVENT_WEIGHTS.items():
-            assert weights[event] / weights["view"] == pytest.approx(weight / EVENT_WEIGHTS["view"])
+        ratio = rule(0.0, weight, ts_ms) / rule(0.0, other, ts_ms)
+        assert ratio == pytest.approx(weight / other)
 
 
 @given(
-    log=st.lists(st.tuples(st.integers(0, 3), kinds, recent), min_size=1, max_size=12),
+    log=st.lists(st.tuples(st.integers(0, 3), of_types, recent), min_size=1, max_size=12),
     asked_at_ms=st.integers(IN_2030_MS, 1_924_992_000_000),
     is_sum=st.booleans(),
 )
 def test_forward_decay_has_the_cosine_of_exponential_decay_at_any_later_time(
-    log: list[tuple[int, int, int]],
+    log: list[tuple[int, float, int]],
     asked_at_ms: int,
     is_sum: bool,  # noqa: FBT001 (Hypothesis draws it)
 ) -> None:
     half_life = 60.0
     rule = weighted(half_life) if is_sum else greatest(half_life)
     forward, backward = np.zeros(4), np.zeros(4)
-    for item, event, ts_ms in log:
-        forward[item] = rule(forward[item], event, ts_ms)
+    for item, of_type, ts_ms in log:
+        forward[item] = rule(forward[item], of_type, ts_ms)
         age = (asked_at_ms - ts_ms) / DAY_MS / half_life
-        weight = EVENT_WEIGHTS[EVENT_TYPES[event]] * 2.0**-age
+        weight = of_type * 2.0**-age
         backward[item] = backward[item] + weight if is_sum else max(backward[item], weight)
     unit = forward / np.linalg.norm(forward)
     np.testing.assert_allclose(unit, backward / np.linalg.norm(backward), rtol=1e-9, atol=1e-12)
@@ -116,13 +114,13 @@ def test_the_greatest_is_one_of_the_events_weights_in_whatever_order_and_however
     so_far=st.sampled_from([0.0, 1.0, 1e9]),
 )
 def test_a_rejection_replaces_what_was_so_far_by_its_own_weight(
-    name: AffinityName, rejection: int, ts_ms: int, half_life: float, so_far: float
+    name: AffinityName, rejection: float, ts_ms: int, half_life: float, so_far: float
 ) -> None:
     rejected = affinity_of(name, half_life)(so_far, rejection, ts_ms)
     alone = weights_of(name, np.array([rejection]), np.array([ts_ms]), half_life)
     assert [rejected] == alone.tolist()
     assert rejected <= 0
-    assert (rejected < 0) == (EVENT_TYPES[rejection] == "dislike")
+    assert (rejected < 0) == (rejection < 0)
 
 
 @given(some=events, half_life=half_lives)
@@ -137,7 +135,7 @@ def test_weighted_is_the_sum_of_the_events_weights_in_their_order(
 
 
 def test_a_name_stands_for_its_rule_and_half_life() -> None:
-    trade, ts_ms = EVENT_TYPES.index("trade"), DECAY_STARTS_MS + 30 * DAY_MS
+    trade, ts_ms = BUILT_IN["trade"], DECAY_STARTS_MS + 30 * DAY_MS
     named = [affinity_of(name, 30.0)(1.0, trade, ts_ms) for name in ("binary", "weighted")]
     assert [*named, affinity_of("greatest", 30.0)(1.0, trade, ts_ms)] == [1.0, 11.0, 10.0]
 

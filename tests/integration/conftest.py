@@ -89,11 +89,11 @@ class Pipeline:
         return said
 
     @contextlib.contextmanager
-    def api(self) -> Iterator[str]:
+    def api(self, **settings: str | int) -> Iterator[str]:
         """Run the API, with limits that suit a busy machine; yield its address."""
         port = free_port()
         address = f"http://127.0.0.1:{port}"
-        command = self.command("api", "tests.api.patient", api_port=port)
+        command = self.command("api", "tests.api.patient", api_port=port, **settings)
         with running(Server(command, address, "api", lambda: answers(f"{address}/health/ready"))):
             yield address
 

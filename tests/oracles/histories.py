@@ -44,6 +44,13 @@ class Rules(NamedTuple):
     history_cap: int
     user_weight_exponent: float
     typical_value: float
+    event_weights: str = ""
+
+    def weight_of(self, kind: str) -> float:
+        """Return what an event of that kind weighs when the decay starts."""
+        assigned = (each.split("=") for each in self.event_weights.split(",") if each)
+        own = {name: float(weight) for name, weight in assigned}
+        return own.get(kind, EVENT_WEIGHTS.get(kind, math.nan))
 
     @classmethod
     def of(cls, settings: Any) -> Self:
@@ -92,7 +99,7 @@ def fold(
         value: price x quantity; None if it has no price.
         rules: of all histories.
     """
-    if EVENT_WEIGHTS[kind] <= 0:
+    if rules.weight_of(kind) <= 0:
         _reject(history, item, kind, ts_ms, rules)
         return
     if not _make_room(history, item, ts_ms, rules.history_cap):
@@ -147,7 +154,7 @@ def _unscaled(so_far: float, kind: str, ts_ms: int, rules: Rules) -> float:
 
 
 def _weight(kind: str, ts_ms: int, rules: Rules) -> float:
-    weight = EVENT_WEIGHTS[kind]
+    weight = rules.weight_of(kind)
     if rules.affinity == "binary":
         return float((weight > 0) - (weight < 0))
     return weight * 2.0 ** ((ts_ms - DECAY_STARTS_MS) / DAY_MS / rules.half_life_days)

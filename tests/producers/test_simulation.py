@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from contracts.batches import decode_interactions, decode_quotes
 from contracts.instruments import decode_instrument_record
-from contracts.messages import EVENT_TYPES
 from contracts.partitioning import partition_of
 from producers.batch import Record
 from producers.simulation import Plan, make_world, resumed, simulated
-from producers.simulation.events import EVENT_SHARES, Crowd
+from producers.simulation.events import EVENT_SHARES, EVENT_TYPES, Crowd
 from producers.simulation.listing import SECTOR_NAMES, listed
 from producers.simulation.market import VARIANCE, Market, on_tick
 from producers.simulation.stream import STOCK_PER_USER

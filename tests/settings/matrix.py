@@ -11,7 +11,7 @@ from typing import Final
 from tests.api.keys import entry
 from tests.settings.rows import ALL, File, Given, Program, Row, rows
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
-from tests.settings.seen_input import early_refused, unknown_field_refused
+from tests.settings.seen_input import early_refused, type_taken, unknown_field_refused
 from tests.settings.seen_publication import (
     inconsistent_refused,
     losses_refused,
@@ -63,6 +63,8 @@ from tests.settings.seen_timing import (
 from tests.settings.stack import KEY_OF_FILE
 
 KEYS_FILE: Final = File(json.dumps([entry(KEY_OF_FILE, scopes=["read"])]))
+
+WEIGHTS: Final = "purchase=8,view=3"
 
 STACKS: Final = {
     "defaults": "nothing is set but addresses and ports",
@@ -217,6 +219,14 @@ WORKERS: Final = (
         for program in ("producers", "workers", "api")
         for row in rows("EARLIEST_EVENT_DATE", program,
                         {None: "weighted", "1970-01-01": "tight"}, early_refused)
+    ),
+    *rows("EVENT_WEIGHTS", "workers", {None: "lenient", WEIGHTS: "weighted"},
+          in_force(AFFINITIES, SIMILAR)),
+    *(
+        row
+        for program in ("producers", "api")
+        for row in rows("EVENT_WEIGHTS", program, {None: "lenient", WEIGHTS: "weighted"},
+                        type_taken)
     ),
     *rows("UNKNOWN_FIELDS", "workers",
           {None: "weighted", "take": "tight", "refuse": "cluster"}, unknown_field_refused),

@@ -87,6 +87,8 @@ REFUSED: Final = (
     Wrong("OTEL_EXPORTER_OTLP_ENDPOINT", ("workers", "api"), {"collector:4318": "^https?://"}),
     Wrong("EARLIEST_EVENT_DATE", ("producers", "workers", "api"),
           {"1969-12-31": "equal to 1970-01-01", "soon": "valid date"}),
+    Wrong("EVENT_WEIGHTS", ("producers", "workers", "api"),
+          {"purchase": "write TYPE=WEIGHT", "Buy=1": "cannot be a type of event"}),
     Wrong("UNKNOWN_FIELDS", ("workers",), {"count": "'take' or 'refuse'"}),
     whole("METRICS_PORT", "workers", 0, 65535),
     whole("METRICS_PORT", "trainer", 0, 65535),

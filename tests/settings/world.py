@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from contracts.affinities import EVENT_WEIGHTS
-from contracts.messages import EVENT_TYPES, Interaction, Quote
+from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction, Quote
 from contracts.times import DAY_MS, MINUTE_MS
 
 SEED: Final = 20261126
@@ -35,7 +35,7 @@ ONLY_ITEM: Final = 99
 """Which a single user has."""
 ACTIVE_DAYS: Final = 100
 EVENTS_A_USER: Final = 16
-KIND_SHARES: Final = [1 if weight <= 0 else 5 for weight in EVENT_WEIGHTS.values()]
+KIND_SHARES: Final = [1 if weight <= 0 else 5 for weight in BUILT_IN.values()]
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ def long_ago(now_ms: int) -> list[Interaction]:
 
 
 def _event(draw: random.Random, user: str, item: int, ts_ms: int) -> Interaction:
-    (kind,) = draw.choices(EVENT_TYPES, KIND_SHARES)
+    (kind,) = draw.choices(list(BUILT_IN), KIND_SHARES)
     price = draw.randrange(1, 400) / 4 if draw.random() < 0.8 else None
     quantity = float(draw.randrange(1, 20)) if price and draw.random() < 0.8 else None
     return Interaction(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import binary
-from contracts.messages import EVENT_TYPES, Interaction, encode
+from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction, encode
 from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
@@ -25,11 +26,11 @@ from tests.stream_processors.folding import decoding
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=1)
-FIELD = "events_of_types"
+FIELD = "events_of_weights"
 
 
-class EventTypesFold:
-    """Counts events of each type, in a field of the position: so each event counts once."""
+class EventWeightsFold:
+    """Counts events of each weight, in a field of the position: so each event counts once."""
 
     records_at_once = 3
     is_full = False
@@ -37,13 +38,13 @@ class EventTypesFold:
 
     def __init__(self, claim: Claim) -> None:
         stored = claim.position.get(FIELD, "{}")
-        self._n = Counter(msgspec.json.decode(stored, type=dict[int, int]))
+        self._n = Counter(msgspec.json.decode(stored, type=dict[float, int]))
 
     def begun(self) -> Unwritten:
         return Unwritten()
 
     async def take(self, records: UserEvents) -> None:
-        self._n.update(records.columns.event.tolist())
+        self._n.update(records.columns.weight.tolist())
 
     async def unwritten(self) -> Unwritten:
         return Unwritten(fields={FIELD: msgspec.json.encode(self._n).decode()})
@@ -55,14 +56,14 @@ class EventTypesFold:
 def folds(claim: Claim, _store: Store, producer: Producer) -> Folds[UserEvents]:
     histories = HistoriesFold(claim, producer, TOPOLOGY, HistoryRules(binary, 500))
     decode = decoding(interactions.decode, TOPOLOGY.interactions)
-    return Folds(decode, [histories, EventTypesFold(claim)])
+    return Folds(decode, [histories, EventWeightsFold(claim)])
 
 
 events = st.builds(
     Interaction,
     user_id=st.sampled_from("ABCDE"),
     instrument_id=st.integers(0, 3),
-    event=st.sampled_from(EVENT_TYPES),
+    event=st.sampled_from(list(BUILT_IN)),
     ts=st.just(1_600_000_000_000),
 )
 
@@ -73,10 +74,10 @@ def test_each_event_counts_once_beside_the_histories_however_workers_end(
 ) -> None:
     world = World(sizes=cycle(plan.sizes), make={INTERACTIONS: folds})
     partition_of = {user: user_partition(user, TOPOLOGY.interactions) for user in "ABCDE"}
-    expected: list[Counter[str]] = [Counter(), Counter()]
+    expected: list[Counter[float]] = [Counter(), Counter()]
     for event in log:
         partition = partition_of[event.user_id]
-        expected[partition][event.event] += 1
+        expected[partition][BUILT_IN[event.event]] += 1
         world.log_of(INTERACTIONS, partition, encode(event))
     # A record in the wrong partition is rejected: no fold gets it.
     wrong = log[0]
@@ -87,6 +88,6 @@ def test_each_event_counts_once_beside_the_histories_however_workers_end(
 
     for partition, its in enumerate(expected):
         text = world.data[KEYSPACE.position(INTERACTIONS, partition)].get(FIELD, "{}")
-        stored = msgspec.json.decode(text, type=dict[int, int])
-        assert {EVENT_TYPES[kind]: n for kind, n in stored.items()} == its
+        stored = msgspec.json.decode(text, type=dict[float, int])
+        assert stored == its
     assert len(world.headers) >= 1  # of dead letters, again after a crash

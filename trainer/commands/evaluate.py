@@ -64,14 +64,16 @@ def evaluate(
         check_folders(recommendations, report)
         if recommendations and len(names) > 1:
             raise QuestionError("--recommendations writes the lists of one model: name one --model")
-        question = Question(interactions, train, test, split, test_share, seed)
+        rules = worker_rules(worker or [])
+        weights = rules.weights_of_types()
+        question = Question(interactions, train, test, split, test_share, seed, weights)
         found = run(
             question,
             trainer_settings(settings, assignments or []),
             names,
             n,
             recommendations,
-            worker_rules(worker or []),
+            rules,
         )
         if report:
             report.write_text(page_of(found), encoding="utf-8")

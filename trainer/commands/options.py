@@ -47,7 +47,7 @@ Worker = Annotated[
         "--worker",
         metavar="NAME=VALUE",
         help="a setting of the workers that folds events: affinity, half_life_days, history_cap, "
-        "user_weight, user_weight_exponent, typical_value; repeatable",
+        "user_weight, user_weight_exponent, typical_value, event_weights; repeatable",
     ),
 ]
 Length = Annotated[int, typer.Option("--n", min=1, help="length of a list")]

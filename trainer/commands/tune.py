@@ -63,10 +63,11 @@ def tune(
 
     with errors_reported():
         check_folders(storage, out)
-        question = Question(interactions, train, test, split, test_share, seed)
+        rules = worker_rules(worker or [])
+        weights = rules.weights_of_types()
+        question = Question(interactions, train, test, split, test_share, seed, weights)
         now = trainer_settings(settings, assignments or [])
         models = [TunableModel(str(name), now) for name in model or TunedName]
-        rules = worker_rules(worker or [])
         tuned = run(question, rules, models, Search(storage, n, trials, seed))
     results().print(table_of(tuned.evaluation))
     of_models = ", ".join(f"{name} {best.ndcg:.4f}" for name, best in tuned.best.items())

@@ -6,6 +6,7 @@ An invalid row is an error: figures from half a file would be believed.
 import gzip
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.messages import EVENT_TYPES, MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, Floats, Ints
+from contracts.event_types import BUILT_IN, TRADE
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, Floats, Ints
 from contracts.times import MAX_TS_MS
-from trainer.evaluation.interactions import Interactions, Mask, UserIds
+from trainer.evaluation.interactions import Interactions, Mask, Texts, UserIds
 
 COLUMNS: Final = ("ts_ms", "user_id", "instrument_id")
 """What a file must have."""
@@ -30,8 +32,12 @@ class FileError(ValueError):
     """A file cannot be used: the message names it, the problem and the remedy."""
 
 
-def read_interactions(path: Path) -> Interactions:
+def read_interactions(path: Path, event_weights: Mapping[str, float] = BUILT_IN) -> Interactions:
     """Return the rows of a file, in its order.
+
+    Args:
+        path: of the file.
+        event_weights: of each type of event.
 
     Raises:
         FileError: it cannot be read, has not the columns or no rows, or a value is wrong.
@@ -39,11 +45,13 @@ def read_interactions(path: Path) -> Interactions:
     frame = _read(path)
     if frame.empty:
         raise FileError(f"{path}: no rows: give a file with interactions")
+    events, weights = _events(path, frame, event_weights)
     return Interactions(
         ts_ms=_integers(path, frame, "ts_ms", MAX_TS_MS),
         users=_user_ids(path, frame),
         items=_integers(path, frame, "instrument_id", MAX_INSTRUMENT_ID),
-        events=_events(path, frame),
+        events=events,
+        weights=weights,
         values=_values(path, frame),
     )
 
@@ -125,13 +133,16 @@ def _columns(found: list[str]) -> list[str]:
     return [*COLUMNS, *(column for column in OPTIONAL if column in found)]
 
 
-def _events(path: Path, frame: pd.DataFrame) -> Ints:
+def _events(
+    path: Path, frame: pd.DataFrame, event_weights: Mapping[str, float]
+) -> tuple[Texts, Floats]:
+    """Return the types of the events, and their weights."""
     if "event" not in frame:
-        return np.full(len(frame), EVENT_TYPES.index("trade"))
-    text = frame["event"].fillna("").replace("", "trade")
-    places = pd.Index(EVENT_TYPES).get_indexer(pd.Index(text))
-    _refuse(path, frame, "event", places < 0, f"one of {', '.join(EVENT_TYPES)}")
-    return np.asarray(places, np.int64)
+        return np.full(len(frame), TRADE, object), np.full(len(frame), event_weights[TRADE])
+    types = frame["event"].fillna("").replace("", TRADE)
+    places = pd.Index(list(event_weights)).get_indexer(pd.Index(types))
+    _refuse(path, frame, "event", places < 0, f"one of {', '.join(event_weights)} (EVENT_WEIGHTS)")
+    return types.to_numpy(object), np.array(list(event_weights.values()))[places]
 
 
 def _values(path: Path, frame: pd.DataFrame) -> Floats:

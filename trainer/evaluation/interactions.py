@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from contracts.messages import Floats, Ints
 
-UserIds = npt.NDArray[np.object_]
-"""User ids as text."""
+Texts = npt.NDArray[np.object_]
+UserIds = Texts
 Mask = npt.NDArray[np.bool_]
 
 
@@ -22,8 +22,10 @@ class Interactions:
     users: UserIds
     items: Ints
     """instrument ids"""
-    events: Ints
-    """indices into `EVENT_TYPES`"""
+    events: Texts
+    """their types"""
+    weights: Floats
+    """of their types"""
     values: Floats
     """price x quantity of the transaction, NaN if it has none"""
 
@@ -37,6 +39,7 @@ class Interactions:
             self.users[kept],
             self.items[kept],
             self.events[kept],
+            self.weights[kept],
             self.values[kept],
         )
 

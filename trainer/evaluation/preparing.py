@@ -92,7 +92,7 @@ def _frame(events: Interactions) -> pd.DataFrame:
             "user": events.users,
             "item": events.items,
             "ts_ms": events.ts_ms,
-            "event": events.events,
+            "weight": events.weights,
             "value": events.values,
         }
     )

@@ -1,12 +1,14 @@
 """The question: which events are for training, and which for testing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from contracts.event_types import BUILT_IN
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Split, Splitting
 from trainer.evaluation.splits import last, per_user, temporal
@@ -31,6 +33,8 @@ class Question:
     test_share: float
     seed: int
     """of a random split"""
+    event_weights: Mapping[str, float] = field(default_factory=lambda: BUILT_IN)
+    """of each type of event"""
 
     def __str__(self) -> str:
         """Return the files and the split in words."""
@@ -48,9 +52,9 @@ class Question:
             SplitError: nothing is left on one side.
         """
         if self.interactions and not self.train and not self.test:
-            return self.split_events(read_interactions(self.interactions))
+            return self.split_events(self._read(self.interactions))
         if self.train and self.test and not self.interactions:
-            learned, asked = read_interactions(self.train), read_interactions(self.test)
+            learned, asked = self._read(self.train), self._read(self.test)
             return Split(learned, asked, at_random=_overlap(learned, asked))
         raise QuestionError("give either --interactions FILE or both --train FILE and --test FILE")
 
@@ -67,6 +71,9 @@ class Question:
                 return per_user(events, self.test_share, self.seed)
             case Splitting.LAST:
                 return last(events)
+
+    def _read(self, path: Path) -> Interactions:
+        return read_interactions(path, self.event_weights)
 
 
 def _overlap(learned: Interactions, asked: Interactions) -> bool:

@@ -81,4 +81,4 @@ def last(interactions: Interactions) -> Split:
 def _frame(interactions: Interactions) -> tuple[pd.DataFrame, Mask]:
     """Return the user and item of each event, and which count: rejected items are not hidden."""
     events = pd.DataFrame({"user": interactions.users, "item": interactions.items})
-    return events, counting(events.assign(event=interactions.events))
+    return events, counting(events.assign(weight=interactions.weights))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ConfigDict
 
-from contracts.affinities import FURTHEST_VALUE, REJECTS, weights_of
+from contracts.affinities import FURTHEST_VALUE, weights_of
 from contracts.messages import Floats
 from runtime.settings import FoldingSettings
 from trainer.evaluation.interactions import Mask
@@ -23,9 +23,9 @@ def counting(events: "pd.DataFrame") -> Mask:
     """Return (n_events,) which of them count: those after the user's last rejection of their item.
 
     Args:
-        events: columns user, item and event (index into EVENT_TYPES), in the log's order.
+        events: columns user, item and weight (of the event's type), in the log's order.
     """
-    places, rejects = np.arange(len(events)), np.array(REJECTS)[events["event"]]
+    places, rejects = np.arange(len(events)), events["weight"].to_numpy() <= 0
     if not rejects.any():
         return ~rejects
     rejected = events.assign(place=np.where(rejects, places, -1))
@@ -43,8 +43,8 @@ class WorkerRules(FoldingSettings):
         """Return a row for each user and item: user, item, ts_ms, first_ms, affinity, scale.
 
         Args:
-            events: columns user, item, ts_ms, event (index into EVENT_TYPES), value (NaN if none),
-                in the log's order.
+            events: columns user, item, ts_ms, weight (of the event's type), value (NaN if none), in
+                the log's order.
         """
         pairs = ["user", "item"]
         counts = counting(events)
@@ -62,8 +62,8 @@ class WorkerRules(FoldingSettings):
         return kept.assign(scale=self._scales(kept, events[counts]))
 
     def _weights(self, events: "pd.DataFrame") -> Floats:
-        kinds, ts_ms = events["event"].to_numpy(np.int64), events["ts_ms"].to_numpy(np.int64)
-        return weights_of(self.affinity, kinds, ts_ms, self.half_life_days)
+        weight, ts_ms = events["weight"].to_numpy(np.float64), events["ts_ms"].to_numpy(np.int64)
+        return weights_of(self.affinity, weight, ts_ms, self.half_life_days)
 
     def _scales(self, kept: "pd.DataFrame", events: "pd.DataFrame") -> Floats:
         """Return the scale of the user of each row."""

@@ -3,6 +3,7 @@
 The files are read by Arrow, as pyiceberg reaches them: Spark needs no jar for Iceberg or S3.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,20 +13,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
-from contracts.archive import INTERACTIONS_TABLE
+from contracts.archive import ERASED, INTERACTIONS_TABLE
 from contracts.log_position import LogPosition
 from contracts.times import US_PER_MS
 from contracts.tombstones import NEVER_MS
 from runtime.archive.tables import with_added_columns
-from trainer.spark.running_history import ERASED_KIND, KINDS, UNCONDITIONAL_MS
+from trainer.spark.running_history import UNCONDITIONAL_MS
 
 ROWS_AT_ONCE: Final = 50_000
 """So many rows of a file are in memory, plus the row group that they are decoded from."""
 SCHEMA: Final = (
-    "user string, log int, partition int, offset long, item long, kind byte, ts_ms long, "
+    "user string, log int, partition int, offset long, item long, weight double, ts_ms long, "
     "value double, last_event_before_ms long, erased_at_ms long"
 )
-"""Of what is read, in Spark's words."""
+"""Of what is read, in Spark's words; the weight is that of the event's type, NaN of a tombstone."""
 _COLUMNS: Final = [column.name for column in INTERACTIONS_TABLE.columns]
 
 
@@ -38,7 +39,11 @@ class RowsError(ValueError):
 
 
 def read_events(
-    places: Iterator[pa.RecordBatch], io: FileIO, files: Sequence[str], until: Until | None = None
+    places: Iterator[pa.RecordBatch],
+    io: FileIO,
+    files: Sequence[str],
+    event_weights: Mapping[str, float],
+    until: Until | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the events of some files, in batches of `SCHEMA`.
 
@@ -46,6 +51,7 @@ def read_events(
         places: batches with one column, the places in `files` of those to be read.
         io: how they are reached.
         files: addresses of all.
+        event_weights: of each type of event.
         until: where the log ends for this reader; None: where the files do.
 
     Raises:
@@ -54,7 +60,8 @@ def read_events(
     for batch in places:
         for place in batch.column(0).to_pylist():
             for rows in _read(io, files[place]):
-                yield columns_of(rows if until is None else before(rows, until), files[place])
+                wanted = rows if until is None else before(rows, until)
+                yield columns_of(wanted, event_weights, files[place])
 
 
 def _read(io: FileIO, file: str) -> Iterator[pa.RecordBatch]:
@@ -74,20 +81,26 @@ def before(rows: pa.RecordBatch, until: Until) -> pa.RecordBatch:
     return rows.filter(pa.array(kept))
 
 
-def columns_of(rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
+def columns_of(
+    rows: pa.RecordBatch, event_weights: Mapping[str, float], file: str
+) -> pa.RecordBatch:
     """Return rows of the table as a batch of `SCHEMA`.
 
     Raises:
         RowsError: a row is none that the archive writes; names `file`.
     """
     rows = with_added_columns(INTERACTIONS_TABLE, rows)
-    kind = pc.index_in(rows["event"], pa.array(KINDS)).fill_null(-1)
-    kinds = kind.to_numpy()
-    if (kinds < 0).any():
-        event = rows["event"][int(np.flatnonzero(kinds < 0)[0])].as_py()
-        raise RowsError(f"{file}: event {event!r} is none of {', '.join(KINDS)}: was it edited?")
+    names, weights = [*event_weights, ERASED], np.array([*event_weights.values(), math.nan])
+    places = pc.index_in(rows["event"], pa.array(names)).fill_null(-1).to_numpy()
+    if (places < 0).any():
+        event = rows["event"][int(np.flatnonzero(places < 0)[0])].as_py()
+        raise RowsError(
+            f"{file}: event {event!r} is none of {', '.join(names)}: set EVENT_WEIGHTS as for the "
+            "workers, unless the file was edited"
+        )
+    weight = weights[places]
     items = rows["instrument_id"]
-    if (items.is_null().to_numpy(zero_copy_only=False) & (kinds != ERASED_KIND)).any():
+    if (items.is_null().to_numpy(zero_copy_only=False) & ~np.isnan(weight)).any():
         raise RowsError(f"{file}: an event has no instrument_id: was it edited?")
     values = pc.multiply(rows["price"], pc.fill_null(rows["quantity"], 1.0))
     columns: dict[str, Any] = {
@@ -96,7 +109,7 @@ def columns_of(rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
         "partition": rows["partition"],
         "offset": rows["offset"],
         "item": pc.fill_null(items, 0),
-        "kind": kind.cast(pa.int8()),
+        "weight": weight,
         "ts_ms": _epoch_ms(rows["ts"]),
         "value": pc.fill_null(values, float("nan")),
         "last_event_before_ms": pc.fill_null(

@@ -4,6 +4,7 @@ A history follows from sums and maxima of each item's events, unless the cap mad
 the user was taken out: then the order of the events matters, and they are folded one at a time.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from contracts.log_position import LogPosition
 from contracts.messages import Floats, Ints
 from runtime.settings import FoldingSettings
 from trainer.counts.matrices import entry_rows
-from trainer.spark.running_history import ERASED_KIND, Entry, RunningHistory
+from trainer.spark.running_history import Entry, RunningHistory
 
 Mask = npt.NDArray[np.bool_]
 
@@ -27,8 +28,8 @@ class Events(NamedTuple):
     log: Ints
     offset: Ints
     item: Ints
-    kind: Ints
-    """index into `KINDS`"""
+    weight: Floats
+    """of each one's type; NaN: a tombstone"""
     ts_ms: Ints
     value: Floats
     """of the transaction, NaN if it has none"""
@@ -43,7 +44,7 @@ class Events(NamedTuple):
             self.log[rows],
             self.offset[rows],
             self.item[rows],
-            self.kind[rows],
+            self.weight[rows],
             self.ts_ms[rows],
             self.value[rows],
             self.last_event_before_ms[rows],
@@ -129,13 +130,13 @@ def of_running(histories: Sequence[RunningHistory], rules: FoldingSettings) -> F
 
 def run(history: RunningHistory, events: Events) -> None:
     """Fold events of one user into the history."""
-    for log, offset, item, kind, ts_ms, value, before_ms, erased_at_ms in zip(
+    for log, offset, item, weight, ts_ms, value, before_ms, erased_at_ms in zip(
         *(column.tolist() for column in events), strict=True
     ):
-        if kind == ERASED_KIND:
+        if math.isnan(weight):
             history.erase(LogPosition(log, offset), before_ms, erased_at_ms)
         else:
-            history.add(LogPosition(log, offset), item, kind, ts_ms, value)
+            history.add(LogPosition(log, offset), item, weight, ts_ms, value)
 
 
 def _fold_one(events: Events, which: int, rules: FoldingSettings) -> Folded:
@@ -150,7 +151,7 @@ def _need_their_order(events: Events, user: Ints, weights: Floats, n_users: int,
     """Return (n_users,) whose events have to be folded one at a time."""
     needed = np.zeros(n_users, np.bool_)
     # What is too old to weigh anything is no event to the stream; what weighs less is a rejection.
-    needed[user[(events.kind == ERASED_KIND) | (weights <= 0)]] = True
+    needed[user[np.isnan(events.weight) | (weights <= 0)]] = True
     order = np.lexsort((events.item, user))
     is_new = np.ones(len(order), np.bool_)
     by_item, by_user = events.item[order], user[order]
@@ -205,10 +206,10 @@ def _last_of_each(user: Ints) -> tuple[Ints, Ints]:
 
 def _weights(events: Events, rules: FoldingSettings) -> Floats:
     """Return (n_events,) what each weighs; 1 of a tombstone."""
-    weights = np.ones(len(events.kind))
-    weighed = events.kind != ERASED_KIND
-    kinds, ts_ms = events.kind[weighed], events.ts_ms[weighed]
-    weights[weighed] = weights_of(rules.affinity, kinds, ts_ms, rules.half_life_days)
+    weights = np.ones(len(events.weight))
+    weighed = ~np.isnan(events.weight)
+    of_types, ts_ms = events.weight[weighed], events.ts_ms[weighed]
+    weights[weighed] = weights_of(rules.affinity, of_types, ts_ms, rules.half_life_days)
     return weights
 
 

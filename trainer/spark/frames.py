@@ -45,7 +45,13 @@ def histories_of(spark: SparkSession, snapshot: Snapshot, rules: FoldingSettings
     _share(spark, tasks)
     # A task has several files where these are small: to start one takes longer than to read them.
     files = spark.range(0, n, numPartitions=max(1, min(n, tasks)))
-    read = partial(events.read_events, io=snapshot.io, files=snapshot.files, until=snapshot.until)
+    read = partial(
+        events.read_events,
+        io=snapshot.io,
+        files=snapshot.files,
+        event_weights=rules.weights_of_types(),
+        until=snapshot.until,
+    )
     fold = partial(histories.fold_histories, rules=rules)
     return (
         files.mapInArrow(read, events.SCHEMA)

@@ -69,7 +69,7 @@ def _events(batch: pa.RecordBatch) -> Events:
         log=ints("log"),
         offset=ints("offset"),
         item=ints("item"),
-        kind=ints("kind"),
+        weight=batch["weight"].to_numpy(),
         ts_ms=ints("ts_ms"),
         value=batch["value"].to_numpy(),
         last_event_before_ms=ints("last_event_before_ms"),

@@ -4,16 +4,11 @@ import heapq
 import math
 from typing import Final, NamedTuple
 
-from contracts.affinities import FURTHEST_VALUE, REJECTS, affinity_of
-from contracts.archive import ERASED
+from contracts.affinities import FURTHEST_VALUE, affinity_of
 from contracts.log_position import LogPosition
-from contracts.messages import EVENT_TYPES
 from contracts.tombstones import NEVER_MS, Tombstone
 from runtime.settings import FoldingSettings
 
-KINDS: Final = (*EVENT_TYPES, ERASED)
-"""What a row of the archive may be, in the order of `kind`."""
-ERASED_KIND: Final = KINDS.index(ERASED)
 UNCONDITIONAL_MS: Final = 2**63 - 1
 """In the place of `last_event_before` where a tombstone has none: every event is before it."""
 _ROOM_FOR_STALE: Final = 4
@@ -39,7 +34,7 @@ class RunningHistory:
 
     >>> history = RunningHistory(FoldingSettings(history_cap=2))
     >>> for item in (7, 8, 9):
-    ...     history.add(LogPosition(0, item), item=item, kind=0, ts_ms=item, value=math.nan)
+    ...     history.add(LogPosition(0, item), item=item, weight=1, ts_ms=item, value=math.nan)
     >>> sorted(history.entries), str(history.offset)
     ([8, 9], '[0,9]')
     """
@@ -65,24 +60,24 @@ class RunningHistory:
         items = (*self.entries.values(), *self.rejected.values())
         return max((entry.ts_ms for entry in items), default=-1)
 
-    def add(self, offset: LogPosition, item: int, kind: int, ts_ms: int, value: float) -> None:
+    def add(self, offset: LogPosition, item: int, weight: float, ts_ms: int, value: float) -> None:
         """Fold an event in, but for one that is from before the user's erasure.
 
         Args:
             offset: of its record.
             item: what the user touched.
-            kind: index into `EVENT_TYPES`.
+            weight: of the event's type.
             ts_ms: event time, epoch ms.
             value: of the transaction, NaN if it has none.
         """
         if ts_ms < self._erased_before_ms:
             return
         self.offset = offset
-        if REJECTS[kind]:
-            self._reject(item, self._affinity(0.0, kind, ts_ms), ts_ms)
+        if weight <= 0:
+            self._reject(item, self._affinity(0.0, weight, ts_ms), ts_ms)
             return
         before = self.entries.get(item)
-        affinity = self._affinity(before.affinity if before else 0.0, kind, ts_ms)
+        affinity = self._affinity(before.affinity if before else 0.0, weight, ts_ms)
         if before is None:
             if not affinity or not self._make_room(item, ts_ms):
                 return

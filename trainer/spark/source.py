@@ -98,7 +98,7 @@ class SparkSource:
             SourceError: the workers of the namespace fold events otherwise.
         """
         rules, snapshot = self.archived.rules.model_dump(mode="json"), self.archived.snapshot
-        self._check_folding(topology, rules)
+        self._check_folding(topology, self.archived.rules.folded_by())
         at = {p: position.place for p, position in snapshot.positions.items()}
         positions = [at.get(p) for p in range(max(at, default=-1) + 1)]
         return Origin({INTERACTIONS.name: positions}, FromArchive(str(snapshot.id), rules))
@@ -121,9 +121,10 @@ class SparkSource:
         )
         for theirs in map(msgspec.json.decode, filter(None, stored)):
             differing = ", ".join(
-                f"{name.upper()} is {ours.get(name)} here and {value} there"
-                for name, value in theirs.items()
-                if ours.get(name) != value
+                f"{name.upper()} is {ours.get(name, 'not set')} here and "
+                f"{theirs.get(name, 'not set')} there"
+                for name in sorted({*theirs, *ours})
+                if ours.get(name) != theirs.get(name)
             )
             if differing:
                 raise SourceError(

@@ -9,8 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from contracts.messages import EVENT_TYPES
-from trainer.commands.options import Seed, Split, TestShare, errors_reported
+from trainer.commands.options import (
+    Seed,
+    Split,
+    TestShare,
+    Worker,
+    errors_reported,
+    worker_rules,
+)
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Splitting
 from trainer.evaluation.question import Question
@@ -29,10 +35,15 @@ _DECIMALS: Final = 6
 
 
 @app.command()
-def data(interactions: File, out: Annotated[Path, typer.Argument(help="Parquet file")]) -> None:
+def data(
+    interactions: File,
+    out: Annotated[Path, typer.Argument(help="Parquet file")],
+    worker: Worker = None,
+) -> None:
     """Check events and import them: the copy stays, whatever happens to the file."""
     with errors_reported():
-        _write(out, read_interactions(interactions))
+        rules = worker_rules(worker or [])
+        _write(out, read_interactions(interactions, rules.weights_of_types()))
 
 
 @app.command()
@@ -43,10 +54,12 @@ def split(
     split: Split = Splitting.TEMPORAL,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
+    worker: Worker = None,
 ) -> None:
     """Split events as `python -m trainer evaluate` does."""
     with errors_reported():
-        parts = Question(interactions, None, None, split, test_share, seed).split()
+        weights = worker_rules(worker or []).weights_of_types()
+        parts = Question(interactions, None, None, split, test_share, seed, weights).split()
         _write(train, parts.train)
         _write(test, parts.test)
 
@@ -75,7 +88,7 @@ def _write(path: Path, events: Interactions) -> None:
         "ts_ms": events.ts_ms,
         "user_id": pa.array(events.users, pa.string()),
         "instrument_id": events.items,
-        "event": pa.array(EVENT_TYPES).take(pa.array(events.events)),
+        "event": pa.array(events.events, pa.string()),
         # A value is all that is known of a transaction here: as much as one piece at that price.
         "price": pa.array(events.values, from_pandas=True),
         "quantity": np.ones(len(events)),

@@ -750,7 +750,8 @@ class Interaction(
 
     user_id: str
     instrument_id: int
-    event: Literal["click", "dislike", "hide", "trade", "view", "watch"] = "trade"
+    event: str = "trade"
+    """one of those in `InputRules.event_weights`"""
     price: float | None = None
     quantity: float | None = None
     ts: int

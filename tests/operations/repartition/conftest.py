@@ -10,9 +10,10 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import Producer
 
+from contracts.event_types import BUILT_IN
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.keyspace import Keyspace
-from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
+from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import (
     LIBRDKAFKA_PARTITIONER,
     instrument_partition,
@@ -110,7 +111,7 @@ def market(draw: random.Random, n: int, end_ms: int) -> Iterator[Record]:
         event = Interaction(
             user_id=draw.choice(USERS),
             instrument_id=draw.choice(INSTRUMENT_IDS),
-            event=draw.choice(EVENT_TYPES),
+            event=draw.choice(list(BUILT_IN)),
             ts=end_ms - draw.randrange(DAY_MS),
         )
         yield INTERACTIONS.name, key_of(event), encode(event), None

@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.affinities import Affinity, binary, greatest, weighted
+from contracts.event_types import BUILT_IN
 from contracts.histories import HistoryEntry
 from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS
-from contracts.messages import EVENT_TYPES, EventType, Interaction, encode
+from contracts.messages import Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
@@ -54,7 +55,7 @@ START_MS = 1_600_000_000_000
 times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)
 
 
-def of_kinds(kinds: Sequence[EventType]) -> st.SearchStrategy[Interaction]:
+def of_kinds(kinds: Sequence[str]) -> st.SearchStrategy[Interaction]:
     return st.builds(
         Interaction,
         user_id=st.sampled_from(USERS),
@@ -66,7 +67,7 @@ def of_kinds(kinds: Sequence[EventType]) -> st.SearchStrategy[Interaction]:
     )
 
 
-events = of_kinds(EVENT_TYPES)
+events = of_kinds(list(BUILT_IN))
 taken = of_kinds(["view", "click", "watch", "trade"])
 tombstones = st.builds(Tombstone, st.sampled_from(USERS), st.none() | times)
 Record = Interaction | Tombstone | None
@@ -279,7 +280,7 @@ far_apart = st.integers(0, 700).map(lambda day: TODAY_MS - day * DAY_MS)
 fractions = st.sampled_from([weighted(HALF_LIFE_DAYS), greatest(HALF_LIFE_DAYS), weighted(60.0)])
 
 
-def event(user: str, item: int, ts_ms: int, kind: EventType = "trade") -> Interaction:
+def event(user: str, item: int, ts_ms: int, kind: str = "trade") -> Interaction:
     return Interaction(user_id=user, instrument_id=item, event=kind, ts=ts_ms)
 
 

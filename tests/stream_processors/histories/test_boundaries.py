@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from contracts.affinities import binary, greatest, weighted
 from contracts.change_messages import decode_changes
 from contracts.changes import Changes
-from contracts.messages import EVENT_TYPES, Interaction
+from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction
 from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
@@ -35,7 +36,7 @@ events = st.builds(
     Interaction,
     user_id=users,
     instrument_id=st.integers(0, 5),
-    event=st.sampled_from(EVENT_TYPES),
+    event=st.sampled_from(list(BUILT_IN)),
     price=st.none() | st.floats(1, 1_000),
     ts=times,
 )

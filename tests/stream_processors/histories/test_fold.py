@@ -40,7 +40,7 @@ def fold(log: list[Event], cap: int) -> tuple[dict[int, History], list[Change]]:
     histories = defaultdict(new)
     changes: list[Change] = []
     for offset, (user, item, ts_ms) in enumerate(log):
-        changes += fold_event(histories[user], offset, item, 0, ts_ms, cap, binary)
+        changes += fold_event(histories[user], offset, item, 1, ts_ms, cap, binary)
     return histories, changes
 
 
@@ -57,7 +57,7 @@ def entries(history: History) -> dict[int, tuple[float, int]]:
 
 def test_an_event_older_than_a_full_history_changes_nothing() -> None:
     history, _ = one_user([(1, 200), (2, 300)], cap=2)
-    assert fold_event(history, 9, 3, 0, 100, 2, binary) == []
+    assert fold_event(history, 9, 3, 1, 100, 2, binary) == []
     assert sorted(entries(history)) == [1, 2]
 
 
@@ -75,7 +75,7 @@ def test_an_event_that_raises_nothing_still_updates_the_time() -> None:
 
 def test_an_event_too_old_to_have_weight_starts_no_history() -> None:
     history = new()
-    assert fold_event(history, 0, 1, 0, 0, 2, weighted(0.001)) == []
+    assert fold_event(history, 0, 1, 1, 0, 2, weighted(0.001)) == []
     assert len(history) == 0
 
 
@@ -123,6 +123,6 @@ def test_the_last_event_time_is_the_newest_of_all(log: list[Event]) -> None:
 def test_changes_do_not_alias_the_history() -> None:
     history, changes = one_user([(1, 100), (2, 200)], cap=2)
     before = [(change.j.tolist(), change.delta.tolist()) for change in changes]
-    fold_event(history, 2, 3, 0, 300, 2, binary)
+    fold_event(history, 2, 3, 1, 300, 2, binary)
     fold_leaving(history, 3)
     assert [(change.j.tolist(), change.delta.tolist()) for change in changes] == before

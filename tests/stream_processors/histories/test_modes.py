@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import AffinityName, greatest, weighted, weights_of
-from contracts.messages import EVENT_TYPES, Interaction
+from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction
 from contracts.times import DAY_MS
 from contracts.topics import INTERACTIONS
 from stream_processors.histories.fold import Change
@@ -29,7 +30,7 @@ from tests.settings import plain_histories
 from .changes import N_ITEMS, NO_CAP, Matrix, add, gram_by_offset
 
 START_MS = 1_750_000_000_000
-VIEW, TRADE = EVENT_TYPES.index("view"), EVENT_TYPES.index("trade")
+VIEW, TRADE = BUILT_IN["view"], BUILT_IN["trade"]
 USER_WEIGHTS = ("none", "inverse-degree", "value")
 MODES = [*product(get_args(AffinityName), USER_WEIGHTS)]
 
@@ -42,7 +43,7 @@ logs = st.lists(
         Interaction,
         user_id=st.sampled_from("AB"),
         instrument_id=st.integers(0, N_ITEMS - 1),
-        event=st.sampled_from(EVENT_TYPES),
+        event=st.sampled_from(list(BUILT_IN)),
         # Quarters have exact sums, which break ties between equally distant scales.
         price=st.none() | st.integers(1, 4_000).map(lambda quarters: quarters / 4),
         ts=times,
@@ -78,9 +79,9 @@ def fold(
     changes: list[Change] = []
     for offset, event in enumerate(log, start=first):
         value = np.nan if event.price is None else event.price
-        kind = EVENT_TYPES.index(event.event)
+        weight = BUILT_IN[event.event]
         history = histories[event.user_id]
-        its = rules.fold(history, offset, event.instrument_id, kind, event.ts, value)
+        its = rules.fold(history, offset, event.instrument_id, weight, event.ts, value)
         assert len(its) <= rules.changes_an_event
         changes += its
     return histories, changes
@@ -188,9 +189,9 @@ def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
     log: list[Interaction], half_life: float
 ) -> None:
     histories, _ = fold(log, rules_of(settings("greatest", "none", half_life, NO_CAP)))
-    kinds = np.array([EVENT_TYPES.index(event.event) for event in log])
+    of_types = np.array([BUILT_IN[event.event] for event in log])
     ts_ms = np.array([event.ts for event in log])
-    weights = weights_of("greatest", kinds, ts_ms, half_life).tolist()
+    weights = weights_of("greatest", of_types, ts_ms, half_life).tolist()
     expected: dict[tuple[str, int], float] = defaultdict(float)
     for event, weight in zip(log, weights, strict=True):
         key = event.user_id, event.instrument_id
@@ -225,8 +226,8 @@ def test_an_item_that_was_pushed_out_starts_from_zero_when_it_comes_back(
 ) -> None:
     rules = HistoryRules(greatest(14.0), cap=1, weight=weight)
     history = History.empty(scaled=rules.is_scaled)
-    for day, (item, kind) in enumerate([(1, TRADE), (2, VIEW), (1, VIEW)]):
-        rules.fold(history, day, item, kind, START_MS + day * DAY_MS, np.nan)
+    for day, (item, event) in enumerate([(1, TRADE), (2, VIEW), (1, VIEW)]):
+        rules.fold(history, day, item, event, START_MS + day * DAY_MS, np.nan)
     last_ms = START_MS + 2 * DAY_MS
     assert rows(history)[1][:2] == (greatest(14.0)(0.0, VIEW, last_ms), last_ms)
 

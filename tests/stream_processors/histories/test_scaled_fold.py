@@ -50,7 +50,7 @@ def touch(
     *,
     weight: UserWeight,
 ) -> list[Change]:
-    return fold_scaled_event(history, 9, item, 0, ts_ms, value, cap, binary, weight)
+    return fold_scaled_event(history, 9, item, 1, ts_ms, value, cap, binary, weight)
 
 
 def column(history: History, name: str) -> dict[int, float]:

@@ -8,17 +8,15 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from contracts.affinities import DECAY_STARTS_MS
-from contracts.messages import EVENT_TYPES
+from contracts.event_types import BUILT_IN, TRADE
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
 from trainer.evaluation.interactions import Interactions
 from trainer.judging.holdout import Holdout
 
-TRADE = EVENT_TYPES.index("trade")
-
-Event = tuple[str, int, int, int, float]
-"""User, item, time, index into `EVENT_TYPES`, value."""
+Event = tuple[str, int, int, str, float]
+"""User, item, time, type, value."""
 
 
 def interactions(events: Sequence[tuple[str, int, int] | Event]) -> Interactions:
@@ -28,7 +26,8 @@ def interactions(events: Sequence[tuple[str, int, int] | Event]) -> Interactions
         ts_ms=np.array([event[2] for event in whole], np.int64),
         users=np.array([event[0] for event in whole], object),
         items=np.array([event[1] for event in whole], np.int64),
-        events=np.array([event[3] for event in whole], np.int64),
+        events=np.array([event[3] for event in whole], object),
+        weights=np.array([BUILT_IN[event[3]] for event in whole]),
         values=np.array([event[4] for event in whole], np.float64),
     )
 
@@ -42,7 +41,7 @@ def events_in_time_order(users: str = "ab", items: int = 10) -> st.SearchStrateg
         st.sampled_from(users),
         st.integers(0, items - 1),
         st.integers(0, 20).map(lambda days: DECAY_STARTS_MS + days * DAY_MS) | st.just(0),
-        st.integers(0, len(EVENT_TYPES) - 1),
+        st.sampled_from(list(BUILT_IN)),
         st.sampled_from([np.nan, 1e-9, 0.5, 20.0, 1e9]),
     )
     events = st.lists(event, min_size=1, max_size=60)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contracts.messages import EVENT_TYPES
+from contracts.event_types import parse_event_weights
 from trainer.evaluation.files import FileError, read_interactions
 
 HEADER = "ts_ms,user_id,instrument_id,price,quantity\n"
@@ -39,12 +39,20 @@ def test_events_and_values_are_read_where_there_are_columns_of_them(
     header = "event,ts_ms,user_id,instrument_id,price,quantity\n"
     rows = "view,1,u,1,,\ntrade,2,u,1,2.5,4\n,3,u,1,2.5,\nclick,4,u,1,,4\n"
     found = read_interactions(written(header + rows))
-    kinds = [EVENT_TYPES[kind] for kind in found.events.tolist()]
-    assert kinds == ["view", "trade", "trade", "click"]
+    assert found.events.tolist() == ["view", "trade", "trade", "click"]
+    assert found.weights.tolist() == [1, 5, 5, 2]
     assert np.array_equal(found.values, [np.nan, 10, np.nan, np.nan], equal_nan=True)
     plain = read_interactions(written("ts_ms,user_id,instrument_id\n1,u,1\n"))
-    assert [EVENT_TYPES[kind] for kind in plain.events.tolist()] == ["trade"]
+    assert (plain.events.tolist(), plain.weights.tolist()) == (["trade"], [5])
     assert np.isnan(plain.values).all()
+
+
+def test_types_of_events_are_those_that_have_a_weight(written: Callable[..., Path]) -> None:
+    path = written("event,ts_ms,user_id,instrument_id\npurchase,1,u,1\nview,2,u,1\n")
+    found = read_interactions(path, parse_event_weights("purchase=8,view=0.5"))
+    assert found.weights.tolist() == [8, 0.5]
+    with pytest.raises(FileError, match=r"row 1 .*value 'purchase', must be one of view, click, "):
+        read_interactions(path)
 
 
 @pytest.mark.parametrize(

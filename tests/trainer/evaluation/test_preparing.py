@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import REJECTS, Affinity, affinity_of
-from contracts.messages import EVENT_TYPES
+from contracts.affinities import Affinity, affinity_of
+from contracts.event_types import BUILT_IN
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
 from tests.examples import examples
@@ -26,7 +26,7 @@ DEFAULT = WorkerRules()
 
 in_time_order = events_in_time_order()
 without_rejections = in_time_order.map(
-    lambda events: [event for event in events if not REJECTS[event[3]]]
+    lambda events: [event for event in events if BUILT_IN[event[3]] > 0]
 ).filter(bool)
 fewer = examples(40)  # pandas takes some milliseconds each
 
@@ -42,11 +42,11 @@ def test_histories_and_counts_are_those_that_the_stream_folds(
     histories: dict[str, History] = {}
     rule = affinity_of(affinity, 30)
     evicted = False
-    rejected = any(REJECTS[kind] for _, _, _, kind, _ in events)
+    rejected = any(BUILT_IN[kind] <= 0 for _, _, _, kind, _ in events)
     worker = HistoryRules(rule, cap)
     for offset, (user, item, ts, kind, _) in enumerate(events):
         history = histories.setdefault(user, History.empty(scaled=False))
-        worker.fold(history, offset, item, kind, ts, np.nan)
+        worker.fold(history, offset, item, BUILT_IN[kind], ts, np.nan)
         evicted |= bool(history.removed)
     made = prepare(Split(interactions(events), interactions(events)), rules)
     dense = made.holdout.train.toarray()
@@ -110,7 +110,10 @@ def test_every_rule_of_the_workers_equals_a_plain_recomputation(
 
 
 def added_up(events: list[Event], affinity: Affinity) -> float:
-    return reduce(lambda so_far, event: affinity(max(so_far, 0), event[3], event[2]), events, 0.0)
+    def add(so_far: float, event: Event) -> float:
+        return affinity(max(so_far, 0), BUILT_IN[event[3]], event[2])
+
+    return reduce(add, events, 0.0)
 
 
 def latest_items(events: list[Event], cap: int, affinity: Affinity) -> dict[int, list[Event]]:
@@ -125,7 +128,7 @@ def latest_items(events: list[Event], cap: int, affinity: Affinity) -> dict[int,
 
 def since_rejected(events: list[Event]) -> list[Event]:
     """Return the events of an item after the last that rejects it."""
-    return [*takewhile(lambda event: not REJECTS[event[3]], reversed(events))]
+    return [*takewhile(lambda event: BUILT_IN[event[3]] > 0, reversed(events))]
 
 
 def plain_scale(kept: dict[int, list[Event]], rules: WorkerRules) -> float:
@@ -144,10 +147,10 @@ def plain_scale(kept: dict[int, list[Event]], rules: WorkerRules) -> float:
 
 
 def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:
-    hide, nan = EVENT_TYPES.index("hide"), np.nan
+    nan = np.nan
     had = [("a", 1, 0, TRADE, nan), ("a", 2, 1, TRADE, nan), ("b", 1, 1, TRADE, nan)]
-    rejected = [("b", 3, 0, TRADE, nan), ("a", 4, 2, TRADE, nan), ("a", 4, 3, hide, nan)]
-    later = [("a", 3, 5, TRADE, nan), ("a", 3, 6, hide, nan), ("b", 2, 5, TRADE, nan)]
+    rejected = [("b", 3, 0, TRADE, nan), ("a", 4, 2, TRADE, nan), ("a", 4, 3, "hide", nan)]
+    later = [("a", 3, 5, TRADE, nan), ("a", 3, 6, "hide", nan), ("b", 2, 5, TRADE, nan)]
     made = prepare(Split(interactions([*had, *rejected]), interactions(later)), DEFAULT)
     assert made.items.tolist() == [1, 2, 3]
     assert made.holdout.train.toarray().tolist() == [[1, 1, 0], [1, 0, 1]]
@@ -155,9 +158,9 @@ def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:
 
 
 def test_only_items_that_count_are_split_off() -> None:
-    hide, nan = EVENT_TYPES.index("hide"), np.nan
+    nan = np.nan
     had = [("a", item, item, TRADE, nan) for item in (1, 2, 3)]
-    events = interactions([*had, ("a", 3, 9, hide, nan)])
+    events = interactions([*had, ("a", 3, 9, "hide", nan)])
     assert last(events).test.items.tolist() == [2]
     assert set(per_user(events, 0.99, 0).test.items.tolist()) == {1, 2}
 

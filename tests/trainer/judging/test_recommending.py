@@ -9,10 +9,10 @@ from scipy.sparse import csr_array
 
 from api.recommendations.choosing import Wish, folded_items, from_history
 from api.recommendations.lists import GenerationLists
+from contracts.event_types import BUILT_IN
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
 from contracts.histories import HistoryEntry
-from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.interactions import Interactions, Split
@@ -43,11 +43,14 @@ def test_short_lists_go_on_with_other_ones_without_repetition() -> None:
 
 
 def random_events(random: np.random.Generator, users: int, items: int, n: int) -> Interactions:
+    ts_ms, of_users = random.integers(0, 50, n) * DAY_MS, random.integers(0, users, n)
+    of_items, types = random.integers(0, items, n), random.choice([*BUILT_IN], n).astype(object)
     return Interactions(
-        ts_ms=random.integers(0, 50, n) * DAY_MS,
-        users=np.array([f"u{u}" for u in random.integers(0, users, n)], object),
-        items=random.integers(0, items, n),
-        events=random.integers(0, len(EVENT_TYPES), n),
+        ts_ms=ts_ms,
+        users=np.array([f"u{u}" for u in of_users], object),
+        items=of_items,
+        events=types,
+        weights=np.array([BUILT_IN[event] for event in types]),
         values=np.full(n, np.nan),
     )
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from contracts.archive import ERASED, INTERACTIONS_TABLE
-from contracts.messages import EVENT_TYPES
+from contracts.event_types import BUILT_IN
 from contracts.tombstones import Tombstone
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
@@ -88,7 +88,7 @@ def folded(records: Iterable[Record], rules: HistoryRules) -> dict[str, tuple[Re
             continue
         else:
             value = float("nan") if record.price is None else record.price * (record.quantity or 1)
-            kind = EVENT_TYPES.index(record.event)  # type: ignore[arg-type]
-            rules.fold(history, record.offset, record.instrument_id or 0, kind, record.ts_ms, value)
+            item, weight = record.instrument_id or 0, BUILT_IN[record.event]
+            rules.fold(history, record.offset, item, weight, record.ts_ms, value)
         last[record.user_id] = record
     return {user: (last[user], histories[user]) for user in last if len(histories[user])}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.archive import ERASED
+from contracts.event_types import BUILT_IN
 from contracts.log_position import LogPosition
-from contracts.messages import EVENT_TYPES
 from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
 from tests.oracles.gram import gram_matrix
@@ -41,7 +41,7 @@ class Broadcast:
 def records(log: list[Any]) -> list[Record]:
     """Return a log, by user and in its order, as Spark hands it on; no item: the user is erased."""
     made = [
-        Record(0, offset, user, item, ERASED if item is None else EVENT_TYPES[0], ts_ms)
+        Record(0, offset, user, item, ERASED if item is None else "view", ts_ms)
         for offset, (user, item, ts_ms) in enumerate(log)
     ]
     return sorted(made, key=lambda record: (record.user_id.encode(), record.offset))
@@ -52,7 +52,7 @@ def batches(made: list[Record], cuts: list[int]) -> Iterator[pa.RecordBatch]:
     bounds = [0, *sorted(min(cut, len(made)) for cut in cuts), len(made)]
     for start, stop in pairwise(bounds):
         if part := rows(made[start:stop]).to_batches():
-            yield columns_of(part[0], "a file")
+            yield columns_of(part[0], BUILT_IN, "a file")
 
 
 def histories(made: list[Record], cuts: list[int]) -> list[pa.RecordBatch]:
@@ -113,7 +113,7 @@ def test_what_a_transaction_was_worth_is_price_times_quantity_or_one_piece() -> 
         Record(0, 2, "u", 1, "trade", 0, quantity=4),
     ]
     (batch,) = rows(made).to_batches()
-    values = columns_of(batch, "a file")["value"].to_numpy()
+    values = columns_of(batch, BUILT_IN, "a file")["value"].to_numpy()
     np.testing.assert_array_equal(values, [10, 2.5, np.nan])
 
 
@@ -131,9 +131,9 @@ def test_what_is_older_than_the_erasure_of_its_user_is_left_out_however_late_it_
 def test_a_file_from_before_erasures_had_a_time_is_read_without_it() -> None:
     made = [Record(0, 0, "u", 1, "view", 9), Record(0, 1, "u", None, ERASED, 10)]
     (batch,) = rows(made).to_batches()
-    read = columns_of(batch.drop_columns(["erased_at"]), "a file")
+    read = columns_of(batch.drop_columns(["erased_at"]), BUILT_IN, "a file")
     assert read["erased_at_ms"].to_pylist() == [NEVER_MS, NEVER_MS]
-    assert read.schema == columns_of(batch, "a file").schema
+    assert read.schema == columns_of(batch, BUILT_IN, "a file").schema
 
 
 @pytest.mark.parametrize(
@@ -146,4 +146,4 @@ def test_a_file_from_before_erasures_had_a_time_is_read_without_it() -> None:
 def test_a_row_that_the_archive_does_not_write_is_named(record: Record, why: str) -> None:
     (batch,) = rows([record]).to_batches()
     with pytest.raises(RowsError, match=why):
-        columns_of(batch, "a file")
+        columns_of(batch, BUILT_IN, "a file")

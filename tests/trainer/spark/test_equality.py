@@ -12,10 +12,10 @@ import pytest
 
 from contracts.affinities import affinity_of
 from contracts.archive import ERASED
+from contracts.event_types import BUILT_IN
 from contracts.generations import DEFAULT_VARIANT, PopularList, SimilarList, UserList
 from contracts.keyspace import Keyspace
 from contracts.log_position import LogPosition
-from contracts.messages import EVENT_TYPES
 from contracts.partitioning import user_partition
 from contracts.times import DAY_MS
 from runtime.archive.config import ArchiveConfig
@@ -62,7 +62,7 @@ def log(seed: int = 7) -> list[Record]:
         else:
             item = 1_000 * int(40 * draw.random() ** 2)
             price = draw.choice([None, 10 * draw.random()])
-            event = draw.choice(EVENT_TYPES)
+            event = draw.choice(list(BUILT_IN))
             records.append(Record(partition, offset, user, item, event, ts_ms, price))
     return records
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from contracts.affinities import DECAY_STARTS_MS, AffinityName, affinity_of
 from contracts.archive import ERASED
+from contracts.event_types import BUILT_IN
 from contracts.log_position import LogPosition
-from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS
 from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
@@ -20,7 +20,7 @@ from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
 from tests.trainer.spark.logs import Record, folded
 from trainer.spark.folding import Events, Folded, fold
-from trainer.spark.running_history import ERASED_KIND, UNCONDITIONAL_MS
+from trainer.spark.running_history import UNCONDITIONAL_MS
 
 USERS = 4
 HALF_LIFE_DAYS = 14.0
@@ -34,10 +34,10 @@ times = st.one_of(
 )
 values = st.one_of(st.just(math.nan), st.floats(1e-6, 1e6))
 events = st.tuples(
-    st.integers(0, ERASED_KIND - 1), st.integers(0, 5), times, values, st.just(NEVER_MS)
+    st.sampled_from(list(BUILT_IN)), st.integers(0, 5), times, values, st.just(NEVER_MS)
 )
 tombstones = st.tuples(
-    st.just(ERASED_KIND),
+    st.just(ERASED),
     st.just(0),
     st.one_of(st.just(UNCONDITIONAL_MS), times),
     st.just(math.nan),
@@ -53,26 +53,26 @@ def columns(log: list[Any]) -> tuple[Events, np.ndarray[Any, Any]]:
     """Return events by user, each at its place in the log, and how many each user has."""
     in_order = sorted(range(len(log)), key=lambda place: (log[place][0], place))
     rows = [(place, *log[place][1]) for place in in_order]
-    ints = np.array([(*r[:4], r[5]) for r in rows], np.int64).reshape(-1, 5)
+    ints = np.array([(r[0], r[2], r[3], r[5]) for r in rows], np.int64).reshape(-1, 4)
     made = Events(
         log=np.full(len(rows), 3),
         offset=ints[:, 0],
-        item=ints[:, 2],
-        kind=ints[:, 1],
-        ts_ms=ints[:, 3],
+        item=ints[:, 1],
+        weight=np.array([BUILT_IN.get(r[1], math.nan) for r in rows], np.float64),
+        ts_ms=ints[:, 2],
         value=np.array([r[4] for r in rows], np.float64),
-        last_event_before_ms=ints[:, 3],
-        erased_at_ms=ints[:, 4],
+        last_event_before_ms=ints[:, 2],
+        erased_at_ms=ints[:, 3],
     )
     return made, np.bincount([user for user, _ in log], minlength=USERS).astype(np.int64)
 
 
-def as_record(offset: int, user: int, event: tuple[int, int, int, float, int]) -> Record:
+def as_record(offset: int, user: int, event: tuple[str, int, int, float, int]) -> Record:
     """Return an event as the archive has it."""
     kind, item, ts_ms, value, erased_at_ms = event
-    if kind != ERASED_KIND:
+    if kind != ERASED:
         price = None if math.isnan(value) else value
-        return Record(0, offset, str(user), item, EVENT_TYPES[kind], ts_ms, price)
+        return Record(0, offset, str(user), item, kind, ts_ms, price)
     bound_ms = None if ts_ms == UNCONDITIONAL_MS else ts_ms
     return Record(
         *(0, offset, str(user), None, ERASED, ts_ms),
@@ -144,6 +144,6 @@ def test_a_user_who_does_the_same_again_and_again_takes_no_more_memory() -> None
     history = RunningHistory(FoldingSettings(history_cap=3))
     for n in range(1_000):
         item = n % 4 if n < 8 else 1 + n % 3
-        history.add(LogPosition(0, n), item, EVENT_TYPES.index("view"), n, math.nan)
+        history.add(LogPosition(0, n), item, BUILT_IN["view"], n, math.nan)
     assert len(history.entries) == 3
     assert len(history._by_age) <= 12

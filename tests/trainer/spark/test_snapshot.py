@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from contracts.archive import INTERACTIONS_TABLE
+from contracts.event_types import BUILT_IN
 from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
 from runtime.archive.catalog import open_catalog
@@ -69,7 +70,9 @@ def test_an_earlier_place_of_the_log_cuts_rows_and_positions(config: ArchiveConf
     assert {p: (at.log, at.next) for p, at in cut.positions.items()} == {0: (0, 3), 2: (0, 4)}
     assert cut.until is not None
     (places,) = pa.table({"id": range(len(cut.files))}).to_batches()
-    read = pa.Table.from_batches(read_events(iter([places]), cut.io, cut.files, cut.until))
+    read = pa.Table.from_batches(
+        read_events(iter([places]), cut.io, cut.files, BUILT_IN, cut.until)
+    )
     found = sorted(zip(*(read[name].to_pylist() for name in ("partition", "offset")), strict=True))
     assert found == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3)]
     with pytest.raises(SourceError, match="does not reach to offset 5 of log 0 in partition 1"):
