@@ -114,7 +114,6 @@ def create_app(
     popular = PopularItems(store.keys, generations)
     recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
-        writing,
         publisher,
         store,
         generations,
@@ -150,7 +149,7 @@ def create_app(
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
         *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),
         *events.endpoints(writing, publisher, now_ms, settings.input_rules()),
-        *feedback.endpoints(reactions),
+        *feedback.endpoints(writing, reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
     )
 

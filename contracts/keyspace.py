@@ -104,6 +104,11 @@ Keys, after the namespace:
     string: the secret that request ids are signed with
     lives forever; written by api; read by api
 
+`idempotency:<digest>`
+    string: JSON object: of a write with an `Idempotency-Key`, a digest of the request, and its
+    answer, once there is one; the key's digest is made of the API key's name and of the header
+    lives `IDEMPOTENCY_KEPT_S`; written by api; read by api
+
 Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
 
 `bars-changed:{q<p>}`
@@ -165,6 +170,8 @@ NOT_WHOLE_YET_S: Final = MAX_TS_MS // 1000
 SOURCE_FIELD_PREFIX: Final = "source:"
 SOURCE_LINEAGE_FIELD_PREFIX: Final = "source-lineage:"
 
+IDEMPOTENCY_KEPT_S: Final = 86_400
+"""How long the answer to a write with an `Idempotency-Key` is kept."""
 REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after it was replaced."""
 DECISIONS_KEPT: Final = 1000
@@ -293,6 +300,10 @@ class Keyspace:
     def request_id_key(self) -> str:
         """The secret that request ids are signed with."""
         return f"{self.namespace}:meta:request-id-key"
+
+    def idempotency(self, digest: str) -> str:
+        """The answer to a write with an `Idempotency-Key`."""
+        return f"{self.namespace}:idempotency:{digest}"
 
     def consumer_group(self) -> str:
         """The Kafka consumer group of the workers."""

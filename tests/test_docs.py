@@ -30,9 +30,9 @@ PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
     r"((?:bars|bars-changed|open|history|active|erased|trending|cooc|items|catalog|impressions|position):\{[^\s\"'`]*"
-    r"|(?:model|meta):[^\s\"'`|]*[^\s\"'`|:])"
+    r"|(?:model|meta|idempotency):[^\s\"'`|]*[^\s\"'`|:])"
 )
-ALL_OF_A_KIND: Final = frozenset({"model:*"})
+ALL_OF_A_KIND: Final = frozenset({"model:*", "idempotency:*"})
 """Rights of Redis users, as shown in docs/redis.md."""
 NOT_OURS: Final = frozenset({"venv", "pip"})
 """Modules of Python that the documents run."""

@@ -10,7 +10,7 @@ from api.events.bodies import Accepted, LegacyAdded, LegacyEvent, events_schema,
 from api.events.parsing import parse_events, parse_legacy
 from api.events.publisher import Publisher
 from api.http.bodies import Writing
-from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.endpoint import ActionEndpoint, Success, Table, WriteEndpoint
 from api.http.openapi import json_body
 from api.http.problems import WRITING
 from api.http.replies import respond
@@ -41,8 +41,8 @@ def endpoints(
 ) -> Table:
     """Return the endpoints of events."""
 
-    async def events(request: Request) -> Response:
-        messages = parse_events(await writing.events_of(request), now_ms(), rules)
+    async def events(body: bytes) -> Response:
+        messages = parse_events(body, now_ms(), rules)
         await publisher.publish(messages)
         quotes = sum(isinstance(message, Quote) for message in messages)
         return respond(Accepted(quotes, len(messages) - quotes), 202)
@@ -54,7 +54,7 @@ def endpoints(
         return respond(LegacyAdded(event))
 
     return (
-        ActionEndpoint(
+        WriteEndpoint(
             method="POST",
             path="/v1/events",
             tag="events",
@@ -64,6 +64,7 @@ One event or an array of up to 1,000, each with its `type`: `quote` or `interact
 
 The answer is sent once Kafka has acknowledged all of them. If one is invalid, none is accepted, and
 `errors` gives the index, field and reason of each (of the first 20).""",
+            receive=writing.events_of,
             act=events,
             body=json_body(events_schema(), one=_QUOTE, several=[_QUOTE, _INTERACTION]),
             body_kinds=(Quote, Interaction),

@@ -60,9 +60,10 @@ class _Record(NamedTuple):
 class LogUnavailableError(ConnectionError, Failure):
     """Kafka did not acknowledge all messages; `acknowledged` of them are in the log."""
 
-    def __init__(self, acknowledged: int, total: int, reason: str) -> None:
+    def __init__(self, acknowledged: int, sent: int, total: int, reason: str) -> None:
         super().__init__(f"Kafka acknowledged {acknowledged} of {total} messages: {reason}")
         self.acknowledged = acknowledged
+        self.may_have_taken_effect = sent > 0
 
     def problem(self) -> Problem:
         """Return the problem that the client gets."""
@@ -77,6 +78,7 @@ class _Batch:
         self.total = total
         self._kafka = kafka
         self.acknowledged = 0
+        self._sent = total
         self.reason = f"no report in {ANSWER_DEADLINE_S:g} s"
         self._open = total
         self._metrics = metrics
@@ -88,6 +90,11 @@ class _Batch:
         """Take librdkafka's report; called by the polling thread."""
         topic = self._kafka.name(message.topic() or "")
         self.count(topic, None if error is None else describe_error(error))
+
+    def reject(self, topic: str, reason: str) -> None:
+        """Count a message that librdkafka did not accept."""
+        self._sent -= 1
+        self.count(topic, reason)
 
     def count(self, topic: str, failure: str | None) -> None:
         """Count a message as acknowledged, or as failed; from any thread."""
@@ -110,7 +117,7 @@ class _Batch:
         with contextlib.suppress(TimeoutError):  # the count below shows it
             await asyncio.wait_for(self._done, ANSWER_DEADLINE_S)
         if self.acknowledged < self.total:
-            raise LogUnavailableError(self.acknowledged, self.total, self.reason)
+            raise LogUnavailableError(self.acknowledged, self._sent, self.total, self.reason)
 
     def _finish(self) -> None:
         if not self._done.done():
@@ -175,7 +182,7 @@ class Publisher:
                         on_delivery=batch.delivered,
                     )
                 except (BufferError, KafkaException) as error:
-                    batch.count(topic, str(error))
+                    batch.reject(topic, str(error))
             await batch.wait()
 
     async def check(self, topology: Topology) -> str:

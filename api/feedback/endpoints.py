@@ -4,13 +4,12 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.events.publisher import Publisher
 from api.feedback.parsing import count, parse_feedback
 from api.http.bodies import MAX_EVENTS, Writing
-from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.metrics import Metrics
 from api.http.openapi import json_body, schema_of
 from api.http.parameters import Schema
@@ -51,7 +50,6 @@ class Feedback:
 
     def __init__(
         self,
-        writing: Writing,
         publisher: Publisher,
         store: Store,
         generations: Generations,
@@ -60,7 +58,6 @@ class Feedback:
         now_ms: Callable[[], int],
         rules: InputRules,
     ) -> None:
-        self._writing = writing
         self._publisher = publisher
         self._store = store
         self._generations = generations
@@ -69,9 +66,8 @@ class Feedback:
         self._now_ms = now_ms
         self._rules = rules
 
-    async def take(self, request: Request) -> Response:
-        """Publish the feedback of a request, and count it."""
-        body = await self._writing.events_of(request)
+    async def take(self, body: bytes) -> Response:
+        """Publish the feedback of a body, and count it."""
         messages = parse_feedback(body, await self._signer(), self._now_ms(), self._rules)
         await self._publisher.publish(messages)
         for labels, number in count(messages, await self._variants()).items():
@@ -94,10 +90,10 @@ class Feedback:
             return {DEFAULT_VARIANT}
 
 
-def endpoints(feedback: Feedback) -> Table:
+def endpoints(writing: Writing, feedback: Feedback) -> Table:
     """Return the endpoint of feedback."""
     return (
-        ActionEndpoint(
+        WriteEndpoint(
             method="POST",
             path="/v1/feedback",
             tag="events",
@@ -110,6 +106,7 @@ another user, is invalid, and so is an instrument that was not among them. `posi
 which the instrument was shown, from 1; `ts` defaults to now. If one is invalid, none is accepted,
 and `errors` gives the index, field and reason of each (of the first 20). Feedback that is sent
 twice counts twice in the metrics; readers of the topic can recognize it.""",
+            receive=writing.events_of,
             act=feedback.take,
             body=json_body(_schema(), one=_CLICK, several=[_IMPRESSION, _CLICK]),
             body_kinds=(SentFeedback,),

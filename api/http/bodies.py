@@ -51,13 +51,14 @@ class Writing:
     def __init__(self, quota: WriteQuota) -> None:
         self._quota = quota
 
-    def spend_one(self, request: Request) -> None:
-        """Spend the cost of a request without a body.
+    async def nothing_of(self, request: Request) -> bytes:
+        """Return no body, of a request that makes one change, at the cost of one event.
 
         Raises:
             Problem: the quota is used up.
         """
         self._spend(request, 1)
+        return b""
 
     async def body_of(self, request: Request) -> bytes:
         """Return the body of a request that makes one change, at the cost of one event.

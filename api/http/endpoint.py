@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.parameters import REQUIRED, Parameter, Schema
@@ -127,6 +128,16 @@ class ActionEndpoint(Endpoint):
     """`requestBody` of its description"""
     body_kinds: tuple[Any, ...] = ()
     """the types whose schemas it refers to"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteEndpoint(ActionEndpoint):
+    """An endpoint that publishes to Kafka, and at most once for each `Idempotency-Key`."""
+
+    receive: Callable[[Request], Awaitable[bytes]]
+    """reads the body, at the cost of what it publishes"""
+    act: Callable[..., Awaitable[Response]]
+    """makes the answer from the body and the parameters, given by name"""
 
 
 Table = tuple[Endpoint, ...]

@@ -10,10 +10,18 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
-from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table
+from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table, WriteEndpoint
+from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS, REPLAYED
 from api.http.keys.access import MISSING, missing_scope
 from api.http.parameters import REQUIRED, Parameter, Schema
-from api.http.problems import FORBIDDEN, MEDIA_TYPE, RATE_LIMITED, UNAUTHORIZED, ProblemType
+from api.http.problems import (
+    FORBIDDEN,
+    MEDIA_TYPE,
+    RATE_LIMITED,
+    UNAUTHORIZED,
+    WRITING_ONCE,
+    ProblemType,
+)
 
 _REF: Final = "#/components/schemas/{name}"
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
@@ -31,8 +39,21 @@ _HEADERS: Final[Mapping[str, Schema]] = {
         "description": "seconds after which a retry may succeed",
         "schema": {"type": "integer", "minimum": 1},
     },
+    REPLAYED: {
+        "description": "`true`: the first answer to this key, sent again",
+        "schema": {"const": "true"},
+    },
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},
 }
+_IDEMPOTENCY_KEY: Final[Schema] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "for a day, the same request with the same key takes effect once, and gets the "
+    "first answer again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARACTERS,
+               "pattern": '^"?[!#-~]+"?$', "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]},
+}  # fmt: skip
 _SECURITY_SCHEMES: Final[Schema] = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
@@ -125,15 +146,13 @@ def _operation(endpoint: Endpoint, *, keyed: bool) -> Schema:
         "description": endpoint.description,
         "operationId": re.sub(r"\W", "_", f"view{endpoint.path}_{endpoint.method.lower()}"),
     }
-    if endpoint.parameters:
-        operation["parameters"] = [
-            _described(parameter, in_path=parameter.name in endpoint.in_path)
-            for parameter in endpoint.parameters
-        ]
+    if parameters := _parameters(endpoint):
+        operation["parameters"] = parameters
     if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
         operation["requestBody"] = endpoint.body
-    problems = {**endpoint.problems, **_refused(endpoint)}
-    operation["responses"] = {**_answered(endpoint.success), **_failed(problems)}
+    once = isinstance(endpoint, WriteEndpoint)
+    problems = {**(WRITING_ONCE if once else {}), **endpoint.problems, **_refused(endpoint)}
+    operation["responses"] = {**_answered(endpoint.success, once=once), **_failed(problems)}
     scope = _scope_of(endpoint)
     if scope is not None:
         sometimes = endpoint.scope_of is not None
@@ -152,6 +171,11 @@ def _kinds(table: Table) -> Iterable[Any]:
             yield from endpoint.body_kinds
 
 
+def _parameters(endpoint: Endpoint) -> list[Schema]:
+    described = [_described(p, in_path=p.name in endpoint.in_path) for p in endpoint.parameters]
+    return [*described, _IDEMPOTENCY_KEY] if isinstance(endpoint, WriteEndpoint) else described
+
+
 def _described(parameter: Parameter, *, in_path: bool) -> Schema:
     described = {
         "name": parameter.name,
@@ -165,8 +189,8 @@ def _described(parameter: Parameter, *, in_path: bool) -> Schema:
     return described
 
 
-def _answered(success: Success) -> Schema:
-    """Describe a success, and 304 if it has an `ETag`."""
+def _answered(success: Success, *, once: bool) -> Schema:
+    """Describe a success, and 304 if it has an `ETag`; `once`: whether it may be a replay."""
     if success.kind is None:
         schema = success.schema or {"type": "string"}
     else:
@@ -175,6 +199,8 @@ def _answered(success: Success) -> Schema:
     described: Schema = {"description": "Success", "content": {success.media_type: content}}
     if success.headers:
         described["headers"] = _headers(success.headers)
+    if once:
+        described["headers"] = _headers((REPLAYED,), required=False)
     if ETAG not in success.headers:
         return {str(success.status): described}
     unchanged = {

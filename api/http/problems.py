@@ -39,6 +39,12 @@ UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrumen
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
 NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)
 CONFLICT: Final = ProblemType("conflict", "Conflicts with the current state", 409)
+REQUEST_IN_PROGRESS: Final = ProblemType(
+    "request-in-progress", "The first request with this key is in progress", 409, retry_after_s=1
+)
+OUTCOME_UNKNOWN: Final = ProblemType(
+    "outcome-unknown", "The outcome of the first request with this key is unknown", 409
+)
 INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "Incomplete body", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
 UNKNOWN_HOST: Final = ProblemType("unknown-host", "The server does not answer to this name", 421)
@@ -47,6 +53,9 @@ UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
 )
 INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)
 INVALID_EVENTS: Final = ProblemType("invalid-events", "Events break a rule", 422)
+IDEMPOTENCY_KEY_REUSED: Final = ProblemType(
+    "idempotency-key-reused", "The key was used for another request", 422
+)
 RATE_LIMITED: Final = ProblemType("rate-limited", "The quota is used up", 429, retry_after_s=1)
 TOO_MANY_STREAMS: Final = ProblemType(
     "too-many-streams", "The client has too many streams open", 429, retry_after_s=1
@@ -95,6 +104,18 @@ WRITING: Final[dict[ProblemType, str]] = {
     LOG_UNAVAILABLE: "Kafka acknowledged 0 of 2 messages: Local: Message timed out. "
     "Those may be counted again if all are sent again",
 }
+WRITING_ONCE: Final[dict[ProblemType, str]] = {
+    REQUEST_IN_PROGRESS: "The first request with this key is not answered yet",
+    OUTCOME_UNKNOWN: "Of the first request with this key, some or all may be in the log: it was "
+    "interrupted. The key publishes nothing for another 86317 s; with a new key everything is "
+    "published again, and may count twice",
+    IDEMPOTENCY_KEY_REUSED: "The key was used for a request with another method, path, query or "
+    "body: send each request with a key of its own",
+    INVALID_REQUEST: "Idempotency-Key: must be 1 to 255 printable ASCII characters without spaces "
+    "or quotes, not ''",
+    STORE_UNAVAILABLE: "Redis: no answer in 0.2 s",
+}
+"""Of writes with an `Idempotency-Key`."""
 
 
 class Problem(Exception):  # noqa: N818 (the RFC's word)
@@ -115,6 +136,9 @@ def broken_rule(field: str, reason: str) -> Problem:
 
 class Failure(Exception):  # noqa: N818 (its subclasses are errors)
     """An exception that knows its problem."""
+
+    may_have_taken_effect = False
+    """whether what was requested may have been done nevertheless"""
 
     def problem(self) -> Problem:
         """Return the problem that the client gets."""

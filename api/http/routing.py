@@ -5,6 +5,7 @@ lists them all: the framework would list only those of one route.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -12,8 +13,9 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table
+from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, WriteEndpoint
 from api.http.failures import problem_response
+from api.http.idempotency import Once
 from api.http.keys.access import Access
 from api.http.keys.key import note_key
 from api.http.problems import NOT_FOUND, Problem
@@ -36,10 +38,11 @@ register_url_convertor("path", _AnyPath())
 
 def install_endpoints(app: FastAPI, table: Table, store: Store, access: Access) -> None:
     """Install the endpoints of a table in `app`; `access` admits requests, reads use `store`."""
+    once = Once(store)
     for endpoint in sorted(table, key=_takes_what_is_left):
         app.add_api_route(
             _route(endpoint),
-            _view(endpoint, store, access),
+            _view(endpoint, store, access, once),
             methods=[endpoint.method],
             response_class=Response,
         )
@@ -50,10 +53,12 @@ def _takes_what_is_left(endpoint: Endpoint) -> bool:
     return endpoint.may_have_slashes and endpoint.path.endswith("}")
 
 
-def _view(endpoint: Endpoint, store: Store, access: Access) -> View:
+def _view(endpoint: Endpoint, store: Store, access: Access, once: Once) -> View:
     if isinstance(endpoint, ReadEndpoint):
         return _reading(endpoint, store, access)
-    assert isinstance(endpoint, ActionEndpoint)  # noqa: S101 (there is no third kind)
+    if isinstance(endpoint, WriteEndpoint):
+        return _writing(endpoint, access, once)
+    assert isinstance(endpoint, ActionEndpoint)  # noqa: S101 (there is no other kind)
     return _acting(endpoint, access)
 
 
@@ -69,6 +74,15 @@ def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
 def _acting(endpoint: ActionEndpoint, access: Access) -> View:
     async def view(request: Request) -> Response:
         return await endpoint.act(request, **_admitted_values(endpoint, request, access))
+
+    return view
+
+
+def _writing(endpoint: WriteEndpoint, access: Access, once: Once) -> View:
+    async def view(request: Request) -> Response:
+        values = _admitted_values(endpoint, request, access)
+        body = await endpoint.receive(request)
+        return await once.answer(request, body, partial(endpoint.act, body, **values))
 
     return view
 

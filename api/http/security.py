@@ -42,8 +42,15 @@ _MAX_KNOWN: Final = 1000
 
 CORS: Final = "cors"
 """Set in the lifespan state if cross-origin requests are allowed."""
-_SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-API-Key")
-_SEEN: Final = ("ETag", "Retry-After", "X-Request-Id")
+_SENT: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-API-Key",
+)
+_SEEN: Final = ("ETag", "Idempotent-Replayed", "Retry-After", "X-Request-Id")
 
 _PATHS: Final = frozenset({"/metrics", "/docs", "/openapi.json"})
 _FOLDERS: Final = ("/health/", "/docs/")

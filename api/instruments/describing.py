@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.bodies import Writing, decoded, strict_decoder
-from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.openapi import json_body, schema_of
 from api.http.parameters import INSTRUMENT, Parameter
 from api.http.parsing import parse_instrument_id
@@ -54,8 +53,7 @@ _description = strict_decoder(InstrumentDescription)
 def endpoints(writing: Writing, publish: Publish) -> Table:
     """Return the endpoints that change the catalog."""
 
-    async def describe(request: Request, instrument: int) -> Response:
-        body = await writing.body_of(request)
+    async def describe(body: bytes, instrument: int) -> Response:
         description = decoded(_description, body)
         described = Instrument(instrument_id=instrument, **msgspec.structs.asdict(description))
         try:
@@ -64,13 +62,12 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
             raise broken_rule("body", str(error)) from error
         return respond(AcceptedInstrument(instrument), 202)
 
-    async def take_out(request: Request, instrument: int) -> Response:
-        writing.spend_one(request)
+    async def take_out(_: bytes, instrument: int) -> Response:
         await publish([Delisting(instrument)])
         return respond(AcceptedInstrument(instrument), 202)
 
     return (
-        ActionEndpoint(
+        WriteEndpoint(
             method="PUT",
             path="/v1/instruments/{instrument}",
             tag="instruments",
@@ -80,6 +77,7 @@ Adds it to the catalog, or replaces its entry as a whole; the answer is sent onc
 acknowledged it. Reads reflect it within a second or two. For an instrument that cannot be traded
 for now, set `listed` to false: it can then still be found, but is not recommended.""",
             parameters=(_ID,),
+            receive=writing.body_of,
             act=describe,
             body=json_body(schema_of(InstrumentDescription), description=_DESCRIPTION),
             body_kinds=(InstrumentDescription,),
@@ -87,7 +85,7 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             success=_ACCEPTED,
             problems=_PROBLEMS,
         ),
-        ActionEndpoint(
+        WriteEndpoint(
             method="DELETE",
             path="/v1/instruments/{instrument}",
             tag="instruments",
@@ -95,6 +93,7 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             description="Answered once Kafka has acknowledged it. Its bars and the users' "
             "interactions with it are kept.",
             parameters=(_ID,),
+            receive=writing.nothing_of,
             act=take_out,
             scope="admin",
             success=_ACCEPTED,

@@ -68,6 +68,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.model_fence(), "live:model:fence"),
         (LIVE.topics(), "live:meta:topics"),
         (LIVE.request_id_key(), "live:meta:request-id-key"),
+        (LIVE.idempotency("5df6"), "live:idempotency:5df6"),
         (source_field(2), "source:2"),
         (source_lineage_field(2), "source-lineage:2"),
     ],

@@ -1,0 +1,186 @@
+"""Writes with an `Idempotency-Key` take effect at most once: a retry gets the first answer.
+
+Follows draft-ietf-httpapi-idempotency-key-header. A key belongs to its caller, and is kept in Redis
+for a day. Requests without one do not get here.
+
+A request claims its key, publishes, and then keeps its answer under the key. If nothing was
+published, the key is free again. Otherwise a claim without an answer means that the outcome is
+unknown, since a process may end between Kafka's acknowledgement and the answer. Such a key is never
+free again within its day: publishing a second time could count the events twice, and only the
+client can know whether that is worse than losing them.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.failures import problem_of
+from api.http.keys.key import caller_of
+from api.http.problems import (
+    IDEMPOTENCY_KEY_REUSED,
+    OUTCOME_UNKNOWN,
+    REQUEST_IN_PROGRESS,
+    Failure,
+    Problem,
+    broken_rule,
+)
+from api.http.replies import JSON, ONCE
+from api.redis.reading import Read
+from api.redis.store import Store, StoreUnavailableError
+from contracts.keyspace import IDEMPOTENCY_KEPT_S
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = "Idempotent-Replayed"
+MAX_KEY_CHARACTERS: Final = 255
+IN_PROGRESS_S: Final = 10
+"""Longer than any write takes, once its body has arrived."""
+
+_KEY: Final = re.compile(rf'"?([!#-~]{{1,{MAX_KEY_CHARACTERS}}})"?', re.ASCII)
+"""The draft has it quoted; many clients send it without quotes."""
+_RULE: Final = (
+    f"must be 1 to {MAX_KEY_CHARACTERS} printable ASCII characters without spaces or quotes"
+)
+
+Act = Callable[[], Awaitable[Response]]
+
+_log = logging.getLogger(__name__)
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The value of a key in Redis: a claim until there is an answer."""
+
+    request: str
+    """digest of the request that claimed the key"""
+    status: int = 0
+    """of the answer"""
+    body: str = ""
+    unknown: str = ""
+    """why the outcome is unknown, if the request ended so"""
+
+
+_decoder = msgspec.json.Decoder(Kept)
+
+
+class Once:
+    """Answers writes of one namespace at most once per key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def answer(self, request: Request, body: bytes, act: Act) -> Response:
+        """Return the answer of `act`, or the first answer to the same request with the same key.
+
+        Raises:
+            Problem: the key is invalid, was used for another request, or its request is in progress
+                or has an unknown outcome.
+            StoreUnavailableError: Redis does not answer; nothing was done.
+        """
+        key = _key_of(request)
+        if key is None:
+            return await act()
+        name = self._store.keys.idempotency(_digest(caller_of(request).encode(), key.encode()))
+        claim = Kept(_digest_of(request, body))
+        found = await self._store.answer(_claimed(name, claim))
+        if found is not None:
+            return _replayed(*found, claim)
+        return await self._act(name, claim, act)
+
+    async def _act(self, name: str, claim: Kept, act: Act) -> Response:
+        try:
+            answer = await act()
+        except Exception as error:
+            if isinstance(error, Failure) and error.may_have_taken_effect:
+                await self._keep(name, msgspec.structs.replace(claim, unknown=str(error)))
+            elif problem_of(error) is not None:
+                await self._free(name)
+            raise  # of a bug nothing is known, so the claim stays
+        body = bytes(answer.body).decode()
+        await self._keep(name, Kept(claim.request, answer.status_code, body))
+        return answer
+
+    async def _keep(self, name: str, kept: Kept) -> None:
+        await self._try(("SET", name, msgspec.json.encode(kept), "XX", "EX", IDEMPOTENCY_KEPT_S))
+
+    async def _free(self, name: str) -> None:
+        await self._try(("UNLINK", name))
+
+    async def _try(self, command: tuple[str | bytes | int, ...]) -> None:
+        """Run a command; if Redis fails, the claim stays, and retries find an unknown outcome."""
+        try:
+            await self._store.answer(_run(command))
+        except StoreUnavailableError as error:
+            _log.warning("an idempotency key keeps no answer: Redis: %s", error)
+
+
+def _run(command: tuple[str | bytes | int, ...]) -> Read[None]:
+    yield [command]
+
+
+def _claimed(name: str, claim: Kept) -> Read[tuple[Kept, int] | None]:
+    """Claim a key, or return what it has and how long it is still kept, in ms.
+
+    A claim begins short and is confirmed: if Redis answers too late, nothing is published, and the
+    key is soon free.
+    """
+    value = msgspec.json.encode(claim)
+    found, left_ms = yield [
+        ("SET", name, value, "NX", "GET", "EX", IN_PROGRESS_S),
+        ("PTTL", name),
+    ]
+    if found is not None:
+        return _decoder.decode(found), left_ms
+    (confirmed,) = yield [("EXPIRE", name, IDEMPOTENCY_KEPT_S)]
+    if not confirmed:
+        raise StoreUnavailableError("the claim of the idempotency key expired")
+    return None
+
+
+def _replayed(kept: Kept, left_ms: int, claim: Kept) -> Response:
+    """Return the kept answer; Problem if there is none, or the request is another one."""
+    if kept.request != claim.request:
+        raise Problem(
+            IDEMPOTENCY_KEY_REUSED,
+            "The key was used for a request with another method, path, query or body: "
+            "send each request with a key of its own",
+        )
+    if kept.status:
+        headers = {"Cache-Control": ONCE.decode(), REPLAYED: "true"}
+        return Response(kept.body, kept.status, headers, JSON.decode())
+    age_ms = IDEMPOTENCY_KEPT_S * 1000 - left_ms
+    is_unconfirmed = left_ms <= IN_PROGRESS_S * 1000
+    if not kept.unknown and (is_unconfirmed or age_ms < IN_PROGRESS_S * 1000):
+        raise Problem(REQUEST_IN_PROGRESS, "The first request with this key is not answered yet")
+    reason = kept.unknown or "it was interrupted"
+    raise Problem(
+        OUTCOME_UNKNOWN,
+        f"Of the first request with this key, some or all may be in the log: {reason}. The key "
+        f"publishes nothing for another {left_ms // 1000} s; with a new key everything is "
+        "published again, and may count twice",
+    )
+
+
+def _key_of(request: Request) -> str | None:
+    """Return the key of a request, None if it has none; Problem if it is invalid."""
+    given = request.headers.getlist(HEADER)
+    if not given:
+        return None
+    found = _KEY.fullmatch(given[0])
+    if found is None or len(given) > 1:
+        raise broken_rule(HEADER, f"{_RULE}, not {', '.join(given)!r:.100}")
+    return found[1]
+
+
+def _digest_of(request: Request, body: bytes) -> str:
+    scope = request.scope
+    return _digest(request.method.encode(), scope["raw_path"], scope["query_string"], body)
+
+
+def _digest(*parts: bytes) -> str:
+    """Return a digest of parts that have no NUL, except perhaps the last."""
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()

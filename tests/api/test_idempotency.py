@@ -1,0 +1,179 @@
+"""A retry with the same `Idempotency-Key` publishes nothing again, whatever happened before."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from api.http import idempotency
+from api.http.idempotency import IN_PROGRESS_S, REPLAYED, Kept
+from contracts.keyspace import IDEMPOTENCY_KEPT_S
+from contracts.topics import INSTRUMENTS, QUOTES
+from infra.local.process import Server, free_port, running
+from runtime.kafka.config import plain
+from runtime.topology import Topology
+from tests.patience import PATIENCE_S, until, until_true
+
+from .conftest import Filled, Serve
+from .keys import entry, write_keys
+from .problems import problem, refused_fields
+from .test_describing import APPLE
+from .test_main import api
+from .test_writing import QUOTE, read_back
+
+Headers = dict[str, str]
+KEY: Headers = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+
+
+def kept(filled: Filled) -> list[str]:
+    """Return the names of all idempotency keys."""
+    return list(filled.store.scan_iter(f"{filled.keys.namespace}:idempotency:*"))
+
+
+async def post(client: httpx.AsyncClient, price: float = 1, headers: Headers = KEY) -> Any:
+    return await client.post("/v1/events", json={**QUOTE, "price": price}, headers=headers)
+
+
+async def test_the_same_request_gets_the_first_answer_and_stands_in_the_log_once(
+    writing: httpx.AsyncClient, broker: str, topology: Topology, filled: Filled
+) -> None:
+    first = await post(writing)
+    again = await post(writing)
+    unquoted = await post(writing, headers={"Idempotency-Key": KEY["Idempotency-Key"].strip('"')})
+    assert (first.status_code, REPLAYED in first.headers) == (202, False)
+    for retry in (again, unquoted):
+        assert (retry.status_code, retry.content) == (202, first.content)
+        assert retry.headers[REPLAYED] == "true"
+        assert retry.headers["content-type"] == first.headers["content-type"]
+    for _ in range(2):
+        answer = await writing.put(
+            "/v1/instruments/4", json=APPLE, headers={"Idempotency-Key": "p"}
+        )
+        assert (answer.status_code, answer.json()) == (202, {"instrument_id": 4})
+
+    read_back(broker, QUOTES.name, topology.quotes, 1)
+    read_back(broker, INSTRUMENTS.name, topology.instruments, 1)
+    for name in kept(filled):
+        assert IDEMPOTENCY_KEPT_S - PATIENCE_S < filled.store.ttl(name) <= IDEMPOTENCY_KEPT_S
+
+
+async def test_a_key_is_good_for_one_request_of_one_caller(
+    serve: Serve, broker: str, topology: Topology, tmp_path: Path
+) -> None:
+    keys = write_keys(tmp_path / "keys.json", entry("one"), entry("other"))
+    async with serve(kafka=plain(broker), api_keys_file=keys) as client:
+        one, other = ({**KEY, "X-API-Key": name} for name in ("one", "other"))
+        assert (await post(client, 1, one)).status_code == 202
+        assert problem(await post(client, 2, one)) == (422, "idempotency-key-reused")
+        of_feedback = await client.post("/v1/feedback", json=QUOTE, headers=one)
+        assert problem(of_feedback) == (422, "idempotency-key-reused")
+        of_other = await post(client, 2, other)
+        assert (of_other.status_code, REPLAYED in of_other.headers) == (202, False)
+    read_back(broker, QUOTES.name, topology.quotes, 2)
+
+
+async def test_what_published_nothing_leaves_its_key_free(
+    writing: httpx.AsyncClient, broker: str, topology: Topology, filled: Filled
+) -> None:
+    assert problem(await post(writing, -1)) == (422, "invalid-events")
+    assert not kept(filled)
+    assert (await post(writing)).status_code == 202
+    read_back(broker, QUOTES.name, topology.quotes, 1)
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "Zoë"])
+async def test_an_invalid_key_is_named(client: httpx.AsyncClient, key: str) -> None:
+    answer = await client.post("/v1/events", json=QUOTE, headers={b"Idempotency-Key": key.encode()})
+    assert refused_fields(answer) == ["Idempotency-Key"]
+
+
+async def test_of_requests_at_the_same_time_one_is_published(
+    writing: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    answers = await asyncio.gather(*[post(writing) for _ in range(8)])
+    for answer in answers:
+        if answer.status_code != 202:
+            assert problem(answer) == (409, "request-in-progress")
+            assert answer.headers["retry-after"] == "1"
+    assert sum(a.status_code == 202 and REPLAYED not in a.headers for a in answers) == 1
+    read_back(broker, QUOTES.name, topology.quotes, 1)
+
+
+async def test_what_kafka_did_not_acknowledge_is_never_published_again(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    assert problem(await post(client)) == (503, "log-unavailable")
+    retry = await post(client)
+    assert problem(retry) == (409, "outcome-unknown")
+    assert "Kafka acknowledged 0 of 1 messages" in retry.json()["detail"]
+    assert "retry-after" not in retry.headers
+
+
+async def test_a_process_that_was_killed_leaves_an_unknown_outcome(
+    filled: Filled, store_url: str, tmp_path: Path
+) -> None:
+    environment = {"REDIS_URL": store_url, "NAMESPACE": filled.keys.namespace}
+
+    def process() -> Server:  # whose Kafka never answers
+        return api(free_port(), tmp_path, environment)
+
+    async def asked(server: Server) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=server.address, timeout=PATIENCE_S) as client:
+            answer: httpx.Response = await post(client)
+            return answer
+
+    with running(killed := process()) as one:
+        first = asyncio.create_task(asked(killed))
+        await until(
+            lambda: any(filled.store.ttl(n) > IN_PROGRESS_S for n in kept(filled)), "a claim"
+        )
+        one.send_signal(signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            await first
+        with running(other := process()):
+            assert problem(await asked(other)) == (409, "request-in-progress")
+            (name,) = kept(filled)
+            filled.store.expire(name, IDEMPOTENCY_KEPT_S - IN_PROGRESS_S)  # as time goes by
+            answer = await asked(other)
+            assert problem(answer) == (409, "outcome-unknown")
+            assert "it was interrupted" in answer.json()["detail"]
+
+
+async def test_without_redis_nothing_is_published_with_a_key(
+    serve: Serve, own_store: Server, broker: str, topology: Topology
+) -> None:
+    async with serve(redis_url=own_store.address, kafka=plain(broker)) as client:
+        assert problem(await post(client, 1)) == (503, "store-unavailable")
+        assert (await post(client, 2, headers={})).status_code == 202
+        with running(own_store):
+
+            @until_true
+            async def _connected() -> None:
+                assert (await post(client, 3)).status_code == 202
+
+            await _connected()
+    found = read_back(broker, QUOTES.name, topology.quotes, 2)
+    assert sorted(msgspec.json.decode(record.value)["price"] for record in found) == [2, 3]
+
+
+async def test_a_claim_that_redis_confirmed_too_late_is_soon_free(
+    writing: httpx.AsyncClient, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "IN_PROGRESS_S", 1)
+    assert (await post(writing, 1)).status_code == 202
+    (name,) = kept(filled)
+    claim = msgspec.json.decode(filled.store.get(name), type=Kept).request
+    # As a claim that was sent, and executed after its request was answered 503.
+    filled.store.set(name, msgspec.json.encode(Kept(claim)), ex=1)
+    assert problem(await post(writing, 1)) == (409, "request-in-progress")
+
+    @until_true
+    async def _free() -> None:
+        answer = await post(writing, 1)
+        assert (answer.status_code, REPLAYED in answer.headers) == (202, False)
+
+    await _free()
