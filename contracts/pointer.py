@@ -58,6 +58,24 @@ def on_trial(current: Current, canary: Canary) -> Current:
     return replace(current, canary=canary, held=False)
 
 
+def about(current: Current, expected: str | None) -> Current:
+    """Return `current` if the next decision is about the generation `expected`; None: about any.
+
+    It is about the canary or, without one, about what the default variant serves.
+
+    Raises:
+        UndecidableError: it would be about another generation.
+    """
+    served = current.canary.served if current.canary else current.variants.get(DEFAULT_VARIANT)
+    found = served.generation if served else "nothing"
+    if expected is not None and expected != found:
+        state = "on trial" if current.canary else "served, without a canary on trial"
+        raise UndecidableError(
+            f"{expected} is expected, but {found} is {state}: review what is served, decide again"
+        )
+    return current
+
+
 def promoted(current: Current, keep: int) -> Current:
     """Let the default variant serve the canary.
 

@@ -11,14 +11,19 @@ from contracts.generations import Experiment
 from contracts.variants import check_experiment
 
 MAX_WHY_CHARACTERS: Final = 500
+MAX_GENERATION_CHARACTERS: Final = 100
 MAX_VARIANTS: Final = 100
 """Per experiment."""
 
 
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The reason of a decision, which is recorded with it."""
+    """A decision on a generation."""
 
     why: Annotated[str, Meta(max_length=MAX_WHY_CHARACTERS)] = ""
+    """is recorded with it"""
+    expected: Annotated[str, Meta(min_length=1, max_length=MAX_GENERATION_CHARACTERS)] | None = None
+    """the canary or, without one, the generation of the default variant: with another, nothing is
+    done"""
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,16 +39,16 @@ _reason: Final = msgspec.json.Decoder(Reason)
 _weights: Final = msgspec.json.Decoder(Weights)
 
 
-def parse_reason(body: bytes) -> str:
-    """Return the reason of a decision; empty if none is given.
+def parse_reason(body: bytes) -> Reason:
+    """Return the reason of a decision, and which generation it is about.
 
-    >>> parse_reason(b'{"why": "nDCG fell"}'), parse_reason(b"")
-    ('nDCG fell', '')
+    >>> parse_reason(b'{"why": "nDCG fell"}'), parse_reason(b"").why
+    (Reason(why='nDCG fell', expected=None), '')
 
     Raises:
         Problem: the body is not JSON, or invalid.
     """
-    return decoded(_reason, body).why if body.strip() else ""
+    return decoded(_reason, body) if body.strip() else Reason()
 
 
 def parse_experiment(body: bytes) -> Experiment:

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from api.http.problems import CONFLICT, Problem
+from api.models.bodies import Reason
 from api.models.generations import SEEN_BY_ALL_S
 from api.models.reports import with_decision
 from api.redis.reading import Read
@@ -29,7 +30,14 @@ from contracts.generations import (
     decode_current,
 )
 from contracts.keyspace import DECISIONS_KEPT
-from contracts.pointer import REPLACE_SCRIPT, UndecidableError, promoted, rolled_back, weighted
+from contracts.pointer import (
+    REPLACE_SCRIPT,
+    UndecidableError,
+    about,
+    promoted,
+    rolled_back,
+    weighted,
+)
 
 CHANGED_MEANWHILE: Final = (
     "What is served has changed in the meantime, so nothing was done: review it and decide again"
@@ -46,33 +54,39 @@ class Deciding:
         self._store = store
         self._keys = store.keys
 
-    async def promote(self, by: str, why: str) -> tuple[Decision, Current]:
+    async def promote(self, by: str, reason: Reason) -> tuple[Decision, Current]:
         """Promote the canary to all users of the default variant; return decision and new state.
 
         The replaced generation is kept for a rollback, even if the trainer keeps none: its next run
         keeps as many as are configured.
 
         Raises:
-            Problem: no canary is on trial, or what is served has changed in the meantime.
+            Problem: no canary is on trial, or not the expected one, or what is served has changed
+                in the meantime.
         """
-        _, after = await self._change(lambda current: promoted(current, _kept(current)))
+        _, after = await self._change(
+            lambda current: promoted(about(current, reason.expected), _kept(current))
+        )
         generation = after.variants[DEFAULT_VARIANT].generation
-        decision = Decision(_now(), generation, CANARY_VARIANT, "promoted", why, by)
+        decision = Decision(_now(), generation, CANARY_VARIANT, "promoted", reason.why, by)
         await self._note(decision)
         await asyncio.sleep(SEEN_BY_ALL_S)
         return decision, after
 
-    async def roll_back(self, by: str, why: str) -> tuple[Decision, Current]:
+    async def roll_back(self, by: str, reason: Reason) -> tuple[Decision, Current]:
         """Withdraw the canary or, without one, return to the previous generation; then hold.
 
         Raises:
-            Problem: there is neither, or what is served has changed in the meantime.
+            Problem: there is neither, or it is not the expected one, or what is served has changed
+                in the meantime.
         """
-        before, after = await self._change(rolled_back)
+        before, after = await self._change(
+            lambda current: rolled_back(about(current, reason.expected))
+        )
         canary = before.canary
         variant = CANARY_VARIANT if canary else DEFAULT_VARIANT
         gone = canary.served if canary else before.variants[DEFAULT_VARIANT]
-        decision = Decision(_now(), gone.generation, variant, "rolled back", why, by)
+        decision = Decision(_now(), gone.generation, variant, "rolled back", reason.why, by)
         await self._note(decision)
         await asyncio.sleep(SEEN_BY_ALL_S)
         return decision, after

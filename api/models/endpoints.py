@@ -42,7 +42,7 @@ _NOT_FOR_EVENTS: Final = (INVALID_EVENTS, LOG_UNAVAILABLE)
 _DECIDING: Final[dict[ProblemType, str]] = {
     **{kind: case for kind, case in WRITING.items() if kind not in _NOT_FOR_EVENTS},
     STORE_UNAVAILABLE: READING_LISTS[STORE_UNAVAILABLE],
-    CONFLICT: "no canary is on trial: `python -m trainer history` shows what is served",
+    CONFLICT: "g2 is expected, but g3 is on trial: review what is served, decide again",
     INVALID_REQUEST: "why: Expected `str` of length <= 500",
 }
 
@@ -63,12 +63,12 @@ def endpoints(
     """
 
     async def promote(request: Request) -> Response:
-        why = parse_reason(await writing.body_of(request))
-        return _decided(*await deciding.promote(caller(request), why))
+        reason = parse_reason(await writing.body_of(request))
+        return _decided(*await deciding.promote(caller(request), reason))
 
     async def roll_back(request: Request) -> Response:
-        why = parse_reason(await writing.body_of(request))
-        return _decided(*await deciding.roll_back(caller(request), why))
+        reason = parse_reason(await writing.body_of(request))
+        return _decided(*await deciding.roll_back(caller(request), reason))
 
     async def weigh(request: Request) -> Response:
         experiment: Experiment = parse_experiment(await writing.body_of(request))
@@ -77,7 +77,7 @@ def endpoints(
     async def end(request: Request) -> Response:
         return respond(experiments_answer(await deciding.weigh(caller(request), None)))
 
-    reason = json_body(schema_of(Reason), why=Reason("nDCG@10 held for a day"))
+    reason = json_body(schema_of(Reason), why=Reason("nDCG@10 held for a day", "g2"))
     return (
         ReadEndpoint(
             path="/v1/models",
@@ -113,7 +113,8 @@ hold.""",
             tag="models",
             summary="Promote the canary to all users of the default variant",
             description="Takes effect with the next request. The replaced generation is kept for a "
-            "rollback.",
+            "rollback. Name the canary in `expected`: if another one is on trial by then, the "
+            "answer is 409.",
             act=promote,
             body=reason,
             body_kinds=(Reason,),
@@ -127,7 +128,8 @@ hold.""",
             tag="models",
             summary="Withdraw the canary or, without one, return to the previous generation",
             description="Takes effect with the next request. The trainer then publishes nothing "
-            "until a person requests it: `python -m trainer once`.",
+            "until a person requests it: `python -m trainer once`. Name what you withdraw in "
+            "`expected`: if it is another generation by then, the answer is 409.",
             act=roll_back,
             body=reason,
             body_kinds=(Reason,),

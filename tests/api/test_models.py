@@ -1,5 +1,6 @@
 """The served models over HTTP, and decisions on them."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,21 @@ async def test_a_rollback_takes_the_canary_first_then_goes_back_then_cannot(
     assert [(d.generation, d.variant) for d in noted(filled)] == [
         *(("g2", "default"), ("g3", "canary")),
     ]
+
+
+@pytest.mark.parametrize("decision", ["promote", "rollback"])
+async def test_of_two_people_who_decide_on_the_same_generation_one_does(
+    client: httpx.AsyncClient, filled: Filled, decision: str
+) -> None:
+    filled.serve(ON_TRIAL)
+    path = f"/v1/models/{decision}"
+    other = await client.post(path, json={"expected": "g1"})
+    assert problem(other) == (409, "conflict")
+    assert "g1 is expected, but g3 is on trial" in other.json()["detail"]
+    assert current_of(filled) == ON_TRIAL
+    answers = await asyncio.gather(*[client.post(path, json={"expected": "g3"}) for _ in range(2)])
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert [decision.generation for decision in noted(filled)] == ["g3"]
 
 
 async def test_what_is_served_is_not_overwritten_if_it_changed_in_between(

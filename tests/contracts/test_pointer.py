@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
 from contracts.pointer import (
     UndecidableError,
+    about,
     named,
     on_trial,
     only,
@@ -93,6 +94,19 @@ def test_a_promoted_canary_can_be_rolled_back() -> None:
     current = promoted(on_trial(serving_all("g1"), Canary(made("g2"), 0.1, 0)), KEEP)
     assert (default_of(current), current.canary) == ("g2", None)
     assert default_of(rolled_back(current)) == "g1"
+
+
+def test_a_decision_is_about_the_generation_that_it_names() -> None:
+    trial = on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0))
+    for current, expected in ((trial, "g3"), (trial, None), (serving_all("g2"), "g2")):
+        assert about(current, expected) is current
+    for current, expected, state in (
+        (trial, "g2", "g2 is expected, but g3 is on trial"),
+        (promoted(trial, KEEP), "g4", "g4 is expected, but g3 is served, without a canary"),
+        (Current(1, {}), "g1", "g1 is expected, but nothing is served"),
+    ):
+        with pytest.raises(UndecidableError, match=state):
+            about(current, expected)
 
 
 def test_there_is_no_canary_before_anything_is_served() -> None:

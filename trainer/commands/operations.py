@@ -16,7 +16,7 @@ from rich.console import Console
 from contracts.decisions import BY_PERSON, Decision, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current
 from contracts.keyspace import Keyspace
-from contracts.pointer import UndecidableError, promoted, rolled_back, weighted
+from contracts.pointer import UndecidableError, about, promoted, rolled_back, weighted
 from runtime.logs import configure_logs
 from runtime.redis.stores import Store, connect
 from trainer.commands.options import errors_reported
@@ -27,6 +27,10 @@ from trainer.generations.tables import tables
 from trainer.settings import TrainerSettings
 
 SHOWN: Final = 20
+Expected = Annotated[
+    str | None,
+    typer.Option(help="the generation that it is about: with another one, nothing is done"),
+]
 WIDTH: Final = 160
 """Width of tables that go into a file or a pipe."""
 
@@ -46,21 +50,24 @@ def history(
     _print(shown)
 
 
-def promote() -> None:
+def promote(expected: Expected = None) -> None:
     """Let all users of the default variant have the canary, now."""
     with _store() as (store, keyspace, settings):
+        keep = settings.keep_generations
         before, after = _change(
-            store, keyspace, lambda current: promoted(current, settings.keep_generations)
+            store, keyspace, lambda current: promoted(about(current, expected), keep)
         )
         generation = after.variants[DEFAULT_VARIANT].generation
         _note(store, keyspace, generation, CANARY_VARIANT, "promoted")
     _print(f"promoted {generation}, in place of {before.variants[DEFAULT_VARIANT].generation}")
 
 
-def rollback() -> None:
+def rollback(expected: Expected = None) -> None:
     """Withdraw the canary or, without one, return to the previous generation; then hold."""
     with _store() as (store, keyspace, _):
-        before, after = _change(store, keyspace, rolled_back)
+        before, after = _change(
+            store, keyspace, lambda current: rolled_back(about(current, expected))
+        )
         variant, served = (
             (CANARY_VARIANT, before.canary.served)
             if before.canary

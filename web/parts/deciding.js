@@ -54,7 +54,7 @@ export function Deciding({ models, experiments, onDecided }) {
  */
 function Decide({ asked, title, verb, path, now, onDecided, onClose }) {
   const act = async (/** @type {FormData} */ form) => {
-    const body = { why: String(form.get("why") ?? "").trim() };
+    const body = { why: String(form.get("why") ?? "").trim(), expected: now?.expected };
     /** @type {Schemas["Decided"]} */
     const { what, generation, serves } = await ask(`/v1/models/${path}`, { method: "POST", body, asAdmin: true });
     onDecided();

@@ -102,6 +102,7 @@ export function compared(figures) {
 /**
  * @typedef {object} Consequence of a decision
  * @property {string} subject the generations that it affects: with others, it would be a different decision
+ * @property {string} expected the generation that it is about
  * @property {readonly string[]} facts what changes
  */
 
@@ -114,6 +115,7 @@ export function promotion(models) {
   const [to, from] = [canary.serves.generation, served.serves.generation];
   return {
     subject: `${from} ${to}`,
+    expected: to,
     facts: [
       `${percent(served.users + canary.users)} of all users get ${to}; until now ${percent(canary.users)} do.`,
       `It replaces ${from}, which can be rolled back to.`,
@@ -131,11 +133,11 @@ export function rollback(models) {
   if (canary !== null) {
     const gone = canary.serves.generation;
     const taken = `The canary ${gone} is withdrawn: its ${percent(canary.users)} of all users get ${from} again.`;
-    return { subject: `${from} ${gone}`, facts: [taken, held, AT_ONCE] };
+    return { subject: `${from} ${gone}`, expected: gone, facts: [taken, held, AT_ONCE] };
   }
   if (before === undefined) return null;
   const facts = [`${percent(served.users)} of all users go back from ${from} to ${before.generation}.`, held, AT_ONCE];
-  return { subject: `${from} ${before.generation}`, facts };
+  return { subject: `${from} ${before.generation}`, expected: from, facts };
 }
 
 /**

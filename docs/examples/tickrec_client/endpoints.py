@@ -465,13 +465,21 @@ class Endpoints:
         """
         return self._connection.get(Decisions, "/v1/models/decisions", given(n=n))
 
-    def post_models_promote(self, *, why: str | None = None) -> Decided:
+    def post_models_promote(
+        self, *, why: str | None = None, expected: str | None | None = None
+    ) -> Decided:
         """Promote the canary to all users of the default variant: `POST /v1/models/promote`. Needs the scope `admin`."""
-        return self._connection.post(Decided, "/v1/models/promote", given(why=why))
+        return self._connection.post(
+            Decided, "/v1/models/promote", given(why=why, expected=expected)
+        )
 
-    def post_models_rollback(self, *, why: str | None = None) -> Decided:
+    def post_models_rollback(
+        self, *, why: str | None = None, expected: str | None | None = None
+    ) -> Decided:
         """Withdraw the canary or, without one, return to the previous generation: `POST /v1/models/rollback`. Needs the scope `admin`."""
-        return self._connection.post(Decided, "/v1/models/rollback", given(why=why))
+        return self._connection.post(
+            Decided, "/v1/models/rollback", given(why=why, expected=expected)
+        )
 
     def experiments(self) -> Experiments:
         """Which users get which variant: `GET /v1/experiments`. Needs the scope `read`."""

@@ -145,6 +145,8 @@ def test_rollback_withdraws_the_canary_and_then_the_generation(
     [
         (["promote"], "no canary is on trial"),
         (["rollback"], "no earlier generation is kept: set KEEP_GENERATIONS"),
+        (["promote", "--expected", "g9"], "g9 is expected, but g1 is served, without a canary"),
+        (["rollback", "--expected", "g9"], "g9 is expected, but g1 is served, without a canary"),
         (["weights", "spring", "default"], "'default' is no weight"),
         (["weights", "spring"], "no variant has a weight above 0"),
     ],
