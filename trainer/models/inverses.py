@@ -31,14 +31,16 @@ def invert(matrix: npt.NDArray[np.float64]) -> None:
     first -= across @ towards.T
 
 
-def inverse_of_few(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def lower_inverse(lower: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the inverse of a small symmetric matrix whose eigenvalues should all be above 0.
 
-    Counts that were read while they changed may have others, and are inverted in general then.
+    Both have what is on the diagonal and below; what is above means nothing.
+
+    Counts that were read while they changed may have other eigenvalues, and are inverted in general
+    then.
     """
-    factor, failed = lapack.dpotrf(matrix, lower=1)
+    factor, failed = lapack.dpotrf(lower, lower=1)
     if failed:
-        return np.asarray(np.linalg.inv(matrix))
-    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(lower)
-    return np.asarray(lower + np.tril(lower, -1).T)
+        return np.asarray(np.linalg.inv(np.tril(lower) + np.tril(lower, -1).T))
+    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    return np.asarray(inverse)
