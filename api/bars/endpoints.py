@@ -1,8 +1,7 @@
 """The endpoints of bars, and of what is made of them: latest quotes, snapshots, movers."""
 
-from typing import Final, get_args
+from typing import Final
 
-from api.bars.aggregation import Interval
 from api.bars.answers import (
     Bar,
     Bars,
@@ -15,6 +14,7 @@ from api.bars.answers import (
 )
 from api.bars.archive.ranges import MOST_DAYS
 from api.bars.archive.reader_thread import ARCHIVE_READING
+from api.bars.intervals import MINUTE, PATTERN, parse_interval
 from api.bars.latest import LatestReader
 from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
@@ -58,7 +58,7 @@ _BARS_OF_MANY: Final = BarsOfMany(
     interval="1m",
     bars={"4": _TWO},
     unknown=["XYZ"],
-    next_page_token=Position(5, 1629061620000).token("1m"),
+    next_page_token=Position(5, 1629061620000).token(MINUTE),
 )
 _LEGACY_BARS: Final = {
     "2021-08-15 21:07:00": LegacyBar(
@@ -88,7 +88,17 @@ _START: Final = time_or_now(
 _END: Final = time_or_now(
     "end", "buckets start before it: epoch ms or RFC 3339; now if absent or empty"
 )
-_INTERVAL: Final = one_of("interval", get_args(Interval), "1m", "length of a bucket")
+_INTERVAL: Final = Parameter(
+    "interval",
+    lambda text: parse_interval(text) if text else MINUTE,
+    {
+        "anyOf": [{"type": "string", "pattern": f"^{PATTERN}$"}, {"const": ""}],
+        "default": MINUTE.text,
+        "examples": ["5m", "2h", "1d"],
+    },
+    "length of a bucket: a whole number of m, h, d or w, at most a week; 1m if empty",
+    default=MINUTE,
+)
 _PAGE_TOKEN: Final = Parameter(
     "page_token",
     lambda text: parse_token(text) if text else None,
@@ -115,8 +125,8 @@ Without `start`, the bars of the last `limit` buckets of `interval` that start b
 it, the first `limit` bars of the buckets that start in `[start, end)`; `next_page_token` is the
 `page_token` of the next page, and null on the last one.
 
-Buckets are aligned to the epoch (UTC), weeks begin on Mondays, and buckets are never cut: with
-`end` now, the last is the current one. A bucket without quotes has no bar, unless `fill=previous`
+Buckets follow one another from Monday, 5 January 1970, 00:00 UTC, and are never cut: with `end`
+now, the last is the current one. A bucket without quotes has no bar, unless `fill=previous`
 repeats the previous close; before the first quote there is nothing to repeat. `closed` depends on
 the server's clock.
 

@@ -13,6 +13,7 @@ from api.bars.aggregation import (
 )
 from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
 from api.bars.archive.ranges import MOST_DAYS, Range
+from api.bars.intervals import DAY, MINUTE
 from api.bars.minutes import Held, MinuteReader
 from api.bars.seam import Seam
 from api.http.parameters import RequestedInstruments
@@ -86,7 +87,7 @@ class LatestReader:
         """Answer with a snapshot of each instrument."""
         now_ms, names = self._now_ms(), instruments.names
         quotes = yield from self.newest(list(names))
-        days = Window.before(now_ms + 1, "1d", _DAYS)
+        days = Window.before(now_ms + 1, DAY, _DAYS)
         lengths = yield from self._minutes.lengths(list(quotes))
         most = len(days.minutes()) + 1
         if sum(min(length, most) for length in lengths) > MINUTES_OF_SNAPSHOTS:
@@ -124,7 +125,7 @@ class LatestReader:
     def _some_quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
         """Return them in one round or two: the newest minute is nearly always one of the last."""
         keys = yield from self._minutes.keys(ids)
-        last = [minute_field(m) for m in Window.before(self._now_ms() + 1, "1m", 2).minutes()]
+        last = [minute_field(m) for m in Window.before(self._now_ms() + 1, MINUTE, 2).minutes()]
         answers = yield [("HMGET", key, NEWEST_FIELD, *last) for key in keys]
         values: dict[int, bytes | None] = {}
         older: list[tuple[int, str, bytes]] = []
@@ -158,15 +159,15 @@ def _archived(archive: "ArchiveReader", of: _Of, days: Window, now_ms: int) -> S
 
 def _days(minutes: MinuteBars, days: Window, now_ms: int, missing: Gap | None) -> Mapping[int, Bar]:
     """Return the bars of the days, keyed by their start."""
-    bars = with_partial(roll_up(minutes, days, now_ms), days.interval_ms, missing)
+    bars = with_partial(roll_up(minutes, days, now_ms), days.interval, missing)
     return {bar.t: bar for bar in bars}
 
 
 def _snapshot(of: _Of, by_day: Mapping[int, Bar], days: Window, now_ms: int) -> Snapshot:
     running_ms = minute_start(now_ms)
-    last = Window(running_ms - MINUTE_MS, running_ms, MINUTE_MS)
+    last = Window(running_ms - MINUTE_MS, running_ms, MINUTE)
     newest = [m for m in of.held.minutes[-2:] if m[0] >= last.first_ms]
-    bars = with_partial(roll_up(newest, last, now_ms), MINUTE_MS, of.missing)
+    bars = with_partial(roll_up(newest, last, now_ms), MINUTE, of.missing)
     by_minute = {bar.t: bar for bar in bars}
     return Snapshot(
         quote=of.quote,

@@ -7,9 +7,10 @@ thread.
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from api.bars.aggregation import Interval, MinuteBars, Window, roll_up, with_partial
+from api.bars.aggregation import MinuteBars, Window, roll_up, with_partial
 from api.bars.answers import Bar, BarsOfMany, Gap
 from api.bars.archive.ranges import MOST_DAYS, Archived, Range
+from api.bars.intervals import Interval
 from api.bars.minutes import Held
 from api.bars.pages import Position
 
@@ -53,7 +54,7 @@ class QuestionOfMany(NamedTuple):
             for of in self.instruments
             if of.held.minutes
         }
-        return BarsOfMany(self.interval, bars, self.unknown, _token(self.rest, self.interval))
+        return BarsOfMany(self.interval.text, bars, self.unknown, _token(self.rest, self.interval))
 
     def answer_with(self, read: ReadArchive) -> BarsOfMany:
         """Return the answer from Redis and the archive."""
@@ -84,11 +85,12 @@ class QuestionOfMany(NamedTuple):
             if rest_ms is not None:
                 rest = Position(of.instrument_id, rest_ms)
                 break
-        return BarsOfMany(self.interval, bars, unknown, _token(rest, self.interval), _all_of(gaps))
+        token = _token(rest, self.interval)
+        return BarsOfMany(self.interval.text, bars, unknown, token, _all_of(gaps))
 
     def _bars(self, of: Of, minutes: MinuteBars, missing: Gap | None) -> list[Bar]:
         bars = roll_up(minutes, of.window, self.now_ms)
-        return with_partial(bars, of.window.interval_ms, missing)
+        return with_partial(bars, of.window.interval, missing)
 
 
 def _all_of(gaps: Iterable[Gap]) -> Gap | None:

@@ -9,7 +9,6 @@ import numpy as np
 from api.bars.aggregation import (
     MinuteBars,
     Window,
-    bucket_start,
     minute_bars,
 )
 from api.bars.pages import Position, whole_buckets
@@ -125,13 +124,13 @@ class MinuteReader:
                 window = windows[instrument_id]
                 named = _Named.of(own, window.minutes())
                 starts = named.starts
-                end = whole_buckets(starts, window.interval_ms, bars, minutes)
+                interval = window.interval
+                end = whole_buckets(starts, interval, bars, minutes)
                 wanted[instrument_id] = named._replace(starts=starts[:end])
-                bars -= len({bucket_start(start, window.interval_ms) for start in starts[:end]})
+                bars -= len({interval.start_of(start) for start in starts[:end]})
                 minutes -= end
                 if end < len(starts):
-                    bucket = bucket_start(starts[end], window.interval_ms)
-                    found.rest = Position(instrument_id, bucket)
+                    found.rest = Position(instrument_id, interval.start_of(starts[end]))
                     break
             found.held |= yield from self._held(wanted)
             if found.rest is not None:

@@ -9,8 +9,9 @@ from typing import Annotated, Final
 
 import msgspec
 
-from api.bars.aggregation import Interval, Window, bucket_start, fill_previous
+from api.bars.aggregation import Window, fill_previous
 from api.bars.answers import Bar
+from api.bars.intervals import Interval
 from api.http.parsing import content_of_token, page_token
 from api.http.problems import broken_rule
 from contracts.messages import MAX_INSTRUMENT_ID
@@ -27,16 +28,17 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     """the bucket"""
     close: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """the previous close, if gaps are filled"""
-    interval: Interval | None = None
+    interval: str | None = None
     """of the buckets; None in tokens from before this field existed"""
 
     def token(self, interval: Interval) -> str:
         """Return the token, for `parse_token`, of a page of the same interval.
 
-        >>> parse_token(Position(4, 60_000).token("1m"))
+        >>> from api.bars.intervals import MINUTE
+        >>> parse_token(Position(4, 60_000).token(MINUTE))
         Position(instrument_id=4, start_ms=60000, close=None, interval='1m')
         """
-        of_interval = msgspec.structs.replace(self, interval=interval)
+        of_interval = msgspec.structs.replace(self, interval=interval.text)
         return page_token(msgspec.json.encode(of_interval))
 
     def check_interval(self, interval: Interval) -> None:
@@ -45,8 +47,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         Raises:
             Problem: the position belongs to another interval.
         """
-        if self.interval not in (None, interval):
-            reason = f"must be of an answer with interval={interval}, not {self.interval}"
+        if self.interval not in (None, interval.text):
+            reason = f"must be of an answer with interval={interval.text}, not {self.interval}"
             raise broken_rule("page_token", reason)
 
 
@@ -65,17 +67,19 @@ def parse_token(text: str) -> Position:
         raise ValueError("must be the `next_page_token` of an answer") from None
 
 
-def whole_buckets(starts: Sequence[int], interval_ms: int, bars: int, minutes: int) -> int:
+def whole_buckets(starts: Sequence[int], interval: Interval, bars: int, minutes: int) -> int:
     """Return how many of the minutes `starts` fit into so many buckets without splitting one.
 
-    >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], 300_000, bars=2, minutes=100)
+    >>> from api.bars.intervals import parse_interval
+    >>> five = parse_interval("5m")
+    >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], five, bars=2, minutes=100)
     4
-    >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], 300_000, bars=2, minutes=3)
+    >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], five, bars=2, minutes=3)
     2
     """
     end, bucket = 0, None
     for place, start in enumerate(starts[: minutes + 1]):
-        if (own := bucket_start(start, interval_ms)) != bucket:
+        if (own := interval.start_of(start)) != bucket:
             end = place
             if not bars:
                 return end
@@ -104,11 +108,11 @@ def fill_page(
     """
     if position.close is None and not bars:
         return [], rest
-    interval_ms = window.interval_ms
+    interval = window.interval
     first_ms = window.first_ms if position.close is not None else bars[0].t
-    last_ms = rest.start_ms - interval_ms if rest else window.last_ms
+    last_ms = interval.moved(rest.start_ms, -1) if rest else window.last_ms
     # One bar more than fits, if there is one.
-    page = Window(first_ms, min(last_ms, first_ms + limit * interval_ms), interval_ms)
+    page = Window(first_ms, min(last_ms, interval.moved(first_ms, limit)), interval)
     filled = fill_previous(bars, page, now_ms, position.close)
     if len(filled) > limit:
         rest_ms = filled[limit].t

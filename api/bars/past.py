@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from api.bars.aggregation import MinuteBars, Window, bucket_start, first_bucket, merged
+from api.bars.aggregation import MinuteBars, Window, merged
+from api.bars.intervals import Interval, parse_interval
 from api.bars.minutes import NARROW_MINUTES, Held, MinuteReader
 from api.bars.seam import retained_before_newest_ms
 from api.redis.lately import Lately
@@ -25,7 +26,7 @@ from contracts.keyspace import (
     REVISED_FIELD,
 )
 from contracts.partitioning import instrument_partition
-from contracts.times import HOUR_MS, MINUTE_MS, minute_field, minute_of
+from contracts.times import MINUTE_MS, minute_field, minute_of
 from contracts.topics import QUOTES
 
 KEPT_BYTES: Final = 50_000_000
@@ -35,6 +36,7 @@ _BUCKET_BYTES: Final = 300
 _OBJECTS_BYTES: Final = 500
 """The overhead of an instrument's buckets in addition to these."""
 
+_HOUR: Final = parse_interval("1h")
 _NEWEST: Final = NEWEST_FIELD.encode()
 _POSITION: Final = (
     EPOCH_FIELD,
@@ -68,13 +70,13 @@ class _State(NamedTuple):
         before_ms = retained_before_newest_ms(folding)
         return cls(revised, newest_ms, int(max(newest_ms - before_ms, 0)))
 
-    def past_ms(self, interval_ms: int) -> int:
+    def past_ms(self, interval: Interval) -> int:
         """Return the start of the first bucket with minutes of the newest hour or later."""
-        return bucket_start(bucket_start(self.newest_ms, HOUR_MS), interval_ms)
+        return interval.start_of(_HOUR.start_of(self.newest_ms))
 
-    def first_whole_ms(self, interval_ms: int, first_ms: int) -> int:
+    def first_whole_ms(self, interval: Interval, first_ms: int) -> int:
         """Return the start of the first bucket from `first_ms` on that loses no minutes yet."""
-        return max(first_ms, first_bucket(self.retained_ms, interval_ms))
+        return max(first_ms, interval.first_from(self.retained_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ class PastReader:
     def __init__(self, store: Store, minutes: MinuteReader) -> None:
         self._store = store
         self._minutes = minutes
-        self._kept = Lately[tuple[int, int], _Kept](KEPT_BYTES, _bytes_of)
-        """By instrument and length of a bucket."""
+        self._kept = Lately[tuple[int, Interval], _Kept](KEPT_BYTES, _bytes_of)
+        """By instrument and interval."""
 
     def window(self, instrument_id: int, window: Window) -> Read[Held]:
         """Return the minutes of a window; those of past hours may be merged to buckets."""
@@ -117,7 +119,7 @@ class PastReader:
         partition = instrument_partition(instrument_id, topology.quotes)
         position = ("HMGET", self._store.keys.position(QUOTES, partition), *_POSITION)
         key = self._store.keys.bars(partition, instrument_id)
-        known = self._kept.get((instrument_id, window.interval_ms))
+        known = self._kept.get((instrument_id, window.interval))
         if known is not None and known.first_ms <= window.first_ms:
             witness = NEWEST_FIELD if known.last_ms is None else minute_field(known.last_ms)
             fields, (newest, still) = yield [position, ("HMGET", key, NEWEST_FIELD, witness)]
@@ -138,20 +140,20 @@ class PastReader:
         self, instrument_id: int, window: Window, state: _State, known: _Kept
     ) -> Read[MinuteBars]:
         """Return the minutes of a window, reading only those that are not kept."""
-        interval_ms = window.interval_ms
-        window_end_ms = window.last_ms + interval_ms
-        first_ms = state.first_whole_ms(interval_ms, known.first_ms)
+        interval = window.interval
+        window_end_ms = window.end_ms
+        first_ms = state.first_whole_ms(interval, known.first_ms)
         losing = range(max(state.retained_ms, window.first_ms), first_ms, MINUTE_MS)
         end_ms = min(state.newest_ms + MINUTE_MS, window_end_ms)
         new = range(max(known.end_ms, first_ms), end_ms, MINUTE_MS)
         read = yield from self._minutes.at(instrument_id, [*losing, *new])
         buckets = [bucket for bucket in known.buckets if bucket[0] >= first_ms]
-        over_ms = max(known.end_ms, min(state.past_ms(interval_ms), window_end_ms))
+        over_ms = max(known.end_ms, min(state.past_ms(interval), window_end_ms))
         over = [one for one in read if first_ms <= one[0] < over_ms]
-        buckets += merged(over, interval_ms)
+        buckets += merged(over, interval)
         last_ms = over[-1][0] if over else known.last_ms
         kept = _Kept(known.version, last_ms, known.first_ms, over_ms, buckets)
-        self._kept.keep((instrument_id, interval_ms), kept)
+        self._kept.keep((instrument_id, interval), kept)
         lost = (one for one in read if one[0] < first_ms)
         running = (one for one in read if one[0] >= max(over_ms, first_ms))
         return [
@@ -160,10 +162,10 @@ class PastReader:
 
     def _keep(self, instrument_id: int, window: Window, state: _State, held: Held) -> None:
         """Keep the buckets of a window that are over."""
-        interval_ms = window.interval_ms
-        end_ms = min(state.past_ms(interval_ms), window.last_ms + interval_ms)
-        first_ms = state.first_whole_ms(interval_ms, window.first_ms)
+        interval = window.interval
+        end_ms = min(state.past_ms(interval), window.end_ms)
+        first_ms = state.first_whole_ms(interval, window.first_ms)
         over = [one for one in held.minutes if first_ms <= one[0] < end_ms]
-        buckets, last_ms = merged(over, interval_ms), over[-1][0] if over else None
+        buckets, last_ms = merged(over, interval), over[-1][0] if over else None
         kept = _Kept(state.version, last_ms, window.first_ms, end_ms, buckets)
-        self._kept.keep((instrument_id, interval_ms), kept)
+        self._kept.keep((instrument_id, interval), kept)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import msgspec
 
 from api.bars.aggregation import (
-    Interval,
     MinuteBars,
     Window,
     fill_previous,
@@ -14,6 +13,7 @@ from api.bars.aggregation import (
 )
 from api.bars.answers import Bars, Gap
 from api.bars.archive.ranges import Archived, Range
+from api.bars.intervals import Interval
 from api.bars.minutes import Held, unknown_instrument
 from api.bars.pages import Position, fill_page
 
@@ -42,19 +42,18 @@ class Question(NamedTuple):
             missing: minutes of the window that may be missing from those given.
         """
         instrument_id, interval, window, limit, filled, now_ms, position = self
-        length = window.interval_ms
         bars = roll_up(minutes, window, now_ms)
         if position is None:
             if filled:
                 bars = fill_previous(bars, window, now_ms)
-            return Bars(instrument_id, interval, with_partial(bars, length, missing), None)
+            return Bars(instrument_id, interval.text, with_partial(bars, interval, missing), None)
         if len(bars) > limit:  # up to `limit` each from the archive and from Redis
             rest = Position(instrument_id, bars[limit].t)
             bars = bars[:limit]
         if filled:
             bars, rest = fill_page(bars, window, position, rest, limit, now_ms)
-        bars = with_partial(bars, length, missing)
-        return Bars(instrument_id, interval, bars, rest.token(interval) if rest else None)
+        bars = with_partial(bars, interval, missing)
+        return Bars(instrument_id, interval.text, bars, rest.token(interval) if rest else None)
 
     def answer_with(
         self, archived: Archived, older: Range, held: Held, rest: Position | None

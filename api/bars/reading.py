@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from api.bars.aggregation import Interval, Window, fill_previous, legacy_bars, roll_up
+from api.bars.aggregation import Window, fill_previous, legacy_bars, roll_up
 from api.bars.answers import Bars, Gap
+from api.bars.intervals import MINUTE, Interval
 from api.bars.many import Of, QuestionOfMany
 from api.bars.minutes import Found, Held, MinuteReader
 from api.bars.pages import Position
@@ -60,7 +61,7 @@ class BarReader:
                 found = roll_up(held.known(instrument), window, now_ms)
                 if filled:
                     found = fill_previous(found, window, now_ms)
-                return reply(Bars(instrument, interval, found, None), NOW)
+                return reply(Bars(instrument, interval.text, found, None), NOW)
         else:
             if page_token is not None and page_token.instrument_id != instrument:
                 raise broken_rule("page_token", "must be of an answer for the same instrument")
@@ -112,7 +113,7 @@ class BarReader:
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the last minutes in the first version's form."""
-        window = Window.before(self._now_ms(), "1m", LEGACY_MINUTES)
+        window = Window.before(self._now_ms(), MINUTE, LEGACY_MINUTES)
         held = yield from self._minutes.window(instrument_id, window)
         return reply(legacy_bars(instrument_id, held.known(instrument_id)), NOW)
 

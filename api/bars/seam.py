@@ -120,12 +120,11 @@ class Seam:
             held: what Redis holds of it.
             rest_ms: start of the first bucket of the next page.
         """
-        end_ms = window.last_ms + window.interval_ms
-        end_ms = int(min(end_ms, rest_ms, self._archive_until_ms(held)))
+        end_ms = int(min(window.end_ms, rest_ms, self._archive_until_ms(held)))
         if end_ms <= window.first_ms:
             return None
         whole_ms = self._whole_from_ms(held)
-        return Range(instrument_id, window.first_ms, end_ms, window.interval_ms, whole_ms)
+        return Range(instrument_id, window.first_ms, end_ms, window.interval, whole_ms)
 
     def _whole_from_ms(self, held: Held) -> int:
         """Return the time from which Redis has all minutes, epoch ms."""

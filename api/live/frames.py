@@ -10,8 +10,8 @@ import msgspec
 
 from api.bars.aggregation import Window, roll_up
 from api.bars.answers import Bar
+from api.bars.intervals import MINUTE
 from contracts.bars import BarValue
-from contracts.times import MINUTE_MS
 
 HEARTBEAT: Final = b":\n\n"
 """A comment, sent when there is nothing else: it keeps proxies from closing the connection."""
@@ -43,7 +43,7 @@ def bar_frame(
     instrument_id: int, minute_ms: int, value: BarValue, now_ms: int, event_id: int
 ) -> bytes:
     """Return the event of a minute bar; `closed` depends on the clock `now_ms`."""
-    (bar,) = roll_up([(minute_ms, value)], Window(minute_ms, minute_ms, MINUTE_MS), now_ms)
+    (bar,) = roll_up([(minute_ms, value)], Window(minute_ms, minute_ms, MINUTE), now_ms)
     data = _encode(LiveBar(**msgspec.structs.asdict(bar), instrument_id=instrument_id))
     return b"event: bar\ndata: %b\nid: %d\n\n" % (data, event_id)
 

@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import (
-    INTERVALS_MS,
-    Interval,
     Window,
     fill_previous,
     legacy_bars,
@@ -17,15 +15,19 @@ from api.bars.aggregation import (
     roll_up,
 )
 from api.bars.answers import LegacyBar
+from api.bars.intervals import MINUTE as ONE
+from api.bars.intervals import Interval, parse_interval
 from contracts.bars import BarValue, Minute
 from contracts.times import DAY_MS, MINUTE_MS
 
 MINUTE = 27_151_020 * MINUTE_MS
 """A minute that also starts an hour."""
+MONDAY = 4 * DAY_MS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 prices = st.floats(0.01, 1e6)
-intervals = st.sampled_from(list(INTERVALS_MS))
+lengths = ("1m", "2m", "5m", "7m", "15m", "1h", "4h", "1d", "5d", "1w")
+intervals = st.sampled_from([parse_interval(text) for text in lengths])
 ends = st.integers(0, 4_000_000_000_000)
 limits = st.integers(1, 1000)
 
@@ -50,17 +52,17 @@ def test_a_window_is_the_last_buckets_that_start_before_its_end(
     end: int, interval: Interval, limit: int
 ) -> None:
     starts = Window.before(end, interval, limit).starts()
-    length = INTERVALS_MS[interval]
+    length = interval.length_ms
     assert len(starts) == limit
-    if interval == "1w":
+    if interval.text == "1w":
         assert {(EPOCH + timedelta(milliseconds=start)).weekday() for start in starts} == {0}
-    assert all(start % min(length, DAY_MS) == 0 for start in starts)
+    assert all((start - MONDAY) % length == 0 for start in starts)
     assert starts[-1] < end <= starts[-1] + length
 
 
 def test_an_end_on_a_bucket_s_start_leaves_that_bucket_out() -> None:
-    assert Window.before(MINUTE, "1m", 1).starts()[0] == MINUTE - MINUTE_MS
-    assert Window.before(MINUTE + 1, "1m", 1).starts()[0] == MINUTE
+    assert Window.before(MINUTE, ONE, 1).starts()[0] == MINUTE - MINUTE_MS
+    assert Window.before(MINUTE + 1, ONE, 1).starts()[0] == MINUTE
 
 
 @given(end=ends, interval=intervals, limit=st.integers(1, 50))
@@ -71,7 +73,7 @@ def test_the_minutes_of_a_window_are_those_of_its_buckets_since_the_epoch(
     of_buckets = (
         minute
         for start in window.starts()
-        for minute in range(start, start + window.interval_ms, MINUTE_MS)
+        for minute in range(start, start + window.interval.length_ms, MINUTE_MS)
     )
     assert list(window.minutes()) == [minute for minute in of_buckets if minute >= 0]
 
@@ -95,7 +97,9 @@ def test_a_bucket_opens_with_its_first_minute_and_closes_with_its_last(
     window, minutes = given_minutes
     rolled = {bar.t: bar for bar in roll_up(minutes, window, MINUTE)}
     for start in window.starts():
-        inside = [bar for minute, bar in minutes if start <= minute < start + window.interval_ms]
+        inside = [
+            bar for minute, bar in minutes if start <= minute < window.interval.moved(start, 1)
+        ]
         assert (start in rolled) == bool(inside)
         if inside:
             bar = rolled[start]
@@ -107,7 +111,7 @@ def test_a_bucket_opens_with_its_first_minute_and_closes_with_its_last(
 
 @given(st.lists(bar_values(), min_size=1, max_size=5))
 def test_minute_bars_are_served_to_the_last_digit(values: list[BarValue]) -> None:
-    window = Window.before(MINUTE + len(values) * MINUTE_MS, "1m", len(values))
+    window = Window.before(MINUTE + len(values) * MINUTE_MS, ONE, len(values))
     rolled = roll_up(list(zip(window.starts(), values, strict=True)), window, MINUTE)
     assert [(b.o, b.h, b.l, b.c, b.v, b.n) for b in rolled] == [
         (v.o, v.h, v.l, v.c, v.v, v.n) for v in values
@@ -118,12 +122,12 @@ def test_an_average_of_equal_prices_is_that_price() -> None:
     volume, price = 3.0, 0.1
     assert price * volume / volume != price
     minute = msgspec.structs.replace(_bar_value(price), v=volume, pv=price * volume)
-    window = Window.before(MINUTE + 1, "1m", 1)
+    window = Window.before(MINUTE + 1, ONE, 1)
     assert roll_up([(MINUTE, minute)], window, MINUTE)[0].vw == price
 
 
 def test_a_bar_is_closed_once_its_time_is_over() -> None:
-    window = Window.before(MINUTE + 60_000, "1m", 1)
+    window = Window.before(MINUTE + 60_000, ONE, 1)
     minutes = [(MINUTE, _bar_value(1))]
     assert not roll_up(minutes, window, MINUTE + 59_999)[0].closed
     assert roll_up(minutes, window, MINUTE + 60_000)[0].closed
@@ -142,7 +146,8 @@ def test_filling_repeats_the_previous_close_from_the_first_bar_on(
     for before, bar in itertools.pairwise(filled):
         if bar.n == 0:
             assert (bar.o, bar.h, bar.l, bar.c) == (before.c,) * 4
-            assert (bar.v, bar.vw, bar.closed) == (0, None, bar.t + window.interval_ms <= MINUTE)
+            is_closed = bar.t + window.interval.length_ms <= MINUTE
+            assert (bar.v, bar.vw, bar.closed) == (0, None, is_closed)
 
 
 def test_the_first_version_names_minutes_in_utc() -> None:

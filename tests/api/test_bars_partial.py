@@ -15,7 +15,7 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
-from .test_bars_reading import DAY, Readers, dense
+from .test_bars_reading import DAY_S, Readers, dense
 
 RETAINED: Final = 60
 HOUR: Final = RUNNING_S // 3600 * 3600
@@ -60,7 +60,7 @@ def test_a_bucket_that_begins_before_what_is_retained_is_partial(
         hours = readers.one(interval="1h", limit=1000, **query)["bars"]
         assert partial(hours) == [HOUR - 3600 if first < HOUR else HOUR]
         assert [bar["closed"] for bar in hours][:1] == [True]
-        assert partial(readers.one(interval="1d", limit=2, **query)["bars"]) == [DAY]
+        assert partial(readers.one(interval="1d", limit=2, **query)["bars"]) == [DAY_S]
         assert partial(readers.one(interval="1m", limit=1000, **query)["bars"]) == []
 
 
@@ -78,7 +78,7 @@ def test_bars_of_several_instruments_and_snapshots_say_it_too(
     position()
     readers.filled.bars(4, dense(RETAINED))
     many = readers.many([4], interval="1d", start=0)
-    assert partial(many["bars"]["4"]) == [DAY]
+    assert partial(many["bars"]["4"]) == [DAY_S]
     assert partial(readers.many([4], interval="1m", start=0)["bars"]["4"]) == []
     found = readers.run(readers.latest.snapshots(RequestedInstruments({4: "4"}, [])))["snapshots"][
         "4"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
+from api.bars.intervals import parse_interval
 from api.bars.latest import LatestReader
 from api.bars.reading import BarReader
 from api.http.metrics import Metrics
@@ -205,7 +206,7 @@ def test_what_is_read_of_a_week_is_the_running_hour(serving: Serving, filled: Fi
     readers = serving()
     readers.one(interval="1h", limit=168)
     usual = {"instrument": 4, "start": None, "end": None, "fill": "none", "page_token": None}
-    read = readers.bars.bars(**usual, interval="1h", limit=168)
+    read = readers.bars.bars(**usual, interval=parse_interval("1h"), limit=168)
     fields = 0
     commands = next(read)
     while True:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import INTERVALS_MS, Interval, Window, fill_previous, roll_up
+from api.bars.aggregation import Window, fill_previous, roll_up
 from api.bars.answers import Bar
+from api.bars.intervals import DAY, MINUTE, parse_interval
 from api.bars.latest import LatestReader
 from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
 from api.bars.pages import Position, parse_token
@@ -28,7 +29,7 @@ from tests.examples import examples
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
 from .reading import run
 
-DAY: Final = RUNNING_S // 86_400 * 86_400
+DAY_S: Final = RUNNING_S // 86_400 * 86_400
 Stored = dict[int, BarValue]
 
 
@@ -53,12 +54,14 @@ class Readers(NamedTuple):
 
     def one(self, rounds: list[int] | None = None, **changed: Any) -> Any:
         usual = {"instrument": 4, "limit": 5, "start": None, "end": None, "interval": "1m"}
-        read = self.bars.bars(**(usual | {"fill": "none", "page_token": None} | changed))
+        query = usual | {"fill": "none", "page_token": None} | changed
+        read = self.bars.bars(**query | {"interval": parse_interval(query["interval"])})
         return self.run(read, rounds)
 
     def many(self, ids: list[int], rounds: list[int] | None = None, **changed: Any) -> Any:
         usual = {"limit": 1000, "start": None, "end": None, "interval": "1m", "page_token": None}
-        return self.run(self.bars.bars_of_many(asked(ids), **(usual | changed)), rounds)
+        query = usual | changed | {"interval": parse_interval(changed.get("interval", "1m"))}
+        return self.run(self.bars.bars_of_many(asked(ids), **query), rounds)
 
 
 def asked(ids: list[int], *unknown: str) -> RequestedInstruments:
@@ -77,7 +80,7 @@ def clock() -> int:
 
 def expected(stored: Mapping[int, BarValue], window: Window, fill: str = "none") -> Any:
     """Return the bars of a window, from all that is stored."""
-    end_ms = window.last_ms + window.interval_ms
+    end_ms = window.end_ms
     inside = [(1000 * s, stored[s]) for s in sorted(stored) if window.first_ms <= 1000 * s < end_ms]
     bars = roll_up(inside, window, NOW_MS)
     return as_json(fill_previous(bars, window, NOW_MS) if fill == "previous" else bars)
@@ -99,7 +102,7 @@ def pages(readers: Readers, **query: Any) -> Iterator[Any]:
 
 
 ages = st.integers(0, 3000) | st.integers(0, 30)
-intervals = st.sampled_from(list(INTERVALS_MS))
+intervals = st.sampled_from(["1m", "2m", "15m", "1h", "4h", "1d", "1w"])
 reused = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -124,13 +127,13 @@ def test_the_last_buckets_are_those_of_all_minutes(
     readers: Readers,
     *,
     chosen: set[int],
-    interval: Interval,
+    interval: str,
     limit: int,
     end: int | None,
     fill: str,
 ) -> None:
     stored = store_ages(readers, chosen)
-    window = Window.before(NOW_MS if end is None else end, interval, limit)
+    window = Window.before(NOW_MS if end is None else end, parse_interval(interval), limit)
     found = readers.one(limit=limit, interval=interval, end=end, fill=fill)
     assert found["bars"] == expected(stored, window, fill)
     assert found["next_page_token"] is None
@@ -145,12 +148,12 @@ def test_the_last_buckets_are_those_of_all_minutes(
     fill=st.sampled_from(["none", "previous"]),
 )
 def test_pages_from_a_start_on_together_are_all_buckets(
-    readers: Readers, *, chosen: set[int], interval: Interval, limit: int, age: int, fill: str
+    readers: Readers, *, chosen: set[int], interval: str, limit: int, age: int, fill: str
 ) -> None:
     stored = store_ages(readers, chosen)
     start = (RUNNING_S - 60 * age) * 1000 + 1
     found = list(pages(readers, start=start, interval=interval, limit=limit, fill=fill))
-    window = Window.between(start, NOW_MS, interval)
+    window = Window.between(start, NOW_MS, parse_interval(interval))
     assert [bar for page in found for bar in page] == expected(stored, window, fill)
     assert all(len(page) == limit for page in found[:-1])
 
@@ -160,7 +163,7 @@ def test_a_week_of_minutes_is_read_in_parts(readers: Readers) -> None:
     readers.filled.bars(4, stored)
     rounds: list[int] = []
     found = readers.one(rounds, interval="1h", limit=1000)
-    assert found["bars"] == expected(stored, Window.before(NOW_MS, "1h", 1000))
+    assert found["bars"] == expected(stored, Window.before(NOW_MS, parse_interval("1h"), 1000))
     parts = -(-len(stored) // MINUTES_AT_ONCE)
     # topology; position, newest minute and names; values; position
     assert rounds == [1, 3, *[1] * parts, 1]
@@ -198,7 +201,7 @@ def test_several_instruments_share_the_limit(readers: Readers) -> None:
     for instrument in (4, 5):
         readers.filled.bars(instrument, dense(60))
     found = readers.many([4, 5, 6], limit=7)
-    window = Window.before(NOW_MS, "1m", 2)
+    window = Window.before(NOW_MS, MINUTE, 2)
     bars = expected(dense(60), window)
     assert found == {
         "interval": "1m",
@@ -234,7 +237,7 @@ def test_pages_of_several_instruments_together_are_all_buckets(
         if page["next_page_token"] is None:
             break
         token = parse_token(page["next_page_token"])
-    window = Window.between(start, NOW_MS, "1m")
+    window = Window.between(start, NOW_MS, MINUTE)
     assert found == {"4": expected(stored[4], window), "8": expected(stored[8], window)}
     assert all(size == limit for size in sizes[:-1])
 
@@ -261,7 +264,7 @@ def test_a_page_ends_where_its_minutes_are_many(
         readers.filled.bars(instrument, dense(100))
     first = readers.many([4, 5], interval="5m")
     second = readers.many([4, 5], interval="5m", page_token=parse_token(first["next_page_token"]))
-    window = Window.before(NOW_MS, "5m", 500)
+    window = Window.before(NOW_MS, parse_interval("5m"), 500)
     assert first["bars"]["4"] == expected(dense(100), window)
     assert first["bars"]["5"] + second["bars"]["5"] == expected(dense(100), window)
     assert second["next_page_token"] is None
@@ -291,12 +294,12 @@ def test_latest_quotes_take_one_round_where_quotes_come_in(readers: Readers) -> 
 
 
 def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
-    stored = {DAY - 120: value(1), DAY: value(2), RUNNING_S - 60: value(3), RUNNING_S: value(4)}
+    stored = {DAY_S - 120: value(1), DAY_S: value(2), RUNNING_S - 60: value(3), RUNNING_S: value(4)}
     readers.filled.bars(4, stored)
     readers.filled.bars(5, {RUNNING_S - 3 * 86_400: value(5)})
     found = readers.run(readers.latest.snapshots(asked([4, 5, 6])))
-    minutes = expected(stored, Window.before(NOW_MS, "1m", 2))
-    days = expected(stored, Window.before(NOW_MS, "1d", 2))
+    minutes = expected(stored, Window.before(NOW_MS, MINUTE, 2))
+    days = expected(stored, Window.before(NOW_MS, DAY, 2))
     nothing = dict.fromkeys(("minute", "previous_minute", "day", "previous_day"))
     assert found == {
         "snapshots": {

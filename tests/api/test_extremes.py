@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import INTERVALS_MS, MinuteBars, Window, roll_up
+from api.bars.aggregation import MinuteBars, Window, roll_up
 from api.bars.answers import Bars, BarsOfMany, Snapshots
 from api.bars.archive.columns import COLUMNS, partial_bars
+from api.bars.intervals import DAY
 from api.bars.movers import Mover, ranked
 from api.http.replies import encode
 from contracts.bars import BarValue
@@ -32,9 +33,8 @@ def minute(price: float, volume: float, notional: float) -> BarValue:
 
 @given(st.lists(st.builds(minute, prices, sums, sums), min_size=1, max_size=60))
 def test_a_bar_of_any_minutes_is_one_of_its_schema(minutes: list[BarValue]) -> None:
-    day_ms = INTERVALS_MS["1d"]
     stored: MinuteBars = [(60_000 * at, value) for at, value in enumerate(minutes)]
-    (bar,) = roll_up(stored, Window(0, 0, day_ms), now_ms=day_ms)
+    (bar,) = roll_up(stored, Window(0, 0, DAY), now_ms=DAY.length_ms)
     found = msgspec.json.decode(encode(bar), type=type(bar))
     assert found == bar
     assert bar.vw is None or bar.l <= bar.vw <= bar.h
@@ -50,7 +50,7 @@ def test_archived_minutes_come_to_what_minutes_of_redis_do(
     sums = {"volume": volume, "count": np.ones_like(at), "notional": notional}
     unset = dict.fromkeys(COLUMNS, np.full(len(at), np.nan))
     minutes = {**unset, "minute": 60_000 * at, **prices, **sums}
-    ((_, bar),) = partial_bars(minutes, INTERVALS_MS["1d"])
+    ((_, bar),) = partial_bars(minutes, DAY)
     assert bar.v == pytest.approx(min(sum(volume.tolist()), GREATEST))
     assert bar.pv == pytest.approx(min(sum(notional.tolist()), GREATEST))
 

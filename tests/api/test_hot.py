@@ -70,7 +70,8 @@ QUERIES: Final[dict[str, list[str]]] = {
     "/v1/instruments/4/bars": [
         *("", "?limit=1000&interval=1h", "?limit=3&fill=previous&interval=5m"),
         *("?limit=", "?limit=0", "?limit=1001", "?limit=03", "?limit=3&limit=4"),
-        *("?interval=2m", "?interval=1d&limit=3", "?fill=next", "?unknown=1"),
+        *("?interval=2m", "?interval=90m&limit=9", "?interval=1d&limit=3", "?interval=8d"),
+        *("?interval=0m", "?interval=1M", "?interval=", "?fill=next", "?unknown=1"),
         *(f"?end={RUNNING_S * 1000}&fill=none", "?end=0", "?end=99999999999999999"),
         *("?end=2021-08-15T21:07:31Z", "?end=2021-08-15T23:07:31+02:00", "?end=&fill=&unknown"),
         *("?start=0&limit=2", "?start=&page_token=", "?page_token=x"),

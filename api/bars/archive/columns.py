@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from api.bars.aggregation import bucket_start
+from api.bars.intervals import Interval
 from contracts.bars import Column, Minute, fields_of, merge_runs, structs_of
 
 _FIELDS: Final = fields_of(Minute)
@@ -39,16 +39,16 @@ def newest_revisions(rows: MinuteColumns, first_ms: int, end_ms: int) -> MinuteC
     return _take(ordered, np.append(minute[1:] != minute[:-1], True)[: len(minute)])
 
 
-def partial_bars(minutes: MinuteColumns, interval_ms: int) -> list[tuple[int, Minute]]:
+def partial_bars(minutes: MinuteColumns, interval: Interval) -> list[tuple[int, Minute]]:
     """Return each bucket's start with the merged minutes in it, oldest first.
 
     Args:
         minutes: in order, without duplicates.
-        interval_ms: length of a bucket.
+        interval: of the buckets.
     """
     if not len(minutes["minute"]):
         return []
-    buckets = bucket_start(minutes["minute"], interval_ms)
+    buckets = interval.start_of(minutes["minute"])
     first = np.flatnonzero(np.append(True, buckets[1:] != buckets[:-1]))
     last = np.append(first[1:], len(buckets)) - 1
     with np.errstate(over="ignore"):

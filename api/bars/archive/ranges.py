@@ -5,6 +5,7 @@ from typing import Final
 
 from api.bars.aggregation import MinuteBars
 from api.bars.answers import Gap
+from api.bars.intervals import Interval
 from contracts.bars import Minute
 from contracts.times import MINUTE_MS
 
@@ -14,13 +15,13 @@ MOST_DAYS: Final = 62
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """An instrument's minutes that start in `[first_ms, end_ms)`, and the length of the buckets."""
+    """An instrument's minutes that start in `[first_ms, end_ms)`, and the buckets."""
 
     instrument_id: int
     first_ms: int
     """start of a bucket"""
     end_ms: int
-    interval_ms: int
+    interval: Interval
     whole_from_ms: int
     """Redis has all minutes from here on, and only some of the earlier ones"""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from api.bars.aggregation import bucket_start, first_bucket
 from api.bars.archive.columns import MinuteColumns, joined, newest_revisions, partial_bars
 from api.bars.archive.files import Files, Listing
 from api.bars.archive.ranges import MOST_DAYS, Archived, Range
@@ -58,7 +57,7 @@ class ArchiveReader:
         days = _days(asked, listing)
         first_ms = asked.first_ms
         if len(days) > MOST_DAYS:
-            first_ms = first_bucket(days[-MOST_DAYS] * DAY_MS, asked.interval_ms)
+            first_ms = asked.interval.first_from(days[-MOST_DAYS] * DAY_MS)
         bars = list(self._bars(asked, listing, [d for d in days if (d + 1) * DAY_MS > first_ms]))
         return Archived(
             [bar for bar in bars if bar[0] >= first_ms], first_ms, None, listing.newest_ms
@@ -69,7 +68,7 @@ class ArchiveReader:
         bars: list[tuple[int, Minute]] = []
         rest_ms: int | None = None
         if len(days) > most:
-            rest_ms = bucket_start(days[most] * DAY_MS, asked.interval_ms)
+            rest_ms = asked.interval.start_of(days[most] * DAY_MS)
         for bar in self._bars(asked, listing, days[:most]):
             if rest_ms is not None and bar[0] >= rest_ms:
                 break
@@ -86,7 +85,7 @@ class ArchiveReader:
     ) -> Iterator[tuple[int, Minute]]:
         """Yield bars day by day: a bucket longer than a day comes in several parts."""
         for day in days:
-            yield from partial_bars(self._minutes(asked, listing, day), asked.interval_ms)
+            yield from partial_bars(self._minutes(asked, listing, day), asked.interval)
 
     def _minutes(self, asked: Range, listing: Listing, day: int) -> MinuteColumns:
         first_ms = max(asked.first_ms, day * DAY_MS)

@@ -52,7 +52,7 @@ class Endpoints:
         limit: int | None = None,
         start: int | str | None = None,
         end: int | str | None = None,
-        interval: Literal["1m", "5m", "15m", "1h", "1d", "1w"] | None = None,
+        interval: str | None = None,
         fill: Literal["none", "previous"] | None = None,
         page_token: str | None = None,
     ) -> Bars:
@@ -65,7 +65,8 @@ class Endpoints:
             start: read forward, page by page, from the first bucket that starts then or later:
                 epoch ms or RFC 3339; if absent or empty, the last buckets.
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
-            interval: length of a bucket.
+            interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
+                empty.
             fill: previous: repeat the close in buckets without quotes; empty: none.
             page_token: `next_page_token` of the previous page; leave all other parameters
                 unchanged.
@@ -90,7 +91,7 @@ class Endpoints:
         limit: int | None = None,
         start: int | str | None = None,
         end: int | str | None = None,
-        interval: Literal["1m", "5m", "15m", "1h", "1d", "1w"] | None = None,
+        interval: str | None = None,
         fill: Literal["none", "previous"] | None = None,
     ) -> Iterator[Bars]:
         """Yield the pages of `instrument_bars`, which documents the arguments."""
@@ -113,7 +114,7 @@ class Endpoints:
         limit: int | None = None,
         start: int | str | None = None,
         end: int | str | None = None,
-        interval: Literal["1m", "5m", "15m", "1h", "1d", "1w"] | None = None,
+        interval: str | None = None,
         page_token: str | None = None,
     ) -> BarsOfMany:
         """Bars of several instruments, each oldest first: `GET /v1/bars`.
@@ -124,7 +125,8 @@ class Endpoints:
             start: read forward, page by page, from the first bucket that starts then or later:
                 epoch ms or RFC 3339; if absent or empty, the last buckets.
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
-            interval: length of a bucket.
+            interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
+                empty.
             page_token: `next_page_token` of the previous page; leave all other parameters
                 unchanged.
         """
@@ -148,7 +150,7 @@ class Endpoints:
         limit: int | None = None,
         start: int | str | None = None,
         end: int | str | None = None,
-        interval: Literal["1m", "5m", "15m", "1h", "1d", "1w"] | None = None,
+        interval: str | None = None,
     ) -> Iterator[BarsOfMany]:
         """Yield the pages of `bars`, which documents the arguments."""
         return pages(

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyiceberg.table import Table
 
 from api.bars.answers import Bar
+from api.bars.intervals import Interval
 from contracts.archive import BARS_TABLE
 from contracts.bars import BarValue
 from contracts.keyspace import FOLDING_FIELD
@@ -70,15 +71,17 @@ class Market:
         ]
         return cls([quote for quote in quotes if quote.ts <= NOW_MS])
 
-    def bars(self, starts: Iterable[int], length_ms: int, *, filled: bool) -> list[dict[str, Any]]:
+    def bars(
+        self, starts: Iterable[int], interval: Interval, *, filled: bool
+    ) -> list[dict[str, Any]]:
         """Return the bars of buckets, made of all quotes in the plainest way."""
         found: list[dict[str, Any]] = []
         for start in starts:
             first, end = (
-                bisect_left(self.quotes, at, key=ts_of) for at in (start, start + length_ms)
+                bisect_left(self.quotes, at, key=ts_of) for at in (start, interval.moved(start, 1))
             )
             inside = self.quotes[first:end]
-            closed = start + length_ms <= NOW_MS
+            closed = interval.moved(start, 1) <= NOW_MS
             if inside:
                 found.append(_bar(start, inside, closed=closed))
             elif filled and found:

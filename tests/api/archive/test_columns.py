@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import INTERVALS_MS, Window, roll_up
+from api.bars.aggregation import Window, roll_up
 from api.bars.archive.columns import (
     COLUMNS,
     MinuteColumns,
@@ -12,6 +12,7 @@ from api.bars.archive.columns import (
     newest_revisions,
     partial_bars,
 )
+from api.bars.intervals import MINUTE, parse_interval
 from contracts.bars import BarValue
 from contracts.times import MINUTE_MS
 
@@ -53,14 +54,18 @@ def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
     ]
 
 
-@given(chosen=rows, cut=st.integers(0, 60), interval=st.sampled_from(list(INTERVALS_MS)))
+@given(
+    chosen=rows,
+    cut=st.integers(0, 60),
+    interval=st.sampled_from(["1m", "7m", "1h", "4h", "1d", "1w"]),
+)
 def test_files_in_any_parts_come_to_the_bars_of_the_greatest_revisions(
     chosen: list[tuple[int, int]], cut: int, interval: str
 ) -> None:
     parts = joined([minutes_of(chosen[cut:]), minutes_of(chosen[:cut])])
     minutes = newest_revisions(parts, FIRST_MS, FIRST_MS + 3001 * MINUTE_MS)
-    window = Window.between(0, FIRST_MS + 3001 * MINUTE_MS, interval)  # type: ignore[arg-type]
-    bars = partial_bars(minutes, window.interval_ms)
+    window = Window.between(0, FIRST_MS + 3001 * MINUTE_MS, parse_interval(interval))
+    bars = partial_bars(minutes, window.interval)
     assert roll_up(bars, window, 0) == roll_up(plain(chosen), window, 0)
 
 
@@ -73,7 +78,7 @@ def test_minutes_outside_are_left_out(chosen: list[tuple[int, int]], first: int,
 
 
 def test_no_files_are_no_bars() -> None:
-    assert partial_bars(newest_revisions(joined([]), 0, FIRST_MS), MINUTE_MS) == []
+    assert partial_bars(newest_revisions(joined([]), 0, FIRST_MS), MINUTE) == []
 
 
 def test_of_rows_with_one_revision_the_one_with_most_quotes_holds() -> None:

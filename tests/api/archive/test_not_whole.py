@@ -6,7 +6,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from api.bars.aggregation import INTERVALS_MS, Interval, Window
+from api.bars.aggregation import Window
+from api.bars.intervals import DAY, MINUTE, parse_interval
 from contracts.keyspace import LINEAGE_FIELD, WHOLE_FIELD
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
@@ -74,17 +75,18 @@ async def test_after_redis_was_rebuilt_from_a_shorter_log_the_bars_are_those_of_
     client: httpx.AsyncClient, rebuilt: Rebuilt, market: Market, position: dict[str, int]
 ) -> None:
     rebuilt(**position)
-    asked: tuple[tuple[int, Interval], ...] = ((50, "1m"), (1000, "1m"), (3, "1h"), (2, "1d"))
+    asked: tuple[tuple[int, str], ...] = ((50, "1m"), (1000, "1m"), (3, "1h"), (2, "1d"))
     for limit, interval in asked:
         found = await ask(client, limit=limit, interval=interval)
-        starts = Window.before(NOW_MS, interval, limit).starts()
-        expected = market.bars(starts, INTERVALS_MS[interval], filled=False)
+        of = parse_interval(interval)
+        starts = Window.before(NOW_MS, of, limit).starts()
+        expected = market.bars(starts, of, filled=False)
         assert found["bars"] == expected
         assert "gap" not in found
     start = RUNNING_MS - 50 * MINUTE_MS
     found = await bars_of_pages(client, start=start, limit=7)
-    starts = Window.between(start, NOW_MS, "1m").starts()
-    whole = market.bars(starts, MINUTE_MS, filled=False)
+    starts = Window.between(start, NOW_MS, MINUTE).starts()
+    whole = market.bars(starts, MINUTE, filled=False)
     assert [bar for page in found for bar in page] == whole
 
 
@@ -121,7 +123,7 @@ async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
     ("interval", "limit"), [("1m", 10_000), ("1m", 300), ("5m", 70), ("1h", 3), ("1w", 1)]
 )
 async def test_pages_of_several_instruments_are_all_quotes(
-    client: httpx.AsyncClient, filled: Filled, market: Market, interval: Interval, limit: int
+    client: httpx.AsyncClient, filled: Filled, market: Market, interval: str, limit: int
 ) -> None:
     market.held(filled)
     other = Market([Quote(NOW_MS - 1, 5.0, 1.0)])
@@ -138,9 +140,10 @@ async def test_pages_of_several_instruments_are_all_quotes(
         assert "XYZ" in page["unknown"]
         for name, bars in page["bars"].items():
             found.setdefault(name, []).extend(bars)
-    starts, length = Window.between(start, NOW_MS, interval).starts(), INTERVALS_MS[interval]
-    assert found.pop(str(INSTRUMENT)) == market.bars(starts, length, filled=False)
-    assert found.pop(str(OTHER)) == other.bars(starts, length, filled=False)
+    of = parse_interval(interval)
+    starts = Window.between(start, NOW_MS, of).starts()
+    assert found.pop(str(INSTRUMENT)) == market.bars(starts, of, filled=False)
+    assert found.pop(str(OTHER)) == other.bars(starts, of, filled=False)
     assert [bar["c"] for bar in found.pop(str(ARCHIVED_ONLY))] == [2]
     assert not found
     assert unknown == ["21"]
@@ -150,12 +153,12 @@ async def test_the_last_bars_of_several_instruments_reach_into_the_archive(
     client: httpx.AsyncClient, filled: Filled, market: Market
 ) -> None:
     market.held(filled)
-    intervals: tuple[Interval, ...] = ("1h", "1d")
-    for interval in intervals:
+    for interval in ("1h", "1d"):
         query = {"instruments": str(INSTRUMENT), "interval": interval, "limit": 3}
         found = await ask(client, "/v1/bars", **query)
-        starts = Window.before(NOW_MS, interval, 3).starts()
-        expected = market.bars(starts, INTERVALS_MS[interval], filled=False)
+        of = parse_interval(interval)
+        starts = Window.before(NOW_MS, of, 3).starts()
+        expected = market.bars(starts, of, filled=False)
         assert found["bars"] == {str(INSTRUMENT): expected}
 
 
@@ -177,11 +180,11 @@ async def test_days_of_snapshots_are_those_of_all_quotes(
     market.held(filled)
     found = await ask(client, "/v1/snapshots", instruments=f"{INSTRUMENT},XYZ")
     snapshot = found["snapshots"][str(INSTRUMENT)]
-    starts = Window.before(NOW_MS + 1, "1d", 2).starts()
-    assert [snapshot["previous_day"], snapshot["day"]] == market.bars(starts, DAY_MS, filled=False)
-    minutes = Window.before(NOW_MS + 1, "1m", 2).starts()
+    starts = Window.before(NOW_MS + 1, DAY, 2).starts()
+    assert [snapshot["previous_day"], snapshot["day"]] == market.bars(starts, DAY, filled=False)
+    minutes = Window.before(NOW_MS + 1, MINUTE, 2).starts()
     own = [snapshot["previous_minute"], snapshot["minute"]]
-    assert [bar for bar in own if bar] == market.bars(minutes, MINUTE_MS, filled=False)
+    assert [bar for bar in own if bar] == market.bars(minutes, MINUTE, filled=False)
     assert found["unknown"] == ["XYZ"]
 
 

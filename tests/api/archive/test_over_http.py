@@ -10,12 +10,13 @@ import httpx
 import pytest
 from pyiceberg.table import Table
 
-from api.bars.aggregation import INTERVALS_MS, Interval, Window
+from api.bars.aggregation import Window
 from api.bars.archive import files, reader
 from api.bars.archive.fallback import ArchivedBars
 from api.bars.archive.files import Files
 from api.bars.archive.ranges import Range
 from api.bars.archive.reader import ArchiveReader
+from api.bars.intervals import DAY, MINUTE, parse_interval
 from api.http.problems import Problem
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
@@ -68,12 +69,12 @@ async def archived(
         yield client
 
 
-@pytest.mark.parametrize("interval", INTERVALS_MS)
+@pytest.mark.parametrize("interval", ["1m", "10m", "1h", "4h", "1d", "1w"])
 @pytest.mark.parametrize("fill", ["none", "previous"])
 async def test_the_last_buckets_are_those_of_all_quotes(
-    archived: httpx.AsyncClient, market: Market, interval: Interval, fill: str
+    archived: httpx.AsyncClient, market: Market, interval: str, fill: str
 ) -> None:
-    length = INTERVALS_MS[interval]
+    of = parse_interval(interval)
     for limit, end in (
         (1000, NOW_MS),
         (1000, RUNNING_MS - 30 * MINUTE_MS),
@@ -82,8 +83,8 @@ async def test_the_last_buckets_are_those_of_all_quotes(
         (1, NOW_MS),
     ):
         found = await ask(archived, interval=interval, limit=limit, end=end, fill=fill)
-        starts = Window.before(end, interval, limit).starts()
-        assert found["bars"] == market.bars(starts, length, filled=fill == "previous")
+        starts = Window.before(end, of, limit).starts()
+        assert found["bars"] == market.bars(starts, of, filled=fill == "previous")
         assert not {"continue_before", "gap"} & found.keys()
         assert found["next_page_token"] is None
 
@@ -91,12 +92,13 @@ async def test_the_last_buckets_are_those_of_all_quotes(
 @pytest.mark.parametrize(("interval", "limit"), [("1m", 1000), ("5m", 70), ("1h", 3), ("1w", 1)])
 @pytest.mark.parametrize("fill", ["none", "previous"])
 async def test_pages_over_three_days_are_all_quotes(
-    archived: httpx.AsyncClient, market: Market, interval: Interval, limit: int, fill: str
+    archived: httpx.AsyncClient, market: Market, interval: str, limit: int, fill: str
 ) -> None:
     start = min(market.minutes) - 8 * DAY_MS
     found = await bars_of_pages(archived, start=start, interval=interval, limit=limit, fill=fill)
-    starts = Window.between(start, NOW_MS, interval).starts()
-    whole = market.bars(starts, INTERVALS_MS[interval], filled=fill == "previous")
+    of = parse_interval(interval)
+    starts = Window.between(start, NOW_MS, of).starts()
+    whole = market.bars(starts, of, filled=fill == "previous")
     assert [bar for page in found for bar in page] == whole
     assert all(len(page) == limit for page in found[:-1])
 
@@ -107,8 +109,8 @@ async def test_a_page_over_the_seam_is_as_long_as_any(
 ) -> None:
     start = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
     found = await bars_of_pages(archived, start=start, limit=limit)
-    starts = Window.between(start, NOW_MS, "1m").starts()
-    assert [bar for page in found for bar in page] == market.bars(starts, MINUTE_MS, filled=False)
+    starts = Window.between(start, NOW_MS, MINUTE).starts()
+    assert [bar for page in found for bar in page] == market.bars(starts, MINUTE, filled=False)
     assert all(len(page) == limit for page in found[:-1])
 
 
@@ -118,9 +120,9 @@ async def test_what_redis_retains_is_not_asked_of_the_archive(
     market.held(filled)
     nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
     async with serve(archive=nowhere) as client:
-        starts = Window.before(NOW_MS, "1m", RETAINED).starts()
+        starts = Window.before(NOW_MS, MINUTE, RETAINED).starts()
         found = await ask(client, limit=RETAINED)
-        assert found["bars"] == market.bars(starts, MINUTE_MS, filled=False)
+        assert found["bars"] == market.bars(starts, MINUTE, filled=False)
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
         assert answer.json()["type"].endswith(":archive-unavailable")
@@ -160,13 +162,13 @@ async def test_more_days_than_one_answer_reads_are_read_in_parts(
     last = await ask(archived, interval="1d", limit=9)
     before = await ask(archived, interval="1d", limit=7, end=last["continue_before"])
     assert "continue_before" not in before
-    starts = Window.before(NOW_MS, "1d", 9).starts()
-    assert before["bars"] + last["bars"] == market.bars(starts, DAY_MS, filled=False)
+    starts = Window.before(NOW_MS, DAY, 9).starts()
+    assert before["bars"] + last["bars"] == market.bars(starts, DAY, filled=False)
     start = RUNNING_MS - 9 * DAY_MS
     found = await bars_of_pages(archived, interval="1d", limit=9, start=start)
     assert len(found) == 2
-    starts = Window.between(start, NOW_MS, "1d").starts()
-    assert [*found[0], *found[1]] == market.bars(starts, DAY_MS, filled=False)
+    starts = Window.between(start, NOW_MS, DAY).starts()
+    assert [*found[0], *found[1]] == market.bars(starts, DAY, filled=False)
 
 
 async def test_weeks_are_whole_on_every_page(
@@ -186,8 +188,8 @@ async def test_weeks_are_whole_on_every_page(
         start = noon - 50 * DAY_MS
         found = await bars_of_pages(client, start=start, interval="1w", limit=9)
         assert len(found) > 2
-        starts = Window.between(start, NOW_MS, "1w").starts()
-        whole = weeks.bars(starts, INTERVALS_MS["1w"], filled=False)
+        starts = Window.between(start, NOW_MS, parse_interval("1w")).starts()
+        whole = weeks.bars(starts, parse_interval("1w"), filled=False)
         assert [bar for page in found for bar in page] == whole
 
 
@@ -236,7 +238,7 @@ async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
     result: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
     reading = ArchivedBars(ArchiveReader(Files(load, time.monotonic)))
     async with reading.running():
-        asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE_MS, whole_from_ms=DAY_MS)
+        asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE, whole_from_ms=DAY_MS)
         reading.read(lambda archive: archive.last(asked)).start(
             lambda _, error: result.set_result(error)
         )

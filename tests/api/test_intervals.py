@@ -1,0 +1,48 @@
+"""Which intervals there are, and where their buckets start."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.bars.intervals import LONGEST_MS, UNITS_MS, parse_interval
+
+TIMES = st.integers(0, 4_000_000_000_000)
+
+
+@given(unit=st.sampled_from(list(UNITS_MS)), n=st.integers(1, 20_000), at=TIMES)
+def test_any_whole_multiple_up_to_a_week_is_an_interval(unit: str, n: int, at: int) -> None:
+    length_ms = n * UNITS_MS[unit]
+    if length_ms > LONGEST_MS:
+        with pytest.raises(ValueError, match="at most a week"):
+            parse_interval(f"{n}{unit}")
+        return
+    interval = parse_interval(f"{n}{unit}")
+    start = interval.start_of(at)
+    assert interval.length_ms == length_ms
+    assert start <= at < interval.moved(start, 1) == start + length_ms
+    assert interval.first_from(start) == start
+    assert interval.first_from(start + 1) == interval.moved(start, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"), [("60m", "1h"), ("24h", "1d"), ("7d", "1w"), ("10080m", "1w"), ("90m", "90m")]
+)
+def test_an_interval_has_one_name(text: str, same: str) -> None:
+    assert parse_interval(text).text == same
+    assert parse_interval(text) == parse_interval(same)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "0m", "05m", "1", "1.5h", "-1m", "1M", "1y", " 1m", "1m\n", "\u0661m", "2w"]
+)
+def test_what_is_no_interval_is_refused_with_a_remedy(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a whole number of m, h, d or w, such as 5m"):
+        parse_interval(text)
+
+
+def test_buckets_that_divide_a_week_start_on_mondays() -> None:
+    monday_ms = 1_628_467_200_000  # 9 August 2021
+    for text in ("7m", "2h", "5h", "7h", "1d", "1w"):
+        interval = parse_interval(text)
+        divides = LONGEST_MS % interval.length_ms == 0
+        assert (interval.start_of(monday_ms) == monday_ms) is divides
