@@ -104,6 +104,10 @@ class Window:
         """Return the rest of the window: the buckets that start at `start_ms` or later."""
         return replace(self, first_ms=max(self.first_ms, self.interval.first_from(start_ms)))
 
+    def until(self, end_ms: int) -> "Window":
+        """Return the first part of the window: the buckets that start before `end_ms`."""
+        return replace(self, last_ms=min(self.last_ms, self.interval.start_of(end_ms - 1)))
+
     @property
     def end_ms(self) -> int:
         """The end of the last bucket, epoch ms."""

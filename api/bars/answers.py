@@ -36,7 +36,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Bars of an instrument, oldest first."""
+    """Bars of an instrument, in the order of `sort`."""
 
     instrument_id: int
     interval: str
@@ -52,7 +52,7 @@ class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BarsOfMany(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Bars of several instruments, each oldest first."""
+    """Bars of several instruments, each in the order of `sort`."""
 
     interval: str
     bars: dict[str, list[Bar]]

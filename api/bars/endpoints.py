@@ -1,6 +1,6 @@
 """The endpoints of bars, and of what is made of them: latest quotes, snapshots, movers."""
 
-from typing import Final
+from typing import Final, get_args
 
 from api.bars.answers import (
     Bar,
@@ -18,7 +18,7 @@ from api.bars.intervals import MINUTE, PATTERN, parse_interval
 from api.bars.latest import LatestReader
 from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
-from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, parse_token
+from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
 from api.bars.reading import BarReader
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
@@ -58,7 +58,7 @@ _BARS_OF_MANY: Final = BarsOfMany(
     interval="1m",
     bars={"4": _TWO},
     unknown=["XYZ"],
-    next_page_token=Position(5, 1629061620000).token(MINUTE),
+    next_page_token=Position(5, 1629061620000).token(MINUTE, "asc"),
 )
 _LEGACY_BARS: Final = {
     "2021-08-15 21:07:00": LegacyBar(
@@ -82,8 +82,8 @@ _MOVERS: Final = Movers(
 
 _START: Final = time_or_now(
     "start",
-    "read forward, page by page, from the first bucket that starts then or later: epoch ms or "
-    "RFC 3339; if absent or empty, the last buckets",
+    "read page by page the buckets that start then or later: epoch ms or RFC 3339; if absent or "
+    "empty, the last buckets",
 )
 _END: Final = time_or_now(
     "end", "buckets start before it: epoch ms or RFC 3339; now if absent or empty"
@@ -99,6 +99,7 @@ _INTERVAL: Final = Parameter(
     "length of a bucket: a whole number of m, h, d or w, at most a week; 1m if empty",
     default=MINUTE,
 )
+_SORT: Final = one_of("sort", get_args(Sort), "asc", "asc: oldest first; desc: newest first")
 _PAGE_TOKEN: Final = Parameter(
     "page_token",
     lambda text: parse_token(text) if text else None,
@@ -119,11 +120,11 @@ def endpoints(reader: BarReader, latest: LatestReader, moving: Moving, resolve: 
         ReadEndpoint(
             path="/v1/instruments/{instrument}/bars",
             tag="instruments",
-            summary="Bars, oldest first",
+            summary="Bars of an instrument",
             description=f"""\
 Without `start`, the bars of the last `limit` buckets of `interval` that start before `end`. With
-it, the first `limit` bars of the buckets that start in `[start, end)`; `next_page_token` is the
-`page_token` of the next page, and null on the last one.
+it, the first `limit` bars of the buckets that start in `[start, end)`, or with `sort=desc` the last
+ones; `next_page_token` is the `page_token` of the next page, and null on the last one.
 
 Buckets follow one another from Monday, 5 January 1970, 00:00 UTC, and are never cut: with `end`
 now, the last is the current one. A bucket without quotes has no bar, unless `fill=previous`
@@ -142,6 +143,7 @@ yet. A bar that may miss minutes is marked `partial`.""",
                 _START,
                 _END,
                 _INTERVAL,
+                _SORT,
                 one_of(
                     "fill",
                     ("none", "previous"),
@@ -158,12 +160,12 @@ yet. A bar that may miss minutes is marked `partial`.""",
         ReadEndpoint(
             path="/v1/bars",
             tag="instruments",
-            summary="Bars of several instruments, each oldest first",
+            summary="Bars of several instruments",
             description="""\
 At most `limit` bars in total. Without `start`, each instrument gets an equal share: the last
 `limit` / (number of instruments) buckets that start before `end`. With it, the buckets that start
-in `[start, end)`. Pages go from instrument to instrument, by id, and forward in time;
-`next_page_token` is null on the last one. A page may have fewer than `limit` bars if they are
+in `[start, end)`. Pages go from instrument to instrument, by id, and within one by time as `sort`
+says; `next_page_token` is null on the last one. A page may have fewer than `limit` bars if they are
 made of many minutes. The bars are the same as those of a single instrument.""",
             parameters=(
                 instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars"),
@@ -171,6 +173,7 @@ made of many minutes. The bars are the same as those of a single instrument.""",
                 _START,
                 _END,
                 _INTERVAL,
+                _SORT,
                 _PAGE_TOKEN,
             ),
             read=reader.bars_of_many,

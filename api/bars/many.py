@@ -12,7 +12,7 @@ from api.bars.answers import Bar, BarsOfMany, Gap
 from api.bars.archive.ranges import MOST_DAYS, Archived, Range
 from api.bars.intervals import Interval
 from api.bars.minutes import Held
-from api.bars.pages import Position
+from api.bars.pages import Position, Sort, beginning_of, cut
 
 _DAYS_OF_A_BUCKET: Final = 7
 """The longest one. With fewer days left, a page may not complete a single bucket."""
@@ -39,6 +39,7 @@ class QuestionOfMany(NamedTuple):
 
     interval: Interval
     limit: int
+    sort: Sort
     now_ms: int
     instruments: list[Of]
     """in the order of pages, up to the instrument of `rest`"""
@@ -50,11 +51,11 @@ class QuestionOfMany(NamedTuple):
     def answer(self) -> BarsOfMany:
         """Return the answer from Redis alone."""
         bars = {
-            of.name: self._bars(of, of.held.minutes, of.missing)
+            of.name: self._sorted(self._bars(of, of.held.minutes, of.missing))
             for of in self.instruments
             if of.held.minutes
         }
-        return BarsOfMany(self.interval.text, bars, self.unknown, _token(self.rest, self.interval))
+        return BarsOfMany(self.interval.text, bars, self.unknown, self._token(self.rest))
 
     def answer_with(self, read: ReadArchive) -> BarsOfMany:
         """Return the answer from Redis and the archive."""
@@ -63,7 +64,7 @@ class QuestionOfMany(NamedTuple):
         left, days, rest = self.limit, MOST_DAYS, self.rest
         for of in self.instruments:
             if not left or days < _DAYS_OF_A_BUCKET:
-                rest = Position(of.instrument_id, of.window.first_ms)
+                rest = Position(of.instrument_id, beginning_of(of.window, self.sort))
                 break
             minutes, gap, archived_rest_ms = of.held.minutes, None, None
             if of.older is not None:
@@ -71,13 +72,13 @@ class QuestionOfMany(NamedTuple):
                 days -= archived.days
                 gap, archived_rest_ms = archived.gap(of.older), archived.rest_ms
                 minutes = archived.bars
-                if archived_rest_ms is None:
+                if archived_rest_ms is None or self.sort == "desc":
                     minutes = archived.followed_by(of.held.minutes, of.older)
-            own = self._bars(of, minutes, gap)
-            rest_ms = own[left].t if len(own) > left else archived_rest_ms
+            own, rest_ms = cut(self._bars(of, minutes, gap), left, self.sort)
+            rest_ms = archived_rest_ms if rest_ms is None else rest_ms
             if own:
-                bars[of.name] = own[:left]
-                left -= len(own[:left])
+                bars[of.name] = self._sorted(own)
+                left -= len(own)
             if gap is not None and of.held.is_known:
                 gaps.append(gap)
             if not of.held.is_known and not own and rest_ms is None:
@@ -85,8 +86,14 @@ class QuestionOfMany(NamedTuple):
             if rest_ms is not None:
                 rest = Position(of.instrument_id, rest_ms)
                 break
-        token = _token(rest, self.interval)
-        return BarsOfMany(self.interval.text, bars, unknown, token, _all_of(gaps))
+        gap = _all_of(gaps)
+        return BarsOfMany(self.interval.text, bars, unknown, self._token(rest), gap)
+
+    def _sorted(self, bars: list[Bar]) -> list[Bar]:
+        return bars if self.sort == "asc" else bars[::-1]
+
+    def _token(self, position: Position | None) -> str | None:
+        return position.token(self.interval, self.sort) if position else None
 
     def _bars(self, of: Of, minutes: MinuteBars, missing: Gap | None) -> list[Bar]:
         bars = roll_up(minutes, of.window, self.now_ms)
@@ -99,7 +106,3 @@ def _all_of(gaps: Iterable[Gap]) -> Gap | None:
     if not found:
         return None
     return Gap(min(gap.start for gap in found), max(gap.end for gap in found))
-
-
-def _token(position: Position | None, interval: Interval) -> str | None:
-    return position.token(interval) if position else None

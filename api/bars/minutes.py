@@ -11,7 +11,7 @@ from api.bars.aggregation import (
     Window,
     minute_bars,
 )
-from api.bars.pages import Position, whole_buckets
+from api.bars.pages import Position, Sort, whole_buckets
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -105,6 +105,7 @@ class MinuteReader:
         windows: Mapping[int, Window],
         lengths: Sequence[int],
         limit: int,
+        sort: Sort = "asc",
         minutes: int = MINUTES_A_PAGE,
     ) -> Read[Found]:
         """Return the minutes of as many complete buckets as fit on a page.
@@ -113,6 +114,7 @@ class MinuteReader:
             windows: of each instrument, in the order of the pages.
             lengths: number of fields in the hash of each.
             limit: of buckets that have minutes.
+            sort: whether the page has each instrument's first buckets or its last ones.
             minutes: of minutes at most.
         """
         found, bars = Found(), limit
@@ -123,14 +125,17 @@ class MinuteReader:
             for instrument_id, own in zip(some, names, strict=True):
                 window = windows[instrument_id]
                 named = _Named.of(own, window.minutes())
-                starts = named.starts
+                starts = named.starts if sort == "asc" else named.starts[::-1]
                 interval = window.interval
                 end = whole_buckets(starts, interval, bars, minutes)
-                wanted[instrument_id] = named._replace(starts=starts[:end])
+                wanted[instrument_id] = named._replace(starts=sorted(starts[:end]))
                 bars -= len({interval.start_of(start) for start in starts[:end]})
                 minutes -= end
                 if end < len(starts):
-                    found.rest = Position(instrument_id, interval.start_of(starts[end]))
+                    at_ms = interval.start_of(starts[end])
+                    if sort == "desc":
+                        at_ms = interval.moved(at_ms, 1)
+                    found.rest = Position(instrument_id, at_ms)
                     break
             found.held |= yield from self._held(wanted)
             if found.rest is not None:

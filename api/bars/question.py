@@ -11,11 +11,11 @@ from api.bars.aggregation import (
     roll_up,
     with_partial,
 )
-from api.bars.answers import Bars, Gap
+from api.bars.answers import Bar, Bars, Gap
 from api.bars.archive.ranges import Archived, Range
 from api.bars.intervals import Interval
 from api.bars.minutes import Held, unknown_instrument
-from api.bars.pages import Position, fill_page
+from api.bars.pages import Position, Sort, cut, fill_page, fill_page_back
 
 
 class Question(NamedTuple):
@@ -25,6 +25,7 @@ class Question(NamedTuple):
     interval: Interval
     window: Window
     limit: int
+    sort: Sort
     filled: bool
     """whether the close is repeated in buckets without quotes"""
     now_ms: int
@@ -41,19 +42,21 @@ class Question(NamedTuple):
             rest: start of the minutes that do not fit on a page and are not given.
             missing: minutes of the window that may be missing from those given.
         """
-        instrument_id, interval, window, limit, filled, now_ms, position = self
+        instrument_id, _, window, limit, sort, filled, now_ms, position = self
         bars = roll_up(minutes, window, now_ms)
         if position is None:
             if filled:
                 bars = fill_previous(bars, window, now_ms)
-            return Bars(instrument_id, interval.text, with_partial(bars, interval, missing), None)
-        if len(bars) > limit:  # up to `limit` each from the archive and from Redis
-            rest = Position(instrument_id, bars[limit].t)
-            bars = bars[:limit]
-        if filled:
+            return self._answer(bars, None, missing)
+        bars, rest_ms = cut(bars, limit, sort)  # up to `limit` each from the archive and from Redis
+        if rest_ms is not None:
+            rest = Position(instrument_id, rest_ms)
+        if filled and sort == "asc":
             bars, rest = fill_page(bars, window, position, rest, limit, now_ms)
-        bars = with_partial(bars, interval, missing)
-        return Bars(instrument_id, interval.text, bars, rest.token(interval) if rest else None)
+        elif filled:
+            bars, rest_ms = fill_page_back(bars, window, rest, limit, now_ms)
+            rest = None if rest_ms is None else Position(instrument_id, rest_ms)
+        return self._answer(bars, rest, missing)
 
     def answer_with(
         self, archived: Archived, older: Range, held: Held, rest: Position | None
@@ -70,9 +73,12 @@ class Question(NamedTuple):
             Problem: there never was a quote.
         """
         gap = archived.gap(older) if held.is_known else None
-        if archived.rest_ms is not None:  # Redis's minutes come after those that fit
+        if archived.rest_ms is not None:
             rest = Position(self.instrument_id, archived.rest_ms)
-            return msgspec.structs.replace(self.answer(archived.bars, rest, gap), gap=gap)
+            minutes: MinuteBars = archived.bars  # Redis's come after those that fit
+            if self.sort == "desc":
+                minutes = archived.followed_by(held.minutes, older)
+            return msgspec.structs.replace(self.answer(minutes, rest, gap), gap=gap)
         is_cut = archived.first_ms > self.window.first_ms
         if not held.is_known and not archived.bars and not is_cut:
             raise unknown_instrument(self.instrument_id)
@@ -82,3 +88,10 @@ class Question(NamedTuple):
             continue_before=archived.first_ms if is_cut else None,
             gap=gap,
         )
+
+    def _answer(self, bars: list[Bar], rest: Position | None, missing: Gap | None) -> Bars:
+        """Return the answer with these bars, given oldest first."""
+        bars = with_partial(bars, self.interval, missing)
+        token = rest.token(self.interval, self.sort) if rest else None
+        in_order = bars if self.sort == "asc" else bars[::-1]
+        return Bars(self.instrument_id, self.interval.text, in_order, token)

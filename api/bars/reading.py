@@ -1,15 +1,15 @@
 """Reads of bars: each returns its complete answer."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from api.bars.aggregation import Window, fill_previous, legacy_bars, roll_up
 from api.bars.answers import Bars, Gap
+from api.bars.archive.ranges import MOST_DAYS
 from api.bars.intervals import MINUTE, Interval
-from api.bars.many import Of, QuestionOfMany
+from api.bars.many import Of, QuestionOfMany, ReadArchive
 from api.bars.minutes import Found, Held, MinuteReader
-from api.bars.pages import Position
+from api.bars.pages import Position, Sort, beginning_of, page_of
 from api.bars.past import PastReader
 from api.bars.question import Question
 from api.bars.seam import Seam
@@ -47,6 +47,7 @@ class BarReader:
         start: int | None,
         end: int | None,
         interval: Interval,
+        sort: Sort,
         fill: str,
         page_token: Position | None,
     ) -> Read[Reply]:
@@ -61,18 +62,21 @@ class BarReader:
                 found = roll_up(held.known(instrument), window, now_ms)
                 if filled:
                     found = fill_previous(found, window, now_ms)
+                if sort == "desc":
+                    found.reverse()
                 return reply(Bars(instrument, interval.text, found, None), NOW)
         else:
             if page_token is not None and page_token.instrument_id != instrument:
                 raise broken_rule("page_token", "must be of an answer for the same instrument")
             if page_token is not None:
-                page_token.check_interval(interval)
-            position = page_token or Position(instrument, start or 0)
+                page_token.check(interval, sort)
             # Filling ends with the current bucket: future prices are not known.
             last_ms = min(end_ms, now_ms) if filled else end_ms
-            window = Window.between(position.start_ms, last_ms, interval)
-            held, rest = yield from self._page(instrument, window, limit)
-        asked = Question(instrument, interval, window, limit, filled, now_ms, position)
+            window = Window.between(start or 0, last_ms, interval)
+            position = page_token or Position(instrument, beginning_of(window, sort))
+            window = _from(position, window, sort)
+            held, rest = yield from self._page(instrument, window, limit, sort)
+        asked = Question(instrument, interval, window, limit, sort, filled, now_ms, position)
         missing = yield from self._go_on(asked, held, rest)
         return reply(asked.answer(held.known(instrument), rest, missing), NOW)
 
@@ -83,32 +87,33 @@ class BarReader:
         start: int | None,
         end: int | None,
         interval: Interval,
+        sort: Sort,
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of several instruments, in the order of their ids."""
         if page_token is not None:
-            page_token.check_interval(interval)
+            page_token.check(interval, sort)
         now_ms, names = self._now_ms(), instruments.names
         window = _window_of_each(len(names), limit, start, now_ms if end is None else end, interval)
         lengths = dict(zip(names, (yield from self._minutes.lengths(list(names))), strict=True))
         known = [i for i, length in lengths.items() if length]
         archived_bars = self._archived_bars
-        windows = _windows_from(page_token, list(names) if archived_bars else known, window)
-        found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit)
+        windows = _windows_from(page_token, list(names) if archived_bars else known, window, sort)
+        found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit, sort)
         yield from self._seam.read([held.partition for held in found.held.values()])
-        of_each = [self._of(i, names[i], windows[i], found) for i in found.held]
+        of_each = [self._of(i, names[i], windows[i], found, sort) for i in found.held]
         unknown = instruments.unknown if archived_bars else instruments.without(known)
-        asked = QuestionOfMany(interval, limit, now_ms, of_each, found.rest, unknown)
+        asked = QuestionOfMany(interval, limit, sort, now_ms, of_each, found.rest, unknown)
         if archived_bars is not None and any(of.older for of in of_each):
-            raise archived_bars.read(lambda archive: reply(asked.answer_with(archive.first), NOW))
+            raise archived_bars.read(lambda of: reply(asked.answer_with(_reading(of, sort)), NOW))
         return reply(asked.answer(), NOW)
 
-    def _of(self, instrument_id: int, name: str, window: Window, found: Found) -> Of:
+    def _of(self, instrument_id: int, name: str, window: Window, found: Found, sort: Sort) -> Of:
         held, rest = found.held[instrument_id], found.rest
         is_cut = rest is not None and rest.instrument_id == instrument_id
-        rest_ms = rest.start_ms if rest is not None and is_cut else math.inf
         missing = self._seam.missing(window, held)
-        older = self._seam.older(instrument_id, window, held, rest_ms)
+        page = page_of(window, rest if is_cut else None, sort)
+        older = self._seam.older(instrument_id, page, held)
         return Of(instrument_id, name, window, held, missing, older)
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
@@ -118,11 +123,11 @@ class BarReader:
         return reply(legacy_bars(instrument_id, held.known(instrument_id)), NOW)
 
     def _page(
-        self, instrument: int, window: Window, limit: int
+        self, instrument: int, window: Window, limit: int, sort: Sort
     ) -> Read[tuple[Held, Position | None]]:
-        """Return the first buckets of a window from Redis, and where the rest begins."""
+        """Return the buckets of a page from Redis, and where the next page begins."""
         lengths = yield from self._minutes.lengths([instrument])
-        found = yield from self._minutes.page({instrument: window}, lengths, limit)
+        found = yield from self._minutes.page({instrument: window}, lengths, limit, sort)
         return found.held[instrument], found.rest
 
     def _go_on(self, asked: Question, held: Held, rest: Position | None) -> Read[Gap | None]:
@@ -135,8 +140,8 @@ class BarReader:
         archived_bars = self._archived_bars
         if archived_bars is None:
             return self._seam.missing(asked.window, held)
-        rest_ms = math.inf if rest is None else rest.start_ms
-        older = self._seam.older(asked.instrument_id, asked.window, held, rest_ms)
+        page = page_of(asked.window, rest, asked.sort)
+        older = self._seam.older(asked.instrument_id, page, held)
         if older is None:
             return None
 
@@ -144,7 +149,7 @@ class BarReader:
             if asked.position is None:
                 archived = archive.last(older)
             else:
-                archived = archive.first(older, asked.limit)
+                archived = _reading(archive, asked.sort)(older, asked.limit, MOST_DAYS)
             return reply(asked.answer_with(archived, older, held, rest), NOW)
 
         raise archived_bars.read(answer)
@@ -162,12 +167,21 @@ def _window_of_each(
     return Window.before(end_ms, interval, limit // max(instruments, 1))
 
 
+def _reading(archive: "ArchiveReader", sort: Sort) -> ReadArchive:
+    return archive.first if sort == "asc" else archive.newest
+
+
+def _from(position: Position, window: Window, sort: Sort) -> Window:
+    """Return the part of a window on the page that begins at a position, and on later ones."""
+    return window.since(position.at_ms) if sort == "asc" else window.until(position.at_ms)
+
+
 def _windows_from(
-    position: Position | None, instruments: Sequence[int], window: Window
+    position: Position | None, instruments: Sequence[int], window: Window, sort: Sort
 ) -> dict[int, Window]:
     """Return the rest of each instrument's window from where a page begins."""
     if position is None:
         return dict.fromkeys(instruments, window)
     first = position.instrument_id
     left = {i: window for i in instruments if i >= first}
-    return left | {i: window.since(position.start_ms) for i in left if i == first}
+    return left | {i: _from(position, window, sort) for i in left if i == first}

@@ -109,18 +109,15 @@ class Seam:
         whole_ms = self._whole_from_ms(held)
         return Gap(window.first_ms, whole_ms) if window.first_ms < whole_ms else None
 
-    def older(
-        self, instrument_id: int, window: Window, held: Held, rest_ms: float = math.inf
-    ) -> Range | None:
+    def older(self, instrument_id: int, window: Window, held: Held) -> Range | None:
         """Return the minutes of which an archive may have more than Redis; after `read`.
 
         Args:
             instrument_id: whose minutes these are.
-            window: that is requested.
+            window: that is requested, or the part of it that is on the page.
             held: what Redis holds of it.
-            rest_ms: start of the first bucket of the next page.
         """
-        end_ms = int(min(window.end_ms, rest_ms, self._archive_until_ms(held)))
+        end_ms = int(min(window.end_ms, self._archive_until_ms(held)))
         if end_ms <= window.first_ms:
             return None
         whole_ms = self._whole_from_ms(held)

@@ -26,8 +26,8 @@ positions = st.builds(
 
 @given(positions)
 def test_a_token_says_where_a_page_begins(position: Position) -> None:
-    token = position.token(parse_interval("15m"))
-    assert parse_token(token) == msgspec.structs.replace(position, interval="15m")
+    token = position.token(parse_interval("15m"), "asc")
+    assert parse_token(token) == msgspec.structs.replace(position, of="15m")
     assert len(token) <= MAX_TOKEN_CHARACTERS
 
 
@@ -35,8 +35,8 @@ def test_a_token_says_where_a_page_begins(position: Position) -> None:
     "text",
     ["x", "AAAA", "é", "W10", "WzRd", "a b", "WzQsMCxudWxsXQ==!", "x" * 5000, "eyJpIjo0fQ"]
     + [
-        Position(*parts).token(MINUTE)
-        for parts in ((-1, 0), (4, -1), (4, MAX_TS_MS + 1), (2**63, 0), (4, 0, -1.0), (4, 0, 0.0))
+        Position(*parts).token(MINUTE, "asc")
+        for parts in ((-1, 0), (4, -1), (2**63, 0), (4, 0, -1.0), (4, 0, 0.0))
     ],
 )
 def test_what_is_no_token_is_refused(text: str) -> None:
@@ -76,7 +76,7 @@ def test_filled_pages_together_are_the_filled_whole(
     found: list[Bar] = []
     position: Position | None = Position(4, 0)
     while position is not None:
-        left = window.since(position.start_ms)
+        left = window.since(position.at_ms)
         of_left = [bar for bar in bars if bar.t >= left.first_ms]
         rest = Position(4, of_left[limit].t) if len(of_left) > limit else None
         page, position = fill_page(of_left[:limit], left, position, rest, limit, NOW)

@@ -54,12 +54,12 @@ class Readers(NamedTuple):
 
     def one(self, rounds: list[int] | None = None, **changed: Any) -> Any:
         usual = {"instrument": 4, "limit": 5, "start": None, "end": None, "interval": "1m"}
-        query = usual | {"fill": "none", "page_token": None} | changed
+        query = usual | {"sort": "asc", "fill": "none", "page_token": None} | changed
         read = self.bars.bars(**query | {"interval": parse_interval(query["interval"])})
         return self.run(read, rounds)
 
     def many(self, ids: list[int], rounds: list[int] | None = None, **changed: Any) -> Any:
-        usual = {"limit": 1000, "start": None, "end": None, "interval": "1m", "page_token": None}
+        usual = {"limit": 1000, "start": None, "end": None, "sort": "asc", "page_token": None}
         query = usual | changed | {"interval": parse_interval(changed.get("interval", "1m"))}
         return self.run(self.bars.bars_of_many(asked(ids), **query), rounds)
 
@@ -86,12 +86,16 @@ def expected(stored: Mapping[int, BarValue], window: Window, fill: str = "none")
     return as_json(fill_previous(bars, window, NOW_MS) if fill == "previous" else bars)
 
 
+def in_order(bars: list[Any], sort: str) -> list[Any]:
+    return bars if sort == "asc" else bars[::-1]
+
+
 def as_json(bars: list[Bar]) -> Any:
     return json.loads(encode(bars))
 
 
 def pages(readers: Readers, **query: Any) -> Iterator[Any]:
-    """Yield page after page of one instrument, the later ones without the start."""
+    """Yield page after page of one instrument."""
     token: str | None = None
     while True:
         page = readers.one(page_token=parse_token(token) if token else None, **query)
@@ -122,6 +126,7 @@ def store_ages(readers: Readers, chosen: set[int]) -> Stored:
     limit=st.integers(1, 1000),
     end=st.none() | ages.map(lambda age: (RUNNING_S - 60 * age) * 1000),
     fill=st.sampled_from(["none", "previous"]),
+    sort=st.sampled_from(["asc", "desc"]),
 )
 def test_the_last_buckets_are_those_of_all_minutes(
     readers: Readers,
@@ -131,11 +136,12 @@ def test_the_last_buckets_are_those_of_all_minutes(
     limit: int,
     end: int | None,
     fill: str,
+    sort: str,
 ) -> None:
     stored = store_ages(readers, chosen)
     window = Window.before(NOW_MS if end is None else end, parse_interval(interval), limit)
-    found = readers.one(limit=limit, interval=interval, end=end, fill=fill)
-    assert found["bars"] == expected(stored, window, fill)
+    found = readers.one(limit=limit, interval=interval, end=end, fill=fill, sort=sort)
+    assert found["bars"] == in_order(expected(stored, window, fill), sort)
     assert found["next_page_token"] is None
 
 
@@ -146,15 +152,25 @@ def test_the_last_buckets_are_those_of_all_minutes(
     limit=st.integers(1, 12),
     age=st.integers(0, 3100),
     fill=st.sampled_from(["none", "previous"]),
+    sort=st.sampled_from(["asc", "desc"]),
 )
 def test_pages_from_a_start_on_together_are_all_buckets(
-    readers: Readers, *, chosen: set[int], interval: str, limit: int, age: int, fill: str
+    readers: Readers,
+    *,
+    chosen: set[int],
+    interval: str,
+    limit: int,
+    age: int,
+    fill: str,
+    sort: str,
 ) -> None:
     stored = store_ages(readers, chosen)
     start = (RUNNING_S - 60 * age) * 1000 + 1
-    found = list(pages(readers, start=start, interval=interval, limit=limit, fill=fill))
+    query = {"start": start, "interval": interval, "limit": limit, "fill": fill, "sort": sort}
+    found = list(pages(readers, **query))
     window = Window.between(start, NOW_MS, parse_interval(interval))
-    assert [bar for page in found for bar in page] == expected(stored, window, fill)
+    whole = in_order(expected(stored, window, fill), sort)
+    assert [bar for page in found for bar in page] == whole
     assert all(len(page) == limit for page in found[:-1])
 
 
@@ -218,9 +234,10 @@ def test_a_limit_below_the_number_of_instruments_needs_a_start(readers: Readers)
     assert len(readers.many([4, 5], limit=1, start=0)["bars"]["4"]) == 1
 
 
-@pytest.mark.parametrize("limit", [1, 3, 7, 60, 1000])
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 3, 7, 1000])
 def test_pages_of_several_instruments_together_are_all_buckets(
-    readers: Readers, limit: int
+    readers: Readers, limit: int, sort: str
 ) -> None:
     stored = {4: dense(7), 5: {RUNNING_S - 600: value(1)}, 8: dense(10)}
     for instrument, bars in stored.items():
@@ -229,7 +246,7 @@ def test_pages_of_several_instruments_together_are_all_buckets(
     found: dict[str, list[Any]] = {}
     token, sizes = None, []
     while True:
-        page = readers.many([4, 5, 7, 8], start=start, limit=limit, page_token=token)
+        page = readers.many([4, 5, 7, 8], start=start, limit=limit, sort=sort, page_token=token)
         assert page["unknown"] == ["7"]
         sizes.append(sum(map(len, page["bars"].values())))
         for instrument, bars in page["bars"].items():
@@ -238,7 +255,8 @@ def test_pages_of_several_instruments_together_are_all_buckets(
             break
         token = parse_token(page["next_page_token"])
     window = Window.between(start, NOW_MS, MINUTE)
-    assert found == {"4": expected(stored[4], window), "8": expected(stored[8], window)}
+    whole = {str(i): in_order(expected(stored[i], window), sort) for i in (4, 8)}
+    assert found == whole
     assert all(size == limit for size in sizes[:-1])
 
 
@@ -254,12 +272,16 @@ def test_a_page_goes_on_with_the_interval_that_it_began_with(readers: Readers) -
                 Problem, match=f"page_token: must be of an answer with interval={other}, not 5m"
             ):
                 read(page_token=parse_token(token), interval=other)
+        with pytest.raises(
+            Problem, match="must be of an answer with interval=5m&sort=desc, not 5m"
+        ):
+            read(page_token=parse_token(token), interval="5m", sort="desc")
 
 
 def test_a_page_ends_where_its_minutes_are_many(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MinuteReader.page, "__defaults__", (150,))
+    monkeypatch.setattr(MinuteReader.page, "__defaults__", ("asc", 150))
     for instrument in (4, 5):
         readers.filled.bars(instrument, dense(100))
     first = readers.many([4, 5], interval="5m")

@@ -76,6 +76,8 @@ QUERIES: Final[dict[str, list[str]]] = {
         *("?end=2021-08-15T21:07:31Z", "?end=2021-08-15T23:07:31+02:00", "?end=&fill=&unknown"),
         *("?start=0&limit=2", "?start=&page_token=", "?page_token=x"),
         "?start=0&limit=2&fill=previous&page_token=WzQsNjAwMDAsMS41XQ",
+        *("?sort=desc", "?sort=desc&start=0&limit=2&fill=previous", "?sort=up", "?sort="),
+        "?sort=desc&start=0&page_token=WzQsNjAwMDAsMS41XQ",
     ],
     "/v1/instruments/4/similar": ["", "?n=2", "?n=201"],
     "/v1/users/ABC/recommendations": [

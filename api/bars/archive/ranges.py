@@ -35,7 +35,8 @@ class Archived:
     first_ms: int
     """start of the first bucket that was read"""
     rest_ms: int | None
-    """start of the first bucket after `bars` that was not read; None: all were"""
+    """start of the first bucket after `bars` that was not read, or, if the last buckets were
+    requested, end of the last one before `bars` that was not; None: all were"""
     newest_ms: int | None
     """start of the newest minute in the archive, of any instrument"""
     days: int = 0

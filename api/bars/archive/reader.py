@@ -36,22 +36,31 @@ class ArchiveReader:
         except FileNotFoundError:  # a file was replaced since the listing was made
             return self._last(asked, self._files.listing(refresh=True))
 
-    def first(self, asked: Range, buckets: int, days: int | None = None) -> Archived:
+    def first(self, asked: Range, buckets: int, days: int) -> Archived:
         """Return the first `buckets` of a range that have bars, fewer if `days` are read before.
 
         Args:
             asked: the range.
             buckets: how many at most.
-            days: of the archive to read at most, `MOST_DAYS` if None; at least a bucket's length.
+            days: of the archive to read at most; at least a bucket's length.
 
         Raises:
             Exception: as `Files.listing` and `Rows.of`.
         """
         try:
-            return self._first(asked, buckets, days or MOST_DAYS, self._files.listing())
+            return self._first(asked, buckets, days, self._files.listing())
         except FileNotFoundError:
-            listing = self._files.listing(refresh=True)
-            return self._first(asked, buckets, days or MOST_DAYS, listing)
+            return self._first(asked, buckets, days, self._files.listing(refresh=True))
+
+    def newest(self, asked: Range, buckets: int, days: int) -> Archived:
+        """Return the last `buckets` of a range that have bars, fewer if `days` are read before.
+
+        Arguments and errors are those of `first`.
+        """
+        try:
+            return self._newest(asked, buckets, days, self._files.listing())
+        except FileNotFoundError:
+            return self._newest(asked, buckets, days, self._files.listing(refresh=True))
 
     def _last(self, asked: Range, listing: Listing) -> Archived:
         days = _days(asked, listing)
@@ -79,6 +88,24 @@ class ArchiveReader:
                 buckets -= 1
             bars.append(bar)
         return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms, min(len(days), most))
+
+    def _newest(self, asked: Range, buckets: int, most: int, listing: Listing) -> Archived:
+        days = _days(asked, listing)
+        first_ms = asked.first_ms
+        if len(days) > most:
+            first_ms = asked.interval.first_from(days[-most] * DAY_MS)
+        is_cut = len(days) > most
+        parts: list[list[tuple[int, Minute]]] = []
+        starts: set[int] = set()
+        for day in reversed(days[-most:]):
+            parts.append([bar for bar in self._bars(asked, listing, [day]) if bar[0] >= first_ms])
+            starts.update(start for start, _ in parts[-1])
+            if len(starts) > buckets:  # the first one may begin on an earlier day
+                first_ms, is_cut = sorted(starts)[-buckets], True
+                break
+        bars = [bar for part in reversed(parts) for bar in part if bar[0] >= first_ms]
+        rest_ms = first_ms if is_cut else None
+        return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms, len(parts))
 
     def _bars(
         self, asked: Range, listing: Listing, days: list[int]

@@ -53,20 +53,22 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        sort: Literal["asc", "desc"] | None = None,
         fill: Literal["none", "previous"] | None = None,
         page_token: str | None = None,
     ) -> Bars:
-        """Bars, oldest first: `GET /v1/instruments/{instrument}/bars`.
+        """Bars of an instrument: `GET /v1/instruments/{instrument}/bars`.
 
         Args:
             instrument: all ASCII digits: the instrument's id; anything else: its symbol, in upper
                 or lower case.
             limit: number of buckets; with `start`, of bars at most.
-            start: read forward, page by page, from the first bucket that starts then or later:
-                epoch ms or RFC 3339; if absent or empty, the last buckets.
+            start: read page by page the buckets that start then or later: epoch ms or RFC 3339; if
+                absent or empty, the last buckets.
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
             interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
                 empty.
+            sort: asc: oldest first; desc: newest first.
             fill: previous: repeat the close in buckets without quotes; empty: none.
             page_token: `next_page_token` of the previous page; leave all other parameters
                 unchanged.
@@ -79,6 +81,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                sort=sort,
                 fill=fill,
                 page_token=page_token,
             ),
@@ -92,6 +95,7 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        sort: Literal["asc", "desc"] | None = None,
         fill: Literal["none", "previous"] | None = None,
     ) -> Iterator[Bars]:
         """Yield the pages of `instrument_bars`, which documents the arguments."""
@@ -102,6 +106,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                sort=sort,
                 fill=fill,
                 page_token=token,
             )
@@ -115,18 +120,20 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        sort: Literal["asc", "desc"] | None = None,
         page_token: str | None = None,
     ) -> BarsOfMany:
-        """Bars of several instruments, each oldest first: `GET /v1/bars`.
+        """Bars of several instruments: `GET /v1/bars`.
 
         Args:
             instruments: whose bars: ids or symbols, comma-separated.
             limit: bars in total at most.
-            start: read forward, page by page, from the first bucket that starts then or later:
-                epoch ms or RFC 3339; if absent or empty, the last buckets.
+            start: read page by page the buckets that start then or later: epoch ms or RFC 3339; if
+                absent or empty, the last buckets.
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
             interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
                 empty.
+            sort: asc: oldest first; desc: newest first.
             page_token: `next_page_token` of the previous page; leave all other parameters
                 unchanged.
         """
@@ -139,6 +146,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                sort=sort,
                 page_token=page_token,
             ),
         )
@@ -151,11 +159,18 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        sort: Literal["asc", "desc"] | None = None,
     ) -> Iterator[BarsOfMany]:
         """Yield the pages of `bars`, which documents the arguments."""
         return pages(
             lambda token: self.bars(
-                instruments, limit=limit, start=start, end=end, interval=interval, page_token=token
+                instruments,
+                limit=limit,
+                start=start,
+                end=end,
+                interval=interval,
+                sort=sort,
+                page_token=token,
             )
         )
 

@@ -37,7 +37,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bars(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bars of an instrument, oldest first."""
+    """Bars of an instrument, in the order of `sort`."""
 
     instrument_id: int
     interval: str
@@ -53,7 +53,7 @@ class Bars(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BarsOfMany(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bars of several instruments, each oldest first."""
+    """Bars of several instruments, each in the order of `sort`."""
 
     interval: str
     bars: dict[str, list[Bar]]

@@ -122,8 +122,15 @@ async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
 @pytest.mark.parametrize(
     ("interval", "limit"), [("1m", 10_000), ("1m", 300), ("5m", 70), ("1h", 3), ("1w", 1)]
 )
+@pytest.mark.parametrize("sort", ["asc", "desc"])
 async def test_pages_of_several_instruments_are_all_quotes(
-    client: httpx.AsyncClient, filled: Filled, market: Market, interval: str, limit: int
+    *,
+    client: httpx.AsyncClient,
+    filled: Filled,
+    market: Market,
+    interval: str,
+    limit: int,
+    sort: str,
 ) -> None:
     market.held(filled)
     other = Market([Quote(NOW_MS - 1, 5.0, 1.0)])
@@ -131,6 +138,7 @@ async def test_pages_of_several_instruments_are_all_quotes(
     start = min(market.minutes) - 8 * DAY_MS
     named = f"{INSTRUMENT},{OTHER},{ARCHIVED_ONLY},21,XYZ"
     query = {"instruments": named, "start": start, "interval": interval, "limit": limit}
+    query["sort"] = sort
     found: dict[str, list[Any]] = {}
     unknown: list[str] = []
     for page in await pages(client, "/v1/bars", **query):
@@ -142,7 +150,8 @@ async def test_pages_of_several_instruments_are_all_quotes(
             found.setdefault(name, []).extend(bars)
     of = parse_interval(interval)
     starts = Window.between(start, NOW_MS, of).starts()
-    assert found.pop(str(INSTRUMENT)) == market.bars(starts, of, filled=False)
+    whole = market.bars(starts, of, filled=False)
+    assert found.pop(str(INSTRUMENT)) == whole[:: 1 if sort == "asc" else -1]
     assert found.pop(str(OTHER)) == other.bars(starts, of, filled=False)
     assert [bar["c"] for bar in found.pop(str(ARCHIVED_ONLY))] == [2]
     assert not found

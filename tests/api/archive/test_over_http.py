@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pyiceberg.table import Table
 
+from api.bars import reading
 from api.bars.aggregation import Window
 from api.bars.archive import files, reader
 from api.bars.archive.fallback import ArchivedBars
@@ -41,6 +42,12 @@ from .paging import PATH, ask, bars_of_pages
 
 NEIGHBOR = 17
 """Of another bucket."""
+
+
+def few_days(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Limit what an answer reads of the archive."""
+    for module in (reader, reading):
+        monkeypatch.setattr(module, "MOST_DAYS", days)
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +97,19 @@ async def test_the_last_buckets_are_those_of_all_quotes(
 
 
 @pytest.mark.parametrize(("interval", "limit"), [("1m", 1000), ("5m", 70), ("1h", 3), ("1w", 1)])
-@pytest.mark.parametrize("fill", ["none", "previous"])
+@pytest.mark.parametrize(
+    ("fill", "sort"), [("none", "asc"), ("previous", "asc"), ("none", "desc"), ("previous", "desc")]
+)
 async def test_pages_over_three_days_are_all_quotes(
-    archived: httpx.AsyncClient, market: Market, interval: str, limit: int, fill: str
+    *, archived: httpx.AsyncClient, market: Market, interval: str, limit: int, fill: str, sort: str
 ) -> None:
     start = min(market.minutes) - 8 * DAY_MS
-    found = await bars_of_pages(archived, start=start, interval=interval, limit=limit, fill=fill)
+    query = {"start": start, "interval": interval, "limit": limit, "fill": fill, "sort": sort}
+    found = await bars_of_pages(archived, **query)
     of = parse_interval(interval)
     starts = Window.between(start, NOW_MS, of).starts()
     whole = market.bars(starts, of, filled=fill == "previous")
-    assert [bar for page in found for bar in page] == whole
+    assert [bar for page in found for bar in page] == whole[:: 1 if sort == "asc" else -1]
     assert all(len(page) == limit for page in found[:-1])
 
 
@@ -108,9 +118,13 @@ async def test_a_page_over_the_seam_is_as_long_as_any(
     archived: httpx.AsyncClient, market: Market, limit: int
 ) -> None:
     start = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
-    found = await bars_of_pages(archived, start=start, limit=limit)
     starts = Window.between(start, NOW_MS, MINUTE).starts()
-    assert [bar for page in found for bar in page] == market.bars(starts, MINUTE, filled=False)
+    whole = market.bars(starts, MINUTE, filled=False)
+    back = await bars_of_pages(archived, start=start, limit=limit, sort="desc")
+    assert [bar for page in back for bar in page] == whole[::-1]
+    assert all(len(page) == limit for page in back[:-1])
+    found = await bars_of_pages(archived, start=start, limit=limit)
+    assert [bar for page in found for bar in page] == whole
     assert all(len(page) == limit for page in found[:-1])
 
 
@@ -158,7 +172,7 @@ async def test_an_instrument_that_redis_has_forgotten_is_in_the_archive(
 async def test_more_days_than_one_answer_reads_are_read_in_parts(
     archived: httpx.AsyncClient, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "MOST_DAYS", 2)
+    few_days(monkeypatch, 2)
     last = await ask(archived, interval="1d", limit=9)
     before = await ask(archived, interval="1d", limit=7, end=last["continue_before"])
     assert "continue_before" not in before
@@ -168,7 +182,11 @@ async def test_more_days_than_one_answer_reads_are_read_in_parts(
     found = await bars_of_pages(archived, interval="1d", limit=9, start=start)
     assert len(found) == 2
     starts = Window.between(start, NOW_MS, DAY).starts()
-    assert [*found[0], *found[1]] == market.bars(starts, DAY, filled=False)
+    whole = market.bars(starts, DAY, filled=False)
+    assert [*found[0], *found[1]] == whole
+    back = await bars_of_pages(archived, interval="1d", limit=9, start=start, sort="desc")
+    assert [bar for page in back for bar in page] == whole[::-1]
+    assert len(back) == 2
 
 
 async def test_weeks_are_whole_on_every_page(
@@ -179,7 +197,7 @@ async def test_weeks_are_whole_on_every_page(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "MOST_DAYS", 10)
+    few_days(monkeypatch, 10)
     noon = RUNNING_MS // DAY_MS * DAY_MS - DAY_MS // 2
     weeks = Market([Quote(noon - age * DAY_MS, 1 + age, 1) for age in range(40)])
     config = ArchiveConfig(warehouse=str(tmp_path))
@@ -191,6 +209,9 @@ async def test_weeks_are_whole_on_every_page(
         starts = Window.between(start, NOW_MS, parse_interval("1w")).starts()
         whole = weeks.bars(starts, parse_interval("1w"), filled=False)
         assert [bar for page in found for bar in page] == whole
+        back = await bars_of_pages(client, start=start, interval="1w", limit=9, sort="desc")
+        assert len(back) > 2
+        assert [bar for page in back for bar in page] == whole[::-1]
 
 
 async def test_minutes_that_no_one_has_are_named(
