@@ -16,6 +16,7 @@ from api.bars.archive.ranges import MOST_DAYS
 from api.bars.archive.reader_thread import ARCHIVE_READING
 from api.bars.intervals import MINUTE, PATTERN, parse_interval
 from api.bars.latest import LatestReader
+from api.bars.local_days import MAX_ZONE, parse_zone
 from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
@@ -94,10 +95,23 @@ _INTERVAL: Final = Parameter(
     {
         "anyOf": [{"type": "string", "pattern": f"^{PATTERN}$"}, {"const": ""}],
         "default": MINUTE.text,
-        "examples": ["5m", "2h", "1d"],
+        "examples": ["1d", "10m", "4h"],
     },
     "length of a bucket: a whole number of m, h, d or w, at most a week; 1m if empty",
     default=MINUTE,
+)
+_TIMEZONE: Final = Parameter(
+    "timezone",
+    parse_zone,
+    {
+        "type": "string",
+        "maxLength": MAX_ZONE,
+        "default": "UTC",
+        "examples": ["America/New_York"],
+    },
+    "whose midnights and Mondays buckets of whole days start at: a name of the IANA database; UTC "
+    "if empty",
+    default=None,
 )
 _SORT: Final = one_of("sort", get_args(Sort), "asc", "asc: oldest first; desc: newest first")
 _PAGE_TOKEN: Final = Parameter(
@@ -127,9 +141,9 @@ it, the first `limit` bars of the buckets that start in `[start, end)`, or with 
 ones; `next_page_token` is the `page_token` of the next page, and null on the last one.
 
 Buckets follow one another from Monday, 5 January 1970, 00:00 UTC, and are never cut: with `end`
-now, the last is the current one. A bucket without quotes has no bar, unless `fill=previous`
-repeats the previous close; before the first quote there is nothing to repeat. `closed` depends on
-the server's clock.
+now, the last is the current one. With `timezone`, those of whole days start at local midnights. A
+bucket without quotes has no bar, unless `fill=previous` repeats the previous close; before the
+first quote there is nothing to repeat. `closed` depends on the server's clock.
 
 Minutes that Redis does not have completely are read from the archive, if the server has one. An
 answer covers up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` of
@@ -143,6 +157,7 @@ yet. A bar that may miss minutes is marked `partial`.""",
                 _START,
                 _END,
                 _INTERVAL,
+                _TIMEZONE,
                 _SORT,
                 one_of(
                     "fill",
@@ -173,6 +188,7 @@ made of many minutes. The bars are the same as those of a single instrument.""",
                 _START,
                 _END,
                 _INTERVAL,
+                _TIMEZONE,
                 _SORT,
                 _PAGE_TOKEN,
             ),

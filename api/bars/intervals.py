@@ -6,6 +6,7 @@ on Mondays, and buckets align with all shorter ones that divide them.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -36,6 +37,11 @@ class Interval:
     text: str = field(compare=False)
     """in its greatest unit"""
 
+    @property
+    def query(self) -> str:
+        """The parameters that name it, without `interval=`."""
+        return self.text
+
     def start_of(self, ts_ms: T) -> T:
         """Return the start of the bucket that contains a time; elementwise for an array (n,).
 
@@ -52,7 +58,7 @@ class Interval:
         """Return the start of the bucket `n` buckets after the one that starts at a time."""
         return start_ms + n * self.length_ms
 
-    def starts(self, first_ms: int, last_ms: int) -> range:
+    def starts(self, first_ms: int, last_ms: int) -> Sequence[int]:
         """Return the starts of the buckets from one to another, inclusive; there may be none."""
         return range(first_ms, last_ms + 1, self.length_ms)
 

@@ -14,8 +14,9 @@ from api.bars.intervals import Interval
 from api.bars.minutes import Held
 from api.bars.pages import Position, Sort, beginning_of, cut
 
-_DAYS_OF_A_BUCKET: Final = 7
-"""The longest one. With fewer days left, a page may not complete a single bucket."""
+_DAYS_OF_A_BUCKET: Final = 8
+"""Days in UTC that the longest one overlaps, a week in some time zone. With fewer left, a page may
+not complete a single bucket."""
 
 ReadArchive = Callable[[Range, int, int], Archived]
 """Returns the first buckets of a range; takes the range, their number, and the days to read."""

@@ -26,8 +26,9 @@ MINUTES_AT_ONCE: Final = 2500
 """Requested in one round: this process decodes them in about 2 ms, while others wait."""
 FIELDS_AT_ONCE: Final = 5000
 """Fields whose names are requested in one round, unless one instrument has more."""
-MINUTES_A_PAGE: Final = 10_080
-"""A week, the longest bucket. This process turns as many into bars in some 15 ms, well within a
+MINUTES_A_PAGE: Final = 10_320
+"""A week, the longest bucket, and what it is longer by if clocks are turned back: an hour mostly,
+and never more than four. This process turns as many into bars in some 15 ms, well within a
 read's deadline."""
 
 T = TypeVar("T")

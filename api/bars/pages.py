@@ -32,8 +32,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     close: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """the previous close, if gaps are filled and pages go forward"""
     of: str | None = None
-    """the interval of the buckets, and their order if it is not `asc`; None in tokens from before
-    this field existed"""
+    """the interval of the buckets, with their time zone and order if these are not the defaults;
+    None in tokens from before this field existed"""
 
     def token(self, interval: Interval, sort: Sort) -> str:
         """Return the token, for `parse_token`, of a page of the same interval and order.
@@ -55,7 +55,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         """
         named = _named(interval, sort)
         if self.of != named and (self.of is not None or sort != "asc"):
-            reason = f"must be of an answer with interval={named}, not {self.of or interval.text}"
+            reason = f"must be of an answer with interval={named}, not {self.of or interval.query}"
             raise broken_rule("page_token", reason)
 
 
@@ -184,4 +184,4 @@ def fill_page_back(
 
 
 def _named(interval: Interval, sort: Sort) -> str:
-    return interval.text if sort == "asc" else f"{interval.text}&sort={sort}"
+    return interval.query if sort == "asc" else f"{interval.query}&sort={sort}"

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from api.bars.aggregation import Window, fill_previous, legacy_bars, roll_up
 from api.bars.answers import Bars, Gap
 from api.bars.archive.ranges import MOST_DAYS
 from api.bars.intervals import MINUTE, Interval
+from api.bars.local_days import in_zone
 from api.bars.many import Of, QuestionOfMany, ReadArchive
 from api.bars.minutes import Found, Held, MinuteReader
 from api.bars.pages import Position, Sort, beginning_of, page_of
@@ -47,11 +49,13 @@ class BarReader:
         start: int | None,
         end: int | None,
         interval: Interval,
+        timezone: ZoneInfo | None,
         sort: Sort,
         fill: str,
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of any interval."""
+        interval = in_zone(interval, timezone)
         now_ms = self._now_ms()
         end_ms = now_ms if end is None else end
         filled = fill == "previous"
@@ -87,10 +91,12 @@ class BarReader:
         start: int | None,
         end: int | None,
         interval: Interval,
+        timezone: ZoneInfo | None,
         sort: Sort,
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of several instruments, in the order of their ids."""
+        interval = in_zone(interval, timezone)
         if page_token is not None:
             page_token.check(interval, sort)
         now_ms, names = self._now_ms(), instruments.names

@@ -205,10 +205,9 @@ def test_what_is_read_of_a_week_is_the_running_hour(serving: Serving, filled: Fi
     filled.bars(4, dense(10_080))
     readers = serving()
     readers.one(interval="1h", limit=168)
-    usual = {"instrument": 4, "start": None, "end": None, "fill": "none"}
-    read = readers.bars.bars(
-        **usual, sort="asc", page_token=None, interval=parse_interval("1h"), limit=168
-    )
+    usual = {"instrument": 4, "start": None, "end": None, "timezone": None, "sort": "asc"}
+    usual |= {"fill": "none", "page_token": None}
+    read = readers.bars.bars(**usual, interval=parse_interval("1h"), limit=168)
     fields = 0
     commands = next(read)
     while True:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -13,6 +15,7 @@ from api.bars.aggregation import Window, fill_previous, roll_up
 from api.bars.answers import Bar
 from api.bars.intervals import DAY, MINUTE, parse_interval
 from api.bars.latest import LatestReader
+from api.bars.local_days import in_zone
 from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
 from api.bars.pages import Position, parse_token
 from api.bars.reading import BarReader
@@ -54,13 +57,19 @@ class Readers(NamedTuple):
 
     def one(self, rounds: list[int] | None = None, **changed: Any) -> Any:
         usual = {"instrument": 4, "limit": 5, "start": None, "end": None, "interval": "1m"}
-        query = usual | {"sort": "asc", "fill": "none", "page_token": None} | changed
+        query = usual | {"timezone": None, "sort": "asc", "fill": "none"} | changed
+        query.setdefault("page_token", None)
         read = self.bars.bars(**query | {"interval": parse_interval(query["interval"])})
         return self.run(read, rounds)
 
     def many(self, ids: list[int], rounds: list[int] | None = None, **changed: Any) -> Any:
         usual = {"limit": 1000, "start": None, "end": None, "sort": "asc", "page_token": None}
-        query = usual | changed | {"interval": parse_interval(changed.get("interval", "1m"))}
+        query = (
+            usual
+            | {"timezone": None}
+            | changed
+            | {"interval": parse_interval(changed.get("interval", "1m"))}
+        )
         return self.run(self.bars.bars_of_many(asked(ids), **query), rounds)
 
 
@@ -172,6 +181,31 @@ def test_pages_from_a_start_on_together_are_all_buckets(
     whole = in_order(expected(stored, window, fill), sort)
     assert [bar for page in found for bar in page] == whole
     assert all(len(page) == limit for page in found[:-1])
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
+def test_days_of_a_time_zone_start_at_its_midnights(readers: Readers, zone: str) -> None:
+    stored = {RUNNING_S - 420 * n: value(n) for n in range(600)}
+    readers.filled.bars(4, stored)
+    at = ZoneInfo(zone)
+    window = Window.before(NOW_MS, in_zone(DAY, at), 4)
+    days = expected(stored, window)
+    midnights = [datetime.fromtimestamp(bar["t"] / 1000, at) for bar in days]
+    assert {(at.hour, at.minute) for at in midnights} == {(0, 0)}
+    for _ in range(2):  # the second time, days that are over were kept
+        assert readers.one(interval="1d", limit=4, timezone=at)["bars"] == days
+    query = {"interval": "1d", "start": window.first_ms, "limit": 2, "timezone": at}
+    assert [bar for page in pages(readers, **query) for bar in page] == days
+    back = pages(readers, **query, sort="desc")
+    assert [bar for page in back for bar in page] == days[::-1]
+    many = readers.many([4], interval="1d", start=window.first_ms, timezone=at)
+    assert many["bars"] == {"4": days}
+
+
+def test_a_time_zone_is_for_whole_days(readers: Readers) -> None:
+    for read in (readers.one, partial(readers.many, [4])):
+        with pytest.raises(Problem, match=r"timezone: needs an interval of whole days, .* not 1h"):
+            read(interval="1h", timezone=ZoneInfo("Asia/Kolkata"))
 
 
 def test_a_week_of_minutes_is_read_in_parts(readers: Readers) -> None:

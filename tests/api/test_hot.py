@@ -77,6 +77,8 @@ QUERIES: Final[dict[str, list[str]]] = {
         *("?start=0&limit=2", "?start=&page_token=", "?page_token=x"),
         "?start=0&limit=2&fill=previous&page_token=WzQsNjAwMDAsMS41XQ",
         *("?sort=desc", "?sort=desc&start=0&limit=2&fill=previous", "?sort=up", "?sort="),
+        *("?timezone=America/New_York&interval=1d", "?timezone=Asia%2FKolkata&interval=1w&start=0"),
+        *("?timezone=UTC", "?timezone=", "?timezone=Asia/Kolkata", "?timezone=Mars&interval=1d"),
         "?sort=desc&start=0&page_token=WzQsNjAwMDAsMS41XQ",
     ],
     "/v1/instruments/4/similar": ["", "?n=2", "?n=201"],

@@ -53,6 +53,7 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        timezone: str | None = None,
         sort: Literal["asc", "desc"] | None = None,
         fill: Literal["none", "previous"] | None = None,
         page_token: str | None = None,
@@ -68,6 +69,8 @@ class Endpoints:
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
             interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
                 empty.
+            timezone: whose midnights and Mondays buckets of whole days start at: a name of the IANA
+                database; UTC if empty.
             sort: asc: oldest first; desc: newest first.
             fill: previous: repeat the close in buckets without quotes; empty: none.
             page_token: `next_page_token` of the previous page; leave all other parameters
@@ -81,6 +84,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                timezone=timezone,
                 sort=sort,
                 fill=fill,
                 page_token=page_token,
@@ -95,6 +99,7 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        timezone: str | None = None,
         sort: Literal["asc", "desc"] | None = None,
         fill: Literal["none", "previous"] | None = None,
     ) -> Iterator[Bars]:
@@ -106,6 +111,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                timezone=timezone,
                 sort=sort,
                 fill=fill,
                 page_token=token,
@@ -120,6 +126,7 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        timezone: str | None = None,
         sort: Literal["asc", "desc"] | None = None,
         page_token: str | None = None,
     ) -> BarsOfMany:
@@ -133,6 +140,8 @@ class Endpoints:
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
             interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
                 empty.
+            timezone: whose midnights and Mondays buckets of whole days start at: a name of the IANA
+                database; UTC if empty.
             sort: asc: oldest first; desc: newest first.
             page_token: `next_page_token` of the previous page; leave all other parameters
                 unchanged.
@@ -146,6 +155,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                timezone=timezone,
                 sort=sort,
                 page_token=page_token,
             ),
@@ -159,6 +169,7 @@ class Endpoints:
         start: int | str | None = None,
         end: int | str | None = None,
         interval: str | None = None,
+        timezone: str | None = None,
         sort: Literal["asc", "desc"] | None = None,
     ) -> Iterator[BarsOfMany]:
         """Yield the pages of `bars`, which documents the arguments."""
@@ -169,6 +180,7 @@ class Endpoints:
                 start=start,
                 end=end,
                 interval=interval,
+                timezone=timezone,
                 sort=sort,
                 page_token=token,
             )
