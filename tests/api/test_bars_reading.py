@@ -202,6 +202,16 @@ def test_days_of_a_time_zone_start_at_its_midnights(readers: Readers, zone: str)
     assert many["bars"] == {"4": days}
 
 
+def test_a_week_that_clocks_are_turned_back_in_fits_on_a_page(readers: Readers) -> None:
+    zone = ZoneInfo("America/New_York")
+    start = int(datetime(2020, 10, 26, tzinfo=zone).timestamp())
+    week = {start + 60 * n: value(n) for n in range(169 * 60)}
+    readers.filled.bars(4, week)
+    query = {"interval": "1w", "timezone": zone, "start": 1000 * start, "limit": 5}
+    (bars,) = pages(readers, **query)
+    assert [(bar["t"], bar["n"]) for bar in bars] == [(1000 * start, 2 * len(week))]
+
+
 def test_a_time_zone_is_for_whole_days(readers: Readers) -> None:
     for read in (readers.one, partial(readers.many, [4])):
         with pytest.raises(Problem, match=r"timezone: needs an interval of whole days, .* not 1h"):

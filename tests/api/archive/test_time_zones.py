@@ -62,7 +62,7 @@ async def test_days_around_a_change_are_those_of_all_quotes(
         assert bars == whole[:: 1 if sort == "asc" else -1]
 
 
-async def test_a_week_that_clocks_are_turned_back_in_fits_on_a_page(
+async def test_a_week_that_clocks_are_turned_back_in_is_an_hour_longer(
     client: httpx.AsyncClient, market: Market
 ) -> None:
     change = CHANGES[1]
