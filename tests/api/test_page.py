@@ -78,6 +78,7 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     assert problem(answer) == (404, "not-found")
 
 
+@pytest.mark.stack
 @needs_nginx
 def test_behind_nginx_two_processes_serve_the_same_page(tmp_path: Path) -> None:
     apis = [api(free_port(), _folder(tmp_path, name), {}) for name in ("one", "other")]

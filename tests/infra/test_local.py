@@ -114,6 +114,7 @@ def start(command: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.stack
 def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder: Path) -> None:
     demo = start("demo", folder)
     assert demo.stdout is not None
@@ -134,6 +135,7 @@ def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder
     assert re.search(r"[1-9][\d,]* quotes/s .* lag [\d,]+ .* model \d+T\d+Z-\d+", shown[-1])
 
 
+@pytest.mark.stack
 def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     console: Console,
     folder: Path,

@@ -10,7 +10,7 @@ from contracts.topics import INTERACTIONS
 from infra.local.process import start
 from tests.integration.conftest import WAIT_S, Pipeline, dead_letters
 
-pytestmark = pytest.mark.kafka_only
+pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
 WEIGHTED: dict[str, str | int] = {"affinity": "greatest", "half_life_days": 36_500}
 WITH_PURCHASES: dict[str, str | int] = {"event_weights": "purchase=20,return=0"}

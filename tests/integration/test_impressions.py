@@ -3,12 +3,15 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from contracts.impressions import KEPT_DAYS
 from contracts.messages import Interaction
 from contracts.times import DAY_S
 from contracts.topics import FEEDBACK
 from tests.integration.conftest import Pipeline, kill
+
+pytestmark = pytest.mark.stack
 
 BASE_MS = 1_700_000_040_000
 USER = "u0"

@@ -12,7 +12,7 @@ from infra.local.process import start
 from tests.integration.conftest import WAIT_S, Pipeline
 from tests.integration.test_log_changes import cut_log
 
-pytestmark = pytest.mark.kafka_only
+pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
 BASE_MS = 1_629_061_628_123
 

@@ -9,7 +9,7 @@ from contracts.messages import Interaction
 from tests.integration.conftest import Pipeline
 from tests.patience import eventually
 
-pytestmark = pytest.mark.kafka_only
+pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
 LIKED, ALIKE, DISLIKED, OTHER, UNLIKE = 1, 2, 3, 4, 5
 

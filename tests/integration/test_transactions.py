@@ -10,7 +10,7 @@ from contracts.topics import QUOTES
 from .conftest import Pipeline, eventually
 from .watched import counted, quotes, watched
 
-pytestmark = pytest.mark.kafka_only
+pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
 
 def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipeline) -> None:
