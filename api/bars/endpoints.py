@@ -21,7 +21,9 @@ from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
 from api.bars.reading import BarReader
+from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
+from api.http.forms import FORMING
 from api.http.openapi import KEPT
 from api.http.parameters import (
     CATEGORY,
@@ -49,7 +51,7 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING,
     UNKNOWN_INSTRUMENT: "Instrument 4 has no quotes",
 }
-_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {**_PROBLEMS, **ARCHIVE_READING}
+_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {**_PROBLEMS, **ARCHIVE_READING, **FORMING}
 _TWO: Final = [
     Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
     Bar(1629061680000, 30.85, 30.85, 30.8, 30.81, 300, 3, 30.82, closed=False),
@@ -148,7 +150,9 @@ first quote there is nothing to repeat. `closed` depends on the server's clock.
 Minutes that Redis does not have completely are read from the archive, if the server has one. An
 answer covers up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` of
 a request for earlier bars. `gap` names minutes that Redis has only in part, and the archive not
-yet. A bar that may miss minutes is marked `partial`.""",
+yet. A bar that may miss minutes is marked `partial`.
+
+With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the answer as a header.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number(
@@ -169,7 +173,7 @@ yet. A bar that may miss minutes is marked `partial`.""",
             ),
             read=reader.bars,
             hot=True,
-            success=Success(kind=Bars, example=_BARS, headers=KEPT),
+            success=Success(kind=Bars, example=_BARS, headers=KEPT, forms=forms()),
             problems=_PROBLEMS_OF_BARS,
         ),
         ReadEndpoint(
@@ -193,8 +197,8 @@ made of many minutes. The bars are the same as those of a single instrument.""",
                 _PAGE_TOKEN,
             ),
             read=reader.bars_of_many,
-            success=Success(kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT),
-            problems={**READING, **ARCHIVE_READING},
+            success=Success(kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT, forms=forms()),
+            problems={**READING, **ARCHIVE_READING, **FORMING},
         ),
         ReadEndpoint(
             path="/v1/quotes/latest",

@@ -15,6 +15,7 @@ from api.bars.pages import Position, Sort, beginning_of, page_of
 from api.bars.past import PastReader
 from api.bars.question import Question
 from api.bars.seam import Seam
+from api.http.forms import BY_ACCEPT
 from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule
 from api.http.replies import NOW, Reply, reply
@@ -68,7 +69,7 @@ class BarReader:
                     found = fill_previous(found, window, now_ms)
                 if sort == "desc":
                     found.reverse()
-                return reply(Bars(instrument, interval.text, found, None), NOW)
+                return reply(Bars(instrument, interval.text, found, None), NOW, BY_ACCEPT)
         else:
             if page_token is not None and page_token.instrument_id != instrument:
                 raise broken_rule("page_token", "must be of an answer for the same instrument")
@@ -82,7 +83,7 @@ class BarReader:
             held, rest = yield from self._page(instrument, window, limit, sort)
         asked = Question(instrument, interval, window, limit, sort, filled, now_ms, position)
         missing = yield from self._go_on(asked, held, rest)
-        return reply(asked.answer(held.known(instrument), rest, missing), NOW)
+        return reply(asked.answer(held.known(instrument), rest, missing), NOW, BY_ACCEPT)
 
     def bars_of_many(
         self,
@@ -111,8 +112,10 @@ class BarReader:
         unknown = instruments.unknown if archived_bars else instruments.without(known)
         asked = QuestionOfMany(interval, limit, sort, now_ms, of_each, found.rest, unknown)
         if archived_bars is not None and any(of.older for of in of_each):
-            raise archived_bars.read(lambda of: reply(asked.answer_with(_reading(of, sort)), NOW))
-        return reply(asked.answer(), NOW)
+            raise archived_bars.read(
+                lambda of: reply(asked.answer_with(_reading(of, sort)), NOW, BY_ACCEPT)
+            )
+        return reply(asked.answer(), NOW, BY_ACCEPT)
 
     def _of(self, instrument_id: int, name: str, window: Window, found: Found, sort: Sort) -> Of:
         held, rest = found.held[instrument_id], found.rest
@@ -156,7 +159,7 @@ class BarReader:
                 archived = archive.last(older)
             else:
                 archived = _reading(archive, asked.sort)(older, asked.limit, MOST_DAYS)
-            return reply(asked.answer_with(archived, older, held, rest), NOW)
+            return reply(asked.answer_with(archived, older, held, rest), NOW, BY_ACCEPT)
 
         raise archived_bars.read(answer)
 

@@ -11,6 +11,7 @@ import msgspec
 from fastapi import FastAPI
 
 from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table, WriteEndpoint
+from api.http.forms import ANSWER, Form
 from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS, REPLAYED
 from api.http.keys.access import MISSING, missing_scope
 from api.http.parameters import REQUIRED, Parameter, Schema
@@ -42,6 +43,10 @@ _HEADERS: Final[Mapping[str, Schema]] = {
     REPLAYED: {
         "description": "`true`: the first answer to this key, sent again",
         "schema": {"const": "true"},
+    },
+    ANSWER: {
+        "description": "the rest of the JSON answer, if the form has no place for it",
+        "schema": {"type": "string", "contentMediaType": "application/json"},
     },
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},
 }
@@ -197,10 +202,13 @@ def _answered(success: Success, *, once: bool) -> Schema:
         schema = schema_of(success.kind)
     content = {"schema": schema, "example": msgspec.to_builtins(success.example)}
     described: Schema = {"description": "Success", "content": {success.media_type: content}}
+    described["content"] |= {form.media_type: _form(form) for form in success.forms}
     if success.headers:
         described["headers"] = _headers(success.headers)
     if once:
         described["headers"] = _headers((REPLAYED,), required=False)
+    if success.forms:
+        described["headers"] |= _headers((ANSWER,), required=False)
     if ETAG not in success.headers:
         return {str(success.status): described}
     unchanged = {
@@ -208,6 +216,11 @@ def _answered(success: Success, *, once: bool) -> Schema:
         "headers": _headers(success.headers),
     }
     return {str(success.status): described, "304": unchanged}
+
+
+def _form(form: Form) -> Schema:
+    is_text = form.media_type.startswith("text/")
+    return {"schema": {"type": "string"} if is_text else {}}
 
 
 def _failed(cases: Mapping[ProblemType, str]) -> Schema:

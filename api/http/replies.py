@@ -52,10 +52,25 @@ def encode(answer: Any) -> bytes:
     return _encoder.encode(answer)
 
 
-def reply(answer: Any, cache_control: bytes) -> Reply:
-    """Return a success; its `ETag` is derived from the body, so equal answers have equal ones."""
+def fields_in(lines: bytes) -> Headers:
+    r"""Return the headers that `fields` made.
+
+    >>> fields_in(b"vary: Origin\r\n")
+    [(b'vary', b'Origin')]
+    """
+    return [_header(line) for line in lines.splitlines()]
+
+
+def reply(answer: Any, cache_control: bytes, more: bytes = b"") -> Reply:
+    """Return a success; its `ETag` is derived from the body, so equal answers have equal ones.
+
+    Args:
+        answer: the body.
+        cache_control: who may cache it.
+        more: further headers, in the form in which they are sent.
+    """
     body = encode(answer)
-    head = _FIELDS % (len(body), cache_control)
+    head = _FIELDS % (len(body), cache_control) + more
     if cache_control is not ONCE:
         head += b"etag: %b\r\n" % etag(body)
     return Reply(200, head, body)
@@ -98,7 +113,7 @@ def respond(answer: Any, status: int = 200) -> Response:
 def response(answer: Reply) -> Response:
     """Return the answer as a response of the framework."""
     found = Response(answer.body, answer.status)
-    found.raw_headers = [_header(line) for line in answer.fields.splitlines()]
+    found.raw_headers = fields_in(answer.fields)
     return found
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, WriteEndpoint
 from api.http.failures import problem_response
+from api.http.forms import chosen, formed
 from api.http.idempotency import Once
 from api.http.keys.access import Access
 from api.http.keys.key import note_key
@@ -64,9 +65,14 @@ def _view(endpoint: Endpoint, store: Store, access: Access, once: Once) -> View:
 
 def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
     async def view(request: Request) -> Response:
+        success = endpoint.success
         read = endpoint.read(**_admitted_values(endpoint, request, access))
+        form = chosen(request.headers.getlist("accept"), success.forms)
         tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
-        return response(conditional(await store.answer(read), tags))
+        answer = await store.answer(read)
+        if form is not None:
+            answer = await formed(answer, success.kind, form)
+        return response(conditional(answer, tags))
 
     return view
 

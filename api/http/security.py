@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.failures import problem_response
+from api.http.forms import ANSWER
 from api.http.problems import NOT_FOUND, UNKNOWN_HOST, Problem
 
 SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
@@ -50,7 +51,7 @@ _SENT: Final = (
     "Last-Event-ID",
     "X-API-Key",
 )
-_SEEN: Final = ("ETag", "Idempotent-Replayed", "Retry-After", "X-Request-Id")
+_SEEN: Final = ("ETag", "Idempotent-Replayed", "Retry-After", ANSWER, "X-Request-Id")
 
 _PATHS: Final = frozenset({"/metrics", "/docs", "/openapi.json"})
 _FOLDERS: Final = ("/health/", "/docs/")

@@ -65,7 +65,7 @@ def _operation(
     status, success = next(
         (int(status), answer) for status, answer in described["responses"].items() if status < "300"
     )
-    (content,) = success["content"].values()
+    content = next(iter(success["content"].values()))  # JSON comes first, then its other forms
     body = described.get("requestBody", {"content": {}})["content"].get("application/json", {})
     return Operation(
         method,

@@ -132,6 +132,18 @@ async def test_both_paths_answer_the_same_bytes(client: Client, hot: list[str]) 
         hot.clear()
 
 
+async def test_a_form_of_bars_takes_the_ordinary_route(client: Client, hot: list[str]) -> None:
+    path = "/v1/instruments/4/bars?limit=1000&interval=1h"
+    asked = b"Accept: text/csv\r\n"
+    for _ in range(2):  # the second time, the head is known
+        found = await client.get(path, headers=asked)
+        assert b"content-type: text/csv" in found
+        assert found == await client.get(path, headers=asked + ORDINARY)
+    assert hot == []
+    await client.get(path, headers=b"Accept: application/json\r\n")
+    assert len(hot) == 1
+
+
 async def test_what_is_no_hot_endpoint_takes_the_ordinary_route(
     client: Client, hot: list[str]
 ) -> None:
