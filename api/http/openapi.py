@@ -202,7 +202,9 @@ def _answered(success: Success, *, once: bool) -> Schema:
         schema = schema_of(success.kind)
     content = {"schema": schema, "example": msgspec.to_builtins(success.example)}
     described: Schema = {"description": "Success", "content": {success.media_type: content}}
-    described["content"] |= {form.media_type: _form(form) for form in success.forms}
+    described["content"] |= {
+        form.media_type: _form(form, success.example) for form in success.forms
+    }
     if success.headers:
         described["headers"] = _headers(success.headers)
     if once:
@@ -218,9 +220,11 @@ def _answered(success: Success, *, once: bool) -> Schema:
     return {str(success.status): described, "304": unchanged}
 
 
-def _form(form: Form) -> Schema:
-    is_text = form.media_type.startswith("text/")
-    return {"schema": {"type": "string"} if is_text else {}}
+def _form(form: Form, example: Any) -> Schema:
+    """Describe a form of an answer; those that are not text have no example."""
+    if not form.media_type.startswith("text/"):
+        return {"schema": {}}
+    return {"schema": {"type": "string"}, "example": form.encode(example, b"").decode()}
 
 
 def _failed(cases: Mapping[ProblemType, str]) -> Schema:
