@@ -24,6 +24,7 @@ from api.hot.server import State
 from api.hot.serving import Serving
 from api.http import health
 from api.http.bodies import Writing
+from api.http.correlation import Identified
 from api.http.failures import Contained, install_failure_handlers
 from api.http.keys.access import OPEN_TO_ALL, Access
 from api.http.keys.file import Keys
@@ -143,7 +144,7 @@ def create_app(
         *describing.endpoints(writing, publisher.publish),
         *live_bars.endpoints(live, catalog.resolve, access, tracing),
         *recommendations.endpoints(
-            recommended, Asking(recommended, store), trending, catalog.resolve
+            recommended, Asking(recommended, store, access.spend), trending, catalog.resolve
         ),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
@@ -204,6 +205,7 @@ def create_app(
         app.add_middleware(Named, hosts=hosts)
     app.add_middleware(Measured, metrics=metrics)
     app.add_middleware(Secured)
+    app.add_middleware(Identified, tracing=tracing)
     install_failure_handlers(app)
     install_openapi(app, table, keyed=keys.by_digest is not None)
     install_docs(app)

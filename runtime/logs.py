@@ -11,6 +11,7 @@ dotted names. They are defined only here; `infra/logging/` has pipelines that re
 | `log.logger` | the logger's name, mostly its module |
 | `service.name` | `tickrec-` and the program |
 | `process.pid` | which process of a program on one machine |
+| `http.request.id` | of the request that the line is about, if it is about one: `X-Request-Id` |
 | `error.type`, `error.message`, `error.stack_trace` | of an exception, where one was logged |
 | `ecs.version` | of the schema |
 | `tickrec` | the particulars of the message, under names of their own |
@@ -23,12 +24,15 @@ import logging
 import os
 import sys
 import traceback
+from contextvars import ContextVar
 from typing import Final
 
 import structlog
 from structlog.typing import EventDict, Processor
 
 ECS_VERSION: Final = "8.11.0"
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being processed."""
 
 
 def configure_logs(program: str, level: str) -> None:
@@ -52,6 +56,8 @@ def configure_logs(program: str, level: str) -> None:
             "process": {"pid": os.getpid()},  # asked each time: a fork has another
             "ecs": {"version": ECS_VERSION},
         }
+        if (request_id := REQUEST_ID.get()) is not None:
+            line["http"] = {"request": {"id": request_id}}
         event.pop("color_message", None)  # uvicorn's: the message again, with a terminal's colors
         if (error := event.pop("exception", None)) is not None:
             line["error"] = error

@@ -8,6 +8,7 @@ header lines, and the empty line.
 import re
 from typing import Final, NamedTuple
 
+from api.http.correlation import given_id
 from api.http.forms import names_form
 from api.http.keys.access import CREDENTIALS
 from api.http.replies import Headers, joined
@@ -27,6 +28,8 @@ class Head(NamedTuple):
     credentials: Headers
     """those that may have a key"""
     if_none_match: bytes | None
+    request_id: bytes | None
+    """as `given_id`"""
     keep_alive: bool
     """whether the client keeps the connection"""
 
@@ -56,15 +59,18 @@ class Heads:
         tags = None
         if b"if-none-match" in given:
             tags = joined(value for name, value in headers if name == b"if-none-match")
-        return Head([each for each in headers if each[0] in CREDENTIALS], tags, keep_alive)
+        credentials = [each for each in headers if each[0] in CREDENTIALS]
+        return Head(credentials, tags, given_id(headers), keep_alive)
 
     def remember(self, raw: bytes, head: Head) -> None:
         """Remember what was judged of a head, unless another request will hardly have it.
 
-        Tags differ from answer to answer. Whatever is not exactly one head, such as the rest of
-        several requests, is left to the parser each time.
+        Tags differ from answer to answer, and ids from request to request. Whatever is not exactly
+        one head, such as the rest of several requests, is left to the parser each time.
         """
-        if head.if_none_match is not None or len(raw) > _MAX_KNOWN_BYTES:
+        if head.if_none_match is not None or head.request_id is not None:
+            return
+        if len(raw) > _MAX_KNOWN_BYTES:
             return
         if _ONE_HEAD.fullmatch(raw):
             if len(self._known) >= _MAX_KNOWN:

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from api.hot.arrival import BoundedArrival
 from api.hot.heads import Head
 from api.hot.serving import Serving
+from api.http.correlation import new_id
 from api.http.health import DRAINING
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
 from api.http.replies import Reply, fields
@@ -156,8 +157,9 @@ class HotProtocol(BoundedArrival):
             last.keep_alive = False
         if waits or self.pipeline or self.transport.is_closing():
             return
-        answer = problem_reply("", Problem(INVALID_HTTP, _NOT_HTTP))
-        self._write(answer, keep_alive=False)
+        request_id = new_id()
+        answer = problem_reply("", Problem(INVALID_HTTP, _NOT_HTTP), request_id)
+        self._write(answer, request_id, b"", keep_alive=False)
         self.transport.close()
 
     def _judge_head(self) -> Head | None:
@@ -182,7 +184,7 @@ class HotProtocol(BoundedArrival):
         self._hot.response_complete = False
         self.cycle = cast("RequestResponseCycle", self._hot)
         if hot is None:
-            serving.turn_away(target, self._answer)
+            serving.turn_away(target, head, self._answer)
         else:
             serving.serve(hot, head, self._answer)
         return True
@@ -206,12 +208,12 @@ class HotProtocol(BoundedArrival):
         if DRAINING in self.app_state or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
-    def _answer(self, answer: Reply) -> None:
+    def _answer(self, answer: Reply, request_id: bytes, rate: bytes) -> None:
         hot = self._hot
         hot.response_complete = True
         if hot.disconnected or self.transport.is_closing():
             return
-        self._write(answer, keep_alive=hot.keep_alive)
+        self._write(answer, request_id, rate, keep_alive=hot.keep_alive)
         if not hot.keep_alive:
             self.transport.close()
         if self.timeout_keep_alive_task is None or self.pipeline or self._refused:
@@ -220,13 +222,16 @@ class HotProtocol(BoundedArrival):
             self.server_state.total_requests += 1
         self._idle_from_s = self.loop.time()
 
-    def _write(self, answer: Reply, *, keep_alive: bool) -> None:
+    def _write(self, answer: Reply, request_id: bytes, rate: bytes, *, keep_alive: bool) -> None:
         parts = (
             STATUS_LINE[answer.status],
             fields(self.server_state.default_headers),
             answer.fields,
             _SECURITY_BY_ORIGIN if self.app_state.get(CORS) else _SECURITY,
-            b"\r\n" if keep_alive else b"connection: close\r\n\r\n",
+            rate,
+            b"x-request-id: ",
+            answer.request_id or request_id,
+            b"\r\n\r\n" if keep_alive else b"\r\nconnection: close\r\n\r\n",
             answer.body,
         )
         self.transport.write(b"".join(parts))

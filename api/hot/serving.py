@@ -9,6 +9,7 @@ from typing import Final
 
 from api.hot.heads import Head, Heads
 from api.hot.matching import Match, Matcher
+from api.http.correlation import new_id
 from api.http.endpoint import ReadEndpoint, Table
 from api.http.failures import log_bug, problem_of
 from api.http.keys.access import Access
@@ -17,13 +18,15 @@ from api.http.metrics import Metrics
 from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
 from api.http.replies import Reply, conditional
 from api.redis.store import Store
+from runtime.logs import REQUEST_ID
 
 MAX_UNDER_WAY: Final = 1024
 """At 20,000 answers a second, the rate of one core, the last one is answered after 50 ms."""
 _TURNED_AWAY: Final = "turned away"
 """In the metrics, instead of a route: finding the route is not worth the time."""
 
-Send = Callable[[Reply], None]
+Send = Callable[[Reply, bytes, bytes], None]
+"""Sends an answer, with the request's id and the fields of its quota."""
 
 _BUG: Final = "An internal error; see the server's log"
 
@@ -50,36 +53,42 @@ class Serving:
         """Call `send` with the answer, exactly once, in bounded time."""
         started = perf_counter()
         endpoint, if_none_match = match.endpoint, head.if_none_match
+        request_id, rate = head.request_id or new_id(), b""
         self.gate.under_way += 1
 
         def done(found: Reply | None, error: Exception | None) -> None:
             self.gate.under_way -= 1
-            answer = _failed(match, error) if found is None else conditional(found, if_none_match)
-            send(answer)
+            if found is None:
+                answer = _failed(match, error, request_id)
+            else:
+                answer = conditional(found, if_none_match)
+            send(answer, request_id, rate)
             self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
 
         try:
-            values, _ = self._admit(endpoint, match.of_path, match.query, head.credentials)
+            values, _, rate = self._admit(endpoint, match.of_path, match.query, head.credentials)
             read = endpoint.read(**values)
         except Exception as error:  # noqa: BLE001 (a bug needs an answer, too)
             done(None, error)
         else:
             self._store.start(read, done)
 
-    def turn_away(self, target: bytes, send: Send) -> None:
+    def turn_away(self, target: bytes, head: Head, send: Send) -> None:
         """Call `send` with a rejection, a while from now."""
-        self._refusals.later(partial(self._refuse, target, send))
+        self._refusals.later(partial(self._refuse, target, head.request_id or new_id(), send))
 
-    def _refuse(self, target: bytes, send: Send) -> None:
+    def _refuse(self, target: bytes, request_id: bytes, send: Send) -> None:
         path = target.partition(b"?")[0].decode("latin-1")
-        send(problem_reply(path, self.gate.problem()))
+        send(problem_reply(path, self.gate.problem(), request_id), request_id, b"")
         self._requests.note("GET", _TURNED_AWAY, OVERLOADED.status, REFUSED_AFTER_S)
 
 
-def _failed(match: Match, error: Exception | None) -> Reply:
+def _failed(match: Match, error: Exception | None, request_id: bytes) -> Reply:
     assert error is not None  # noqa: S101 (a read without an answer raised something)
     problem = problem_of(error)
     if problem is None:
+        token = REQUEST_ID.set(request_id.decode())
         log_bug(error, "GET", match.endpoint.path)
+        REQUEST_ID.reset(token)
         problem = Problem(INTERNAL, _BUG)
-    return problem_reply(match.path, problem)
+    return problem_reply(match.path, problem, request_id)

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from api.http.correlation import of_answer
 from api.http.keys.key import key_of
 from api.http.problems import (
     INCOMPLETE_BODY,
@@ -83,7 +84,7 @@ class Writing:
     def _spend(self, request: Request, events: int) -> None:
         key = key_of(request)
         writer, limit = (key.name, key.limit) if key else (_ANYBODY, None)
-        self._quota.spend(writer, events, limit)
+        of_answer(request.scope).rate = self._quota.spend(writer, events, limit)
 
 
 def check_head(request: Request) -> None:

@@ -62,6 +62,8 @@ class Endpoint:
     """the scope that a key needs, if keys are set up; None: it is open to all"""
     scope_of: Callable[..., Scope | None] | None = None
     """computes `scope` from the parameters, given by name, if it depends on them"""
+    cost: int = 1
+    """reads that a request takes of the quota of its key, if it has one"""
     in_path: frozenset[str] = field(init=False)
     """the names of the parameters in the path"""
     may_have_slashes: bool = field(init=False)

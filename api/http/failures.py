@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.correlation import of_answer
 from api.http.metrics import route_of
 from api.http.problems import (
     INTERNAL,
@@ -51,7 +52,9 @@ def problem_response(
     request: Request, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the answer for `problem`, with the headers that it needs."""
-    found = response(problem_reply(request.scope["raw_path"].decode("ascii"), problem))
+    scope = request.scope
+    request_id = of_answer(scope).request_id
+    found = response(problem_reply(scope["raw_path"].decode("ascii"), problem, request_id))
     found.headers.update(headers or {})
     return found
 

@@ -95,7 +95,8 @@ def _formed(answer: Reply, kind: Any, form: Form) -> Reply:
         b"etag": etag(body + shown),
     }
     headers = [(name, own.get(name, value)) for name, value in fields_in(answer.fields)]
-    return Reply(answer.status, fields([*headers, (ANSWER.lower().encode(), shown)]), body)
+    headers.append((ANSWER.lower().encode(), shown))
+    return msgspec.structs.replace(answer, fields=fields(headers), body=body)
 
 
 def _weights(accept: str) -> dict[str, float]:

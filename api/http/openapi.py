@@ -27,6 +27,9 @@ from api.http.problems import (
 _REF: Final = "#/components/schemas/{name}"
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 CACHE_CONTROL: Final = "Cache-Control"
+REQUEST_ID: Final = "X-Request-Id"
+_QUOTA: Final = ("RateLimit-Policy", "RateLimit")
+"""Of answers to requests that a quota applies to."""
 ETAG: Final = "ETag"
 KEPT: Final = (CACHE_CONTROL, ETAG)
 """The headers of a cacheable answer."""
@@ -47,6 +50,20 @@ _HEADERS: Final[Mapping[str, Schema]] = {
     ANSWER: {
         "description": "the rest of the JSON answer, if the form has no place for it",
         "schema": {"type": "string", "contentMediaType": "application/json"},
+    },
+    REQUEST_ID: {
+        "description": "the request's id: the client's, if it sent a valid one",
+        "schema": {"type": "string", "minLength": 1},
+    },
+    **{
+        name: {
+            "description": f"{what}, as in draft-ietf-httpapi-ratelimit-headers-10",
+            "schema": {"type": "string", "examples": [example]},
+        }
+        for name, what, example in (
+            ("RateLimit-Policy", "the quota that applies", '"reads";q=1000;w=1'),
+            ("RateLimit", "what is left of the quota", '"reads";r=999;t=1'),
+        )
     },
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},
 }
@@ -73,6 +90,7 @@ PROBLEM: Final[Schema] = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "instance": {"type": "string"},
+        "request_id": {"type": "string", "description": "`X-Request-Id` of this answer"},
         "errors": {
             "type": "array",
             "description": "the reason for each invalid field or event",
@@ -88,7 +106,7 @@ PROBLEM: Final[Schema] = {
         },
         "acknowledged": {"type": "integer", "description": "messages that Kafka did acknowledge"},
     },
-    "required": ["type", "title", "status", "detail", "instance"],
+    "required": ["type", "title", "status", "detail", "instance", "request_id"],
 }
 _NEEDED: Final = "Needs a key with the scope `{scope}`, if the server has keys."
 _SOMETIMES_NEEDED: Final = (
@@ -157,7 +175,10 @@ def _operation(endpoint: Endpoint, *, keyed: bool) -> Schema:
         operation["requestBody"] = endpoint.body
     once = isinstance(endpoint, WriteEndpoint)
     problems = {**(WRITING_ONCE if once else {}), **endpoint.problems, **_refused(endpoint)}
-    operation["responses"] = {**_answered(endpoint.success, once=once), **_failed(problems)}
+    responses = {**_answered(endpoint.success, once=once), **_failed(problems)}
+    for response in responses.values():
+        response["headers"] |= _added(endpoint)
+    operation["responses"] = responses
     scope = _scope_of(endpoint)
     if scope is not None:
         sometimes = endpoint.scope_of is not None
@@ -201,16 +222,19 @@ def _answered(success: Success, *, once: bool) -> Schema:
     else:
         schema = schema_of(success.kind)
     content = {"schema": schema, "example": msgspec.to_builtins(success.example)}
-    described: Schema = {"description": "Success", "content": {success.media_type: content}}
-    described["content"] |= {
-        form.media_type: _form(form, success.example) for form in success.forms
-    }
-    if success.headers:
-        described["headers"] = _headers(success.headers)
+    headers = _headers(success.headers)
     if once:
-        described["headers"] = _headers((REPLAYED,), required=False)
+        headers |= _headers((REPLAYED,), required=False)
     if success.forms:
-        described["headers"] |= _headers((ANSWER,), required=False)
+        headers |= _headers((ANSWER,), required=False)
+    described: Schema = {
+        "description": "Success",
+        "headers": headers,
+        "content": {
+            success.media_type: content,
+            **{form.media_type: _form(form, success.example) for form in success.forms},
+        },
+    }
     if ETAG not in success.headers:
         return {str(success.status): described}
     unchanged = {
@@ -263,6 +287,12 @@ def _scope_of(endpoint: Endpoint) -> Scope | None:
 
 def _headers(names: Sequence[str], *, required: bool = True) -> Schema:
     return {name: {**_HEADERS[name], "required": required} for name in names}
+
+
+def _added(endpoint: Endpoint) -> Schema:
+    """Return the headers that are added to any answer of an endpoint."""
+    limited = _headers(_QUOTA, required=False) if _scope_of(endpoint) else {}
+    return {**_headers((REQUEST_ID,)), **limited}
 
 
 def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:

@@ -121,6 +121,9 @@ WRITING_ONCE: Final[dict[ProblemType, str]] = {
 class Problem(Exception):  # noqa: N818 (the RFC's word)
     """Ends a request with a problem; `members` are added to the standard ones."""
 
+    rate = b""
+    """the fields of the quota that is used up, if one is"""
+
     def __init__(self, kind: ProblemType, detail: str, **members: Any) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -145,8 +148,8 @@ class Failure(Exception):  # noqa: N818 (its subclasses are errors)
         raise NotImplementedError
 
 
-def problem_reply(path: str, problem: Problem) -> Reply:
-    """Return the answer with `problem` to a request for `path`, given as received."""
+def problem_reply(path: str, problem: Problem, request_id: bytes) -> Reply:
+    """Return the answer with `problem` to a request for `path`, given as received, with its id."""
     kind = problem.kind
     body = msgspec.json.encode(
         {
@@ -155,6 +158,7 @@ def problem_reply(path: str, problem: Problem) -> Reply:
             "status": kind.status,
             "detail": problem.detail,
             "instance": path,
+            "request_id": request_id.decode(),
             **problem.members,
         }
     )
@@ -169,4 +173,4 @@ def problem_reply(path: str, problem: Problem) -> Reply:
         headers.append((b"www-authenticate", b"Bearer"))
     if kind is INCOMPLETE_BODY:
         headers.append((b"connection", b"close"))  # the rest of the body is not read
-    return Reply(kind.status, fields(headers), body)
+    return Reply(kind.status, fields(headers) + problem.rate, body)

@@ -13,13 +13,16 @@ every 10 ms, and takes a fifth of the CPU of a hot request.
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
+from math import ceil
+from typing import Final
 
 from limits import RateLimitItem
 
 from api.http.problems import RATE_LIMITED, Problem
+
+_HEAD: Final = b'ratelimit-policy: "%b";q=%d;w=%d\r\nratelimit: "%b";r='
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,23 +30,34 @@ class _Window:
     """A caller's window."""
 
     limit: RateLimitItem
+    most: int
+    head: bytes
+    """the fields that report it, up to what is left"""
     ends_s: float
     taken: int = 0
+
+    def fields(self, now_s: float) -> bytes:
+        """Return the headers of draft-ietf-httpapi-ratelimit-headers-10, as they are sent."""
+        return b"%b%d;t=%d\r\n" % (self.head, self.most - self.taken, self.wait_s(now_s))
+
+    def wait_s(self, now_s: float) -> int:
+        """Return after how many seconds it ends, 1 at least."""
+        return ceil(self.ends_s - now_s) or 1
 
 
 class _Quota:
     """Each caller's remaining quota in its window."""
 
     unit = ""
-    """what is counted"""
+    """what is counted; also names the policy"""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
         self._windows: dict[str, _Window] = {}
         """The last one of each caller: of as many as there are keys."""
 
-    def take(self, caller: str, limit: RateLimitItem, n: int) -> None:
-        """Take `n` from a caller's quota.
+    def take(self, caller: str, limit: RateLimitItem, n: int) -> bytes:
+        """Take `n` from a caller's quota, and return the headers that report what is left.
 
         Raises:
             Problem: fewer are left; none is taken then.
@@ -51,17 +65,27 @@ class _Quota:
         now_s = self._now_s()
         window = self._windows.get(caller)
         if window is None or now_s >= window.ends_s or not _is_same(window.limit, limit):
-            window = self._windows[caller] = _Window(limit, now_s + limit.get_expiry())
-        if window.taken + n > limit.amount:
-            raise self._used_up(limit, window.ends_s - now_s)
+            window = self._windows[caller] = self._begun(limit, now_s)
+        if window.taken + n > window.most:
+            raise self._used_up(window, now_s)
         window.taken += n
+        # As `fields`, at half the cost: hot requests come here.
+        left, wait_s = window.most - window.taken, ceil(window.ends_s - now_s)
+        return b"%b%d;t=%d\r\n" % (window.head, left, wait_s or 1)
 
-    def _used_up(self, limit: RateLimitItem, left_s: float) -> Problem:
-        wait_s = max(1, math.ceil(left_s))
-        most, window_s = limit.amount, limit.get_expiry()
+    def _begun(self, limit: RateLimitItem, now_s: float) -> _Window:
+        name, most, window_s = self.unit.encode(), limit.amount, limit.get_expiry()
+        head = _HEAD % (name, most, window_s, name)
+        return _Window(limit, most, head, now_s + window_s)
+
+    def _used_up(self, window: _Window, now_s: float) -> Problem:
+        wait_s = window.wait_s(now_s)
+        most, window_s = window.most, window.limit.get_expiry()
         detail = f"At most {most} {self.unit} in {window_s} s: try again after {wait_s} s"
         kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
-        return Problem(kind, detail, limit=most, window_s=window_s)
+        problem = Problem(kind, detail, limit=most, window_s=window_s)
+        problem.rate = window.fields(now_s)
+        return problem
 
 
 class ReadQuota(_Quota):
@@ -69,9 +93,12 @@ class ReadQuota(_Quota):
 
     unit = "requests"
 
-    def spend(self, reader: str, limit: RateLimitItem) -> None:
-        """Count a request of a reader; Problem if none is left."""
-        self.take(reader, limit, 1)
+    def spend(self, reader: str, limit: RateLimitItem, cost: int = 1) -> bytes:
+        """Count a request of a reader, at its cost; returns and raises as `take`.
+
+        One that costs more than the whole quota takes all of it.
+        """
+        return self.take(reader, limit, min(cost, limit.amount))
 
 
 class WriteQuota(_Quota):
@@ -84,9 +111,9 @@ class WriteQuota(_Quota):
         super().__init__()
         self._limit = limit
 
-    def spend(self, writer: str, events: int, own: RateLimitItem | None = None) -> None:
-        """Count `events` of a writer, by its `own` limit if it has one; Problem as for `take`."""
-        self.take(writer, own or self._limit, events)
+    def spend(self, writer: str, events: int, own: RateLimitItem | None = None) -> bytes:
+        """Count `events` of a writer, by its `own` limit if it has one, as `take` does."""
+        return self.take(writer, own or self._limit, events)
 
 
 def _is_same(one: RateLimitItem, other: RateLimitItem) -> bool:

@@ -36,6 +36,8 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     fields: bytes
     """the headers in the form in which they are sent"""
     body: bytes
+    request_id: bytes = b""
+    """instead of the request's own id; empty: that"""
 
 
 def fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

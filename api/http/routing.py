@@ -13,6 +13,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.correlation import of_answer
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, WriteEndpoint
 from api.http.failures import problem_response
 from api.http.forms import chosen, formed
@@ -72,7 +73,10 @@ def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
         answer = await store.answer(read)
         if form is not None:
             answer = await formed(answer, success.kind, form)
-        return response(conditional(answer, tags))
+        found = conditional(answer, tags)
+        if found.request_id:
+            of_answer(request.scope).request_id = found.request_id
+        return response(found)
 
     return view
 
@@ -97,7 +101,8 @@ def _admitted_values(endpoint: Endpoint, request: Request, access: Access) -> di
     """Admit a request, note its key, and return the values of its parameters."""
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
-    values, key = access.admit(endpoint, request.path_params, query, scope["headers"])
+    values, key, rate = access.admit(endpoint, request.path_params, query, scope["headers"])
+    of_answer(scope).rate = rate
     if key is not None:
         note_key(request, key)
     return values

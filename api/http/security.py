@@ -50,8 +50,17 @@ _SENT: Final = (
     "If-None-Match",
     "Last-Event-ID",
     "X-API-Key",
+    "X-Request-Id",
 )
-_SEEN: Final = ("ETag", "Idempotent-Replayed", "Retry-After", ANSWER, "X-Request-Id")
+_SEEN: Final = (
+    "ETag",
+    "Idempotent-Replayed",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    ANSWER,
+    "X-Request-Id",
+)
 
 _PATHS: Final = frozenset({"/metrics", "/docs", "/openapi.json"})
 _FOLDERS: Final = ("/health/", "/docs/")

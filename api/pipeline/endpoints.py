@@ -128,6 +128,7 @@ the newest may be missing.""",
             ),
             act=dead_letters,
             scope="admin",
+            cost=20,
             success=Success(kind=DeadLetters, example=DeadLetters("ok", [_REJECTED])),
             problems={
                 INVALID_REQUEST: "limit: must be a whole number from 1 to 100, not '0'",

@@ -1,6 +1,7 @@
 """Recommendations requested with a body: for a set of instruments, or for several users."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
@@ -27,9 +28,13 @@ a few of them."""
 class Asking:
     """Answers such requests of one namespace."""
 
-    def __init__(self, reader: RecommendationReader, store: Store) -> None:
+    def __init__(
+        self, reader: RecommendationReader, store: Store, spend: Callable[[Request, int], None]
+    ) -> None:
+        """Answer by a reader; `spend` takes more reads from the quota of a request's key."""
         self._reader = reader
         self._store = store
+        self._spend = spend
 
     async def for_items(self, request: Request) -> Response:
         """Answer with instruments for those in the body."""
@@ -38,8 +43,9 @@ class Asking:
         return respond(await self._store.answer(read))
 
     async def for_users(self, request: Request) -> Response:
-        """Answer with instruments for each user in the body, in the same order."""
+        """Answer with instruments for each user in the body, in the same order, a read each."""
         asked = parse_for_users(await _body_of(request))
+        self._spend(request, len(asked.user_ids) - 1)  # the first was counted with the request
         wish = self._wish(asked)
         found = []
         for start in range(0, len(asked.user_ids), USERS_AT_ONCE):

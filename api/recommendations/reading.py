@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from api.http.metrics import Metrics
-from api.http.replies import ONCE, Reply, fields, reply
+from api.http.replies import ONCE, Reply, reply
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, GenerationReplacedError, Generations
 from api.models.popular import PopularItems
@@ -26,7 +26,6 @@ from contracts.partitioning import user_partition
 from runtime.topology import Topology
 
 LEGACY_ITEMS: Final = 10
-REQUEST_ID: Final = b"x-request-id"
 
 
 class RecommendationReader:
@@ -133,8 +132,7 @@ class RecommendationReader:
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
         found = reply(PredictedItems(items), ONCE)
-        own = fields([(REQUEST_ID, request_id.encode())])
-        return Reply(found.status, found.fields + own, found.body)
+        return Reply(found.status, found.fields, found.body, request_id.encode())
 
     def chosen(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen]]:
         """Return the recommendations for a user, and their generation.

@@ -85,6 +85,7 @@ Any other data about a user is in Kafka's topics, for as long as they retain it.
             parameters=(USER_ID,),
             read=reader.export,
             scope="read",
+            cost=5,
             success=Success(kind=Export, example=_EXPORT),
             problems={**_READING, UNKNOWN_USER: "Nothing is known of the user"},
         ),

@@ -20,7 +20,9 @@ from .conftest import NOW_MS
 ORDINARY = b"Content-Length: 0\r\n"
 """A header whose only effect is that a request takes the ordinary route."""
 _LENGTH = re.compile(rb"content-length: (\d+)\r\n")
-_OF_ITS_TIME = re.compile(rb"date: [^\r]*\r\n|(?<=\.)[A-Za-z0-9_-]{44}(?=[\"\r])")
+_OF_ITS_TIME = re.compile(
+    rb"date: [^\r]*\r\n|(?<=\.)[A-Za-z0-9_-]{44}(?=[\"\r])|[0-9a-f]{12}-[0-9a-f]{8}(?=[\"\r])"
+)
 
 
 @dataclass

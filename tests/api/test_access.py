@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ PERSONAL = [
     "/instruments/similar/ABC",
     "/v1/users/ABC/history",
 ]
+BATCH = "/v1/recommendations/batch"
 OPEN = ["/instruments/4", "/instruments/similar/4", "/v1/instruments/4/bars", "/health/live"]
 
 
@@ -44,6 +46,7 @@ def path(tmp_path: Path) -> Path:
         entry("reader", scopes=["read"]),
         entry("writer", scopes=["write"]),
         entry("slow", scopes=["read"], limit="2/hour"),
+        entry("hourly", scopes=["read"], limit="50/hour"),
         entry("full", limit="1000/hour"),
         entry("late", expires="2021-01-01T00:00:00Z"),
         entry("early", expires="2999-01-01T00:00:00Z"),
@@ -122,6 +125,33 @@ async def test_a_key_with_a_limit_reads_no_more_than_that(connection: Client, wa
     assert b"At most 2 requests in 3600 s" in answers[2]
     open_to_all = await connection.get("/instruments/similar/4", headers=headers)
     assert open_to_all.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("way", [b"", ORDINARY])
+async def test_an_answer_says_what_is_left_of_its_quota(connection: Client, way: bytes) -> None:
+    headers = b"X-API-Key: slow\r\n" + way
+    for left in (b"1", b"0", b"0"):  # the last one is rejected
+        answer = await connection.get(PERSONAL[0], headers=headers)
+        assert answer.count(b'\r\nratelimit-policy: "requests";q=2;w=3600\r\n') == 1
+        (found,) = re.findall(rb'\r\nratelimit: "requests";r=(\d+);t=\d+\r\n', answer)
+        assert found == left
+    unlimited = await connection.get(PERSONAL[0], headers=b"X-API-Key: reader\r\n" + way)
+    assert b"ratelimit" not in unlimited
+
+
+async def test_a_request_takes_of_its_quota_what_it_costs(
+    client: httpx.AsyncClient, path: Path
+) -> None:
+    async def left_after(users: int) -> str:
+        body = {"user_ids": [f"u{n}" for n in range(users)]}
+        answer = await client.post(BATCH, json=body, headers={"X-API-Key": "hourly"})
+        assert answer.headers.get_list("ratelimit-policy") == ['"requests";q=50;w=3600']
+        return f"{answer.status_code} {answer.headers['ratelimit'].partition(';t=')[0]}"
+
+    assert await left_after(40) == '200 "requests";r=10'
+    assert await left_after(11) == '429 "requests";r=9'
+    full = await client.post("/v1/events", json=[], headers={"X-API-Key": "full"})
+    assert full.headers["ratelimit"].startswith('"events";r=999;t=')
 
 
 async def test_a_key_with_a_limit_writes_no_more_events_than_that(

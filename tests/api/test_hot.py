@@ -475,9 +475,9 @@ async def test_a_head_gets_the_same_answer_each_time(
 
 async def test_heads_are_remembered_within_bounds() -> None:
     heads = Heads(None, cors=False)
-    head = Head([], None, keep_alive=True)
+    head = Head([], None, None, keep_alive=True)
     too_long = b"X-Long: %b\r\n\r\n" % (b"x" * 4096)
-    with_tag = Head([], b'"tag"', keep_alive=True)
+    with_tag = Head([], b'"tag"', None, keep_alive=True)
     heads.remember(too_long, head)
     heads.remember(b"If-None-Match: x\r\n\r\n", with_tag)
     assert heads.known(too_long) is None

@@ -41,7 +41,7 @@ def endpoint(scope: Scope | None) -> ReadEndpoint:
 
 def admitted_by(access: Access, scope: Scope | None, *headers: tuple[bytes, bytes]) -> str | None:
     """Return the name of the key that a request is admitted by, None if none is needed."""
-    _, key = access.admit(endpoint(scope), {}, "", headers)
+    _, key, _ = access.admit(endpoint(scope), {}, "", headers)
     return key.name if key is not None else None
 
 

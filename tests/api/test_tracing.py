@@ -64,6 +64,7 @@ async def test_the_trace_of_a_request_goes_on_in_its_records(
     request = await asyncio.to_thread(receiver.one, f"POST {path}")
     assert (request.service, request.trace, request.parent) == ("tickrec-api", TRACE, SPAN)
     assert request.attributes["http.response.status_code"] == answer.status_code
+    assert request.attributes["http.request.id"] == answer.headers["X-Request-Id"]
     sends = [span for span in receiver.spans if span.name.startswith("send ")]
     assert [(span.trace, span.parent) for span in sends] == [(TRACE, request.span)]
     headers = headers_of(broker, INTERACTIONS, topology.interactions)

@@ -84,6 +84,7 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
         "detail": "1 of 3 events break a rule, so none was taken; the first is at index 1: "
         "Expected `float` >= 1e-18 - at `$.price`",
         "instance": "/v1/events",
+        "request_id": answer.headers["X-Request-Id"],
         "errors": [
             {"index": 1, "reason": "Expected `float` >= 1e-18 - at `$.price`", "field": "price"}
         ],

@@ -70,6 +70,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     instance: str
+    request_id: str
     errors: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -24,6 +24,7 @@ _NEEDED: Final = {
     503: b"retry-after",
 }
 _SECRET: Final = (CANARY, KEY)
+_REQUEST_ID: Final = b"x-request-id"
 NO_HTTP: Final = problems.INVALID_HTTP.uri.encode()
 KNOWN_BODY: Final = b'{"status":"alive"}'
 
@@ -56,7 +57,9 @@ def _of_headers(answer: Answer) -> list[str]:
         f"what the client sent stands in the header {name!r}"
         for name, value in answer.headers
         if any(secret in (name + value).lower() for secret in _SECRET)
+        and (name, value) != (_REQUEST_ID, CANARY)  # the client's, as sent
     ]
+    found += [] if answer.header(_REQUEST_ID) else ["the request has no id"]
     found += [
         f"the header {name!r} is not {value!r} but {answer.header(name)!r}"
         for name, value in SECURITY_HEADERS

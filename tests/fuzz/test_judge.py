@@ -27,7 +27,8 @@ def answer(
 ) -> Answer:
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, ((b"content-type", kind), *given, *SECURITY_HEADERS), encoded)
+    always = ((b"x-request-id", b"1"), *SECURITY_HEADERS)
+    return Answer(status, ((b"content-type", kind), *given, *always), encoded)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def answer(
         (answer(PROBLEM, server="uvicorn"), "names its server"),
         (answer({**PROBLEM, "status": 503}, 503), "without the header b'retry-after'"),
         (Answer(200, (), b""), "x-content-type-options"),
+        (Answer(200, (), b""), "the request has no id"),
     ],
 )
 def test_each_broken_rule_is_named(given: Answer, complaint: str) -> None:

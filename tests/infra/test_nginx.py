@@ -242,6 +242,7 @@ def test_what_nginx_refuses_is_a_problem(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"] == f"urn:tickrec:problem:{slug}"
     assert answer.json()["status"] == status
+    assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
 
 
 def test_an_address_over_its_limit_gets_a_429(
@@ -346,6 +347,7 @@ def test_every_answer_has_the_security_headers_and_no_version(proxy: Proxy, path
     assert headers["Server"] == "nginx"
     for name, value in SECURITY_HEADERS:
         assert headers[name.decode()] == value.decode()
+    assert len(headers.get_list("X-Request-Id")) == 1
 
 
 def test_the_image_fills_in_every_variable_of_the_template_and_nothing_else() -> None:

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from starlette.requests import Request
+
+from api.http.correlation import of_answer
 from api.http.endpoint import Endpoint, Scope
-from api.http.keys.key import Key, digest_of
+from api.http.keys.key import Key, digest_of, key_of
 from api.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
 from api.http.quotas import ReadQuota
 
@@ -31,8 +34,9 @@ _MAX_KNOWN: Final = 10_000
 _MAX_KNOWN_BYTES: Final = 256
 """Of such a header; ours have 53. A longer one is hashed each time: a header may have 64 KiB."""
 
-Admitted = tuple[dict[str, Any], Key | None]
-"""The parameters of a request, and the key that admitted it, if one was needed."""
+Admitted = tuple[dict[str, Any], Key | None, bytes]
+"""The parameters of a request, the key that admitted it, if one was needed, and the fields that
+report the key's quota, if it has one."""
 
 
 class Access:
@@ -63,14 +67,26 @@ class Access:
                 or parameters are invalid.
         """
         if self._keys is None:
-            return endpoint.values(of_path, query), None
-        scope = endpoint.scope
-        key = self._admitted(scope, headers) if scope is not None else None
+            return endpoint.values(of_path, query), None, b""
+        scope, key, rate = endpoint.scope, None, b""
+        if scope is not None:
+            key, rate = self._admitted(scope, headers, endpoint.cost)
         values = endpoint.values(of_path, query)
         if endpoint.scope_of is not None:
             scope = endpoint.scope_of(**values)
-            key = self._admitted(scope, headers) if scope is not None else None
-        return values, key
+            if scope is not None:
+                key, rate = self._admitted(scope, headers, endpoint.cost)
+        return values, key, rate
+
+    def spend(self, request: Request, reads: int) -> None:
+        """Take so many more reads from the quota of a request's key, if it has one.
+
+        Raises:
+            Problem: fewer are left.
+        """
+        key = key_of(request)
+        if key is not None and key.limit is not None:
+            of_answer(request.scope).rate = self._quota.spend(key.name, key.limit, reads)
 
     def key(self, headers: RawHeaders) -> Key:
         """Return the key of a request.
@@ -94,13 +110,13 @@ class Access:
         except Problem:
             return None
 
-    def _admitted(self, scope: Scope, headers: RawHeaders) -> Key:
+    def _admitted(self, scope: Scope, headers: RawHeaders, cost: int) -> tuple[Key, bytes]:
         key = self.key(headers)
         if scope not in key.scopes:
             raise Problem(FORBIDDEN, missing_scope(scope))
-        if key.limit is not None and scope != "write":
-            self._quota.spend(key.name, key.limit)
-        return key
+        if key.limit is None or scope == "write":
+            return key, b""
+        return key, self._quota.spend(key.name, key.limit, cost)
 
     def _look_up(self, header: tuple[bytes, bytes]) -> Key:
         text = _text_of(header)
