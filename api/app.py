@@ -26,6 +26,7 @@ from api.http import health
 from api.http.bodies import Writing
 from api.http.correlation import Identified
 from api.http.failures import Contained, install_failure_handlers
+from api.http.ids import with_ids
 from api.http.keys.access import OPEN_TO_ALL, Access
 from api.http.keys.file import Keys
 from api.http.keys.key import caller_of
@@ -108,8 +109,8 @@ def create_app(
     hosts = None if open_to_any else Hosts(settings.api_hosts)
     cors = bool(settings.api_cors_origins)
     catalog = Catalog(store, metrics.registry)
-    moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, now_ms)
-    trending = TrendingItems(store, catalog.shown, now_ms)
+    moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, catalog, now_ms)
+    trending = TrendingItems(store, catalog.shown, catalog, now_ms)
     generations = Generations(store.keys)
     request_ids = RequestIds(store.keys)
     popular = PopularItems(store.keys, generations)
@@ -128,7 +129,7 @@ def create_app(
     history = History(progress, now_ms)
     archived = _archived_bars(archive)
     latest = LatestReader(store, now_ms, archived)
-    table = (
+    endpoints = (
         *bars.endpoints(
             BarReader(store, now_ms, archived),
             latest,
@@ -137,7 +138,7 @@ def create_app(
         ),
         *instruments.endpoints(
             InstrumentReader(catalog, latest.newest),
-            SimilarReader(store, generations, popular, catalog.shown),
+            SimilarReader(store, generations, popular, catalog.shown, catalog),
             recommended.legacy,
             catalog.resolve,
         ),
@@ -153,6 +154,7 @@ def create_app(
         *feedback.endpoints(writing, reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
     )
+    table = tuple(map(with_ids, endpoints))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:

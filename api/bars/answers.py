@@ -2,6 +2,7 @@
 
 import msgspec
 
+from api.http.ids import AnsweredId
 from contracts.bars import Close, Count, High, Low, Open, Volume
 
 
@@ -38,7 +39,7 @@ class Gap(msgspec.Struct, frozen=True):
 class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bars of an instrument, in the order of `sort`."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
     interval: str
     bars: list[Bar]
     next_page_token: str | None

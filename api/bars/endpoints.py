@@ -24,6 +24,7 @@ from api.bars.reading import BarReader
 from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.forms import FORMING
+from api.http.named import NAMES
 from api.http.openapi import KEPT
 from api.http.parameters import (
     CATEGORY,
@@ -250,6 +251,7 @@ in the last three minutes of a window is left out.""",
                 whole_number("n", MAX_MOVERS, DEFAULT_ITEMS, "how many at most"),
                 CATEGORY,
                 EXCLUDE_CATEGORY,
+                NAMES,
             ),
             read=moving.movers,
             hot=True,

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 
+from api.http.named import Named
 from contracts.bars import GREATEST
 from contracts.messages import Floats, Ints
 from contracts.times import MINUTE_MS, minute_field
@@ -25,10 +26,9 @@ RANKED: Final = 5_000
 Shown = Callable[[int], bool]
 
 
-class Mover(msgspec.Struct, frozen=True, gc=False):
+class Mover(Named, frozen=True, gc=False, omit_defaults=True):
     """An instrument whose price changed over the window."""
 
-    instrument_id: int
     change: float
     """`close / open - 1`"""
     open: float
@@ -50,7 +50,7 @@ class Movers(msgspec.Struct, frozen=True):
 Ranking = Mapping[tuple[MoversWindow, Direction], Sequence[Mover]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """The rankings of the windows that end at one time."""
 

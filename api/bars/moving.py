@@ -26,6 +26,8 @@ from api.bars.movers import (
     first_present,
     ranked,
 )
+from api.http.kept import KeptReplies
+from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
 from api.redis.following import following
 from api.redis.reading import Read
@@ -59,6 +61,7 @@ class Moving:
         store: Store,
         instruments: Callable[[], Collection[int]],
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        names: Names,
         now_ms: Callable[[], int],
     ) -> None:
         """Start without any movers.
@@ -68,6 +71,7 @@ class Moving:
             instruments: returns those to rank.
             shown: given the categories to choose from and those to leave out, returns a filter of
                 instruments; None allows all.
+            names: of instruments.
             now_ms: the clock.
         """
         self._store = store
@@ -75,6 +79,8 @@ class Moving:
         self._shown = shown
         self._now_ms = now_ms
         self._ranked = Ranked()
+        self._names = names
+        self._replies = KeptReplies()
 
     def movers(
         self,
@@ -83,12 +89,20 @@ class Moving:
         n: int,
         category: frozenset[str],
         exclude_category: frozenset[str],
+        *,
+        names: bool,
     ) -> Read[Reply]:
         """Answer with the instruments that moved most."""
         yield from ()  # everything is in memory
-        shown = self._shown(category, exclude_category)
-        first = self._ranked.first(window, direction, n, shown)
-        return reply(Movers(window, direction, self._ranked.as_of_ms, first), NOW)
+        known = self._ranked
+
+        def make() -> Reply:
+            first = known.first(window, direction, n, self._shown(category, exclude_category))
+            named = self._names.with_names(first, names=names)
+            return reply(Movers(window, direction, known.as_of_ms, named), NOW)
+
+        asked = window, direction, n, category, exclude_category, names
+        return self._replies.of((known, self._names.version), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the clock for the block."""

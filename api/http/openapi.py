@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table, WriteEndpoint
 from api.http.forms import ANSWER, Form
 from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS, REPLAYED
+from api.http.ids import either_form
 from api.http.keys.access import MISSING, missing_scope
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import (
@@ -152,7 +153,7 @@ def json_body(schema: Schema, **shown: Any) -> Schema:
 def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
     """Return the schema of each type, and the components that they refer to."""
     found, components = msgspec.json.schema_components([*kinds], ref_template=_REF)
-    return list(found), components
+    return list(found), either_form(components)
 
 
 def schema_of(kind: Any) -> Schema:

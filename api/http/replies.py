@@ -24,6 +24,7 @@ ONCE: Final = b"no-store"
 _UNCHANGED: Final = (b"etag: ", b"cache-control: ", b"vary: ", b"content-security-policy: ")
 """The headers of a 304, with which a client updates its copy."""
 _FIELDS: Final = b"content-length: %d\r\ncontent-type: " + JSON + b"\r\ncache-control: %b\r\n"
+_LENGTH: Final = re.compile(rb"^content-length: .*\r\n", re.MULTILINE)
 _ETAG: Final = re.compile(rb"^etag: (.*)\r\n", re.MULTILINE)
 
 _encoder = msgspec.json.Encoder()
@@ -76,6 +77,14 @@ def reply(answer: Any, cache_control: bytes, more: bytes = b"") -> Reply:
     if cache_control is not ONCE:
         head += b"etag: %b\r\n" % etag(body)
     return Reply(200, head, body)
+
+
+def with_body(full: Reply, body: bytes) -> Reply:
+    """Return a success with another body, and the headers that derive from it."""
+    head = _LENGTH.sub(b"content-length: %d\r\n" % len(body), full.fields)
+    if _ETAG.search(head):
+        head = _ETAG.sub(b"etag: %b\r\n" % etag(body), head)
+    return Reply(full.status, head, body)
 
 
 def etag(body: bytes) -> bytes:

@@ -6,12 +6,14 @@ from typing import Literal
 import msgspec
 
 from api.bars.answers import LatestQuote
+from api.http.ids import AnsweredId
+from api.http.named import Named
 
 
 class ListedInstrument(msgspec.Struct, frozen=True):
     """An instrument as the catalog describes it."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
     symbol: str
     name: str
     categories: Sequence[str]
@@ -35,16 +37,15 @@ class DescribedInstrument(ListedInstrument, frozen=True):
 class AcceptedInstrument(msgspec.Struct, frozen=True):
     """The instrument whose description or removal Kafka has acknowledged."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
 
 
-class SimilarInstrument(msgspec.Struct, frozen=True, gc=False):
+class SimilarInstrument(Named, frozen=True, gc=False, omit_defaults=True):
     """A neighbor; `support` is the number of users who have both, in binary mode.
 
     For popular instruments, `score` is the number of users who have it, and `support` is 0.
     """
 
-    instrument_id: int
     score: float
     support: float
 
@@ -56,7 +57,7 @@ class Similar(msgspec.Struct, frozen=True):
     popular ones within the filters.
     """
 
-    instrument_id: int
+    instrument_id: AnsweredId
     source: Literal["model", "popular"]
     model: str
     variant: str

@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge
 
+from api.http.named import N
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry
 from api.instruments.shown import Shown
@@ -77,6 +78,10 @@ class Catalog:
     def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
         """Return which instruments may be shown, as `Directory.shown`."""
         return self.directory.shown(categories, excluded)
+
+    def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
+        """Return items of an answer with their symbols, as `Directory.with_names`."""
+        return self.directory.with_names(items, names=names)
 
     def categories(self, item: int) -> Collection[str]:
         """Return the categories of an instrument, none if the catalog does not have it."""

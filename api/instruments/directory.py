@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from api.http.named import N
 from api.instruments.building import STEP, Building, Ranks, grouped, in_order, steps
 from api.instruments.shown import Mask, Numbers, Shown
 from api.models.listings import NewListings
@@ -121,6 +123,16 @@ class Directory:
         If several have it, listed ones come first, then the lowest id.
         """
         return self._by_symbol.get(symbol.casefold())
+
+    def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
+        """Return items of an answer with their symbols; with `names`, also with their names."""
+        known = self.by_id.get
+        return [
+            item
+            if (entry := known(item.instrument_id)) is None
+            else replace(item, symbol=entry.symbol, name=entry.name if names else None)
+            for item in items
+        ]
 
     def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
         """Return a filter of the instruments that may be shown; None if all may.

@@ -7,6 +7,7 @@ import msgspec
 
 from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Scope, Success, Table
+from api.http.named import NAMES
 from api.http.openapi import CACHE_CONTROL, KEPT
 from api.http.parameters import (
     CATEGORY,
@@ -167,6 +168,7 @@ the answer has the popular instruments within them instead, as `source` shows.""
                 whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
                 CATEGORY,
                 EXCLUDE_CATEGORY,
+                NAMES,
             ),
             read=reader.similar,
             hot=True,

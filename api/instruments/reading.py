@@ -3,8 +3,9 @@
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
+from api.http.named import Names
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
 from api.instruments.answers import Similar, SimilarInstrument
@@ -13,6 +14,7 @@ from api.instruments.similar import all_neighbors, first_neighbors, popular_item
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations
 from api.models.popular import PopularItems
+from api.redis.lately import Lately
 from api.redis.reading import Command, Read
 from api.redis.store import Store
 from contracts.generations import SimilarList
@@ -21,13 +23,19 @@ LEGACY_ITEMS: Final = 10
 _SOUGHT: Final = 3
 """How many times the requested neighbors are read first, if not all may be shown."""
 
+_REPLIES_BYTES: Final = 25_000_000
+"""At least this much of the answers is cached, and at most twice as much: 17,000 of ten items."""
+_REPLY_OBJECTS_BYTES: Final = 600
+"""The overhead of a cached answer in addition to its body, with its key."""
+
+T = TypeVar("T")
+
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class _Found(NamedTuple):
     """Similar instruments, and their source."""
 
-    generation: Generation
     source: Literal["model", "popular"]
     model: str
     items: list[SimilarInstrument]
@@ -42,11 +50,14 @@ class SimilarReader:
         generations: Generations,
         popular: PopularItems,
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        names: Names,
     ) -> None:
         self._keys = store.keys
         self._generations = generations
         self._popular_items = popular
         self._shown = shown
+        self._names = names
+        self._replies = Lately[tuple[object, ...], Reply](_REPLIES_BYTES, _bytes_of)
 
     def similar(
         self,
@@ -54,19 +65,42 @@ class SimilarReader:
         n: int,
         category: frozenset[str],
         exclude_category: frozenset[str],
+        *,
+        names: bool,
     ) -> Read[Reply]:
-        """Answer with the neighbors of an instrument that may be shown."""
-        found = yield from self._found(instrument, n, self._shown(category, exclude_category))
-        generation = found.generation
-        answer = Similar(
-            instrument, found.source, found.model, generation.variant, generation.name, found.items
-        )
-        return reply(answer, LISTS)
+        """Answer with the neighbors of an instrument that may be shown.
+
+        An answer of the same generation and catalog never changes, so it is cached.
+        """
+        asked = (instrument, n, category, exclude_category, names, self._names.version)
+
+        def read(generation: Generation) -> Read[Reply | None]:
+            key = (generation.name, generation.variant, *asked)
+            known = self._replies.get(key)
+            if known is not None:
+                yield ()
+                return known
+            shown = self._shown(category, exclude_category)
+            found = yield from self._found(generation, instrument, n, shown)
+            if found is None:
+                return None
+            items = self._names.with_names(found.items, names=names)
+            answer = Similar(
+                instrument, found.source, found.model, generation.variant, generation.name, items
+            )
+            made = reply(answer, LISTS)
+            self._replies.keep(key, made)
+            return made
+
+        return (yield from self._within_one(instrument, read))
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the neighbors of an instrument in the first version's form."""
         shown = self._shown(_NOTHING, _NOTHING)
-        found = yield from self._found(instrument_id, LEGACY_ITEMS, shown)
+        found = yield from self._within_one(
+            instrument_id,
+            lambda generation: self._found(generation, instrument_id, LEGACY_ITEMS, shown),
+        )
         return reply(PredictedItems([str(item.instrument_id) for item in found.items]), LISTS)
 
     def neighbors(self, instrument_id: int, n: int) -> Read[tuple[Generation, SimilarList]]:
@@ -76,31 +110,32 @@ class SimilarReader:
             (value,) = yield [self._command(generation, instrument_id)]
             return None if value is None else (generation, first_neighbors(value, n))
 
+        return (yield from self._within_one(instrument_id, read))
+
+    def _within_one(
+        self, instrument_id: int, read: Callable[[Generation], Read[T | None]]
+    ) -> Read[T]:
+        """Return what is read of an instrument in one generation; Problem if it has no list."""
         found = yield from self._generations.within_one(None, read)
         if found is None:
             raise _unknown(instrument_id)
         return found
 
-    def _found(self, instrument_id: int, n: int, shown: Shown | None) -> Read[_Found]:
+    def _found(
+        self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
+    ) -> Read[_Found | None]:
         """Return similar instruments, or popular ones if none of these may be shown."""
-
-        def read(generation: Generation) -> Read[_Found | None]:
-            (value,) = yield [self._command(generation, instrument_id)]
-            if value is None:
-                return None
-            found = first_neighbors(value, n if shown is None else _SOUGHT * n)
+        (value,) = yield [self._command(generation, instrument_id)]
+        if value is None:
+            return None
+        found = first_neighbors(value, n if shown is None else _SOUGHT * n)
+        items = similar_items(found, n, shown)
+        if len(items) < n and shown is not None:
+            found = all_neighbors(value)
             items = similar_items(found, n, shown)
-            if len(items) < n and shown is not None:
-                found = all_neighbors(value)
-                items = similar_items(found, n, shown)
-            if items or not similar_items(found, 1):
-                return _Found(generation, "model", found.model, items)
-            return (yield from self._popular(generation, instrument_id, n, shown))
-
-        found = yield from self._generations.within_one(None, read)
-        if found is None:
-            raise _unknown(instrument_id)
-        return found
+        if items or not similar_items(found, 1):
+            return _Found("model", found.model, items)
+        return (yield from self._popular(generation, instrument_id, n, shown))
 
     def _popular(
         self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
@@ -110,7 +145,7 @@ class SimilarReader:
         if popular is None:
             return None
         items = popular_items(popular, instrument_id, n, shown)
-        return _Found(generation, "popular", popular.model, items)
+        return _Found("popular", popular.model, items)
 
     def _command(self, generation: Generation, instrument_id: int) -> Command:
         """Return the command that reads the list of an instrument."""
@@ -120,3 +155,7 @@ class SimilarReader:
 def _unknown(instrument_id: int) -> Problem:
     detail = f"Instrument {instrument_id} is not in the model: no interactions up to now"
     return Problem(UNKNOWN_INSTRUMENT, detail)
+
+
+def _bytes_of(kept: Reply) -> int:
+    return _REPLY_OBJECTS_BYTES + len(kept.body)

@@ -4,12 +4,15 @@ from typing import Literal
 
 import msgspec
 
+from api.http.ids import AnsweredId
+from api.http.named import Named
+
 Source = Literal["model", "history", "popular", "repeat"]
 ItemSource = Literal["items", "popular"]
 OtherSource = Literal["history", "popular", "catalog", "new"]
 
 
-class Recommended(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Recommended(Named, frozen=True, gc=False, omit_defaults=True):
     """A recommended instrument; `because` lists the instruments that contributed most.
 
     `source` is present if it is another one than that of the answer: where that has too few
@@ -18,9 +21,8 @@ class Recommended(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `explored` is present if it was drawn at random from the next best ones.
     """
 
-    instrument_id: int
     score: float
-    because: list[int]
+    because: list[AnsweredId]
     source: OtherSource | None = None
     explored: bool = False
 

@@ -11,12 +11,10 @@ from api.http.bodies import check_head, read_body
 from api.http.replies import respond
 from api.recommendations.answers import Batch
 from api.recommendations.bodies import (
-    ListRequest,
     history_of_items,
     parse_for_items,
     parse_for_users,
 )
-from api.recommendations.choosing import Wish
 from api.recommendations.reading import RecommendationReader
 from api.redis.store import Store
 
@@ -39,30 +37,20 @@ class Asking:
     async def for_items(self, request: Request) -> Response:
         """Answer with instruments for those in the body."""
         asked = parse_for_items(await _body_of(request))
-        read = self._reader.for_items(history_of_items(asked.items), self._wish(asked))
+        read = self._reader.for_items(history_of_items(asked.items), self._reader.wish(asked))
         return respond(await self._store.answer(read))
 
     async def for_users(self, request: Request) -> Response:
         """Answer with instruments for each user in the body, in the same order, a read each."""
         asked = parse_for_users(await _body_of(request))
         self._spend(request, len(asked.user_ids) - 1)  # the first was counted with the request
-        wish = self._wish(asked)
+        wish = self._reader.wish(asked)
         found = []
         for start in range(0, len(asked.user_ids), USERS_AT_ONCE):
             users = asked.user_ids[start : start + USERS_AT_ONCE]
             reads = (self._reader.for_user(user_id, wish) for user_id in users)
             found += await asyncio.gather(*map(self._store.answer, reads))
         return respond(Batch(found))
-
-    def _wish(self, asked: ListRequest) -> Wish:
-        return self._reader.wish(
-            asked.n,
-            frozenset(asked.exclude),
-            frozenset(asked.category),
-            frozenset(asked.exclude_category),
-            include_seen=asked.include_seen,
-            diversity=asked.diversity,
-        )
 
 
 async def _body_of(request: Request) -> bytes:

@@ -1,6 +1,7 @@
 """Parses bodies that request recommendations. Pure."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Annotated, Final
 
 import msgspec
@@ -20,7 +21,7 @@ MAX_ITEMS: Final = 500
 MAX_USERS: Final = 100
 """Of a batch."""
 
-_Categories = Annotated[list[Category], Meta(max_length=MAX_CATEGORIES_ASKED)]
+_Categories = Annotated[Collection[Category], Meta(max_length=MAX_CATEGORIES_ASKED)]
 
 
 class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,14 +32,15 @@ class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The fields of both bodies: the same as the parameters of a user's recommendations."""
+    """What is requested of a list: the parameters for one user, and fields of both bodies."""
 
     n: Annotated[int, Meta(ge=1, le=MAX_RECOMMENDATIONS)] = DEFAULT_ITEMS
-    exclude: Annotated[list[InstrumentId], Meta(max_length=MAX_EXCLUDED)] = []
-    category: _Categories = []
-    exclude_category: _Categories = []
+    exclude: Annotated[Collection[InstrumentId], Meta(max_length=MAX_EXCLUDED)] = ()
+    category: _Categories = ()
+    exclude_category: _Categories = ()
     include_seen: bool = False
     diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    names: bool = False
 
 
 class ForItems(ListRequest, frozen=True, kw_only=True):

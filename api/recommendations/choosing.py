@@ -26,9 +26,9 @@ from contracts.times import DAY_MS
 REPEAT_HALF_LIFE_DAYS: Final = 90.0
 """Of what may be taken again. 60 and 180 are as good on a shop's months."""
 
-CommonWish = tuple[int, bool, float | None, int]
-"""The number of instruments, whether seen ones are included, how diverse they are, and the version
-of the catalog."""
+CommonWish = tuple[int, bool, float | None, bool, int]
+"""The number of instruments, whether seen ones are included, how diverse they are, whether they are
+named, and the version of the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Wish:
     diversity: float | None = None
     """0 to 1: how much items of other categories than those before are preferred; None: as the
     variant does"""
+    names: bool = False
+    """whether items have their instruments' names, and not only the symbols"""
     sinks: Factors | None = None
     """what was shown to the user without a click; None: nothing"""
 
@@ -61,7 +63,7 @@ class Wish:
     @property
     def common(self) -> CommonWish:
         """The cache key of common wishes; without `shown`, which refers to a whole catalog."""
-        return self.n, self.include_seen, self.diversity, self.catalog_version
+        return self.n, self.include_seen, self.diversity, self.names, self.catalog_version
 
     def left_out(self, history: Histories) -> frozenset[int]:
         """Return the items that must not be recommended to the user of a history."""
@@ -86,6 +88,8 @@ class Chosen:
     items: list[Recommended]
     candidates: Sequence[Recommended] = ()
     """the next best ones, if the variant explores"""
+    encoded: msgspec.Raw | None = None
+    """the items as an answer has them, as results are cached; None if the variant explores"""
 
     def and_then(self, source: OtherSource, items: Iterable[Recommended]) -> "Chosen":
         """Return these, and then items of another source."""

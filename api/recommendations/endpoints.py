@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
+from api.http.named import NAMES
 from api.http.openapi import CACHE_CONTROL, KEPT, json_body, schema_of
 from api.http.parameters import (
     CATEGORY,
@@ -117,6 +118,7 @@ interactions, for users whose history is concentrated in its category.""",
                 EXCLUDE_CATEGORY,
                 flag("include_seen", "first what the user has already and may take again"),
                 share("diversity", "how much to prefer other categories than those before"),
+                NAMES,
             ),
             read=reader.recommendations,
             scope="read",
@@ -169,6 +171,7 @@ Instruments that the catalog marks as unlisted are left out.""",
                 whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),
                 CATEGORY,
                 EXCLUDE_CATEGORY,
+                NAMES,
             ),
             read=trending.trending,
             hot=True,

@@ -10,9 +10,10 @@ recommendations", RecSys 2018; that a new item is known by its attributes, of Ga
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from api.http.named import N
 from api.models.listings import NewListings
 from api.models.popular import Ranked, Shown
 from api.recommendations.answers import Recommended
@@ -38,6 +39,9 @@ class Catalog(Protocol):
             categories: only instruments in one of these; empty: in any.
             excluded: no instruments in any of these.
         """
+
+    def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
+        """Return items with their symbols; with `names`, also with their names."""
 
     def categories(self, item: int) -> Collection[str]:
         """Return the categories of an instrument."""

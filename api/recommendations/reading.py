@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, reply
@@ -14,7 +16,12 @@ from api.models.answers import PredictedItems
 from api.models.generations import Generation, GenerationReplacedError, Generations
 from api.models.popular import PopularItems
 from api.models.request_ids import RequestIds
-from api.recommendations.answers import ItemRecommendations, ItemSource, Recommendations
+from api.recommendations.answers import (
+    ItemRecommendations,
+    ItemSource,
+    Recommendations,
+)
+from api.recommendations.bodies import ListRequest
 from api.recommendations.choosing import Chosen, Wish
 from api.recommendations.exploring import explored
 from api.recommendations.listings import Catalog
@@ -49,55 +56,31 @@ class RecommendationReader:
         self._catalog = catalog
         self._random = Random()  # noqa: S311 (what is explored is no secret)
 
-    def wish(
-        self,
-        n: int,
-        exclude: frozenset[int],
-        category: frozenset[str],
-        exclude_category: frozenset[str],
-        *,
-        include_seen: bool,
-        diversity: float | None,
-    ) -> Wish:
-        """Return a client's wish, given its parameters by name."""
-        shown = self._catalog.shown(category, exclude_category)
-        by_category = bool(category or exclude_category)
-        return Wish(n, exclude, include_seen, by_category, self._catalog.version, shown, diversity)
-
-    def recommendations(
-        self,
-        user_id: str,
-        n: int,
-        exclude: frozenset[int],
-        category: frozenset[str],
-        exclude_category: frozenset[str],
-        *,
-        include_seen: bool,
-        diversity: float | None,
-    ) -> Read[Reply]:
-        """Answer with instruments for a user."""
-        wish = self.wish(
-            n,
-            exclude,
-            category,
-            exclude_category,
-            include_seen=include_seen,
-            diversity=diversity,
+    def wish(self, asked: ListRequest) -> Wish:
+        """Return what a client requested, by the current catalog."""
+        category, exclude_category = frozenset(asked.category), frozenset(asked.exclude_category)
+        return Wish(
+            asked.n,
+            frozenset(asked.exclude),
+            asked.include_seen,
+            bool(category or exclude_category),
+            self._catalog.version,
+            self._catalog.shown(category, exclude_category),
+            asked.diversity,
+            asked.names,
         )
-        return reply((yield from self.for_user(user_id, wish)), ONCE)
+
+    def recommendations(self, user_id: str, **asked: Any) -> Read[Reply]:
+        """Answer with instruments for a user; `asked` are the fields of a `ListRequest`."""
+        recommended = yield from self._recommended(user_id, self.wish(ListRequest(**asked)))
+        answer = _answer(user_id, *recommended)
+        if (encoded := recommended[1].encoded) is not None:
+            answer = msgspec.structs.replace(answer, items=encoded)
+        return reply(answer, ONCE)
 
     def for_user(self, user_id: str, wish: Wish) -> Read[Recommendations]:
         """Return instruments for a user."""
-        generation, chosen, request_id = yield from self._recommended(user_id, wish)
-        return Recommendations(
-            user_id,
-            request_id,
-            chosen.source,
-            chosen.model,
-            generation.variant,
-            generation.name,
-            chosen.items,
-        )
+        return _answer(user_id, *(yield from self._recommended(user_id, wish)))
 
     def for_items(self, items: Histories, wish: Wish) -> Read[ItemRecommendations]:
         """Return instruments for a set of items, from the default generation.
@@ -125,10 +108,7 @@ class RecommendationReader:
 
         This form has no field for the request id, which is sent in a header instead.
         """
-        nothing: frozenset[str] = frozenset()
-        wish = self.wish(
-            LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False, diversity=None
-        )
+        wish = self.wish(ListRequest(n=LEGACY_ITEMS))
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
         found = reply(PredictedItems(items), ONCE)
@@ -172,9 +152,23 @@ class RecommendationReader:
         draw = None
         if generation.served.exploration:
             found, draw = explored(chosen, generation.served.exploration, self._random)
-            chosen = replace(chosen, items=found)
+            chosen = replace(chosen, items=found, encoded=None)
         items = [item.instrument_id for item in chosen.items]
         request_id = signer.new(
             generation.variant, generation.name, chosen.source, user_id, items, draw
         )
         return generation, chosen, request_id
+
+
+def _answer(
+    user_id: str, generation: Generation, chosen: Chosen, request_id: str
+) -> Recommendations:
+    return Recommendations(
+        user_id,
+        request_id,
+        chosen.source,
+        chosen.model,
+        generation.variant,
+        generation.name,
+        chosen.items,
+    )

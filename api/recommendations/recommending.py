@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from api.http.metrics import Metrics
+from api.http.replies import encode
 from api.models.generations import Generation, Generations
 from api.models.listings import NewListings
 from api.models.popular import PopularItems
@@ -34,6 +37,9 @@ _CHOSEN_OBJECTS_BYTES: Final = 700
 """The overhead of a cached answer in addition to its items, with its key."""
 _ITEM_BYTES: Final = 270
 """The size of an item with three others that contributed to it."""
+
+_STRANGERS: Final = ""
+"""Instead of a history's key: of users of whom nothing is known, who all get the same."""
 
 _Version = tuple[bytes | int | None, ...]
 """The offset of the history that a result is made from; if impressions count, theirs, and the hour,
@@ -98,11 +104,28 @@ class Recommending:
             reads.append(("HGETALL", impressions_key))
         flat, own, *impressions = yield reads
         stored = StoredHistory(flat)
+        is_stranger = not (flat or own or any(impressions))
+        if is_stranger:
+            key = _STRANGERS
+            known = self._kept.get((key, wish.common)) if wish.is_common else None
+            if known is not None and known[0] == generation:
+                self._choices.note("kept")
+                return known[2]
         self._choices.note("made")
         if impressions and impressions[0]:
             discount = generation.served.impression_discount
             factors = factors_of(impressions[0], stored.items, discount, hour)
             wish = replace(wish, sinks=factors)
+        chosen = yield from self._made(generation, stored, own, wish)
+        if chosen is not None and wish.is_common and (is_stranger or chosen.source != "popular"):
+            version = (stored.offset, *map(offset_of, impressions), hour)
+            self._kept.keep((key, wish.common), (generation, version, chosen))
+        return chosen
+
+    def _made(
+        self, generation: Generation, stored: StoredHistory, own: bytes | None, wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose for a user, given what is stored; None if the generation has nothing."""
         new = yield from self._new_listings(generation, stored, wish)
         rest = wish.after(new) if new else wish
         diversity = diversity_of(wish, generation)
@@ -115,10 +138,7 @@ class Recommending:
             chosen = chosen.and_then("new", new)
         if generation.served.exploration:
             chosen = with_candidates(chosen, ranked.items)
-        if wish.is_common and chosen.source != "popular":
-            version = (stored.offset, *map(offset_of, impressions), hour)
-            self._kept.keep((key, wish.common), (generation, version, chosen))
-        return chosen
+        return self._named(chosen, wish)
 
     def _new_listings(
         self, generation: Generation, stored: StoredHistory, wish: Wish
@@ -161,7 +181,18 @@ class Recommending:
         diversity = diversity_of(wish, generation)
         pool = pool_for(wish, diversity)
         chosen = yield from self._sources.for_items(generation, items, pool)
-        return None if chosen is None else self._diversified(chosen, wish.n, diversity)
+        if chosen is None:
+            return None
+        return self._named(self._diversified(chosen, wish.n, diversity), wish)
+
+    def _named(self, chosen: Chosen, wish: Wish) -> Chosen:
+        """Return the same with symbols and names; encoded, unless some items will be explored."""
+        with_names = self._catalog.with_names
+        items = with_names(chosen.items, names=wish.names)
+        if chosen.candidates:
+            candidates = with_names(chosen.candidates, names=wish.names)
+            return replace(chosen, items=items, candidates=candidates)
+        return replace(chosen, items=items, encoded=msgspec.Raw(encode(items)))
 
     def _diversified(self, chosen: Chosen, n: int, diversity: float) -> Chosen:
         if diversity:
@@ -175,4 +206,5 @@ class Recommending:
 
 def _bytes_of(kept: _Kept) -> int:
     chosen = kept[2]
-    return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * (len(chosen.items) + len(chosen.candidates))
+    items = len(chosen.items) + len(chosen.candidates)
+    return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * items

@@ -34,6 +34,22 @@ class Handoff(Exception):  # noqa: N818 (it is not an error)
         self.start = start
 
 
+def then(read: Read[T], change: Callable[[T], T]) -> Read[T]:
+    """Return a read whose result is changed, wherever it is made."""
+    try:
+        return change((yield from read))
+    except Handoff as elsewhere:
+        start = elsewhere.start
+
+    def start_there(done: Done[T]) -> None:
+        def changed(result: T | None, error: Exception | None) -> None:
+            done(None if result is None else change(result), error)
+
+        start(changed)
+
+    raise Handoff(start_there)
+
+
 _MANY: Final = 16
 """A round of more commands waits for its turn (`api.redis.turns`)."""
 _KEY_OF_EVAL: Final = 3

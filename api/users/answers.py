@@ -2,6 +2,8 @@
 
 import msgspec
 
+from api.http.ids import AnsweredId
+
 
 class Sample(msgspec.Struct, frozen=True):
     """A random sample of users with a history."""
@@ -12,7 +14,7 @@ class Sample(msgspec.Struct, frozen=True):
 class Held(msgspec.Struct, frozen=True, gc=False):
     """An instrument that a user has."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
     affinity: float
     last_event_ts: int
     """epoch ms"""
@@ -28,7 +30,7 @@ class History(msgspec.Struct, frozen=True):
 class KnownItem(msgspec.Struct, frozen=True, gc=False):
     """Everything that Redis has about a user and an instrument."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
     affinity: float
     first_event_ts: int
     """epoch ms"""
@@ -45,9 +47,9 @@ class KnownItem(msgspec.Struct, frozen=True, gc=False):
 class OwnItem(msgspec.Struct, frozen=True, gc=False):
     """An instrument in a user's precomputed list."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
     score: float
-    because: list[int]
+    because: list[AnsweredId]
 
 
 class OwnList(msgspec.Struct, frozen=True):
@@ -63,7 +65,7 @@ class OwnList(msgspec.Struct, frozen=True):
 class ShownItem(msgspec.Struct, frozen=True, gc=False):
     """An instrument that the user was shown lately."""
 
-    instrument_id: int
+    instrument_id: AnsweredId
     impressions: int
     """since the user's last click on it, if there was any"""
     last_shown_ts: int

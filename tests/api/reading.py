@@ -44,7 +44,9 @@ class Reader:
         catalog = Catalog(store, self.metrics.registry)
         self.variants = generations.variants
         popular = PopularItems(store.keys, generations)
-        self.similar = SimilarReader(store, generations, popular, lambda *_: None).neighbors
+        self.similar = SimilarReader(
+            store, generations, popular, lambda *_: None, catalog
+        ).neighbors
         recommended = RecommendationReader(
             store, generations, popular, RequestIds(store.keys), self.metrics, catalog, wall_s
         )

@@ -74,7 +74,7 @@ async def test_a_list_that_a_filter_empties_goes_on_with_what_is_popular(
         "model": "popular",
         "variant": "default",
         "generation": "g1",
-        "items": [{"instrument_id": 70, "score": 8.0, "support": 0.0}],
+        "items": [{"instrument_id": 70, "score": 8.0, "support": 0.0, "symbol": "ONLY"}],
     }
     assert await similar(client, "category=nothing") == ("popular", [])
 

@@ -37,11 +37,21 @@ async def served(where: dict[str, Any], filled: Filled) -> AsyncIterator[tuple[S
     filled.bars(2**63 - 1, {RUNNING_S - 6000: bars[RUNNING_S]})
     neighbors = [(str(item), 1 / (item + 1), 9.0 - item) for item in range(5, 9)]
     filled.generation("g1", {"4": neighbors, "6": neighbors[2:], "9": []}, [("7", 3), ("8", 2)])
+    filled.instrument(6, "SIX", "Six", listed=True)
     filled.history("ABC", {"4": (1, 5), "6": (2.5, 7), "1": (1, 9)}, off=7)
     filled.history("own", {"4": (1, 5)}, off=7)
     filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["4"]), ("3", 0.25, ["4"])])
     async with serving(**where) as server_and_port:
+        await until_ranked(server_and_port[1])
         yield server_and_port
+
+
+@until_true
+async def until_ranked(port: int) -> None:
+    """Wait for what a server ranks after its start: until then, its answers change."""
+    for path in ("/v1/movers", "/v1/trending"):
+        async with connected(port) as client:
+            assert b'"as_of":null' not in await client.get(path), path
 
 
 @pytest.fixture
@@ -69,7 +79,7 @@ QUERIES: Final[dict[str, list[str]]] = {
     "/instruments/similar/ABC": ["", "?n=1"],
     "/v1/instruments/4/bars": [
         *("", "?limit=1000&interval=1h", "?limit=3&fill=previous&interval=5m"),
-        *("?limit=", "?limit=0", "?limit=1001", "?limit=03", "?limit=3&limit=4"),
+        *("?limit=", "?limit=0", "?limit=1001", "?limit=03", "?limit=3&limit=4", "?ids=string"),
         *("?interval=2m", "?interval=90m&limit=9", "?interval=1d&limit=3", "?interval=8d"),
         *("?interval=0m", "?interval=1M", "?interval=", "?fill=next", "?unknown=1"),
         *(f"?end={RUNNING_S * 1000}&fill=none", "?end=0", "?end=99999999999999999"),
@@ -81,17 +91,17 @@ QUERIES: Final[dict[str, list[str]]] = {
         *("?timezone=UTC", "?timezone=", "?timezone=Asia/Kolkata", "?timezone=Mars&interval=1d"),
         "?sort=desc&start=0&page_token=WzQsNjAwMDAsMS41XQ",
     ],
-    "/v1/instruments/4/similar": ["", "?n=2", "?n=201"],
+    "/v1/instruments/4/similar": ["", "?n=2", "?n=201", "?names=true&ids=string", "?ids=x"],
     "/v1/users/ABC/recommendations": [
         *("", "?n=1", "?n=101", "?n=100&exclude=7,008&include_seen=true", "?exclude=x"),
-        *("?include_seen=maybe", "?include_seen=1"),
+        *("?include_seen=maybe", "?include_seen=1", "?names=true", "?ids=string"),
     ],
     "/v1/users/own/recommendations": [
         *("?exclude_category=tech&category=", "?category=tech", "?category=a%20b"),
         *("?exclude=8", "?include_seen=false"),
     ],
-    "/v1/movers": ["", "?window=5m&direction=down&n=3"],
-    "/v1/trending": ["", "?window=7d&n=3"],
+    "/v1/movers": ["", "?window=5m&direction=down&n=3", "?ids=string&names=1"],
+    "/v1/trending": ["", "?window=7d&n=3", "?ids=string&names=x"],
     "/v1/quotes/latest": ["", "?instruments=", "?instruments=4,5,9223372036854775807,XYZ"],
 }
 HOT: Final = [

@@ -77,8 +77,8 @@ async def test_movers_are_those_of_the_listed_instruments(client: httpx.AsyncCli
         "direction": "up",
         "as_of": END_S * 1000,
         "movers": [
-            {"instrument_id": 2, "change": 1.0, "open": 10.0, "close": 20.0},
-            {"instrument_id": 1, "change": 0.5, "open": 10.0, "close": 15.0},
+            {"instrument_id": 2, "change": 1.0, "open": 10.0, "close": 20.0, "symbol": "S2"},
+            {"instrument_id": 1, "change": 0.5, "open": 10.0, "close": 15.0, "symbol": "S1"},
         ],
     }
     for query, expected in (

@@ -73,6 +73,7 @@ async def test_a_new_listing_takes_one_place_of_ten_of_users_whose_history_is_of
         "score": 0.5,  # all of the history, and half of the counts
         "because": [4, 2],
         "source": "new",
+        "symbol": "NN",
     }
     assert await new_of(client, "techie", "n=20") == [NEWER_TECH, NEW_TECH]
     assert await new_of(client, "techie", "n=9") == []

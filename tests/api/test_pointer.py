@@ -92,7 +92,8 @@ async def test_an_application_asks_for_the_pointer_no_more_often_than_that(
     for _ in range(n):
         assert (await client.get(OF_4)).status_code == 200
     most = (time.monotonic() - began_s) / POINTER_KEPT_S + 1
-    assert 1 <= gets(raw) - before - n <= most
+    of_the_list = 1
+    assert 1 <= gets(raw) - before - of_the_list <= most
 
 
 def test_another_generation_is_seen_when_the_time_is_over(

@@ -88,8 +88,8 @@ async def test_each_window_has_its_events(client: httpx.AsyncClient) -> None:
         "start": (NOW_S - HOUR_S) // MINUTES_10_S * MINUTES_10_S * 1000,
         "as_of": NOW_MS,
         "items": [
-            {"instrument_id": 2, "events": 4},
-            {"instrument_id": 1, "events": 3},
+            {"instrument_id": 2, "events": 4, "symbol": "B"},
+            {"instrument_id": 1, "events": 3, "symbol": "A"},
             {"instrument_id": 7, "events": 1},
         ],
     }

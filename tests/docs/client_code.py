@@ -17,6 +17,7 @@ from msgspec import inspect as types
 
 from api.app import create_app
 from api.http.endpoint import ActionEndpoint, Endpoint, Table
+from api.http.ids import IDS
 from api.http.parameters import REQUIRED, Schema
 from api.settings import ApiSettings
 
@@ -195,7 +196,7 @@ def _field_docs(kind: type) -> dict[str, str]:
 def _methods(endpoint: Endpoint) -> Iterator[str]:
     name, answer = name_of(endpoint), endpoint.success.kind.__name__
     by_path = [p for p in endpoint.parameters if p.name in endpoint.in_path]
-    others = [p for p in endpoint.parameters if p.name not in endpoint.in_path]
+    others = [p for p in endpoint.parameters if p.name not in endpoint.in_path and p is not IDS]
     needed = {p.name: annotation_of(p.schema) for p in by_path}
     needed |= {p.name: annotation_of(p.schema) for p in others if p.default is REQUIRED}
     optional = {p.name: annotation_of(p.schema) for p in others if p.default is not REQUIRED}

@@ -21,6 +21,7 @@ from api.events import parsing as events
 from api.hot import serving
 from api.http import bodies, limits
 from api.http.endpoint import Endpoint, Table
+from api.http.ids import IDS
 from api.http.problems import TYPE_PREFIX, ProblemType
 from api.http.security import SECURITY_HEADERS
 from api.live import bars as live
@@ -114,11 +115,14 @@ def test_every_operation_has_a_section_and_every_section_an_operation() -> None:
 
 
 def test_every_parameter_of_a_query_is_told() -> None:
+    assert f"`{IDS.name}`" in TEXT, "that of all answers with ids, once"
     untold = [
         (path, parameter["name"])
         for (method, path), operation in operations().items()
         for parameter in operation.get("parameters", ())
-        if parameter["in"] == "query" and f"`{parameter['name']}`" not in sections()[method, path]
+        if parameter["in"] == "query"
+        and parameter["name"] != IDS.name
+        and f"`{parameter['name']}`" not in sections()[method, path]
     ]
     assert untold == []
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+from api.http.kept import KeptReplies
+from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
 from api.recommendations.trending.ranking import (
     Counts,
@@ -40,6 +42,7 @@ class TrendingItems:
         self,
         store: Store,
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        names: Names,
         now_ms: Callable[[], int],
     ) -> None:
         """Start without any counts.
@@ -48,11 +51,14 @@ class TrendingItems:
             store: holds the counts.
             shown: given the categories to choose from and those to leave out, returns a filter of
                 items; None allows all.
+            names: of instruments.
             now_ms: the clock.
         """
         self._store = store
         self._shown = shown
+        self._names = names
         self._now_ms = now_ms
+        self._replies = {window: KeptReplies() for window in TRENDING_WINDOWS}
         self._counts: dict[Bucket, Counts] = {}
         """Keyed by bucket; the one read longest ago comes first."""
         self._rankings: Rankings = dict.fromkeys(TRENDING_WINDOWS, Ranked())
@@ -63,12 +69,20 @@ class TrendingItems:
         n: int,
         category: frozenset[str],
         exclude_category: frozenset[str],
+        *,
+        names: bool,
     ) -> Read[Reply]:
         """Answer with the items that had the most events."""
         yield from ()  # everything is in memory
         known = self._rankings[window]
-        first = known.first(n, self._shown(category, exclude_category))
-        return reply(Trending(window, known.start_ms, known.as_of_ms, first), NOW)
+
+        def make() -> Reply:
+            first = known.first(n, self._shown(category, exclude_category))
+            named = self._names.with_names(first, names=names)
+            return reply(Trending(window, known.start_ms, known.as_of_ms, named), NOW)
+
+        asked = n, category, exclude_category, names
+        return self._replies[window].of((known, self._names.version), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the events for the block."""

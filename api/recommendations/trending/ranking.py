@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from api.http.named import Named
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Ints
 from contracts.trending import TrendingWindow
@@ -19,10 +20,9 @@ _OFFSET: Final = OFFSET_FIELD.encode()
 Shown = Callable[[int], bool]
 
 
-class TrendingItem(msgspec.Struct, frozen=True, gc=False):
+class TrendingItem(Named, frozen=True, gc=False, omit_defaults=True):
     """An item and its number of events in the window."""
 
-    instrument_id: int
     events: int
 
 
@@ -46,7 +46,7 @@ class Counts(NamedTuple):
     """(m,) all above 0"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """A counted window and its first items."""
 

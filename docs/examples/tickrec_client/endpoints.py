@@ -212,6 +212,7 @@ class Endpoints:
         n: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        names: bool | None = None,
     ) -> Movers:
         """The instruments whose prices changed most: `GET /v1/movers`.
 
@@ -221,6 +222,7 @@ class Endpoints:
             n: how many at most.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
             Movers,
@@ -231,6 +233,7 @@ class Endpoints:
                 n=n,
                 category=category,
                 exclude_category=exclude_category,
+                names=names,
             ),
         )
 
@@ -280,6 +283,7 @@ class Endpoints:
         n: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        names: bool | None = None,
     ) -> Similar:
         """The most similar instruments: `GET /v1/instruments/{instrument}/similar`.
 
@@ -289,11 +293,12 @@ class Endpoints:
             n: how many at most.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
             Similar,
             path("/v1/instruments/{}/similar", instrument),
-            given(n=n, category=category, exclude_category=exclude_category),
+            given(n=n, category=category, exclude_category=exclude_category, names=names),
         )
 
     def instrument(self, instrument: int | str) -> DescribedInstrument:
@@ -350,6 +355,7 @@ class Endpoints:
         exclude_category: Sequence[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None = None,
+        names: bool | None = None,
     ) -> Recommendations:
         """Instruments for a user: `GET /v1/users/{user_id}/recommendations`. Needs the scope `read`.
 
@@ -362,6 +368,7 @@ class Endpoints:
             exclude_category: no instruments of any of these categories, comma-separated.
             include_seen: first what the user has already and may take again.
             diversity: how much to prefer other categories than those before.
+            names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
             Recommendations,
@@ -373,6 +380,7 @@ class Endpoints:
                 exclude_category=exclude_category,
                 include_seen=include_seen,
                 diversity=diversity,
+                names=names,
             ),
         )
 
@@ -386,6 +394,7 @@ class Endpoints:
         exclude_category: list[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None | None = None,
+        names: bool | None = None,
     ) -> ItemRecommendations:
         """Instruments for a set of instruments: `POST /v1/recommendations`."""
         return self._connection.ask(
@@ -398,6 +407,7 @@ class Endpoints:
                 exclude_category=exclude_category,
                 include_seen=include_seen,
                 diversity=diversity,
+                names=names,
                 items=items,
             ),
         )
@@ -412,6 +422,7 @@ class Endpoints:
         exclude_category: list[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None | None = None,
+        names: bool | None = None,
     ) -> Batch:
         """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read`."""
         return self._connection.ask(
@@ -424,6 +435,7 @@ class Endpoints:
                 exclude_category=exclude_category,
                 include_seen=include_seen,
                 diversity=diversity,
+                names=names,
                 user_ids=user_ids,
             ),
         )
@@ -435,6 +447,7 @@ class Endpoints:
         n: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        names: bool | None = None,
     ) -> Trending:
         """The instruments with the most recent events: `GET /v1/trending`.
 
@@ -443,11 +456,18 @@ class Endpoints:
             n: how many at most.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
             Trending,
             "/v1/trending",
-            given(window=window, n=n, category=category, exclude_category=exclude_category),
+            given(
+                window=window,
+                n=n,
+                category=category,
+                exclude_category=exclude_category,
+                names=names,
+            ),
         )
 
     def users(self, *, n: int | None = None) -> Sample:

@@ -106,7 +106,7 @@ class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
     """ids and symbols in the request that never had a quote"""
 
 
-class Mover(msgspec.Struct, frozen=True, kw_only=True):
+class Mover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An instrument whose price changed over the window."""
 
     instrument_id: int
@@ -116,6 +116,10 @@ class Mover(msgspec.Struct, frozen=True, kw_only=True):
     """first price of the window"""
     close: float
     """last price of the window"""
+    symbol: str | None = None
+    """absent if the catalog does not have the instrument"""
+    name: str | None = None
+    """only with `names=true`; absent if the catalog does not have the instrument"""
 
 
 class Movers(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +150,7 @@ class Instruments(msgspec.Struct, frozen=True, kw_only=True):
     next_page_token: str | None
 
 
-class SimilarInstrument(msgspec.Struct, frozen=True, kw_only=True):
+class SimilarInstrument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A neighbor; `support` is the number of users who have both, in binary mode.
 
     For popular instruments, `score` is the number of users who have it, and `support` is 0."""
@@ -154,6 +158,10 @@ class SimilarInstrument(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: int
     score: float
     support: float
+    symbol: str | None = None
+    """absent if the catalog does not have the instrument"""
+    name: str | None = None
+    """only with `names=true`; absent if the catalog does not have the instrument"""
 
 
 class Similar(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +209,10 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     because: list[int]
     source: Literal["catalog", "history", "new", "popular"] | None = None
     explored: bool = False
+    symbol: str | None = None
+    """absent if the catalog does not have the instrument"""
+    name: str | None = None
+    """only with `names=true`; absent if the catalog does not have the instrument"""
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,11 +257,15 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     recommendations: list[Recommendations]
 
 
-class TrendingItem(msgspec.Struct, frozen=True, kw_only=True):
+class TrendingItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An item and its number of events in the window."""
 
     instrument_id: int
     events: int
+    symbol: str | None = None
+    """absent if the catalog does not have the instrument"""
+    name: str | None = None
+    """only with `names=true`; absent if the catalog does not have the instrument"""
 
 
 class Trending(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,135 @@
+"""Ids of instruments in answers: numbers, or strings for clients whose numbers are doubles.
+
+An id has up to 63 bits, and JavaScript rounds above 2^53. A field of an answer that is an
+`AnsweredId` is all it takes: its endpoint gets the parameter `ids`, and its description says that
+the field may be a string.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Final, cast
+
+import msgspec
+from msgspec import Meta
+from msgspec import inspect as types
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint
+from api.http.parameters import Schema, one_of
+from api.http.replies import Reply, with_body
+from api.redis.reading import Read, then
+from contracts.messages import MAX_INSTRUMENT_ID
+
+_NUMBER: Final = "number"
+_EITHER: Final[Schema] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": MAX_INSTRUMENT_ID},
+        {"type": "string", "pattern": "^[0-9]{1,19}$"},
+    ]
+}
+AnsweredId = Annotated[int, Meta(extra_json_schema=_EITHER)]
+"""The id of an instrument in an answer."""
+
+IDS: Final = one_of(
+    "ids",
+    (_NUMBER, "string"),
+    _NUMBER,
+    "string: ids of instruments as strings, for JavaScript, whose numbers are exact up to 2^53",
+)
+
+Path = tuple[str | None, ...]
+"""The way to ids in an answer: names of fields; None stands for each element or value."""
+
+
+def with_ids(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint with the parameter `ids`, if its answer has any."""
+    kind = endpoint.success.kind
+    paths = () if kind is None else tuple(_paths(types.type_info(kind)))
+    if not paths:
+        return endpoint
+    parameters = (*endpoint.parameters, IDS)
+    if isinstance(endpoint, ReadEndpoint):
+        return replace(endpoint, parameters=parameters, read=_reading(endpoint, paths))
+    action = cast("ActionEndpoint", endpoint)
+    return replace(action, parameters=parameters, act=_acting(action, paths))
+
+
+def as_strings(body: bytes, paths: tuple[Path, ...]) -> bytes:
+    """Return the body of an answer with the ids at these paths as strings.
+
+    >>> as_strings(b'{"items":[{"id":4,"score":1.0}]}', (("items", None, "id"),))
+    b'{"items":[{"id":"4","score":1.0}]}'
+    """
+    answer = msgspec.json.decode(body)
+    for path in paths:
+        answer = _as_strings(answer, path)
+    return msgspec.json.encode(answer)
+
+
+def either_form(schema: Any) -> Any:
+    """Return a schema in which ids are numbers or strings; msgspec says that they are numbers."""
+    if isinstance(schema, list):
+        return [*map(either_form, schema)]
+    if not isinstance(schema, dict):
+        return schema
+    of_id = schema.get("anyOf") == _EITHER["anyOf"]
+    return {
+        name: either_form(value) for name, value in schema.items() if not (of_id and name == "type")
+    }
+
+
+def _reading(endpoint: ReadEndpoint, paths: tuple[Path, ...]) -> Any:
+    read = endpoint.read
+
+    def changed(full: Reply) -> Reply:
+        return with_body(full, as_strings(full.body, paths))
+
+    def reading(*, ids: str, **values: Any) -> Read[Reply]:
+        return read(**values) if ids == _NUMBER else then(read(**values), changed)
+
+    return reading
+
+
+def _acting(endpoint: ActionEndpoint, paths: tuple[Path, ...]) -> Any:
+    act = endpoint.act
+
+    async def acting(request: Request, *, ids: str, **values: Any) -> Response:
+        response = await act(request, **values)
+        if ids == _NUMBER:
+            return response
+        response.body = as_strings(bytes(response.body), paths)
+        response.headers["content-length"] = str(len(response.body))
+        return response
+
+    return acting
+
+
+def _paths(info: types.Type) -> Iterator[Path]:
+    """Yield the ways to the ids in a type."""
+    match info:
+        case types.Metadata(extra_json_schema=schema) if schema == _EITHER:
+            yield ()
+        case types.Metadata(type=inner):
+            yield from _paths(inner)
+        case types.StructType(fields=fields):
+            for field in fields:
+                yield from ((field.encode_name, *rest) for rest in _paths(field.type))
+        case types.UnionType(types=some):
+            for one in some:
+                yield from _paths(one)
+        case types.ListType(item_type=item) | types.DictType(value_type=item):
+            yield from ((None, *rest) for rest in _paths(item))
+
+
+def _as_strings(value: Any, path: Path) -> Any:
+    """Return a value, changed in place, with the ids at a path as strings."""
+    if value is None:
+        return None
+    if not path:
+        return str(value)
+    name, *rest = path
+    places = [name] if name is not None else value if isinstance(value, dict) else range(len(value))
+    for place in places:
+        value[place] = _as_strings(value[place], tuple(rest))
+    return value

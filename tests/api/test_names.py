@@ -1,0 +1,163 @@
+"""Instruments in answers by id and by name, over HTTP from a real store."""
+
+import itertools
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import httpx
+import msgspec
+import pytest
+
+from api.http.ids import as_strings
+from contracts.bars import BarValue
+from contracts.trending import Bucket
+from tests.patience import until_true
+
+from .conftest import NOW_MS, Filled, Serve
+
+LARGE: Final = 2**63 - 1
+"""As a double, it is one more."""
+PREVIOUS_S: Final = NOW_MS // 60_000 * 60 - 60
+
+
+@pytest.fixture
+async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    """A client; the catalog has all instruments but 7."""
+    filled.instrument(4, "AAPL", "Apple Inc.")
+    filled.instrument(LARGE, "BRK.B", "Berkshire Hathaway")
+    similar = {"4": [(str(LARGE), 0.9, 5.0), ("7", 0.8, 4.0)]}
+    filled.generation("g1", similar, popular=[(str(LARGE), 9.0), ("7", 3.0)])
+    filled.history("ABC", {"4": (1, 5)}, off=7)
+    for item in (4, LARGE):
+        prices = {PREVIOUS_S - 3540: 10.0, PREVIOUS_S: 12.0}
+        filled.bars(
+            item, {at: BarValue(p, p, p, p, 1, 2, p, 0, 1, (0, 1)) for at, p in prices.items()}
+        )
+    for item in (4, 7, LARGE):
+        bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
+        filled.store.hset(filled.keys.trending(0, *bucket, 0), str(item), 5)
+    async with serve() as client:
+        yield client
+
+
+ANSWERS: Final = {
+    "/v1/movers": "movers",
+    "/v1/trending": "items",
+    "/v1/instruments/4/similar": "items",
+    "/v1/users/ABC/recommendations": "items",
+    "/v1/users/nobody/recommendations": "items",
+    "/v1/recommendations": "items",
+    "/v1/recommendations/batch": "recommendations",
+}
+BODIES: Final[dict[str, dict[str, Any]]] = {
+    "/v1/recommendations": {"items": [{"instrument_id": 4}]},
+    "/v1/recommendations/batch": {"user_ids": ["ABC"]},
+}
+
+
+async def items_of(
+    client: httpx.AsyncClient, path: str, query: str = "", **fields: Any
+) -> list[dict[str, Any]]:
+    """Return the items of an answer, once there are any; `fields` are of a body."""
+
+    @until_true
+    async def answered() -> list[dict[str, Any]]:
+        if path in BODIES:
+            answer = await client.post(
+                path + query, content=msgspec.json.encode(BODIES[path] | fields)
+            )
+        else:
+            parameters = "".join(f"&{name}={str(it).lower()}" for name, it in fields.items())
+            answer = await client.get(f"{path}{query or '?'}{parameters}")
+        assert answer.status_code == 200, answer.text
+        found = answer.json()[ANSWERS[path]]
+        assert found
+        return found[0]["items"] if path.endswith("batch") else found  # type: ignore[no-any-return]
+
+    return await answered()
+
+
+async def test_instruments_come_with_their_symbols_and_on_request_with_their_names(
+    client: httpx.AsyncClient,
+) -> None:
+    known = {4: ("AAPL", "Apple Inc."), LARGE: ("BRK.B", "Berkshire Hathaway")}
+    for path, names in itertools.product(ANSWERS, (False, True, False)):
+        items = await items_of(client, path, **({"names": True} if names else {}))
+        assert LARGE in [item["instrument_id"] for item in items], path
+        for item in items:
+            symbol, name = known.get(item["instrument_id"], (None, None))
+            assert item.get("symbol") == symbol, path
+            assert item.get("name") == (name if names else None), path
+            assert ("symbol" in item) == (symbol is not None), "absent, and not null"
+
+
+async def test_a_new_symbol_is_in_answers_that_were_kept(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    for path in ANSWERS:
+        await items_of(client, path)
+    filled.instrument(LARGE, "BRKB", "Berkshire Hathaway")
+
+    @until_true
+    async def renamed(path: str) -> None:
+        symbols = {one["instrument_id"]: one.get("symbol") for one in await items_of(client, path)}
+        assert symbols[LARGE] == "BRKB", path
+
+    for path in ANSWERS:
+        await renamed(path)
+
+
+async def test_ids_are_strings_on_request_and_nothing_else_differs(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in ANSWERS:
+        numbers, strings = [
+            await items_of(client, path, f"?ids={ids}") for ids in ("number", "string")
+        ]
+        assert numbers == await items_of(client, path)
+        assert str(LARGE) in [item["instrument_id"] for item in strings], path
+        assert strings == [with_strings(item) for item in numbers]
+
+
+def with_strings(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item with its ids as strings."""
+    changed = {"instrument_id": str(item["instrument_id"])}
+    if "because" in item:
+        changed["because"] = [str(of) for of in item["because"]]  # type: ignore[assignment]
+    return item | changed
+
+
+async def test_whole_answers_with_ids_as_strings_have_a_length_and_a_tag_of_their_own(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in (
+        "/v1/instruments?",
+        f"/v1/instruments/{LARGE}?",
+        f"/v1/instruments/{LARGE}/bars?start=0&",
+        "/v1/users/ABC/history?",
+        "/v1/users/ABC/export?",
+    ):
+        numbers, strings = [await client.get(f"{path}ids={ids}") for ids in ("number", "string")]
+        plain = re.sub(rb'"instrument_id":"([0-9]+)"', rb'"instrument_id":\1', strings.content)
+        assert plain == numbers.content != strings.content, path
+        assert int(strings.headers["content-length"]) == len(strings.content)
+        if "etag" in numbers.headers:
+            assert strings.headers["etag"] != numbers.headers["etag"]
+
+
+def test_an_attribute_with_the_name_of_a_field_of_ids_stays_as_it_is() -> None:
+    body = b'{"instrument_id":4,"attributes":{"instrument_id":5,"because":[6]}}'
+    assert as_strings(body, (("instrument_id",),)) == body.replace(b":4,", b':"4",')
+
+
+async def test_an_unknown_form_of_ids_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/movers?ids=hex")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "ids: must be number, string, not 'hex'"
+
+
+async def test_the_first_versions_answers_stay_as_they_are(client: httpx.AsyncClient) -> None:
+    for query in ("", "?ids=number&names=true"):
+        answer = await client.get(f"/instruments/similar/4{query}")
+        assert answer.json() == {"predicted_items": [str(LARGE), "7"]}
