@@ -22,13 +22,13 @@ setup: $(READY) ## make the environment, once
 # A lock is complete. Resolving dependencies, pip also considers releases newer than the locked
 # ones, and fails where one has no hash.
 LOCKED := --no-deps --require-hashes --requirement
-EDITABLE := --no-deps --no-build-isolation --editable .
+EDITABLE := --no-deps --no-build-isolation --editable . --editable clients/python
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 # uv does in seconds what takes pip over a minute. It does not read pip's settings, so it is given
 # pip's index; if it cannot install from there, pip does.
-$(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
+$(READY): requirements-dev.lock requirements-uv.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Tickrec needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
@@ -105,7 +105,7 @@ sbom: $(READY) # write a bill of materials (CycloneDX) of each lock to build/sbo
 types: $(READY) ## check types with mypy
 	@$(BIN)/mypy
 
-docs: $(READY) # write docs/settings.md and the example client, and build the documentation's site in build/site
+docs: $(READY) # write docs/settings.md and the Python client, and build the documentation's site in build/site
 	@$(BIN)/python -m tests.docs.settings_page
 	@$(BIN)/python -m tests.docs.client_code
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

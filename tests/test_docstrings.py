@@ -11,7 +11,7 @@ import pytest
 
 PACKAGES: Final = (
     *("api", "archive", "contracts", "producers", "runtime", "stream_processors", "trainer"),
-    "docs.examples.tickrec_client",
+    "tickrec_client",
 )
 ELSEWHERE: Final = ("runtime.archive.quality.", "trainer.spark.checking")
 """Great Expectations takes seconds to import: tests that need it anyway check these."""

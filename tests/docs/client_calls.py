@@ -11,9 +11,9 @@ import httpx
 import msgspec
 
 from api.http.endpoint import Endpoint
-from docs.examples.tickrec_client import Tickrec
-from docs.examples.tickrec_client.structs import Interaction, Quote, SentFeedback, WeightedItem
 from infra.local.described import operations
+from tickrec_client import Tickrec
+from tickrec_client.structs import Interaction, Quote, SentFeedback, WeightedItem
 
 from .client_code import APP, endpoints, name_of
 

@@ -1,4 +1,4 @@
-"""Generates the example client's types and methods from the API's table of endpoints.
+"""Generates the Python client's types and methods from the API's table of endpoints.
 
 `python -m tests.docs.client_code` writes both files; a test fails while one of them is out of date.
 """
@@ -21,7 +21,7 @@ from api.http.ids import IDS
 from api.http.parameters import REQUIRED, Schema
 from api.settings import ApiSettings
 
-FOLDER: Final = Path(__file__).parents[2] / "docs/examples/tickrec_client"
+FOLDER: Final = Path(__file__).parents[2] / "clients/python/src/tickrec_client"
 STRUCTS: Final = FOLDER / "structs.py"
 ENDPOINTS: Final = FOLDER / "endpoints.py"
 

@@ -1,4 +1,4 @@
-"""docs/examples/tickrec_client against a server that answers what each test says.
+"""clients/python against a server that answers what each test says.
 
 Against the real API: tests/docs/test_client_endpoints.py, and as a script
 tests/infra/test_load_balancer.py.
@@ -18,10 +18,10 @@ from itertools import islice
 import httpx
 import pytest
 
-from docs.examples.tickrec_client import Tickrec, TickrecError, stream
-from docs.examples.tickrec_client.problems import wait_s
-from docs.examples.tickrec_client.stream import Change, Live, LiveBar, Stale
-from docs.examples.tickrec_client.structs import Interaction, WeightedItem
+from tickrec_client import Tickrec, TickrecError, stream
+from tickrec_client.problems import wait_s
+from tickrec_client.stream import Change, Live, LiveBar, Stale
+from tickrec_client.structs import Interaction, WeightedItem
 
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
 BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}

@@ -1,4 +1,4 @@
-"""docs/examples/tickrec_client has every `/v1` endpoint: against a real API, Valkey and broker.
+"""clients/python has every `/v1` endpoint: against a real API, Valkey and broker.
 
 Each of its methods is called with the values that the API's description shows for its parameters.
 """
@@ -21,9 +21,6 @@ from contracts.bars import BarValue
 from contracts.generations import Canary, Current, Served
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL
-from docs.examples.tickrec_client import Tickrec, TickrecError
-from docs.examples.tickrec_client.stream import Live, LiveBar
-from docs.examples.tickrec_client.structs import Quote
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from operations.topics import ensure
 from runtime.kafka import broker as brokers
@@ -32,6 +29,9 @@ from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
 from tests.patience import answers
+from tickrec_client import Tickrec, TickrecError
+from tickrec_client.stream import Live, LiveBar
+from tickrec_client.structs import Quote
 
 from .client_calls import ENDPOINTS, call, matches
 from .client_code import ENDPOINTS as METHODS
@@ -182,9 +182,8 @@ def test_an_event_that_breaks_a_rule_is_named_by_its_place(tickrec: Tickrec) -> 
 
 
 def test_the_example_of_the_documentation_runs(
-    api: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    api: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs/examples")
     text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     exec(example.replace("http://localhost:8000", api).replace("tk_...", "all"), {})

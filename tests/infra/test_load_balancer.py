@@ -21,7 +21,6 @@ from contracts.bars import BarValue
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import ALL, QUOTES
-from docs.examples.tickrec_client import Tickrec
 from infra.local.process import Server, await_ready, free_port, running, start, stop
 from operations.topics import ensure
 from runtime.kafka import broker as brokers
@@ -33,6 +32,7 @@ from tests.infra.door import door as nginx
 from tests.infra.door import needs_nginx, served
 from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
+from tickrec_client import Tickrec
 
 pytestmark = needs_nginx
 
@@ -189,7 +189,7 @@ async def test_the_example_runs_as_a_script_through_nginx(
     door: Door, settings: dict[str, str]
 ) -> None:
     script = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "docs.examples.tickrec_client", door.nginx.address),
+        *(sys.executable, "-m", "tickrec_client", door.nginx.address),
         stdout=subprocess.PIPE,
     )
     said = asyncio.create_task(script.communicate())

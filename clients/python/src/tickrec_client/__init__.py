@@ -1,7 +1,5 @@
 """A client of Tickrec's HTTP API: every `/v1` endpoint, typed.
 
-Copy this folder into your project, and `pip install httpx msgspec tenacity`:
-
     with Tickrec("http://127.0.0.1:8000", "tk_...") as tickrec:
         print(tickrec.instrument_bars("GELA", limit=2).bars)
 
