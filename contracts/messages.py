@@ -43,7 +43,8 @@ Size = Annotated[
     Meta(
         ge=0,
         le=MAX_AMOUNT,
-        extra_json_schema={"anyOf": [{"const": 0}, {"minimum": MIN_AMOUNT}]},
+        # 0, or an amount: generators of clients take no part in a `not`
+        extra_json_schema={"not": {"exclusiveMinimum": 0, "exclusiveMaximum": MIN_AMOUNT}},
     ),
 ]
 PositiveFloat = Annotated[float, Meta(gt=0, le=sys.float_info.max)]

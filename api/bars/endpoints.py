@@ -135,6 +135,7 @@ def endpoints(reader: BarReader, latest: LatestReader, moving: Moving, resolve: 
     """Return the endpoints of bars; `resolve` finds instruments by their symbols."""
     return (
         ReadEndpoint(
+            name="instrument_bars",
             path="/v1/instruments/{instrument}/bars",
             tag="instruments",
             summary="Bars of an instrument",
@@ -178,6 +179,7 @@ With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the ans
             problems=_PROBLEMS_OF_BARS,
         ),
         ReadEndpoint(
+            name="bars",
             path="/v1/bars",
             tag="instruments",
             summary="Bars of several instruments",
@@ -202,6 +204,7 @@ made of many minutes. The bars are the same as those of a single instrument.""",
             problems={**READING, **ARCHIVE_READING, **FORMING},
         ),
         ReadEndpoint(
+            name="latest_quotes",
             path="/v1/quotes/latest",
             tag="instruments",
             summary="The latest quotes of several instruments",
@@ -218,6 +221,7 @@ made of many minutes. The bars are the same as those of a single instrument.""",
             problems=READING,
         ),
         ReadEndpoint(
+            name="snapshots",
             path="/v1/snapshots",
             tag="instruments",
             summary="Snapshots of several instruments",
@@ -238,6 +242,7 @@ instruments, or 31 if the archive is read for them; more are an `invalid-request
             problems={**READING, **ARCHIVE_READING},
         ),
         ReadEndpoint(
+            name="market_movers",
             path="/v1/movers",
             tag="instruments",
             summary="The instruments whose prices changed most",
@@ -259,6 +264,7 @@ in the last three minutes of a window is left out.""",
             problems={**READING, INVALID_REQUEST: "window: must be 5m, 15m, 1h, not '2h'"},
         ),
         ReadEndpoint(
+            name="legacy_bars",
             path="/instruments/{instrument_id}",
             tag="first version",
             summary="The last 5 minutes of an instrument",

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from api.http.bodies import MAX_EVENTS
-from api.http.openapi import schema_of, schemas_of
+from api.http.openapi import schemas_of
 from api.http.parameters import Schema
 from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, InstrumentId, Interaction, Quote
 from contracts.times import MAX_TS_MS
@@ -39,10 +39,16 @@ class LegacyAdded(msgspec.Struct, frozen=True):
 
 
 def events_schema() -> Schema:
-    """Return the schema of one event or several."""
-    event = {"oneOf": [_tagged(Quote, "quote"), _tagged(Interaction, "interaction")]}
-    several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
-    return {"oneOf": [event, several]}
+    """Return the schema of several events.
+
+    One without brackets is accepted, too, but not described: of "one or an array of such"
+    generators of clients make code that does not compile.
+    """
+    event = {
+        "title": "Event",
+        "oneOf": [_tagged(Quote, "quote"), _tagged(Interaction, "interaction")],
+    }
+    return {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
 
 
 def legacy_schema() -> Schema:
@@ -67,10 +73,13 @@ def legacy_schema() -> Schema:
 
 
 def _tagged(message: type, tag: str) -> Schema:
-    says = {"type": {"const": tag}, "ts": {"description": f"epoch milliseconds, {_AHEAD}"}}
+    """Return the schema of a message with its `type`: flat, as generators of clients expect."""
+    described = schemas_of([message])[1][message.__name__]
+    fields = described["properties"]
+    ts = {**fields["ts"], "description": f"epoch milliseconds, {_AHEAD}"}
     return {
-        "allOf": [
-            {"type": "object", "required": ["type"], "properties": says},
-            schema_of(message),
-        ]
+        **described,
+        "title": f"{message.__name__}Event",
+        "properties": {"type": {"type": "string", "enum": [tag]}, **fields, "ts": ts},
+        "required": ["type", *described["required"]],
     }

@@ -55,6 +55,7 @@ def endpoints(
 
     return (
         WriteEndpoint(
+            name="publish_events",
             method="POST",
             path="/v1/events",
             tag="events",
@@ -66,13 +67,14 @@ The answer is sent once Kafka has acknowledged all of them. If one is invalid, n
 `errors` gives the index, field and reason of each (of the first 20).""",
             receive=writing.events_of,
             act=events,
-            body=json_body(events_schema(), one=_QUOTE, several=[_QUOTE, _INTERACTION]),
+            body=json_body(events_schema(), one=[_QUOTE], several=[_QUOTE, _INTERACTION]),
             body_kinds=(Quote, Interaction),
             scope="write",
             success=Success(kind=Accepted, example=Accepted(1, 1), status=202),
             problems=WRITING,
         ),
         ActionEndpoint(
+            name="legacy_publish",
             method="POST",
             path="/add/request",
             tag="first version",

@@ -94,6 +94,7 @@ def endpoints(writing: Writing, feedback: Feedback) -> Table:
     """Return the endpoint of feedback."""
     return (
         WriteEndpoint(
+            name="publish_feedback",
             method="POST",
             path="/v1/feedback",
             tag="events",
@@ -108,7 +109,7 @@ and `errors` gives the index, field and reason of each (of the first 20). Feedba
 twice counts twice in the metrics; readers of the topic can recognize it.""",
             receive=writing.events_of,
             act=feedback.take,
-            body=json_body(_schema(), one=_CLICK, several=[_IMPRESSION, _CLICK]),
+            body=json_body(_schema(), one=[_CLICK], several=[_IMPRESSION, _CLICK]),
             body_kinds=(SentFeedback,),
             scope="write",
             success=Success(kind=FeedbackAccepted, example=FeedbackAccepted(1, 1), status=202),
@@ -118,6 +119,6 @@ twice counts twice in the metrics; readers of the topic can recognize it.""",
 
 
 def _schema() -> Schema:
-    one = schema_of(SentFeedback)
-    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
-    return {"oneOf": [one, several]}
+    # One without brackets is accepted, too: `api.events.bodies` says why it is not described.
+    item = schema_of(SentFeedback)
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": MAX_EVENTS}

@@ -48,6 +48,8 @@ class Success:
 class Endpoint:
     """What all endpoints have."""
 
+    name: str
+    """unique, and stable: the description's `operationId`, and the method of generated clients"""
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     path: str
     """`/v1/instruments/{instrument_id}/bars`: each name is a parameter"""

@@ -107,6 +107,7 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
 
     return (
         ActionEndpoint(
+            name="liveness",
             path="/health/live",
             tag="health",
             summary="Whether the process is alive",
@@ -117,6 +118,7 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
             problems={},
         ),
         ActionEndpoint(
+            name="readiness",
             path="/health/ready",
             tag="health",
             summary="Whether reads can be served",
@@ -130,6 +132,7 @@ A server that is shutting down is not ready, either.""",
             problems={NOT_READY: "Redis: no answer in 0.2 s"},
         ),
         ActionEndpoint(
+            name="metrics",
             path="/metrics",
             tag="health",
             summary="Metrics for Prometheus",

@@ -38,8 +38,8 @@ retry without a pause would otherwise keep the server busy with rejections."""
 _TOGETHER_S: Final = 0.005
 """Rejections that are due within it are sent together."""
 _TOO_MANY: Final = 429
-_WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""Monitoring must answer under overload most of all."""
+WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Their requests are never rejected: monitoring must answer under overload most of all."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -251,7 +251,7 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or reject it."""
-        if scope["type"] != "http" or scope["path"] in _WATCHED:
+        if scope["type"] != "http" or scope["path"] in WATCHED:
             await self._app(scope, receive, send)
             return
         is_read = scope["method"] in _READS

@@ -1,10 +1,10 @@
 """The OpenAPI description, made from the table of endpoints."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
+from importlib.metadata import metadata
 from typing import Any, Final
 
 import msgspec
@@ -15,12 +15,17 @@ from api.http.forms import ANSWER, Form
 from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS, REPLAYED
 from api.http.ids import either_form
 from api.http.keys.access import MISSING, missing_scope
+from api.http.limits import MAX_READS, WATCHED
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import (
     FORBIDDEN,
+    INTERNAL,
+    INVALID_HTTP,
     MEDIA_TYPE,
+    OVERLOADED,
     RATE_LIMITED,
     UNAUTHORIZED,
+    UNKNOWN_HOST,
     WRITING_ONCE,
     ProblemType,
 )
@@ -109,6 +114,27 @@ PROBLEM: Final[Schema] = {
     },
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
 }
+_TAGS: Final[Mapping[str, str]] = {
+    "instruments": "The catalog, and what is made of quotes: bars, latest quotes, movers.",
+    "users": "What is known of a user, and recommended to it.",
+    "recommendations": "Recommendations for baskets and for many users, and what is trending.",
+    "models": "What the trainer made, what is served of it, and experiments.",
+    "events": "Quotes, interactions and feedback, to Kafka.",
+    "health": "Whether the processes are alive, ready, and keep up.",
+    "first version": "Endpoints before `/v1`, unchanged for their clients.",
+}
+"""What the tags of the endpoints stand for, in the order in which documentation shows them."""
+_OF_ALL: Final[Mapping[ProblemType, str]] = {
+    INVALID_HTTP: "Not a valid HTTP request: it cannot be parsed",
+    UNKNOWN_HOST: "Host 'shop.example': without API keys the server answers only to localhost, to "
+    "IP addresses and to the names in API_HOSTS",
+    INTERNAL: "The server's log says why",
+}
+"""The problems that a request to any endpoint may have."""
+_SHED: Final[Mapping[ProblemType, str]] = {
+    OVERLOADED: f"{MAX_READS} requests are in flight already: try again in a second"
+}
+_LICENSE: Final = metadata("tickrec")["License-Expression"]
 _NEEDED: Final = "Needs a key with the scope `{scope}`, if the server has keys."
 _SOMETIMES_NEEDED: Final = (
     "For a user it needs a key with the scope `{scope}`, if the server has keys."
@@ -129,7 +155,10 @@ def document(app: FastAPI, table: Table, *, keyed: bool) -> Schema:
             "summary": app.summary,
             "description": app.description,
             "version": app.version,
+            "license": {"name": _LICENSE, "identifier": _LICENSE},
         },
+        "servers": [{"url": "/", "description": "the server that this description comes from"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": {**named, "Problem": PROBLEM},
@@ -168,14 +197,16 @@ def _operation(endpoint: Endpoint, *, keyed: bool) -> Schema:
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "description": endpoint.description,
-        "operationId": re.sub(r"\W", "_", f"view{endpoint.path}_{endpoint.method.lower()}"),
+        "operationId": endpoint.name,
     }
     if parameters := _parameters(endpoint):
         operation["parameters"] = parameters
     if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
         operation["requestBody"] = endpoint.body
     once = isinstance(endpoint, WriteEndpoint)
-    problems = {**(WRITING_ONCE if once else {}), **endpoint.problems, **_refused(endpoint)}
+    shed = {} if endpoint.path in WATCHED else _SHED
+    of_kind = WRITING_ONCE if once else {}
+    problems = {**shed, **of_kind, **endpoint.problems, **_refused(endpoint), **_OF_ALL}
     responses = {**_answered(endpoint.success, once=once), **_failed(problems)}
     for response in responses.values():
         response["headers"] |= _added(endpoint)

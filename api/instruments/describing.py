@@ -68,6 +68,7 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
 
     return (
         WriteEndpoint(
+            name="put_instrument",
             method="PUT",
             path="/v1/instruments/{instrument}",
             tag="instruments",
@@ -86,6 +87,7 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             problems=_PROBLEMS,
         ),
         WriteEndpoint(
+            name="delete_instrument",
             method="DELETE",
             path="/v1/instruments/{instrument}",
             tag="instruments",

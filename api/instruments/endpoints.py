@@ -144,6 +144,7 @@ def endpoints(
 
     return (
         ReadEndpoint(
+            name="instruments",
             path="/v1/instruments",
             tag="instruments",
             summary="Instruments by symbol",
@@ -155,6 +156,7 @@ def endpoints(
             problems=READING,
         ),
         ReadEndpoint(
+            name="similar_instruments",
             path="/v1/instruments/{instrument}/similar",
             tag="instruments",
             summary="The most similar instruments",
@@ -176,6 +178,7 @@ the answer has the popular instruments within them instead, as `source` shows.""
             problems=_PROBLEMS,
         ),
         ReadEndpoint(
+            name="legacy_similar",
             path="/instruments/similar/{similar_to}",
             tag="first version",
             summary="10 instruments, similar to one or for a user",
@@ -191,6 +194,7 @@ the answer has the popular instruments within them instead, as `source` shows.""
             problems=_PROBLEMS,
         ),
         ReadEndpoint(
+            name="instrument",
             path="/v1/instruments/{instrument}",
             tag="instruments",
             summary="An instrument and its newest quote",

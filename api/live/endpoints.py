@@ -80,6 +80,7 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
 
     return (
         ActionEndpoint(
+            name="stream_bars",
             path=PATH,
             tag="instruments",
             summary="Live bars",

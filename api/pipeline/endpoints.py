@@ -80,6 +80,7 @@ def endpoints(progress: Progress, rejected: NewestDeadLetters, history: History)
 
     return (
         ActionEndpoint(
+            name="pipeline",
             path="/v1/pipeline",
             tag="health",
             summary="The workers' progress",
@@ -97,6 +98,7 @@ says why).""",
             problems=_READING,
         ),
         ActionEndpoint(
+            name="pipeline_history",
             path="/v1/pipeline/history",
             tag="health",
             summary="The workers' progress over the last minutes",
@@ -116,6 +118,7 @@ unknown.""",
             },
         ),
         ActionEndpoint(
+            name="dead_letters",
             path="/v1/pipeline/dead_letters",
             tag="health",
             summary="The newest records that workers rejected",

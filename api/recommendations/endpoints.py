@@ -87,6 +87,7 @@ def endpoints(
     """Return the endpoints of recommendations; `resolve` finds instruments by their symbols."""
     return (
         ReadEndpoint(
+            name="user_recommendations",
             path="/v1/users/{user_id}/recommendations",
             tag="users",
             summary="Instruments for a user",
@@ -127,6 +128,7 @@ interactions, for users whose history is concentrated in its category.""",
             problems={**READING_LISTS, **LONG_USER_ID},
         ),
         ActionEndpoint(
+            name="item_recommendations",
             method="POST",
             path="/v1/recommendations",
             tag="recommendations",
@@ -142,6 +144,7 @@ are folded in like a user's history, each with its `weight`. Nothing is publishe
             problems=_ASKED_BY_BODY,
         ),
         ActionEndpoint(
+            name="batch_recommendations",
             method="POST",
             path="/v1/recommendations/batch",
             tag="recommendations",
@@ -158,6 +161,7 @@ fails.""",
             problems=_ASKED_BY_BODY,
         ),
         ReadEndpoint(
+            name="trending_instruments",
             path="/v1/trending",
             tag="recommendations",
             summary="The instruments with the most recent events",

@@ -52,6 +52,7 @@ def endpoints(reader: UserReader, erasure: Erasure) -> Table:
     """Return the endpoints of users."""
     return (
         ReadEndpoint(
+            name="users",
             path="/v1/users",
             tag="users",
             summary="A random sample of users",
@@ -64,6 +65,7 @@ Users with a history, different ones with each request: to look at examples, not
             problems={**READING, INVALID_REQUEST: "n: must be a whole number from 1 to 100"},
         ),
         ReadEndpoint(
+            name="user_history",
             path="/v1/users/{user_id}/history",
             tag="users",
             summary="A user's history",
@@ -75,6 +77,7 @@ Users with a history, different ones with each request: to look at examples, not
             problems={**_READING, UNKNOWN_USER: "The user has no history"},
         ),
         ReadEndpoint(
+            name="export_user",
             path="/v1/users/{user_id}/export",
             tag="users",
             summary="Everything that Redis has about a user",
@@ -90,6 +93,7 @@ Any other data about a user is in Kafka's topics, for as long as they retain it.
             problems={**_READING, UNKNOWN_USER: "Nothing is known of the user"},
         ),
         ActionEndpoint(
+            name="delete_user",
             method="DELETE",
             path="/v1/users/{user_id}",
             tag="users",

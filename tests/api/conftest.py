@@ -47,6 +47,7 @@ from infra.local.store import valkey
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
+from tests.api.described import described_by
 from tests.api.patient import BEHIND, OF_CLIENTS, OF_SUBSCRIPTIONS
 from tests.patience import PATIENCE_S
 
@@ -225,7 +226,10 @@ def serve(monkeypatch: pytest.MonkeyPatch, where: dict[str, Any]) -> Serve:
             # As in a server, an exception that no handler catches is answered 500, and logged.
             transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
             async with httpx.AsyncClient(
-                transport=transport, base_url="http://localhost", headers=AS_JSON
+                transport=transport,
+                base_url="http://localhost",
+                headers=AS_JSON,
+                event_hooks={"response": [described_by(app)]},
             ) as client:
                 yield client
 

@@ -28,6 +28,7 @@ READER = Key("reader", frozenset(("read",)))
 def endpoint(scope: Scope | None) -> ReadEndpoint:
     """Return an endpoint of which only the scope matters."""
     return ReadEndpoint(
+        name="keyed",
         path="/x",
         tag="",
         summary="",

@@ -15,12 +15,10 @@ from infra.local.described import operations
 from tickrec_client import Tickrec
 from tickrec_client.structs import Interaction, Quote, SentFeedback, WeightedItem
 
-from .client_code import APP, endpoints, name_of
+from .client_code import APP
 
-STREAM: Final = "stream_bars"
 ENDPOINTS: Final[dict[str, Endpoint]] = {
-    **{name_of(endpoint): endpoint for endpoint in endpoints()},
-    STREAM: next(e for e in APP.state.table if e.path == "/v1/stream/bars"),
+    endpoint.name: endpoint for endpoint in APP.state.table if endpoint.path.startswith("/v1/")
 }
 """All of `/v1`, by the names of their methods."""
 
@@ -76,7 +74,7 @@ def call(tickrec: Tickrec, name: str) -> Any:
     given = {one: VALUES[one] for one in inspect.signature(method).parameters}
     if name in ("put_instrument", "delete_instrument"):
         given["instrument"] = 9
-    if name == "post_feedback":
+    if name == "publish_feedback":
         given["events"] = seen(tickrec)
     found = method(**given)
     return list(islice(found, 2)) if isinstance(found, Iterator) else found

@@ -47,21 +47,6 @@ def endpoints() -> list[Endpoint]:
     return [e for e in _TABLE if e.path.startswith("/v1/") and e.success.kind is not None]
 
 
-def name_of(endpoint: Endpoint) -> str:
-    """Return the name of an endpoint's method, made of its path.
-
-    >>> [name_of(e) for e in endpoints() if e.path.startswith("/v1/instruments/{instrument}")]
-    ['instrument_bars', 'instrument_similar', 'instrument', 'put_instrument', 'delete_instrument']
-    """
-    words = [] if endpoint.method == "GET" else [endpoint.method.lower()]
-    for part in endpoint.path.split("/")[2:]:
-        if part.startswith("{"):
-            words[-1] = words[-1].removesuffix("s")
-        else:
-            words.append(part)
-    return "_".join(words)
-
-
 def structs_code() -> str:
     """Return the module of the types of answers and bodies."""
     found: dict[str, str] = {}
@@ -100,7 +85,7 @@ from .structs import ({", ".join(names)})
 
 
 class Endpoints:
-    """The endpoints, by names made of their paths."""
+    """The endpoints, by the names of their operations."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -127,10 +112,10 @@ def _body_kinds(endpoint: Endpoint) -> tuple[Any, ...]:
 
 
 def _is_array(endpoint: Endpoint) -> bool:
-    """Return whether a body may be an array, of one kind or several."""
+    """Return whether a body is an array, of one kind or several."""
     body = endpoint.body if isinstance(endpoint, ActionEndpoint) else None
     schema = {} if body is None else body["content"]["application/json"]["schema"]
-    return any(one.get("type") == "array" for one in schema.get("oneOf", ()))
+    return schema.get("type") == "array"
 
 
 def _collect(info: types.Type, found: dict[str, str]) -> str:
@@ -194,7 +179,7 @@ def _field_docs(kind: type) -> dict[str, str]:
 
 
 def _methods(endpoint: Endpoint) -> Iterator[str]:
-    name, answer = name_of(endpoint), endpoint.success.kind.__name__
+    name, answer = endpoint.name, endpoint.success.kind.__name__
     by_path = [p for p in endpoint.parameters if p.name in endpoint.in_path]
     others = [p for p in endpoint.parameters if p.name not in endpoint.in_path and p is not IDS]
     needed = {p.name: annotation_of(p.schema) for p in by_path}

@@ -179,9 +179,9 @@ def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda tickrec: tickrec.post_events([TRADE]),
-        lambda tickrec: tickrec.post_models_promote(),
-        lambda tickrec: tickrec.post_models_rollback(),
+        lambda tickrec: tickrec.publish_events([TRADE]),
+        lambda tickrec: tickrec.promote_model(),
+        lambda tickrec: tickrec.roll_back_model(),
     ],
 )
 @pytest.mark.parametrize("failed", [problem(503, "log-unavailable", 1), BROKEN])
@@ -199,7 +199,7 @@ def test_a_write_that_may_have_been_taken_is_never_sent_again(
 @pytest.mark.parametrize("busy", BUSY)
 def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Said) -> None:
     served = serve(busy, Said(202, '{"quotes":0,"interactions":1}'))
-    assert served.tickrec.post_events([TRADE]).interactions == 1
+    assert served.tickrec.publish_events([TRADE]).interactions == 1
     first, second = served.asked
     assert second.at_s - first.at_s >= 1
 
@@ -211,8 +211,8 @@ def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Sa
         (lambda t: t.delete_instrument(4), {"instrument_id": 4}),
         (lambda t: t.delete_experiments(), {"name": None, "variants": []}),
         (lambda t: t.put_experiments("a", {"b": 1}), {"name": "a", "variants": []}),
-        (lambda t: t.post_recommendations(BASKET), {**ABOUT_ITEMS, "items": []}),
-        (lambda t: t.post_recommendations_batch(["ABC"]), {"recommendations": []}),
+        (lambda t: t.item_recommendations(BASKET), {**ABOUT_ITEMS, "items": []}),
+        (lambda t: t.batch_recommendations(["ABC"]), {"recommendations": []}),
     ],
 )
 def test_what_does_the_same_when_it_is_done_twice_is_sent_again(

@@ -177,7 +177,7 @@ def test_a_problem_names_its_type_title_detail_and_errors(tickrec: Tickrec) -> N
 
 def test_an_event_that_breaks_a_rule_is_named_by_its_place(tickrec: Tickrec) -> None:
     with pytest.raises(TickrecError) as raised:
-        tickrec.post_events([Quote(instrument_id=4, price=-1, ts=1)])
+        tickrec.publish_events([Quote(instrument_id=4, price=-1, ts=1)])
     assert [(error.index, error.field) for error in raised.value.errors] == [(0, "price")]
 
 

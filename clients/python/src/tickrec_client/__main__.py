@@ -17,12 +17,12 @@ def main(url: str, api_key: str = "") -> None:
         _show("bars", tickrec.instrument_bars(4, limit=2))
         now_ms = time.time_ns() // 1_000_000
         trade = Interaction(user_id="ABC", instrument_id=4, ts=now_ms)
-        _show("published", tickrec.post_events([trade]))
+        _show("published", tickrec.publish_events([trade]))
         for change in islice(tickrec.stream_bars([4]), 4):
             _show(type(change).__name__, change)
         found = tickrec.user_recommendations("ABC", n=3)
         _show("recommended", found)
-        _show("published", tickrec.post_feedback(_shown_and_first_clicked(found)))
+        _show("published", tickrec.publish_feedback(_shown_and_first_clicked(found)))
 
 
 def _show(what: str, answer: msgspec.Struct) -> None:

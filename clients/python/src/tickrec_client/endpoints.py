@@ -40,7 +40,7 @@ from .structs import (
 
 
 class Endpoints:
-    """The endpoints, by names made of their paths."""
+    """The endpoints, by the names of their operations."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -186,7 +186,7 @@ class Endpoints:
             )
         )
 
-    def quotes_latest(self, instruments: Sequence[int | str]) -> LatestQuotes:
+    def latest_quotes(self, instruments: Sequence[int | str]) -> LatestQuotes:
         """The latest quotes of several instruments: `GET /v1/quotes/latest`.
 
         Args:
@@ -204,7 +204,7 @@ class Endpoints:
         """
         return self._connection.get(Snapshots, "/v1/snapshots", given(instruments=instruments))
 
-    def movers(
+    def market_movers(
         self,
         *,
         window: Literal["5m", "15m", "1h"] | None = None,
@@ -276,7 +276,7 @@ class Endpoints:
             )
         )
 
-    def instrument_similar(
+    def similar_instruments(
         self,
         instrument: int | str,
         *,
@@ -384,7 +384,7 @@ class Endpoints:
             ),
         )
 
-    def post_recommendations(
+    def item_recommendations(
         self,
         items: list[WeightedItem],
         *,
@@ -412,7 +412,7 @@ class Endpoints:
             ),
         )
 
-    def post_recommendations_batch(
+    def batch_recommendations(
         self,
         user_ids: list[str],
         *,
@@ -440,7 +440,7 @@ class Endpoints:
             ),
         )
 
-    def trending(
+    def trending_instruments(
         self,
         *,
         window: Literal["1h", "6h", "24h", "7d"] | None = None,
@@ -486,7 +486,7 @@ class Endpoints:
         """
         return self._connection.get(History, path("/v1/users/{}/history", user_id))
 
-    def user_export(self, user_id: str) -> Export:
+    def export_user(self, user_id: str) -> Export:
         """Everything that Redis has about a user: `GET /v1/users/{user_id}/export`. Needs the scope `read`.
 
         Args:
@@ -506,7 +506,7 @@ class Endpoints:
         """Which models are served to which users: `GET /v1/models`. Needs the scope `read`."""
         return self._connection.get(Models, "/v1/models")
 
-    def models_decisions(self, *, n: int | None = None) -> Decisions:
+    def model_decisions(self, *, n: int | None = None) -> Decisions:
         """Decisions on generations, newest first: `GET /v1/models/decisions`. Needs the scope `read`.
 
         Args:
@@ -514,7 +514,7 @@ class Endpoints:
         """
         return self._connection.get(Decisions, "/v1/models/decisions", given(n=n))
 
-    def post_models_promote(
+    def promote_model(
         self, *, why: str | None = None, expected: str | None | None = None
     ) -> Decided:
         """Promote the canary to all users of the default variant: `POST /v1/models/promote`. Needs the scope `admin`."""
@@ -522,7 +522,7 @@ class Endpoints:
             Decided, "/v1/models/promote", given(why=why, expected=expected)
         )
 
-    def post_models_rollback(
+    def roll_back_model(
         self, *, why: str | None = None, expected: str | None | None = None
     ) -> Decided:
         """Withdraw the canary or, without one, return to the previous generation: `POST /v1/models/rollback`. Needs the scope `admin`."""
@@ -556,7 +556,7 @@ class Endpoints:
         """
         return self._connection.get(PipelineHistory, "/v1/pipeline/history", given(minutes=minutes))
 
-    def pipeline_dead_letters(
+    def dead_letters(
         self,
         *,
         topic: Literal["all", "quotes", "interactions", "cooccurrences", "instruments", "feedback"]
@@ -573,10 +573,10 @@ class Endpoints:
             DeadLetters, "/v1/pipeline/dead_letters", given(topic=topic, limit=limit)
         )
 
-    def post_events(self, events: Sequence[Quote | Interaction]) -> Accepted:
+    def publish_events(self, events: Sequence[Quote | Interaction]) -> Accepted:
         """Publish quotes and interactions: `POST /v1/events`. Needs the scope `write`."""
         return self._connection.post(Accepted, "/v1/events", events)
 
-    def post_feedback(self, events: Sequence[SentFeedback]) -> FeedbackAccepted:
+    def publish_feedback(self, events: Sequence[SentFeedback]) -> FeedbackAccepted:
         """Publish what was shown and clicked: `POST /v1/feedback`. Needs the scope `write`."""
         return self._connection.post(FeedbackAccepted, "/v1/feedback", events)

@@ -1,0 +1,41 @@
+"""A check of each answer that a test gets: the OpenAPI document declares its status and headers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from starlette.routing import Match
+
+Check = Callable[[httpx.Response], Awaitable[None]]
+
+
+def described_by(app: FastAPI) -> Check:
+    """Return a hook that asserts that an answer of `app` is one of its operation's."""
+
+    async def check(answer: httpx.Response) -> None:
+        operation = _operation(app, answer.request)
+        if operation is None:
+            return
+        declared = operation["responses"].get(str(answer.status_code))
+        where = f"{operation['operationId']}: {answer.status_code}"
+        assert declared is not None, f"{where} is not described"
+        required = {name for name, one in declared.get("headers", {}).items() if one["required"]}
+        missing = {name for name in required if name not in answer.headers}
+        assert not missing, f"{where} has no {missing}"
+
+    return check
+
+
+def _operation(app: FastAPI, request: httpx.Request) -> dict[str, Any] | None:
+    """Return the operation of a request; None of a path or a method that is not described."""
+    scope = {"type": "http", "method": request.method, "path": request.url.path, "headers": []}
+    for route in app.routes:
+        if route.matches(scope)[0] is Match.FULL:
+            # A resource below one whose last parameter may have slashes.
+            path = getattr(route, "path_format", "")
+            if request.url.raw_path.partition(b"?")[0].count(b"/") > path.count("/"):
+                return None
+            found: dict[str, Any] = app.openapi()["paths"].get(path, {})
+            return found.get(request.method.lower())
+    return None

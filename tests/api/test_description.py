@@ -1,0 +1,77 @@
+"""The OpenAPI document has what generators of clients need, of every operation.
+
+That no answer has an undeclared status is checked for all answers to the tests: `.described`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from api.app import create_app
+from api.http.endpoint import Table
+from api.http.limits import WATCHED
+from api.settings import ApiSettings
+
+APP: Final = create_app(ApiSettings())
+TABLE: Final[Table] = APP.state.table
+DOCUMENT: Final = APP.openapi()
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, of_path in DOCUMENT["paths"].items():
+        for operation in of_path.values():
+            yield path, operation
+
+
+def without(status: str, *, allowed: frozenset[str] = frozenset()) -> list[str]:
+    """Return the operations that do not declare a status, except on the allowed paths."""
+    return [
+        operation["operationId"]
+        for path, operation in operations()
+        if status not in operation["responses"] and path not in allowed
+    ]
+
+
+def test_an_operation_has_the_unique_short_name_of_its_endpoint() -> None:
+    names = [operation["operationId"] for _, operation in operations()]
+    assert sorted(names) == sorted(endpoint.name for endpoint in TABLE)
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z_]{3,24}", name)] == []
+
+
+def test_every_tag_is_described_and_used() -> None:
+    used = {tag for _, operation in operations() for tag in operation["tags"]}
+    assert {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]} == used
+
+
+def test_the_license_is_named_as_spdx_does_and_the_server_is_the_one_that_was_asked() -> None:
+    assert DOCUMENT["info"]["license"] == {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+    assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
+
+
+def test_what_can_happen_to_any_request_is_declared_by_every_operation() -> None:
+    for status in ("400", "421", "500"):
+        assert without(status) == []
+    assert without("503", allowed=WATCHED) == []
+
+
+def test_what_a_key_parameters_and_a_body_can_lead_to_is_declared() -> None:
+    for endpoint in TABLE:
+        operation = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]
+        expected = {"401", "403", "429"} if endpoint.scope else set()
+        expected |= {"422"} if endpoint.parameters else set()
+        expected |= {"408", "413", "415", "422"} if "requestBody" in operation else set()
+        expected |= {"304"} if "ETag" in endpoint.success.headers else set()
+        assert expected <= operation["responses"].keys(), endpoint
+
+
+def test_every_answer_declares_whether_it_may_be_cached_or_when_to_try_again() -> None:
+    for _, operation in operations():
+        for status, answer in operation["responses"].items():
+            name = operation["operationId"]
+            if status in ("429", "503"):
+                assert answer["headers"]["Retry-After"]["required"], name
+            if status == "401":
+                assert answer["headers"]["WWW-Authenticate"]["required"], name
+            if status >= "400":
+                assert answer["headers"]["Cache-Control"]["required"], name
