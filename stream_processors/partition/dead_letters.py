@@ -7,12 +7,13 @@ from typing import Final
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faust.types import TP
 
+from contracts.dead_letters import Letter, Place, emptied, letter_of
 from contracts.topics import STREAMED, dead_letters
 from stream_processors import metrics
 from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.producer import Outgoing, Producer
 
-_TOPIC_OF: Final = {topic.name: dead_letters(topic) for topic in STREAMED}
+_TOPIC_OF: Final = {topic.name: topic for topic in STREAMED}
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
@@ -41,7 +42,9 @@ class DeadLetters:
         metrics.REJECTED.labels(tp.topic).inc(len(bad))
         await self.settled(tp)
         letters = [_letter(tp, record) for record in bad]
-        self._publishing[tp] = asyncio.create_task(self._publish(_TOPIC_OF[tp.topic].name, letters))
+        self._publishing[tp] = asyncio.create_task(
+            self._publish(dead_letters(_TOPIC_OF[tp.topic]).name, letters)
+        )
 
     async def settled(self, tp: TP) -> None:
         """Wait until the broker has all of a partition's letters so far.
@@ -59,7 +62,9 @@ class DeadLetters:
             await self._producer.publish_all(topic, 0, letters)
         except _TOO_LARGE:
             if len(letters) == 1:
-                await self._producer.publish_all(topic, 0, [_emptied(letters[0])])
+                await self._producer.publish_all(
+                    topic, 0, [Outgoing(*emptied(Letter(*letters[0])))]
+                )
                 return
             half = len(letters) // 2
             await self._publish(topic, letters[:half])
@@ -67,27 +72,6 @@ class DeadLetters:
 
 
 def _letter(tp: TP, record: BadRecord) -> Outgoing:
-    letter = Outgoing(
-        record.key,
-        record.value,
-        [
-            ("reason", record.reason.encode()),
-            ("topic", tp.topic.encode()),
-            ("partition", b"%d" % tp.partition),
-            ("offset", b"%d" % record.offset),
-        ],
-    )
-    # Kafka's limit is on compressed bytes: records may unpack to any size.
-    is_too_large = _size(letter) > _TOPIC_OF[tp.topic].max_message_bytes
-    return _emptied(letter) if is_too_large else letter
-
-
-def _emptied(letter: Outgoing) -> Outgoing:
-    """Return a letter without its large parts, which are in the original record."""
-    (name, reason), *place = letter.headers
-    left_out = b"; its %d bytes of key and value are left out, see the original" % _size(letter)
-    return Outgoing(None, None, [(name, reason + left_out), *place])
-
-
-def _size(letter: Outgoing) -> int:
-    return len(letter.key or b"") + len(letter.value or b"")
+    place = Place(tp.topic, tp.partition, record.offset)
+    topic = _TOPIC_OF[tp.topic]
+    return Outgoing(*letter_of(topic, place, record.key, record.value, record.reason))
