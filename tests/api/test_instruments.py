@@ -79,6 +79,7 @@ async def test_an_unknown_instrument_is_a_problem(client: httpx.AsyncClient) -> 
         "status": 404,
         "detail": "Instrument 5 has no quotes",
         "instance": "/v1/instruments/5/bars",
+        "request_id": answer.headers["X-Request-Id"],
     }
 
 

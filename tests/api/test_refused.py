@@ -18,7 +18,7 @@ def many(n: int) -> str:
 
 QUERIES: Final[dict[str, list[str]]] = {
     "/v1/instruments/4/bars": [
-        *("limit=0", "limit=1001", "interval=2m", "fill=zero", "start=yesterday", "end=yesterday"),
+        *("limit=0", "limit=1001", "interval=8d", "fill=zero", "start=yesterday", "end=yesterday"),
         *("page_token=x", "page_token=WzUsMF0"),  # the latter is of instrument 5
     ],
     "/v1/bars": [
