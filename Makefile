@@ -178,11 +178,11 @@ lock: # compile the lock files from pyproject.toml
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
 	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
 	@$(COMPILE) --group checkov --output-file requirements-checkov.lock
-	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) replay quality local dev,--extra $(extra)) \
+	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) replay sessions quality local dev,--extra $(extra)) \
 		--output-file requirements-dev.lock
 	@for program in $(PROGRAMS) $(READERS:%=%-archive); do \
 		case $$program in \
-			api-archive) more="--extra archive";; \
+			api-archive) more="--extra archive --extra sessions";; \
 			*-archive) more="--extra archive --extra replay";; \
 			archive) more="--extra quality";; \
 			*) more=;; \

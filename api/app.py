@@ -16,6 +16,7 @@ from api.bars import endpoints as bars
 from api.bars.latest import LatestReader
 from api.bars.moving import Moving
 from api.bars.reading import BarReader
+from api.bars.sessions.calendars import Calendars
 from api.events import endpoints as events
 from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
@@ -109,6 +110,9 @@ def create_app(
     hosts = None if open_to_any else Hosts(settings.api_hosts)
     cors = bool(settings.api_cors_origins)
     catalog = Catalog(store, metrics.registry)
+    calendars = Calendars(
+        catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
+    )
     moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, catalog, now_ms)
     trending = TrendingItems(store, catalog.shown, catalog, now_ms)
     generations = Generations(store.keys)
@@ -131,7 +135,7 @@ def create_app(
     latest = LatestReader(store, now_ms, archived)
     endpoints = (
         *bars.endpoints(
-            BarReader(store, now_ms, archived),
+            BarReader(store, now_ms, calendars.hours_of, archived),
             latest,
             moving,
             catalog.resolve,
@@ -164,6 +168,7 @@ def create_app(
             store.connecting(),
             catalog.following(),
             moving.following(),
+            calendars.following(),
             trending.following(),
             publisher.running(),
             contextlib.aclosing(logs),

@@ -88,8 +88,7 @@ class Window:
         >>> list(Window.before(end_ms=120_000, interval=MINUTE, limit=2).starts())
         [0, 60000]
         """
-        last_ms = interval.start_of(end_ms - 1)
-        return cls(interval.moved(last_ms, 1 - limit), last_ms, interval)
+        return cls(*interval.last(end_ms, limit), interval)
 
     @classmethod
     def between(cls, start_ms: int, end_ms: int, interval: Interval) -> "Window":
@@ -111,7 +110,7 @@ class Window:
     @property
     def end_ms(self) -> int:
         """The end of the last bucket, epoch ms."""
-        return self.interval.moved(self.last_ms, 1)
+        return self.interval.end_of(self.last_ms)
 
     def starts(self) -> Sequence[int]:
         """Return the starts of the buckets, epoch ms."""
@@ -147,7 +146,7 @@ def merged(minutes: MinuteBars, interval: Interval) -> MinuteBars:
     first = 0
     while first < len(minutes):
         start_ms = interval.start_of(minutes[first][0])
-        end = bisect_left(minutes, (interval.moved(start_ms, 1),), first)
+        end = bisect_left(minutes, (interval.end_of(start_ms),), first)
         own = [minute for _, minute in minutes[first:end]]
         found.append((start_ms, merge_minutes(own) if len(own) > 1 else own[0]))
         first = end
@@ -180,7 +179,7 @@ def with_partial(bars: list[Bar], interval: Interval, missing: Gap | None) -> li
         return bars
     return [
         msgspec.structs.replace(bar, partial=True)
-        if bar.t < missing.end and missing.start < interval.moved(bar.t, 1)
+        if bar.t < missing.end and missing.start < interval.end_of(bar.t)
         else bar
         for bar in bars
     ]

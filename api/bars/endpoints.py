@@ -21,6 +21,8 @@ from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
 from api.bars.reading import BarReader
+from api.bars.sessions.calendars import LOADING
+from api.bars.sessions.hours import Session, parse_session
 from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.forms import FORMING
@@ -52,7 +54,8 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING,
     UNKNOWN_INSTRUMENT: "Instrument 4 has no quotes",
 }
-_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {**_PROBLEMS, **ARCHIVE_READING, **FORMING}
+_BEYOND_REDIS: Final = {**ARCHIVE_READING, **FORMING, **LOADING}
+_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {**_PROBLEMS, **_BEYOND_REDIS}
 _TWO: Final = [
     Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
     Bar(1629061680000, 30.85, 30.85, 30.8, 30.81, 300, 3, 30.82, closed=False),
@@ -116,6 +119,14 @@ _TIMEZONE: Final = Parameter(
     "if empty",
     default=None,
 )
+_SESSION: Final = Parameter(
+    "session",
+    parse_session,
+    {"type": "string", "enum": [*get_args(Session), ""], "default": ""},
+    "regular: only minutes in the trading hours of the instrument's exchange; extended: also those "
+    "before and after them; empty: all minutes",
+    default=None,
+)
 _SORT: Final = one_of("sort", get_args(Sort), "asc", "asc: oldest first; desc: newest first")
 _PAGE_TOKEN: Final = Parameter(
     "page_token",
@@ -154,6 +165,10 @@ answer covers up to {MOST_DAYS} days of it. Without `start`, `continue_before` i
 a request for earlier bars. `gap` names minutes that Redis has only in part, and the archive not
 yet. A bar that may miss minutes is marked `partial`.
 
+With `session`, bars are made of the minutes in an exchange's trading hours alone; the attribute
+`exchange` of the catalog names it, by a MIC such as XNYS. Days are then those of the exchange,
+unless `timezone` is given, and buckets without trading hours do not count.
+
 With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the answer as a header.""",
             parameters=(
                 instrument_parameter(resolve),
@@ -164,6 +179,7 @@ With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the ans
                 _END,
                 _INTERVAL,
                 _TIMEZONE,
+                _SESSION,
                 _SORT,
                 one_of(
                     "fill",
@@ -196,12 +212,13 @@ made of many minutes. The bars are the same as those of a single instrument.""",
                 _END,
                 _INTERVAL,
                 _TIMEZONE,
+                _SESSION,
                 _SORT,
                 _PAGE_TOKEN,
             ),
             read=reader.bars_of_many,
             success=Success(kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT, forms=forms()),
-            problems={**READING, **ARCHIVE_READING, **FORMING},
+            problems={**READING, **_BEYOND_REDIS},
         ),
         ReadEndpoint(
             name="latest_quotes",

@@ -50,6 +50,10 @@ class Interval:
         """
         return ts_ms - (ts_ms - _MONDAY_MS) % self.length_ms
 
+    def end_of(self, start_ms: int) -> int:
+        """Return the end of the bucket that starts at a time, epoch ms."""
+        return start_ms + self.length_ms
+
     def first_from(self, ts_ms: int) -> int:
         """Return the start of the first bucket that starts at or after a time, epoch ms."""
         return ts_ms + (_MONDAY_MS - ts_ms) % self.length_ms
@@ -57,6 +61,19 @@ class Interval:
     def moved(self, start_ms: int, n: int) -> int:
         """Return the start of the bucket `n` buckets after the one that starts at a time."""
         return start_ms + n * self.length_ms
+
+    def last(self, end_ms: int, n: int) -> tuple[int, int]:
+        """Return the starts of the first and the last of the `n` buckets that start before."""
+        last_ms = self.start_of(end_ms - 1)
+        return self.moved(last_ms, 1 - n), last_ms
+
+    def traded(self, minutes: Sequence[int]) -> Sequence[int]:
+        """Return those of some minutes that count: all, if there is no session."""
+        return minutes
+
+    def rows(self, minutes: Ints) -> Ints | slice:  # noqa: ARG002 (for those with a session)
+        """Return the places of the minutes that count: all, if there is no session."""
+        return slice(None)
 
     def starts(self, first_ms: int, last_ms: int) -> Sequence[int]:
         """Return the starts of the buckets from one to another, inclusive; there may be none."""

@@ -46,6 +46,10 @@ class LocalInterval(Interval):
         )
         return cast("T", starts[np.searchsorted(starts, ts_ms, "right") - 1])
 
+    def end_of(self, start_ms: int) -> int:
+        """Return the end of the bucket that starts at a time, epoch ms."""
+        return self.moved(start_ms, 1)
+
     def first_from(self, ts_ms: int) -> int:
         """Return the start of the first bucket that starts at or after a time, epoch ms."""
         start_ms = self.start_of(ts_ms)

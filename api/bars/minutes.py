@@ -82,18 +82,19 @@ class MinuteReader:
         key = self._store.keys.bars(partition, instrument_id)
         minutes = window.minutes()
         if len(minutes) <= NARROW_MINUTES:
-            fields = [minute_field(minute) for minute in minutes]
+            traded = window.interval.traded(minutes)
+            fields = [minute_field(minute) for minute in traded]
             ((newest, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
             if newest is None:
                 return Held(is_known=False, minutes=(), newest_ms=None, partition=partition)
             newest_ms = minute_of(newest)
-            return Held(True, minute_bars(minutes, values), newest_ms, partition)  # noqa: FBT003
+            return Held(True, minute_bars(traded, values), newest_ms, partition)  # noqa: FBT003
         (names,) = yield [("HKEYS", key)]
         return (yield from self.named(instrument_id, names, window))
 
     def named(self, instrument_id: int, names: Sequence[bytes], window: Window) -> Read[Held]:
         """Return all minute bars of a window, given all fields of the instrument's hash."""
-        found = yield from self._held({instrument_id: _Named.of(names, window.minutes())})
+        found = yield from self._held({instrument_id: _Named.of(names, window)})
         return found[instrument_id]
 
     def at(self, instrument_id: int, minutes: Sequence[int]) -> Read[MinuteBars]:
@@ -125,7 +126,7 @@ class MinuteReader:
             wanted: dict[int, _Named] = {}
             for instrument_id, own in zip(some, names, strict=True):
                 window = windows[instrument_id]
-                named = _Named.of(own, window.minutes())
+                named = _Named.of(own, window)
                 starts = named.starts if sort == "asc" else named.starts[::-1]
                 interval = window.interval
                 end = whole_buckets(starts, interval, bars, minutes)
@@ -135,7 +136,7 @@ class MinuteReader:
                 if end < len(starts):
                     at_ms = interval.start_of(starts[end])
                     if sort == "desc":
-                        at_ms = interval.moved(at_ms, 1)
+                        at_ms = interval.end_of(at_ms)
                     found.rest = Position(instrument_id, at_ms)
                     break
             found.held |= yield from self._held(wanted)
@@ -189,18 +190,20 @@ def unknown_instrument(instrument_id: int) -> Problem:
 class _Named(NamedTuple):
     """The minutes that the field names of a `bars` hash list."""
 
-    starts: list[int]
+    starts: Sequence[int]
     """those of the requested minutes that exist, in order"""
     newest_ms: int | None
     """start of the newest minute of all; None if there is none"""
 
     @classmethod
-    def of(cls, names: Sequence[bytes], minutes: range) -> "_Named":
-        """Parse the field names, given which `minutes` are requested."""
+    def of(cls, names: Sequence[bytes], window: Window) -> "_Named":
+        """Parse the field names, given the window whose minutes are requested."""
+        minutes = window.minutes()
         seconds = filter(_NEWEST.__ne__, names)
         starts = 1000 * np.sort(np.fromiter(map(int, seconds), np.int64))  # no bytecode per item
         first, end = np.searchsorted(starts, (minutes.start, minutes.stop)).tolist()
-        return cls(starts[first:end].tolist(), int(starts[-1]) if len(starts) else None)
+        wanted = window.interval.traded(starts[first:end].tolist())
+        return cls(wanted, int(starts[-1]) if len(starts) else None)
 
 
 def _groups(things: Sequence[T], sizes: Sequence[int], most: int) -> Iterator[list[T]]:

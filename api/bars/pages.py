@@ -144,8 +144,8 @@ def fill_page(
     interval = window.interval
     first_ms = window.first_ms if position.close is not None else bars[0].t
     last_ms = interval.moved(rest.at_ms, -1) if rest else window.last_ms
-    # One bar more than fits, if there is one.
-    page = Window(first_ms, min(last_ms, interval.moved(first_ms, limit)), interval)
+    # One bar more than fits, if there is one; the first bucket may have no trading hours.
+    page = Window(first_ms, min(last_ms, interval.moved(first_ms, limit + 1)), interval)
     filled = fill_previous(bars, page, now_ms, position.close)
     if len(filled) > limit:
         rest_ms = filled[limit].t
@@ -176,7 +176,7 @@ def fill_page_back(
     if not bars:
         return [], rest.at_ms if rest else None
     interval = window.interval
-    first_ms = max(bars[0].t, interval.moved(window.last_ms, 1 - limit))
+    first_ms = max(bars[0].t, interval.last(window.end_ms, limit)[0])
     close = next((bar.c for bar in reversed(bars) if bar.t < first_ms), None)
     page = Window(first_ms, window.last_ms, interval)
     has_more = rest is not None or bars[0].t < first_ms

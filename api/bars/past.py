@@ -146,7 +146,7 @@ class PastReader:
         losing = range(max(state.retained_ms, window.first_ms), first_ms, MINUTE_MS)
         end_ms = min(state.newest_ms + MINUTE_MS, window_end_ms)
         new = range(max(known.end_ms, first_ms), end_ms, MINUTE_MS)
-        read = yield from self._minutes.at(instrument_id, [*losing, *new])
+        read = yield from self._minutes.at(instrument_id, interval.traded([*losing, *new]))
         buckets = [bucket for bucket in known.buckets if bucket[0] >= first_ms]
         over_ms = max(known.end_ms, min(state.past_ms(interval), window_end_ms))
         over = [one for one in read if first_ms <= one[0] < over_ms]

@@ -1,6 +1,6 @@
 """Reads of bars: each returns its complete answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from api.bars.pages import Position, Sort, beginning_of, page_of
 from api.bars.past import PastReader
 from api.bars.question import Question
 from api.bars.seam import Seam
+from api.bars.sessions.hours import HoursOf, Session, in_session
 from api.http.forms import BY_ACCEPT
 from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule
@@ -33,9 +34,17 @@ class BarReader:
     """Reads the bars of one namespace, by one clock."""
 
     def __init__(
-        self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
+        self,
+        store: Store,
+        now_ms: Callable[[], int],
+        hours_of: HoursOf,
+        archived_bars: "ArchivedBars | None" = None,
     ) -> None:
-        """Read from a store, and from `archived_bars` what the store has only in part."""
+        """Read from a store, and from `archived_bars` what the store has only in part.
+
+        `hours_of` returns an instrument's trading hours.
+        """
+        self._hours_of = hours_of
         self._minutes = MinuteReader(store)
         # What the archive adds begins with a minute, not with a bucket.
         self._windows = self._minutes if archived_bars else PastReader(store, self._minutes)
@@ -51,12 +60,13 @@ class BarReader:
         end: int | None,
         interval: Interval,
         timezone: ZoneInfo | None,
+        session: Session | None,
         sort: Sort,
         fill: str,
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of any interval."""
-        interval = in_zone(interval, timezone)
+        interval = self._interval(instrument, interval, timezone, session)
         now_ms = self._now_ms()
         end_ms = now_ms if end is None else end
         filled = fill == "previous"
@@ -93,19 +103,25 @@ class BarReader:
         end: int | None,
         interval: Interval,
         timezone: ZoneInfo | None,
+        session: Session | None,
         sort: Sort,
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of several instruments, in the order of their ids."""
-        interval = in_zone(interval, timezone)
+        now_ms, names = self._now_ms(), instruments.names
+        own = {i: self._interval(i, interval, timezone, session) for i in names}
+        interval = next(iter(own.values()), interval)  # they differ by the exchange alone
         if page_token is not None:
             page_token.check(interval, sort)
-        now_ms, names = self._now_ms(), instruments.names
-        window = _window_of_each(len(names), limit, start, now_ms if end is None else end, interval)
+        if start is None:
+            _check_share(len(names), limit)
+        end_ms, share = now_ms if end is None else end, limit // max(len(names), 1)
+        windows = {i: _window(start, end_ms, of, share) for i, of in own.items()}
         lengths = dict(zip(names, (yield from self._minutes.lengths(list(names))), strict=True))
         known = [i for i, length in lengths.items() if length]
         archived_bars = self._archived_bars
-        windows = _windows_from(page_token, list(names) if archived_bars else known, window, sort)
+        asked_of = names if archived_bars else known
+        windows = _windows_from(page_token, {i: windows[i] for i in asked_of}, sort)
         found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit, sort)
         yield from self._seam.read([held.partition for held in found.held.values()])
         of_each = [self._of(i, names[i], windows[i], found, sort) for i in found.held]
@@ -116,6 +132,23 @@ class BarReader:
                 lambda of: reply(asked.answer_with(_reading(of, sort)), NOW, BY_ACCEPT)
             )
         return reply(asked.answer(), NOW, BY_ACCEPT)
+
+    def _interval(
+        self,
+        instrument_id: int,
+        interval: Interval,
+        zone: ZoneInfo | None,
+        session: Session | None,
+    ) -> Interval:
+        """Return the buckets of an instrument.
+
+        Raises:
+            Problem: they are not of whole days, but in a time zone, or the instrument's trading
+                hours are not known.
+        """
+        if session is None:
+            return in_zone(interval, zone)
+        return in_session(interval, zone, session, *self._hours_of(instrument_id, session))
 
     def _of(self, instrument_id: int, name: str, window: Window, found: Found, sort: Sort) -> Of:
         held, rest = found.held[instrument_id], found.rest
@@ -164,16 +197,22 @@ class BarReader:
         raise archived_bars.read(answer)
 
 
-def _window_of_each(
-    instruments: int, limit: int, start: int | None, end_ms: int, interval: Interval
-) -> Window:
-    """Return the buckets from `start` on, or each instrument's share of the last `limit`."""
-    if start is not None:
-        return Window.between(start, end_ms, interval)
+def _check_share(instruments: int, limit: int) -> None:
+    """Check that there is a bucket for each instrument.
+
+    Raises:
+        Problem: there is not.
+    """
     if limit < instruments:
         reason = f"must be {instruments} or more, one for each instrument, without `start`"
         raise broken_rule("limit", reason)
-    return Window.before(end_ms, interval, limit // max(instruments, 1))
+
+
+def _window(start: int | None, end_ms: int, interval: Interval, share: int) -> Window:
+    """Return the buckets from `start` on, or an instrument's share of the last ones."""
+    if start is not None:
+        return Window.between(start, end_ms, interval)
+    return Window.before(end_ms, interval, share)
 
 
 def _reading(archive: "ArchiveReader", sort: Sort) -> ReadArchive:
@@ -186,11 +225,11 @@ def _from(position: Position, window: Window, sort: Sort) -> Window:
 
 
 def _windows_from(
-    position: Position | None, instruments: Sequence[int], window: Window, sort: Sort
+    position: Position | None, windows: dict[int, Window], sort: Sort
 ) -> dict[int, Window]:
     """Return the rest of each instrument's window from where a page begins."""
     if position is None:
-        return dict.fromkeys(instruments, window)
+        return windows
     first = position.instrument_id
-    left = {i: window for i in instruments if i >= first}
-    return left | {i: _from(position, window, sort) for i in left if i == first}
+    left = {i: window for i, window in windows.items() if i >= first}
+    return left | {i: _from(position, window, sort) for i, window in left.items() if i == first}

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -32,7 +32,8 @@ REFRESH_EVERY_S: Final = 1.0
 PAGE: Final = 500
 """Entries per page."""
 
-_NO_ATTRIBUTES: Final[Mapping[str, bool | int | float | str]] = {}
+Attributes = Mapping[str, bool | int | float | str]
+_NO_ATTRIBUTES: Final[Attributes] = {}
 """Shared by all instruments without any."""
 
 _Position = tuple[bytes | None, ...]
@@ -82,6 +83,15 @@ class Catalog:
     def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
         """Return items of an answer with their symbols, as `Directory.with_names`."""
         return self.directory.with_names(items, names=names)
+
+    def attributes(self, item: int) -> Attributes | None:
+        """Return the attributes of an instrument, None if the catalog does not have it."""
+        entry = self.directory.by_id.get(item)
+        return entry.attributes if entry else None
+
+    def all_attributes(self) -> Iterator[Attributes]:
+        """Yield the attributes of each instrument that has any."""
+        return (entry.attributes for entry in self.directory.by_id.values() if entry.attributes)
 
     def categories(self, item: int) -> Collection[str]:
         """Return the categories of an instrument, none if the catalog does not have it."""

@@ -15,7 +15,7 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
-from .test_bars_reading import DAY_S, Readers, dense
+from .test_bars_reading import DAY_S, Readers, dense, no_hours
 
 RETAINED: Final = 60
 HOUR: Final = RUNNING_S // 3600 * 3600
@@ -25,7 +25,7 @@ Position = Callable[..., None]
 @pytest.fixture
 def readers(store_url: str, filled: Filled) -> Readers:
     store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
-    return Readers(BarReader(store, clock), LatestReader(store, clock), filled)
+    return Readers(BarReader(store, clock, no_hours), LatestReader(store, clock), filled)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from contracts.topics import QUOTES
 from tests.examples import examples
 
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
-from .test_bars_reading import Readers, Stored, dense, value
+from .test_bars_reading import Readers, Stored, dense, no_hours, value
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -99,7 +99,7 @@ def serving(store_url: str, filled: Filled) -> Serving:
     def start() -> Readers:
         store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
         clock = lambda: NOW_MS  # noqa: E731
-        return Readers(BarReader(store, clock), LatestReader(store, clock), filled)
+        return Readers(BarReader(store, clock, no_hours), LatestReader(store, clock), filled)
 
     return start
 
@@ -206,7 +206,7 @@ def test_what_is_read_of_a_week_is_the_running_hour(serving: Serving, filled: Fi
     readers = serving()
     readers.one(interval="1h", limit=168)
     usual = {"instrument": 4, "start": None, "end": None, "timezone": None, "sort": "asc"}
-    usual |= {"fill": "none", "page_token": None}
+    usual |= {"session": None, "fill": "none", "page_token": None}
     read = readers.bars.bars(**usual, interval=parse_interval("1h"), limit=168)
     fields = 0
     commands = next(read)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -57,19 +57,15 @@ class Readers(NamedTuple):
 
     def one(self, rounds: list[int] | None = None, **changed: Any) -> Any:
         usual = {"instrument": 4, "limit": 5, "start": None, "end": None, "interval": "1m"}
-        query = usual | {"timezone": None, "sort": "asc", "fill": "none"} | changed
+        query = usual | {"timezone": None, "session": None, "sort": "asc", "fill": "none"} | changed
         query.setdefault("page_token", None)
         read = self.bars.bars(**query | {"interval": parse_interval(query["interval"])})
         return self.run(read, rounds)
 
     def many(self, ids: list[int], rounds: list[int] | None = None, **changed: Any) -> Any:
-        usual = {"limit": 1000, "start": None, "end": None, "sort": "asc", "page_token": None}
-        query = (
-            usual
-            | {"timezone": None}
-            | changed
-            | {"interval": parse_interval(changed.get("interval", "1m"))}
-        )
+        usual = {"limit": 1000, "start": None, "end": None, "interval": "1m", "timezone": None}
+        query = usual | {"session": None, "sort": "asc", "page_token": None} | changed
+        query["interval"] = parse_interval(query["interval"])
         return self.run(self.bars.bars_of_many(asked(ids), **query), rounds)
 
 
@@ -80,7 +76,11 @@ def asked(ids: list[int], *unknown: str) -> RequestedInstruments:
 @pytest.fixture
 def readers(store_url: str, filled: Filled) -> Readers:
     store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
-    return Readers(BarReader(store, clock), LatestReader(store, clock), filled)
+    return Readers(BarReader(store, clock, no_hours), LatestReader(store, clock), filled)
+
+
+def no_hours(instrument_id: int, session: str) -> NoReturn:
+    raise AssertionError(f"nobody asked for the {session} hours of {instrument_id}")
 
 
 def clock() -> int:

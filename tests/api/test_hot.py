@@ -89,6 +89,7 @@ QUERIES: Final[dict[str, list[str]]] = {
         *("?sort=desc", "?sort=desc&start=0&limit=2&fill=previous", "?sort=up", "?sort="),
         *("?timezone=America/New_York&interval=1d", "?timezone=Asia%2FKolkata&interval=1w&start=0"),
         *("?timezone=UTC", "?timezone=", "?timezone=Asia/Kolkata", "?timezone=Mars&interval=1d"),
+        *("?session=regular", "?session=", "?session=night"),
         "?sort=desc&start=0&page_token=WzQsNjAwMDAsMS41XQ",
     ],
     "/v1/instruments/4/similar": ["", "?n=2", "?n=201", "?names=true&ids=string", "?ids=x"],

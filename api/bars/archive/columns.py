@@ -46,6 +46,7 @@ def partial_bars(minutes: MinuteColumns, interval: Interval) -> list[tuple[int, 
         minutes: in order, without duplicates.
         interval: of the buckets.
     """
+    minutes = _take(minutes, interval.rows(minutes["minute"]))
     if not len(minutes["minute"]):
         return []
     buckets = interval.start_of(minutes["minute"])
@@ -60,6 +61,6 @@ def partial_bars(minutes: MinuteColumns, interval: Interval) -> list[tuple[int, 
 
 
 def _take(
-    rows: MinuteColumns, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+    rows: MinuteColumns, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice
 ) -> MinuteColumns:
     return {name: column[which] for name, column in rows.items()}

@@ -54,6 +54,7 @@ class Endpoints:
         end: int | str | None = None,
         interval: str | None = None,
         timezone: str | None = None,
+        session: Literal["regular", "extended"] | None = None,
         sort: Literal["asc", "desc"] | None = None,
         fill: Literal["none", "previous"] | None = None,
         page_token: str | None = None,
@@ -71,6 +72,8 @@ class Endpoints:
                 empty.
             timezone: whose midnights and Mondays buckets of whole days start at: a name of the IANA
                 database; UTC if empty.
+            session: regular: only minutes in the trading hours of the instrument's exchange;
+                extended: also those before and after them; empty: all minutes.
             sort: asc: oldest first; desc: newest first.
             fill: previous: repeat the close in buckets without quotes; empty: none.
             page_token: `next_page_token` of the previous page; leave all other parameters
@@ -85,6 +88,7 @@ class Endpoints:
                 end=end,
                 interval=interval,
                 timezone=timezone,
+                session=session,
                 sort=sort,
                 fill=fill,
                 page_token=page_token,
@@ -100,6 +104,7 @@ class Endpoints:
         end: int | str | None = None,
         interval: str | None = None,
         timezone: str | None = None,
+        session: Literal["regular", "extended"] | None = None,
         sort: Literal["asc", "desc"] | None = None,
         fill: Literal["none", "previous"] | None = None,
     ) -> Iterator[Bars]:
@@ -112,6 +117,7 @@ class Endpoints:
                 end=end,
                 interval=interval,
                 timezone=timezone,
+                session=session,
                 sort=sort,
                 fill=fill,
                 page_token=token,
@@ -127,6 +133,7 @@ class Endpoints:
         end: int | str | None = None,
         interval: str | None = None,
         timezone: str | None = None,
+        session: Literal["regular", "extended"] | None = None,
         sort: Literal["asc", "desc"] | None = None,
         page_token: str | None = None,
     ) -> BarsOfMany:
@@ -142,6 +149,8 @@ class Endpoints:
                 empty.
             timezone: whose midnights and Mondays buckets of whole days start at: a name of the IANA
                 database; UTC if empty.
+            session: regular: only minutes in the trading hours of the instrument's exchange;
+                extended: also those before and after them; empty: all minutes.
             sort: asc: oldest first; desc: newest first.
             page_token: `next_page_token` of the previous page; leave all other parameters
                 unchanged.
@@ -156,6 +165,7 @@ class Endpoints:
                 end=end,
                 interval=interval,
                 timezone=timezone,
+                session=session,
                 sort=sort,
                 page_token=page_token,
             ),
@@ -170,6 +180,7 @@ class Endpoints:
         end: int | str | None = None,
         interval: str | None = None,
         timezone: str | None = None,
+        session: Literal["regular", "extended"] | None = None,
         sort: Literal["asc", "desc"] | None = None,
     ) -> Iterator[BarsOfMany]:
         """Yield the pages of `bars`, which documents the arguments."""
@@ -181,6 +192,7 @@ class Endpoints:
                 end=end,
                 interval=interval,
                 timezone=timezone,
+                session=session,
                 sort=sort,
                 page_token=token,
             )

@@ -1,0 +1,1 @@
+"""Trading sessions of exchanges, and bars of only their minutes."""

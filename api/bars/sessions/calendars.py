@@ -1,0 +1,160 @@
+"""The calendars of the exchanges that the catalog names, loaded in the background.
+
+An instrument's exchange is its attribute `exchange`: a MIC (ISO 10383) or a usual name. They are
+loaded by a child process once an instrument names a new one, and again each day, because they end a
+year from now.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib.util import find_spec
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from api.bars.sessions.hours import Calendar, Hours, Session
+from api.http.problems import NOT_READY, Problem, ProblemType, broken_rule
+from api.redis.following import following
+
+ATTRIBUTE: Final = "exchange"
+MAX_EXCHANGES: Final = 200
+"""Loaded at most: there are about a hundred calendars."""
+_MAX_NAME: Final = 16
+_LOOK_EVERY_S: Final = 2.0
+_STALE_S: Final = 86_400.0
+_LOADED_WITHIN_S: Final = 60.0
+_PACKAGE: Final = "exchange_calendars"
+_MODULE: Final = "api.bars.sessions.exchange"
+
+LOADING: Final[dict[ProblemType, str]] = {
+    NOT_READY: "The calendar of XNYS is being loaded: try again"
+}
+"""The problem of a calendar that is not loaded yet, with an example of a detail."""
+
+Attributes = Mapping[str, bool | int | float | str]
+
+_log = logging.getLogger(__name__)
+_calendars = msgspec.json.Decoder(dict[str, Calendar | None])
+
+
+class Calendars:
+    """Knows the trading hours of instruments."""
+
+    def __init__(
+        self,
+        attributes: Callable[[int], Attributes | None],
+        all_attributes: Callable[[], Iterable[Attributes]],
+        version: Callable[[], int],
+        clock_s: Callable[[], float],
+    ) -> None:
+        """Start without calendars.
+
+        Args:
+            attributes: returns those of an instrument, None if the catalog does not have it.
+            all_attributes: returns those of all instruments.
+            version: returns the catalog's version.
+            clock_s: a clock in seconds.
+        """
+        self._attributes = attributes
+        self._all_attributes = all_attributes
+        self._version = version
+        self._clock_s = clock_s
+        self._is_installed = find_spec(_PACKAGE) is not None
+        self._seen_version = 0
+        self._loaded_s = -_STALE_S
+        self._loaded: dict[str, Calendar | None] = {}
+        self._hours: dict[tuple[str, Session], Hours | None] = {}
+
+    def following(self) -> AbstractAsyncContextManager[None]:
+        """Keep up with the catalog and the clock for the block."""
+        return following("calendars", self.refresh, lambda: _LOOK_EVERY_S)
+
+    async def refresh(self) -> None:
+        """Load the calendars of exchanges that are new in the catalog, and all once a day."""
+        version, now_s = self._version(), self._clock_s()
+        is_stale = bool(self._loaded) and now_s >= self._loaded_s + _STALE_S
+        if (version == self._seen_version and not is_stale) or not self._is_installed:
+            return
+        named = sorted(set(filter(None, map(exchange_in, self._all_attributes()))))[:MAX_EXCHANGES]
+        due = named if is_stale else [name for name in named if name not in self._loaded]
+        if due:
+            found = await load(due)
+            for name in (name for name, calendar in found.items() if calendar is None):
+                _log.warning("the catalog names the exchange %r, which has no calendar", name)
+            self._loaded |= found
+            self._hours = {key: own for key, own in self._hours.items() if key[0] not in found}
+            self._loaded_s = now_s
+        self._seen_version = version
+
+    def hours_of(self, instrument_id: int, session: Session) -> tuple[Hours, ZoneInfo]:
+        """Return the hours of an instrument's exchange, and its time zone.
+
+        Raises:
+            Problem: they are not known.
+        """
+        if not self._is_installed:
+            raise broken_rule(
+                "session", "needs exchange_calendars on the server: install tickrec[sessions]"
+            )
+        name = exchange_in(self._attributes(instrument_id) or {})
+        if name is None:
+            raise broken_rule(
+                "session",
+                f"instrument {instrument_id} has no exchange: set its attribute `{ATTRIBUTE}` in "
+                "the catalog to a MIC, such as XNYS",
+            )
+        if name not in self._loaded:
+            raise Problem(NOT_READY, f"The calendar of {name} is being loaded: try again")
+        return self._known(instrument_id, name, session)
+
+    def _known(self, instrument_id: int, name: str, session: Session) -> tuple[Hours, ZoneInfo]:
+        calendar = self._loaded[name]
+        if calendar is None:
+            raise broken_rule(
+                "session",
+                f"the exchange {name!r} of instrument {instrument_id} has no calendar: set its "
+                f"attribute `{ATTRIBUTE}` in the catalog to a MIC, such as XNYS",
+            )
+        if (name, session) not in self._hours:
+            self._hours[name, session] = calendar.hours(session)
+        hours = self._hours[name, session]
+        if hours is None:
+            reason = f"{session} hours of {name} are not known: ask for regular ones"
+            raise broken_rule("session", reason)
+        return hours, ZoneInfo(calendar.zone)
+
+
+def exchange_in(attributes: Attributes) -> str | None:
+    """Return the exchange that attributes name, None if they name none."""
+    name: Any = attributes.get(ATTRIBUTE)
+    if not isinstance(name, str) or not name.strip() or len(name) > _MAX_NAME:
+        return None
+    return name.strip().upper()
+
+
+async def load(exchanges: Collection[str]) -> dict[str, Calendar | None]:
+    """Return the calendars of exchanges, None for one that has none.
+
+    Raises:
+        RuntimeError: the child process failed.
+        TimeoutError: it takes too long.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", _MODULE, *exchanges),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, errors = await asyncio.wait_for(child.communicate(), _LOADED_WITHIN_S)
+    finally:
+        if child.returncode is None:
+            child.kill()
+    if child.returncode:
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RuntimeError(f"the calendars of {', '.join(exchanges)} cannot be loaded: {last}")
+    return _calendars.decode(out)

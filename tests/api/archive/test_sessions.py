@@ -1,0 +1,76 @@
+"""Bars of a session that the archive has: holidays, half days, and days that clocks change."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from api.bars.intervals import DAY
+from api.bars.local_days import in_zone
+from runtime.archive.config import ArchiveConfig
+from tests.api.conftest import Filled, Serve
+from tests.patience import until_true
+
+from .market import INSTRUMENT, MINUTE_MS, Market, Quote, append, table_of
+from .paging import PATH, bars_of_pages
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def at_ms(text: str) -> int:
+    return 1000 * int(datetime.fromisoformat(text).replace(tzinfo=NEW_YORK).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "traded"),
+    [
+        (
+            "2020-11-25",
+            "2020-12-01",
+            {"25": ("09:30", "16:00"), "27": ("09:30", "13:00"), "30": ("09:30", "16:00")},
+        ),
+        (
+            "2021-03-12",
+            "2021-03-16",
+            {"12": ("09:30", "16:00"), "15": ("09:30", "16:00")},
+        ),
+    ],
+    ids=["Thanksgiving", "clocks change"],
+)
+async def test_bars_of_a_session_are_those_of_the_quotes_in_it(
+    *,
+    serve: Serve,
+    filled: Filled,
+    tmp_path: str,
+    first: str,
+    end: str,
+    traded: dict[str, tuple[str, str]],
+) -> None:
+    times = range(at_ms(f"{first}T00:00"), at_ms(f"{end}T00:00"), 30 * MINUTE_MS)
+    market = Market([Quote(at, 1 + n % 50 / 8, 1.0) for n, at in enumerate(times)])
+    inside = Market([quote for quote in market.quotes if is_inside(quote.ts, traded)])
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    append(table_of(config), market.rows(2**62, late=False))
+    filled.instrument(INSTRUMENT, "ABC", attributes={"exchange": "XNYS"})
+    days = in_zone(DAY, NEW_YORK)
+    starts = days.starts(times.start, days.start_of(times.stop - 1))
+    whole = inside.bars(starts, days, filled=False)
+    assert len(whole) == len(traded)
+    query = {"session": "regular", "interval": "1d", "limit": 1, "start": times.start}
+    query["end"] = times.stop
+    async with serve(archive=config) as client:
+
+        @until_true
+        async def loaded() -> None:
+            assert (await client.get(PATH, params=query)).status_code == 200
+
+        await loaded()
+        for sort in ("asc", "desc"):
+            found = await bars_of_pages(client, **query, sort=sort)
+            assert [bar for page in found for bar in page] == whole[:: 1 if sort == "asc" else -1]
+
+
+def is_inside(ts: int, traded: dict[str, tuple[str, str]]) -> bool:
+    moment = datetime.fromtimestamp(ts / 1000, NEW_YORK)
+    opens, closes = traded.get(f"{moment:%d}", ("", ""))
+    return opens <= f"{moment:%H:%M}" < closes

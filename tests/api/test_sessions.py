@@ -1,0 +1,244 @@
+"""Bars of a session are made of the minutes in an exchange's trading hours alone."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.bars.aggregation import Window
+from api.bars.intervals import parse_interval
+from api.bars.latest import LatestReader
+from api.bars.reading import BarReader
+from api.bars.sessions import calendars
+from api.bars.sessions.calendars import exchange_in, load
+from api.bars.sessions.hours import Calendar, Hours, Session, SessionInterval, in_session
+from api.http.metrics import Metrics
+from api.redis.store import Store
+from contracts.bars import BarValue
+from contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.patience import until_true
+
+from .conftest import NOW_MS, RUNNING_S, Filled, Serve
+from .test_bars_reading import Readers, clock, expected, in_order, pages, value
+
+NEW_YORK: Final = ZoneInfo("America/New_York")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Mapping[str, Calendar | None]:
+    return asyncio.run(load(["XNYS", "NASDAQ", "XHKG", "XLON", "NOWHERE"]))
+
+
+def in_new_york(text: str) -> int:
+    return 1000 * int(datetime.fromisoformat(text).replace(tzinfo=NEW_YORK).timestamp())
+
+
+def hours(loaded: Mapping[str, Calendar | None], name: str, session: Session) -> Hours:
+    calendar = loaded[name]
+    assert calendar is not None
+    found = calendar.hours(session)
+    assert found is not None
+    return found
+
+
+def traded(of: Hours, day: str) -> list[tuple[str, str]]:
+    """Return when an exchange opens and closes on a day in New York."""
+    first = in_new_york(f"{day}T00:00")
+    at = np.flatnonzero((of.opens >= first) & (of.opens < first + DAY_MS))
+    return [(clock_time(of.opens[n]), clock_time(of.closes[n])) for n in at]
+
+
+def clock_time(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms // 1000, NEW_YORK):%H:%M}"
+
+
+@pytest.mark.parametrize(
+    ("day", "regular", "extended"),
+    [
+        ("2025-11-26", [("09:30", "16:00")], [("04:00", "20:00")]),
+        ("2025-11-27", [], []),  # Thanksgiving
+        ("2025-11-28", [("09:30", "13:00")], [("04:00", "17:00")]),  # a half day
+        ("2025-11-29", [], []),  # a Saturday
+        ("2025-03-07", [("09:30", "16:00")], [("04:00", "20:00")]),  # before clocks change
+        ("2025-03-10", [("09:30", "16:00")], [("04:00", "20:00")]),  # after it
+    ],
+)
+def test_hours_are_those_of_the_exchange_s_calendar(
+    loaded: Mapping[str, Calendar | None],
+    day: str,
+    regular: list[tuple[str, str]],
+    extended: list[tuple[str, str]],
+) -> None:
+    for name in ("XNYS", "NASDAQ"):
+        assert traded(hours(loaded, name, "regular"), day) == regular
+        assert traded(hours(loaded, name, "extended"), day) == extended
+
+
+def test_a_break_is_no_trading_time(loaded: Mapping[str, Calendar | None]) -> None:
+    noon = 1000 * int(datetime(2025, 11, 26, 12, 30, tzinfo=ZoneInfo("Asia/Hong_Kong")).timestamp())
+    found = hours(loaded, "XHKG", "regular").contain(noon + HOUR_MS * np.arange(-2, 3))
+    assert found.tolist() == [True, True, False, True, True]
+
+
+def test_an_exchange_without_a_calendar_or_extended_hours_has_none(
+    loaded: Mapping[str, Calendar | None],
+) -> None:
+    assert loaded["NOWHERE"] is None
+    london = loaded["XLON"]
+    assert london is not None
+    assert london.hours("extended") is None
+
+
+spans = st.lists(st.integers(0, 400), min_size=2, max_size=12, unique=True).map(sorted)
+
+
+@given(
+    bounds=spans,
+    interval=st.sampled_from(["1m", "7m", "1h", "1d"]),
+    at=st.integers(-100, 500),
+    n=st.integers(1, 8),
+)
+def test_the_buckets_of_a_session_are_those_that_overlap_it(
+    bounds: list[int], interval: str, at: int, n: int
+) -> None:
+    scale = 17 * MINUTE_MS
+    bounds = bounds[: len(bounds) // 2 * 2]
+    opens, closes = (np.array(bounds[place::2], np.int64) * scale for place in (0, 1))
+    grid, ms = parse_interval(interval), at * scale
+    of = SessionInterval(grid.length_ms, grid.text, grid, Hours(opens, closes), "")
+    last = grid.start_of(401 * scale)
+    naive = [
+        start
+        for start in grid.starts(grid.start_of(0), last)
+        if any(o < start + grid.length_ms and c > start for o, c in zip(opens, closes, strict=True))
+    ]
+    assert of.starts(grid.start_of(0), last) == naive
+    assert of.moved(ms, n) == ([s for s in naive if s > ms][:n] or [ms])[-1]
+    before = [start for start in naive if start < ms]
+    assert of.moved(ms, -n) == (before[::-1][:n] or [ms])[-1]
+    if before:
+        assert of.last(ms, n) == (before[-n:][0], before[-1])
+    minutes = range(grid.start_of(0), 401 * scale, 5 * MINUTE_MS)
+    inside = [m for m in minutes if any(o <= m < c for o, c in zip(opens, closes, strict=True))]
+    assert of.traded(minutes) == inside
+    assert np.array(minutes)[of.rows(np.array(minutes))].tolist() == inside
+
+
+@pytest.fixture
+def readers(store_url: str, filled: Filled, loaded: Mapping[str, Calendar | None]) -> Readers:
+    """Reads of an instrument that trades in New York: minutes of six days, some missing."""
+    filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
+    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
+
+    def hours_of(instrument_id: int, session: Session) -> tuple[Hours, ZoneInfo]:
+        return hours(loaded, "XNYS", session), NEW_YORK
+
+    return Readers(BarReader(store, clock, hours_of), LatestReader(store, clock), filled)
+
+
+def stored_minutes() -> list[int]:
+    return [s for s in range(RUNNING_S - 6 * 86_400, RUNNING_S + 1, 420) if s // 420 % 5]
+
+
+def inside_of(own: Hours) -> dict[int, BarValue]:
+    """Return the minutes in trading hours, by a plain look at each."""
+    spans = list(zip(own.opens.tolist(), own.closes.tolist(), strict=True))
+    return {
+        second: value(second // 60)
+        for second in stored_minutes()
+        if any(first <= 1000 * second < end for first, end in spans)
+    }
+
+
+@pytest.mark.parametrize("session", ["regular", "extended"])
+@pytest.mark.parametrize("text", ["1m", "30m", "1h", "1d", "1w"])
+@pytest.mark.parametrize("fill", ["none", "previous"])
+def test_bars_of_a_session_are_those_of_its_minutes(
+    *,
+    readers: Readers,
+    loaded: Mapping[str, Calendar | None],
+    text: str,
+    session: Session,
+    fill: str,
+) -> None:
+    own = hours(loaded, "XNYS", session)
+    interval, inside = (
+        in_session(parse_interval(text), None, session, own, NEW_YORK),
+        inside_of(own),
+    )
+    query = {"interval": text, "session": session, "fill": fill}
+    window = Window.before(NOW_MS, interval, 7)
+    for _ in range(2):  # the second time, buckets that are over were kept
+        assert readers.one(limit=7, **query)["bars"] == expected(inside, window, fill)
+    start = NOW_MS - 12 * DAY_MS
+    whole = expected(inside, Window.between(start, NOW_MS, interval), fill)
+    for sort in ("asc", "desc"):
+        found = pages(readers, limit=150, start=start, sort=sort, **query)
+        assert [bar for page in islice(found, 50) for bar in page] == in_order(whole, sort)
+    if fill == "none":
+        many = readers.many([4], interval=text, session=session, start=start)
+        assert many["bars"]["4"] == whole
+
+
+def test_days_of_a_session_are_trading_days(readers: Readers) -> None:
+    """The clock is at a Sunday evening."""
+    found = readers.one(interval="1d", session="regular", limit=3)["bars"]
+    days = [datetime.fromtimestamp(bar["t"] / 1000, NEW_YORK) for bar in found]
+    assert [f"{day:%a %H:%M}" for day in days] == ["Wed 00:00", "Thu 00:00", "Fri 00:00"]
+    tokyo = ZoneInfo("Asia/Tokyo")  # its Monday has begun, whose session has not
+    utc = readers.one(interval="1d", session="regular", limit=2, timezone=tokyo)
+    assert datetime.fromtimestamp(utc["bars"][0]["t"] / 1000, UTC).hour == 15
+
+
+async def test_the_catalog_names_an_instrument_s_exchange(serve: Serve, filled: Filled) -> None:
+    filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
+    filled.bars(7, {RUNNING_S: value(1)})
+    filled.instrument(4, "ABC", attributes={"exchange": "xnys"})
+    filled.instrument(5, "LON", attributes={"exchange": "XLON"})
+    filled.instrument(6, "BAD", attributes={"exchange": "NOWHERE"})
+    filled.instrument(7, "NONE")
+    async with serve() as client:
+
+        @until_true
+        async def answered(path: str) -> httpx.Response:
+            answer = await client.get(path)
+            assert answer.status_code != 503, answer.text
+            return answer
+
+        found = (await answered("/v1/instruments/ABC/bars?session=regular&interval=1d")).json()
+        assert len(found["bars"]) == 4
+        many = await answered("/v1/bars?instruments=ABC&session=regular&interval=1d&limit=5")
+        assert many.json()["bars"]["ABC"] == found["bars"]
+        for name, reason in (
+            ("LON?session=extended", "extended hours of XLON are not known: ask for regular ones"),
+            ("BAD?session=regular", "the exchange 'NOWHERE' of instrument 6 has no calendar"),
+            ("NONE?session=regular", "instrument 7 has no exchange: set its attribute `exchange`"),
+        ):
+            answer = await client.get(f"/v1/instruments/{name.replace('?', '/bars?')}")
+            assert answer.status_code == 422
+            assert reason in answer.json()["detail"]
+
+
+async def test_without_the_package_a_session_is_refused_with_a_remedy(
+    serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calendars, "find_spec", lambda name: None)
+    filled.instrument(4, "ABC", attributes={"exchange": "XNYS"})
+    async with serve() as client:
+        answer = await client.get("/v1/instruments/ABC/bars?session=regular")
+        assert answer.status_code == 422
+        assert "install tickrec[sessions]" in answer.json()["detail"]
+
+
+def test_an_exchange_is_a_text_of_some_characters() -> None:
+    assert exchange_in({"exchange": " xnys "}) == "XNYS"
+    for other in ({}, {"exchange": 5}, {"exchange": " "}, {"exchange": "X" * 17}):
+        assert exchange_in(other) is None  # type: ignore[arg-type]
