@@ -83,7 +83,7 @@ class Writing:
 
     def _spend(self, request: Request, events: int) -> None:
         key = key_of(request)
-        writer, limit = (key.name, key.limit) if key else (_ANYBODY, None)
+        writer, limit = (key.tenant, key.limit) if key else (_ANYBODY, None)
         of_answer(request.scope).rate = self._quota.spend(writer, events, limit)
 
 

@@ -21,8 +21,8 @@ from api.http.problems import INVALID_REQUEST, Problem, ProblemType
 from api.http.replies import Reply
 from api.redis.reading import Read
 
-Scope = Literal["read", "write", "admin"]
-"""What a key may be used for."""
+Scope = Literal["read:users", "read:recommendations", "read:pipeline", "write", "admin"]
+"""What an endpoint may require of a key."""
 
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 
@@ -62,8 +62,8 @@ class Endpoint:
     """those that it may answer, each with an example of a detail"""
     scope: Scope | None = None
     """the scope that a key needs, if keys are set up; None: it is open to all"""
-    scope_of: Callable[..., Scope | None] | None = None
-    """computes `scope` from the parameters, given by name, if it depends on them"""
+    needs_scope: Callable[..., bool] | None = None
+    """returns whether it needs the scope, from the parameters, given by name; None: always"""
     cost: int = 1
     """reads that a request takes of the quota of its key, if it has one"""
     in_path: frozenset[str] = field(init=False)

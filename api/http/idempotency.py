@@ -1,6 +1,6 @@
 """Writes with an `Idempotency-Key` take effect at most once: a retry gets the first answer.
 
-Follows draft-ietf-httpapi-idempotency-key-header. A key belongs to its caller, and is kept in Redis
+Follows draft-ietf-httpapi-idempotency-key-header. A key belongs to its tenant, and is kept in Redis
 for a day. Requests without one do not get here.
 
 A request claims its key, publishes, and then keeps its answer under the key. If nothing was
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.failures import problem_of
-from api.http.keys.key import caller_of
+from api.http.keys.key import tenant_of
 from api.http.problems import (
     IDEMPOTENCY_KEY_REUSED,
     OUTCOME_UNKNOWN,
@@ -84,7 +84,7 @@ class Once:
         key = _key_of(request)
         if key is None:
             return await act()
-        name = self._store.keys.idempotency(_digest(caller_of(request).encode(), key.encode()))
+        name = self._store.keys.idempotency(_digest(tenant_of(request).encode(), key.encode()))
         claim = Kept(_digest_of(request, body))
         found = await self._store.answer(_claimed(name, claim))
         if found is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
-from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table, WriteEndpoint
+from api.http.endpoint import ActionEndpoint, Endpoint, Success, Table, WriteEndpoint
 from api.http.forms import ANSWER, Form
 from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS, REPLAYED
 from api.http.ids import either_form
@@ -211,9 +211,9 @@ def _operation(endpoint: Endpoint, *, keyed: bool) -> Schema:
     for response in responses.values():
         response["headers"] |= _added(endpoint)
     operation["responses"] = responses
-    scope = _scope_of(endpoint)
+    scope = endpoint.scope
     if scope is not None:
-        sometimes = endpoint.scope_of is not None
+        sometimes = endpoint.needs_scope is not None
         said = _SOMETIMES_NEEDED if sometimes else _NEEDED
         operation["description"] += "\n\n" + said.format(scope=scope)
         security: list[Schema] = [{name: [scope]} for name in _SECURITY_SCHEMES]
@@ -305,16 +305,11 @@ def _failed(cases: Mapping[ProblemType, str]) -> Schema:
 
 def _refused(endpoint: Endpoint) -> Mapping[ProblemType, str]:
     """Return the access problems that an endpoint may answer."""
-    scope = _scope_of(endpoint)
+    scope = endpoint.scope
     if scope is None:
         return {}
     limited = {} if scope == "write" else {RATE_LIMITED: _LIMITED}
     return {UNAUTHORIZED: MISSING, FORBIDDEN: missing_scope(scope), **limited}
-
-
-def _scope_of(endpoint: Endpoint) -> Scope | None:
-    """Return the scope that an endpoint needs, at least for some parameters."""
-    return "read" if endpoint.scope_of is not None else endpoint.scope
 
 
 def _headers(names: Sequence[str], *, required: bool = True) -> Schema:
@@ -323,7 +318,7 @@ def _headers(names: Sequence[str], *, required: bool = True) -> Schema:
 
 def _added(endpoint: Endpoint) -> Schema:
     """Return the headers that are added to any answer of an endpoint."""
-    limited = _headers(_QUOTA, required=False) if _scope_of(endpoint) else {}
+    limited = _headers(_QUOTA, required=False) if endpoint.scope else {}
     return {**_headers((REQUEST_ID,)), **limited}
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from api.bars.answers import LatestQuote
-from api.http.endpoint import ReadEndpoint, Scope, Success, Table
+from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.named import NAMES
 from api.http.openapi import CACHE_CONTROL, KEPT
 from api.http.parameters import (
@@ -118,8 +118,8 @@ _SIMILAR_TO: Final = Parameter(
 )
 
 
-def _scope_of_similar_to(similar_to: int | str) -> Scope | None:
-    return "read" if isinstance(similar_to, str) else None
+def _is_of_a_user(similar_to: int | str) -> bool:
+    return isinstance(similar_to, str)
 
 
 def endpoints(
@@ -186,7 +186,8 @@ the answer has the popular instruments within them instead, as `source` shows.""
             "else: 10 instruments for that user.",
             parameters=(_SIMILAR_TO,),
             read=similar_to,
-            scope_of=_scope_of_similar_to,
+            scope="read:recommendations",
+            needs_scope=_is_of_a_user,
             hot=True,
             success=Success(
                 kind=PredictedItems, example=PredictedItems(["0", "5"]), headers=(CACHE_CONTROL,)

@@ -129,4 +129,4 @@ def clients_of(request: Request, access: Access) -> list[str]:
     """Return a client's identities: its address, and its key if it sent a valid one."""
     address = client_of(request.scope)
     key = access.valid_key(request.headers.raw)
-    return [address] if key is None else [address, f"key {key.name}"]
+    return [address] if key is None else [address, f"key {key.tenant}"]

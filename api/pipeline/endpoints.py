@@ -93,7 +93,7 @@ is folded except records behind an open transaction), `stalled` (behind, and not
 30 s), `unknown` (the end of the log is not known: Kafka did not answer within a second, and `kafka`
 says why).""",
             act=pipeline,
-            scope="read",
+            scope="read:pipeline",
             success=Success(kind=Pipeline, example=_PIPELINE),
             problems=_READING,
         ),
@@ -110,7 +110,7 @@ unknown.""",
                 whole_number("minutes", MINUTES_KEPT, MINUTES_KEPT, "how far to look back"),
             ),
             act=lately,
-            scope="read",
+            scope="read:pipeline",
             success=Success(kind=PipelineHistory, example=_HISTORY),
             problems={
                 INVALID_REQUEST: "minutes: must be a whole number from 1 to 60, not '0'",

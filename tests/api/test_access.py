@@ -111,7 +111,7 @@ async def test_a_refusal_says_what_is_wrong_with_the_key(client: httpx.AsyncClie
     assert answer.headers["www-authenticate"] == "Bearer"
     answer = await client.get(history, headers={"X-API-Key": "writer"})
     assert problem(answer) == (403, "forbidden")
-    assert answer.json()["detail"] == "The key does not have the scope `read`"
+    assert answer.json()["detail"] == "The key does not have the scope `read:users`"
     answer = await client.post("/v1/events", content=b"{", headers={"X-API-Key": "reader"})
     assert answer.json()["detail"] == "The key does not have the scope `write`"
 
@@ -248,13 +248,13 @@ def operations(**settings: Any) -> dict[tuple[str, str], dict[str, Any]]:
 def test_each_operation_is_described_with_the_scope_that_it_needs(endpoint: Endpoint) -> None:
     which = (endpoint.method, endpoint.path)
     keyed, open_to_all = operations(api_keys="k")[which], operations()[which]
-    if endpoint.scope is None and endpoint.scope_of is None:
+    if endpoint.scope is None:
         assert "security" not in keyed
         assert not {"401", "403"} & keyed["responses"].keys()
         return
-    scope = endpoint.scope or "read"
+    scope = endpoint.scope
     needed = [{"key": [scope]}, {"bearer": [scope]}]
-    assert keyed["security"] == (needed if endpoint.scope else [*needed, {}])
+    assert keyed["security"] == ([*needed, {}] if endpoint.needs_scope else needed)
     assert open_to_all["security"] == [*needed, {}]
     assert f"a key with the scope `{scope}`" in keyed["description"]
     assert {"401", "403"} <= keyed["responses"].keys()

@@ -16,13 +16,13 @@ from api.__main__ import app
 from api.http.endpoint import ReadEndpoint, Scope, Success
 from api.http.keys.access import Access
 from api.http.keys.file import Keys, KeysFileError, read_keys
-from api.http.keys.key import Key, digest_of, plain_keys
+from api.http.keys.key import Key, digest_of, granted, plain_keys
 from api.http.problems import Problem
 
 from .keys import entry, write_keys
 
 NOW_S = 1_800_000_000.0
-READER = Key("reader", frozenset(("read",)))
+READER = Key("reader", granted(("read",)))
 
 
 def endpoint(scope: Scope | None) -> ReadEndpoint:
@@ -82,7 +82,7 @@ def test_what_is_open_needs_no_key_and_asks_for_none() -> None:
 
 
 def test_no_key_of_a_file_admits_nobody() -> None:
-    assert refusal(access_by(), "read")[0] == "unauthorized"
+    assert refusal(access_by(), "read:users")[0] == "unauthorized"
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_a_refusal_says_whether_the_key_is_missing_or_unknown(
 ) -> None:
     access = access_by(READER)
     for _ in range(2):
-        slug, detail = refusal(access, "read", header)
+        slug, detail = refusal(access, "read:users", header)
         assert (slug, detail.startswith(says)) == ("unauthorized", True)
-        assert admitted_by(access, "read", bearer(b"reader", kind=b"bearer  ")) == "reader"
+        assert admitted_by(access, "read:users", bearer(b"reader", kind=b"bearer  ")) == "reader"
 
 
 @pytest.mark.parametrize("text", ["first", "schlüssel", "鍵"])
@@ -122,45 +122,66 @@ def test_a_key_without_the_scope_is_rejected_with_the_scope_named() -> None:
 
 def test_a_key_ends_at_its_moment_though_it_was_known() -> None:
     now_s = NOW_S
-    access = access_by(Key("k", frozenset(("read",)), expires_s=NOW_S + 5), now_s=lambda: now_s)
-    assert admitted_by(access, "read", sent(b"k")) == "k"
+    access = access_by(Key("k", granted(("read",)), expires_s=NOW_S + 5), now_s=lambda: now_s)
+    assert admitted_by(access, "read:users", sent(b"k")) == "k"
     now_s += 5
-    slug, detail = refusal(access, "read", sent(b"k"))
+    slug, detail = refusal(access, "read:users", sent(b"k"))
     assert (slug, detail) == ("unauthorized", "The key 'k' expired on 2027-01-15T08:00:05Z")
 
 
 def test_a_limit_bounds_the_requests_that_read_and_no_other_key() -> None:
-    limited = Key("limited", frozenset(("read", "write", "admin")), parse("3/hour"))
+    limited = Key("limited", granted(("read", "write", "admin")), parse("3/hour"))
     access = access_by(limited, READER)
     for _ in range(3):
-        admitted_by(access, "read", sent(b"limited"))
+        admitted_by(access, "read:users", sent(b"limited"))
         admitted_by(access, "write", sent(b"limited"))
-    assert refusal(access, "read", sent(b"limited"))[0] == "rate-limited"
+    assert refusal(access, "read:users", sent(b"limited"))[0] == "rate-limited"
     assert "At most 3 requests in 3600 s" in refusal(access, "admin", sent(b"limited"))[1]
     assert admitted_by(access, "write", sent(b"limited")) == "limited"
     for _ in range(9):
-        admitted_by(access, "read", sent(b"reader"))
+        admitted_by(access, "read:users", sent(b"reader"))
+
+
+def test_keys_of_one_tenant_share_its_quota() -> None:
+    limit = parse("2/hour")
+    keys = [Key(name, granted(("read",)), limit, tenant="acme") for name in ("old", "new")]
+    access = access_by(*keys, Key("acme-2", granted(("read",)), limit))
+    for name in (b"old", b"new"):
+        admitted_by(access, "read:users", sent(name))
+    for name in (b"old", b"new"):
+        assert refusal(access, "read:users", sent(name))[0] == "rate-limited"
+    admitted_by(access, "read:users", sent(b"acme-2"))
+
+
+def test_a_key_reads_only_what_it_was_granted() -> None:
+    access = access_by(Key("k", granted(("read:pipeline",))))
+    assert admitted_by(access, "read:pipeline", sent(b"k")) == "k"
+    for scope in ("read:users", "read:recommendations"):
+        detail = refusal(access, scope, sent(b"k"))[1]  # type: ignore[arg-type]
+        assert detail == f"The key does not have the scope `{scope}`"
 
 
 def test_other_keys_hold_at_once_when_they_change() -> None:
     access = access_by(READER)
-    assert admitted_by(access, "read", sent(b"reader")) == "reader"
-    access.use({digest_of(b"new"): Key("new", frozenset(("read",)))})
-    assert refusal(access, "read", sent(b"reader"))[0] == "unauthorized"
-    assert admitted_by(access, "read", sent(b"new")) == "new"
+    assert admitted_by(access, "read:users", sent(b"reader")) == "reader"
+    access.use({digest_of(b"new"): Key("new", granted(("read",)))})
+    assert refusal(access, "read:users", sent(b"reader"))[0] == "unauthorized"
+    assert admitted_by(access, "read:users", sent(b"new")) == "new"
 
 
 def test_what_is_remembered_of_headers_is_bounded() -> None:
     access = access_by(READER)
     for n in range(10_100):
-        admitted_by(access, "read", (b"authorization", b"bearer" + b" " * (n + 1) + b"reader"))
-        refusal(access, "read", sent(b"%d" % n))
+        admitted_by(
+            access, "read:users", (b"authorization", b"bearer" + b" " * (n + 1) + b"reader")
+        )
+        refusal(access, "read:users", sent(b"%d" % n))
     assert 0 < len(access._known) <= 10_000
 
 
 def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
     (key,) = plain_keys(frozenset(("secret",))).values()
-    assert key.scopes == {"read", "write"}
+    assert key.scopes == granted(["read", "write"])
     assert key.name == f"API_KEYS:{hashlib.sha256(b'secret').hexdigest()[:8]}"
 
 
@@ -177,6 +198,10 @@ def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
         (json.dumps([entry("a", expires="2027-01-01T00:00:00")]), "timezone"),
         (json.dumps([entry("a", limit="many")]), "'many'"),
         (json.dumps([entry("a", limit="999/second")]), "below the 1000"),
+        (
+            json.dumps([entry("a", tenant="t"), entry("b", tenant="t", limit="1000/second")]),
+            "the keys 'a' and 'b' have the limits None and 1000/second",
+        ),
         (json.dumps([entry("a"), entry("a")]), "two keys have the name 'a'"),
         (json.dumps([entry("a", expire="2027-01-01T00:00:00Z")]), "unknown field `expire`"),
         (None, "no such file: create it with `python -m api keys add NAME`"),
@@ -220,9 +245,7 @@ class TestCommands:
         assert len(text) == len("tk_") + 43
         assert text not in path.read_text()
         assert read_keys(path) == {
-            digest_of(text.encode()): Key(
-                "shop", frozenset(("read", "write")), parse("2000/minute")
-            )
+            digest_of(text.encode()): Key("shop", granted(("read", "write")), parse("2000/minute"))
         }
 
     def test_only_its_owner_can_read_the_file(self, path: Path) -> None:
@@ -233,14 +256,26 @@ class TestCommands:
         assert [each.name for each in path.parent.iterdir()] == ["keys.json"]
 
     def test_the_list_is_a_table_without_hashes(self, path: Path) -> None:
-        keys("add", "shop", "--scopes", "read", "--expires", "2999-01-01")
+        scopes = ("--scopes", "write,read:users", "--tenant", "acme")
+        keys("add", "shop", *scopes, "--expires", "2999-01-01")
         keys("add", "operator", "--scopes", "read,admin", "--limit", "5/second")
         created = [each["created"] for each in json.loads(path.read_text())]
         assert keys("list").splitlines() == [
-            "name      scopes      limit     expires               created",
-            f"shop      read        -         2999-01-01T00:00:00Z  {created[0]}",
-            f"operator  read,admin  5/second  never                 {created[1]}",
+            "name      tenant  scopes            limit     expires               created",
+            f"shop      acme    read:users,write  -         2999-01-01T00:00:00Z  {created[0]}",
+            f"operator  -       read,admin        5/second  never                 {created[1]}",
         ]
+
+    def test_the_first_key_has_all_scopes_and_is_made_once(self, path: Path) -> None:
+        text = keys("first")
+        assert read_keys(path) == {
+            digest_of(text.encode()): Key("admin", granted(("read", "write", "admin")))
+        }
+        before = path.read_bytes()
+        again = run("first")
+        assert (again.exit_code, again.stdout) == (0, "")
+        assert "the key 'admin' has the scope admin" in again.stderr
+        assert path.read_bytes() == before
 
     def test_a_key_that_is_removed_is_gone_and_the_others_stay(self, path: Path) -> None:
         for name in ("one", "two"):
@@ -252,7 +287,7 @@ class TestCommands:
         ("arguments", "says"),
         [
             (("add", "one", "--scopes", "read"), "'one' already"),
-            (("add", "two", "--scopes", "read,all"), "'read,all' are not among read, write, admin"),
+            (("add", "two", "--scopes", "read,all"), "'read,all' are not among read, read:users"),
             (("add", "two", "--scopes", "write", "--limit", "9/second"), "'9/second' is below"),
             (("add", "two", "--scopes", "read", "--limit", "lots"), "invalid limit 'lots'"),
             (("add", "two", "--scopes", "read", "--expires", "soon"), "'soon' is not a time"),

@@ -11,12 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import httpx
 import msgspec
 import pytest
 
+from api.http.endpoint import Scope
 from contracts.bars import BarValue
 from contracts.generations import Canary, Current, Served
 from contracts.keyspace import Keyspace
@@ -38,7 +39,7 @@ from .client_code import ENDPOINTS as METHODS
 from .client_code import STRUCTS, endpoints_code, structs_code
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SCOPES: Final = {"read", "write", "admin"}
+SCOPES: Final = set(get_args(Scope))
 MINUTE_S: Final = int(time.time()) // 60 * 60
 BAR: Final = BarValue(1, 2, 1, 2, 1, 1, 1, MINUTE_S * 1000, MINUTE_S * 1000, (0, 1))
 G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
@@ -70,13 +71,18 @@ def served(filled: Filled) -> None:
     filled.serve(current)
 
 
+def without(scope: str) -> str:
+    """Return the name of the key with all scopes but one."""
+    return f"no-{scope.replace(':', '-')}"
+
+
 @pytest.fixture(scope="module")
 def api(
     filled: Filled, broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a real API, with a key for all and one without each scope."""
     folder = tmp_path_factory.mktemp("client")
-    keys = [entry(f"no-{scope}", scopes=[*SCOPES - {scope}]) for scope in SCOPES]
+    keys = [entry(without(scope), scopes=[*SCOPES - {scope}]) for scope in SCOPES]
     keys.append(entry("all", scopes=[*SCOPES]))
     port = free_port()
     settings = {
@@ -146,7 +152,8 @@ def test_a_wrong_key_is_refused_where_one_is_needed(api: str, name: str) -> None
 @pytest.mark.parametrize("name", [name for name, of in ENDPOINTS.items() if of.scope])
 def test_a_key_without_the_scope_is_refused(api: str, name: str) -> None:
     scope = ENDPOINTS[name].scope
-    with Tickrec(api, f"no-{scope}") as tickrec, pytest.raises(TickrecError) as raised:
+    assert scope is not None
+    with Tickrec(api, without(scope)) as tickrec, pytest.raises(TickrecError) as raised:
         call(tickrec, name)
     assert (raised.value.status, raised.value.kind) == (403, "forbidden")
     assert f"`{scope}`" in raised.value.detail

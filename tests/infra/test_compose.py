@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from api.http.keys.file import read_keys
+from api.http.keys.key import digest_of, granted
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from infra.local.kafka.jars import NoKafkaError, jars, version
@@ -49,7 +50,7 @@ SETTINGS: dict[str, type[SharedSettings]] = {
 }
 PROGRAMS = sorted(SETTINGS)
 COMMANDS = {"keys"}
-"""that people run"""
+"""that people run, and the profile of the same name"""
 SERVERS = sorted(SERVICES.keys() - SETTINGS.keys() - COMMANDS)
 ENDS_BY_ITSELF = {"topics", *COMMANDS}
 LISTENS_NOWHERE = {"producer"}
@@ -220,11 +221,17 @@ def test_an_operator_can_make_keys_of_every_scope_which_the_api_then_follows(
 
     path = tmp_path / Path(given["API_KEYS_FILE"]).name
     command = [sys.executable, "-m", *SERVICES["keys"]["entrypoint"][2:]]
-    asked = (*command, "add", "operator", "--scopes", "read,write,admin")
-    added = run(*asked, API_KEYS_FILE=str(path))
-    (key,) = read_keys(path).values()
-    assert added.stdout.startswith("tk_")
-    assert key.scopes == {"read", "write", "admin"}
+    first = run(*command, *SERVICES["keys"]["command"], API_KEYS_FILE=str(path))
+    added = run(*command, "add", "shop", "--scopes", "read", API_KEYS_FILE=str(path))
+    again = run(*command, *SERVICES["keys"]["command"], API_KEYS_FILE=str(path))
+    keys = read_keys(path)
+    by_admin, by_shop = (digest_of(done.stdout.strip().encode()) for done in (first, added))
+    assert keys[by_admin].scopes == granted(["read", "write", "admin"])
+    assert keys[by_shop].scopes == granted(["read"])
+    assert (len(keys), again.returncode, again.stdout) == (2, 0, "")
+    # With the profile, the API waits for the first key: without the file, it would not start.
+    waits = SERVICES["api"]["depends_on"]["keys"]
+    assert waits == {"condition": "service_completed_successfully", "required": False}
 
 
 def folders_of_the_images_user() -> list[str]:

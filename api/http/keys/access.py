@@ -68,14 +68,12 @@ class Access:
         """
         if self._keys is None:
             return endpoint.values(of_path, query), None, b""
-        scope, key, rate = endpoint.scope, None, b""
-        if scope is not None:
+        scope, needs_scope, key, rate = endpoint.scope, endpoint.needs_scope, None, b""
+        if scope is not None and needs_scope is None:
             key, rate = self._admitted(scope, headers, endpoint.cost)
         values = endpoint.values(of_path, query)
-        if endpoint.scope_of is not None:
-            scope = endpoint.scope_of(**values)
-            if scope is not None:
-                key, rate = self._admitted(scope, headers, endpoint.cost)
+        if scope is not None and needs_scope is not None and needs_scope(**values):
+            key, rate = self._admitted(scope, headers, endpoint.cost)
         return values, key, rate
 
     def spend(self, request: Request, reads: int) -> None:
@@ -86,7 +84,7 @@ class Access:
         """
         key = key_of(request)
         if key is not None and key.limit is not None:
-            of_answer(request.scope).rate = self._quota.spend(key.name, key.limit, reads)
+            of_answer(request.scope).rate = self._quota.spend(key.tenant, key.limit, reads)
 
     def key(self, headers: RawHeaders) -> Key:
         """Return the key of a request.
@@ -116,7 +114,7 @@ class Access:
             raise Problem(FORBIDDEN, missing_scope(scope))
         if key.limit is None or scope == "write":
             return key, b""
-        return key, self._quota.spend(key.name, key.limit, cost)
+        return key, self._quota.spend(key.tenant, key.limit, cost)
 
     def _look_up(self, header: tuple[bytes, bytes]) -> Key:
         text = _text_of(header)

@@ -9,12 +9,13 @@ import msgspec
 import typer
 from pydantic_settings import BaseSettings
 
-from api.http.endpoint import Scope
-from api.http.keys.file import Entry, KeysFileError, changing, read_entries
-from api.http.keys.key import digest_of, new_text
+from api.http.keys.file import Entry, KeysFileError, changing, check_entries, read_entries
+from api.http.keys.key import Grant, digest_of, new_text
 
-_COLUMNS: Final = ("name", "scopes", "limit", "expires", "created")
-_SCOPES: Final = get_args(Scope)
+_COLUMNS: Final = ("name", "tenant", "scopes", "limit", "expires", "created")
+_SCOPES: Final = get_args(Grant)
+_FIRST: Final = "admin"
+_ALL: Final = "read,write,admin"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +32,13 @@ class _Settings(BaseSettings):
 @app.command()
 def add(
     name: Name,
-    scopes: Annotated[str, typer.Option(help="comma-separated: read, write, admin")],
+    scopes: Annotated[
+        str,
+        typer.Option(
+            help="comma-separated: read:users, read:recommendations, read:pipeline, or read for "
+            "all three; write; admin"
+        ),
+    ],
     limit: Annotated[
         str | None,
         typer.Option(help="on its read requests, and on the events it writes: 1000/second"),
@@ -39,16 +46,37 @@ def add(
     expires: Annotated[
         str | None, typer.Option(help="RFC 3339, or a date: its first moment in UTC")
     ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="whose quota and idempotency keys it shares [default: none's]"),
+    ] = None,
 ) -> None:
     """Add a key, and print it: it is not stored anywhere."""
     text = new_text()
     try:
-        entry = _entry(name, text, scopes, limit, expires)
+        entry = _entry(name, text, scopes, limit, expires, tenant)
         with changing(_path()) as entries:
             entries[:] = _with(entries, entry)
     except (ValueError, OSError, msgspec.ValidationError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(text)
+
+
+@app.command()
+def first() -> None:
+    """Add a key with all scopes, and print it, unless there is one with the scope `admin`."""
+    text = new_text()
+    try:
+        with changing(_path()) as entries:
+            admins = [entry.name for entry in entries if _administers(entry)]
+            if not admins:
+                entries[:] = _with(entries, _entry(_FIRST, text, _ALL))
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+    if admins:
+        typer.echo(f"nothing was done: the key {admins[0]!r} has the scope admin", err=True)
+    else:
+        typer.echo(text)
 
 
 @app.command("list")
@@ -79,7 +107,14 @@ def _path() -> Path:
     return path
 
 
-def _entry(name: str, text: str, scopes: str, limit: str | None, expires: str | None) -> Entry:
+def _entry(
+    name: str,
+    text: str,
+    scopes: str,
+    limit: str | None = None,
+    expires: str | None = None,
+    tenant: str | None = None,
+) -> Entry:
     """Return the entry of a key; ValueError, or msgspec's, if an argument is invalid."""
     named = {scope.strip() for scope in scopes.split(",")}
     if not named <= set(_SCOPES):
@@ -95,6 +130,7 @@ def _entry(name: str, text: str, scopes: str, limit: str | None, expires: str | 
         "created": now,
         "limit": limit,
         "expires": ends,
+        "tenant": tenant,
     }
     entry = msgspec.convert(fields, Entry)
     entry.key()
@@ -104,7 +140,13 @@ def _entry(name: str, text: str, scopes: str, limit: str | None, expires: str | 
 def _with(entries: Sequence[Entry], entry: Entry) -> list[Entry]:
     if any(other.name == entry.name for other in entries):
         raise ValueError(f"there is a key {entry.name!r} already: remove it, or use another name")
+    check_entries([*entries, entry])
     return [*entries, entry]
+
+
+def _administers(entry: Entry) -> bool:
+    is_valid = entry.expires is None or entry.expires > datetime.now(UTC)
+    return is_valid and "admin" in entry.scopes
 
 
 def _without(entries: Sequence[Entry], name: str) -> list[Entry]:
@@ -132,7 +174,8 @@ def _table(entries: Sequence[Entry]) -> Iterator[str]:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     scopes = ",".join(entry.scopes)
-    return entry.name, scopes, entry.limit or "-", _shown(entry.expires), _shown(entry.created)
+    times = _shown(entry.expires), _shown(entry.created)
+    return entry.name, entry.tenant or "-", scopes, entry.limit or "-", *times
 
 
 def _shown(time: datetime | None) -> str:

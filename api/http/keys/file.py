@@ -1,7 +1,8 @@
 """The file of API keys, `API_KEYS_FILE`: a JSON array, which stores only hashes of the keys.
 
 [{"name": "shop", "sha256": "5df6e0e2...", "scopes": ["read", "write"],
-  "created": "2026-11-26T09:00:00Z", "limit": "1000/second", "expires": "2027-01-01T00:00:00Z"}]
+  "tenant": "acme", "created": "2026-11-26T09:00:00Z", "limit": "1000/second",
+  "expires": "2027-01-01T00:00:00Z"}]
 
 The current keys follow the file, so that they change without a restart.
 """
@@ -23,8 +24,7 @@ from msgspec import Meta
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.http.bodies import MAX_EVENTS
-from api.http.endpoint import Scope
-from api.http.keys.key import Key, plain_keys
+from api.http.keys.key import Grant, Key, granted, plain_keys
 
 LOOK_EVERY_S: Final = 1.0
 
@@ -33,29 +33,34 @@ ByDigest = Mapping[bytes, Key]
 _log = logging.getLogger(__name__)
 
 
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+
+
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A key in the file."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+    name: Name
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
+    scopes: Annotated[tuple[Grant, ...], Meta(min_length=1)]
     created: Annotated[datetime, Meta(tz=True)]
     limit: str | None = None
     """such as `1000/second`"""
     expires: Annotated[datetime, Meta(tz=True)] | None = None
+    tenant: Name | None = None
+    """None: the key is its own"""
 
     def key(self) -> Key:
         """Return the key; ValueError if its limit is invalid, or below a full request."""
         limit = parse_limit(self.limit, self.scopes) if self.limit is not None else None
         expires_s = self.expires.timestamp() if self.expires else None
-        return Key(self.name, frozenset(self.scopes), limit, expires_s)
+        return Key(self.name, granted(self.scopes), limit, expires_s, self.tenant or self.name)
 
 
 class KeysFileError(ValueError):
     """The file cannot be used: names the file, the reason and the remedy."""
 
 
-def parse_limit(text: str, scopes: Sequence[Scope]) -> RateLimitItem:
+def parse_limit(text: str, scopes: Sequence[Grant]) -> RateLimitItem:
     """Parse a limit such as `1000/second`.
 
     Raises:
@@ -84,10 +89,31 @@ def read_entries(path: Path) -> list[Entry]:
         raise KeysFileError(f"API_KEYS_FILE {path}: no such file: {remedy}") from None
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise KeysFileError(f"API_KEYS_FILE {path}: {error}") from error
-    for n, entry in enumerate(entries):
-        if entry.name in {other.name for other in entries[:n]}:
-            raise KeysFileError(f"API_KEYS_FILE {path}: two keys have the name {entry.name!r}")
+    try:
+        check_entries(entries)
+    except ValueError as error:
+        raise KeysFileError(f"API_KEYS_FILE {path}: {error}") from error
     return entries
+
+
+def check_entries(entries: Sequence[Entry]) -> None:
+    """Check keys against each other.
+
+    Raises:
+        ValueError: two have the same name, or are of one tenant and have different limits.
+    """
+    names: set[str] = set()
+    limits: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.name in names:
+            raise ValueError(f"two keys have the name {entry.name!r}")
+        names.add(entry.name)
+        first = limits.setdefault(entry.tenant or entry.name, entry)
+        if first.limit != entry.limit:
+            raise ValueError(
+                f"the keys {first.name!r} and {entry.name!r} have the limits {first.limit} and "
+                f"{entry.limit}: a tenant's keys share one quota, so give them the same"
+            )
 
 
 def read_keys(path: Path) -> dict[bytes, Key]:

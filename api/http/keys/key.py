@@ -2,18 +2,25 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from limits import RateLimitItem
 from starlette.requests import Request
 
 from api.http.endpoint import Scope
 
+Grant = Literal["read", "read:users", "read:recommendations", "read:pipeline", "write", "admin"]
+"""What a key is given: scopes, or `read` for all that read."""
+
 PREFIX: Final = "tk_"
 """The prefix by which people and secret scanners recognize a key."""
 _RANDOM_BYTES: Final = 32
 _SHOWN_DIGITS: Final = 8
+_READS: Final[frozenset[Scope]] = frozenset(
+    scope for scope in get_args(Scope) if scope.startswith("read:")
+)
 _IN_SCOPE: Final = "tickrec.key"
 
 
@@ -27,6 +34,21 @@ class Key:
     """on read requests and, instead of `WRITE_LIMIT`, on the events that it writes"""
     expires_s: float | None = None
     """epoch s"""
+    tenant: str = ""
+    """whose quota and idempotency keys it shares; by default, it has its own"""
+
+    def __post_init__(self) -> None:
+        if not self.tenant:
+            object.__setattr__(self, "tenant", self.name)
+
+
+def granted(grants: Iterable[Grant]) -> frozenset[Scope]:
+    """Return the scopes that grants stand for.
+
+    >>> sorted(granted(["read", "write"]))
+    ['read:pipeline', 'read:recommendations', 'read:users', 'write']
+    """
+    return frozenset[Scope]().union(*(_READS if g == "read" else {g} for g in grants))
 
 
 def digest_of(text: bytes) -> bytes:
@@ -46,7 +68,7 @@ def new_text() -> str:
 def plain_keys(texts: frozenset[str]) -> dict[bytes, Key]:
     """Return the keys of `API_KEYS`, by digest: they read and write, and never expire."""
     digests = [digest_of(text.encode()) for text in texts]
-    return {digest: Key(_plain_name(digest), frozenset(("read", "write"))) for digest in digests}
+    return {digest: Key(_plain_name(digest), granted(("read", "write"))) for digest in digests}
 
 
 def _plain_name(digest: bytes) -> str:
@@ -63,6 +85,12 @@ def key_of(request: Request) -> Key | None:
     """Return the key that admitted a request, None if none was needed."""
     key: Key | None = request.scope.get(_IN_SCOPE)
     return key
+
+
+def tenant_of(request: Request) -> str:
+    """Return the tenant whose key admitted a request, `api` if none was needed."""
+    key = key_of(request)
+    return key.tenant if key is not None else "api"
 
 
 def caller_of(request: Request) -> str:

@@ -369,7 +369,7 @@ class Endpoints:
         diversity: float | None = None,
         names: bool | None = None,
     ) -> Recommendations:
-        """Instruments for a user: `GET /v1/users/{user_id}/recommendations`. Needs the scope `read`.
+        """Instruments for a user: `GET /v1/users/{user_id}/recommendations`. Needs the scope `read:recommendations`.
 
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
@@ -436,7 +436,7 @@ class Endpoints:
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> Batch:
-        """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read`."""
+        """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read:recommendations`."""
         return self._connection.ask(
             Batch,
             "/v1/recommendations/batch",
@@ -483,7 +483,7 @@ class Endpoints:
         )
 
     def users(self, *, n: int | None = None) -> Sample:
-        """A random sample of users: `GET /v1/users`. Needs the scope `read`.
+        """A random sample of users: `GET /v1/users`. Needs the scope `read:users`.
 
         Args:
             n: how many at most.
@@ -491,7 +491,7 @@ class Endpoints:
         return self._connection.get(Sample, "/v1/users", given(n=n))
 
     def user_history(self, user_id: str) -> History:
-        """A user's history: `GET /v1/users/{user_id}/history`. Needs the scope `read`.
+        """A user's history: `GET /v1/users/{user_id}/history`. Needs the scope `read:users`.
 
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
@@ -499,7 +499,7 @@ class Endpoints:
         return self._connection.get(History, path("/v1/users/{}/history", user_id))
 
     def export_user(self, user_id: str) -> Export:
-        """Everything that Redis has about a user: `GET /v1/users/{user_id}/export`. Needs the scope `read`.
+        """Everything that Redis has about a user: `GET /v1/users/{user_id}/export`. Needs the scope `read:users`.
 
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
@@ -515,11 +515,11 @@ class Endpoints:
         return self._connection.delete(Erasing, path("/v1/users/{}", user_id))
 
     def models(self) -> Models:
-        """Which models are served to which users: `GET /v1/models`. Needs the scope `read`."""
+        """Which models are served to which users: `GET /v1/models`. Needs the scope `read:pipeline`."""
         return self._connection.get(Models, "/v1/models")
 
     def model_decisions(self, *, n: int | None = None) -> Decisions:
-        """Decisions on generations, newest first: `GET /v1/models/decisions`. Needs the scope `read`.
+        """Decisions on generations, newest first: `GET /v1/models/decisions`. Needs the scope `read:pipeline`.
 
         Args:
             n: how many at most.
@@ -543,7 +543,7 @@ class Endpoints:
         )
 
     def experiments(self) -> Experiments:
-        """Which users get which variant: `GET /v1/experiments`. Needs the scope `read`."""
+        """Which users get which variant: `GET /v1/experiments`. Needs the scope `read:pipeline`."""
         return self._connection.get(Experiments, "/v1/experiments")
 
     def put_experiments(self, name: str, weights: dict[str, float]) -> Experiments:
@@ -557,11 +557,11 @@ class Endpoints:
         return self._connection.delete(Experiments, "/v1/experiments")
 
     def pipeline(self) -> Pipeline:
-        """The workers' progress: `GET /v1/pipeline`. Needs the scope `read`."""
+        """The workers' progress: `GET /v1/pipeline`. Needs the scope `read:pipeline`."""
         return self._connection.get(Pipeline, "/v1/pipeline")
 
     def pipeline_history(self, *, minutes: int | None = None) -> PipelineHistory:
-        """The workers' progress over the last minutes: `GET /v1/pipeline/history`. Needs the scope `read`.
+        """The workers' progress over the last minutes: `GET /v1/pipeline/history`. Needs the scope `read:pipeline`.
 
         Args:
             minutes: how far to look back.
