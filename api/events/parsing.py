@@ -111,7 +111,7 @@ def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quot
     return parse_each(body, lambda event: _message(event, now_ms, rules))
 
 
-def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
+def parse_each(body: bytes, message_of: Callable[[bytes], M], what: str = "events") -> list[M]:
     """Return what `message_of` makes of each event of a body; as `parse_events`.
 
     It raises ValueError on an invalid event, with the reason as its text.
@@ -119,7 +119,7 @@ def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
     is_array = body.lstrip().startswith(b"[")
     events = [bytes(event) for event in _decoded(_events, body)] if is_array else [body]
     if not 1 <= len(events) <= MAX_EVENTS:
-        raise InvalidEventsError(f"1 to {MAX_EVENTS} events are allowed, got {len(events)}")
+        raise InvalidEventsError(f"1 to {MAX_EVENTS} {what} are allowed, got {len(events)}")
     messages: list[M] = []
     errors: list[EventError] = []
     for index, event in enumerate(events):
@@ -131,7 +131,7 @@ def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
     if errors:
         if not is_array:
             _decoded(_anything, body)  # what is not JSON is no event either
-        raise InvalidEventsError(_detail(errors, len(events)), errors[:MAX_REPORTED])
+        raise InvalidEventsError(_detail(errors, len(events), what), errors[:MAX_REPORTED])
     return messages
 
 
@@ -234,10 +234,10 @@ def _checked(sent: Quote | Interaction, now_ms: int, rules: InputRules) -> Quote
     return interaction
 
 
-def _detail(errors: Sequence[EventError], total: int) -> str:
+def _detail(errors: Sequence[EventError], total: int, what: str) -> str:
     first = errors[0]
     return (
-        f"{len(errors)} of {total} events break a rule, so none was taken; "
+        f"{len(errors)} of {total} {what} break a rule, so none was taken; "
         f"the first is at index {first.index}: {first.reason}"
     )
 

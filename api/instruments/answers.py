@@ -40,6 +40,12 @@ class AcceptedInstrument(msgspec.Struct, frozen=True):
     instrument_id: AnsweredId
 
 
+class AcceptedInstruments(msgspec.Struct, frozen=True):
+    """How many entries of the catalog Kafka has acknowledged."""
+
+    instruments: int
+
+
 class SimilarInstrument(Named, frozen=True, gc=False, omit_defaults=True):
     """A neighbor; `support` is the number of users who have both, in binary mode.
 

@@ -6,10 +6,11 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from api.http.bodies import Writing, decoded, strict_decoder
+from api.events.parsing import decode_strictly, parse_each
+from api.http.bodies import MAX_EVENTS, Writing, decoded, strict_decoder
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.openapi import json_body, schema_of
-from api.http.parameters import INSTRUMENT, Parameter
+from api.http.parameters import INSTRUMENT, Parameter, Schema
 from api.http.parsing import parse_instrument_id
 from api.http.problems import (
     INVALID_EVENTS,
@@ -22,12 +23,13 @@ from api.http.problems import (
     broken_rule,
 )
 from api.http.replies import respond
-from api.instruments.answers import AcceptedInstrument
+from api.instruments.answers import AcceptedInstrument, AcceptedInstruments
 from contracts.instruments import (
     Delisting,
     Instrument,
     InstrumentDescription,
     InstrumentTooLargeError,
+    encode_instrument,
 )
 
 Publish = Callable[[Sequence[Instrument | Delisting]], Awaitable[None]]
@@ -37,6 +39,7 @@ _ID: Final = Parameter("instrument", parse_instrument_id, INSTRUMENT, "the instr
 _DESCRIPTION: Final = InstrumentDescription(
     symbol="AAPL", name="Apple Inc.", categories=("tech",), attributes={"currency": "USD"}
 )
+_INSTRUMENT: Final = Instrument(instrument_id=4, **msgspec.structs.asdict(_DESCRIPTION))
 _ACCEPTED: Final = Success(kind=AcceptedInstrument, example=AcceptedInstrument(4), status=202)
 _PROBLEMS: Final[dict[ProblemType, str]] = {
     **{kind: case for kind, case in WRITING.items() if kind is not INVALID_EVENTS},
@@ -47,7 +50,13 @@ _TAKING_OUT: Final[dict[ProblemType, str]] = {
     INVALID_REQUEST: "instrument: must be a whole number from 0 to 9223372036854775807",
 }
 
+_BREAKING_A_RULE: Final = (
+    "1 of 2 instruments break a rule, so none was taken; the first is at index 1: "
+    "Expected `str` of length >= 1 - at `$.name`"
+)
+
 _description = strict_decoder(InstrumentDescription)
+_instrument = strict_decoder(Instrument)
 
 
 def endpoints(writing: Writing, publish: Publish) -> Table:
@@ -61,6 +70,11 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
         except InstrumentTooLargeError as error:  # as a record, which publishing makes of it
             raise broken_rule("body", str(error)) from error
         return respond(AcceptedInstrument(instrument), 202)
+
+    async def describe_many(body: bytes) -> Response:
+        instruments = parse_instruments(body)
+        await publish(instruments)
+        return respond(AcceptedInstruments(len(instruments)), 202)
 
     async def take_out(_: bytes, instrument: int) -> Response:
         await publish([Delisting(instrument)])
@@ -87,6 +101,25 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             problems=_PROBLEMS,
         ),
         WriteEndpoint(
+            name="put_instruments",
+            method="PUT",
+            path="/v1/instruments",
+            tag="instruments",
+            summary="Describe several instruments",
+            description=f"""\
+1 to {MAX_EVENTS} entries, each of another instrument: adds them to the catalog, or replaces their
+entries as a whole; others stay. The answer is sent once Kafka has acknowledged all of them. If one
+is invalid, none is accepted, and `errors` gives the index, field and reason of each (of the first
+20).""",
+            receive=writing.events_of,
+            act=describe_many,
+            body=json_body(_several(), several=[_INSTRUMENT]),
+            body_kinds=(Instrument,),
+            scope="admin",
+            success=Success(kind=AcceptedInstruments, example=AcceptedInstruments(1), status=202),
+            problems={**WRITING, INVALID_EVENTS: _BREAKING_A_RULE},
+        ),
+        WriteEndpoint(
             name="delete_instrument",
             method="DELETE",
             path="/v1/instruments/{instrument}",
@@ -102,3 +135,29 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             problems=_TAKING_OUT,
         ),
     )
+
+
+def parse_instruments(body: bytes) -> list[Instrument]:
+    """Return the instruments of a body: one, or an array of 1 to `MAX_EVENTS` with different ids.
+
+    Raises:
+        MalformedBodyError, InvalidEventsError: as `api.events.parsing.parse_each`.
+    """
+    known: set[int] = set()
+
+    def instrument_of(value: bytes) -> Instrument:
+        sent = decode_strictly(_instrument, value)
+        if sent.instrument_id in known:
+            raise ValueError(f"instrument_id {sent.instrument_id} has an entry before: send one")
+        known.add(sent.instrument_id)
+        instrument = Instrument(**msgspec.structs.asdict(sent))
+        encode_instrument(instrument)  # else publishing would reject it, without its index
+        return instrument
+
+    return parse_each(body, instrument_of, "instruments")
+
+
+def _several() -> Schema:
+    entry = schema_of(Instrument)
+    several = {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_EVENTS}
+    return {"oneOf": [entry, several]}

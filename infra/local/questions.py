@@ -103,6 +103,9 @@ def _catalog(instrument: int) -> Iterator[Question]:
     taken = plausible.equals({"instrument_id": _NEW_INSTRUMENT})
     yield Question(new, taken, method="PUT", body=_NEW, status=202)
     yield Question(by_symbol, plausible.describes)
+    several = [{"instrument_id": _NEW_INSTRUMENT, **_NEW}]
+    of_several = plausible.equals({"instruments": 1})
+    yield Question("/v1/instruments", of_several, method="PUT", body=several, status=202)
     yield Question(new, taken, method="DELETE", status=202)
     yield Question(by_symbol, plausible.is_problem("unknown-instrument"), status=404)
 

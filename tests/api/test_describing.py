@@ -43,6 +43,30 @@ async def test_what_is_accepted_stands_in_the_log_under_its_instrument(
         assert record.partition == instrument_partition(i, topology.instruments)
 
 
+async def test_many_instruments_stand_in_the_log_or_none_does(
+    writing: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    many = [{**APPLE, "instrument_id": i, "symbol": f"S.{i}"} for i in range(1000)]
+    for broken, reason, field in (
+        ({**many[7], "name": ""}, "Expected `str` of length >= 1 - at `$.name`", "name"),
+        ({**many[7], "symbl": "A"}, "unknown field `symbl`", "symbl"),
+        ({**many[7], "attributes": {"a": "x" * 9000}}, "bytes", None),
+        (many[0], "instrument_id 0 has an entry before", "instrument_id"),
+    ):
+        answer = await writing.put("/v1/instruments", json=[*many[:7], broken, *many[8:]])
+        assert problem(answer) == (422, "invalid-events")
+        (error,) = answer.json()["errors"]
+        assert (error["index"], error.get("field")) == (7, field)
+        assert reason in error["reason"]
+    assert problem(await writing.put("/v1/instruments", json=[*many, APPLE]))[0] == 422
+    answer = await writing.put("/v1/instruments", json=many)
+    assert (answer.status_code, answer.json()) == (202, {"instruments": 1000})
+    found = read_back(broker, INSTRUMENTS.name, topology.instruments, 1000)
+    decoded = dict(decode_instrument_record(record.key, record.value) for record in found)
+    entry = {**many[7], "categories": ("tech",)}
+    assert (decoded.keys(), decoded[7]) == (set(range(1000)), Instrument(**entry))
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

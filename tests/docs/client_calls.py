@@ -13,7 +13,7 @@ import msgspec
 from api.http.endpoint import Endpoint
 from infra.local.described import operations
 from tickrec_client import Tickrec
-from tickrec_client.structs import Interaction, Quote, SentFeedback, WeightedItem
+from tickrec_client.structs import Instrument, Interaction, Quote, SentFeedback, WeightedItem
 
 from .client_code import APP
 
@@ -74,6 +74,8 @@ def call(tickrec: Tickrec, name: str) -> Any:
     given = {one: VALUES[one] for one in inspect.signature(method).parameters}
     if name in ("put_instrument", "delete_instrument"):
         given["instrument"] = 9
+    if name == "put_instruments":
+        given["instruments"] = [Instrument(instrument_id=9, symbol="NEW", name="spring")]
     if name == "publish_feedback":
         given["events"] = seen(tickrec)
     found = method(**given)

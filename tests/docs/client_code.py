@@ -187,9 +187,9 @@ def _methods(endpoint: Endpoint) -> Iterator[str]:
     optional = {p.name: annotation_of(p.schema) for p in others if p.default is not REQUIRED}
     if _is_array(endpoint):
         kinds = " | ".join(kind.__name__ for kind in _body_kinds(endpoint))
-        needed["events"] = f"Sequence[{kinds}]"
+        needed[endpoint.tag] = f"Sequence[{kinds}]"
         said = _docstring(endpoint, needed)
-        yield _method(name, needed, {}, answer, said, _sent(endpoint, "events"))
+        yield _method(name, needed, {}, answer, said, _sent(endpoint, endpoint.tag))
         return
     fields = [field for kind in _body_kinds(endpoint) for field in msgspec.structs.fields(kind)]
     for field in fields:

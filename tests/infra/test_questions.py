@@ -46,6 +46,7 @@ OTHERS: dict[str, Any] = {
     "POST /add/request 200": {"resp": TRADE},
     "GET /v1/stream/bars?instruments=4 200": STREAM,
     "PUT /v1/instruments/1000000 202": NEW,
+    "PUT /v1/instruments 202": {"instruments": 1},
     "DELETE /v1/instruments/1000000 202": NEW,
     "GET /v1/instruments/NEW 404": {"type": f"{UNKNOWN}instrument"},
     "POST /v1/recommendations/batch 200": {

@@ -8,6 +8,7 @@ from .connection import Connection, given, pages, path
 from .structs import (
     Accepted,
     AcceptedInstrument,
+    AcceptedInstruments,
     Bars,
     BarsOfMany,
     Batch,
@@ -341,6 +342,30 @@ class Endpoints:
             AcceptedInstrument,
             path("/v1/instruments/{}", instrument),
             given(
+                symbol=symbol,
+                name=name,
+                categories=categories,
+                listed=listed,
+                attributes=attributes,
+            ),
+        )
+
+    def put_instruments(
+        self,
+        instrument_id: int,
+        symbol: str,
+        name: str,
+        *,
+        categories: tuple[str, ...] | None = None,
+        listed: bool | None = None,
+        attributes: dict[str, bool | int | float | str] | None = None,
+    ) -> AcceptedInstruments:
+        """Describe several instruments: `PUT /v1/instruments`. Needs the scope `admin`."""
+        return self._connection.put(
+            AcceptedInstruments,
+            "/v1/instruments",
+            given(
+                instrument_id=instrument_id,
                 symbol=symbol,
                 name=name,
                 categories=categories,

@@ -196,6 +196,12 @@ class AcceptedInstrument(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: int
 
 
+class AcceptedInstruments(msgspec.Struct, frozen=True, kw_only=True):
+    """How many entries of the catalog Kafka has acknowledged."""
+
+    instruments: int
+
+
 class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recommended instrument; `because` lists the instruments that contributed most.
 
