@@ -4,12 +4,12 @@ Equal scores are ordered by the smaller id.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from api.models.popular import Ranked, Shown
 from api.recommendations.answers import OtherSource, Recommended, Source
@@ -31,8 +31,7 @@ CommonWish = tuple[int, bool, float | None, bool, int]
 named, and the version of the catalog."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What a client requested."""
 
     n: int
@@ -79,8 +78,7 @@ class Wish:
         return replace(self, excluded=self.excluded.union(items))
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """Recommendations with their source and model."""
 
     source: Source
@@ -93,7 +91,7 @@ class Chosen:
 
     def and_then(self, source: OtherSource, items: Iterable[Recommended]) -> "Chosen":
         """Return these, and then items of another source."""
-        more = [msgspec.structs.replace(item, source=source) for item in items]
+        more = [replace(item, source=source) for item in items]
         return replace(self, items=self.items + more)
 
 

@@ -1,10 +1,10 @@
 """Chooses recommended items so that they are not all of the same categories. Pure."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from api.models.generations import Generation
 from api.recommendations.answers import Recommended

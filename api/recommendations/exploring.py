@@ -8,12 +8,12 @@ known propensities; that a slot is explored at random, of the epsilon-greedy pol
 "A contextual-bandit approach to personalized news article recommendation", WWW 2010.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from api.recommendations.answers import Recommended
 from api.recommendations.choosing import Chosen
@@ -43,5 +43,5 @@ def explored(chosen: Chosen, share: float, random: Random) -> tuple[list[Recomme
     slots = [slot for slot in range(first, n) if random.getrandbits(_BITS) < draw.parts]
     drawn = random.sample(candidates, len(slots))
     for slot, item in zip(slots, drawn, strict=True):
-        items[slot] = msgspec.structs.replace(item, explored=True)
-    return items, replace(draw, explored=frozenset(slots))
+        items[slot] = replace(item, explored=True)
+    return items, dataclasses.replace(draw, explored=frozenset(slots))

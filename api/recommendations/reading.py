@@ -4,11 +4,10 @@ from __future__ import annotations  # else annotations of inner functions are ev
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, reply
@@ -75,7 +74,7 @@ class RecommendationReader:
         recommended = yield from self._recommended(user_id, self.wish(ListRequest(**asked)))
         answer = _answer(user_id, *recommended)
         if (encoded := recommended[1].encoded) is not None:
-            answer = msgspec.structs.replace(answer, items=encoded)
+            answer = replace(answer, items=encoded)
         return reply(answer, ONCE)
 
     def for_user(self, user_id: str, wish: Wish) -> Read[Recommendations]:

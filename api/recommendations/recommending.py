@@ -1,10 +1,10 @@
 """Recommends to a user: from the sources to an answer, and a cache of the results."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from api.http.metrics import Metrics
 from api.http.replies import encode

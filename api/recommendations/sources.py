@@ -1,9 +1,9 @@
 """Chooses for a user from one source after the other: the reads that this takes."""
 
-from dataclasses import replace
 from typing import Final, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from api.http.metrics import Metrics
 from api.models.generations import ExpiredError, Generation, Generations
