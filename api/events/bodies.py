@@ -4,8 +4,7 @@ from typing import Final
 
 import msgspec
 
-from api.http.bodies import MAX_EVENTS
-from api.http.openapi import schemas_of
+from api.http.openapi import array_of, schemas_of
 from api.http.parameters import Schema
 from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, InstrumentId, Interaction, Quote
 from contracts.times import MAX_TS_MS
@@ -39,16 +38,12 @@ class LegacyAdded(msgspec.Struct, frozen=True):
 
 
 def events_schema() -> Schema:
-    """Return the schema of several events.
-
-    One without brackets is accepted, too, but not described: of "one or an array of such"
-    generators of clients make code that does not compile.
-    """
+    """Return the schema of several events."""
     event = {
         "title": "Event",
         "oneOf": [_tagged(Quote, "quote"), _tagged(Interaction, "interaction")],
     }
-    return {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
+    return array_of(event)
 
 
 def legacy_schema() -> Schema:

@@ -8,11 +8,10 @@ from starlette.responses import Response
 
 from api.events.publisher import Publisher
 from api.feedback.parsing import count, parse_feedback
-from api.http.bodies import MAX_EVENTS, Writing
+from api.http.bodies import Writing
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.metrics import Metrics
-from api.http.openapi import json_body, schema_of
-from api.http.parameters import Schema
+from api.http.openapi import array_of, json_body, schema_of
 from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE, WRITING
 from api.http.replies import respond
 from api.models.generations import Generations
@@ -109,16 +108,12 @@ and `errors` gives the index, field and reason of each (of the first 20). Feedba
 twice counts twice in the metrics; readers of the topic can recognize it.""",
             receive=writing.events_of,
             act=feedback.take,
-            body=json_body(_schema(), one=[_CLICK], several=[_IMPRESSION, _CLICK]),
+            body=json_body(
+                array_of(schema_of(SentFeedback)), one=[_CLICK], several=[_IMPRESSION, _CLICK]
+            ),
             body_kinds=(SentFeedback,),
             scope="write",
             success=Success(kind=FeedbackAccepted, example=FeedbackAccepted(1, 1), status=202),
             problems={**WRITING, INVALID_EVENTS: _BROKEN, STORE_UNAVAILABLE: _NO_KEY},
         ),
     )
-
-
-def _schema() -> Schema:
-    # One without brackets is accepted, too: `api.events.bodies` says why it is not described.
-    item = schema_of(SentFeedback)
-    return {"type": "array", "items": item, "minItems": 1, "maxItems": MAX_EVENTS}

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
+from api.http.bodies import MAX_EVENTS
 from api.http.endpoint import ActionEndpoint, Endpoint, Success, Table, WriteEndpoint
 from api.http.forms import ANSWER, Form
 from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS, REPLAYED
@@ -170,6 +171,15 @@ def document(app: FastAPI, table: Table, *, keyed: bool) -> Schema:
 def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
     """Make `app` serve the description of the table, which is made once."""
     app.openapi = cache(lambda: document(app, table, keyed=keyed))  # type: ignore[method-assign]
+
+
+def array_of(item: Schema) -> Schema:
+    """Return the schema of a body with several items.
+
+    One without brackets is accepted, too, but not described: of "one or an array of such"
+    generators of clients make code that does not compile.
+    """
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": MAX_EVENTS}
 
 
 def json_body(schema: Schema, **shown: Any) -> Schema:

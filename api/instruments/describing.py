@@ -9,8 +9,8 @@ from starlette.responses import Response
 from api.events.parsing import decode_strictly, parse_each
 from api.http.bodies import MAX_EVENTS, Writing, decoded, strict_decoder
 from api.http.endpoint import Success, Table, WriteEndpoint
-from api.http.openapi import json_body, schema_of
-from api.http.parameters import INSTRUMENT, Parameter, Schema
+from api.http.openapi import array_of, json_body, schema_of
+from api.http.parameters import INSTRUMENT, Parameter
 from api.http.parsing import parse_instrument_id
 from api.http.problems import (
     INVALID_EVENTS,
@@ -113,7 +113,7 @@ is invalid, none is accepted, and `errors` gives the index, field and reason of 
 20).""",
             receive=writing.events_of,
             act=describe_many,
-            body=json_body(_several(), several=[_INSTRUMENT]),
+            body=json_body(array_of(schema_of(Instrument)), several=[_INSTRUMENT]),
             body_kinds=(Instrument,),
             scope="admin",
             success=Success(kind=AcceptedInstruments, example=AcceptedInstruments(1), status=202),
@@ -155,9 +155,3 @@ def parse_instruments(body: bytes) -> list[Instrument]:
         return instrument
 
     return parse_each(body, instrument_of, "instruments")
-
-
-def _several() -> Schema:
-    entry = schema_of(Instrument)
-    several = {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_EVENTS}
-    return {"oneOf": [entry, several]}

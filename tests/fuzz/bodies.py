@@ -14,8 +14,8 @@ SOUND: Final[tuple[Any, ...]] = tuple(
 )
 """The examples of all bodies, of a user who must not appear anywhere."""
 _EVENTS: Final = [event for body in SOUND if isinstance(body, list) for event in body]
-QUOTE: Final = next(event for event in _EVENTS if event["type"] == "quote")
-TRADE: Final = next(event for event in _EVENTS if event["type"] == "interaction")
+QUOTE: Final = next(event for event in _EVENTS if event.get("type") == "quote")
+TRADE: Final = next(event for event in _EVENTS if event.get("type") == "interaction")
 _OBJECTS: Final = [body for body in (*SOUND, *_EVENTS) if isinstance(body, dict)]
 RAW: Final = (
     *(b"", b" ", b"\n", b"{", b"}", b"[", b"]", b"{}", b"[]", b"[[]]", b"[{}]", b"[1,]", b'{"a":}'),

@@ -21,6 +21,7 @@ from .structs import (
     Export,
     FeedbackAccepted,
     History,
+    Instrument,
     Instruments,
     Interaction,
     ItemRecommendations,
@@ -350,29 +351,9 @@ class Endpoints:
             ),
         )
 
-    def put_instruments(
-        self,
-        instrument_id: int,
-        symbol: str,
-        name: str,
-        *,
-        categories: tuple[str, ...] | None = None,
-        listed: bool | None = None,
-        attributes: dict[str, bool | int | float | str] | None = None,
-    ) -> AcceptedInstruments:
+    def put_instruments(self, instruments: Sequence[Instrument]) -> AcceptedInstruments:
         """Describe several instruments: `PUT /v1/instruments`. Needs the scope `admin`."""
-        return self._connection.put(
-            AcceptedInstruments,
-            "/v1/instruments",
-            given(
-                instrument_id=instrument_id,
-                symbol=symbol,
-                name=name,
-                categories=categories,
-                listed=listed,
-                attributes=attributes,
-            ),
-        )
+        return self._connection.put(AcceptedInstruments, "/v1/instruments", instruments)
 
     def delete_instrument(self, instrument: int) -> AcceptedInstrument:
         """Remove an instrument from the catalog: `DELETE /v1/instruments/{instrument}`. Needs the scope `admin`.

@@ -202,6 +202,19 @@ class AcceptedInstruments(msgspec.Struct, frozen=True, kw_only=True):
     instruments: int
 
 
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument of the catalog."""
+
+    instrument_id: int
+    symbol: str
+    name: str
+    categories: tuple[str, ...] = ()
+    listed: bool = True
+    """whether it can be traded now"""
+    attributes: dict[str, bool | int | float | str] = {}
+    """any other properties"""
+
+
 class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recommended instrument; `because` lists the instruments that contributed most.
 
