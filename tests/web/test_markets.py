@@ -2,6 +2,8 @@
 
 import re
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -66,7 +68,7 @@ async def test_a_quote_that_is_published_moves_the_candle(page: Page, stack: Sta
     await expect(bar(page, minute)).to_contain_text("31.25")
     print(f"seen in the candle {time.perf_counter() - published:.2f} s after Kafka had it")
     await expect(page.locator(".standing .last")).to_have_text("31.25")
-    in_the_list = page.get_by_role("list", name="Found").get_by_role("link", name="SUCA")
+    in_the_list = page.get_by_role("listbox", name="Found").get_by_role("option", name="SUCA")
     await expect(in_the_list).to_contain_text("31.25")
 
 
@@ -107,33 +109,115 @@ async def test_a_longer_interval_follows_its_minutes(page: Page, stack: Stack) -
 
 async def test_search_finds_by_symbol_and_by_name(page: Page, stack: Stack) -> None:
     await page.goto(stack.url)
-    found = page.get_by_role("list", name="Found").get_by_role("listitem")
+    found = page.get_by_role("listbox", name="Found").get_by_role("option")
     await expect(found).to_have_count(50)
-    search = page.get_by_role("searchbox")
+    search = page.get_by_role("combobox", name="Search by symbol or name")
     await search.press_sequentially("fin")
     await expect(found).to_have_count(1)
     await search.fill("oth")
     await expect(found).to_contain_text(["Another Corp."])
-    await found.get_by_role("link").press("Enter")
+    await search.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("OTHR")
     await search.fill("nothing of that name")
     await expect(page.get_by_text("No instrument has such a symbol or name.")).to_be_visible()
+
+
+async def test_an_instrument_is_found_and_chosen_with_the_keyboard(
+    page: Page, stack: Stack
+) -> None:
+    await page.goto(f"{stack.url}/#/markets/{SUCA}?interval=5m")
+    await expect(page).to_have_url(re.compile(r"#/markets/SUCA\?interval=5m$"))
+    search = page.get_by_role("combobox", name="Search by symbol or name")
+    await page.keyboard.press("/")
+    await expect(search).to_be_focused()
+    await page.keyboard.type("othr")
+    await page.keyboard.press("Enter")  # long before the answer
+    await expect(page).to_have_url(re.compile(r"#/markets/OTHR\?interval=5m$"))
+    await page.keyboard.press("Escape")
+    await expect(search).to_have_value("")
+    options = page.get_by_role("listbox", name="Found").get_by_role("option")
+    await expect(options).to_have_count(50)
+    for key in ("ArrowUp", "ArrowDown", "ArrowDown", "ArrowUp"):
+        await page.keyboard.press(key)
+    second = options.nth(1)
+    await expect(second).to_have_attribute("aria-selected", "true")
+    await expect(search).to_have_attribute(
+        "aria-activedescendant", await second.get_attribute("id") or ""
+    )
+    await page.keyboard.press("Enter")
+    await expect(second).to_have_attribute("aria-current", "true")
+    await page.keyboard.press("Escape")
+    await expect(search).not_to_be_focused()
+
+
+async def test_an_address_has_the_symbol_unless_it_means_another_instrument(
+    page: Page, stack: Stack
+) -> None:
+    stack.describe(
+        Instrument(11, symbol="TWIN", name="The one that the symbol means"),
+        Instrument(12, symbol="TWIN", name="The other one"),
+        Instrument(13, symbol="700", name="Digits that are not its id"),
+    )
+    heading = page.get_by_role("heading", level=1)
+    for typed, shown, symbol in (
+        ("suca", "SUCA", "SUCA"),
+        ("11", "TWIN", "TWIN"),
+        ("12", "12", "TWIN"),
+        ("13", "13", "700"),
+    ):
+        await page.goto("about:blank")  # so that nothing is known from before
+        async with page.expect_response(f"**/v1/instruments/{symbol if typed != '13' else 13}"):
+            await page.goto(f"{stack.url}/#/markets/{typed}")
+        await expect(heading).to_have_text(symbol)
+        await page.evaluate("() => new Promise(requestAnimationFrame)")
+        await expect(page).to_have_url(re.compile(f"#/markets/{shown}$"))
+    await page.goto(f"{stack.url}/#/markets/NONE-SUCH")
+    await expect(page.get_by_role("alert")).to_contain_text("NONE-SUCH")
+
+
+async def test_times_and_days_are_of_the_browsers_zone_until_another_is_chosen(
+    page: Page, stack: Stack, seeded: int
+) -> None:
+    session = await page.context.new_cdp_session(page)
+    await session.send("Emulation.setTimezoneOverride", {"timezoneId": "America/Sao_Paulo"})
+    minute = seeded - 9 * MINUTE_MS
+
+    def local(zone: str) -> datetime:
+        return datetime.fromtimestamp(minute / 1000, ZoneInfo(zone))
+
+    await show(page, stack)
+    choice = page.get_by_label("Time zone")
+    await expect(choice).to_have_value("America/Sao_Paulo")
+    start = bar(page, minute).get_by_role("rowheader")
+    await expect(start).to_have_text(f"{local('America/Sao_Paulo'):%Y-%m-%d %H:%M}")
+    await choice.select_option("America/New_York")
+    await expect(start).to_have_text(f"{local('America/New_York'):%Y-%m-%d %H:%M}")
+    await page.get_by_role("link", name="1d", exact=True).click()
+    await page.get_by_role("button", name="Table").click()
+    days = page.locator("tr[data-t]")
+    await expect(days.last.get_by_role("rowheader")).to_have_text(
+        f"{local('America/New_York'):%Y-%m-%d} 00:00"
+    )
+    stack.quote(SUCA, 55.25, minute_ms() + 3)
+    await expect(days.first).to_contain_text("55.25")
+    await page.reload()
+    await expect(choice).to_have_value("America/New_York")
 
 
 async def test_of_50_000_instruments_it_lists_as_many_as_one_can_read(
     page: Page, stack: Stack
 ) -> None:
     await page.goto(stack.url)
-    found = page.get_by_role("list", name="Found").get_by_role("listitem")
+    found = page.get_by_role("listbox", name="Found").get_by_role("option")
     for n in (50, 200, 800):
         await expect(found).to_have_count(n)
         await page.get_by_role("button", name="More").click()
     await expect(found).to_have_count(1000)
     await expect(page.get_by_text("Showing the first 1000: search for others.")).to_be_visible()
     await expect(page.get_by_role("button", name="More")).to_be_hidden()
-    await page.get_by_role("searchbox").fill(f"z{CROWD[-1]}")
+    await page.get_by_role("combobox", name="Search by symbol or name").fill(f"z{CROWD[-1]}")
     await expect(found).to_have_count(1)
-    await found.get_by_role("link").press("Enter")
+    await found.click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"Z{CROWD[-1]}")
 
 
@@ -142,18 +226,18 @@ async def test_an_instrument_that_is_new_is_listed_without_a_reload(
 ) -> None:
     await page.clock.install()
     await page.goto(stack.url)
-    await page.get_by_role("searchbox").fill("newcomer")
+    await page.get_by_role("combobox", name="Search by symbol or name").fill("newcomer")
     await expect(page.get_by_text("No instrument has such a symbol or name.")).to_be_visible()
     stack.describe(Instrument(9, symbol="NEWC", name="Newcomer"))
     await page.clock.fast_forward(10_000)
-    await expect(page.get_by_role("list", name="Found")).to_contain_text("NEWC")
+    await expect(page.get_by_role("listbox", name="Found")).to_contain_text("NEWC")
 
 
 async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:
     await page.goto(stack.url)
-    await page.get_by_role("searchbox").fill("huge")
-    await page.get_by_role("list", name="Found").get_by_role("link", name="HUGE").click()
-    await expect(page).to_have_url(re.compile(f"#/markets/{HUGE}$"))
+    await page.get_by_role("combobox", name="Search by symbol or name").fill("huge")
+    await page.get_by_role("listbox", name="Found").get_by_role("option", name="HUGE").click()
+    await expect(page).to_have_url(re.compile("#/markets/HUGE$"))
     await expect(page.get_by_role("heading", level=1)).to_have_text("HUGE")
     minute = minute_ms()
     stack.quote(HUGE, 0.0000015, minute + 1, size=0.25)

@@ -80,6 +80,30 @@ BEGINNING: Final = """async () => {
   await chart.loadEarlier();
   return [chart.store.get().complete, ends.every((end) => end > 0)];
 }"""
+CHANGED: Final = """async () => {
+  const { createChartBars } = await import("/page/state/chart_bars.js");
+  const minute = 60000, ends = [];
+  const bar = (t) => ({ t: t * minute, o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, vw: 1, closed: true });
+  const days = [80, 230]; // such as the API begins them in some time zone
+  const read = async ({ end }) => {
+    ends.push(Math.floor(end / minute));
+    return { bars: [bar(days.findLast((start) => start * minute < end))], next_page_token: null };
+  };
+  const chart = createChartBars("1d", read);
+  const changed = (...starts) => chart.take(starts.map(bar));
+  await Promise.all([changed(90, 100, 229, 300, 299), changed(301, 302, 90)]);
+  return ends;
+}"""
+TURNED_BACK: Final = """async () => {
+  const { placeAfter } = await import("/page/state/axis.js");
+  const { ZONES, chooseZone } = await import("/page/state/zone.js");
+  chooseZone("America/New_York");
+  const places = [];
+  for (const time of ["05:58", "05:59", "06:00", "06:01", "07:58"]) { // UTC; back at 06:00
+    places.push(placeAfter(Date.parse(`2026-11-01T${time}:00Z`), places.at(-1) ?? -Infinity));
+  }
+  return places.map((place) => new Date(place * 1000).toISOString().slice(11, 19));
+}"""
 DIGITS: Final = """async () => {
   const { digitsOf } = await import("/page/state/format.js");
   return [[10.5], [0.12345], [1e-7], [1.5e-7], [1e-12], [1e21]].map(digitsOf);
@@ -122,12 +146,15 @@ async def test_nothing_is_looked_for_before_the_epoch(page: Page, stack: Stack) 
     assert await result(page, stack, BEGINNING) == [True, True]
 
 
-async def test_weeks_begin_on_mondays(page: Page, stack: Stack) -> None:
-    code = """async () => {
-      const { startOf } = await import("/page/state/bars.js");
-      return [startOf(1629061628123, "1w"), startOf(1629061628123, "1d")];
-    }"""
-    assert await result(page, stack, code) == [1_628_467_200_000, 1_628_985_600_000]
+async def test_bars_of_changed_minutes_are_read_once_each(page: Page, stack: Stack) -> None:
+    assert await result(page, stack, CHANGED) == [300, 229, 302, 90]
+
+
+async def test_places_of_an_axis_are_local_and_ascend_where_clocks_are_turned_back(
+    page: Page, stack: Stack
+) -> None:
+    places = await result(page, stack, TURNED_BACK)
+    assert places == ["01:58:00", "01:59:00", "01:59:01", "01:59:02", "02:58:00"]
 
 
 async def test_prices_have_the_digits_that_they_need(page: Page, stack: Stack) -> None:

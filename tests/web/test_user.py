@@ -27,7 +27,7 @@ async def test_it_shows_what_is_known_what_is_recommended_and_why(page: Page, st
     await expect(origin).to_contain_text(re.compile(f"history.*cosine.*default.*{GENERATION}"))
     await expect(rows(page, "History")).to_have_text([re.compile(r"SUCA1\.00\d+ s ago")])
     await first.get_by_role("link", name="SUCA").click()
-    await expect(page).to_have_url(re.compile(f"#/markets/{SUCA}$"))
+    await expect(page).to_have_url(re.compile("#/markets/SUCA$"))
 
 
 async def test_an_event_changes_the_list_and_what_moved_is_marked(page: Page, stack: Stack) -> None:

@@ -5,23 +5,38 @@ import { ask } from "./client.js";
 /** @typedef {import("./client.js").Schemas["DescribedInstrument"]} Described */
 
 const KEPT_MS = 60_000;
+const IS_ID = /^\d+$/;
 
-/** @type {Map<number, { atMs: number, answer: Promise<Described> }>} */
+/** @type {Map<number | string, { atMs: number, answer: Promise<Described> }>} */
 const kept = new Map();
 
 /**
  * Requests each instrument at most once a minute, for all callers together.
  *
- * @param {number} id
+ * @param {number | string} instrument an id or a symbol
  * @returns {Promise<Described>}
  */
-export function described(id) {
-  const held = kept.get(id);
+export function described(instrument) {
+  const held = kept.get(instrument);
   if (held !== undefined && Date.now() - held.atMs < KEPT_MS) return held.answer;
-  const asked = { atMs: Date.now(), answer: /** @type {Promise<Described>} */ (ask(`/v1/instruments/${id}`)) };
-  kept.set(id, asked);
+  const asked = { atMs: Date.now(), answer: /** @type {Promise<Described>} */ (ask(`/v1/instruments/${encodeURIComponent(instrument)}`)) };
+  kept.set(instrument, asked);
   asked.answer.catch(() => {
-    if (kept.get(id) === asked) kept.delete(id); // so that it is requested again
+    if (kept.get(instrument) === asked) kept.delete(instrument); // so that it is requested again
   });
   return asked.answer;
+}
+
+/**
+ * Returns what an address means, and the subject of its best form: the symbol, unless that means
+ * another instrument or, as all digits, an id.
+ *
+ * @param {string} subject an id or a symbol
+ * @returns {Promise<{ id: number, subject: string }>}
+ */
+export async function meaning(subject) {
+  const { instrument_id: id, symbol } = await described(subject);
+  if (symbol === null || IS_ID.test(symbol)) return { id, subject: String(id) };
+  const means = symbol === subject ? id : (await described(symbol)).instrument_id;
+  return { id, subject: means === id ? symbol : String(id) };
 }

@@ -6,12 +6,15 @@ import { useEffect, useRef } from "preact/hooks";
 import { useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { theme } from "../shell/theme.js";
-import { INTERVALS, gap, places } from "../state/bars.js";
-import { digitsOf, price } from "../state/format.js";
+import { placeAfter } from "../state/axis.js";
+import { gap, ofDays, places } from "../state/bars.js";
+import { digitsOf, minute, price } from "../state/format.js";
+import { zone } from "../state/zone.js";
 import { colorsOf } from "./colors.js";
 
 /** @typedef {import("../state/bars.js").Bar} Bar */
 /** @typedef {import("../state/bars.js").Interval} Interval */
+/** @typedef {import("lightweight-charts").UTCTimestamp} UTCTimestamp */
 
 /** Earlier bars are requested when fewer than this remain to the left of the visible range. */
 const MARGIN = 30;
@@ -28,13 +31,14 @@ export function CandleChart({ bars, interval, label, onEarlier }) {
   const earlier = useRef(onEarlier);
   earlier.current = onEarlier;
   const colors = useStore(theme);
+  const times = useStore(zone);
   useEffect(() => {
     const drawing = new Drawing(/** @type {HTMLDivElement} */ (box.current), interval, () => earlier.current());
     drawn.current = drawing;
     return () => drawing.remove();
-  }, [interval]);
-  useEffect(() => drawn.current?.paint(), [interval, colors]);
-  useEffect(() => drawn.current?.draw(bars), [interval, bars, colors]);
+  }, [interval, times]);
+  useEffect(() => drawn.current?.paint(), [interval, times, colors]);
+  useEffect(() => drawn.current?.draw(bars), [interval, times, bars, colors]);
   return html`<div class="chart" role="img" aria-label=${label} ref=${box}></div>`;
 }
 
@@ -42,9 +46,11 @@ export function CandleChart({ bars, interval, label, onEarlier }) {
 class Drawing {
   /** @type {Map<number, Bar>} */
   #byTime = new Map();
-  /** @type {Set<number>} Times of bars and of gaps. */
-  #places = new Set();
-  /** The last of them. */
+  /** @type {Map<number, UTCTimestamp>} Places on the axis, by times of bars and of gaps. */
+  #places = new Map();
+  /** @type {Map<unknown, number>} Times by their places. */
+  #times = new Map();
+  /** The last time. */
   #last = 0;
   /** Whether the initial visible range was set; after that, the person scrolls. */
   #framed = false;
@@ -60,7 +66,8 @@ class Drawing {
         fontSize: 11,
       },
       rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, rightOffset: 4, timeVisible: INTERVALS[interval] < INTERVALS["1d"], secondsVisible: false },
+      localization: { timeFormatter: (/** @type {unknown} */ place) => this.#label(place) },
+      timeScale: { borderVisible: false, rightOffset: 4, timeVisible: !ofDays(interval), secondsVisible: false },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.volume = this.chart.addSeries(HistogramSeries, {
@@ -85,7 +92,7 @@ class Drawing {
       grid: { vertLines: { color: line }, horzLines: { color: line } },
     });
     this.candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    this.#places.clear(); // each volume point has its own color: redraw all of them
+    this.#clear(); // each volume point has its own color: redraw all of them
   }
 
   /** @param {readonly Bar[]} bars */
@@ -109,9 +116,9 @@ class Drawing {
     });
     const byTime = new Map(bars.map((bar) => [bar.t, bar]));
     const times = places(bars, this.interval);
-    this.#places = new Set(times);
-    this.#last = times.at(-1) ?? 0;
-    this.candles.setData(times.map((t) => candleOf(byTime.get(t) ?? t)));
+    this.#clear();
+    times.forEach((t) => this.#append(t));
+    this.candles.setData(times.map((t) => this.#candleOf(byTime.get(t) ?? t)));
     this.volume.setData(times.map((t) => this.#columnOf(byTime.get(t) ?? t)));
     if (!this.#framed && times.length > 0) {
       this.#framed = true;
@@ -125,22 +132,52 @@ class Drawing {
     const late = bar.t < this.#last;
     if (!late) {
       for (const t of gap(this.#last, bar.t, this.interval)) {
-        this.#places.add(t);
-        this.candles.update(candleOf(t));
+        this.#append(t);
+        this.candles.update(this.#candleOf(t));
         this.volume.update(this.#columnOf(t));
       }
-      this.#places.add(bar.t);
-      this.#last = bar.t;
+      this.#append(bar.t);
     }
-    this.candles.update(candleOf(bar), late);
+    this.candles.update(this.#candleOf(bar), late);
     this.volume.update(this.#columnOf(bar), late);
+  }
+
+  /** @param {number} t not before the last one; gives it a place */
+  #append(t) {
+    if (this.#places.has(t)) return;
+    const place = secondsOf(1000 * placeAfter(t, this.#places.get(this.#last) ?? -Infinity));
+    this.#places.set(t, place);
+    this.#times.set(place, t);
+    this.#last = t;
+  }
+
+  #clear() {
+    this.#places.clear();
+    this.#times.clear();
+  }
+
+  /** @param {unknown} place @returns {string} its time, for the pointer's label */
+  #label(place) {
+    const text = minute(this.#times.get(place) ?? 0);
+    return ofDays(this.interval) ? text.slice(0, 10) : text;
+  }
+
+  /** @param {Bar | number} bar or the time of a place without one */
+  #candleOf(bar) {
+    if (typeof bar === "number") return { time: this.#placeOf(bar) };
+    return { time: this.#placeOf(bar.t), open: bar.o, high: bar.h, low: bar.l, close: bar.c };
   }
 
   /** @param {Bar | number} bar or the time of a place without one */
   #columnOf(bar) {
-    if (typeof bar === "number") return { time: secondsOf(bar) };
+    if (typeof bar === "number") return { time: this.#placeOf(bar) };
     const color = bar.c >= bar.o ? this.faint?.up : this.faint?.down;
-    return { time: secondsOf(bar.t), value: bar.v, ...(color ? { color } : {}) };
+    return { time: this.#placeOf(bar.t), value: bar.v, ...(color ? { color } : {}) };
+  }
+
+  /** @param {number} t */
+  #placeOf(t) {
+    return /** @type {UTCTimestamp} */ (this.#places.get(t));
   }
 
   remove() {
@@ -148,11 +185,5 @@ class Drawing {
   }
 }
 
-/** @param {Bar | number} bar or the time of a place without one */
-function candleOf(bar) {
-  if (typeof bar === "number") return { time: secondsOf(bar) };
-  return { time: secondsOf(bar.t), open: bar.o, high: bar.h, low: bar.l, close: bar.c };
-}
-
-/** @param {number} ms @returns {import("lightweight-charts").UTCTimestamp} the library's form of a time */
-export const secondsOf = (ms) => /** @type {import("lightweight-charts").UTCTimestamp} */ (ms / 1000);
+/** @param {number} ms @returns {UTCTimestamp} the library's form of a time */
+export const secondsOf = (ms) => /** @type {UTCTimestamp} */ (ms / 1000);

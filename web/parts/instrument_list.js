@@ -7,6 +7,7 @@ import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
 import { digitsOf, price } from "../state/format.js";
+import { Search } from "./instrument_search.js";
 
 /** @typedef {import("../api/client.js").Schemas["Instruments"]} Listing */
 /** @typedef {import("../api/client.js").Schemas["ListedInstrument"]} Listed */
@@ -15,7 +16,7 @@ import { digitsOf, price } from "../state/format.js";
 
 /** @type {readonly Listed[]} */
 const NONE = [];
-const PAUSE_MS = 150;
+const LIST = "found";
 /** Instruments come and go while the page is open. */
 const EVERY_MS = 10_000;
 const PAGE = 50;
@@ -44,15 +45,24 @@ export function InstrumentList({ selected, newest, query, onListed }) {
   if (answer !== null) shown.current = /** @type {Listing} */ (answer);
   const items = shown.current?.items ?? NONE;
   useEffect(() => onListed(items), [items]);
+  const { active, move, enter, reset } = useChoice(items, search !== "", answer !== null, query);
   const more = shown.current?.next_page_token != null;
+  const onSearch = (/** @type {string} */ typed) => {
+    if (typed === search) return;
+    setSearch(typed);
+    setN(PAGE);
+    reset();
+  };
   return html`
     <section class="panel instruments" aria-label="Instruments">
-      <${Search} onSearch=${(/** @type {string} */ typed) => { setSearch(typed); setN(PAGE); }} />
+      <${Search} list=${LIST} active=${active && optionOf(active)} open=${items.length > 0} onSearch=${onSearch}
+        onMove=${move} onEnter=${enter} />
       <${Refusal} problem=${problem} />
-      <ul class="rows" aria-label="Found">
+      <div class="rows" id=${LIST} role="listbox" aria-label="Found" hidden=${items.length === 0}>
         ${items.map((item) => html`<${Item} key=${item.instrument_id} item=${item} query=${query}
-          selected=${item.instrument_id === selected} bar=${newest.get(item.instrument_id)} />`)}
-      </ul>
+          active=${item === active} selected=${item.instrument_id === selected}
+          bar=${newest.get(item.instrument_id)} />`)}
+      </div>
       ${shown.current !== null && items.length === 0 && html`<p class="note">${search ? NOT_FOUND : EMPTY}</p>`}
       ${more && n < MOST && html`<button type="button" onClick=${() => setN(Math.min(MOST, n * 4))}>More</button>`}
       ${more && n >= MOST && html`<p class="note">Showing the first ${MOST}: search for others.</p>`}
@@ -60,28 +70,62 @@ export function InstrumentList({ selected, newest, query, onListed }) {
   `;
 }
 
-/** @param {{ onSearch: (typed: string) => void }} props called when typing pauses */
-function Search({ onSearch }) {
-  const timer = useRef(0);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  /** @param {Event} event */
-  const typed = (event) => {
-    const { value } = /** @type {HTMLInputElement} */ (event.currentTarget);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => onSearch(value.trim()), PAUSE_MS);
+/**
+ * Choosing one of the items by keys.
+ *
+ * @param {readonly Listed[]} items
+ * @param {boolean} searched
+ * @param {boolean} found whether they are what was searched for last
+ * @param {Record<string, string>} query of the address
+ */
+function useChoice(items, searched, found, query) {
+  const [id, setId] = useState(/** @type {number | null} */ (null));
+  const entering = useRef(false);
+  const place = items.findIndex(({ instrument_id }) => instrument_id === id);
+  const active = items[place] ?? null;
+  const move = (/** @type {1 | -1} */ step) => {
+    const next = items[Math.min(items.length - 1, Math.max(0, place + step))];
+    if (next) setId(next.instrument_id);
   };
-  return html`<input class="search" type="search" aria-label="Search by symbol or name" placeholder="Symbol or name"
-    autocomplete="off" spellcheck=${false} onInput=${typed} />`;
+  useEffect(() => {
+    if (active) document.getElementById(optionOf(active))?.scrollIntoView({ block: "nearest" });
+  }, [active?.instrument_id]);
+  // Enter may come before the answer to what was typed: then the first of that is chosen.
+  useEffect(() => {
+    const item = active ?? (searched ? items[0] : undefined);
+    if (!entering.current || !found) return;
+    entering.current = false;
+    if (item) location.hash = hrefOf("markets", String(item.instrument_id), query);
+  });
+  const [, draw] = useState({});
+  const enter = () => {
+    entering.current = true;
+    draw({});
+  };
+  const reset = () => {
+    entering.current = false;
+    setId(null);
+  };
+  return { active, move, enter, reset };
 }
 
-/** @param {{ item: Listed, query: Record<string, string>, selected: boolean, bar: LiveBar | undefined }} props */
-function Item({ item, query, selected, bar }) {
+/** @param {Listed} item @returns {string} the id of its element */
+const optionOf = ({ instrument_id }) => `${LIST}-${instrument_id}`;
+
+/**
+ * @param {object} props
+ * @param {Listed} props.item
+ * @param {Record<string, string>} props.query
+ * @param {boolean} props.active whether the arrow keys reached it
+ * @param {boolean} props.selected whether its prices are shown
+ * @param {LiveBar | undefined} props.bar
+ */
+function Item({ item, query, active, selected, bar }) {
   const trend = bar && (bar.c >= bar.o ? "up" : "down");
-  return html`<li>
-    <a href=${hrefOf("markets", String(item.instrument_id), query)} aria-current=${selected ? "true" : null}>
-      <span class="symbol">${item.symbol}</span>
-      <span class="name">${item.name}</span>
-      <span class="number ${trend}">${bar ? price(bar.c, digitsOf([bar.c])) : ""}</span>
-    </a>
-  </li>`;
+  return html`<a id=${optionOf(item)} role="option" tabindex="-1" aria-selected=${String(active)}
+    aria-current=${selected ? "true" : null} href=${hrefOf("markets", String(item.instrument_id), query)}>
+    <span class="symbol">${item.symbol}</span>
+    <span class="name">${item.name}</span>
+    <span class="number ${trend}">${bar ? price(bar.c, digitsOf([bar.c])) : ""}</span>
+  </a>`;
 }

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { answered } from "../api/asking.js";
 import { Problem, ask } from "../api/client.js";
+import { described } from "../api/described.js";
 import { Age } from "../shell/banner.js";
 import { useAnswer, useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
@@ -20,27 +21,32 @@ import { CandleChart } from "./chart.js";
 
 const SNAPSHOT_EVERY_MS = 2_000;
 
-/** @param {{ instrument: number, interval: Interval, live: Live }} props */
-export function Prices({ instrument, interval, live }) {
-  const described = useAnswer(`instrument ${instrument}`, (signal) =>
-    /** @type {Promise<Schemas["DescribedInstrument"]>} */ (ask(`/v1/instruments/${instrument}`, { signal })),
-  );
-  const { bars, loaded, complete, problem, loadEarlier } = useChartBars(instrument, interval, live);
+/**
+ * @param {object} props
+ * @param {number} props.instrument
+ * @param {import("../shell/router.js").Place} props.place
+ * @param {Interval} props.interval
+ * @param {string} props.timezone of whose midnights bars of days begin
+ * @param {Live} props.live
+ */
+export function Prices({ instrument, place, interval, timezone, live }) {
+  const { answer: entry } = useAnswer(`instrument ${instrument}`, () => described(instrument));
+  const { bars, loaded, complete, problem, loadEarlier } = useChartBars(instrument, interval, timezone, live);
   const [asTable, setAsTable] = useState(false);
-  const symbol = described.answer?.symbol ?? String(instrument);
+  const symbol = entry?.symbol ?? String(instrument);
   const newest = live.newest.get(instrument) ?? null;
   const digits = useMemo(() => digitsOf(bars.slice(-100).flatMap(({ h, l }) => [h, l])), [bars]);
   const caption = `${symbol}, bars of ${interval}`;
   const newestPrice = newest ? `, newest price ${price(newest.c, digits)}` : "";
   return html`
     <section class="panel prices" aria-labelledby="instrument-title">
-      <${Title} described=${described.answer} symbol=${symbol} />
+      <${Title} described=${entry} symbol=${symbol} />
       <${Standing} instrument=${instrument} last=${newest?.c ?? null} digits=${digits} />
       <div class="tools">
         <div role="group" aria-label="Interval">
-          ${Object.keys(INTERVALS).map((name) => html`<a key=${name} class="choice"
+          ${[...new Set([...INTERVALS, interval])].map((name) => html`<a key=${name} class="choice"
             aria-current=${name === interval ? "true" : null}
-            href=${hrefOf("markets", String(instrument), name === "1m" ? {} : { interval: name })}>${name}</a>`)}
+            href=${hrefOf("markets", place.subject || String(instrument), name === "1m" ? {} : { interval: name })}>${name}</a>`)}
         </div>
         <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
       </div>
@@ -100,17 +106,19 @@ const figuresOf = ({ o, h, l, v, n }, digits) => ({
   ...{ Volume: count(v), Quotes: count(n) },
 });
 
-/** @param {number} instrument @param {Interval} interval @param {Live} live */
-function useChartBars(instrument, interval, live) {
+/** @param {number} instrument @param {Interval} interval @param {string} timezone @param {Live} live */
+function useChartBars(instrument, interval, timezone, live) {
   const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
   const { chart, ending, guarded } = useMemo(() => {
     const ending = new AbortController();
-    const question = `bars ${instrument} ${interval}`;
+    const question = `bars ${instrument} ${interval} ${timezone}`;
+    // The API rejects a time zone for shorter bars, which do not depend on it.
+    const zoned = timezone === "UTC" ? {} : { timezone };
     const chart = createChartBars(interval, (range) =>
       answered(
         question,
         async () => {
-          const query = { interval, ...range };
+          const query = { interval, ...zoned, ...range };
           const found = await ask(`/v1/instruments/${instrument}/bars`, { query, signal: ending.signal });
           return /** @type {Schemas["Bars"]} */ (found);
         },
@@ -128,7 +136,7 @@ function useChartBars(instrument, interval, live) {
         },
       );
     return { chart, ending, guarded };
-  }, [instrument, interval]);
+  }, [instrument, interval, timezone]);
   useEffect(() => () => ending.abort(), [ending]);
   // The stream is open by then, or about to be: either of the two has any bar in between.
   useEffect(() => void guarded(chart.loadNewest()), [chart, live.lives]);

@@ -4,6 +4,7 @@ import { Component } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { repeatedly } from "../api/asking.js";
 import { Unreachable } from "../api/client.js";
+import { ZONES, chooseZone, zone } from "../state/zone.js";
 import { Banner, Status } from "./banner.js";
 import { useStore } from "./hooks.js";
 import { html } from "./html.js";
@@ -16,6 +17,7 @@ const LIBRARY = "https://www.tradingview.com/lightweight-charts/";
 
 export function App() {
   const here = useStore(place);
+  useStore(zone); // of all times below
   const view = VIEWS.find(({ name }) => name === here.view) ?? VIEWS[0];
   useEffect(() => {
     document.title = `${view.title} · Tickrec`;
@@ -38,11 +40,21 @@ export function App() {
     <${Banner} />
     <main id="main" tabindex="-1"><${Loaded} key=${view.name} view=${view} place=${here} /></main>
     <footer>
-      <span>Times are UTC.</span>
+      <${ZoneChoice} />
       <a href=${LIBRARY} target="_blank"
         rel="noreferrer">TradingView Lightweight Charts™, © 2026 TradingView, Inc.</a>
     </footer>
   `;
+}
+
+/** All parts of the page follow it: they are rendered again with the frame, or follow the store. */
+function ZoneChoice() {
+  const chosen = useStore(zone);
+  /** @param {Event} event */
+  const choose = (event) => chooseZone(/** @type {HTMLSelectElement} */ (event.currentTarget).value);
+  return html`<label class="zone">Time zone <select onChange=${choose}>
+    ${ZONES.map((name) => html`<option key=${name} value=${name} selected=${name === chosen}>${name.replaceAll("_", " ")}</option>`)}
+  </select></label>`;
 }
 
 /** @param {Event} event */

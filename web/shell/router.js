@@ -32,6 +32,17 @@ export function hrefOf(view, subject = "", query = {}) {
   return `#/${path}${asked.size > 0 ? `?${asked}` : ""}`;
 }
 
+/**
+ * Changes how the shown subject is written in the address; "back" does not return to the former.
+ *
+ * @param {string} subject
+ */
+export function rename(subject) {
+  const { view, query } = place.get();
+  history.replaceState(null, "", hrefOf(view, subject, query));
+  place.update((here) => ({ ...here, subject }));
+}
+
 /** @param {string} text @returns {string} unchanged if it is not encoded correctly */
 function decoded(text) {
   try {

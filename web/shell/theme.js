@@ -1,23 +1,14 @@
 // Light or dark: the system's setting, until a person chooses.
 
+import { remember, remembered } from "../state/remembered.js";
 import { createStore } from "../state/store.js";
 
 /** @typedef {"light" | "dark"} Theme */
 
-const PLACE = "tickrec.theme";
+const NAME = "theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
-const storage = allowedStorage();
 /** @type {string | null} What a person chose. */
-let choice = storage?.getItem(PLACE) ?? null;
-
-/** @returns {Storage | null} null: the browser stores nothing for this page */
-function allowedStorage() {
-  try {
-    return localStorage;
-  } catch {
-    return null;
-  }
-}
+let choice = remembered(NAME);
 
 /** @returns {Theme} */
 function current() {
@@ -35,7 +26,7 @@ function apply() {
 /** Switches the theme, and stores the choice if the browser allows it. */
 export function toggleTheme() {
   choice = current() === "dark" ? "light" : "dark";
-  storage?.setItem(PLACE, choice);
+  remember(NAME, choice);
   apply();
 }
 

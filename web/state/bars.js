@@ -2,27 +2,26 @@
 // same object.
 
 /** @typedef {import("../api/types").components["schemas"]["Bar"]} Bar */
-/** @typedef {"1m" | "5m" | "15m" | "1h" | "1d" | "1w"} Interval */
+/** @typedef {string} Interval a whole number of minutes, hours, days or weeks, such as 15m */
 
-/** @type {Readonly<Record<Interval, number>>} Their lengths in ms. */
-export const INTERVALS = {
-  ...{ "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000, "1w": 604_800_000 },
-};
-/** The first one after the epoch: weeks count from it, and align with all shorter bars. */
-const MONDAY = 345_600_000;
+/** @type {readonly Interval[]} Those to choose from; the API takes others, too. */
+export const INTERVALS = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"];
+/** @type {Readonly<Record<string, number>>} */
+const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /** Wider gaps are not drawn: 1,000 places are more than a screen. */
 const WIDEST_GAP = 1000;
 
-/** @param {string | undefined} text @returns {Interval} 1m if it is not one */
-export function intervalOf(text) {
-  return text !== undefined && text in INTERVALS ? /** @type {Interval} */ (text) : "1m";
+/** @param {string | undefined} text @returns {Interval} 1m if it is not one, or longer than a week */
+export function intervalOf(text = "") {
+  return /^[1-9]\d{0,4}[mhdw]$/.test(text) && lengthOf(text) <= lengthOf("1w") ? text : "1m";
 }
 
-/** @param {number} ms @param {Interval} interval @returns {number} the start of its bar, ms since the epoch */
-export function startOf(ms, interval) {
-  return ms - ((ms - MONDAY) % INTERVALS[interval]);
-}
+/** @param {Interval} interval @returns {number} ms; days that clocks are changed on are an hour shorter or longer */
+export const lengthOf = (interval) => Number.parseInt(interval, 10) * (UNITS[interval.slice(-1)] ?? 0);
+
+/** @param {Interval} interval @returns {boolean} whether its bars begin at midnights, and so depend on a time zone */
+export const ofDays = (interval) => lengthOf(interval) % lengthOf("1d") === 0;
 
 /**
  * Replaces bars with the same `t`, and inserts the others.
@@ -77,8 +76,8 @@ export function places(bars, interval) {
 
 /** @param {number} after @param {number} before @param {Interval} interval @returns {number[]} the times between */
 export function gap(after, before, interval) {
-  const step = INTERVALS[interval];
-  const missing = (before - after) / step - 1;
+  const step = lengthOf(interval);
+  const missing = Math.round((before - after) / step) - 1;
   if (missing <= 0 || missing > WIDEST_GAP) return [];
   return Array.from({ length: missing }, (_, n) => after + (n + 1) * step);
 }

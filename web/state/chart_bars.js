@@ -3,7 +3,7 @@
 // Only minute bars are live. The API computes bars of longer intervals from all of their minutes, so
 // a bar is read again when one of its minutes changes.
 
-import { INTERVALS, startOf, withChanges, withHistory } from "./bars.js";
+import { lengthOf, withChanges, withHistory } from "./bars.js";
 import { createStore } from "./store.js";
 
 /** @typedef {import("./bars.js").Bar} Bar */
@@ -28,8 +28,8 @@ const MOST_EMPTY = 12;
  */
 export function createChartBars(interval, read) {
   const store = createStore(/** @type {Held} */ ({ bars: [], loaded: false, complete: false }));
-  const step = INTERVALS[interval];
-  /** @type {Set<number>} Starts of bars to read again. */
+  const step = lengthOf(interval);
+  /** @type {Set<number>} Starts of minutes whose bars are to be read again. */
   const dirty = new Set();
   let paging = false;
   let refreshing = false;
@@ -83,19 +83,27 @@ export function createChartBars(interval, read) {
       store.update((held) => ({ ...held, bars: withChanges(held.bars, minutes) }));
       return;
     }
-    for (const { t } of minutes) dirty.add(startOf(t, interval));
+    for (const { t } of minutes) dirty.add(t);
     if (refreshing) return;
     refreshing = true;
     try {
-      for (let start = first(dirty); start !== undefined; start = first(dirty)) {
-        dirty.delete(start);
-        const [bar] = (await read({ start, end: start + step, limit: 1 })).bars;
-        if (bar !== undefined) {
-          store.update((held) => ({ ...held, bars: withChanges(held.bars, [bar]) }));
-        }
-      }
+      while (dirty.size > 0) await readAgain();
     } finally {
       refreshing = false;
+    }
+  }
+
+  /** Reads the bars of all minutes that have changed by now. Only the API knows where a bar begins. */
+  async function readAgain() {
+    const minutes = [...dirty].sort((one, other) => other - one);
+    dirty.clear(); // before they are read: one may change again
+    let start = Infinity;
+    for (const minute of minutes) {
+      if (minute >= start) continue;
+      const [bar] = (await read({ end: minute + 1, limit: 1 })).bars;
+      if (bar === undefined) continue;
+      start = bar.t;
+      store.update((held) => ({ ...held, bars: withChanges(held.bars, [bar]) }));
     }
   }
 
@@ -110,10 +118,4 @@ export function createChartBars(interval, read) {
  */
 function oldestOf({ bars: [oldest], next_page_token }) {
   return oldest?.t ?? (next_page_token === null ? Infinity : 0);
-}
-
-/** @param {Set<number>} starts @returns {number | undefined} */
-function first(starts) {
-  const [one] = starts;
-  return one;
 }

@@ -1,4 +1,6 @@
-// Formats numbers and times. Times are UTC, as are the days of bars.
+// Formats numbers and times. Times are in the time zone of the page.
+
+import { offsetMs } from "./zone.js";
 
 const COUNT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const AMOUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 8 });
@@ -43,10 +45,13 @@ export function change(share) {
 }
 
 /** @param {number} ms since the epoch @returns {string} such as 14:05:09 */
-export const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
+export const clock = (ms) => local(ms).slice(11, 19);
 
 /** @param {number} ms since the epoch @returns {string} such as 2026-11-26 14:05 */
-export const minute = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+export const minute = (ms) => local(ms).slice(0, 16).replace("T", " ");
+
+/** @param {number} ms since the epoch @returns {string} such as 2026-11-26T14:05:09.000Z, without regard to the Z */
+const local = (ms) => new Date(ms + offsetMs(ms)).toISOString();
 
 /** @param {number} share 0.25 is a quarter @returns {string} such as 25.0% */
 export const percent = (share) => `${(share * 100).toFixed(1)}%`;

@@ -2,12 +2,15 @@
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { openBarStream } from "../api/bar_stream.js";
-import { idOf } from "../api/json.js";
+import { useInstrument } from "../parts/instrument_address.js";
 import { InstrumentList } from "../parts/instrument_list.js";
 import { Prices } from "../parts/prices.js";
 import { Similar } from "../parts/similar.js";
+import { useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
-import { intervalOf } from "../state/bars.js";
+import { Refusal } from "../shell/key.js";
+import { intervalOf, ofDays } from "../state/bars.js";
+import { zone } from "../state/zone.js";
 
 /** @typedef {import("../api/bar_stream.js").LiveBar} LiveBar */
 /** @typedef {import("../parts/instrument_list.js").Listed} Listed */
@@ -19,7 +22,10 @@ const FOLLOWED = 100;
 export function View({ place }) {
   const interval = intervalOf(place.query["interval"]);
   const [listed, setListed] = useState(/** @type {readonly Listed[]} */ ([]));
-  const selected = /^\d+$/.test(place.subject) ? idOf(place.subject) : (listed[0]?.instrument_id ?? null);
+  const named = useInstrument(place.subject);
+  const selected = place.subject === "" ? (listed[0]?.instrument_id ?? null) : named.id;
+  const chosen = useStore(zone);
+  const timezone = ofDays(interval) ? chosen : "UTC";
   const instruments = useMemo(() => followed(selected, listed), [selected, listed]);
   const live = useLive(instruments);
   const query = interval === "1m" ? {} : { interval };
@@ -27,8 +33,10 @@ export function View({ place }) {
     <div class="markets">
       <${InstrumentList} selected=${selected} newest=${live.newest} query=${query} onListed=${setListed} />
       ${selected === null
-        ? html`<section class="panel"><p class="note">Choose an instrument.</p></section>`
-        : html`<${Prices} key="${selected} ${interval}" instrument=${selected} interval=${interval} live=${live} />
+        ? html`<section class="panel"><${Refusal} problem=${named.problem} />
+            ${place.subject === "" && html`<p class="note">Choose an instrument.</p>`}</section>`
+        : html`<${Prices} key="${selected} ${interval} ${timezone}" instrument=${selected} place=${place}
+              interval=${interval} timezone=${timezone} live=${live} />
             <${Similar} key=${selected} instrument=${selected} query=${query} />`}
     </div>
   `;
