@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from api.bars.answers import Bar, Gap, LegacyBar
-from api.bars.intervals import MINUTE, Interval
+from api.bars.intervals import Interval
 from contracts.bars import GREATEST, BarField, BarValue, Merge, Minute, fields_of
 from contracts.times import MINUTE_MS
 
@@ -118,7 +118,7 @@ class Window:
 
     def minutes(self) -> range:
         """Return the starts of the minutes of all buckets, epoch ms; none is before the epoch."""
-        return range(max(self.first_ms, 0), self.end_ms, MINUTE_MS)
+        return range(max(self.first_ms, 0), self.interval.end_of(self.last_ms), MINUTE_MS)
 
 
 def minute_bars(minutes: Iterable[int], values: Iterable[bytes | None]) -> list[tuple[int, Minute]]:
@@ -140,7 +140,7 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
 
 def merged(minutes: MinuteBars, interval: Interval) -> MinuteBars:
     """Return each bucket's start with its merged minutes, oldest first."""
-    if interval == MINUTE:
+    if interval.length_ms == MINUTE_MS:
         return minutes
     found: list[tuple[int, Minute | BarValue]] = []
     first = 0

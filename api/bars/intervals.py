@@ -64,8 +64,9 @@ class Interval:
 
     def last(self, end_ms: int, n: int) -> tuple[int, int]:
         """Return the starts of the first and the last of the `n` buckets that start before."""
-        last_ms = self.start_of(end_ms - 1)
-        return self.moved(last_ms, 1 - n), last_ms
+        length_ms = self.length_ms
+        last_ms = end_ms - 1 - (end_ms - 1 - _MONDAY_MS) % length_ms
+        return last_ms - (n - 1) * length_ms, last_ms
 
     def traded(self, minutes: Sequence[int]) -> Sequence[int]:
         """Return those of some minutes that count: all, if there is no session."""

@@ -59,6 +59,11 @@ class LocalInterval(Interval):
         """Return the start of the bucket `n` buckets after the one that starts at a time."""
         return self._start(self._number(start_ms) + n)
 
+    def last(self, end_ms: int, n: int) -> tuple[int, int]:
+        """Return the starts of the first and the last of the `n` buckets that start before."""
+        number = self._number(end_ms - 1)
+        return self._start(number - n + 1), self._start(number)
+
     def starts(self, first_ms: int, last_ms: int) -> list[int]:
         """Return the starts of the buckets from one to another, inclusive; there may be none."""
         numbers = range(self._number(first_ms), self._number(last_ms) + 1)

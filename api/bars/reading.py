@@ -66,7 +66,8 @@ class BarReader:
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of any interval."""
-        interval = self._interval(instrument, interval, timezone, session)
+        if timezone is not None or session is not None:
+            interval = self._interval(instrument, interval, timezone, session)
         now_ms = self._now_ms()
         end_ms = now_ms if end is None else end
         filled = fill == "previous"

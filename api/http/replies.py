@@ -23,7 +23,7 @@ ONCE: Final = b"no-store"
 
 _UNCHANGED: Final = (b"etag: ", b"cache-control: ", b"vary: ", b"content-security-policy: ")
 """The headers of a 304, with which a client updates its copy."""
-_FIELDS: Final = b"content-length: %d\r\ncontent-type: " + JSON + b"\r\ncache-control: %b\r\n"
+_FIELDS: Final = b"content-length: %d\r\ncontent-type: " + JSON + b"\r\ncache-control: %b\r\n%b"
 _LENGTH: Final = re.compile(rb"^content-length: .*\r\n", re.MULTILINE)
 _ETAG: Final = re.compile(rb"^etag: (.*)\r\n", re.MULTILINE)
 
@@ -73,7 +73,7 @@ def reply(answer: Any, cache_control: bytes, more: bytes = b"") -> Reply:
         more: further headers, in the form in which they are sent.
     """
     body = encode(answer)
-    head = _FIELDS % (len(body), cache_control) + more
+    head = _FIELDS % (len(body), cache_control, more)
     if cache_control is not ONCE:
         head += b"etag: %b\r\n" % etag(body)
     return Reply(200, head, body)
