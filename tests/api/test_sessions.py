@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -27,6 +28,7 @@ from contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.patience import until_true
 
 from .conftest import NOW_MS, RUNNING_S, Filled, Serve
+from .test_bars_past import Worker
 from .test_bars_reading import Readers, clock, expected, in_order, pages, value
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
@@ -138,6 +140,7 @@ def readers(store_url: str, filled: Filled, loaded: Mapping[str, Calendar | None
     filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
     store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
 
+    @cache
     def hours_of(instrument_id: int, session: Session) -> tuple[Hours, ZoneInfo]:
         return hours(loaded, "XNYS", session), NEW_YORK
 
@@ -186,6 +189,24 @@ def test_bars_of_a_session_are_those_of_its_minutes(
     if fill == "none":
         many = readers.many([4], interval=text, session=session, start=start)
         assert many["bars"]["4"] == whole
+
+
+def test_hours_that_are_over_are_kept_without_what_is_outside_the_session(
+    readers: Readers, loaded: Mapping[str, Calendar | None]
+) -> None:
+    """The newest quote came after Friday's close, so that day is read each time."""
+    newest = Worker(readers.filled, 10_081, {47 * 60}).newest_s
+    until_then = [s for s in stored_minutes() if s <= newest]
+    readers.filled.bars(4, {s: value(s // 60) for s in [*until_then, newest]})
+    own = hours(loaded, "XNYS", "regular")
+    interval = in_session(parse_interval("1d"), None, "regular", own, NEW_YORK)
+    window = Window.before(NOW_MS, interval, 4)
+    rounds: list[int] = []
+    for _ in range(2):
+        rounds.clear()
+        found = readers.one(rounds, interval="1d", limit=4, session="regular")
+        assert found["bars"] == expected(inside_of(own), window)
+    assert rounds[0] == 2  # the position, and the newest minute with the last one kept
 
 
 def test_days_of_a_session_are_trading_days(readers: Readers) -> None:
