@@ -7,7 +7,7 @@ published.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from contracts.times import MAX_TS_MS
 MAX_REPORTED: Final = 20
 """How many of the invalid events are listed."""
 
+Message: TypeAlias = Quote | Interaction
 M = TypeVar("M")
 T = TypeVar("T")
 
@@ -60,6 +61,8 @@ class EventError(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     field: str | None = None
     """the invalid field, if it is a single one"""
+    line: int | None = None
+    """of a file, from 1"""
 
 
 class MalformedBodyError(ValueError, Failure):
@@ -86,11 +89,11 @@ _events = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 _tag = msgspec.json.Decoder(_Tag)
-_strict: Final[Mapping[_Kind, msgspec.json.Decoder[Quote | Interaction]]] = {
+_strict: Final[Mapping[_Kind, msgspec.json.Decoder[Message]]] = {
     "quote": strict_decoder(Quote, tag="quote"),
     "interaction": strict_decoder(Interaction, tag="interaction"),
 }
-_event: msgspec.json.Decoder[Quote | Interaction] = msgspec.json.Decoder(
+_event: msgspec.json.Decoder[Message] = msgspec.json.Decoder(
     _strict["quote"].type | _strict["interaction"].type
 )
 _array = msgspec.json.Decoder(list[_event.type])  # type: ignore[name-defined]
@@ -98,7 +101,7 @@ _legacy = msgspec.json.Decoder(LegacyEvent)
 _anything = msgspec.json.Decoder()
 
 
-def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quote | Interaction]:
+def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Message]:
     """Return the messages of a body: one event, or an array of up to `MAX_EVENTS`.
 
     Raises:
@@ -108,11 +111,11 @@ def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quot
     messages = _valid_array(body, now_ms, rules)
     if messages is not None:
         return messages
-    return parse_each(body, lambda event: _message(event, now_ms, rules))
+    return parse_each(body, lambda event: message_of(event, now_ms, rules))
 
 
-def parse_each(body: bytes, message_of: Callable[[bytes], M], what: str = "events") -> list[M]:
-    """Return what `message_of` makes of each event of a body; as `parse_events`.
+def parse_each(body: bytes, parse: Callable[[bytes], M], what: str = "events") -> list[M]:
+    """Return what `parse` makes of each event of a body; as `parse_events`.
 
     It raises ValueError on an invalid event, with the reason as its text.
     """
@@ -124,7 +127,7 @@ def parse_each(body: bytes, message_of: Callable[[bytes], M], what: str = "event
     errors: list[EventError] = []
     for index, event in enumerate(events):
         try:
-            messages.append(message_of(event))
+            messages.append(parse(event))
         except (ValueError, RecursionError) as error:
             reason = str(error)
             errors.append(EventError(index, reason, field_of(reason)))
@@ -198,16 +201,16 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise MalformedBodyError(str(error)) from None
 
 
-def _message(event: bytes, now_ms: int, rules: InputRules) -> Quote | Interaction:
+def message_of(event: bytes, now_ms: int, rules: InputRules) -> Message:
     """Return the message of an event; ValueError if it is invalid."""
     try:
         sent = _event.decode(event)
     except (ValueError, RecursionError):  # the decoder of a single type has better reasons
         sent = decode_strictly(_strict[_tag.decode(event).type], event)
-    return _checked(sent, now_ms, rules)
+    return checked(sent, now_ms, rules)
 
 
-def _valid_array(body: bytes, now_ms: int, rules: InputRules) -> list[Quote | Interaction] | None:
+def _valid_array(body: bytes, now_ms: int, rules: InputRules) -> list[Message] | None:
     """Return the messages of a body that is an array of valid events, None if it is not.
 
     It takes one pass, where cutting the array into events takes two, and names no index.
@@ -215,13 +218,13 @@ def _valid_array(body: bytes, now_ms: int, rules: InputRules) -> list[Quote | In
     try:
         events = _array.decode(body)
         if 1 <= len(events) <= MAX_EVENTS:
-            return [_checked(sent, now_ms, rules) for sent in events]
+            return [checked(sent, now_ms, rules) for sent in events]
     except (ValueError, RecursionError):
         pass
     return None
 
 
-def _checked(sent: Quote | Interaction, now_ms: int, rules: InputRules) -> Quote | Interaction:
+def checked(sent: Message, now_ms: int, rules: InputRules) -> Message:
     """Return the message of a decoded event; ValueError if it breaks a rule."""
     # Records do not have the tag, so the message is one of the contracts' own types.
     fields = msgspec.structs.asdict(sent)

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from api.http.bodies import MAX_LINES
+from api.http.limits import MAX_WRITES
 from api.http.metrics import Metrics
 from api.http.problems import LOG_UNAVAILABLE, Failure, Problem
 from contracts.feedback import Feedback, encode_feedback, feedback_key
@@ -36,6 +38,9 @@ DELIVERY_TIMEOUT_MS: Final = 3000
 """After this, librdkafka gives up on a message."""
 ANSWER_DEADLINE_S: Final = 5.0
 """In case librdkafka does not even report that."""
+_AT_ONCE: Final = 500
+"""Messages that take a millisecond or so."""
+_MAX_QUEUED: Final = MAX_WRITES * MAX_LINES
 _METADATA_TIMEOUT_S: Final = 0.5
 _RIGHTS_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
@@ -172,7 +177,9 @@ class Publisher:
         records = [_record_of(message) for message in messages]
         batch = _Batch(len(messages), self._kafka, self._metrics)
         with self._tracing.sends(record.topic for record in records) as carried:
-            for topic, key, value, headers in records:
+            for n, (topic, key, value, headers) in enumerate(records, 1):
+                if n % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # other requests run in between
                 try:
                     self._producer.produce(
                         self._kafka.topic(topic),
@@ -219,6 +226,7 @@ class Publisher:
                 "acks": "all",
                 "partitioner": LIBRDKAFKA_PARTITIONER,
                 "linger.ms": 2,
+                "queue.buffering.max.messages": _MAX_QUEUED,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
                 # A broker that comes back is noticed within a second.
                 "reconnect.backoff.max.ms": 1000,

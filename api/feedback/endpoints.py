@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.events.publisher import Publisher
@@ -65,7 +66,7 @@ class Feedback:
         self._now_ms = now_ms
         self._rules = rules
 
-    async def take(self, body: bytes) -> Response:
+    async def take(self, _request: Request, body: bytes) -> Response:
         """Publish the feedback of a body, and count it."""
         messages = parse_feedback(body, await self._signer(), self._now_ms(), self._rules)
         await self._publisher.publish(messages)

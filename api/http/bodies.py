@@ -15,6 +15,7 @@ Unknown fields are rejected: a misspelt one would be ignored silently, and its d
 
 import asyncio
 import re
+from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -37,8 +38,11 @@ BODY_TIMEOUT_S: Final = 4.0
 """For a whole body, however slowly it arrives: with the 5 s that Kafka may take, a request ends
 within the 10 s for which a server that shuts down waits for it. 1 MiB then needs 2 Mbit/s."""
 MAX_EVENTS: Final = 1000
-"""Events per request."""
+"""Events per request of JSON."""
+MAX_LINES: Final = 10_000
+"""Events per file."""
 
+_JSON: Final = "application/json"
 _ANYBODY: Final = ""
 
 T = TypeVar("T")
@@ -61,24 +65,29 @@ class Writing:
         self._spend(request, 1)
         return b""
 
-    async def body_of(self, request: Request) -> bytes:
+    async def body_of(self, request: Request, files: Collection[str] = ()) -> bytes:
         """Return the body of a request that makes one change, at the cost of one event.
+
+        It is JSON, or of one of the media types `files`.
 
         Raises:
             Problem: the quota is used up, or `api.http.bodies` rejects the body.
         """
         self._spend(request, 1)
-        check_head(request)
+        check_head(request, files)
         return await read_body(request)
 
-    async def events_of(self, request: Request) -> bytes:
+    async def events_of(self, request: Request, files: Collection[str] = ()) -> bytes:
         """Return the body of a request, at the cost of its events: one is spent before it is read.
+
+        It is JSON, or of one of the media types `files`, with an event a line.
 
         Raises:
             Problem: the quota is used up, or `api.http.bodies` rejects the body.
         """
-        body = await self.body_of(request)
-        self._spend(request, _cost(body) - 1)
+        body = await self.body_of(request, files)
+        is_json = media_type_of(request) == _JSON
+        self._spend(request, (_cost(body) if is_json else _lines(body)) - 1)
         return body
 
     def _spend(self, request: Request, events: int) -> None:
@@ -87,15 +96,22 @@ class Writing:
         of_answer(request.scope).rate = self._quota.spend(writer, events, limit)
 
 
-def check_head(request: Request) -> None:
+def media_type_of(request: Request) -> str:
+    """Return the media type that a body is declared as, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_head(request: Request, files: Collection[str] = ()) -> None:
     """Check a body by its headers.
 
     Raises:
-        Problem: it is not JSON, or larger than `MAX_BODY_BYTES`.
+        Problem: it is neither JSON nor of one of the media types `files`, or larger than
+            `MAX_BODY_BYTES`.
     """
-    given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != "application/json":
-        detail = f"Send `Content-Type: application/json`, not {given!r:.100}"
+    if media_type_of(request) not in (_JSON, *files):
+        given = request.headers.get("content-type", "")
+        known = ", ".join((_JSON, *files))
+        detail = f"Send `Content-Type: {known}`, not {given!r:.100}"
         raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
     _check_size(int(request.headers.get("content-length", 0)))
 
@@ -136,6 +152,11 @@ def _cost(body: bytes) -> int:
     (2, 1, 9)
     """
     return max(1, min(MAX_EVENTS, max(body.count(b"{"), len(body) // 1024)))
+
+
+def _lines(body: bytes) -> int:
+    """Return the cost of a file, 1 to `MAX_LINES`: an event a line."""
+    return min(MAX_LINES, body.count(b"\n") + 1)
 
 
 def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decoder[T]:

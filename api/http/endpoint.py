@@ -144,7 +144,7 @@ class WriteEndpoint(ActionEndpoint):
     receive: Callable[[Request], Awaitable[bytes]]
     """reads the body, at the cost of what it publishes"""
     act: Callable[..., Awaitable[Response]]
-    """makes the answer from the body and the parameters, given by name"""
+    """makes the answer from the request, its body and the parameters, given by name"""
 
 
 Table = tuple[Endpoint, ...]

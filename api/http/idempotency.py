@@ -20,6 +20,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.bodies import media_type_of
 from api.http.failures import problem_of
 from api.http.keys.key import tenant_of
 from api.http.problems import (
@@ -146,7 +147,7 @@ def _replayed(kept: Kept, left_ms: int, claim: Kept) -> Response:
     if kept.request != claim.request:
         raise Problem(
             IDEMPOTENCY_KEY_REUSED,
-            "The key was used for a request with another method, path, query or body: "
+            "The key was used for a request with another method, path, query, type or body: "
             "send each request with a key of its own",
         )
     if kept.status:
@@ -177,8 +178,9 @@ def _key_of(request: Request) -> str | None:
 
 
 def _digest_of(request: Request, body: bytes) -> str:
-    scope = request.scope
-    return _digest(request.method.encode(), scope["raw_path"], scope["query_string"], body)
+    scope, media_type = request.scope, media_type_of(request).encode()
+    target = scope["raw_path"], scope["query_string"]
+    return _digest(request.method.encode(), *target, media_type, body)
 
 
 def _digest(*parts: bytes) -> str:

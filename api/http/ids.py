@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from msgspec import Meta
 from msgspec import inspect as types
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint
@@ -94,8 +93,8 @@ def _reading(endpoint: ReadEndpoint, paths: tuple[Path, ...]) -> Any:
 def _acting(endpoint: ActionEndpoint, paths: tuple[Path, ...]) -> Any:
     act = endpoint.act
 
-    async def acting(request: Request, *, ids: str, **values: Any) -> Response:
-        response = await act(request, **values)
+    async def acting(*request_and_body: Any, ids: str, **values: Any) -> Response:
+        response = await act(*request_and_body, **values)
         if ids == _NUMBER:
             return response
         response.body = as_strings(bytes(response.body), paths)

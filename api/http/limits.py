@@ -24,8 +24,8 @@ MAX_READS: Final = 256
 """At 4,000 answers a second, the rate of one core, the last one is answered after 64 ms: within the
 promised 250 ms, with room for Redis."""
 MAX_WRITES: Final = 64
-"""With up to 1,000 messages each, they fit into librdkafka's queue of 100,000; with up to 1 MiB
-each, they take a few hundred MB at most as messages."""
+"""The queue of librdkafka has room for all of their messages. With up to 10,000 of 1 MiB together
+each, they take a few hundred MB at most."""
 MAX_ARRIVING: Final = 1024
 """Bodies that are still arriving. Each may have another 64 KiB buffered in the server."""
 MAX_ARRIVING_OF_A_CLIENT: Final = 128

@@ -105,6 +105,7 @@ PROBLEM: Final[Schema] = {
                 "type": "object",
                 "properties": {
                     "index": {"type": "integer", "description": "index of the event in the body"},
+                    "line": {"type": "integer", "description": "of NDJSON and CSV, from 1"},
                     "field": {"type": "string"},
                     "reason": {"type": "string"},
                 },

@@ -109,8 +109,8 @@ WRITING_ONCE: Final[dict[ProblemType, str]] = {
     OUTCOME_UNKNOWN: "Of the first request with this key, some or all may be in the log: it was "
     "interrupted. The key publishes nothing for another 86317 s; with a new key everything is "
     "published again, and may count twice",
-    IDEMPOTENCY_KEY_REUSED: "The key was used for a request with another method, path, query or "
-    "body: send each request with a key of its own",
+    IDEMPOTENCY_KEY_REUSED: "The key was used for a request with another method, path, query, type "
+    "or body: send each request with a key of its own",
     INVALID_REQUEST: "Idempotency-Key: must be 1 to 255 printable ASCII characters without spaces "
     "or quotes, not ''",
     STORE_UNAVAILABLE: "Redis: no answer in 0.2 s",

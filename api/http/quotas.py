@@ -67,7 +67,7 @@ class _Quota:
         if window is None or now_s >= window.ends_s or not _is_same(window.limit, limit):
             window = self._windows[caller] = self._begun(limit, now_s)
         if window.taken + n > window.most:
-            raise self._used_up(window, now_s)
+            raise self._used_up(window, n, now_s)
         window.taken += n
         # As `fields`, at half the cost: hot requests come here.
         left, wait_s = window.most - window.taken, ceil(window.ends_s - now_s)
@@ -78,10 +78,12 @@ class _Quota:
         head = _HEAD % (name, most, window_s, name)
         return _Window(limit, most, head, now_s + window_s)
 
-    def _used_up(self, window: _Window, now_s: float) -> Problem:
+    def _used_up(self, window: _Window, n: int, now_s: float) -> Problem:
         wait_s = window.wait_s(now_s)
         most, window_s = window.most, window.limit.get_expiry()
-        detail = f"At most {most} {self.unit} in {window_s} s: try again after {wait_s} s"
+        never = n >= most  # one was taken before the body was read
+        when = "send fewer at once" if never else f"try again after {wait_s} s"
+        detail = f"At most {most} {self.unit} in {window_s} s: {when}"
         kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
         problem = Problem(kind, detail, limit=most, window_s=window_s)
         problem.rate = window.fields(now_s)

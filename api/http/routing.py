@@ -92,7 +92,7 @@ def _writing(endpoint: WriteEndpoint, access: Access, once: Once) -> View:
     async def view(request: Request) -> Response:
         values = _admitted_values(endpoint, request, access)
         body = await endpoint.receive(request)
-        return await once.answer(request, body, partial(endpoint.act, body, **values))
+        return await once.answer(request, body, partial(endpoint.act, request, body, **values))
 
     return view
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.events.parsing import decode_strictly, parse_each
@@ -62,7 +63,7 @@ _instrument = strict_decoder(Instrument)
 def endpoints(writing: Writing, publish: Publish) -> Table:
     """Return the endpoints that change the catalog."""
 
-    async def describe(body: bytes, instrument: int) -> Response:
+    async def describe(_request: Request, body: bytes, instrument: int) -> Response:
         description = decoded(_description, body)
         described = Instrument(instrument_id=instrument, **msgspec.structs.asdict(description))
         try:
@@ -71,12 +72,12 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
             raise broken_rule("body", str(error)) from error
         return respond(AcceptedInstrument(instrument), 202)
 
-    async def describe_many(body: bytes) -> Response:
+    async def describe_many(_request: Request, body: bytes) -> Response:
         instruments = parse_instruments(body)
         await publish(instruments)
         return respond(AcceptedInstruments(len(instruments)), 202)
 
-    async def take_out(_: bytes, instrument: int) -> Response:
+    async def take_out(_request: Request, _body: bytes, instrument: int) -> Response:
         await publish([Delisting(instrument)])
         return respond(AcceptedInstrument(instrument), 202)
 
