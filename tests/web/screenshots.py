@@ -25,8 +25,8 @@ from .conftest import CHROMIUM
 IMAGES: Final = PROJECT / "docs/images"
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 MOST_BYTES: Final = 300_000
-MINUTES: Final = 4.0
-"""Fewer make charts of hardly a bar."""
+MINUTES: Final = 2.0
+"""Fewer make lines of hardly a sample; bars are back-filled."""
 SETTLED_MS: Final = 4_000
 """Until answers that are asked for in intervals have come and what moves has moved."""
 
