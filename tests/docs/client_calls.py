@@ -3,7 +3,7 @@
 import inspect
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import msgspec
 
 from api.http.endpoint import Endpoint
 from infra.local.described import operations
-from tickrec_client import Tickrec
+from tickrec_client import AsyncTickrec, Tickrec
 from tickrec_client.structs import Instrument, Interaction, Quote, SentFeedback, WeightedItem
 
 from .client_code import APP
@@ -52,6 +52,7 @@ VALUES: Final = {
     "start": 0,
     "end": NOW_MS,
     "page_token": None,
+    "idempotency_key": None,
     "window": "1h",
     "category": [],
     "exclude_category": ["a", "b"],
@@ -80,6 +81,16 @@ def call(tickrec: Tickrec, name: str) -> Any:
         given["events"] = seen(tickrec)
     found = method(**given)
     return list(islice(found, 2)) if isinstance(found, Iterator) else found
+
+
+async def call_async(url: str, key: str, name: str) -> Any:
+    """Call a method of the client for asyncio, as `call` does."""
+    async with AsyncTickrec(url, key) as tickrec:
+        method = getattr(tickrec, name)
+        found = method(**{one: VALUES[one] for one in inspect.signature(method).parameters})
+        if isinstance(found, AsyncIterator):
+            return [await anext(found), await anext(found)]
+        return await found
 
 
 def seen(tickrec: Tickrec) -> list[SentFeedback]:

@@ -1,12 +1,11 @@
-"""Generates the Python client's types and methods from the API's table of endpoints.
+"""Generates the Python client from the API's table of endpoints.
 
-`python -m tests.docs.client_code` writes both files; a test fails while one of them is out of date.
+`python -m tests.docs.client_code` writes the types, the methods, and the client without asyncio; a
+test fails while one of these files is out of date.
 """
 
 import ast
 import inspect
-import subprocess
-import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,14 +15,15 @@ import msgspec
 from msgspec import inspect as types
 
 from api.app import create_app
-from api.http.endpoint import ActionEndpoint, Endpoint, Table
+from api.http.endpoint import ActionEndpoint, Endpoint, Table, WriteEndpoint
 from api.http.ids import IDS
 from api.http.parameters import REQUIRED, Schema
 from api.settings import ApiSettings
 
+from .client_sync import formatted, synchronous
+
 FOLDER: Final = Path(__file__).parents[2] / "clients/python/src/tickrec_client"
-STRUCTS: Final = FOLDER / "structs.py"
-ENDPOINTS: Final = FOLDER / "endpoints.py"
+SOURCE, WITHOUT_ASYNCIO = FOLDER / "_async", FOLDER / "_sync"
 
 APP: Final = create_app(ApiSettings())
 _TABLE: Final[Table] = APP.state.table
@@ -39,6 +39,7 @@ _PLAIN: Final[dict[type, str]] = {
 }
 _OF_SCHEMA: Final = {"integer": "int", "number": "float", "boolean": "bool", "string": "str"}
 _FLAGS: Final = {"true", "false"}
+_KEY: Final = "idempotency_key"
 _CHANGES: Final = ("write", "admin")
 
 
@@ -63,11 +64,16 @@ def structs_code() -> str:
     head = f'''"""What the API's answers and bodies consist of. {_GENERATED}"""
 # ruff: noqa
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+from .frames import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 '''
-    return _formatted("\n\n".join([head, *found.values()]))
+    return formatted("\n\n".join([head, *found.values()]))
 
 
 def endpoints_code() -> str:
@@ -77,20 +83,31 @@ def endpoints_code() -> str:
     head = f'''"""A method for each endpoint of the API. {_GENERATED}"""
 # ruff: noqa
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
-from .connection import Connection, given, pages, path
-from .structs import ({", ".join(names)})
+from tickrec_client.requests import given, path
+from tickrec_client.structs import ({", ".join(names)})
+from .connection import AsyncConnection, pages
 
 
-class Endpoints:
+class AsyncEndpoints:
     """The endpoints, by the names of their operations."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 '''
-    return _formatted(f"{head}\n{methods}")
+    return formatted(f"{head}\n{methods}")
+
+
+def files() -> dict[Path, str]:
+    """Return what is generated."""
+    endpoints = endpoints_code()
+    found = {FOLDER / "structs.py": structs_code(), SOURCE / "endpoints.py": endpoints}
+    written = {path.name: path.read_text(encoding="utf-8") for path in SOURCE.glob("*.py")}
+    for name, code in {**written, "endpoints.py": endpoints}.items():
+        found[WITHOUT_ASYNCIO / name] = synchronous(code)
+    return found
 
 
 def _names() -> Iterator[str]:
@@ -154,7 +171,42 @@ def _struct(kind: type[msgspec.Struct], tag: str, found: dict[str, str]) -> str:
         lines.append(f"    {field.name}: {annotation}{default}")
         if field.name in said:
             lines.append(textwrap.indent(f'"""{said[field.name]}"""', "    "))
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_frame_method(kind)]) + "\n"
+
+
+def _frame_method(kind: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield the method that makes a data frame of an answer with one table, if it is such."""
+    tables = {f.name: row for f in msgspec.structs.fields(kind) if (row := _row_of(f)) is not None}
+    if len(tables) == 1:
+        ((name, row),) = tables.items()
+        code = f"""
+def to_pandas(self) -> "pd.DataFrame":
+    \"\"\"Return a data frame of `{name}`: see `frames.frame`.\"\"\"
+    return frame({row.__name__}, self.{name})
+"""
+        yield textwrap.indent(code, "    ")
+
+
+def _row_of(field: msgspec.structs.FieldInfo) -> type[msgspec.Struct] | None:
+    """Return the struct of the rows of a table: a list, or one of each instrument."""
+    match types.type_info(field.type):
+        case (
+            types.ListType(item_type=types.StructType(cls=kind))
+            | types.DictType(
+                value_type=types.StructType(cls=kind)
+                | types.ListType(item_type=types.StructType(cls=kind))
+            )
+        ):
+            return kind if _is_flat(kind) else None
+    return None
+
+
+def _is_flat(kind: type[msgspec.Struct]) -> bool:
+    """Return whether a struct fits in a row: none of its fields is a struct."""
+    found: dict[str, str] = {}
+    for field in msgspec.structs.fields(kind):
+        _collect(types.type_info(field.type), found)
+    return not found
 
 
 def _default_of(field: msgspec.structs.FieldInfo) -> Any:
@@ -189,7 +241,7 @@ def _methods(endpoint: Endpoint) -> Iterator[str]:
         kinds = " | ".join(kind.__name__ for kind in _body_kinds(endpoint))
         needed[endpoint.tag] = f"Sequence[{kinds}]"
         said = _docstring(endpoint, needed)
-        yield _method(name, needed, {}, answer, said, _sent(endpoint, endpoint.tag))
+        yield _method(name, needed, _keys(endpoint), answer, said, _sent(endpoint, endpoint.tag))
         return
     fields = [field for kind in _body_kinds(endpoint) for field in msgspec.structs.fields(kind)]
     for field in fields:
@@ -200,13 +252,14 @@ def _methods(endpoint: Endpoint) -> Iterator[str]:
     values = ", ".join(f"{one}={one}" for one in names)
     given = f"given({values})" if fields or others else ""
     said = _docstring(endpoint, {**needed, **optional})
+    optional |= _keys(endpoint)
     yield _method(name, needed, optional, answer, said, _sent(endpoint, given))
     if "page_token" in optional:
         left = {one: kind for one, kind in optional.items() if one != "page_token"}
         passed = [*needed, *(f"{one}={one}" for one in left), "page_token=token"]
         code = f"return pages(lambda token: self.{name}({', '.join(passed)}))"
         said = f'"""Yield the pages of `{name}`, which documents the arguments."""'
-        yield _method(f"{name}_pages", needed, left, f"Iterator[{answer}]", said, code)
+        yield _method(f"{name}_pages", needed, left, f"AsyncIterator[{answer}]", said, code, "")
 
 
 def _method(
@@ -216,12 +269,13 @@ def _method(
     answer: str,
     said: str,
     code: str,
+    kind: str = "async ",
 ) -> str:
     taken = [f"{one}: {kind}" for one, kind in needed.items()]
     taken += ["*"] if optional else []
     taken += [f"{one}: {kind} | None = None" for one, kind in optional.items()]
     lines = [
-        f"def {name}({', '.join(['self', *taken])}) -> {answer}:",
+        f"{kind}def {name}({', '.join(['self', *taken])}) -> {answer}:",
         textwrap.indent(said, "    "),
         f"    {code}",
     ]
@@ -236,7 +290,14 @@ def _docstring(endpoint: Endpoint, names: Collection[str]) -> str:
     for parameter in described:
         text = f"{parameter.name}: {parameter.description}."
         lines += textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent=" " * 8)
+    if isinstance(endpoint, WriteEndpoint):
+        lines += [] if described else ["Args:"]
+        lines += [f"    {_KEY}: retries with the same one change nothing; random if None."]
     return "\n".join([*lines, '"""'])
+
+
+def _keys(endpoint: Endpoint) -> dict[str, str]:
+    return {_KEY: "str"} if isinstance(endpoint, WriteEndpoint) else {}
 
 
 def _sent(endpoint: Endpoint, given: str) -> str:
@@ -249,7 +310,10 @@ def _sent(endpoint: Endpoint, given: str) -> str:
     is_read = endpoint.scope not in _CHANGES  # some are too long for a query
     send = "ask" if endpoint.method == "POST" and is_read else endpoint.method.lower()
     passed = [endpoint.success.kind.__name__, target, *([given] if given else [])]
-    return f"return self._connection.{send}({', '.join(passed)})"
+    if isinstance(endpoint, WriteEndpoint):
+        send = "publish"
+        passed = [passed[0], repr(endpoint.method), target, given or "None", _KEY]
+    return f"return await self._connection.{send}({', '.join(passed)})"
 
 
 def annotation_of(schema: Schema) -> str:
@@ -269,11 +333,6 @@ def annotation_of(schema: Schema) -> str:
     return _OF_SCHEMA[schema["type"]]
 
 
-def _formatted(code: str) -> str:
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "client.py", "-"]
-    return subprocess.run(command, input=code, capture_output=True, text=True, check=True).stdout
-
-
 if __name__ == "__main__":
-    STRUCTS.write_text(structs_code(), encoding="utf-8")
-    ENDPOINTS.write_text(endpoints_code(), encoding="utf-8")
+    for file, code in files().items():
+        file.write_text(code, encoding="utf-8")

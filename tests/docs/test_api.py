@@ -29,7 +29,7 @@ from api.live import frames
 from api.recommendations import bodies as recommended
 from api.settings import ApiSettings
 from contracts.messages import MAX_INSTRUMENT_ID, Interaction, Quote
-from tickrec_client.stream import server_sent_events
+from tickrec_client.stream_events import server_sent_events
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "docs/api.md").read_text(encoding="utf-8")

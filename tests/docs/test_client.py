@@ -18,9 +18,9 @@ from itertools import islice
 import httpx
 import pytest
 
-from tickrec_client import Tickrec, TickrecError, stream
+from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
 from tickrec_client.problems import wait_s
-from tickrec_client.stream import Change, Live, LiveBar, Stale
+from tickrec_client.stream_events import Change, Live, LiveBar, Stale
 from tickrec_client.structs import Interaction, WeightedItem
 
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
@@ -53,6 +53,7 @@ class Served:
     """A client of a server, and what it asked."""
 
     tickrec: Tickrec
+    url: str
     asked: list[Asked]
 
 
@@ -96,7 +97,7 @@ def serve() -> Iterator[Serve]:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         stack.callback(server.shutdown)
         url = f"http://127.0.0.1:{server.server_port}"
-        return Served(stack.enter_context(Tickrec(url, key)), came)
+        return Served(stack.enter_context(Tickrec(url, key)), url, came)
 
     with stack:
         yield serve
@@ -179,7 +180,6 @@ def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda tickrec: tickrec.publish_events([TRADE]),
         lambda tickrec: tickrec.promote_model(),
         lambda tickrec: tickrec.roll_back_model(),
     ],
@@ -194,6 +194,53 @@ def test_a_write_that_may_have_been_taken_is_never_sent_again(
         write(served.tickrec)
 
     assert len(served.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "failed", [problem(503, "log-unavailable"), problem(409, "request-in-progress", 0), BROKEN]
+)
+def test_a_write_with_an_idempotency_key_is_sent_again_with_the_same_one(
+    serve: Serve, failed: Said
+) -> None:
+    taken = Said(202, '{"quotes":0,"interactions":1}')
+    served = serve(failed, taken, failed, taken, taken)
+
+    served.tickrec.publish_events([TRADE])
+    served.tickrec.publish_events([TRADE], idempotency_key="mine")
+    served.tickrec.publish_events([TRADE])
+
+    first, again, *mine, other = [asked.headers["Idempotency-Key"] for asked in served.asked]
+    assert first == again != other
+    assert mine == ["mine", "mine"]
+
+
+def test_a_write_with_an_unknown_outcome_is_left_to_the_caller(serve: Serve) -> None:
+    served = serve(problem(409, "outcome-unknown"))
+    with pytest.raises(TickrecError, match="outcome-unknown"):
+        served.tickrec.publish_events([TRADE])
+    assert len(served.asked) == 1
+
+
+async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
+    busy, refused = problem(503, "overloaded", 1), problem(422, "invalid-request")
+    broken = Said(200, event(1, 41), {"Content-Length": "999", "Connection": "close"})
+    served = serve(busy, bars(1), Said(304), broken, refused)
+    async with AsyncTickrec(served.url, "secret") as tickrec:
+        found = [(await tickrec.instrument_bars(4, limit=5)).bars[0].o for _ in range(2)]
+        streamed = tickrec.stream_bars([4])
+        changes = [await anext(streamed), await anext(streamed)]
+        with pytest.raises(TickrecError, match="422 invalid-request"):
+            await anext(streamed)
+
+    assert found == [1, 1]
+    assert served.asked[1].at_s - served.asked[0].at_s >= 1
+    assert served.asked[2].headers["If-None-Match"] == '"(1,)"'
+    assert [what(change) for change in changes] == [1, Stale("disconnected")]
+    assert served.asked[4].headers["Last-Event-ID"] == "41"
+    assert {asked.headers["X-API-Key"] for asked in served.asked} == {"secret"}
 
 
 @pytest.mark.parametrize("busy", BUSY)
@@ -256,7 +303,7 @@ def test_a_user_id_may_have_any_character(serve: Serve, user_id: str, in_path: s
 def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was_stale(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "RECONNECT_S", 0.0)
+    monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
     unfinished = 'event: bar\ndata: {"t":1}\nid: 99'
     broken = Said(200, event(1, 41) + unfinished, {"Content-Length": "999", "Connection": "close"})
     live = "event: unheard-of\ndata: 1\n\nevent: live\ndata: {}\nid: 42\n\n"

@@ -9,12 +9,14 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, get_args
 
 import httpx
 import msgspec
+import pandas as pd
 import pytest
 
 from api.http.endpoint import Scope
@@ -31,13 +33,13 @@ from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
 from tests.patience import answers
 from tickrec_client import Tickrec, TickrecError
-from tickrec_client.stream import Live, LiveBar
+from tickrec_client.stream_events import Live, LiveBar
 from tickrec_client.structs import Quote
 
-from .client_calls import ENDPOINTS, call, matches
-from .client_code import ENDPOINTS as METHODS
-from .client_code import STRUCTS, endpoints_code, structs_code
+from .client_calls import ENDPOINTS, call, call_async, matches
+from .client_code import files
 
+BLOCK: Final = re.MULTILINE | re.DOTALL
 ROOT: Final = Path(__file__).resolve().parents[2]
 SCOPES: Final = set(get_args(Scope))
 MINUTE_S: Final = int(time.time()) // 60 * 60
@@ -115,11 +117,9 @@ def received(tickrec: Tickrec) -> list[httpx.Response]:
     return received
 
 
-@pytest.mark.parametrize(("file", "code"), [(STRUCTS, structs_code), (METHODS, endpoints_code)])
-def test_what_is_generated_from_the_table_is_up_to_date(
-    file: Path, code: Callable[[], str]
-) -> None:
-    assert file.read_text() == code(), "run `python -m tests.docs.client_code`"
+def test_what_is_generated_is_up_to_date() -> None:
+    for file, code in files().items():
+        assert file.read_text() == code, "run `python -m tests.docs.client_code`"
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -188,15 +188,39 @@ def test_an_event_that_breaks_a_rule_is_named_by_its_place(tickrec: Tickrec) -> 
     assert [(error.index, error.field) for error in raised.value.errors] == [(0, "price")]
 
 
-def test_the_example_of_the_documentation_runs(
+READS: Final = [name for name, of in ENDPOINTS.items() if of.method == "GET"]
+
+
+async def test_the_client_for_asyncio_reads_the_same(api: str, tickrec: Tickrec) -> None:
+    for name in READS:
+        found = await call_async(api, "all", name)
+        assert type(found) is type(call(tickrec, name)), name
+
+
+def test_answers_become_data_frames(tickrec: Tickrec) -> None:
+    bars = tickrec.instrument_bars(4, start=0, limit=5).to_pandas()
+    assert bars.index[-1] == pd.Timestamp(MINUTE_S, unit="s", tz="UTC")
+    assert bars["c"].tolist() == [2.0] * 5
+    of_many = tickrec.bars([4, 5], start=0, limit=10).to_pandas()
+    assert of_many.index.names == ["instrument_id", "t"]
+    assert of_many.loc[5]["o"].tolist() == [1.0] * 5
+    items = tickrec.user_recommendations("ABC", n=2).to_pandas()
+    assert items["instrument_id"].tolist() == [5, 7]
+    assert tickrec.similar_instruments(4, n=1).to_pandas()["instrument_id"].tolist() == [5]
+    none = tickrec.instrument_bars(4, end=1, start=0).to_pandas()
+    assert (len(none), list(none.columns)) == (0, list(bars.columns))
+
+
+def test_the_examples_of_the_readme_print_what_it_shows(
     api: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    exec(example.replace("http://localhost:8000", api).replace("tk_...", "all"), {})
-    assert capsys.readouterr().out.splitlines() == [
-        *("2 2.0", "2 2.0", "1 2.0"),
-        "5 0.5 [4]",
-        "7 0.25 [4]",
-        "404 unknown-user The user has no history",
-    ]
+    text = (ROOT / "clients/python/README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", text, BLOCK)
+    assert len(shown) == 3
+    for example, expected in shown:
+        # Each in a thread: one of them has a loop of its own.
+        code = example.replace("http://localhost:8000", api).replace("tk_...", "all")
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(exec, code, {}).result()
+        printed = capsys.readouterr().out
+        assert [line.rstrip() for line in printed.splitlines()] == expected.splitlines()

@@ -1,0 +1,61 @@
+"""The Python client as its users install it: from the wheel, without this repository."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+CLIENT: Final = Path(__file__).parents[2] / "clients/python"
+PROGRAM: Final = """
+import sys, tickrec_client
+from tickrec_client.structs import Bar, Bars
+assert "site-packages" in tickrec_client.__file__, tickrec_client.__file__
+assert not {"api", "contracts", "pandas", "tenacity"} & sys.modules.keys()
+bar = Bar(t=0, o=1, h=1, l=1, c=1, v=0, n=1, vw=None, closed=True)
+try:
+    Bars(instrument_id=4, interval="1m", bars=[bar], next_page_token=None).to_pandas()
+except ModuleNotFoundError as error:
+    print(error)
+tickrec_client.Tickrec("http://127.0.0.1:1").__enter__().__exit__(None, None, None)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy: setuptools builds in the folder of its sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(CLIENT, source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    subprocess.run([sys.executable, *build, "--wheel-dir", folder, source], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_has_the_types_and_says_what_it_needs(wheel: Path) -> None:
+    assert wheel.name == "tickrec_client-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as files:
+        assert "tickrec_client/py.typed" in files.namelist()
+        (name,) = (name for name in files.namelist() if name.endswith("/METADATA"))
+        metadata = files.read(name).decode()
+    needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+    assert needed == [
+        "Requires-Dist: httpx>=0.28",
+        "Requires-Dist: msgspec>=0.20",
+        'Requires-Dist: pandas>=2.2; extra == "pandas"',
+    ]
+    assert "License-Expression: Apache-2.0" in metadata
+
+
+def test_it_works_installed_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    said = subprocess.run(
+        [python, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "No module named 'pandas'\n"
