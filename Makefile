@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api archive operations
 # These can read the archive; their locks and images with the packages for it end in `-archive`.
 READERS := producers api operations
+# With those for topics of a company's own, the producers' are `producers-adapt`.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke up down status test test-slow spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
@@ -178,16 +179,18 @@ lock: # compile the lock files from pyproject.toml
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
 	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
 	@$(COMPILE) --group checkov --output-file requirements-checkov.lock
-	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) replay sessions quality local dev,--extra $(extra)) \
+	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) adapt replay sessions quality local dev,--extra $(extra)) \
 		--output-file requirements-dev.lock
-	@for program in $(PROGRAMS) $(READERS:%=%-archive); do \
+	@for program in $(PROGRAMS) $(READERS:%=%-archive) producers-adapt; do \
 		case $$program in \
 			api-archive) more="--extra archive --extra sessions";; \
+			*-adapt) more="--extra adapt";; \
 			*-archive) more="--extra archive --extra replay";; \
 			archive) more="--extra quality";; \
 			*) more=;; \
 		esac; \
-		$(COMPILE) pyproject.toml --extra $${program%-archive} $$more \
+		extra=$${program%-archive}; \
+		$(COMPILE) pyproject.toml --extra $${extra%-adapt} $$more \
 			--constraint requirements-dev.lock --output-file requirements-$$program.lock || exit 1; \
 	done
 	@$(COMPILE) pyproject.toml --extra trainer --extra archive --extra spark --extra quality \

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,6 +75,29 @@ def simulate(
         return nullcontext(source)
 
     exit_after(f"simulating, seed {seed}", opening)
+
+
+@app.command()
+def adapt(
+    mapping: Annotated[Path, typer.Option(help="a TOML file, see docs/adapt.md")],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only show what becomes of the mapping's examples")
+    ] = False,
+) -> None:
+    """Publish the records of other topics, in other formats, until SIGTERM or Ctrl-C.
+
+    Each record counts exactly once, however often this is killed. What cannot be mapped goes to the
+    dead letters.
+    """
+    try:
+        from producers.adapt.command import run
+    except ImportError as error:
+        raise typer.BadParameter(
+            f"this needs what is not installed here ({error}): install tickrec[producers,adapt], "
+            "or use the image tickrec/producers-adapt"
+        ) from error
+    run(mapping, is_dry=dry_run)
 
 
 def _elapsed_share(duration_s: int | None) -> Callable[[], float | None]:

@@ -107,7 +107,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
     A second signal kills.
     """
     started_s = time.monotonic()
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     rejected, broken = 0, False
     with progress(title) as show:
         # Within the progress, which keeps log lines and the bar apart on a terminal.
@@ -162,7 +162,8 @@ def _publish(
         after_round()
 
 
-def _stop_on_signals() -> Event:
+def stop_on_signals() -> Event:
+    """Return an event that SIGTERM and Ctrl-C set; a second signal kills."""
     stop = Event()
 
     def ask(number: int, _frame: FrameType | None) -> None:

@@ -25,8 +25,17 @@ from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 
 User = Literal[
-    "producers", "simulator", "workers", "trainer", "api", "archive", "topics", "operator"
+    "producers",
+    "simulator",
+    "adapter",
+    "workers",
+    "trainer",
+    "api",
+    "archive",
+    "topics",
+    "operator",
 ]
+ADAPTED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS)
 _LET_IN_WITHIN_S: Final = 5
 _CALL_S: Final = 15
 _REFUSED: Final = (
@@ -57,6 +66,12 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
             *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
             # It resumes where the previous one ended.
             *_on("READ", QUOTES, INTERACTIONS),
+        ),
+        "adapter": (
+            *_on("WRITE", *ADAPTED, *map(dead_letters, ADAPTED)),
+            # Symbols of the catalog.
+            *_on("READ", INSTRUMENTS),
+            Right("READ", "group", "adapt"),
         ),
         "workers": (
             *_on("READ", *STREAMED),

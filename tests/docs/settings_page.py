@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
+from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
 from stream_processors.settings import Settings as WorkerSettings
 from trainer.settings import TrainerSettings
@@ -31,6 +32,7 @@ PROGRAMS: Final[Mapping[str, type[BaseSettings]]] = {
     "api": ApiSettings,
     "archive": ArchiveSettings,
     "producers": ProducerSettings,
+    "adapt": AdaptSettings,
 }
 KAFKA: Final = "Kafka"
 ALL: Final = "All programs"
@@ -52,6 +54,7 @@ with `QUALITY_` are in [checks before training](operations.md#checks-before-trai
 See [the archive](archive.md#settings) for its catalogs. Programs that read an archive also read the
 settings from `ARCHIVE_CATALOG` to `ARCHIVE_S3_REGION`.""",
     "producers": "",
+    "adapt": "`python -m producers adapt` reads them, see [topics of your own](adapt.md).",
 }
 """What a section says before its table, by its heading or program."""
 
@@ -65,6 +68,8 @@ OWN: Final = (
     "ARCHIVE_WAREHOUSE",
     # A worker's own, and there may be several.
     "GROUP_INSTANCE_ID",
+    # The compose file has no `adapt`.
+    *("SCHEMA_REGISTRY_", "ADAPT_"),
 )
 """Beginnings of the names that docker-compose.yml sets itself, or not at all."""
 

@@ -10,6 +10,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "kafka.md"
 USERS: Final[dict[str, User]] = {
     "`python -m producers`": "producers",
     "`… producers simulate`": "simulator",
+    "`… producers adapt`": "adapter",
     "workers": "workers",
     "trainer": "trainer",
     "api": "api",

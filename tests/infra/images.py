@@ -15,8 +15,9 @@ class Image:
 
 
 IMAGES: Final[Mapping[str, Image]] = {
-    "producers": Image("producers", ("producers.archive",)),
-    "producers-archive": Image("producers"),
+    "producers": Image("producers", ("producers.archive", "producers.adapt")),
+    "producers-adapt": Image("producers", ("producers.archive",)),
+    "producers-archive": Image("producers", ("producers.adapt",)),
     "stream-processors": Image("stream_processors"),
     "trainer": Image("trainer", ("trainer.spark",)),
     "api": Image("api", ("api.bars.archive",)),

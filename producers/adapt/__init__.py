@@ -1,0 +1,1 @@
+"""Publishes records of other topics, in other formats, as quotes, interactions and instruments."""

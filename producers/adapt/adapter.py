@@ -1,0 +1,232 @@
+"""The loop: reads a batch, maps it, and publishes it with its offsets in one transaction.
+
+Before a batch is published, everything is known of it: what its records become, and which of them
+are dead letters. So a transaction is open only as long as it takes to write it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from contracts.dead_letters import Letter, Place, letter_of
+from contracts.instruments import decode_instrument_record
+from contracts.topics import INSTRUMENTS, Topic, dead_letters
+from producers.adapt import metrics
+from producers.adapt.catalog import Catalog
+from producers.adapt.consuming import Input, next_positions
+from producers.adapt.failing import Failing
+from producers.adapt.fields import UnknownSymbolError, UnmappableError
+from producers.adapt.formats import Decoders
+from producers.adapt.messages import Mapper, Outgoing
+from producers.adapt.publishing import Output
+from producers.adapt.registry import RegistryError
+from producers.adapt.symbols import Symbols
+from producers.publisher import PublishingError
+from runtime.kafka.refusals import describe_error
+
+_FENCED: Final = (
+    KafkaError._FENCED,  # noqa: SLF001 (its public name)
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.FENCED_INSTANCE_ID,
+)
+_WAIT_S: Final = 1.0
+"""Before a batch is tried again."""
+_LAG_EVERY_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Route(NamedTuple):
+    """How the records of a topic are mapped."""
+
+    decoders: Decoders
+    mapper: Mapper
+    into: Topic
+
+
+class Batch:
+    """What records have become."""
+
+    def __init__(self) -> None:
+        self.records: list[Outgoing] = []
+        self.letters: list[tuple[str, Letter]] = []
+        self.skipped: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
+
+
+class Adapter:
+    """Maps the records of all topics of a mapping."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        source: Input,
+        output: Output,
+        symbols: Symbols,
+        catalog: Catalog | None,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            routes: by topic.
+            source: of records.
+            output: for messages.
+            symbols: of the catalog.
+            catalog: keeps them up to date; None if no rule uses them.
+        """
+        self.published = 0
+        self.rejected = 0
+        self._routes = routes
+        self._input = source
+        self._output = output
+        self._symbols = symbols
+        self._catalog = catalog
+        self._noted_s = 0.0
+        self._orders = any(route.into is INSTRUMENTS for route in routes.values())
+
+    def run(
+        self, stopping: Callable[[], bool], after_round: Callable[[], None], within_s: float
+    ) -> None:
+        """Map until it is to stop.
+
+        Args:
+            stopping: whether it is.
+            after_round: called after each batch.
+            within_s: how long the same batch may fail, as the broker or the registry is away.
+
+        Raises:
+            PublishingError: it failed for longer, or forever.
+        """
+        failing = Failing(within_s)
+        while not stopping():
+            try:
+                if self._round():
+                    failing.succeeded()
+                else:
+                    failing.passed(time.monotonic())
+            except (KafkaException, RegistryError) as error:
+                if _is_fatal(error) or failing.failed(time.monotonic()):
+                    raise PublishingError(_why(error)) from error
+                log.warning("trying again", reason=_why(error))
+                time.sleep(_WAIT_S)
+            self._note_lag()
+            after_round()
+
+    def _round(self) -> bool:
+        """Publish a batch, and return whether there was one."""
+        start_s = time.monotonic()
+        try:
+            messages = self._input.take()
+            if self._catalog is not None:
+                self._catalog.refresh()
+            if not messages:
+                return False
+            batch = self.mapped(messages, time.time_ns() // 1_000_000)
+            self._publish(batch, messages)
+        except (KafkaException, RegistryError):
+            self._input.needs_rewind()
+            raise
+        metrics.SECONDS.observe(time.monotonic() - start_s)
+        return True
+
+    def mapped(self, messages: Sequence[Message], now_ms: int) -> Batch:
+        """Return what a batch becomes.
+
+        Raises:
+            RegistryError: the registry is away.
+        """
+        batch = Batch()
+        if self._orders:
+            # An instrument is known to the records that come with it.
+            messages = sorted(
+                messages, key=lambda each: self._routes[str(each.topic())].into is not INSTRUMENTS
+            )
+        for message in messages:
+            topic = str(message.topic())
+            route = self._routes[topic]
+            try:
+                record = self._mapped(route, message, now_ms)
+            except UnmappableError as error:
+                batch.letters.append(
+                    (dead_letters(route.into).name, _letter(route, message, error))
+                )
+                batch.rejected[topic] += 1
+            else:
+                self._add(batch, topic, record)
+        return batch
+
+    def _add(self, batch: Batch, topic: str, record: Outgoing | None) -> None:
+        if record is None:
+            batch.skipped[topic] += 1
+            return
+        batch.records.append(record)
+        if record.topic == INSTRUMENTS.name:
+            self._symbols.put(*decode_instrument_record(record.key, record.value))
+
+    def _mapped(self, route: Route, message: Message, now_ms: int) -> Outgoing | None:
+        value = route.decoders.value(message.value())
+        key = route.decoders.key(message.key())
+        timestamp_ms = message.timestamp()[1]
+        try:
+            return route.mapper(value, key, timestamp_ms, now_ms)
+        except UnknownSymbolError:
+            if self._catalog is None or not self._catalog.catch_up():
+                raise
+            return route.mapper(value, key, timestamp_ms, now_ms)
+
+    def _note_lag(self) -> None:
+        if time.monotonic() < self._noted_s + _LAG_EVERY_S:
+            return
+        self._noted_s = time.monotonic()
+        metrics.LAG.clear()  # other copies have some of its partitions now
+        for topic, partition, lag in self._input.lag():
+            metrics.LAG.labels(topic, str(partition)).set(lag)
+
+    def _publish(self, batch: Batch, messages: Sequence[Message]) -> None:
+        positions = next_positions(messages)
+        try:
+            self._output.commit(batch.records, batch.letters, positions, self._input.group())
+        except KafkaException:
+            metrics.TRANSACTIONS.labels("aborted").inc()
+            raise
+        metrics.TRANSACTIONS.labels("committed").inc()
+        self.published += len(batch.records)
+        self.rejected += len(batch.letters)
+        _count(batch, messages)
+
+
+def _count(batch: Batch, messages: Sequence[Message]) -> None:
+    for metric, counts in (
+        (metrics.READ, Counter(str(message.topic()) for message in messages)),
+        (metrics.PUBLISHED, Counter(record.topic for record in batch.records)),
+        (metrics.REJECTED, batch.rejected),
+        (metrics.SKIPPED, batch.skipped),
+    ):
+        for topic, count in counts.items():
+            metric.labels(topic).inc(count)
+
+
+def _letter(route: Route, message: Message, error: UnmappableError) -> Letter:
+    place = Place(str(message.topic()), message.partition() or 0, message.offset() or 0)
+    return letter_of(route.into, place, message.key(), message.value(), str(error))
+
+
+def _is_fatal(error: KafkaException | RegistryError) -> bool:
+    if isinstance(error, RegistryError):
+        return False
+    said: KafkaError = error.args[0]
+    return said.fatal() or said.code() == KafkaError._FATAL  # noqa: SLF001 (its public name)
+
+
+def _why(error: KafkaException | RegistryError) -> str:
+    if isinstance(error, RegistryError):
+        return f"{error}: check SCHEMA_REGISTRY_URL, and the login"
+    said: KafkaError = error.args[0]
+    # The code of a consumer's error is only that it is fatal.
+    if said.code() in _FENCED or "fenced" in said.str():
+        return "another copy runs under the same name: give each an ADAPT_INSTANCE of its own"
+    return describe_error(said)

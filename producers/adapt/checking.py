@@ -1,0 +1,52 @@
+"""Maps the example of each source, so that a wrong mapping fails before it reads a record. Pure."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from contracts.input_rules import ANY, InputRules
+from producers.adapt.fields import UnmappableError
+from producers.adapt.mapping import MappingError, Source
+from producers.adapt.messages import Mapper, Outgoing
+
+_ID_SHOWN = 0
+"""Stands for what the catalog would have for a symbol: it may not be there yet."""
+
+
+class Example(NamedTuple):
+    """An example, and what becomes of it."""
+
+    before: str
+    after: Outgoing
+    looked_up: tuple[str, ...]
+    """the symbols whose ids are shown as 0"""
+
+
+def example_of(source: Source, now_ms: int, rules: InputRules = ANY) -> Example:
+    """Return what becomes of the example of a source.
+
+    Raises:
+        MappingError: it is not JSON, or it cannot be mapped.
+    """
+    looked_up: list[str] = []
+
+    def find(symbol: str) -> int:
+        looked_up.append(symbol)
+        return _ID_SHOWN
+
+    try:
+        value = msgspec.json.decode(source.example)
+        key = source.example_key
+        if key is not None and source.key_format != "text":
+            key = msgspec.json.decode(key)
+        after = Mapper(source, find, rules)(value, key, now_ms, now_ms)
+    except msgspec.DecodeError as error:
+        raise MappingError(f"topic {source.topic}: the example is not JSON: {error}") from None
+    except UnmappableError as error:
+        raise MappingError(
+            f"topic {source.topic}: the example cannot be mapped: {error}; correct the fields, or "
+            "the example"
+        ) from None
+    if after is None:
+        raise MappingError(f"topic {source.topic}: nothing becomes of the example: give another")
+    return Example(source.example, after, tuple(looked_up))

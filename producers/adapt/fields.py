@@ -1,0 +1,178 @@
+"""Reads the fields of a message from a decoded record, by the rules of a mapping. Pure."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from producers.adapt.mapping import Field, Unit
+
+Find = Callable[[str], int | None]
+"""the symbol of an instrument of the catalog -> its id"""
+_PER_MS: Final[Mapping[Unit, int]] = {"us": 1_000, "ns": 1_000_000}
+_MS_PER_S: Final = 1_000
+_OF_JSON: Final = frozenset((str, int, float))
+
+
+class UnmappableError(ValueError):
+    """A record cannot be mapped; the text is the reason."""
+
+
+class UnknownSymbolError(UnmappableError):
+    """The catalog has no instrument of that symbol."""
+
+
+class Row(NamedTuple):
+    """A decoded record: what paths start from."""
+
+    value: Any
+    """without its envelope"""
+    key: Any = None
+    timestamp: int | None = None
+    """Kafka's, epoch ms"""
+    envelope: Any = None
+
+
+Read = Callable[[Row], Any]
+
+_ROOTS: Final[Mapping[str, Read]] = {
+    f"${name}": itemgetter(Row._fields.index(name)) for name in ("key", "timestamp", "envelope")
+}
+"""The first name of a path that does not start from the value."""
+
+
+def reader(name: str, rule: Field, find: Find) -> Read:
+    """Return a function from a record to the value of a field, None if it has none.
+
+    The function raises `UnmappableError` if there is a value that cannot be converted.
+
+    Args:
+        name: of the field.
+        rule: of the field.
+        find: resolves a symbol.
+    """
+    if rule.constant is not None:
+        return lambda _: rule.constant
+    read = _unconverted(rule, find)
+    if name == "ts":
+        read = _then(read, _to_ms(rule.unit))
+    if rule.values:
+        read = _then(read, _chosen(rule.values))
+    if rule.default is not None:
+        return lambda row: rule.default if (value := read(row)) is None else value
+    return read
+
+
+def _unconverted(rule: Field, find: Find) -> Read:
+    if rule.mean is not None:
+        return _mean(*map(_at, rule.mean))
+    if rule.symbol is not None:
+        return _then(_at(rule.symbol), lambda symbol: _id_of(symbol, find))
+    return _at(rule.path or "")
+
+
+def _at(path: str) -> Read:
+    """Return a function to what is at a path, None if nothing is."""
+    first, *rest = path.split(".")
+    root = _ROOTS.get(first)
+    if root is not None:
+        return lambda row: _walk(root(row), rest)
+    if rest:
+        return lambda row: _walk(row.value, [first, *rest])
+
+    def top(row: Row) -> Any:
+        value = row[0]
+        return value.get(first) if type(value) is dict else _walk(value, [first])
+
+    return top
+
+
+def _walk(value: Any, names: list[str]) -> Any:
+    for name in names:
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif isinstance(value, list | tuple) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+    return value
+
+
+def _then(read: Read, convert: Callable[[Any], Any]) -> Read:
+    def converted(row: Row) -> Any:
+        value = read(row)
+        return None if value is None else convert(value)
+
+    return converted
+
+
+def _mean(low: Read, high: Read) -> Read:
+    def mean(row: Row) -> float | None:
+        pair = low(row), high(row)
+        if None in pair:
+            return None
+        try:
+            return (float(pair[0]) + float(pair[1])) / 2
+        except (TypeError, ValueError):
+            raise UnmappableError(f"no mean of {pair[0]!r:.60} and {pair[1]!r:.60}") from None
+
+    return mean
+
+
+def _id_of(symbol: Any, find: Find) -> int:
+    found = find(str(symbol))
+    if found is None:
+        raise UnknownSymbolError(f"the catalog has no instrument with the symbol {symbol!r:.60}")
+    return found
+
+
+def _chosen(values: Mapping[str, Any]) -> Callable[[Any], Any]:
+    def choose(value: Any) -> Any:
+        try:
+            return values[str(value)]
+        except KeyError:
+            raise UnmappableError(
+                f"{value!r:.60} is not among its values: add it to `values` if it has a meaning"
+            ) from None
+
+    return choose
+
+
+def _to_ms(unit: Unit) -> Callable[[Any], int]:
+    """Return a function to epoch ms; fractions of a millisecond are cut off."""
+
+    def convert(value: Any) -> int:
+        try:
+            if isinstance(value, datetime):
+                return _ms_of(value)
+            if unit == "RFC 3339":
+                return _ms_of(datetime.fromisoformat(value))
+            if unit == "s":
+                return int(Decimal(str(value)) * _MS_PER_S)
+            return int(value) // _PER_MS.get(unit, 1)
+        except (TypeError, ValueError, ArithmeticError):
+            raise UnmappableError(f"{value!r:.60} is no time in {unit}") from None
+
+    return convert
+
+
+def _ms_of(at: datetime) -> int:
+    """Return epoch ms.
+
+    Raises:
+        ValueError: it has no zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError
+    return int(at.timestamp() * _MS_PER_S)
+
+
+def plain(value: Any) -> Any:
+    """Return a value of one of Avro's logical types as one that JSON has."""
+    if type(value) in _OF_JSON:  # nearly all
+        return value
+    if isinstance(value, Decimal):
+        return float(value)
+    return str(value) if isinstance(value, UUID) else value

@@ -1,0 +1,79 @@
+"""Decodes keys and values of records, by the formats that a mapping names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from producers.adapt.fields import UnmappableError
+from producers.adapt.mapping import KEY, Format, MappingError, Source
+from producers.adapt.protobuf import protobuf_decoder
+from producers.adapt.registry import Registry, RegistryError
+
+Decode = Callable[[bytes | None], Any]
+_REASON_MOST = 300
+
+
+class Decoders(NamedTuple):
+    """The decoders of a source; without bytes there is None."""
+
+    key: Decode
+    value: Decode
+
+
+def decoders(source: Source, folder: Path, registry: Registry) -> Decoders:
+    """Return the decoders of a source, which raise `UnmappableError` and `RegistryError`.
+
+    Args:
+        source: names the formats.
+        folder: that its paths are relative to.
+        registry: has the schemas.
+
+    Raises:
+        MappingError: a schema cannot be read, or no registry is set.
+    """
+    try:
+        if source.format == "protobuf":
+            value = protobuf_decoder(folder / (source.schema or ""), source.message or "")
+        else:
+            schema = folder / source.schema if source.schema is not None else None
+            value = _decoder(source.format, registry, schema)
+        reads_key = any(
+            path.split(".")[0] == KEY for _, rule in source.rules() for path in rule.paths
+        )
+        key = _checked(_decoder(source.key_format, registry), "key") if reads_key else _nothing
+    except MappingError as error:
+        raise MappingError(f"topic {source.topic}: {error}") from None
+    return Decoders(key, _checked(value, "value"))
+
+
+def _decoder(
+    name: Literal["text"] | Format, registry: Registry, schema: Path | None = None
+) -> Callable[[bytes], Any]:
+    if name == "text":
+        return lambda data: data.decode()
+    if name == "json":
+        return msgspec.json.decode
+    return registry.avro(schema) if name == "avro" else registry.json_schema()
+
+
+def _checked(decode: Callable[[bytes], Any], what: str) -> Decode:
+    """Return a decoder that takes None, and says of which part an error is."""
+
+    def checked(data: bytes | None) -> Any:
+        if data is None:
+            return None
+        try:
+            return decode(data)
+        except RegistryError:
+            raise
+        except Exception as error:  # noqa: BLE001 (bytes of another format lead to any)
+            reason = (str(error) or type(error).__name__)[:_REASON_MOST]
+            raise UnmappableError(f"the {what} cannot be decoded: {reason}") from None
+
+    return checked
+
+
+def _nothing(_: bytes | None) -> None:
+    """Stand in for a key that no rule reads."""

@@ -1,0 +1,144 @@
+"""Maps a decoded record to the record that is published. Pure."""
+
+import re
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.inspect import StrType, StructType, VarTupleType, type_info
+
+from contracts.input_rules import ANY, InputRules
+from contracts.instruments import decode_instrument_record, instrument_key
+from producers.adapt.envelopes import payload_of, unwrap
+from producers.adapt.fields import Find, Row, UnmappableError, plain, reader
+from producers.adapt.mapping import Source
+
+_AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)(?:\[.*)?`", re.DOTALL)
+_ATTRIBUTE: Final = "attributes."
+_ID: Final = "instrument_id"
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+
+
+class Mapper:
+    """Maps the records of a source."""
+
+    def __init__(self, source: Source, find: Find, rules: InputRules = ANY) -> None:
+        """Take the source, a function to the id of a symbol, and the deployment's rules."""
+        self._source = source
+        self._target = source.target
+        self._rules = rules
+        kinds = type_info(self._target.message)
+        assert isinstance(kinds, StructType)  # noqa: S101 (narrows the type)
+        texts = {field.name for field in kinds.fields if isinstance(field.type, StrType)}
+        lists = {field.name for field in kinds.fields if isinstance(field.type, VarTupleType)}
+        readers = {name: reader(name, rule, find) for name, rule in source.rules()}
+        self._fields = [
+            (name, read, _text if name in texts else _listed if name in lists else plain)
+            for name, read in readers.items()
+            if not name.startswith(_ATTRIBUTE)
+        ]
+        self._attributes = [
+            (name.removeprefix(_ATTRIBUTE), read)
+            for name, read in readers.items()
+            if name.startswith(_ATTRIBUTE)
+        ]
+        self._id = readers[_ID]
+        self._message = self._target.message
+        self._skips_updates = source.into == "interactions"
+
+    def __call__(
+        self, value: Any, key: Any, timestamp_ms: int | None, now_ms: int
+    ) -> Outgoing | None:
+        """Return what becomes of a record; None if it says nothing that Tickrec counts.
+
+        Args:
+            value: decoded; None for a tombstone.
+            key: decoded; None if the mapping does not read it.
+            timestamp_ms: Kafka's, epoch ms.
+            now_ms: the clock, epoch ms.
+
+        Raises:
+            UnmappableError: it cannot be mapped.
+        """
+        change = unwrap(self._source.envelope, value)
+        if change is None or (change.is_update and self._skips_updates):
+            return None
+        row = Row(change.row, payload_of(key), timestamp_ms, change.envelope)
+        if change.is_removal:
+            return self._removal(row)
+        message = self._message_of(row)
+        try:
+            self._target.check(message, now_ms, self._rules)
+            encoded = self._target.encode(message)
+        except ValueError as error:
+            raise UnmappableError(str(error)) from None
+        return Outgoing(self._target.topic.name, self._target.key_of(message), encoded)
+
+    def _message_of(self, row: Row) -> Any:
+        content: dict[str, Any] = {}
+        for name, read, normal in self._fields:
+            try:
+                value = read(row)
+            except UnmappableError as error:
+                raise type(error)(f"{name}: {error}") from None
+            if value is not None:
+                content[name] = normal(value)
+        if self._attributes:
+            content["attributes"] = {
+                name: plain(value)
+                for name, read in self._attributes
+                if (value := read(row)) is not None
+            }
+        try:
+            return msgspec.convert(content, self._message, strict=False)
+        except msgspec.ValidationError as error:
+            raise UnmappableError(_explained(str(error), content)) from None
+
+    def _removal(self, row: Row) -> Outgoing:
+        """Return the tombstone of an instrument.
+
+        Raises:
+            UnmappableError: a quote or an event cannot be taken back, or the id is not known.
+        """
+        name = self._source.into
+        if name != "instruments":
+            raise UnmappableError(f"a record without a row: {name} cannot be removed one by one")
+        found = self._id(row)
+        if found is None:
+            raise UnmappableError(
+                "the removal names no instrument_id: map it from `$key`, or have the database "
+                "log the key of a deleted row"
+            )
+        try:
+            key = instrument_key(msgspec.convert(found, int, strict=False))
+            decode_instrument_record(key, None, self._rules)
+        except ValueError as error:
+            raise UnmappableError(f"instrument_id: {error}") from None
+        return Outgoing(self._target.topic.name, key, None)
+
+
+def _text(value: Any) -> Any:
+    """Return an id that is a number as text."""
+    return str(value) if type(value) is int else plain(value)
+
+
+def _listed(value: Any) -> Any:
+    """Return a single category as a list."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _explained(reason: str, content: dict[str, Any]) -> str:
+    """Return a reason with the value that it is about.
+
+    >>> _explained("Expected `float` >= 1e-18 - at `$.price`", {"price": -1})
+    'Expected `float` >= 1e-18 - at `$.price`, which is -1'
+    """
+    found = _AT_FIELD.fullmatch(reason)
+    is_given = found is not None and found[2] in content
+    return f"{reason}, which is {content[found[2]]!r:.60}" if is_given and found else reason

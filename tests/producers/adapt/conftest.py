@@ -1,0 +1,122 @@
+"""Fixtures of the tests of `adapt`: topics of a company's own, and the program as a process."""
+
+import contextlib
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka.admin import NewTopic
+
+from infra.local.process import Command, free_port, kill, start, stop
+from runtime.kafka import broker as brokers
+from runtime.kafka.config import plain
+from tests.kafka_log import records_of
+from tests.patience import PATIENCE_S, eventually
+
+PARTITIONS: Final = 3
+Keyed = tuple[bytes | None, bytes | None]
+
+
+class Company:
+    """Topics of a company's own, and copies of `adapt` that read them."""
+
+    def __init__(self, broker: str, folder: Path) -> None:
+        self.kafka = plain(broker)
+        self.folder = folder
+        self.prefix = f"shop-{uuid.uuid4().hex[:8]}"
+        self.topics: list[str] = []
+        self.mapping = folder / "mapping.toml"
+        self.settings: dict[str, str] = {}
+
+    def topic(self, name: str) -> str:
+        """Create a topic, and return its name."""
+        topic = f"{self.prefix}.{name}"
+        brokers.create(brokers.admin(self.kafka), [NewTopic(topic, PARTITIONS, 1)])
+        self.topics.append(topic)
+        return topic
+
+    def delete_topics(self) -> None:
+        """Delete its topics."""
+        brokers.delete(brokers.admin(self.kafka), self.topics)
+
+    def publish(self, topic: str, records: Iterable[Keyed]) -> None:
+        """Publish records with librdkafka's own partitioner, as such a company may do."""
+        producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "linger.ms": 5})
+        for key, value in records:
+            while True:
+                try:
+                    producer.produce(topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        assert producer.flush(PATIENCE_S) == 0
+
+    def map(self, text: str) -> None:
+        """Write the mapping, of a group of its own."""
+        self.mapping.write_text(f'group = "{self.prefix}"\n{text}')
+
+    def command(self, instance: str, **settings: str) -> Command:
+        """The command that starts a copy."""
+        return Command(
+            name=instance,
+            argv=(sys.executable, "-m", "producers", "adapt", "--mapping", str(self.mapping)),
+            log=self.folder / f"{instance}.log",
+            environment={
+                "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+                "ADAPT_INSTANCE": instance,
+                "METRICS_PORT": str(free_port()),
+                **self.settings,
+                **settings,
+            },
+        )
+
+    @contextlib.contextmanager
+    def copies(self, *instances: str) -> Iterator[None]:
+        """Run copies for the block; each must end well."""
+        commands = [self.command(instance) for instance in instances]
+        processes = [(start(command), command) for command in commands]
+        try:
+            yield
+        except BaseException:
+            for process, _ in processes:
+                kill(process)
+            raise
+        finally:
+            stop(*processes)
+        for process, command in processes:
+            assert process.returncode == 0, command.log.read_text()
+
+    def wait_until_read(self) -> None:
+        """Wait until the group has committed the ends of all topics."""
+        ends = {
+            (topic, number): end
+            for topic in self.topics
+            for number, end in brokers.log_ends(self.kafka, topic, PARTITIONS).items()
+            if end
+        }
+        eventually(lambda: committed(self) == ends, f"{ends} committed, see {self.folder}")
+
+    def values(self, topic: str) -> list[bytes | None]:
+        """Return the values of one of our topics, each partition in its order."""
+        return [record.value() for record in records_of(self.kafka, topic)]
+
+
+def committed(company: Company) -> dict[tuple[str, int], int]:
+    """Return the committed positions of the group."""
+    asked = [ConsumerGroupTopicPartitions(company.prefix)]
+    client = brokers.admin(company.kafka)  # must live until it has answered
+    answers = client.list_consumer_group_offsets(asked)
+    found = answers[company.prefix].result(PATIENCE_S).topic_partitions
+    return {(its.topic, its.partition): its.offset for its in found}
+
+
+@pytest.fixture
+def company(broker: str, tmp_path: Path) -> Iterator[Company]:
+    """A company without topics."""
+    company = Company(broker, tmp_path)
+    yield company
+    company.delete_topics()
