@@ -1,0 +1,233 @@
+"""Schemas of a real Schema Registry: how records are read as their schemas change."""
+
+import getpass
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from infra.local.maven import NoJarsError
+from infra.local.process import Command, Server, free_port, is_free, running
+from producers.adapt.fields import UnmappableError
+from producers.adapt.formats import decoders
+from producers.adapt.mapping import Source
+from producers.adapt.registry import Registry, RegistryError
+from producers.adapt.settings import AdaptSettings
+from runtime.settings import read_settings
+from tests.certificates import issued
+from tests.infra.door import NGINX, needs_nginx
+from tests.registry.server import registry
+
+from . import formats
+
+pytestmark = pytest.mark.slow
+
+TICK = {"sym": "AAPL", "bid": 15.4, "ask": 15.5, "at": 1795731420}
+CONTEXT = SerializationContext("ticks", MessageField.VALUE)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    try:
+        server = registry(free_port(), tmp_path_factory.mktemp("registry"))
+    except NoJarsError as error:
+        pytest.skip(str(error))
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> SchemaRegistryClient:
+    return SchemaRegistryClient({"url": server.address})
+
+
+def record(*fields: tuple[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "record",
+        "name": "Tick",
+        "namespace": "shop",
+        "fields": [{"name": name, "type": of, **more.get(name, {})} for name, of in fields],
+    }
+
+
+def avro_bytes(client: SchemaRegistryClient, schema: dict[str, Any], row: dict[str, Any]) -> bytes:
+    conf = {"subject.name.strategy": lambda ctx, name: f"evolved-{len(schema['fields'])}-{name}"}
+    return AvroSerializer(client, json.dumps(schema), conf=conf)(row, CONTEXT)
+
+
+def read(
+    client: SchemaRegistryClient | None, folder: Path, format_: str, schema: Any = None
+) -> Callable[[bytes], Any]:
+    """Return the decoder of a source's values."""
+    more = {}
+    if schema is not None:
+        (folder / "tick.avsc").write_text(json.dumps(schema))
+        more["schema"] = "tick.avsc"
+    fields = {"instrument_id": "id", "price": "bid", "ts": "at"}
+    source = Source(topic="t", into="quotes", fields=fields, example="{}", format=format_, **more)
+    return decoders(source, folder, Registry(client)).value
+
+
+OLD = [("ticker", "string"), ("bid", "double"), ("at", "long")]
+READER = record(
+    *(("sym", "string"), ("bid", "double"), ("at", "long"), ("venue", "string")),
+    sym={"aliases": ["ticker"]},
+    venue={"default": "NASDAQ"},
+)
+
+
+def test_the_writers_schema_is_followed_as_it_changes(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    decode = read(client, tmp_path, "avro")
+    old = {"ticker": "AAPL", "bid": 15.4, "at": 5}
+    assert decode(avro_bytes(client, record(*OLD), old)) == old
+    new = {**old, "lot": 100}
+    assert decode(avro_bytes(client, record(*OLD, ("lot", "int")), new)) == new
+    assert decode(avro_bytes(client, record(*OLD), old)) == old
+
+
+def test_with_a_schema_to_read_with_renamed_new_and_missing_fields_are_resolved(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    decode = read(client, tmp_path, "avro", READER)
+    old = {"ticker": "AAPL", "bid": 15.4, "at": 5}
+    expected = {"sym": "AAPL", "bid": 15.4, "at": 5, "venue": "NASDAQ"}
+    assert decode(avro_bytes(client, record(*OLD), old)) == expected
+    # A field that the reader does not know is left out, and a number may become wider.
+    newer = record(
+        ("ticker", "string"), ("bid", "float"), ("at", "int"), ("lot", "int"), ("x", "int")
+    )
+    row = {"ticker": "AAPL", "bid": 15.5, "at": 5, "lot": 100, "x": 1}
+    assert decode(avro_bytes(client, newer, row)) == {**expected, "bid": 15.5}
+
+
+def test_a_record_of_an_incompatible_schema_is_a_bad_one(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    decode = read(client, tmp_path, "avro", READER)
+    texts = record(("ticker", "string"), ("bid", "string"))
+    with pytest.raises(UnmappableError, match="the value cannot be decoded: Schema mismatch"):
+        decode(avro_bytes(client, texts, {"ticker": "AAPL", "bid": "15.4"}))
+    missing = record(("ticker", "string"))
+    with pytest.raises(UnmappableError, match="No default value for field bid"):
+        decode(avro_bytes(client, missing, {"ticker": "AAPL"}))
+
+
+def test_a_schema_may_refer_to_others(client: SchemaRegistryClient, tmp_path: Path) -> None:
+    price = {
+        "type": "record",
+        "name": "Price",
+        "namespace": "shop",
+        "fields": [{"name": "bid", "type": "double"}],
+    }
+    client.register_schema("price", Schema(json.dumps(price), "AVRO"))
+    whole = record(("sym", "string"), ("price", "shop.Price"))
+    references = [SchemaReference("shop.Price", "price", 1)]
+    schema = Schema(json.dumps(whole), "AVRO", references)
+    write = AvroSerializer(client, schema, conf={"subject.name.strategy.type": "TOPIC"})
+    row = {"sym": "AAPL", "price": {"bid": 15.4}}
+    assert read(client, tmp_path, "avro")(write(row, CONTEXT)) == row
+
+
+def test_json_is_validated_by_its_schema(client: SchemaRegistryClient, tmp_path: Path) -> None:
+    decode = read(client, tmp_path, "json-schema")
+    good = formats.json_schema("Tick", "validated", client)(TICK)
+    assert decode(good) == TICK
+    bad = good.replace(b"15.4", b'"15"')
+    with pytest.raises(UnmappableError, match=r"at \$.bid: '15' is not of type 'number'"):
+        decode(bad)
+
+
+def test_bytes_that_name_no_schema_are_bad_records_but_a_registry_that_is_away_is_not_their_fault(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    decode = read(client, tmp_path, "avro")
+    with pytest.raises(
+        UnmappableError, match="does not begin with the id of a schema, but with 7b"
+    ):
+        decode(b'{"sym": "AAPL"}')
+    with pytest.raises(UnmappableError, match="the registry has no schema 4294967295"):
+        decode(b"\0\xff\xff\xff\xff12")
+    away = SchemaRegistryClient({"url": f"http://127.0.0.1:{free_port()}", "max.retries": 0})
+    with pytest.raises(RegistryError, match="no schema 1: ConnectError"):
+        read(away, tmp_path, "avro")(b"\0\0\0\0\1x")
+
+
+_GATE = """
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{}}
+http {{
+  access_log off;
+  {temporary}
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {server.certificate};
+    ssl_certificate_key {server.key};
+    ssl_client_certificate {authority};
+    ssl_verify_client on;
+    auth_basic registry;
+    auth_basic_user_file {folder}/users;
+    location / {{ proxy_pass http://127.0.0.1:{behind}; }}
+  }}
+}}
+"""
+_FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+@needs_nginx
+def test_the_clients_settings_for_tls_a_certificate_and_a_login_are_used(
+    server: Server, client: SchemaRegistryClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = formats.avro("Tick", "gated", client)(TICK)
+    authority, port = trustme.CA(), free_port()
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    (tmp_path / "users").write_text("reader:{PLAIN}secret\n")
+    (tmp_path / "nginx.conf").write_text(
+        _GATE.format(
+            folder=tmp_path,
+            port=port,
+            behind=urlsplit(server.address).port,
+            server=issued(tmp_path, "server", authority),
+            authority=tmp_path / "ca.crt",
+            temporary="".join(f"{name}_temp_path {tmp_path}/{name};" for name in _FOLDERS),
+        )
+    )
+    its = issued(tmp_path, "client", authority)
+    user = f" user {getpass.getuser()};" if os.geteuid() == 0 else ""
+    argv = (str(NGINX), "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"),
+            "-g", f"daemon off;{user}")  # fmt: skip
+    command = Command("nginx", argv, tmp_path / "nginx.log", grace_s=1)
+    settings = {
+        "URL": f"https://127.0.0.1:{port}{urlsplit(server.address).path}",
+        "BASIC_AUTH_USER_INFO": "reader:secret",
+        "SSL_CA_LOCATION": str(tmp_path / "ca.crt"),
+        "SSL_CERTIFICATE_LOCATION": str(its.certificate),
+        "SSL_KEY_LOCATION": str(its.key),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"SCHEMA_REGISTRY_{name}", value)
+    with running(Server(command, "", "nginx", lambda: not is_free(port))):
+        assert gated(tmp_path)(data) == TICK
+        monkeypatch.setenv("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO", "reader:wrong")
+        with pytest.raises(RegistryError, match="HTTP status code 401"):
+            gated(tmp_path)(data)
+        monkeypatch.setenv("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO", "reader:secret")
+        monkeypatch.delenv("SCHEMA_REGISTRY_SSL_CA_LOCATION")
+        with pytest.raises(RegistryError, match="CERTIFICATE_VERIFY_FAILED"):
+            gated(tmp_path)(data)
+
+
+def gated(folder: Path) -> Callable[[bytes], Any]:
+    """Return a decoder by the registry that the environment names."""
+    config = read_settings(AdaptSettings).schema_registry.client()
+    return read(SchemaRegistryClient({**config, "max.retries": 0}), folder, "avro")
