@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Producer,
+)
 from confluent_kafka.admin import NewTopic
 
 from infra.local.process import Command, free_port, kill, start, stop
@@ -31,6 +36,7 @@ class Company:
         self.topics: list[str] = []
         self.mapping = folder / "mapping.toml"
         self.settings: dict[str, str] = {}
+        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
 
     def topic(self, name: str) -> str:
         """Create a topic, and return its name."""
@@ -45,15 +51,14 @@ class Company:
 
     def publish(self, topic: str, records: Iterable[Keyed]) -> None:
         """Publish records with librdkafka's own partitioner, as such a company may do."""
-        producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "linger.ms": 5})
         for key, value in records:
             while True:
                 try:
-                    producer.produce(topic, value, key)
+                    self._producer.produce(topic, value, key)
                     break
                 except BufferError:
-                    producer.poll(0.1)
-        assert producer.flush(PATIENCE_S) == 0
+                    self._producer.poll(0.1)
+        assert self._producer.flush(PATIENCE_S) == 0
 
     def map(self, text: str) -> None:
         """Write the mapping, of a group of its own."""
@@ -99,6 +104,29 @@ class Company:
             if end
         }
         eventually(lambda: committed(self) == ends, f"{ends} committed, see {self.folder}")
+
+    def wait_until_shared_by(self, members: int) -> None:
+        """Wait until so many copies have divided the partitions among them."""
+        client = brokers.admin(self.kafka)
+
+        def shared() -> bool:
+            asked = client.describe_consumer_groups([self.prefix])
+            try:
+                group = asked[self.prefix].result(PATIENCE_S)
+            except KafkaException:  # the group is new, and has no coordinator yet
+                return False
+            return group.state == ConsumerGroupState.STABLE and len(group.members) == members
+
+        eventually(shared, f"{members} copies, see {self.folder}", every_s=0.2)
+
+    def wait_until_past(self, topic: str) -> None:
+        """Wait until the group has committed what there is now of a topic, and records after it."""
+        ends = brokers.log_ends(self.kafka, topic, PARTITIONS)
+        eventually(
+            lambda: all(committed(self).get((topic, p), 0) > end for p, end in ends.items()),
+            f"{ends} committed, see {self.folder}",
+            every_s=0.5,
+        )
 
     def values(self, topic: str) -> list[bytes | None]:
         """Return the values of one of our topics, each partition in its order."""

@@ -1,7 +1,11 @@
 """Copies that are killed at any time publish nothing twice, and leave nothing out."""
 
+import contextlib
+import dataclasses
 import random
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,13 +14,34 @@ from runtime.topology import Topology
 from tests.patience import eventually
 
 from .conftest import Company
-from .test_adapting import TICKS, catalog, quotes, ticks
+from .test_adapting import TICKS, catalog, quotes, tick
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
 KILLS = 30
-OF_EACH_LIFE = 20_000
-WITHIN_S = 1.0
+AT_ONCE = 500
+EVERY_S = 0.05
+WITHIN_S = 0.5
+
+
+@contextlib.contextmanager
+def fed(company: Company, topic: str) -> Iterator[list[int]]:
+    """Publish ticks for the block; yield how many, which keeps growing."""
+    ended, n = threading.Event(), [0]
+
+    def feed() -> None:
+        while not ended.wait(EVERY_S):
+            numbers = range(n[0], n[0] + AT_ONCE)
+            company.publish(topic, [tick(f"S{k % 10}", k) for k in numbers])
+            n[0] = numbers.stop
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield n
+    finally:
+        ended.set()
+        thread.join()
 
 
 def starts_of(command: Command) -> int:
@@ -30,26 +55,55 @@ def test_after_thirty_kills_each_record_was_published_once(
     topic = company.topic("ticks")
     company.map(TICKS.format(topic=topic))
     catalog(company)
-    records = ticks(KILLS * OF_EACH_LIFE)
     commands = [company.command(name) for name in ("one", "two")]
     processes = [start(command) for command in commands]
     try:
-        for n in range(KILLS):
-            company.publish(topic, records[n * OF_EACH_LIFE : (n + 1) * OF_EACH_LIFE])
-            which = draw.randrange(2)
-            # That it is in the middle of its work, at any place of it, is what the time is for.
-            time.sleep(draw.uniform(0, WITHIN_S))
-            kill(processes[which])
-            processes[which].wait()
-            before = starts_of(commands[which])
-            processes[which] = start(commands[which])
-            eventually(
-                lambda which=which, before=before: starts_of(commands[which]) > before,
-                f"{which} has started again",
-            )
+        with fed(company, topic) as n:
+            for _ in range(KILLS):
+                which = draw.randrange(2)
+                # At any place of its work, which goes round in some 0.2 s.
+                time.sleep(draw.uniform(0, WITHIN_S))
+                kill(processes[which])
+                processes[which].wait()
+                before = starts_of(commands[which])
+                processes[which] = start(commands[which])
+                eventually(
+                    lambda which=which, before=before: starts_of(commands[which]) > before,
+                    f"{commands[which].name} has started again",
+                )
         company.wait_until_read()
     finally:
         stop(*zip(processes, commands, strict=True))
+    assert_each_once(company, n[0])
+
+
+def test_copies_without_a_name_come_and_go(company: Company, topology: Topology) -> None:
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    catalog(company)
+    first, second, third = (unnamed(company.command(name)) for name in ("one", "two", "three"))
+    with fed(company, topic) as n, contextlib.ExitStack() as stack:
+        killed = start(first)
+        for members, command in enumerate((second, third), start=2):
+            process = start(command)
+            stack.callback(stop, (process, command))
+            company.wait_until_shared_by(members)
+            company.wait_until_past(topic)
+        kill(killed)
+        # All partitions are read again once its session and its transaction are over.
+        company.wait_until_past(topic)
+    with company.copies("four"):
+        company.wait_until_read()
+    assert_each_once(company, n[0])
+
+
+def unnamed(command: Command) -> Command:
+    environment = {k: v for k, v in command.environment.items() if k != "ADAPT_INSTANCE"}
+    return dataclasses.replace(command, environment=environment)
+
+
+def assert_each_once(company: Company, n: int) -> None:
+    """Check that n ticks were published once, and in the order of each instrument."""
     assert {i: [quote.price for quote in of] for i, of in quotes(company).items()} == {
-        i: [float(k + 1) for k in range(i, len(records), 10)] for i in range(10)
+        i: [float(k + 1) for k in range(i, n, 10)] for i in range(10)
     }

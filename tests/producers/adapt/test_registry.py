@@ -19,6 +19,7 @@ from infra.local.process import Command, Server, free_port, is_free, running
 from producers.adapt.fields import UnmappableError
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import Source
+from producers.adapt.messages import Mapper
 from producers.adapt.registry import Registry, RegistryError
 from producers.adapt.settings import AdaptSettings
 from runtime.settings import read_settings
@@ -136,6 +137,36 @@ def test_a_schema_may_refer_to_others(client: SchemaRegistryClient, tmp_path: Pa
     write = AvroSerializer(client, schema, conf={"subject.name.strategy.type": "TOPIC"})
     row = {"sym": "AAPL", "price": {"bid": 15.4}}
     assert read(client, tmp_path, "avro")(write(row, CONTEXT)) == row
+
+
+def test_a_change_of_debezium_may_be_avro_and_its_key_too(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    row = {**record(("id", "long"), ("sym", "string")), "name": "Value"}
+    fields = (("before", ["null", row]), ("after", ["null", "shop.Value"]), ("op", "string"))
+    change = {**record(*fields), "name": "Envelope"}
+    key = {**record(("id", "long")), "name": "Key"}
+    source = Source(
+        topic="t",
+        into="instruments",
+        format="avro",
+        key_format="avro",
+        envelope="debezium",
+        fields={"instrument_id": "$key.id", "symbol": "sym", "name": "sym"},
+        example="{}",
+    )
+    decode, mapper = decoders(source, tmp_path, Registry(client)), Mapper(source, lambda _: None)
+    listed = {"before": None, "after": {"id": 4, "sym": "AAPL"}, "op": "c"}
+    removed = {"before": None, "after": None, "op": "d"}
+    its_key = decode.key(avro_bytes(client, key, {"id": 4}))
+    found = [
+        mapper(decode.value(avro_bytes(client, change, said)), its_key, None, 0)
+        for said in (listed, removed)
+    ]
+    assert [(each.key, b"AAPL" in (each.value or b"")) for each in found] == [
+        (b"4", True),
+        (b"4", False),
+    ]
 
 
 def test_json_is_validated_by_its_schema(client: SchemaRegistryClient, tmp_path: Path) -> None:
