@@ -1,9 +1,9 @@
 """Generations that are replaced, or expire, while they are read."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from api.models.generations import GenerationReplacedError, NoModelYetError
