@@ -127,6 +127,7 @@ def create_app(
         metrics,
         now_ms,
         settings.input_rules(),
+        catalog.resolve,
     )
     logs = LogWatch(settings.kafka, time.monotonic)
     progress = Progress(store, logs, now_ms)
@@ -149,12 +150,15 @@ def create_app(
         *describing.endpoints(writing, publisher.publish),
         *live_bars.endpoints(live, catalog.resolve, access, tracing),
         *recommendations.endpoints(
-            recommended, Asking(recommended, store, access.spend), trending, catalog.resolve
+            recommended,
+            Asking(recommended, store, access.spend, catalog.resolve),
+            trending,
+            catalog.resolve,
         ),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
         *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),
-        *events.endpoints(writing, publisher, now_ms, settings.input_rules()),
+        *events.endpoints(writing, publisher, now_ms, settings.input_rules(), catalog.resolve),
         *feedback.endpoints(writing, reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
     )

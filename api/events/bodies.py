@@ -6,6 +6,7 @@ import msgspec
 
 from api.http.openapi import array_of, schemas_of
 from api.http.parameters import Schema
+from api.http.sent import as_sent
 from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, InstrumentId, Interaction, Quote
 from contracts.times import MAX_TS_MS
 
@@ -13,6 +14,10 @@ _PRICE_TEXT: Final = r"^([1-9][0-9]{0,16}(\.[0-9]{1,30})?|0\.[0-9]{0,16}[1-9][0-
 """Within the range of a number; other notations are accepted, too."""
 _SECONDS_TEXT: Final = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,30})?$"
 _AHEAD: Final = "at most 5 minutes ahead of the server's clock"
+
+
+SENT_QUOTE: Final = as_sent(Quote)
+SENT_INTERACTION: Final = as_sent(Interaction)
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -41,7 +46,7 @@ def events_schema() -> Schema:
     """Return the schema of several events."""
     event = {
         "title": "Event",
-        "oneOf": [_tagged(Quote, "quote"), _tagged(Interaction, "interaction")],
+        "oneOf": [_tagged(SENT_QUOTE, "quote"), _tagged(SENT_INTERACTION, "interaction")],
     }
     return array_of(event)
 

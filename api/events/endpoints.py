@@ -10,7 +10,15 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.events.bodies import Accepted, LegacyAdded, LegacyEvent, events_schema, legacy_schema
+from api.events.bodies import (
+    SENT_INTERACTION,
+    SENT_QUOTE,
+    Accepted,
+    LegacyAdded,
+    LegacyEvent,
+    events_schema,
+    legacy_schema,
+)
 from api.events.lines import CSV, NDJSON, STEP, Line, Lines, lines_of
 from api.events.parsing import Message, parse_events, parse_legacy
 from api.events.publisher import Publisher
@@ -18,10 +26,11 @@ from api.http.bodies import MAX_LINES, Writing, media_type_of
 from api.http.endpoint import ActionEndpoint, Success, Table, WriteEndpoint
 from api.http.openapi import json_body
 from api.http.parameters import Schema
+from api.http.parsing import Resolve
 from api.http.problems import WRITING
 from api.http.replies import respond
 from contracts.input_rules import InputRules
-from contracts.messages import Interaction, Quote
+from contracts.messages import Quote
 
 _QUOTE: Final[dict[str, Any]] = {
     "type": "quote",
@@ -50,16 +59,21 @@ _LEGACY_EVENT: Final = LegacyEvent(userid="ABC", price="10.273", timestamp="1629
 
 
 def endpoints(
-    writing: Writing, publisher: Publisher, now_ms: Callable[[], int], rules: InputRules
+    writing: Writing,
+    publisher: Publisher,
+    now_ms: Callable[[], int],
+    rules: InputRules,
+    resolve: Resolve,
 ) -> Table:
-    """Return the endpoints of events."""
+    """Return the endpoints of events; `resolve` finds instruments by their symbols."""
 
     async def events(request: Request, body: bytes) -> Response:
         media_type = media_type_of(request)
         if media_type in _FILES:
-            messages = await _of_file(lines_of(body, media_type), Lines(now_ms(), rules))
+            lines = Lines(now_ms(), rules, resolve)
+            messages = await _of_file(lines_of(body, media_type), lines)
         else:
-            messages = parse_events(body, now_ms(), rules)
+            messages = parse_events(body, now_ms(), rules, resolve)
         await publisher.publish(messages)
         quotes = sum(isinstance(message, Quote) for message in messages)
         return respond(Accepted(quotes, len(messages) - quotes), 202)
@@ -88,7 +102,7 @@ As NDJSON or CSV, by `Content-Type`, a body may have up to {MAX_LINES:,} events,
             receive=partial(writing.events_of, files=_FILES),
             act=events,
             body=_body(),
-            body_kinds=(Quote, Interaction),
+            body_kinds=(SENT_QUOTE, SENT_INTERACTION),
             scope="write",
             success=Success(kind=Accepted, example=Accepted(1, 1), status=202),
             problems=WRITING,

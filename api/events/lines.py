@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from api.events.bodies import SENT_INTERACTION, SENT_QUOTE
 from api.events.parsing import (
     MAX_REPORTED,
     EventError,
@@ -22,6 +23,8 @@ from api.events.parsing import (
     message_of,
 )
 from api.http.bodies import MAX_LINES, explained, strict_decoder
+from api.http.parsing import Resolve
+from api.http.sent import no_symbols
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import Interaction, Quote
 
@@ -34,8 +37,8 @@ Row: TypeAlias = dict[str, str]
 """The cells of a line of CSV that are not empty, by their columns."""
 
 _KINDS: Final[dict[str, type[Message]]] = {
-    "quote": strict_decoder(Quote, "quote").type,
-    "interaction": strict_decoder(Interaction, "interaction").type,
+    "quote": strict_decoder(SENT_QUOTE, "quote").type,
+    "interaction": strict_decoder(SENT_INTERACTION, "interaction").type,
 }
 _COLUMNS: Final = tuple(
     dict.fromkeys(
@@ -69,9 +72,10 @@ def lines_of(body: bytes, media_type: str) -> Iterator[Line]:
 class Lines:
     """Collects the messages of lines, and the reasons of invalid ones."""
 
-    def __init__(self, now_ms: int, rules: InputRules = ANY) -> None:
+    def __init__(self, now_ms: int, rules: InputRules = ANY, resolve: Resolve = no_symbols) -> None:
         self._now_ms = now_ms
         self._rules = rules
+        self._resolve = resolve
         self._messages: list[Message] = []
         self._errors: list[EventError] = []
         self._invalid = 0
@@ -116,8 +120,8 @@ class Lines:
 
     def _message(self, event: bytes | Row) -> Message:
         if isinstance(event, bytes):
-            return message_of(event, self._now_ms, self._rules)
-        return checked(_converted(event), self._now_ms, self._rules)
+            return message_of(event, self._now_ms, self._rules, self._resolve)
+        return checked(_converted(event), self._now_ms, self._rules, self._resolve)
 
 
 def _records(body: bytes) -> Iterator[Line]:

@@ -11,9 +11,11 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from api.events.bodies import LegacyEvent
+from api.events.bodies import SENT_INTERACTION, SENT_QUOTE, LegacyEvent
 from api.http.bodies import MAX_EVENTS, explained, strict_decoder
+from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
+from api.http.sent import FIELD, id_of, no_symbols
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     Interaction,
@@ -90,8 +92,8 @@ _events = msgspec.json.Decoder(list[msgspec.Raw])
 
 _tag = msgspec.json.Decoder(_Tag)
 _strict: Final[Mapping[_Kind, msgspec.json.Decoder[Message]]] = {
-    "quote": strict_decoder(Quote, tag="quote"),
-    "interaction": strict_decoder(Interaction, tag="interaction"),
+    "quote": strict_decoder(SENT_QUOTE, tag="quote"),
+    "interaction": strict_decoder(SENT_INTERACTION, tag="interaction"),
 }
 _event: msgspec.json.Decoder[Message] = msgspec.json.Decoder(
     _strict["quote"].type | _strict["interaction"].type
@@ -101,17 +103,21 @@ _legacy = msgspec.json.Decoder(LegacyEvent)
 _anything = msgspec.json.Decoder()
 
 
-def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Message]:
+def parse_events(
+    body: bytes, now_ms: int, rules: InputRules = ANY, resolve: Resolve = no_symbols
+) -> list[Message]:
     """Return the messages of a body: one event, or an array of up to `MAX_EVENTS`.
+
+    `resolve` finds instruments by their symbols.
 
     Raises:
         MalformedBodyError: it is not JSON.
         InvalidEventsError: an event is invalid, or there are none or too many.
     """
-    messages = _valid_array(body, now_ms, rules)
+    messages = _valid_array(body, now_ms, rules, resolve)
     if messages is not None:
         return messages
-    return parse_each(body, lambda event: message_of(event, now_ms, rules))
+    return parse_each(body, lambda event: message_of(event, now_ms, rules, resolve))
 
 
 def parse_each(body: bytes, parse: Callable[[bytes], M], what: str = "events") -> list[M]:
@@ -201,16 +207,18 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise MalformedBodyError(str(error)) from None
 
 
-def message_of(event: bytes, now_ms: int, rules: InputRules) -> Message:
+def message_of(event: bytes, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
     """Return the message of an event; ValueError if it is invalid."""
     try:
         sent = _event.decode(event)
     except (ValueError, RecursionError):  # the decoder of a single type has better reasons
         sent = decode_strictly(_strict[_tag.decode(event).type], event)
-    return checked(sent, now_ms, rules)
+    return checked(sent, now_ms, rules, resolve)
 
 
-def _valid_array(body: bytes, now_ms: int, rules: InputRules) -> list[Message] | None:
+def _valid_array(
+    body: bytes, now_ms: int, rules: InputRules, resolve: Resolve
+) -> list[Message] | None:
     """Return the messages of a body that is an array of valid events, None if it is not.
 
     It takes one pass, where cutting the array into events takes two, and names no index.
@@ -218,16 +226,17 @@ def _valid_array(body: bytes, now_ms: int, rules: InputRules) -> list[Message] |
     try:
         events = _array.decode(body)
         if 1 <= len(events) <= MAX_EVENTS:
-            return [checked(sent, now_ms, rules) for sent in events]
+            return [checked(sent, now_ms, rules, resolve) for sent in events]
     except (ValueError, RecursionError):
         pass
     return None
 
 
-def checked(sent: Message, now_ms: int, rules: InputRules) -> Message:
+def checked(sent: Message, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
     """Return the message of a decoded event; ValueError if it breaks a rule."""
     # Records do not have the tag, so the message is one of the contracts' own types.
     fields = msgspec.structs.asdict(sent)
+    fields[FIELD] = id_of(sent.instrument_id, resolve)
     if isinstance(sent, Quote):
         quote = Quote(**fields)
         check_quote(quote, now_ms, rules)

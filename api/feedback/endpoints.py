@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.events.publisher import Publisher
-from api.feedback.parsing import count, parse_feedback
+from api.feedback.parsing import SENT_FEEDBACK, count, parse_feedback
 from api.http.bodies import Writing
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.metrics import Metrics
 from api.http.openapi import array_of, json_body, schema_of
+from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE, WRITING
 from api.http.replies import respond
 from api.models.generations import Generations
@@ -57,6 +58,7 @@ class Feedback:
         metrics: Metrics,
         now_ms: Callable[[], int],
         rules: InputRules,
+        resolve: Resolve,
     ) -> None:
         self._publisher = publisher
         self._store = store
@@ -65,10 +67,12 @@ class Feedback:
         self._counter = metrics.feedback
         self._now_ms = now_ms
         self._rules = rules
+        self._resolve = resolve
 
     async def take(self, _request: Request, body: bytes) -> Response:
         """Publish the feedback of a body, and count it."""
-        messages = parse_feedback(body, await self._signer(), self._now_ms(), self._rules)
+        signer = await self._signer()
+        messages = parse_feedback(body, signer, self._now_ms(), self._rules, self._resolve)
         await self._publisher.publish(messages)
         for labels, number in count(messages, await self._variants()).items():
             self._counter.labels(*labels).inc(number)
@@ -110,9 +114,9 @@ twice counts twice in the metrics; readers of the topic can recognize it.""",
             receive=writing.events_of,
             act=feedback.take,
             body=json_body(
-                array_of(schema_of(SentFeedback)), one=[_CLICK], several=[_IMPRESSION, _CLICK]
+                array_of(schema_of(SENT_FEEDBACK)), one=[_CLICK], several=[_IMPRESSION, _CLICK]
             ),
-            body_kinds=(SentFeedback,),
+            body_kinds=(SENT_FEEDBACK,),
             scope="write",
             success=Success(kind=FeedbackAccepted, example=FeedbackAccepted(1, 1), status=202),
             problems={**WRITING, INVALID_EVENTS: _BROKEN, STORE_UNAVAILABLE: _NO_KEY},

@@ -4,8 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from api.events.parsing import decode_strictly, parse_each
 from api.http.bodies import strict_decoder
+from api.http.parsing import Resolve
+from api.http.sent import as_sent, id_of, no_symbols
 from api.models.request_ids import Signer
 from contracts.feedback import (
     Feedback,
@@ -21,7 +25,8 @@ UNKNOWN: Final = "unknown"
 """Label for a variant in a request id that this server does not know."""
 
 
-_strict: Final = strict_decoder(SentFeedback)
+SENT_FEEDBACK: Final = as_sent(SentFeedback)
+_strict: Final = strict_decoder(SENT_FEEDBACK)
 
 
 class Counted(NamedTuple):
@@ -33,7 +38,11 @@ class Counted(NamedTuple):
 
 
 def parse_feedback(
-    body: bytes, signer: Signer, now_ms: int, rules: InputRules = ANY
+    body: bytes,
+    signer: Signer,
+    now_ms: int,
+    rules: InputRules = ANY,
+    resolve: Resolve = no_symbols,
 ) -> list[Feedback]:
     """Return the messages of a body: one, or an array of up to `api.events.parsing.MAX_EVENTS`.
 
@@ -45,6 +54,7 @@ def parse_feedback(
 
     def message(value: bytes) -> Feedback:
         sent = decode_strictly(_strict, value)
+        sent = replace(sent, instrument_id=id_of(sent.instrument_id, resolve))
         return _verified(feedback_of(sent, now_ms, rules), signer)
 
     return parse_each(body, message)

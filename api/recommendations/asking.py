@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.bodies import check_head, read_body
+from api.http.parsing import Resolve
 from api.http.replies import respond
 from api.recommendations.answers import Batch
 from api.recommendations.bodies import (
@@ -27,22 +28,34 @@ class Asking:
     """Answers such requests of one namespace."""
 
     def __init__(
-        self, reader: RecommendationReader, store: Store, spend: Callable[[Request, int], None]
+        self,
+        reader: RecommendationReader,
+        store: Store,
+        spend: Callable[[Request, int], None],
+        resolve: Resolve,
     ) -> None:
-        """Answer by a reader; `spend` takes more reads from the quota of a request's key."""
+        """Answer by a reader.
+
+        Args:
+            reader: makes the answers.
+            store: what they are made from.
+            spend: takes more reads from the quota of a request's key.
+            resolve: finds instruments by their symbols.
+        """
         self._reader = reader
         self._store = store
         self._spend = spend
+        self._resolve = resolve
 
     async def for_items(self, request: Request) -> Response:
         """Answer with instruments for those in the body."""
-        asked = parse_for_items(await _body_of(request))
+        asked = parse_for_items(await _body_of(request), self._resolve)
         read = self._reader.for_items(history_of_items(asked.items), self._reader.wish(asked))
         return respond(await self._store.answer(read))
 
     async def for_users(self, request: Request) -> Response:
         """Answer with instruments for each user in the body, in the same order, a read each."""
-        asked = parse_for_users(await _body_of(request))
+        asked = parse_for_users(await _body_of(request), self._resolve)
         self._spend(request, len(asked.user_ids) - 1)  # the first was counted with the request
         wish = self._reader.wish(asked)
         found = []

@@ -6,14 +6,16 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from api.http.bodies import decoded
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED
-from api.http.parsing import MAX_CATEGORIES_ASKED
+from api.http.parsing import MAX_CATEGORIES_ASKED, Resolve
 from api.http.problems import broken_rule
+from api.http.sent import SentInstrument, id_of, no_symbols
 from contracts.histories import HistoryEntry
 from contracts.instruments import Category
-from contracts.messages import InstrumentId, UserId, check_user_id
+from contracts.messages import UserId, check_user_id
 
 MAX_RECOMMENDATIONS: Final = 100
 MAX_ITEMS: Final = 500
@@ -27,7 +29,7 @@ _Categories = Annotated[Collection[Category], Meta(max_length=MAX_CATEGORIES_ASK
 class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An instrument and its weight, relative to the others."""
 
-    instrument_id: InstrumentId
+    instrument_id: SentInstrument
     weight: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
 
 
@@ -35,7 +37,7 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What is requested of a list: the parameters for one user, and fields of both bodies."""
 
     n: Annotated[int, Meta(ge=1, le=MAX_RECOMMENDATIONS)] = DEFAULT_ITEMS
-    exclude: Annotated[Collection[InstrumentId], Meta(max_length=MAX_EXCLUDED)] = ()
+    exclude: Annotated[Collection[SentInstrument], Meta(max_length=MAX_EXCLUDED)] = ()
     category: _Categories = ()
     exclude_category: _Categories = ()
     include_seen: bool = False
@@ -59,20 +61,25 @@ _for_items: Final = msgspec.json.Decoder(ForItems)
 _for_users: Final = msgspec.json.Decoder(ForUsers)
 
 
-def parse_for_items(body: bytes) -> ForItems:
-    """Parse a request for a set of instruments.
+def parse_for_items(body: bytes, resolve: Resolve = no_symbols) -> ForItems:
+    """Parse a request for a set of instruments; those that it names are ids in the result.
 
     Raises:
-        Problem: the body is not JSON, or invalid.
+        Problem: the body is not JSON, or invalid, or names an unknown symbol.
     """
-    return decoded(_for_items, body)
+    asked = decoded(_for_items, body)
+    items = [
+        replace(one, instrument_id=_id_of(one.instrument_id, resolve, f"items[{i}].instrument_id"))
+        for i, one in enumerate(asked.items)
+    ]
+    return replace(asked, items=items, exclude=_excluded(asked, resolve))
 
 
-def parse_for_users(body: bytes) -> ForUsers:
-    """Parse a request for several users.
+def parse_for_users(body: bytes, resolve: Resolve = no_symbols) -> ForUsers:
+    """Parse a request for several users; the instruments that it names are ids in the result.
 
     Raises:
-        Problem: the body is not JSON, or invalid.
+        Problem: the body is not JSON, or invalid, or names an unknown symbol.
     """
     asked = decoded(_for_users, body)
     for index, user_id in enumerate(asked.user_ids):
@@ -80,7 +87,18 @@ def parse_for_users(body: bytes) -> ForUsers:
             check_user_id(user_id)
         except ValueError as error:
             raise broken_rule(f"user_ids[{index}]", str(error)) from error
-    return asked
+    return replace(asked, exclude=_excluded(asked, resolve))
+
+
+def _excluded(asked: ListRequest, resolve: Resolve) -> list[int]:
+    return [_id_of(one, resolve, f"exclude[{i}]") for i, one in enumerate(asked.exclude)]
+
+
+def _id_of(sent: SentInstrument, resolve: Resolve, field: str) -> int:
+    try:
+        return id_of(sent, resolve)
+    except ValueError as error:
+        raise broken_rule(field, str(error)) from error
 
 
 def history_of_items(items: list[WeightedItem]) -> dict[int, HistoryEntry]:
@@ -95,5 +113,5 @@ def history_of_items(items: list[WeightedItem]) -> dict[int, HistoryEntry]:
     """
     weights: dict[int, float] = defaultdict(float)
     for item in items:
-        weights[item.instrument_id] += item.weight
+        weights[int(item.instrument_id)] += item.weight
     return {item: HistoryEntry(r, -place) for place, (item, r) in enumerate(weights.items())}

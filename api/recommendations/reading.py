@@ -60,7 +60,7 @@ class RecommendationReader:
         category, exclude_category = frozenset(asked.category), frozenset(asked.exclude_category)
         return Wish(
             asked.n,
-            frozenset(asked.exclude),
+            frozenset(map(int, asked.exclude)),
             asked.include_seen,
             bool(category or exclude_category),
             self._catalog.version,

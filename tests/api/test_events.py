@@ -34,7 +34,7 @@ BROKEN: list[tuple[dict[str, Any], str | None]] = [
     ({**TRADE, "quantity": 1e308}, "quantity"),
     ({**QUOTE, "instrument_id": -1}, "instrument_id"),
     ({**QUOTE, "instrument_id": 2**63}, "instrument_id"),
-    ({**QUOTE, "instrument_id": "4"}, "instrument_id"),
+    ({**QUOTE, "instrument_id": "XYZ"}, "instrument_id"),
     ({**QUOTE, "price": 0}, "price"),
     ({**QUOTE, "price": "1"}, "price"),
     ({**QUOTE, "price": None}, "price"),

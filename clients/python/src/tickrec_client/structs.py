@@ -303,7 +303,7 @@ class ItemRecommendations(msgspec.Struct, frozen=True, kw_only=True):
 class WeightedItem(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument and its weight, relative to the others."""
 
-    instrument_id: int
+    instrument_id: int | str
     weight: float = 1.0
 
 
@@ -836,7 +836,7 @@ class Quote(
 ):
     """A price of an instrument at an event time; `size` may be 0, which is the default."""
 
-    instrument_id: int
+    instrument_id: int | str
     price: float
     size: float = 0
     ts: int
@@ -853,7 +853,7 @@ class Interaction(
     """An action of a user on an instrument at an event time."""
 
     user_id: str
-    instrument_id: int
+    instrument_id: int | str
     event: str = "trade"
     """one of those in `InputRules.event_weights`"""
     price: float | None = None
@@ -875,7 +875,7 @@ class SentFeedback(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     """of the answer that recommended it"""
     user_id: str
-    instrument_id: int
+    instrument_id: int | str
     position: int
     """the rank at which it was shown, from 1"""
     ts: int | None = None
