@@ -3,8 +3,11 @@
 import json
 import re
 
+import msgspec
 import pytest
 from playwright.async_api import Page, expect
+
+from contracts.generations import Current, Served
 
 from .accessible import assert_accessible, assert_fits
 from .seeds import FAR, GENERATION, HUGE, ODD, OTHER, RARE, SCRIPT, SUCA, rows, seed, traded
@@ -81,6 +84,51 @@ async def test_what_is_hidden_is_gone_and_was_seen_but_not_clicked(
     assert await (await sent.value).json() == {"impressions": 3, "clicks": 0}
     await expect(listed).not_to_contain_text(["OTHR"])
     await expect(page.locator(".outcome")).to_contain_text("Hide on OTHR: the answer changed")
+
+
+async def test_what_was_rejected_is_marked_and_can_be_taken_back(page: Page, stack: Stack) -> None:
+    rejected = msgspec.structs.replace(traded("rejecter", OTHER), event="dislike")
+    stack.publish(traded("rejecter", SUCA), rejected)
+    stack.pipeline.wait_until_folded()
+    await page.goto(f"{stack.url}/#/user/rejecter")
+    disliked = rows(page, "History").filter(has_text="OTHR")
+    await expect(disliked).to_contain_text("disliked")
+    await expect(rows(page, "Recommendations").filter(has_text="OTHR")).to_have_count(0)
+    async with page.expect_response("**/v1/events") as published:
+        await disliked.get_by_role("button", name="Undo: view OTHR").click()
+    assert json.loads((await published.value).request.post_data or "")["event"] == "view"
+    await expect(disliked.get_by_role("button")).to_have_count(0)
+    await expect(disliked).not_to_contain_text("disliked")
+
+
+async def test_it_recommends_by_the_wishes_in_the_address(page: Page, stack: Stack) -> None:
+    await page.goto(f"{stack.url}/#/user/ABC?window=1h")
+    listed = rows(page, "Recommendations")
+    await expect(listed).to_have_count(3)
+    await page.get_by_label("Buy again").check()
+    await expect(page).to_have_url(re.compile(r"\?window=1h&include_seen=true$"))
+    await expect(listed.first).to_contain_text(re.compile("SUCA.*repeat"))
+    await expect(listed.nth(1)).to_contain_text(re.compile("EVIL.*history"))
+    async with page.expect_response(re.compile("/recommendations.*diversity=0.5")) as answered:
+        await page.get_by_label("Diversity").select_option("Much")
+    assert (await answered.value).ok
+    await page.get_by_label("Buy again").uncheck()
+    await expect(page).to_have_url(re.compile(r"\?window=1h&diversity=0.5$"))
+    await expect(listed.filter(has_text="repeat")).to_have_count(0)
+
+
+async def test_what_was_chosen_at_random_is_marked(page: Page, stack: Stack) -> None:
+    name = "20261126T100001Z-1"
+    many = [(str(1_000 + n), 0.5 - n / 1_000, 2.0) for n in range(50)]
+    stack.model.generation(name, {str(SUCA): many})
+    explores = Served(name, "cosine", "user-knn", exploration=0.9)
+    stack.model.serve(Current(1, {"default": explores}))
+    try:
+        await page.goto(f"{stack.url}/#/user/ABC")
+        explored = rows(page, "Recommendations").filter(has_text="explored")
+        await expect(explored).not_to_have_count(0)
+    finally:
+        seed(stack)
 
 
 async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:

@@ -22,22 +22,24 @@ import { useNames } from "./instrument_name.js";
  * @property {Kind} kind of the next act
  * @property {(kind: Kind) => void} setKind
  * @property {Act | null} last
- * @property {(instrument: number) => void} act
+ * @property {(instrument: number, kind?: Kind) => void} act of the chosen kind, unless one is given
  */
 
 /**
  * @param {string} user
+ * @param {string} question that `shown` answers: what an act changed is forgotten with it
  * @param {Recommendations | null} shown
  * @returns {Acting}
  */
-export function useActing(user, shown) {
+export function useActing(user, question, shown) {
   const [kind, setKind] = useState(/** @type {Kind} */ ("click"));
   const [last, setLast] = useState(/** @type {Act | null} */ (null));
   const gone = useRef(false);
   useEffect(() => () => void (gone.current = true), []);
-  const act = async (/** @type {number} */ instrument) => {
+  useEffect(() => setLast(null), [question]);
+  const act = async (/** @type {number} */ instrument, /** @type {Kind} */ acted = kind) => {
     /** @type {Act} */
-    const sending = { instrument, kind, stage: "sending", atMs: Date.now(), before: shown, said: "" };
+    const sending = { instrument, kind: acted, stage: "sending", atMs: Date.now(), before: shown, said: "" };
     setLast(sending);
     const done = await published(user, sending);
     if (!gone.current) setLast(done);
@@ -87,4 +89,12 @@ export function ActButton({ acting, id }) {
   const title = KINDS[acting.kind];
   return html`<button class="act" type="button" disabled=${acting.last?.stage === "sending"}
     aria-label="${title} ${symbol}" onClick=${() => acting.act(id)}>${title}</button>`;
+}
+
+/** @param {{ acting: Acting, id: number }} props takes a hide or a dislike back, as any other event does */
+export function UndoButton({ acting, id }) {
+  const { symbol } = useNames(id);
+  return html`<button class="act" type="button" disabled=${acting.last?.stage === "sending"}
+    aria-label="Undo: view ${symbol}" title="Publishes a view, which takes it back"
+    onClick=${() => acting.act(id, "view")}>Undo</button>`;
 }

@@ -17,13 +17,16 @@ import { NamedLink, SymbolLink, useNames } from "./instrument_name.js";
 /** @typedef {import("../state/changes.js").Changes} Changes */
 /** @typedef {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} Found */
 
-/** Sources of lists, in words. */
+/** Sources of lists and of single items, in words. */
 const SOURCES = {
   model: "the user's own list, precomputed by the trainer",
   history: "the user's history, folded in now",
   popular: "the most popular instruments",
-  repeat: "what the user has already",
+  repeat: "what the user has already and may take again",
+  new: "a new listing of a category that the user prefers",
+  catalog: "others that the catalog has, by symbol",
 };
+const EXPLORED = "Chosen at random among the next best, to learn how it does";
 /** After this time, an act is unlikely to change the answer. */
 const PATIENCE_MS = 10_000;
 
@@ -32,8 +35,9 @@ const PATIENCE_MS = 10_000;
  * @param {string} props.user
  * @param {Found} props.found
  * @param {Acting} props.acting
+ * @param {import("preact").ComponentChildren} props.children controls of what is recommended
  */
-export function Recommended({ user, found, acting }) {
+export function Recommended({ user, found, acting, children }) {
   const { answer, atMs, problem } = found;
   const before = acting.last?.before ?? null;
   const changes = before === null || answer === null ? null : changesOf(before.items, answer.items);
@@ -46,6 +50,7 @@ export function Recommended({ user, found, acting }) {
         </div>
         <${KindChoice} acting=${acting} />
       </div>
+      ${children}
       <${Refusal} problem=${problem} />
       ${answer !== null && html`<${Origin} answer=${answer} />`}
       <${Outcome} acting=${acting} found=${found} changes=${changes} />
@@ -72,13 +77,14 @@ function List({ answer, acting, changes }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Recommendations">
     <table class="numbers">
       <thead><tr>
-        <th scope="col">#</th><th scope="col">Instrument</th><th scope="col">Because of</th><th scope="col">Score</th>
+        <th scope="col">#</th><th scope="col">Instrument</th><th scope="col">Because of</th>
+        <th scope="col">Source</th><th scope="col">Score</th>
         <th scope="col">${marked ? "Moved" : html`<span class="unseen">Moved</span>`}</th>
           <th scope="col"><span class="unseen">Act</span></th>
       </tr></thead>
       <tbody>
         ${answer.items.map((item, place) => html`<${Row} key=${item.instrument_id} item=${item} place=${place + 1}
-          moved=${changes?.moved.get(item.instrument_id)} acting=${acting} />`)}
+          source=${item.source ?? answer.source} moved=${changes?.moved.get(item.instrument_id)} acting=${acting} />`)}
       </tbody>
     </table>
   </div>`;
@@ -88,10 +94,11 @@ function List({ answer, acting, changes }) {
  * @param {object} props
  * @param {Schemas["Recommended"]} props.item
  * @param {number} props.place from 1
+ * @param {keyof typeof SOURCES} props.source
  * @param {number | "new" | undefined} props.moved
  * @param {Acting} props.acting
  */
-function Row({ item, place, moved, acting }) {
+function Row({ item, place, source, moved, acting }) {
   const id = item.instrument_id;
   return html`<tr data-instrument=${id} class=${moved === undefined ? "" : "moved"}>
     <td class="place">${place}</td>
@@ -99,6 +106,8 @@ function Row({ item, place, moved, acting }) {
     <td class="because">${item.because.length === 0
       ? html`<span class="age">everyone</span>`
       : item.because.map((one, n) => html`${n > 0 && ", "}<${SymbolLink} key=${one} id=${one} />`)}</td>
+    <td class="source" title=${SOURCES[source]}>${source}${item.explored && html` <span class="badge"
+      title=${EXPLORED}>explored</span>`}</td>
     <td>${item.score < 1 ? item.score.toFixed(3) : whole(item.score)}</td>
     <td class="mark">${mark(moved)}</td>
     <td><${ActButton} acting=${acting} id=${id} /></td>

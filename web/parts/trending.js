@@ -17,9 +17,14 @@ const SHOWN = 10;
 /** The API's counting interval. */
 const EVERY_MS = 5_000;
 
-/** @param {{ user: string, asked: string | undefined, acting: import("./acting.js").Acting }} props asked: a window */
-export function Trending({ user, asked, acting }) {
-  const window = asked !== undefined && WINDOWS.includes(asked) ? asked : "24h";
+/**
+ * @param {object} props
+ * @param {string} props.user
+ * @param {Readonly<Record<string, string>>} props.query of the address, which has the window
+ * @param {import("./acting.js").Acting} props.acting
+ */
+export function Trending({ user, query: { window: asked = "", ...others }, acting }) {
+  const window = WINDOWS.includes(asked) ? asked : "24h";
   const { answer, problem } = useAnswer(
     `trending ${window}`,
     (signal) =>
@@ -32,7 +37,7 @@ export function Trending({ user, asked, acting }) {
         <h2 id="trending-title">Trending</h2>
         <div role="group" aria-label="Window">
           ${WINDOWS.map((name) => html`<a key=${name} class="choice" aria-current=${name === window ? "true" : null}
-            href=${hrefOf("user", user, name === "24h" ? {} : { window: name })}>${name}</a>`)}
+            href=${hrefOf("user", user, name === "24h" ? others : { ...others, window: name })}>${name}</a>`)}
         </div>
       </div>
       <${Refusal} problem=${problem} />

@@ -4,15 +4,21 @@ import { useState } from "preact/hooks";
 import { Age } from "../shell/banner.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
+import { rejectionOf } from "../state/acts.js";
 import { whole } from "../state/format.js";
+import { UndoButton } from "./acting.js";
 import { SymbolLink } from "./instrument_name.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
 const FIRST = 15;
 
-/** @param {{ found: import("../shell/hooks.js").Answered<Schemas["History"]> }} props */
-export function UserHistory({ found: { answer, atMs, problem } }) {
+/**
+ * @param {object} props
+ * @param {import("../shell/hooks.js").Answered<Schemas["History"]>} props.found
+ * @param {import("./acting.js").Acting} props.acting
+ */
+export function UserHistory({ found: { answer, atMs, problem }, acting }) {
   const [all, setAll] = useState(false);
   const unknown = problem?.status === 404;
   const items = unknown ? [] : (answer?.items ?? []);
@@ -28,13 +34,14 @@ export function UserHistory({ found: { answer, atMs, problem } }) {
       ${items.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="History">
         <table class="numbers">
           <thead><tr><th scope="col">Instrument</th><th scope="col">Affinity</th>
-            <th scope="col">Last event</th></tr></thead>
+            <th scope="col">Last event</th><th scope="col"><span class="unseen">Act</span></th></tr></thead>
           <tbody>
             ${shown.map(({ instrument_id, affinity, last_event_ts }) => html`<tr key=${instrument_id}
               data-instrument=${instrument_id}>
               <th scope="row"><${SymbolLink} id=${instrument_id} /></th>
-              <td>${affinity.toFixed(2)}</td>
+              <td>${rejectionOf(affinity) && html`<span class="badge">${rejectionOf(affinity)}</span> `}${affinity.toFixed(2)}</td>
               <td><${Age} ms=${last_event_ts} /></td>
+              <td>${rejectionOf(affinity) && html`<${UndoButton} acting=${acting} id=${instrument_id} />`}</td>
             </tr>`)}
           </tbody>
         </table>

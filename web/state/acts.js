@@ -17,6 +17,15 @@ export const KINDS = {
 const REJECTIONS = ["hide", "dislike"];
 
 /**
+ * @param {number} affinity of an instrument in the user's history
+ * @returns {string} how the user rejected it; empty if it was not rejected
+ */
+export function rejectionOf(affinity) {
+  if (affinity === 0) return "hidden";
+  return affinity < 0 ? "disliked" : "";
+}
+
+/**
  * @param {string} user
  * @param {number} instrument
  * @param {Kind} kind

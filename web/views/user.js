@@ -7,6 +7,7 @@ import { Trending } from "../parts/trending.js";
 import { UserChoice, useDrawn } from "../parts/user_choice.js";
 import { UserHistory } from "../parts/user_history.js";
 import { UserRights } from "../parts/user_rights.js";
+import { Wishes, wishesOf } from "../parts/wishes.js";
 import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 
@@ -28,19 +29,21 @@ export function View({ place }) {
       </div>
       ${user === ""
         ? html`<section class="panel"><p class="note">Choose a user.</p></section>`
-        : html`<${Shown} key=${user} user=${user} trendingIn=${place.query["window"]} />`}
+        : html`<${Shown} key=${user} user=${user} query=${place.query} />`}
     </div>
   `;
 }
 
-/** @param {{ user: string, trendingIn: string | undefined }} props */
-function Shown({ user, trendingIn }) {
+/** @param {{ user: string, query: import("../parts/wishes.js").Query }} props query: of the address */
+function Shown({ user, query }) {
+  const wishes = wishesOf(query);
+  const question = `recommendations ${user} ${new URLSearchParams(wishes)}`;
   const path = `/v1/users/${encodeURIComponent(user)}`;
   const recommended = useAnswer(
-    `recommendations ${user}`,
+    question,
     (signal) =>
       /** @type {Promise<Schemas["Recommendations"]>} */ (
-        ask(`${path}/recommendations`, { query: { n: SHOWN }, signal })
+        ask(`${path}/recommendations`, { query: { n: SHOWN, ...wishes }, signal })
       ),
     EVERY_MS,
   );
@@ -49,12 +52,14 @@ function Shown({ user, trendingIn }) {
     (signal) => /** @type {Promise<Schemas["History"]>} */ (ask(`${path}/history`, { signal })),
     EVERY_MS,
   );
-  const acting = useActing(user, recommended.answer);
+  const acting = useActing(user, question, recommended.answer);
   return html`
-    <${Recommended} user=${user} found=${recommended} acting=${acting} />
+    <${Recommended} user=${user} found=${recommended} acting=${acting}>
+      <${Wishes} user=${user} query=${query} />
+    <//>
     <div class="stack">
-      <${UserHistory} found=${history} />
-      <${Trending} user=${user} asked=${trendingIn} acting=${acting} />
+      <${UserHistory} found=${history} acting=${acting} />
+      <${Trending} user=${user} query=${query} acting=${acting} />
     </div>
   `;
 }
