@@ -37,10 +37,10 @@ class Stack:
         return f"http://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
-    def api(self, **settings: str | int) -> Iterator[None]:
-        """Run the API, always on the same port."""
+    def api(self, module: str = "tests.api.patient", **settings: str | int) -> Iterator[None]:
+        """Run the API, always on the same port; `module` is `api` where its bounds matter."""
         own: dict[str, str | int] = {"api_port": self.port, **settings}
-        command = self.pipeline.command("api", "tests.api.patient", **own)
+        command = self.pipeline.command("api", module, **own)
         ready = f"{self.url}/health/ready"
         with running(Server(command, self.url, "api", lambda: answers(ready))):
             yield

@@ -1,10 +1,13 @@
 """Markets and a user while the API is down, and with keys that it rejects."""
 
 import re
+import time
 from pathlib import Path
+from typing import Final
 
 import pytest
-from playwright.async_api import Page, expect
+import redis
+from playwright.async_api import Page, Response, expect
 
 from tests.api.keys import entry, write_keys
 
@@ -12,6 +15,8 @@ from .seeds import FAR, RARE, give, rows, seed, traded
 from .stack import Stack, minute_ms
 
 pytestmark = pytest.mark.slow
+_PAUSE_MS: Final = 12_000
+"""So long Redis answers nobody."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,6 +66,44 @@ async def test_a_user_keeps_what_there_is_while_the_api_is_away_and_goes_on(
     with behind.api():
         await expect(banner).to_be_hidden()
         await expect(history).to_have_count(2)
+
+
+async def test_an_answer_that_asks_for_patience_is_said_and_gets_it(
+    page: Page, behind: Stack
+) -> None:
+    sent: list[tuple[str, float]] = []
+    refused: list[tuple[str, float, str]] = []
+
+    def on_response(answer: Response) -> None:
+        if answer.status == 503:
+            after = answer.headers["retry-after"]
+            refused.append((answer.url, time.monotonic(), after))
+
+    page.on("request", lambda request: sent.append((request.url, time.monotonic())))
+    page.on("response", on_response)
+    banner = page.locator(".banner")
+    with behind.api("api"):
+        await page.goto(f"{behind.url}/#/user/stayer")
+        await expect(rows(page, "Recommendations").first).to_be_visible()
+        assert isinstance(behind.pipeline.store, redis.Redis)
+        behind.pipeline.store.client_pause(_PAUSE_MS)
+        await expect(banner).to_contain_text(
+            re.compile(r"Delayed since \d\d.*The server answers 503: ", re.DOTALL)
+        )
+        await expect(page.locator(".status")).to_have_text("Delayed")
+        await expect(rows(page, "Recommendations").first).to_be_visible()
+        await expect(banner).to_be_hidden()
+        await expect(page.locator(".status")).to_have_text("Connected")
+    waits = [
+        (
+            url,
+            min((then - at for it, then in sent if it == url and then > at), default=60.0),
+            float(s),
+        )
+        for url, at, s in refused
+    ]
+    assert waits
+    assert [wait for wait in waits if wait[1] < 0.9 * wait[2]] == []
 
 
 async def test_without_the_right_key_it_says_so_and_goes_on_with_one(

@@ -23,8 +23,7 @@ export async function answered(question, once, signal) {
         return await once();
       } catch (error) {
         if (signal.aborted || !isPassing(error)) throw error;
-        noteFailure(question, error.message);
-        await pause(pauseMs(tries, error), signal);
+        await pauseAfter(question, error, tries, signal);
       }
     }
   } finally {
@@ -68,13 +67,33 @@ export function isPassing(error) {
 }
 
 /**
+ * Reports a failure, and waits until the request may be sent again.
+ *
+ * @param {string} question
+ * @param {Problem | Unreachable} error
+ * @param {number} tries that failed before
+ * @param {AbortSignal} signal
+ */
+export async function pauseAfter(question, error, tries, signal) {
+  const ms = pauseMs(tries, error);
+  noteFailure(question, { reason: reasonOf(error), cutOff: error instanceof Unreachable, againMs: Date.now() + ms });
+  await pause(ms, signal);
+}
+
+/** @param {Problem | Unreachable} error @returns {string} such as The server answers 503: Server overloaded */
+const reasonOf = (error) =>
+  error instanceof Problem ? `The server answers ${error.status}: ${error.title || error.message}` : error.message;
+
+/**
  * @param {number} tries that failed before
  * @param {unknown} error
- * @returns {number} the delay: doubles each time, up to a bound, and is at least what the server requested
+ * @returns {number} the delay: doubles each time, up to a bound, and is at least what the server requested; up to a
+ *   quarter longer at random, so that requests that fail together are not repeated together
  */
-export function pauseMs(tries, error) {
+function pauseMs(tries, error) {
   const asked = error instanceof Problem && error.retryAfterS ? error.retryAfterS * 1000 : 0;
-  return Math.max(asked, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** tries));
+  const shortest = Math.max(asked, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** tries));
+  return shortest * (1 + Math.random() / 4);
 }
 
 /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */

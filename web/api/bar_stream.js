@@ -5,7 +5,7 @@
 
 import { noteAnswer, noteFailure } from "../state/connection.js";
 import { createParser } from "../state/sse.js";
-import { isPassing, pause, pauseMs, untilVisible } from "./asking.js";
+import { isPassing, pauseAfter, untilVisible } from "./asking.js";
 import { Problem, Unreachable, sent } from "./client.js";
 import { parsed } from "./json.js";
 
@@ -20,6 +20,8 @@ import { parsed } from "./json.js";
 /** The server sends something every 15 s. */
 const SILENCE_MS = 35_000;
 const QUESTION = "stream";
+/** What has no next attempt: the stream is open or given up. */
+const NEVER = { cutOff: false, againMs: null };
 
 /**
  * @param {readonly number[]} instruments at least one, at most 500
@@ -31,7 +33,7 @@ export function openBarStream(instruments, listener) {
   follow(instruments.join(","), listener, closing.signal).catch((error) => {
     if (closing.signal.aborted) return;
     if (!(error instanceof Problem)) {
-      noteFailure(QUESTION, "The stream of bars failed, which is a bug");
+      noteFailure(QUESTION, { ...NEVER, reason: "The stream of bars failed, which is a bug" });
       throw error;
     }
     noteAnswer(QUESTION);
@@ -56,8 +58,7 @@ async function follow(instruments, listener, signal) {
       if (signal.aborted) throw error;
       if (!hidden.signal.aborted) {
         if (!isPassing(error)) throw error;
-        noteFailure(QUESTION, error.message);
-        await pause(pauseMs(progress.tries, error), signal);
+        await pauseAfter(QUESTION, error, progress.tries, signal);
         progress.tries += 1;
       }
     } finally {
@@ -118,7 +119,7 @@ function tell(events, listener, progress) {
       noteAnswer(QUESTION);
       listener.onLive();
     } else if (event === "stale") {
-      noteFailure(QUESTION, "Redis is away: bars may be missing");
+      noteFailure(QUESTION, { ...NEVER, reason: "Redis is away: bars may be missing" });
     }
   }
 }

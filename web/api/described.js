@@ -1,6 +1,6 @@
 // Names of instruments, cached: many places of a page show the same few.
 
-import { ask } from "./client.js";
+import { Problem, ask } from "./client.js";
 
 /** @typedef {import("./client.js").Schemas["DescribedInstrument"]} Described */
 
@@ -21,8 +21,10 @@ export function described(instrument) {
   if (held !== undefined && Date.now() - held.atMs < KEPT_MS) return held.answer;
   const asked = { atMs: Date.now(), answer: /** @type {Promise<Described>} */ (ask(`/v1/instruments/${encodeURIComponent(instrument)}`)) };
   kept.set(instrument, asked);
-  asked.answer.catch(() => {
-    if (kept.get(instrument) === asked) kept.delete(instrument); // so that it is requested again
+  asked.answer.catch((error) => {
+    const forget = () => void (kept.get(instrument) === asked && kept.delete(instrument));
+    // All callers try again, each in its own time: none of them before the server allows it.
+    setTimeout(forget, error instanceof Problem ? 1000 * (error.retryAfterS ?? 0) : 0);
   });
   return asked.answer;
 }

@@ -8,23 +8,34 @@ import { html } from "./html.js";
 /** Shorter failures are not reported. */
 const SHOWN_AFTER_MS = 1000;
 
-/** Says since when answers are missing, and that the page keeps trying. The ticking time is not read aloud. */
+/** Says since when answers are missing, why, and when the page tries again. Ticking times are not read aloud. */
 export function Banner() {
   const failure = longest(useStore(failures));
   const now = useNow();
   const shown = failure !== null && now - failure.sinceMs >= SHOWN_AFTER_MS;
   return html`<div role="status">
     ${shown &&
-    html`<p class="banner"><strong>Cut off since ${clock(failure.sinceMs)}</strong>
+    html`<p class="banner"><strong>${wordOf(failure)} since ${clock(failure.sinceMs)}</strong>
       <span aria-hidden="true"> (${ago(now - failure.sinceMs)})</span>. ${failure.reason}.
-      What is shown is from before; the page goes on by itself.</p>`}
+      What is shown is from before; the page goes on by itself<${NextTry} atMs=${failure.againMs} />.</p>`}
   </div>`;
 }
 
+/** @param {{ atMs: number | null }} props */
+function NextTry({ atMs }) {
+  const now = useNow();
+  if (atMs === null) return null;
+  const s = Math.ceil((atMs - now) / 1000);
+  return html`<span aria-hidden="true">, ${s > 0 ? `and tries again in ${s} s` : "and is trying again"}</span>`;
+}
+
+/** @param {import("../state/connection.js").Failure} failure */
+const wordOf = ({ cutOff }) => (cutOff ? "Cut off" : "Delayed");
+
 /** One word in the corner. */
 export function Status() {
-  const cut = longest(useStore(failures)) !== null;
-  return html`<span class=${cut ? "status cut" : "status"}>${cut ? "Cut off" : "Connected"}</span>`;
+  const failure = longest(useStore(failures));
+  return html`<span class=${failure ? "status cut" : "status"}>${failure ? wordOf(failure) : "Connected"}</span>`;
 }
 
 /** @param {{ ms: number }} props an event's time in ms since the epoch */

@@ -2,7 +2,14 @@
 
 import { createStore } from "./store.js";
 
-/** @typedef {{ readonly sinceMs: number, readonly reason: string }} Failure */
+/**
+ * @typedef {object} Reason
+ * @property {string} reason
+ * @property {boolean} cutOff whether there was no answer at all, rather than one that asks for patience
+ * @property {number | null} againMs when the request is sent again, ms since the epoch
+ *
+ * @typedef {Readonly<Reason & { sinceMs: number }>} Failure
+ */
 /** @typedef {Readonly<Record<string, Failure>>} Failures by the question's name */
 
 /** @type {import("./store.js").Store<Failures>} */
@@ -13,13 +20,13 @@ export const failures = createStore({});
  *
  * @param {Failures} before
  * @param {string} question
- * @param {string} reason
+ * @param {Reason} reason
  * @param {number} nowMs
  * @returns {Failures}
  */
 export function withFailure(before, question, reason, nowMs) {
   const sinceMs = before[question]?.sinceMs ?? nowMs;
-  return { ...before, [question]: { sinceMs, reason } };
+  return { ...before, [question]: { sinceMs, ...reason } };
 }
 
 /**
@@ -42,7 +49,7 @@ export function longest(found) {
   return all[0] ?? null;
 }
 
-/** @param {string} question @param {string} reason */
+/** @param {string} question @param {Reason} reason */
 export function noteFailure(question, reason) {
   failures.update((before) => withFailure(before, question, reason, Date.now()));
 }

@@ -60,5 +60,5 @@ export function View(_) {
  * @returns {import("../state/connection.js").Failure | null} an error answer, since the last success, if there was one
  */
 function refused({ atMs, problem }) {
-  return problem === null || atMs === null ? null : { sinceMs: atMs, reason: problem.message };
+  return problem === null || atMs === null ? null : { sinceMs: atMs, reason: problem.message, cutOff: false, againMs: null };
 }
