@@ -3,7 +3,15 @@
 import { adminKey, apiKey } from "../state/session.js";
 import { parsed, written } from "./json.js";
 
-/** @typedef {import("./types").components["schemas"]} Schemas */
+/**
+ * Types of answers to requests without `ids=string`: ids are numbers.
+ *
+ * @template T
+ * @typedef {[T] extends [string | number] ? ([string | number] extends [T] ? number : T)
+ *   : T extends readonly (infer U)[] ? WithNumbers<U>[]
+ *   : T extends object ? { [K in keyof T]: WithNumbers<T[K]> } : T} WithNumbers
+ */
+/** @typedef {WithNumbers<import("./types").components["schemas"]>} Schemas */
 /** @typedef {Record<string, string | number | boolean>} Query */
 
 const TIMEOUT_MS = 10_000;

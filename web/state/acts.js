@@ -1,6 +1,6 @@
 // A user's actions on an instrument, in the API's format.
 
-/** @typedef {import("../api/types").components["schemas"]["Recommendations"]} Recommendations */
+/** @typedef {import("../api/client.js").Schemas["Recommendations"]} Recommendations */
 /** @typedef {"view" | "click" | "watch" | "trade" | "hide" | "dislike"} Kind */
 
 /** @type {Readonly<Record<Kind, string>>} Their names on buttons. */
