@@ -85,6 +85,7 @@ class Window:
     def before(cls, end_ms: int, interval: Interval, limit: int) -> "Window":
         """Return the `limit` buckets of `interval` that start before `end_ms`.
 
+        >>> from api.bars.intervals import MINUTE
         >>> list(Window.before(end_ms=120_000, interval=MINUTE, limit=2).starts())
         [0, 60000]
         """
@@ -94,6 +95,7 @@ class Window:
     def between(cls, start_ms: int, end_ms: int, interval: Interval) -> "Window":
         """Return the buckets of `interval` that start in `[start_ms, end_ms)`; there may be none.
 
+        >>> from api.bars.intervals import MINUTE
         >>> list(Window.between(start_ms=1, end_ms=120_001, interval=MINUTE).starts())
         [60000, 120000]
         """
