@@ -21,8 +21,9 @@ HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")
 # Theirs takes half a minute.
 IMPORT_MUCH = {"archive", "trainer"}
 
-# What uvicorn and FastAPI import when they serve, and aiokafka when it reads.
-IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "uvloop"}
+# What uvicorn and FastAPI import when they serve, aiokafka when it reads, and zoneinfo where the
+# system has no time zones.
+IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "tzdata", "uvloop"}
 
 # Imports every module of a package where only the named distributions can be imported from, and
 # prints which of them were.

@@ -182,7 +182,8 @@ def test_each_header_of_the_api_comes_once_through_nginx_and_conditions_hold(
     assert (again.status_code, again.content) == (304, b"")
     assert (other.status_code, other.json()) == (200, first.json())
     times = Counter(name.lower() for name, _ in first.headers.raw)
-    assert [name for name, number in times.items() if number > 1] == []
+    # It is a list, to which nginx adds what it varies by itself.
+    assert {name for name, number in times.items() if number > 1} <= {b"vary"}
 
 
 async def test_the_example_runs_as_a_script_through_nginx(
