@@ -67,6 +67,8 @@ TIME: Final[Schema] = {
 }
 
 DEFAULT_ITEMS: Final = 10
+MAX_OFFSET: Final = 900
+"""With up to 100 instruments, a list can be read up to its 1,000th."""
 MAX_EXCLUDED: Final = 1000
 
 REQUIRED: Final = object()
@@ -106,15 +108,15 @@ class RequestedInstruments:
         return [*self.unknown, *(name for i, name in self.names.items() if i not in ids)]
 
 
-def whole_number(name: str, most: int, default: int, description: str) -> Parameter:
-    """Return a parameter that is a whole number from 1 to `most`."""
+def whole_number(name: str, most: int, default: int, description: str, least: int = 1) -> Parameter:
+    """Return a parameter that is a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
-        if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
-            raise ValueError(f"must be a whole number from 1 to {most}")
+        if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
         return int(text)
 
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}
     return Parameter(name, parse, schema, description, default)
 
 
@@ -163,6 +165,9 @@ USER_ID: Final = Parameter(
     USER,
     f"1 to {MAX_USER_ID_BYTES} bytes of UTF-8, percent-encoded",
     may_have_slashes=True,
+)
+OFFSET: Final = whole_number(
+    "offset", MAX_OFFSET, 0, "how many of the list to skip, as earlier pages had them", least=0
 )
 CATEGORY: Final = Parameter(
     "category",

@@ -14,6 +14,7 @@ from api.http.parameters import (
     DEFAULT_ITEMS,
     EXCLUDE_CATEGORY,
     INSTRUMENT_OR_USER,
+    OFFSET,
     Parameter,
     instrument_parameter,
     whole_number,
@@ -168,6 +169,7 @@ the answer has the popular instruments within them instead, as `source` shows.""
             parameters=(
                 instrument_parameter(resolve),
                 whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
+                OFFSET,
                 CATEGORY,
                 EXCLUDE_CATEGORY,
                 NAMES,

@@ -63,6 +63,7 @@ class SimilarReader:
         self,
         instrument: int,
         n: int,
+        offset: int,
         category: frozenset[str],
         exclude_category: frozenset[str],
         *,
@@ -72,7 +73,7 @@ class SimilarReader:
 
         An answer of the same generation and catalog never changes, so it is cached.
         """
-        asked = (instrument, n, category, exclude_category, names, self._names.version)
+        asked = (instrument, n, offset, category, exclude_category, names, self._names.version)
 
         def read(generation: Generation) -> Read[Reply | None]:
             key = (generation.name, generation.variant, *asked)
@@ -81,10 +82,10 @@ class SimilarReader:
                 yield ()
                 return known
             shown = self._shown(category, exclude_category)
-            found = yield from self._found(generation, instrument, n, shown)
+            found = yield from self._found(generation, instrument, offset + n, shown)
             if found is None:
                 return None
-            items = self._names.with_names(found.items, names=names)
+            items = self._names.with_names(found.items[offset:], names=names)
             answer = Similar(
                 instrument, found.source, found.model, generation.variant, generation.name, items
             )

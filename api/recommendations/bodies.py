@@ -9,7 +9,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from api.http.bodies import decoded
-from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED
+from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED, MAX_OFFSET
 from api.http.parsing import MAX_CATEGORIES_ASKED, Resolve
 from api.http.problems import broken_rule
 from api.http.sent import SentInstrument, id_of, no_symbols
@@ -37,6 +37,7 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What is requested of a list: the parameters for one user, and fields of both bodies."""
 
     n: Annotated[int, Meta(ge=1, le=MAX_RECOMMENDATIONS)] = DEFAULT_ITEMS
+    offset: Annotated[int, Meta(ge=0, le=MAX_OFFSET)] = 0
     exclude: Annotated[Collection[SentInstrument], Meta(max_length=MAX_EXCLUDED)] = ()
     category: _Categories = ()
     exclude_category: _Categories = ()

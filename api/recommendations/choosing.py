@@ -26,9 +26,9 @@ from contracts.times import DAY_MS
 REPEAT_HALF_LIFE_DAYS: Final = 90.0
 """Of what may be taken again. 60 and 180 are as good on a shop's months."""
 
-CommonWish = tuple[int, bool, float | None, bool, int]
-"""The number of instruments, whether seen ones are included, how diverse they are, whether they are
-named, and the version of the catalog."""
+CommonWish = tuple[int, int, bool, float | None, bool, int]
+"""The number of instruments, how many come before them, whether seen ones are included, how diverse
+they are, whether they are named, and the version of the catalog."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -50,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True):
     """whether items have their instruments' names, and not only the symbols"""
     sinks: Factors | None = None
     """what was shown to the user without a click; None: nothing"""
+    offset: int = 0
+    """how many of the list come before the first one; sources choose from its start"""
 
     @property
     def is_common(self) -> bool:
@@ -62,7 +64,19 @@ class Wish(msgspec.Struct, frozen=True):
     @property
     def common(self) -> CommonWish:
         """The cache key of common wishes; without `shown`, which refers to a whole catalog."""
-        return self.n, self.include_seen, self.diversity, self.names, self.catalog_version
+        return (
+            self.n,
+            self.offset,
+            self.include_seen,
+            self.diversity,
+            self.names,
+            self.catalog_version,
+        )
+
+    @property
+    def end(self) -> int:
+        """How much of the list is needed, from its start."""
+        return self.offset + self.n
 
     def left_out(self, history: Histories) -> frozenset[int]:
         """Return the items that must not be recommended to the user of a history."""

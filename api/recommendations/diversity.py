@@ -21,8 +21,42 @@ def diversity_of(wish: Wish, generation: Generation) -> float:
 
 
 def pool_for(wish: Wish, diversity: float, exploration: float = 0) -> Wish:
-    """Return the wish for the candidates: for more items, if others than the best may be shown."""
-    return replace(wish, n=CANDIDATES * wish.n) if diversity or exploration else wish
+    """Return the wish for the candidates, from the start of the list.
+
+    It is for more items than the page ends at, if others than the best may be shown.
+    """
+    block = CANDIDATES * wish.n
+    most = wish.offset + block if exploration else wish.end
+    return replace(wish, n=-(-most // block) * block if diversity else most)
+
+
+def diversified_up_to(
+    wish: Wish,
+    items: Sequence[Recommended],
+    categories: Callable[[int], Collection[str]],
+    diversity: float,
+    since: int = 0,
+) -> list[Recommended]:
+    """Return the start of the list in which a page ends, each block of candidates diversified.
+
+    A page of n is chosen out of `CANDIDATES` n, and the next pages are the rest of these: so pages
+    of the same n have each item once.
+
+    Args:
+        wish: for a page.
+        items: the candidates of `pool_for`, best first.
+        categories: of an item.
+        diversity: as for `diversified`; 0: the order stays.
+        since: the order matters from this place on, so blocks before it stay as they are.
+    """
+    if not diversity:
+        return [*items[: wish.end]]
+    found, block = list[Recommended](), CANDIDATES * wish.n
+    for start in range(0, wish.end, block):
+        some, n = items[start : start + block], min(block, wish.end - start)
+        is_before = start + block <= since
+        found += some if is_before else diversified(some, categories, n, diversity)
+    return found
 
 
 def diversified(

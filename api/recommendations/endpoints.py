@@ -10,6 +10,7 @@ from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
     EXCLUDE_CATEGORY,
+    OFFSET,
     USER_ID,
     exclude_parameter,
     flag,
@@ -109,11 +110,12 @@ Where a source has fewer than `n`, the next ones go on, and these instruments ha
 their own. Instruments that the catalog marks as unlisted are never recommended. `category` and
 `exclude_category` filter further; then there are `n` instruments if the catalog has as many, as the
 rest of it comes last. If the variant discounts impressions, instruments that the user was shown
-without a click sink. Of ten instruments, the last may be a `new` one: a listed one without
+without a click sink. Every tenth instrument may be a `new` one: a listed one without
 interactions, for users whose history is concentrated in its category.""",
             parameters=(
                 USER_ID,
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),
+                OFFSET,
                 exclude_parameter(resolve),
                 CATEGORY,
                 EXCLUDE_CATEGORY,
@@ -173,6 +175,7 @@ Instruments that the catalog marks as unlisted are left out.""",
             parameters=(
                 one_of("window", TRENDING_WINDOWS, "24h", "over which events are counted"),
                 whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),
+                OFFSET,
                 CATEGORY,
                 EXCLUDE_CATEGORY,
                 NAMES,

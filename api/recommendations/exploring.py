@@ -22,9 +22,17 @@ from contracts.exploration import PARTS, Draw, parts_of
 _BITS: Final = PARTS.bit_length() - 1
 
 
-def with_candidates(chosen: Chosen, ranked: Sequence[Recommended]) -> Chosen:
-    """Return what was chosen, and the rest of what was ranked as candidates."""
-    taken = {item.instrument_id for item in chosen.items}
+def with_candidates(
+    chosen: Chosen, shown: Sequence[Recommended], ranked: Sequence[Recommended]
+) -> Chosen:
+    """Return a chosen page, and what was ranked and is on no page up to it as candidates.
+
+    Args:
+        chosen: has the items of the page.
+        shown: all items of the list up to the end of the page.
+        ranked: best first.
+    """
+    taken = {item.instrument_id for item in shown}
     rest = [item for item in ranked if item.instrument_id not in taken]
     return replace(chosen, candidates=rest)
 

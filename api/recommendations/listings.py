@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from api.http.named import N
 from api.models.listings import NewListings
 from api.models.popular import Ranked, Shown
@@ -22,6 +24,8 @@ from contracts.fold_in import SCORE_DECIMALS
 
 PER_NEW: Final = 10
 """One of so many recommended items may be a new listing."""
+MAX_NEW: Final = 100
+"""Considered for one list. All pages leave the same ones to their places, so none comes twice."""
 CONCENTRATED: Final = 0.25
 """How much larger a category's share of the user's history is than its share of all counts."""
 
@@ -48,6 +52,18 @@ class Catalog(Protocol):
 
     def new_listings(self, popular: Ranked) -> NewListings:
         """Return the listed instruments that are not in a popular list."""
+
+
+def with_new(ranked: Sequence[Recommended], new: Sequence[Recommended]) -> list[Recommended]:
+    """Return a list in which every item at a multiple of `PER_NEW` is a new listing.
+
+    Those without such a place come last. So the start of a list does not depend on its length.
+    """
+    found, own = list[Recommended](), PER_NEW - 1
+    for place, listing in enumerate(new):
+        found += ranked[place * own : (place + 1) * own]
+        found.append(replace(listing, source="new"))
+    return [*found, *ranked[len(new) * own :]]
 
 
 def concerning(

@@ -67,6 +67,7 @@ class RecommendationReader:
             self._catalog.shown(category, exclude_category),
             asked.diversity,
             asked.names,
+            offset=asked.offset,
         )
 
     def recommendations(self, user_id: str, **asked: Any) -> Read[Reply]:

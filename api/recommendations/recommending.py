@@ -19,9 +19,9 @@ from api.recommendations.choosing import (
     folded_items,
     weights_of,
 )
-from api.recommendations.diversity import diversified, diversity_of, pool_for
+from api.recommendations.diversity import diversified_up_to, diversity_of, pool_for
 from api.recommendations.exploring import with_candidates
-from api.recommendations.listings import PER_NEW, Catalog, concerning
+from api.recommendations.listings import MAX_NEW, Catalog, concerning, with_new
 from api.recommendations.sinking import factors_of, sunk
 from api.recommendations.sources import Sources
 from api.redis.lately import Lately
@@ -127,25 +127,27 @@ class Recommending:
     ) -> Read[Chosen | None]:
         """Choose for a user, given what is stored; None if the generation has nothing."""
         new = yield from self._new_listings(generation, stored, wish)
-        rest = wish.after(new) if new else wish
+        rest = wish.without(item.instrument_id for item in new) if new else wish
         diversity = diversity_of(wish, generation)
         pool = pool_for(rest, diversity, generation.served.exploration)
         ranked = yield from self._sources.for_user(generation, stored, own, pool)
         if ranked is None:
             return None
-        chosen = self._diversified(ranked, rest.n, diversity)
+        categories, since = self._catalog.categories, wish.offset - len(new)
+        items = diversified_up_to(wish, ranked.items, categories, diversity, since)
         if new:
-            chosen = chosen.and_then("new", new)
+            items = with_new(items, new)[: wish.end]
+        chosen = replace(ranked, items=items[wish.offset :])
         if generation.served.exploration:
-            chosen = with_candidates(chosen, ranked.items)
+            chosen = with_candidates(chosen, items, ranked.items)
         return self._named(chosen, wish)
 
     def _new_listings(
         self, generation: Generation, stored: StoredHistory, wish: Wish
     ) -> Read[list[Recommended]]:
-        """Return the new listings that concern a user, one for each `PER_NEW` items."""
+        """Return the new listings that concern a user: the same for each page of a list."""
         version = self._catalog.version
-        if wish.n < PER_NEW or not version:
+        if not version:
             return []
         popular = yield from self._popular.of(generation)
         if popular is None or not popular.is_whole:
@@ -167,7 +169,7 @@ class Recommending:
             wish.left_out(history),
             wish.shown,
         )
-        return sunk(found, wish.sinks, wish.n // PER_NEW)
+        return sunk(found, wish.sinks, MAX_NEW)
 
     def choose_for_items(
         self, generation: Generation, items: Histories, wish: Wish
@@ -183,7 +185,9 @@ class Recommending:
         chosen = yield from self._sources.for_items(generation, items, pool)
         if chosen is None:
             return None
-        return self._named(self._diversified(chosen, wish.n, diversity), wish)
+        categories = self._catalog.categories
+        found = diversified_up_to(wish, chosen.items, categories, diversity, wish.offset)
+        return self._named(replace(chosen, items=found[wish.offset :]), wish)
 
     def _named(self, chosen: Chosen, wish: Wish) -> Chosen:
         """Return the same with symbols and names; encoded, unless some items will be explored."""
@@ -193,15 +197,6 @@ class Recommending:
             candidates = with_names(chosen.candidates, names=wish.names)
             return replace(chosen, items=items, candidates=candidates)
         return replace(chosen, items=items, encoded=msgspec.Raw(encode(items)))
-
-    def _diversified(self, chosen: Chosen, n: int, diversity: float) -> Chosen:
-        if diversity:
-            items = diversified(chosen.items, self._catalog.categories, n, diversity)
-        elif len(chosen.items) > n:
-            items = chosen.items[:n]
-        else:
-            return chosen
-        return replace(chosen, items=items)
 
 
 def _bytes_of(kept: _Kept) -> int:

@@ -92,17 +92,25 @@ QUERIES: Final[dict[str, list[str]]] = {
         *("?session=regular", "?session=", "?session=night"),
         "?sort=desc&start=0&page_token=WzQsNjAwMDAsMS41XQ",
     ],
-    "/v1/instruments/4/similar": ["", "?n=2", "?n=201", "?names=true&ids=string", "?ids=x"],
+    "/v1/instruments/4/similar": [
+        "",
+        "?n=2",
+        "?n=201",
+        "?names=true&ids=string",
+        "?ids=x",
+        "?n=1&offset=1",
+    ],
     "/v1/users/ABC/recommendations": [
         *("", "?n=1", "?n=101", "?n=100&exclude=7,008&include_seen=true", "?exclude=x"),
         *("?include_seen=maybe", "?include_seen=1", "?names=true", "?ids=string"),
+        *("?offset=1&n=1", "?offset=900&n=100", "?offset=901", "?offset=", "?offset=-1"),
     ],
     "/v1/users/own/recommendations": [
         *("?exclude_category=tech&category=", "?category=tech", "?category=a%20b"),
         *("?exclude=8", "?include_seen=false"),
     ],
     "/v1/movers": ["", "?window=5m&direction=down&n=3", "?ids=string&names=1"],
-    "/v1/trending": ["", "?window=7d&n=3", "?ids=string&names=x"],
+    "/v1/trending": ["", "?window=7d&n=3", "?ids=string&names=x", "?offset=1"],
     "/v1/quotes/latest": ["", "?instruments=", "?instruments=4,5,9223372036854775807,XYZ"],
 }
 HOT: Final = [

@@ -67,6 +67,7 @@ class TrendingItems:
         self,
         window: TrendingWindow,
         n: int,
+        offset: int,
         category: frozenset[str],
         exclude_category: frozenset[str],
         *,
@@ -77,11 +78,11 @@ class TrendingItems:
         known = self._rankings[window]
 
         def make() -> Reply:
-            first = known.first(n, self._shown(category, exclude_category))
-            named = self._names.with_names(first, names=names)
+            page = known.page(offset, n, self._shown(category, exclude_category))
+            named = self._names.with_names(page, names=names)
             return reply(Trending(window, known.start_ms, known.as_of_ms, named), NOW)
 
-        asked = n, category, exclude_category, names
+        asked = n, offset, category, exclude_category, names
         return self._replies[window].of((known, self._names.version), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:

@@ -54,11 +54,12 @@ class Ranked:
     as_of_ms: int | None = None
     items: Sequence[TrendingItem] = ()
 
-    def first(self, n: int, shown: Shown | None) -> list[TrendingItem]:
-        """Return the first `n` items that `shown` allows; None allows all."""
+    def page(self, offset: int, n: int, shown: Shown | None) -> list[TrendingItem]:
+        """Return `n` items from `offset` on of those that `shown` allows; None allows all."""
         if shown is None:
-            return list(self.items[:n])
-        return list(islice((item for item in self.items if shown(item.instrument_id)), n))
+            return list(self.items[offset : offset + n])
+        allowed = (item for item in self.items if shown(item.instrument_id))
+        return list(islice(allowed, offset, offset + n))
 
 
 Rankings = Mapping[TrendingWindow, Ranked]

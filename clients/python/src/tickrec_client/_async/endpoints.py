@@ -298,6 +298,7 @@ class AsyncEndpoints:
         instrument: int | str,
         *,
         n: int | None = None,
+        offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
         names: bool | None = None,
@@ -308,6 +309,7 @@ class AsyncEndpoints:
             instrument: all ASCII digits: the instrument's id; anything else: its symbol, in upper
                 or lower case.
             n: how many at most.
+            offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             names: also the name of each instrument, next to its symbol.
@@ -315,7 +317,13 @@ class AsyncEndpoints:
         return await self._connection.get(
             Similar,
             path("/v1/instruments/{}/similar", instrument),
-            given(n=n, category=category, exclude_category=exclude_category, names=names),
+            given(
+                n=n,
+                offset=offset,
+                category=category,
+                exclude_category=exclude_category,
+                names=names,
+            ),
         )
 
     async def instrument(self, instrument: int | str) -> DescribedInstrument:
@@ -394,6 +402,7 @@ class AsyncEndpoints:
         user_id: str,
         *,
         n: int | None = None,
+        offset: int | None = None,
         exclude: Sequence[int | str] | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
@@ -406,6 +415,7 @@ class AsyncEndpoints:
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
             n: how many at most.
+            offset: how many of the list to skip, as earlier pages had them.
             exclude: instruments to exclude: ids or symbols, comma-separated; an unknown one
                 excludes nothing.
             category: only instruments of one of these categories, comma-separated.
@@ -419,6 +429,7 @@ class AsyncEndpoints:
             path("/v1/users/{}/recommendations", user_id),
             given(
                 n=n,
+                offset=offset,
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
@@ -433,6 +444,7 @@ class AsyncEndpoints:
         items: list[WeightedItem],
         *,
         n: int | None = None,
+        offset: int | None = None,
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
@@ -446,6 +458,7 @@ class AsyncEndpoints:
             "/v1/recommendations",
             given(
                 n=n,
+                offset=offset,
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
@@ -461,6 +474,7 @@ class AsyncEndpoints:
         user_ids: list[str],
         *,
         n: int | None = None,
+        offset: int | None = None,
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
@@ -474,6 +488,7 @@ class AsyncEndpoints:
             "/v1/recommendations/batch",
             given(
                 n=n,
+                offset=offset,
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
@@ -489,6 +504,7 @@ class AsyncEndpoints:
         *,
         window: Literal["1h", "6h", "24h", "7d"] | None = None,
         n: int | None = None,
+        offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
         names: bool | None = None,
@@ -498,6 +514,7 @@ class AsyncEndpoints:
         Args:
             window: over which events are counted.
             n: how many at most.
+            offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             names: also the name of each instrument, next to its symbol.
@@ -508,6 +525,7 @@ class AsyncEndpoints:
             given(
                 window=window,
                 n=n,
+                offset=offset,
                 category=category,
                 exclude_category=exclude_category,
                 names=names,

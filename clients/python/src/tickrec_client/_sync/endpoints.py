@@ -296,6 +296,7 @@ class Endpoints:
         instrument: int | str,
         *,
         n: int | None = None,
+        offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
         names: bool | None = None,
@@ -306,6 +307,7 @@ class Endpoints:
             instrument: all ASCII digits: the instrument's id; anything else: its symbol, in upper
                 or lower case.
             n: how many at most.
+            offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             names: also the name of each instrument, next to its symbol.
@@ -313,7 +315,13 @@ class Endpoints:
         return self._connection.get(
             Similar,
             path("/v1/instruments/{}/similar", instrument),
-            given(n=n, category=category, exclude_category=exclude_category, names=names),
+            given(
+                n=n,
+                offset=offset,
+                category=category,
+                exclude_category=exclude_category,
+                names=names,
+            ),
         )
 
     def instrument(self, instrument: int | str) -> DescribedInstrument:
@@ -390,6 +398,7 @@ class Endpoints:
         user_id: str,
         *,
         n: int | None = None,
+        offset: int | None = None,
         exclude: Sequence[int | str] | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
@@ -402,6 +411,7 @@ class Endpoints:
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
             n: how many at most.
+            offset: how many of the list to skip, as earlier pages had them.
             exclude: instruments to exclude: ids or symbols, comma-separated; an unknown one
                 excludes nothing.
             category: only instruments of one of these categories, comma-separated.
@@ -415,6 +425,7 @@ class Endpoints:
             path("/v1/users/{}/recommendations", user_id),
             given(
                 n=n,
+                offset=offset,
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
@@ -429,6 +440,7 @@ class Endpoints:
         items: list[WeightedItem],
         *,
         n: int | None = None,
+        offset: int | None = None,
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
@@ -442,6 +454,7 @@ class Endpoints:
             "/v1/recommendations",
             given(
                 n=n,
+                offset=offset,
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
@@ -457,6 +470,7 @@ class Endpoints:
         user_ids: list[str],
         *,
         n: int | None = None,
+        offset: int | None = None,
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
@@ -470,6 +484,7 @@ class Endpoints:
             "/v1/recommendations/batch",
             given(
                 n=n,
+                offset=offset,
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
@@ -485,6 +500,7 @@ class Endpoints:
         *,
         window: Literal["1h", "6h", "24h", "7d"] | None = None,
         n: int | None = None,
+        offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
         names: bool | None = None,
@@ -494,6 +510,7 @@ class Endpoints:
         Args:
             window: over which events are counted.
             n: how many at most.
+            offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             names: also the name of each instrument, next to its symbol.
@@ -504,6 +521,7 @@ class Endpoints:
             given(
                 window=window,
                 n=n,
+                offset=offset,
                 category=category,
                 exclude_category=exclude_category,
                 names=names,

@@ -1,0 +1,122 @@
+"""Pages of a list by `offset`: joined, they are the list, over HTTP from a real store."""
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import httpx
+import msgspec
+import pytest
+
+from contracts.generations import Popular, PopularList
+from contracts.trending import Bucket
+from tests.patience import until_true
+
+from .conftest import NOW_MS, Filled, Serve
+
+TECH, ENERGY = ("tech",), ("energy",)
+OLD: Final = range(1, 61)
+"""Even ones are of tech."""
+NEW: Final = range(90, 94)
+"""Of tech, without counts."""
+BASKET: Final = "/v1/recommendations"
+BATCH: Final = "/v1/recommendations/batch"
+USER: Final = "/v1/users/techie/recommendations"
+LISTS: Final = (
+    *(USER, "/v1/users/own/recommendations", "/v1/users/stranger/recommendations"),
+    *("/v1/instruments/2/similar", "/v1/trending", BASKET, BATCH),
+)
+
+
+@pytest.fixture
+async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    similar = {"2": [(str(item), round(1 / item, 3), 1.0) for item in range(3, 31)]}
+    filled.generation("g1", similar)
+    counted = PopularList("popular", [Popular(str(item), 10, 10) for item in OLD], is_whole=True)
+    filled.store.set(filled.keys.model_popular("g1"), msgspec.json.encode(counted))
+    filled.history("techie", {"2": (2, 5), "4": (3, 6)}, off=7)
+    filled.history("own", {"2": (1, 5)}, off=7)
+    filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["2"]), ("3", 0.25, ["2"])])
+    for item in (*OLD, *NEW):
+        filled.instrument(item, f"S{item}", categories=ENERGY if item in OLD and item % 2 else TECH)
+        bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
+        filled.store.hset(filled.keys.trending(0, *bucket, 0), str(item), item)
+    async with serve() as client:
+        await until_counted(client)
+        yield client
+
+
+@until_true
+async def until_counted(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/trending")).json()["items"]
+    assert any(item.get("source") == "new" for item in await page(client, USER, 0, 10))
+
+
+async def page(
+    client: httpx.AsyncClient, path: str, offset: int, n: int, **more: Any
+) -> list[dict[str, Any]]:
+    fields = {"offset": offset, "n": n, **more}
+    if path == BASKET:
+        items = [{"instrument_id": 2}, {"instrument_id": 4}]
+        answer = await client.post(path, json={"items": items, **fields})
+    elif path == BATCH:
+        answer = await client.post(path, json={"user_ids": ["techie"], **fields})
+    else:
+        answer = await client.get(path, params=fields)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    return (found["recommendations"][0] if path == BATCH else found)["items"]  # type: ignore[no-any-return]
+
+
+async def joined(client: httpx.AsyncClient, path: str, n: int, **more: Any) -> list[dict[str, Any]]:
+    """Return all pages of a list, joined; the last one is empty."""
+    items: list[dict[str, Any]] = []
+    for offset in itertools.count(0, n):
+        found = await page(client, path, offset, n, **more)
+        if not found:
+            return items
+        items += found
+    raise AssertionError
+
+
+async def test_pages_joined_are_the_list(client: httpx.AsyncClient) -> None:
+    for path in LISTS:
+        whole = await page(client, path, 0, 100)
+        assert len(whole) > 20, path
+        for n in (7, 10):
+            assert await joined(client, path, n) == whole, (path, n)
+
+
+async def test_by_category_the_pages_have_all_of_the_catalog_once(
+    client: httpx.AsyncClient,
+) -> None:
+    whole = await page(client, USER, 0, 100, category="tech")
+    assert await joined(client, USER, 7, category="tech") == whole
+    assert {item["instrument_id"] for item in whole} == {*range(6, 61, 2), *NEW}
+    new = [place for place, item in enumerate(whole, 1) if item.get("source") == "new"]
+    assert new == [10, 20, 30, 32]
+
+
+async def test_diversified_pages_of_one_length_have_each_instrument_once(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in (USER, BASKET):
+        ids = [item["instrument_id"] for item in await joined(client, path, 3, diversity=0.9)]
+        plain = [item["instrument_id"] for item in await page(client, path, 0, 100)]
+        assert sorted(ids) == sorted(plain), path
+        assert ids != plain
+
+
+async def test_what_a_list_does_not_reach_is_empty_and_beyond_the_bound_is_invalid(
+    client: httpx.AsyncClient,
+) -> None:
+    assert await page(client, USER, 900, 100) == []
+    for path in LISTS[:5]:
+        answer = await client.get(path, params={"offset": 901})
+        assert answer.status_code == 422, path
+        (error,) = answer.json()["errors"]
+        reason = "must be a whole number from 0 to 900, not '901'"
+        assert error == {"field": "offset", "reason": reason}
+    answer = await client.post(BASKET, json={"items": [{"instrument_id": 2}], "offset": 901})
+    assert answer.status_code == 422
+    assert "offset" in answer.text
