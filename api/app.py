@@ -114,9 +114,9 @@ def create_app(
         catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
     )
     moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, catalog, now_ms)
-    trending = TrendingItems(store, catalog.shown, catalog, now_ms)
-    generations = Generations(store.keys)
     request_ids = RequestIds(store.keys)
+    trending = TrendingItems(store, catalog.shown, catalog, request_ids, now_ms)
+    generations = Generations(store.keys)
     popular = PopularItems(store.keys, generations)
     recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
@@ -143,7 +143,7 @@ def create_app(
         ),
         *instruments.endpoints(
             InstrumentReader(catalog, latest.newest),
-            SimilarReader(store, generations, popular, catalog.shown, catalog),
+            SimilarReader(store, generations, popular, catalog.shown, catalog, request_ids),
             recommended.legacy,
             catalog.resolve,
         ),

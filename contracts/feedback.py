@@ -2,7 +2,8 @@
 
 They record impressions and clicks, to measure experiments, and to let items sink that a user was
 shown without a click (`contracts.impressions`). A client that retries may publish the same messages
-twice. Readers of the topic recognize duplicates by `(request_id, instrument_id, type)`.
+twice. Readers of the topic recognize duplicates by `(request_id, user_id, instrument_id,
+type)`: users share the ids of answers that are for no user.
 """
 
 import base64
@@ -36,7 +37,12 @@ FeedbackType = Literal["impression", "click"]
 FEEDBACK_TYPES: Final[tuple[FeedbackType, ...]] = get_args(FeedbackType)
 
 MAX_SHOWN: Final = 100
-"""Instruments per answer."""
+"""Instruments per answer, the first ones if it has more."""
+SHARED_SOURCES: Final = frozenset({"items", "similar", "trending"})
+"""Sources of answers that are made for no user: any user may have been shown them. They say what
+was requested, also where popular instruments took the place of others."""
+NO_VARIANT: Final = "none"
+"""The variant of answers that no model made: trending instruments."""
 _SHOWN_MASK: Final = 0xFFFF
 _ITEMS: Final = rf"([A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}})\."
 _DRAW: Final = rf"(?:([A-Za-z0-9_-]{{1,{DRAW_CHARACTERS}}})\.)?"
@@ -60,15 +66,17 @@ class RequestId(NamedTuple):
     variant: str
     generation: str
     source: str
-    """of the recommendations: the user's own list, the live history, or popular items"""
+    """of the recommendations: the user's own list, the live history, or popular items; or one of
+    `SHARED_SOURCES`"""
     shown: str | None
     """the recommended items: see `encode_shown`"""
     draw: str | None
     """how slots were explored: see `contracts.exploration`; None: the variant did not explore"""
     token: str
-    """random, unique for each answer"""
+    """random, unique for each answer; of those that are kept for all, a digest of the answer"""
     signature: str | None = None
-    """of all other parts and the user; verified with the key (`api.models.request_ids`)"""
+    """of all other parts and the user, if it was made for one; verified with the key
+    (`api.models.request_ids`)"""
 
 
 class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
@@ -158,7 +166,7 @@ def encode_shown(instrument_ids: Sequence[int]) -> str:
     >>> encode_shown([4, 70001]), encode_shown([])
     ('BABxEQ', '')
     """
-    bits = [instrument_id & _SHOWN_MASK for instrument_id in instrument_ids]
+    bits = [instrument_id & _SHOWN_MASK for instrument_id in instrument_ids[:MAX_SHOWN]]
     packed = struct.pack(f"<{len(bits)}H", *bits)
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 

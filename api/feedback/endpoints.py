@@ -19,7 +19,7 @@ from api.http.replies import respond
 from api.models.generations import Generations
 from api.models.request_ids import RequestIds, Signer
 from api.redis.store import Store, StoreUnavailableError
-from contracts.feedback import SentFeedback
+from contracts.feedback import NO_VARIANT, SentFeedback
 from contracts.generations import DEFAULT_VARIANT
 from contracts.input_rules import InputRules
 
@@ -87,11 +87,15 @@ class Feedback:
             return await self._store.answer(self._request_ids.signer())
 
     async def _variants(self) -> Collection[str]:
-        """Return the variants that are served; only the default one if Redis is down."""
+        """Return the variants that are served; of these only the default one if Redis is down."""
         try:
-            return {DEFAULT_VARIANT, *await self._store.answer(self._generations.variants())}
+            return {
+                DEFAULT_VARIANT,
+                NO_VARIANT,
+                *await self._store.answer(self._generations.variants()),
+            }
         except StoreUnavailableError:
-            return {DEFAULT_VARIANT}
+            return {DEFAULT_VARIANT, NO_VARIANT}
 
 
 def endpoints(writing: Writing, feedback: Feedback) -> Table:
@@ -106,8 +110,9 @@ def endpoints(writing: Writing, feedback: Feedback) -> Table:
             description="""\
 One impression or click, or an array of up to 1,000; the answer is sent once Kafka has all of them.
 
-`request_id` is that of the recommendations. An id that this service did not issue, or issued for
-another user, is invalid, and so is an instrument that was not among them. `position` is the rank at
+`request_id` is that of the answer: recommendations, or similar or trending instruments. An id that
+this service did not issue, or issued for another user, is invalid, and so is an instrument that was
+not among them. `position` is the rank at
 which the instrument was shown, from 1; `ts` defaults to now. If one is invalid, none is accepted,
 and `errors` gives the index, field and reason of each (of the first 20). Feedback that is sent
 twice counts twice in the metrics; readers of the topic can recognize it.""",

@@ -59,11 +59,13 @@ class SimilarInstrument(Named, frozen=True, gc=False, omit_defaults=True):
 class Similar(msgspec.Struct, frozen=True):
     """The instruments most similar to one, most similar first.
 
+    `request_id` identifies the answer in feedback, of any user.
     `source` is `model`, or `popular` if all similar ones were filtered out: then these are the most
     popular ones within the filters.
     """
 
     instrument_id: AnsweredId
+    request_id: str
     source: Literal["model", "popular"]
     model: str
     variant: str

@@ -50,6 +50,7 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
 }
 _SIMILAR: Final = Similar(
     instrument_id=4,
+    request_id="default.20210815T211000Z-7.similar.AAAFAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
     source="model",
     model="cosine",
     variant="default",

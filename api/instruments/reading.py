@@ -14,6 +14,7 @@ from api.instruments.similar import all_neighbors, first_neighbors, popular_item
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations
 from api.models.popular import PopularItems
+from api.models.request_ids import RequestIds
 from api.redis.lately import Lately
 from api.redis.reading import Command, Read
 from api.redis.store import Store
@@ -51,12 +52,14 @@ class SimilarReader:
         popular: PopularItems,
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
         names: Names,
+        request_ids: RequestIds,
     ) -> None:
         self._keys = store.keys
         self._generations = generations
         self._popular_items = popular
         self._shown = shown
         self._names = names
+        self._request_ids = request_ids
         self._replies = Lately[tuple[object, ...], Reply](_REPLIES_BYTES, _bytes_of)
 
     def similar(
@@ -73,10 +76,12 @@ class SimilarReader:
 
         An answer of the same generation and catalog never changes, so it is cached.
         """
-        asked = (instrument, n, offset, category, exclude_category, names, self._names.version)
+        signer = yield from self._request_ids.signer()
+        asked = (instrument, n, offset, category, exclude_category, names)
+        made_of = (self._names.version, signer)
 
         def read(generation: Generation) -> Read[Reply | None]:
-            key = (generation.name, generation.variant, *asked)
+            key = (generation.name, generation.variant, *asked, *made_of)
             known = self._replies.get(key)
             if known is not None:
                 yield ()
@@ -86,8 +91,11 @@ class SimilarReader:
             if found is None:
                 return None
             items = self._names.with_names(found.items[offset:], names=names)
+            ids = [item.instrument_id for item in items]
+            variant, name = generation.variant, generation.name
+            request_id = signer.kept(variant, name, "similar", ids)
             answer = Similar(
-                instrument, found.source, found.model, generation.variant, generation.name, items
+                instrument, request_id, found.source, found.model, variant, name, items
             )
             made = reply(answer, LISTS)
             self._replies.keep(key, made)

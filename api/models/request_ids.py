@@ -11,6 +11,10 @@ share it across restarts, and there is no setting to forget. Anyone with access 
 but could write what is served anyway. To rotate the key, replace it in Redis: feedback on earlier
 answers is then rejected.
 
+Similar and trending instruments and those for a basket are for no user: their ids are valid with
+any user's feedback. Similar and trending answers are kept for all who request the same, so their
+ids are made of what they have: equal answers have equal ids, in every process.
+
 Recommendations are reads, and must not fail because Redis accepts no writes. While there is no key
 and none can be written, each process signs with its own and tries again for every answer. Other
 processes reject feedback on such an answer, and so does this one if another key is written first.
@@ -22,13 +26,21 @@ import os
 import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Literal
 
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
 from contracts.exploration import Draw, encode_draw
-from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS, encode_shown
+from contracts.feedback import (
+    SHARED_SOURCES,
+    SIGNATURE_CHARACTERS,
+    TOKEN_CHARACTERS,
+    encode_shown,
+    parse_request_id,
+)
 from contracts.keyspace import Keyspace
+
+SharedSource = Literal["similar", "trending"]
 
 _TOKENS_AT_ONCE: Final = 512
 """Requested in bulk: system randomness costs more than the rest of an id."""
@@ -36,6 +48,9 @@ _BYTES_AT_ONCE: Final = _TOKENS_AT_ONCE * TOKEN_CHARACTERS * 3 // 4
 """Base64 encodes 3 bytes as 4 characters, without padding for multiples of 3."""
 _SIGNATURE_BYTES: Final = 16
 _KEY_BYTES: Final = 32
+
+_NOBODY: Final = ""
+"""Signed for instead of a user: no user's id is empty."""
 
 _unused: list[str] = []
 
@@ -79,15 +94,36 @@ class Signer:
         signed = f"{variant}.{generation}.{source}.{shown}.{_token()}"
         return signed + self._signature(signed, user_id)
 
+    def for_items(self, variant: str, generation: str, items: Sequence[int]) -> str:
+        """Return a unique id of an answer for a basket; the arguments are those of `new`."""
+        return self.new(variant, generation, "items", _NOBODY, items)
+
+    def kept(
+        self, variant: str, generation: str, source: SharedSource, items: Sequence[int]
+    ) -> str:
+        """Return the id of an answer that is kept for all: the same for the same arguments.
+
+        >>> signer = Signer(b"key")
+        >>> first, again = [signer.kept("v", "g", "similar", [4]) for _ in range(2)]
+        >>> first == again, signer.made(first, "ABC")
+        (True, True)
+        """
+        parts = f"{variant}.{generation}.{source}.{encode_shown(items)}"
+        # With a blank first, this is the signature of no id.
+        signed = f"{parts}.{self._signature(f' {parts}', _NOBODY)}"
+        return signed + self._signature(signed, _NOBODY)
+
     def made(self, request_id: str, user_id: str) -> bool:
-        """Return whether a well-formed id was issued here, for this user.
+        """Return whether a well-formed id was issued here, for this user or for none.
 
         >>> signer = Signer(b"key")
         >>> signer.made(signer.new("v", "g", "history", "ABC", [4]), "ABD")
         False
         """
         signed, signature = request_id[:-SIGNATURE_CHARACTERS], request_id[-SIGNATURE_CHARACTERS:]
-        return hmac.compare_digest(self._signature(signed, user_id), signature)
+        is_shared = parse_request_id(request_id).source in SHARED_SOURCES
+        made_for = _NOBODY if is_shared else user_id
+        return hmac.compare_digest(self._signature(signed, made_for), signature)
 
     def _signature(self, signed: str, user_id: str) -> str:
         # The parts contain no blanks, and the user comes last: different inputs have different

@@ -48,9 +48,11 @@ class Recommendations(msgspec.Struct, frozen=True):
 class ItemRecommendations(msgspec.Struct, frozen=True):
     """Recommended instruments for a set of instruments, best first, and their source.
 
-    `source` is `items` (the lists of the instruments that were sent) or `popular`.
+    `request_id` identifies the answer in feedback, of any user. `source` is `items` (the lists of
+    the instruments that were sent) or `popular`.
     """
 
+    request_id: str
     source: ItemSource
     model: str
     variant: str

@@ -62,6 +62,7 @@ EXAMPLE: Final = Recommendations(
 )
 _BASKET: Final = ForItems(items=[WeightedItem(4, 2.0), WeightedItem(7)], n=3)
 _OF_ITEMS: Final = ItemRecommendations(
+    request_id="default.20210815T211000Z-7.items.AAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
     source="items",
     model="cosine",
     variant="default",
@@ -69,6 +70,7 @@ _OF_ITEMS: Final = ItemRecommendations(
     items=[Recommended(instrument_id=0, score=0.61, because=[4, 7])],
 )
 _TRENDING: Final = Trending(
+    request_id="none.1h-1629061682000.trending.BAAAAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
     window="1h",
     start=1629058200000,
     as_of=1629061682000,

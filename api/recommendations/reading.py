@@ -99,8 +99,11 @@ class RecommendationReader:
         generation, chosen = found
         source: ItemSource = "popular" if chosen.source == "popular" else "items"
         self._counted.note(source, generation.variant, chosen.model)
+        signer = yield from self._request_ids.signer()
+        ids = [item.instrument_id for item in chosen.items]
+        request_id = signer.for_items(generation.variant, generation.name, ids)
         return ItemRecommendations(
-            source, chosen.model, generation.variant, generation.name, chosen.items
+            request_id, source, chosen.model, generation.variant, generation.name, chosen.items
         )
 
     def legacy(self, user_id: str) -> Read[Reply]:

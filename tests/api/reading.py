@@ -44,11 +44,12 @@ class Reader:
         catalog = Catalog(store, self.metrics.registry)
         self.variants = generations.variants
         popular = PopularItems(store.keys, generations)
+        request_ids = RequestIds(store.keys)
         self.similar = SimilarReader(
-            store, generations, popular, lambda *_: None, catalog
+            store, generations, popular, lambda *_: None, catalog, request_ids
         ).neighbors
         recommended = RecommendationReader(
-            store, generations, popular, RequestIds(store.keys), self.metrics, catalog, wall_s
+            store, generations, popular, request_ids, self.metrics, catalog, wall_s
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
 

@@ -83,7 +83,9 @@ def trending(filled: Filled) -> None:
 
 @pytest.mark.usefixtures("trending")
 async def test_each_window_has_its_events(client: httpx.AsyncClient) -> None:
-    assert await answered(client) == {
+    answer = await answered(client)
+    assert answer.pop("request_id").startswith(f"none.1h-{NOW_MS}.trending.")
+    assert answer == {
         "window": "1h",
         "start": (NOW_S - HOUR_S) // MINUTES_10_S * MINUTES_10_S * 1000,
         "as_of": NOW_MS,

@@ -26,7 +26,13 @@ from tickrec_client.structs import Interaction, WeightedItem
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
 BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}
 BASKET = [WeightedItem(instrument_id=4)]
-ABOUT_ITEMS = {"source": "items", "model": "m", "variant": "default", "generation": "g"}
+ABOUT_ITEMS = {
+    "request_id": "r",
+    "source": "items",
+    "model": "m",
+    "variant": "default",
+    "generation": "g",
+}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from contracts.feedback import Feedback, parse_request_id
+from contracts.feedback import SHARED_SOURCES, Feedback, parse_request_id
 from runtime.kafka.config import KafkaConfig
 from trainer.experiments.feedback import read_feedback
 from trainer.experiments.reactions import Hashes, Reactions
@@ -37,11 +37,16 @@ def read_clicks(
 
 
 def count(messages: Iterable[Feedback], generations: tuple[str, str]) -> Clicks:
-    """Return what was shown and clicked of both generations. Pure."""
+    """Return what was shown and clicked of both generations' recommendations to users. Pure.
+
+    Other answers, such as similar instruments, are the served generation's for all users, so they
+    do not compare the two.
+    """
     served, canary = Reactions(), Reactions()
     of = dict(zip(generations, (served, canary), strict=True))
     for message in messages:
-        reactions = of.get(parse_request_id(message.request_id).generation)
+        request = parse_request_id(message.request_id)
+        reactions = None if request.source in SHARED_SOURCES else of.get(request.generation)
         if reactions is not None:
             reactions.add(message)
     return Clicks(_clicked(served, without=canary.users()), _clicked(canary))

@@ -12,12 +12,14 @@ from typing import Final
 from api.http.kept import KeptReplies
 from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
+from api.models.request_ids import RequestIds, Signer
 from api.recommendations.trending.ranking import (
     Counts,
     Ranked,
     Rankings,
     Shown,
     Trending,
+    TrendingItem,
     counts_of,
     latest,
     ranked,
@@ -26,6 +28,7 @@ from api.recommendations.trending.ranking import (
 from api.redis.following import following
 from api.redis.reading import Read
 from api.redis.store import Store
+from contracts.feedback import NO_VARIANT
 from contracts.trending import PAGES, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
 
 REFRESH_EVERY_S: Final = 5.0
@@ -43,6 +46,7 @@ class TrendingItems:
         store: Store,
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
         names: Names,
+        request_ids: RequestIds,
         now_ms: Callable[[], int],
     ) -> None:
         """Start without any counts.
@@ -52,11 +56,13 @@ class TrendingItems:
             shown: given the categories to choose from and those to leave out, returns a filter of
                 items; None allows all.
             names: of instruments.
+            request_ids: signs the ids of answers.
             now_ms: the clock.
         """
         self._store = store
         self._shown = shown
         self._names = names
+        self._request_ids = request_ids
         self._now_ms = now_ms
         self._replies = {window: KeptReplies() for window in TRENDING_WINDOWS}
         self._counts: dict[Bucket, Counts] = {}
@@ -74,16 +80,18 @@ class TrendingItems:
         names: bool,
     ) -> Read[Reply]:
         """Answer with the items that had the most events."""
-        yield from ()  # everything is in memory
         known = self._rankings[window]
+        # Counting has read its key, so everything is in memory.
+        signer = None if known.as_of_ms is None else (yield from self._request_ids.signer())
 
         def make() -> Reply:
             page = known.page(offset, n, self._shown(category, exclude_category))
             named = self._names.with_names(page, names=names)
-            return reply(Trending(window, known.start_ms, known.as_of_ms, named), NOW)
+            request_id = None if signer is None else _request_id(signer, window, known, page)
+            return reply(Trending(request_id, window, known.start_ms, known.as_of_ms, named), NOW)
 
         asked = n, offset, category, exclude_category, names
-        return self._replies[window].of((known, self._names.version), asked, make)
+        return self._replies[window].of((known, self._names.version, signer), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the events for the block."""
@@ -96,6 +104,7 @@ class TrendingItems:
             StoreUnavailableError, ErrorAnswer, TopologyError: they cannot be read at present.
         """
         now_ms = self._now_ms()
+        await self._store.answer(self._request_ids.signer())
         windows = {window: buckets_of(window, now_ms // 1000) for window in TRENDING_WINDOWS}
         needed = {bucket for buckets in windows.values() for bucket in buckets}
         known = {bucket: of for bucket, of in self._counts.items() if bucket in needed}
@@ -132,6 +141,14 @@ class TrendingItems:
             went = zip(cursors, answers, strict=True)
             cursors = {key: cursor for key, (cursor, _) in went if cursor != b"0"}
         return steps
+
+
+def _request_id(
+    signer: Signer, window: TrendingWindow, known: Ranked, page: Sequence[TrendingItem]
+) -> str:
+    """Return the id of an answer: counts take the place of a generation."""
+    items = [item.instrument_id for item in page]
+    return signer.kept(NO_VARIANT, f"{window}-{known.as_of_ms}", "trending", items)
 
 
 def _to_read(needed: set[Bucket], known: Sequence[Bucket], now_s: int) -> Iterator[Bucket]:

@@ -29,6 +29,8 @@ class TrendingItem(Named, frozen=True, gc=False, omit_defaults=True):
 class Trending(msgspec.Struct, frozen=True):
     """The items with the most events; ties are broken by the smaller id."""
 
+    request_id: str | None
+    """identifies the answer in feedback, of any user; null as `start`"""
     window: TrendingWindow
     start: int | None
     """first event time that counts, epoch ms; null: no counts are known yet"""

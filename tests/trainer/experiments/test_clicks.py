@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.feedback import Feedback, FeedbackType
+from contracts.feedback import FEEDBACK_TYPES, Feedback, FeedbackType
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
@@ -36,11 +36,12 @@ def feedback(
     *,
     ts: int = 0,
     user: str = "",
+    source: str = "history",
 ) -> Feedback:
     """Return a message about the n-th answer of a generation, which the user "u<n>" got."""
     return Feedback(
         type=kind,
-        request_id=f"default.{generation}.history.{n:06d}{TOKEN[6:]}",
+        request_id=f"default.{generation}.{source}.{n:06d}{TOKEN[6:]}",
         user_id=user or f"u{n}",
         instrument_id=instrument,
         position=1,
@@ -62,6 +63,13 @@ def test_what_was_sent_twice_counts_once() -> None:
         found = count([*shown, *clicked, *others] * times, GENERATIONS)
         assert by_user(found.served) == [(1, 0)] * 8 + [(1, 1)] * 2
         assert by_user(found.canary) == [(2, 1)]
+
+
+def test_answers_that_are_for_no_user_do_not_count() -> None:
+    similar = [feedback("g1", kind, source="similar") for kind in FEEDBACK_TYPES]
+    found = count([*similar, feedback("g1", n=1)], GENERATIONS)
+    assert by_user(found.served) == [(1, 0)]
+    assert found.served.unmatched == 0
 
 
 def test_impressions_and_clicks_are_added_up_by_user() -> None:

@@ -192,10 +192,12 @@ class SimilarInstrument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 class Similar(msgspec.Struct, frozen=True, kw_only=True):
     """The instruments most similar to one, most similar first.
 
+    `request_id` identifies the answer in feedback, of any user.
     `source` is `model`, or `popular` if all similar ones were filtered out: then these are the most
     popular ones within the filters."""
 
     instrument_id: int
+    request_id: str
     source: Literal["model", "popular"]
     model: str
     variant: str
@@ -287,8 +289,10 @@ class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
 class ItemRecommendations(msgspec.Struct, frozen=True, kw_only=True):
     """Recommended instruments for a set of instruments, best first, and their source.
 
-    `source` is `items` (the lists of the instruments that were sent) or `popular`."""
+    `request_id` identifies the answer in feedback, of any user. `source` is `items` (the lists of
+    the instruments that were sent) or `popular`."""
 
+    request_id: str
     source: Literal["items", "popular"]
     model: str
     variant: str
@@ -327,6 +331,8 @@ class TrendingItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Trending(msgspec.Struct, frozen=True, kw_only=True):
     """The items with the most events; ties are broken by the smaller id."""
 
+    request_id: str | None
+    """identifies the answer in feedback, of any user; null as `start`"""
     window: Literal["1h", "24h", "6h", "7d"]
     start: int | None
     """first event time that counts, epoch ms; null: no counts are known yet"""
