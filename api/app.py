@@ -38,12 +38,14 @@ from api.http.pages import install_docs, install_page
 from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
 from api.http.security import ANY_HOST, CORS, Hosts, Named, Private, Secured, install_cors
+from api.http.streams import WEBSOCKET_PATH
 from api.instruments import describing
 from api.instruments import endpoints as instruments
 from api.instruments.catalog import Catalog
 from api.instruments.listing import InstrumentReader
 from api.instruments.reading import SimilarReader
 from api.live import endpoints as live_bars
+from api.live import websocket
 from api.live.bars import LiveBars
 from api.models import endpoints as models
 from api.models.deciding import Deciding
@@ -204,6 +206,8 @@ def create_app(
     )
     app.state.table = table
     install_endpoints(app, table, store, access)
+    install = websocket.install_websocket
+    install(app, live, catalog.resolve, access, tracing, settings.api_cors_origins)
     # Innermost first: rejected and failed requests are still counted and get their headers.
     app.add_middleware(Methods, routes=app.routes)
     app.add_middleware(Contained)
@@ -260,4 +264,5 @@ def _telemetry(tracing: Tracing) -> TelemetryConfig:
 
 
 def _has_no_span(request: Scope) -> bool:
-    return request["method"] in ("GET", "HEAD", "OPTIONS") and request["path"] != live_bars.PATH
+    is_read = request.get("method", "GET") in ("GET", "HEAD", "OPTIONS")  # a WebSocket has none
+    return is_read and request["path"] not in (live_bars.PATH, WEBSOCKET_PATH)

@@ -24,6 +24,7 @@ from api.http.health import DRAINING
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
 from api.http.replies import Reply, fields
 from api.http.security import CORS, SECURITY_HEADERS
+from api.http.streams import WEBSOCKET_PATH
 
 _SECURITY: Final = fields(SECURITY_HEADERS)
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY
@@ -34,6 +35,7 @@ answers would be made."""
 _MAX_PIPELINED: Final = 32
 """Pipelined requests that may wait on a connection."""
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
+_WEBSOCKET: Final = WEBSOCKET_PATH.encode()
 _VERSION: Final = b" HTTP/1.1\r\n"
 _NOT_HTTP: Final = (
     "Not an HTTP/1.1 request, or two `Host` headers, or a head over 64 KiB, or more "
@@ -193,6 +195,10 @@ class HotProtocol(BoundedArrival):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def _should_upgrade_to_ws(self) -> bool:
+        """Return whether the requested path is that of the WebSocket."""
+        return self.url.partition(b"?")[0] == _WEBSOCKET
+
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing: offering HTTP/2, as curl may do, is not worth a log line."""
 
@@ -204,8 +210,11 @@ class HotProtocol(BoundedArrival):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)  # the scope holds the same list
         super().on_headers_complete()
+        upgrades = self.parser.should_upgrade()
+        if upgrades and self._should_upgrade():
+            return  # there is no cycle: the connection gets another protocol
         # uvicorn loses data that follows an upgrade offer, which is not accepted.
-        if DRAINING in self.app_state or self.parser.should_upgrade():
+        if DRAINING in self.app_state or upgrades:
             self.cycle.keep_alive = False
 
     def _answer(self, answer: Reply, request_id: bytes, rate: bytes) -> None:

@@ -16,7 +16,9 @@ from fastapi import FastAPI
 
 from api.hot.protocol import HotProtocol
 from api.hot.serving import Serving
+from api.hot.websocket import QuietWebSocket
 from api.http.health import DRAINING
+from api.http.streams import HEARTBEAT_S, MAX_MESSAGE_BYTES, STALLED_AFTER_S
 
 HANG_UP_S: Final = 5.0
 """uvicorn's keep-alive timeout; infra/nginx closes its own connections after 4 s."""
@@ -76,7 +78,11 @@ class Server(uvicorn.Server):
                 port=port,
                 loop="uvloop",
                 http=HotProtocol,
-                ws="none",  # there are none, and uvicorn would log the requested paths
+                ws=QuietWebSocket,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_ping_interval=HEARTBEAT_S,
+                ws_ping_timeout=STALLED_AFTER_S,
+                ws_per_message_deflate=False,  # it would compress each bar for each client
                 log_config=None,
                 access_log=False,  # it would contain user ids
                 server_header=False,

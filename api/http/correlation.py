@@ -22,6 +22,11 @@ HEADER: Final = b"x-request-id"
 MAX_CHARACTERS: Final = 128
 SPAN_ATTRIBUTE: Final = "http.request.id"
 
+STARTS: Final = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+)
+"""The messages that have an answer's headers: the last one refuses a WebSocket."""
+
 _VALID: Final = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,%d}" % MAX_CHARACTERS)
 """UUIDs, ULIDs, `$request_id` of nginx, `Root=1-67891233-abcdef` of AWS, base64; nothing that would
 need quotes in a header, JSON or a log."""
@@ -75,14 +80,14 @@ class Identified:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and complete its answer."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         added = scope[_IN_SCOPE] = OfAnswer(given_id(scope["headers"]) or new_id())
         request_id = added.request_id.decode()
 
         async def completing(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 message = {**message, "headers": _completed(message, added)}
             await send(message)
 

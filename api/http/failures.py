@@ -12,9 +12,10 @@ from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.correlation import of_answer
+from api.http.correlation import STARTS, of_answer
 from api.http.metrics import route_of
 from api.http.problems import (
     INTERNAL,
@@ -49,7 +50,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def problem_response(
-    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+    request: HTTPConnection, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the answer for `problem`, with the headers that it needs."""
     scope = request.scope
@@ -88,20 +89,20 @@ class Contained:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and answer it if `app` fails."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         started = False
 
         async def noting_start(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            started = started or message["type"] in STARTS
             await send(message)
 
         try:
             await self._app(scope, receive, noting_start)
         except Exception as error:  # noqa: BLE001 (this is its purpose)
-            log_bug(error, scope["method"], route_of(scope))
+            log_bug(error, scope.get("method", "WebSocket"), route_of(scope))
             # An answer that has begun cannot be replaced: the server closes the connection.
             if not started:
                 await internal_problem(scope)(scope, receive, send)
@@ -118,7 +119,7 @@ def log_bug(error: Exception, method: str, route: str) -> None:
 def internal_problem(scope: Scope) -> ASGIApp:
     """Return the answer to a request that hit a bug."""
     detail = "An internal error; see the server's log"
-    return problem_response(Request(scope), Problem(INTERNAL, detail))
+    return problem_response(HTTPConnection(scope), Problem(INTERNAL, detail))
 
 
 def _places(error: BaseException) -> Iterator[str]:

@@ -34,6 +34,9 @@ MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 40
 INVALID_HTTP: Final = ProblemType("invalid-http", "Not a valid HTTP request", 400)
 UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
 FORBIDDEN: Final = ProblemType("forbidden", "The key does not allow it", 403)
+UNKNOWN_ORIGIN: Final = ProblemType(
+    "unknown-origin", "The server does not answer pages of this origin", 403
+)
 NOT_FOUND: Final = ProblemType("not-found", "Not Found", 404)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)

@@ -20,9 +20,10 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.correlation import STARTS
 from api.http.failures import problem_response
 from api.http.forms import ANSWER
 from api.http.problems import NOT_FOUND, UNKNOWN_HOST, Problem
@@ -105,12 +106,12 @@ class Named:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or reject it."""
-        given = _host_of(scope) if scope["type"] == "http" else None
+        given = _host_of(scope) if scope["type"] != "lifespan" else None
         # Every browser sends `Host`, so a request without it is not from a page.
         if given is None or self._hosts.allow(given):
             await self._app(scope, receive, send)
         else:
-            refusal = problem_response(Request(scope), _unknown(given.decode("latin-1")))
+            refusal = problem_response(HTTPConnection(scope), _unknown(given.decode("latin-1")))
             await refusal(scope, receive, send)
 
 
@@ -214,12 +215,12 @@ class Secured:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and add the headers to its answer."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
 
         async def completing(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 given = list(message.get("headers", ()))
                 has = {name.lower() for name, _ in given}
                 missing = [pair for pair in SECURITY_HEADERS if pair[0] not in has]

@@ -43,6 +43,9 @@ _RETRY_TO_S: Final = 1.0
 _LOST: Final[tuple[type[Exception], ...]] = (RedisError, *UNAVAILABLE, OSError, TopologyError)
 """Redis is down, or denies access, or has no topics yet: worth a retry."""
 
+_Newcomer = tuple[Listener, frozenset[int]]
+"""A listener, and those of its instruments whose snapshot it waits for."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,8 +74,7 @@ class LiveBars:
         self._board = Board(now_ms)
         self._listeners: dict[Listener, Collection[str]] = {}
         """Each with its client's names."""
-        self._newcomers: list[Listener] = []
-        """Listeners that wait for a snapshot."""
+        self._newcomers: list[_Newcomer] = []
         self._came = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
@@ -118,12 +120,24 @@ class LiveBars:
             raise
         return listener
 
+    def change(self, listener: Listener, instruments: frozenset[int]) -> None:
+        """Give a listener other instruments; the newest bars of those added follow, and `live`."""
+        if listener not in self._listeners:  # it has ended
+            return
+        added, removed = instruments - listener.instruments, listener.instruments - instruments
+        self._board.remove(listener, removed)
+        self._board.add(listener, added)
+        listener.watch(instruments)
+        if added:
+            self._newcomers.append((listener, added))
+            self._came.set()
+
     def leave(self, listener: Listener) -> None:
         """Remove a listener; after the last one, the subscription ends a little later."""
         if listener not in self._listeners:
             return
         self._clients.leave(self._listeners.pop(listener))
-        self._board.remove(listener)
+        self._board.remove(listener, listener.instruments)
         self._metrics.clients.set(len(self._listeners))
         if not self._listeners:
             self._resting = asyncio.get_running_loop().call_later(LINGER_S, self._rest)
@@ -150,9 +164,9 @@ class LiveBars:
 
     def _join(self, listener: Listener, clients: Collection[str]) -> None:
         self._listeners[listener] = clients
-        self._board.add(listener)
+        self._board.add(listener, listener.instruments)
         self._metrics.clients.set(len(self._listeners))
-        self._newcomers.append(listener)
+        self._newcomers.append((listener, listener.instruments))
         self._came.set()
         if self._resting is not None:
             self._resting.cancel()
@@ -196,7 +210,7 @@ class LiveBars:
         ):
             self._retry_s, self._trouble = _RETRY_FROM_S, None
             self._board.forget_bars()
-            self._newcomers = list(self._listeners)
+            self._newcomers = [(each, each.instruments) for each in self._listeners]
             self._came.set()
             for subscription in subscriptions:
                 tasks.create_task(self._take_from(subscription))
@@ -216,16 +230,17 @@ class LiveBars:
             self._came.clear()
             newcomers, self._newcomers = self._newcomers, []
             try:
-                await self._read({i for listener in newcomers for i in listener.instruments})
+                await self._read({i for _, instruments in newcomers for i in instruments})
             except StoreUnavailableError as error:
                 self._trouble = error
                 self._newcomers += newcomers
                 self._came.set()
                 await asyncio.sleep(_RETRY_FROM_S)
                 continue
-            for listener in newcomers:
+            for listener, instruments in newcomers:
                 if listener in self._listeners:  # else it left during the read
-                    listener.begin(self._board.newest(listener.instruments), self._board.live())
+                    still = instruments & listener.instruments
+                    listener.begin(self._board.newest(still), self._board.live())
 
     async def _read(self, instruments: Collection[int]) -> None:
         ids = list(instruments)

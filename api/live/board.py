@@ -49,14 +49,14 @@ class Board:
     def __len__(self) -> int:
         return len(self._watched)
 
-    def add(self, listener: Listener) -> None:
-        """Pass changes of its instruments on to a listener."""
-        for instrument_id in listener.instruments:
+    def add(self, listener: Listener, instruments: Iterable[int]) -> None:
+        """Pass changes of these instruments on to a listener."""
+        for instrument_id in instruments:
             self._watched.setdefault(instrument_id, _Watched()).listeners.add(listener)
 
-    def remove(self, listener: Listener) -> None:
-        """Remove a listener, and the instruments without other listeners."""
-        for instrument_id in listener.instruments:
+    def remove(self, listener: Listener, instruments: Iterable[int]) -> None:
+        """Pass none of these on any more; forget those without other listeners."""
+        for instrument_id in instruments:
             watched = self._watched[instrument_id]
             watched.listeners.remove(listener)
             if not watched.listeners:

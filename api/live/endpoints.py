@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from api.http.endpoint import ActionEndpoint, Success, Table
@@ -17,9 +17,9 @@ from api.http.problems import (
     READING,
     TOO_MANY_STREAMS,
     UNKNOWN_INSTRUMENT,
-    Problem,
 )
 from api.live.bars import FULL, STOPPING, LiveBars
+from api.live.commands import MAX_INSTRUMENTS, unknown_symbols
 from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame
 from api.live.snapshots import parse_id
 from api.live.stream import EventStream
@@ -28,7 +28,6 @@ from contracts.log_position import LogPosition
 from runtime.tracing import Tracing
 
 PATH: Final = "/v1/stream/bars"
-MAX_INSTRUMENTS: Final = 500
 
 _OWN_FULL: Final = "100 streams of 192.0.2.7 are open already: close one first"
 _NONE_KNOWN: Final = "No instrument has any of these symbols: 'XYZ'"
@@ -69,10 +68,7 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
     async def bars(request: Request, instruments: RequestedInstruments) -> Response:
         ids, unknown = frozenset(instruments.names), instruments.unknown
         if not ids:
-            symbols = ", ".join(map(repr, unknown))
-            raise Problem(
-                UNKNOWN_INSTRUMENT, f"No instrument has any of these symbols: {symbols:.200}"
-            )
+            raise unknown_symbols(unknown)
         last_id = parse_id(request.headers.get("last-event-id"))
         listener = await live.listen(ids, clients_of(request, access), last_id)
         opening = OPENING + unknown_frame(unknown) if unknown else OPENING
@@ -125,7 +121,7 @@ a client reads nothing for 30 s: reconnect to get the newest bars first.""",
     )
 
 
-def clients_of(request: Request, access: Access) -> list[str]:
+def clients_of(request: HTTPConnection, access: Access) -> list[str]:
     """Return a client's identities: its address, and its key if it sent a valid one."""
     address = client_of(request.scope)
     key = access.valid_key(request.headers.raw)

@@ -1,6 +1,7 @@
 """Encodes the events of a stream as bytes. Pure.
 
 The format is server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html.
+A WebSocket sends the same events as JSON, with their names in `T`, as Alpaca's does.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ class LiveBar(Bar, frozen=True, gc=False, kw_only=True):
     instrument_id: int
 
 
+_NAME_OF: Final = {b"bar": b"b", b"live": b"live", b"stale": b"stale"}
+"""`T` of each event."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -64,3 +67,23 @@ def stale_frame(reason: StaleReason) -> bytes:
     b'event: stale\ndata: {"reason":"redis-away"}\n\n'
     """
     return b"event: stale\ndata: %b\n\n" % _encode({"reason": reason})
+
+
+def as_message(events: bytes) -> bytes:
+    r"""Return events as the JSON array that a WebSocket sends; empty if there are only comments.
+
+    >>> as_message(stale_frame("redis-away") + live_frame(1629061628123))
+    b'[{"T":"stale","reason":"redis-away"},{"T":"live","id":1629061628123}]'
+    """
+    found = [_object(event) for event in events.split(b"\n\n") if event.startswith(b"event")]
+    return b"[%b]" % b",".join(found) if found else b""
+
+
+def _object(event: bytes) -> bytes:
+    fields = dict(line.split(b": ", 1) for line in event.split(b"\n"))
+    members = [b'"T":"%b"' % _NAME_OF[fields[b"event"]]]
+    if b"id" in fields:
+        members.append(b'"id":%b' % fields[b"id"])
+    if fields[b"data"] != b"{}":
+        members.append(fields[b"data"][1:-1])
+    return b"{%b}" % b",".join(members)

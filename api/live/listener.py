@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from api.http.metrics import LiveMetrics
+from api.http.streams import HEARTBEAT_S
 from api.live.frames import HEARTBEAT
 
 MINUTES_HELD: Final = 2
-HEARTBEAT_S: Final = 15.0
 
 Frame = tuple[int, int, bytes]
 """Instrument, start of the minute in epoch ms, and the event."""
@@ -39,15 +39,24 @@ class Listener:
         """Whether it has its snapshot and receives changes."""
         return self._live
 
+    def watch(self, instruments: frozenset[int]) -> None:
+        """Receive the bars of these instead; those pending of others are not sent."""
+        for instrument_id in self.instruments - instruments:
+            self._bars.pop(instrument_id, None)
+        self.instruments = instruments
+
     async def begun(self) -> None:
         """Return once it has its snapshot, or has ended."""
         await self._something.wait()
 
     def begin(self, snapshot: Iterable[Frame], live: bytes) -> None:
-        """Accept the snapshot and the event after it; changes follow from here on."""
+        """Accept the snapshot and the event after it; changes follow from here on.
+
+        Without instruments, there is nothing that the event could be about.
+        """
         for instrument_id, minute_ms, frame in snapshot:
             self._bars[instrument_id] = {minute_ms: frame}
-        self._last = live
+        self._last = live if self.instruments else b""
         self._live = True
         self._something.set()
 
@@ -108,4 +117,4 @@ class Listener:
         said = b"".join((self._first, *frames, self._last))
         self._bars.clear()
         self._first = self._last = b""
-        return said
+        return said or HEARTBEAT  # `watch` may have left nothing

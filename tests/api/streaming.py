@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 import msgspec
-import uvicorn
 
 from api.app import create_app
+from api.hot.server import Server
+from api.http.streams import HEARTBEAT_S
 from api.live.bars import LiveBars
 from api.settings import ApiSettings
 from contracts.bars import BarValue
@@ -114,8 +115,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[Served]:
-    """Serve an application by uvicorn in this process, for the block."""
+async def served(
+    redis_url: str, namespace: str, *, ping_s: float = HEARTBEAT_S, **more: Any
+) -> AsyncIterator[Served]:
+    """Serve an application in this process, for the block."""
     port = free_port()
     settings = ApiSettings(
         redis_url=redis_url,
@@ -124,8 +127,8 @@ async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[S
         **more,
     )
     app = create_app(settings, now_ms=lambda: NOW_MS)
-    config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = Server(app, "127.0.0.1", port, hang_up_s=0)
+    server.config.ws_ping_interval = ping_s
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(PATIENCE_S):
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)

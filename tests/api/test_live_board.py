@@ -38,7 +38,7 @@ async def taken(listener: Listener) -> list[tuple[int, int, int]]:
 @pytest.fixture
 async def board_and_listener() -> tuple[Board, Listener]:
     board, listener = Board(lambda: NOW_MS), listener_of(4, 5)
-    board.add(listener)
+    board.add(listener, listener.instruments)
     listener.begin([], b"")
     await listener.take()
     return board, listener
@@ -88,11 +88,11 @@ async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
 
 async def test_an_instrument_that_nobody_listens_to_is_forgotten() -> None:
     board, one, other = Board(lambda: NOW_MS), listener_of(4, 5), listener_of(5)
-    board.add(one)
-    board.add(other)
-    board.remove(one)
+    board.add(one, one.instruments)
+    board.add(other, other.instruments)
+    board.remove(one, one.instruments)
     assert len(board) == 1
-    board.remove(other)
+    board.remove(other, other.instruments)
     assert len(board) == 0
 
 
@@ -104,7 +104,7 @@ async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_no_mo
     minutes: list[tuple[int, int]],
 ) -> None:
     board, listener = Board(lambda: NOW_MS), listener_of(1, 2, 3)
-    board.add(listener)
+    board.add(listener, listener.instruments)
     listener.begin([], b"")
     await listener.take()
     last: dict[int, dict[int, int]] = {}

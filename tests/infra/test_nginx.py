@@ -357,3 +357,10 @@ def test_the_image_fills_in_every_variable_of_the_template_and_nothing_else() ->
     names = set(Ours(CONFIG.read_text()).get_identifiers())
 
     assert names == {"NGINX_LISTEN", "NGINX_API_SERVERS"}
+
+
+def test_only_the_stream_may_be_upgraded(proxy: Proxy) -> None:
+    asking = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    passed_on = proxy.client.get("/v1/stream", headers=asking).json()["headers"]
+    assert (passed_on["Upgrade"], passed_on["Connection"]) == ("websocket", "upgrade")
+    assert "Upgrade" not in proxy.client.get("/v1/trending", headers=asking).json()["headers"]
