@@ -90,9 +90,11 @@ async def test_baskets_and_batches_name_instruments_by_symbol(client: httpx.Asyn
             {"items": [{"instrument_id": 1}], "exclude": [2, 3]},
         ),
     ):
-        answers = [(await client.post(basket, json=one)).json() for one in (body, same)]
-        assert answers[0] == answers[1]
-        assert answers[0]["items"], body
+        by_symbol, by_id = [
+            (await client.post(basket, json=one)).json()["items"] for one in (body, same)
+        ]
+        assert by_symbol == by_id
+        assert by_symbol, body
     batch = await client.post(f"{basket}/batch", json={"user_ids": ["ABC"], "exclude": ["TWO"]})
     (own,) = batch.json()["recommendations"]
     assert 2 not in [item["instrument_id"] for item in own["items"]]
