@@ -123,7 +123,7 @@ class SparkSource:
             differing = ", ".join(
                 f"{name.upper()} is {ours.get(name, 'not set')} here and "
                 f"{theirs.get(name, 'not set')} there"
-                for name in sorted({*theirs, *ours})
+                for name in sorted({*theirs, "event_weights"})
                 if ours.get(name) != theirs.get(name)
             )
             if differing:
