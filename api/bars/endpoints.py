@@ -27,7 +27,6 @@ from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.forms import FORMING
 from api.http.named import NAMES
-from api.http.openapi import KEPT
 from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
@@ -42,6 +41,7 @@ from api.http.parameters import (
 )
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_REQUEST, READING, UNKNOWN_INSTRUMENT, ProblemType
+from api.http.responses import KEPT
 
 MAX_BARS: Final = 1000
 MAX_BARS_OF_MANY: Final = 10_000

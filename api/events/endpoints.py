@@ -24,11 +24,11 @@ from api.events.parsing import Message, parse_events, parse_legacy
 from api.events.publisher import Publisher
 from api.http.bodies import MAX_LINES, Writing, media_type_of
 from api.http.endpoint import ActionEndpoint, Success, Table, WriteEndpoint
-from api.http.openapi import json_body
 from api.http.parameters import Schema
 from api.http.parsing import Resolve
 from api.http.problems import WRITING
 from api.http.replies import respond
+from api.http.schemas import json_body
 from contracts.input_rules import InputRules
 from contracts.messages import Quote
 

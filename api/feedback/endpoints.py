@@ -12,10 +12,10 @@ from api.feedback.parsing import SENT_FEEDBACK, count, parse_feedback
 from api.http.bodies import Writing
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.metrics import Metrics
-from api.http.openapi import array_of, json_body, schema_of
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE, WRITING
 from api.http.replies import respond
+from api.http.schemas import array_of, json_body, schema_of
 from api.models.generations import Generations
 from api.models.request_ids import RequestIds, Signer
 from api.redis.store import Store, StoreUnavailableError

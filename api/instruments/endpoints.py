@@ -8,7 +8,6 @@ import msgspec
 from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.named import NAMES
-from api.http.openapi import CACHE_CONTROL, KEPT
 from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
@@ -28,6 +27,7 @@ from api.http.problems import (
     ProblemType,
 )
 from api.http.replies import Reply
+from api.http.responses import CACHE_CONTROL, KEPT
 from api.instruments.answers import (
     DescribedInstrument,
     Instruments,

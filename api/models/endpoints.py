@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from api.http.bodies import Writing
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
-from api.http.openapi import json_body, schema_of
 from api.http.parameters import whole_number
 from api.http.problems import (
     CONFLICT,
@@ -23,6 +22,7 @@ from api.http.problems import (
     ProblemType,
 )
 from api.http.replies import respond
+from api.http.schemas import json_body, schema_of
 from api.models import examples
 from api.models.answers import Decided, Decisions, Experiments, Models
 from api.models.bodies import Reason, Weights, parse_experiment, parse_reason

@@ -5,7 +5,6 @@ from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.named import NAMES
-from api.http.openapi import CACHE_CONTROL, KEPT, json_body, schema_of
 from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
@@ -31,6 +30,8 @@ from api.http.problems import (
     WRITING,
     ProblemType,
 )
+from api.http.responses import CACHE_CONTROL, KEPT
+from api.http.schemas import json_body, schema_of
 from api.recommendations.answers import Batch, ItemRecommendations, Recommendations, Recommended
 from api.recommendations.asking import Asking
 from api.recommendations.bodies import (

@@ -3,7 +3,6 @@
 from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
-from api.http.openapi import KEPT
 from api.http.parameters import DEFAULT_ITEMS, USER_ID, whole_number
 from api.http.problems import (
     INVALID_REQUEST,
@@ -15,6 +14,7 @@ from api.http.problems import (
     WRITING,
     ProblemType,
 )
+from api.http.responses import KEPT
 from api.users.answers import (
     Erasing,
     Export,
