@@ -1,5 +1,7 @@
 """Types of events and their weights, as the setting has them."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,9 +33,9 @@ def test_what_is_assigned_is_added_or_replaces_and_the_description_says_the_same
 
 
 @given(own=weights, order=st.randoms())
-def test_equal_weights_have_one_description(own: dict[str, float], order: st.DataObject) -> None:
+def test_equal_weights_have_one_description(own: dict[str, float], order: random.Random) -> None:
     shuffled = list(own)
-    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    order.shuffle(shuffled)
     other = parse_event_weights(text_of({name: own[name] for name in shuffled}))
     assert describe_event_weights(other) == describe_event_weights({**BUILT_IN, **own})
 
