@@ -73,7 +73,7 @@ function refusalOf(error) {
   return `${error.message}.${needed}`;
 }
 
-/** @param {{ acting: Acting }} props which kind of event is published */
+/** @param {{ acting: Acting }} props which type of event is published */
 export function KindChoice({ acting }) {
   return html`<div class="kinds" role="group" aria-label="Act as the user">
     ${/** @type {[Kind, string][]} */ (Object.entries(KINDS)).map(
