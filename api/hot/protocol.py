@@ -234,7 +234,7 @@ class HotProtocol(BoundedArrival):
     def _write(self, answer: Reply, request_id: bytes, rate: bytes, *, keep_alive: bool) -> None:
         parts = (
             STATUS_LINE[answer.status],
-            fields(self.server_state.default_headers),
+            self._serving.as_sent(self.server_state.default_headers),
             answer.fields,
             _SECURITY_BY_ORIGIN if self.app_state.get(CORS) else _SECURITY,
             rate,

@@ -16,7 +16,7 @@ from api.http.keys.access import Access
 from api.http.limits import REFUSED_AFTER_S, Gate, Refusals
 from api.http.metrics import Metrics
 from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
-from api.http.replies import Reply, conditional
+from api.http.replies import Headers, Reply, conditional, fields
 from api.redis.store import Store
 from runtime.logs import REQUEST_ID
 
@@ -44,6 +44,8 @@ class Serving:
         self._requests = metrics.requests
         self.gate = Gate(MAX_UNDER_WAY)
         self._refusals = Refusals()
+        self._of_all: Headers = []
+        self._of_all_as_sent = b""
 
     def match(self, target: bytes) -> Match | None:
         """Return the hot endpoint for a target, None if the ordinary route has to answer it."""
@@ -67,11 +69,17 @@ class Serving:
 
         try:
             values, _, rate = self._admit(endpoint, match.of_path, match.query, head.credentials)
-            read = endpoint.read(**values)
+            read = endpoint.answer(values)
         except Exception as error:  # noqa: BLE001 (a bug needs an answer, too)
             done(None, error)
         else:
             self._store.start(read, done)
+
+    def as_sent(self, of_all: Headers) -> bytes:
+        """Return the headers of all answers as they are sent: uvicorn replaces them each second."""
+        if of_all is not self._of_all:
+            self._of_all, self._of_all_as_sent = of_all, fields(of_all)
+        return self._of_all_as_sent
 
     def turn_away(self, target: bytes, head: Head, send: Send) -> None:
         """Call `send` with a rejection, a while from now."""

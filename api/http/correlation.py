@@ -30,14 +30,14 @@ STARTS: Final = frozenset(
 _VALID: Final = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,%d}" % MAX_CHARACTERS)
 """UUIDs, ULIDs, `$request_id` of nginx, `Root=1-67891233-abcdef` of AWS, base64; nothing that would
 need quotes in a header, JSON or a log."""
-_PREFIX: Final = secrets.token_hex(6).encode()
+_OWN: Final = secrets.token_hex(6).encode() + b"-%08x"
 _next: Final[Callable[[], int]] = itertools.count(1).__next__
 _IN_SCOPE: Final = "tickrec.answer"
 
 
 def new_id() -> bytes:
     """Return an id that no other request has."""
-    return b"%b-%08x" % (_PREFIX, _next())
+    return _OWN % _next()
 
 
 def given_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

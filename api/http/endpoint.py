@@ -19,7 +19,7 @@ from api.http.forms import Form
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import INVALID_REQUEST, Problem, ProblemType
 from api.http.replies import Reply
-from api.redis.reading import Read
+from api.redis.reading import Read, then
 
 Scope = Literal["read:users", "read:recommendations", "read:pipeline", "write", "admin"]
 """What an endpoint may require of a key."""
@@ -115,6 +115,14 @@ class Endpoint:
         return values
 
 
+@dataclass(frozen=True)
+class Rewriting:
+    """A parameter whose other value than the default rewrites the finished answer."""
+
+    parameter: Parameter
+    rewrite: Callable[[Reply], Reply]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadEndpoint(Endpoint):
     """An endpoint whose whole answer is read from Redis."""
@@ -123,6 +131,17 @@ class ReadEndpoint(Endpoint):
     """makes the answer from the parameters, given by name"""
     hot: bool = False
     """whether plain GETs take the path in front of the framework"""
+    rewriting: Rewriting | None = None
+
+    def answer(self, values: dict[str, Any]) -> Read[Reply]:
+        """Make the answer from the values of all parameters, which are taken over."""
+        rewriting = self.rewriting
+        if rewriting is None:
+            return self.read(**values)
+        # Not a function around `read`: passing ten parameters on takes as long as parsing them.
+        asked = values.pop(rewriting.parameter.name)
+        read = self.read(**values)
+        return read if asked == rewriting.parameter.default else then(read, rewriting.rewrite)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ the field may be a string.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -14,10 +15,9 @@ from msgspec import Meta
 from msgspec import inspect as types
 from starlette.responses import Response
 
-from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint
+from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Rewriting
 from api.http.parameters import Schema, one_of
 from api.http.replies import Reply, with_body
-from api.redis.reading import Read, then
 from contracts.messages import MAX_INSTRUMENT_ID
 
 _NUMBER: Final = "number"
@@ -49,7 +49,8 @@ def with_ids(endpoint: Endpoint) -> Endpoint:
         return endpoint
     parameters = (*endpoint.parameters, IDS)
     if isinstance(endpoint, ReadEndpoint):
-        return replace(endpoint, parameters=parameters, read=_reading(endpoint, paths))
+        rewriting = Rewriting(IDS, partial(_with_strings, paths))
+        return replace(endpoint, parameters=parameters, rewriting=rewriting)
     action = cast("ActionEndpoint", endpoint)
     return replace(action, parameters=parameters, act=_acting(action, paths))
 
@@ -78,16 +79,8 @@ def either_form(schema: Any) -> Any:
     }
 
 
-def _reading(endpoint: ReadEndpoint, paths: tuple[Path, ...]) -> Any:
-    read = endpoint.read
-
-    def changed(full: Reply) -> Reply:
-        return with_body(full, as_strings(full.body, paths))
-
-    def reading(*, ids: str, **values: Any) -> Read[Reply]:
-        return read(**values) if ids == _NUMBER else then(read(**values), changed)
-
-    return reading
+def _with_strings(paths: tuple[Path, ...], full: Reply) -> Reply:
+    return with_body(full, as_strings(full.body, paths))
 
 
 def _acting(endpoint: ActionEndpoint, paths: tuple[Path, ...]) -> Any:

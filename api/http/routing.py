@@ -67,7 +67,7 @@ def _view(endpoint: Endpoint, store: Store, access: Access, once: Once) -> View:
 def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
     async def view(request: Request) -> Response:
         success = endpoint.success
-        read = endpoint.read(**_admitted_values(endpoint, request, access))
+        read = endpoint.answer(_admitted_values(endpoint, request, access))
         form = chosen(request.headers.getlist("accept"), success.forms)
         tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
         answer = await store.answer(read)
