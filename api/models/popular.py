@@ -4,7 +4,7 @@ A list has most items of the catalog, so it is read once and kept, and one list 
 category: those of its items that may be shown, in their order.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -63,6 +63,8 @@ class Ranked:
     """(n,)"""
     is_whole: bool
     """whether it has every item with counts"""
+    first: Sequence[tuple[int, float]]
+    """the first ones again: most answers need no others"""
 
     @classmethod
     def decode(cls, value: bytes) -> "Ranked":
@@ -71,11 +73,15 @@ class Ranked:
         n = len(found.items)
         items = np.fromiter((popular.item for popular in found.items), np.int64, n)
         scores = np.fromiter((popular.score for popular in found.items), np.float64, n)
-        return cls(found.model, items, scores, found.is_whole)
+        first = [(popular.item, popular.score) for popular in found.items[:_FIRST]]
+        return cls(found.model, items, scores, found.is_whole, first)
 
     def shown(self, left_out: Collection[int], shown: Shown | None) -> Iterator[tuple[int, float]]:
         """Yield items and their scores, those that are not left out and may be shown."""
         start, size = 0, _FIRST
+        if shown is None:
+            yield from (pair for pair in self.first if pair[0] not in left_out)
+            start, size = _FIRST, 4 * _FIRST
         while start < len(self.items):
             some = self.items[start : start + size]
             places = np.arange(len(some)) if shown is None else shown.of(some).nonzero()[0]

@@ -118,6 +118,7 @@ class Recommending:
             wish = replace(wish, sinks=factors)
         chosen = yield from self._made(generation, stored, own, wish)
         if chosen is not None and wish.is_common and (is_stranger or chosen.source != "popular"):
+            chosen = _encoded(chosen)
             version = (stored.offset, *map(offset_of, impressions), hour)
             self._kept.keep((key, wish.common), (generation, version, chosen))
         return chosen
@@ -190,13 +191,18 @@ class Recommending:
         return self._named(replace(chosen, items=found[wish.offset :]), wish)
 
     def _named(self, chosen: Chosen, wish: Wish) -> Chosen:
-        """Return the same with symbols and names; encoded, unless some items will be explored."""
+        """Return the same with symbols and names."""
         with_names = self._catalog.with_names
         items = with_names(chosen.items, names=wish.names)
-        if chosen.candidates:
-            candidates = with_names(chosen.candidates, names=wish.names)
-            return replace(chosen, items=items, candidates=candidates)
-        return replace(chosen, items=items, encoded=msgspec.Raw(encode(items)))
+        candidates = with_names(chosen.candidates, names=wish.names)
+        return replace(chosen, items=items, candidates=candidates)
+
+
+def _encoded(chosen: Chosen) -> Chosen:
+    """Return a result as it is cached: encoded, unless some items will be explored."""
+    if chosen.candidates:
+        return chosen
+    return replace(chosen, encoded=msgspec.Raw(encode(chosen.items)))
 
 
 def _bytes_of(kept: _Kept) -> int:
