@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from api.hot.arrival import BoundedArrival
 from api.hot.heads import Head
 from api.hot.serving import Serving
-from api.http.correlation import new_id
+from api.http.correlation import HEADER, new_id
 from api.http.health import DRAINING
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
 from api.http.replies import Reply, fields
@@ -36,6 +36,7 @@ _MAX_PIPELINED: Final = 32
 """Pipelined requests that may wait on a connection."""
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
 _WEBSOCKET: Final = WEBSOCKET_PATH.encode()
+_REQUEST_ID: Final = HEADER + b": "
 _VERSION: Final = b" HTTP/1.1\r\n"
 _NOT_HTTP: Final = (
     "Not an HTTP/1.1 request, or two `Host` headers, or a head over 64 KiB, or more "
@@ -238,7 +239,7 @@ class HotProtocol(BoundedArrival):
             answer.fields,
             _SECURITY_BY_ORIGIN if self.app_state.get(CORS) else _SECURITY,
             rate,
-            b"x-request-id: ",
+            _REQUEST_ID,
             answer.request_id or request_id,
             b"\r\n\r\n" if keep_alive else b"\r\nconnection: close\r\n\r\n",
             answer.body,

@@ -18,7 +18,8 @@ from api.http.replies import fields_in
 from runtime.logs import REQUEST_ID
 from runtime.tracing import OFF, Tracing
 
-HEADER: Final = b"x-request-id"
+NAME: Final = "X-Request-Id"
+HEADER: Final = NAME.lower().encode()
 MAX_CHARACTERS: Final = 128
 SPAN_ATTRIBUTE: Final = "http.request.id"
 

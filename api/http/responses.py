@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from api.http.correlation import NAME as REQUEST_ID
 from api.http.endpoint import Endpoint, Success
 from api.http.forms import ANSWER, Form
 from api.http.idempotency import REPLAYED
@@ -16,7 +17,6 @@ from api.http.schemas import schema_of
 
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 CACHE_CONTROL: Final = "Cache-Control"
-REQUEST_ID: Final = "X-Request-Id"
 _QUOTA: Final = ("RateLimit-Policy", "RateLimit")
 """Of answers to requests that a quota applies to."""
 ETAG: Final = "ETag"
@@ -66,7 +66,7 @@ PROBLEM: Final[Schema] = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "instance": {"type": "string"},
-        "request_id": {"type": "string", "description": "`X-Request-Id` of this answer"},
+        "request_id": {"type": "string", "description": f"`{REQUEST_ID}` of this answer"},
         "errors": {
             "type": "array",
             "description": "the reason for each invalid field or event",

@@ -23,6 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.correlation import NAME as REQUEST_ID
 from api.http.correlation import STARTS
 from api.http.failures import problem_response
 from api.http.forms import ANSWER
@@ -51,7 +52,7 @@ _SENT: Final = (
     "If-None-Match",
     "Last-Event-ID",
     "X-API-Key",
-    "X-Request-Id",
+    REQUEST_ID,
 )
 _SEEN: Final = (
     "ETag",
@@ -60,7 +61,7 @@ _SEEN: Final = (
     "RateLimit-Policy",
     "Retry-After",
     ANSWER,
-    "X-Request-Id",
+    REQUEST_ID,
 )
 
 _PATHS: Final = frozenset({"/metrics", "/docs", "/openapi.json"})
