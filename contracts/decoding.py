@@ -51,16 +51,16 @@ class Rejection(NamedTuple):
     reason: str
 
 
-Decode = Callable[[Any], M]
+Decode = Callable[[Any], T]
 
 
-class Decoders(Generic[M]):
+class Decoders(Generic[T]):
     """The decoders of one type of message."""
 
-    def __init__(self, kind: type[M]) -> None:
-        self.lenient: Decode[M] = msgspec.json.Decoder(kind).decode
+    def __init__(self, kind: type[T]) -> None:
+        self.lenient: Decode[T] = msgspec.json.Decoder(kind).decode
         # As fast if there are no unknown fields.
-        self.strict: Decode[M] = msgspec.json.Decoder(strict(kind)).decode  # type: ignore[type-var]
+        self.strict: Decode[T] = msgspec.json.Decoder(strict(kind)).decode  # type: ignore[type-var]
 
 
 def check_time(ts_ms: int, now_ms: int, rules: InputRules) -> None:
@@ -158,15 +158,27 @@ def decode_runs(
             return Decoded(len(values), messages, rejections, unknown)
 
 
-def decode_one(decoders: Decoders[M], value: bytes, rules: InputRules) -> M:
-    """Decode one message.
+def decode_one(
+    decoders: Decoders[T],
+    value: bytes,
+    rules: InputRules,
+    unknown_fields: Counter[str] | None = None,
+) -> T:
+    """Decode one message; the first field that its type does not have is counted, by name.
 
     Raises:
         ValueError: it is not a message, or its fields are rejected.
     """
     message = decode_alone(decoders.lenient, value)
-    if rules.refuses_unknown_fields:
+    if unknown_fields is None and not rules.refuses_unknown_fields:
+        return message
+    try:
         decode_alone(decoders.strict, value)
+    except ValueError as error:
+        name = unknown_field(error)
+        if rules.refuses_unknown_fields or unknown_fields is None or name is None:
+            raise
+        unknown_fields[name] += 1
     return message
 
 

@@ -9,21 +9,22 @@ type)`: users share the ids of answers that are for no user.
 import base64
 import re
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
+from contracts.decoding import Decoders, decode_one
 from contracts.exploration import DRAW_CHARACTERS
-from contracts.input_rules import ANY, InputRules, strict, unknown_field
+from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     EpochMs,
     InstrumentId,
     UserId,
     check_time,
     check_user_id,
-    decode_alone,
 )
 
 MAX_POSITION: Final = 1000
@@ -104,8 +105,7 @@ class Feedback(Reaction, gc=False, frozen=True, kw_only=True):
     ts: EpochMs
 
 
-_sent = msgspec.json.Decoder(SentFeedback)
-_strict = msgspec.json.Decoder(strict(SentFeedback))
+_decoders = Decoders(SentFeedback)
 _encoder = msgspec.json.Encoder()
 
 
@@ -119,23 +119,19 @@ def feedback_key(feedback: Feedback) -> bytes:
     return feedback.user_id.encode()
 
 
-def decode_feedback(value: bytes, now_ms: int, rules: InputRules = ANY) -> Feedback:
-    """Decode feedback; `ts` defaults to `now_ms`.
+def decode_feedback(
+    value: bytes,
+    now_ms: int,
+    rules: InputRules = ANY,
+    unknown_fields: Counter[str] | None = None,
+) -> Feedback:
+    """Decode feedback; `ts` defaults to `now_ms`. The first unknown field is counted, by name.
 
     Raises:
         ValueError: it is invalid; the text is the reason.
     """
-    sent = decode_alone((_strict if rules.refuses_unknown_fields else _sent).decode, value)
+    sent = decode_one(_decoders, value, rules, unknown_fields)
     return feedback_of(sent, now_ms, rules)
-
-
-def unknown_field_in(value: bytes) -> str | None:
-    """Return the first unknown field of a valid record value, if any."""
-    try:
-        _strict.decode(value)
-    except msgspec.MsgspecError as error:
-        return unknown_field(error)
-    return None
 
 
 def feedback_of(sent: SentFeedback, now_ms: int, rules: InputRules = ANY) -> Feedback:

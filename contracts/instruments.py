@@ -8,14 +8,16 @@ A symbol may be all digits, as some exchange codes are. Where a path or a parame
 symbol or an id, all digits always mean the id.
 """
 
+from collections import Counter
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from contracts.input_rules import ANY, InputRules, strict, unknown_field
+from contracts.decoding import Decoders, decode_one
+from contracts.input_rules import ANY, InputRules
 from contracts.log_position import LogPosition
-from contracts.messages import MAX_INSTRUMENT_ID, InstrumentId, decode_alone
+from contracts.messages import MAX_INSTRUMENT_ID, InstrumentId
 
 MAX_INSTRUMENT_BYTES: Final = 8 * 1024
 """Of a record value."""
@@ -89,8 +91,7 @@ class InstrumentTooLargeError(ValueError):
     """An instrument has more than `MAX_INSTRUMENT_BYTES` as a record."""
 
 
-_instrument = msgspec.json.Decoder(Instrument)
-_strict = msgspec.json.Decoder(strict(Instrument))
+_decoders = Decoders(Instrument)
 _encoder = msgspec.json.Encoder()
 
 
@@ -114,30 +115,23 @@ def instrument_key(instrument_id: int) -> bytes:
     return b"%d" % instrument_id
 
 
-def decode_instrument(value: bytes, rules: InputRules = ANY) -> Instrument:
-    """Decode a record value.
+def decode_instrument(
+    value: bytes, rules: InputRules = ANY, unknown_fields: Counter[str] | None = None
+) -> Instrument:
+    """Decode a record value; the first field that is unknown is counted, by name.
 
     Raises:
         ValueError: it breaks a rule; the text is the reason.
     """
     _check_size(value)
-    instrument = decode_alone(_instrument.decode, value)
-    if rules.refuses_unknown_fields:
-        decode_alone(_strict.decode, value)
-    return instrument
-
-
-def unknown_field_in(value: bytes | None) -> str | None:
-    """Return the first unknown field of a valid record value, if any."""
-    try:
-        _strict.decode(value or b"")
-    except msgspec.MsgspecError as error:
-        return unknown_field(error)
-    return None
+    return decode_one(_decoders, value, rules, unknown_fields)
 
 
 def decode_instrument_record(
-    key: bytes | None, value: bytes | None, rules: InputRules = ANY
+    key: bytes | None,
+    value: bytes | None,
+    rules: InputRules = ANY,
+    unknown_fields: Counter[str] | None = None,
 ) -> tuple[int, Instrument | None]:
     """Return the id of a record's instrument, and the instrument unless it is removed.
 
@@ -149,7 +143,7 @@ def decode_instrument_record(
     """
     if value is None:
         return _id_in(key), None
-    instrument = decode_instrument(value, rules)
+    instrument = decode_instrument(value, rules, unknown_fields)
     if key != instrument_key(instrument.instrument_id):
         raise ValueError(
             f"the key {key!r:.60} is not that of instrument_id {instrument.instrument_id}: "

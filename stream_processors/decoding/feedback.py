@@ -8,7 +8,6 @@ from contracts.feedback import (
     FeedbackType,
     decode_feedback,
     parse_request_id,
-    unknown_field_in,
 )
 from contracts.messages import Rejection
 from contracts.topics import FEEDBACK
@@ -40,14 +39,11 @@ def decode(
     for place, (record, clock_ms) in enumerate(
         zip(batch.records, batch.clock_ms().tolist(), strict=True)
     ):
-        value = record.value or b""
         try:
-            sent = decode_feedback(value, clock_ms, intake.rules)
+            sent = decode_feedback(record.value or b"", clock_ms, intake.rules, unknown)
         except ValueError as error:
             rejections.append(Rejection(place, str(error)))
             continue
-        if name := unknown_field_in(value):
-            unknown[name] += 1
         places.append(place)
         token = parse_request_id(sent.request_id).token
         records.append(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contracts.instruments import Instrument, decode_instrument_record, unknown_field_in
+from contracts.instruments import Instrument, decode_instrument_record
 from contracts.messages import Rejection
 from contracts.topics import INSTRUMENTS
 from stream_processors.decoding.intake import Intake
@@ -32,14 +32,12 @@ def decode(
     unknown: Counter[str] = Counter()
     for place, record in enumerate(batch.records):
         try:
-            decoded = decode_instrument_record(record.key, record.value, intake.rules)
+            decoded = decode_instrument_record(record.key, record.value, intake.rules, unknown)
         except ValueError as error:
             rejections.append(Rejection(place, str(error)))
             continue
         index.append(place)
         records.append(InstrumentRecord(record.offset, *decoded))
-        if name := unknown_field_in(record.value):
-            unknown[name] += 1
     intake.note(INSTRUMENTS.name, unknown)
     ids = np.fromiter((record.instrument_id for record in records), np.int64, len(records))
     is_here, misplaced = placement.of_instruments(
