@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import exchange_calendars
 import httpx
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from api.bars.aggregation import Window
 from api.bars.intervals import parse_interval
 from api.bars.latest import LatestReader
 from api.bars.reading import BarReader
-from api.bars.sessions import calendars
+from api.bars.sessions import calendars, exchange
 from api.bars.sessions.calendars import exchange_in, load
 from api.bars.sessions.hours import Calendar, Hours, Session, SessionInterval, in_session
 from api.http.metrics import Metrics
@@ -35,7 +36,7 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Mapping[str, Calendar | None]:
+def loaded() -> Mapping[str, Calendar | str]:
     return asyncio.run(load(["XNYS", "NASDAQ", "XHKG", "XLON", "NOWHERE"]))
 
 
@@ -43,9 +44,9 @@ def in_new_york(text: str) -> int:
     return 1000 * int(datetime.fromisoformat(text).replace(tzinfo=NEW_YORK).timestamp())
 
 
-def hours(loaded: Mapping[str, Calendar | None], name: str, session: Session) -> Hours:
+def hours(loaded: Mapping[str, Calendar | str], name: str, session: Session) -> Hours:
     calendar = loaded[name]
-    assert calendar is not None
+    assert isinstance(calendar, Calendar)
     found = calendar.hours(session)
     assert found is not None
     return found
@@ -74,7 +75,7 @@ def clock_time(ms: int) -> str:
     ],
 )
 def test_hours_are_those_of_the_exchange_s_calendar(
-    loaded: Mapping[str, Calendar | None],
+    loaded: Mapping[str, Calendar | str],
     day: str,
     regular: list[tuple[str, str]],
     extended: list[tuple[str, str]],
@@ -84,19 +85,32 @@ def test_hours_are_those_of_the_exchange_s_calendar(
         assert traded(hours(loaded, name, "extended"), day) == extended
 
 
-def test_a_break_is_no_trading_time(loaded: Mapping[str, Calendar | None]) -> None:
+def test_a_break_is_no_trading_time(loaded: Mapping[str, Calendar | str]) -> None:
     noon = 1000 * int(datetime(2025, 11, 26, 12, 30, tzinfo=ZoneInfo("Asia/Hong_Kong")).timestamp())
     found = hours(loaded, "XHKG", "regular").contain(noon + HOUR_MS * np.arange(-2, 3))
     assert found.tolist() == [True, True, False, True, True]
 
 
 def test_an_exchange_without_a_calendar_or_extended_hours_has_none(
-    loaded: Mapping[str, Calendar | None],
+    loaded: Mapping[str, Calendar | str],
 ) -> None:
-    assert loaded["NOWHERE"] is None
+    assert "InvalidCalendarName" in str(loaded["NOWHERE"])
     london = loaded["XLON"]
-    assert london is not None
+    assert isinstance(london, Calendar)
     assert london.hours("extended") is None
+
+
+def test_a_calendar_that_the_package_cannot_make_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(name: str) -> None:
+        raise ValueError("special dates are not sessions " * 100)
+
+    monkeypatch.setattr(exchange_calendars, "get_calendar", broken)
+    reason = exchange.calendar("XTAE")
+    assert isinstance(reason, str)
+    assert reason.startswith("ValueError: special dates are not sessions")
+    assert len(reason) < 300
 
 
 spans = st.lists(st.integers(0, 400), min_size=2, max_size=12, unique=True).map(sorted)
@@ -135,7 +149,7 @@ def test_the_buckets_of_a_session_are_those_that_overlap_it(
 
 
 @pytest.fixture
-def readers(store_url: str, filled: Filled, loaded: Mapping[str, Calendar | None]) -> Readers:
+def readers(store_url: str, filled: Filled, loaded: Mapping[str, Calendar | str]) -> Readers:
     """Reads of an instrument that trades in New York: minutes of six days, some missing."""
     filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
     store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
@@ -167,7 +181,7 @@ def inside_of(own: Hours) -> dict[int, BarValue]:
 def test_bars_of_a_session_are_those_of_its_minutes(
     *,
     readers: Readers,
-    loaded: Mapping[str, Calendar | None],
+    loaded: Mapping[str, Calendar | str],
     text: str,
     session: Session,
     fill: str,
@@ -192,7 +206,7 @@ def test_bars_of_a_session_are_those_of_its_minutes(
 
 
 def test_hours_that_are_over_are_kept_without_what_is_outside_the_session(
-    readers: Readers, loaded: Mapping[str, Calendar | None]
+    readers: Readers, loaded: Mapping[str, Calendar | str]
 ) -> None:
     """The newest quote came after Friday's close, so that day is read each time."""
     newest = Worker(readers.filled, 10_081, {47 * 60}).newest_s
@@ -226,6 +240,7 @@ async def test_the_catalog_names_an_instrument_s_exchange(serve: Serve, filled: 
     filled.instrument(5, "LON", attributes={"exchange": "XLON"})
     filled.instrument(6, "BAD", attributes={"exchange": "NOWHERE"})
     filled.instrument(7, "NONE")
+    filled.instrument(8, "ODD", attributes={"exchange": "X\0"})
     async with serve() as client:
 
         @until_true
@@ -261,5 +276,6 @@ async def test_without_the_package_a_session_is_refused_with_a_remedy(
 
 def test_an_exchange_is_a_text_of_some_characters() -> None:
     assert exchange_in({"exchange": " xnys "}) == "XNYS"
-    for other in ({}, {"exchange": 5}, {"exchange": " "}, {"exchange": "X" * 17}):
-        assert exchange_in(other) is None  # type: ignore[arg-type]
+    for name in (5, " ", "X" * 17, "X\0", "X\nY"):
+        assert exchange_in({"exchange": name}) is None
+    assert exchange_in({}) is None

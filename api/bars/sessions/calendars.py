@@ -38,7 +38,7 @@ LOADING: Final[dict[ProblemType, str]] = {
 Attributes = Mapping[str, bool | int | float | str]
 
 _log = logging.getLogger(__name__)
-_calendars = msgspec.json.Decoder(dict[str, Calendar | None])
+_calendars = msgspec.json.Decoder(dict[str, Calendar | str])
 
 
 class Calendars:
@@ -66,7 +66,8 @@ class Calendars:
         self._is_installed = find_spec(_PACKAGE) is not None
         self._seen_version = 0
         self._loaded_s = -_STALE_S
-        self._loaded: dict[str, Calendar | None] = {}
+        self._loaded: dict[str, Calendar | str] = {}
+        """Of each exchange, or why it has none."""
         self._hours: dict[tuple[str, Session], Hours | None] = {}
 
     def following(self) -> AbstractAsyncContextManager[None]:
@@ -83,8 +84,9 @@ class Calendars:
         due = named if is_stale else [name for name in named if name not in self._loaded]
         if due:
             found = await load(due)
-            for name in (name for name, calendar in found.items() if calendar is None):
-                _log.warning("the catalog names the exchange %r, which has no calendar", name)
+            for name, reason in found.items():
+                if isinstance(reason, str):
+                    _log.warning("the exchange %r in the catalog has no calendar: %s", name, reason)
             self._loaded |= found
             self._hours = {key: own for key, own in self._hours.items() if key[0] not in found}
             self._loaded_s = now_s
@@ -113,7 +115,7 @@ class Calendars:
 
     def _known(self, instrument_id: int, name: str, session: Session) -> tuple[Hours, ZoneInfo]:
         calendar = self._loaded[name]
-        if calendar is None:
+        if isinstance(calendar, str):
             raise broken_rule(
                 "session",
                 f"the exchange {name!r} of instrument {instrument_id} has no calendar: set its "
@@ -133,11 +135,12 @@ def exchange_in(attributes: Attributes) -> str | None:
     name: Any = attributes.get(ATTRIBUTE)
     if not isinstance(name, str) or not name.strip() or len(name) > _MAX_NAME:
         return None
-    return name.strip().upper()
+    # Nothing else can be an argument of a process.
+    return name.strip().upper() if name.isprintable() else None
 
 
-async def load(exchanges: Collection[str]) -> dict[str, Calendar | None]:
-    """Return the calendars of exchanges, None for one that has none.
+async def load(exchanges: Collection[str]) -> dict[str, Calendar | str]:
+    """Return the calendars of exchanges, or why one has none.
 
     Raises:
         RuntimeError: the child process failed.

@@ -18,8 +18,8 @@ EXTENDED_MINUTES: Final = {"XNYS": (330, 240)}
 from 4:00 to 20:00, on half days to 17:00."""
 
 
-def calendar(name: str) -> Calendar | None:
-    """Return the calendar of an exchange, by its MIC or an alias; None if there is none.
+def calendar(name: str) -> Calendar | str:
+    """Return the calendar of an exchange, by its MIC or an alias, or why there is none.
 
     It reaches from twenty years ago to a year from now.
     """
@@ -27,8 +27,8 @@ def calendar(name: str) -> Calendar | None:
 
     try:
         found = exchange_calendars.get_calendar(name)
-    except exchange_calendars.errors.InvalidCalendarName:
-        return None
+    except Exception as error:  # noqa: BLE001 (some of the package's are broken, such as XTAE's)
+        return f"{type(error).__name__}: {error!s:.200}"
     opens, pauses, resumed, closes = (
         _epoch_ms(found.schedule[name]) for name in ("open", "break_start", "break_end", "close")
     )
