@@ -70,7 +70,7 @@ def as_rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("media_type", READ)
-@pytest.mark.parametrize("path", [ONE, MANY, f"{ONE}&end=1"], ids=["one", "many", "none"])
+@pytest.mark.parametrize("path", [ONE, MANY, f"{ONE}&end=1", f"{ONE}&ids=string"])
 async def test_every_form_has_the_bars_of_the_json_answer(
     client: httpx.AsyncClient, path: str, media_type: str
 ) -> None:
