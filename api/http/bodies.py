@@ -87,13 +87,13 @@ class Writing:
         """
         body = await self.body_of(request, files)
         is_json = media_type_of(request) == _JSON
-        self._spend(request, (_cost(body) if is_json else _lines(body)) - 1)
+        self._spend(request, (_cost(body) if is_json else _lines(body)) - 1, before=1)
         return body
 
-    def _spend(self, request: Request, events: int) -> None:
+    def _spend(self, request: Request, events: int, before: int = 0) -> None:
         key = key_of(request)
         writer, limit = (key.tenant, key.limit) if key else (_ANYBODY, None)
-        of_answer(request.scope).rate = self._quota.spend(writer, events, limit)
+        of_answer(request.scope).rate = self._quota.spend(writer, events, limit, before)
 
 
 def media_type_of(request: Request) -> str:

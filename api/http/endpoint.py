@@ -65,7 +65,7 @@ class Endpoint:
     needs_scope: Callable[..., bool] | None = None
     """returns whether it needs the scope, from the parameters, given by name; None: always"""
     cost: int = 1
-    """reads that a request takes of the quota of its key, if it has one"""
+    """reads that a request takes of the quota of its key, if it has one; 0: it takes events"""
     in_path: frozenset[str] = field(init=False)
     """the names of the parameters in the path"""
     may_have_slashes: bool = field(init=False)
@@ -160,6 +160,7 @@ class ActionEndpoint(Endpoint):
 class WriteEndpoint(ActionEndpoint):
     """An endpoint that publishes to Kafka, and at most once for each `Idempotency-Key`."""
 
+    cost: int = 0
     receive: Callable[[Request], Awaitable[bytes]]
     """reads the body, at the cost of what it publishes"""
     act: Callable[..., Awaitable[Response]]

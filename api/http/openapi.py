@@ -159,5 +159,5 @@ def _refused(endpoint: Endpoint) -> Mapping[ProblemType, str]:
     scope = endpoint.scope
     if scope is None:
         return {}
-    limited = {} if scope == "write" else {RATE_LIMITED: _LIMITED}
+    limited = {RATE_LIMITED: _LIMITED} if endpoint.cost else {}
     return {UNAUTHORIZED: MISSING, FORBIDDEN: missing_scope(scope), **limited}

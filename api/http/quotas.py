@@ -56,8 +56,10 @@ class _Quota:
         self._windows: dict[str, _Window] = {}
         """The last one of each caller: of as many as there are keys."""
 
-    def take(self, caller: str, limit: RateLimitItem, n: int) -> bytes:
+    def take(self, caller: str, limit: RateLimitItem, n: int, before: int = 0) -> bytes:
         """Take `n` from a caller's quota, and return the headers that report what is left.
+
+        `before` were taken for the same request already.
 
         Raises:
             Problem: fewer are left; none is taken then.
@@ -67,7 +69,7 @@ class _Quota:
         if window is None or now_s >= window.ends_s or not _is_same(window.limit, limit):
             window = self._windows[caller] = self._begun(limit, now_s)
         if window.taken + n > window.most:
-            raise self._used_up(window, n, now_s)
+            raise self._used_up(window, before + n, now_s)
         window.taken += n
         # As `fields`, at half the cost: hot requests come here.
         left, wait_s = window.most - window.taken, ceil(window.ends_s - now_s)
@@ -78,11 +80,10 @@ class _Quota:
         head = _HEAD % (name, most, window_s, name)
         return _Window(limit, most, head, now_s + window_s)
 
-    def _used_up(self, window: _Window, n: int, now_s: float) -> Problem:
+    def _used_up(self, window: _Window, cost: int, now_s: float) -> Problem:
         wait_s = window.wait_s(now_s)
         most, window_s = window.most, window.limit.get_expiry()
-        never = n >= most  # one was taken before the body was read
-        when = "send fewer at once" if never else f"try again after {wait_s} s"
+        when = "send fewer at once" if cost > most else f"try again after {wait_s} s"
         detail = f"At most {most} {self.unit} in {window_s} s: {when}"
         kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
         problem = Problem(kind, detail, limit=most, window_s=window_s)
@@ -95,12 +96,12 @@ class ReadQuota(_Quota):
 
     unit = "requests"
 
-    def spend(self, reader: str, limit: RateLimitItem, cost: int = 1) -> bytes:
-        """Count a request of a reader, at its cost; returns and raises as `take`.
+    def spend(self, reader: str, limit: RateLimitItem, cost: int = 1, before: int = 0) -> bytes:
+        """Count a request of a reader, at its cost; takes, returns and raises as `take`.
 
         One that costs more than the whole quota takes all of it.
         """
-        return self.take(reader, limit, min(cost, limit.amount))
+        return self.take(reader, limit, min(cost, limit.amount - before), before)
 
 
 class WriteQuota(_Quota):
@@ -113,9 +114,11 @@ class WriteQuota(_Quota):
         super().__init__()
         self._limit = limit
 
-    def spend(self, writer: str, events: int, own: RateLimitItem | None = None) -> bytes:
+    def spend(
+        self, writer: str, events: int, own: RateLimitItem | None = None, before: int = 0
+    ) -> bytes:
         """Count `events` of a writer, by its `own` limit if it has one, as `take` does."""
-        return self.take(writer, own or self._limit, events)
+        return self.take(writer, own or self._limit, events, before)
 
 
 def _is_same(one: RateLimitItem, other: RateLimitItem) -> bool:

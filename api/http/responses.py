@@ -50,8 +50,8 @@ _HEADERS: Final[Mapping[str, Schema]] = {
             "schema": {"type": "string", "examples": [example]},
         }
         for name, what, example in (
-            ("RateLimit-Policy", "the quota that applies", '"reads";q=1000;w=1'),
-            ("RateLimit", "what is left of the quota", '"reads";r=999;t=1'),
+            ("RateLimit-Policy", "the quota that applies", '"requests";q=1000;w=1'),
+            ("RateLimit", "what is left of the quota", '"requests";r=999;t=1'),
         )
     },
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},

@@ -150,6 +150,10 @@ async def test_a_request_takes_of_its_quota_what_it_costs(
 
     assert await left_after(40) == '200 "requests";r=10'
     assert await left_after(11) == '429 "requests";r=9'
+    # What costs more than a whole quota takes all of it.
+    body = {"user_ids": ["a", "b", "c"]}
+    most = await client.post(BATCH, json=body, headers={"X-API-Key": "slow"})
+    assert (most.status_code, most.headers["ratelimit"][:14]) == (200, '"requests";r=0')
     full = await client.post("/v1/events", json=[], headers={"X-API-Key": "full"})
     assert full.headers["ratelimit"].startswith('"events";r=999;t=')
 

@@ -36,6 +36,7 @@ def endpoint(scope: Scope | None) -> ReadEndpoint:
         success=Success(kind=None, example=None),
         problems={},
         scope=scope,
+        cost=0 if scope == "write" else 1,
         read=lambda: iter(()),  # type: ignore[arg-type, return-value]
     )
 

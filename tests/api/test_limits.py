@@ -50,6 +50,25 @@ async def test_a_change_costs_one_however_many_braces_its_body_has(
     assert slug(one_more) == "rate-limited"
 
 
+async def test_changes_take_nothing_of_what_a_key_may_read(serve: Serve, tmp_path: Path) -> None:
+    scopes = ["read", "admin"]
+    file = write_keys(tmp_path / "keys.json", entry("operator", scopes=scopes, limit="1/hour"))
+    async with serve(api_keys_file=file) as client:
+        client.headers["X-API-Key"] = "operator"
+        change = await client.post("/v1/models/promote", json={})
+        assert problem(change) == (409, "conflict")
+        assert change.headers["ratelimit"].startswith('"events";r=0;')
+        read = await client.get("/v1/users/nobody/history")
+        assert problem(read) == (404, "unknown-user")
+        assert read.headers["ratelimit"].startswith('"requests";r=0;')
+        for again in (
+            await client.post("/v1/models/promote", json={}),
+            await client.get("/v1/users/nobody/history"),
+        ):
+            assert problem(again) == (429, "rate-limited")
+            assert "try again after" in again.json()["detail"]
+
+
 async def test_each_event_of_a_request_counts_and_a_request_without_any_counts_as_one(
     serve: Serve,
 ) -> None:

@@ -79,12 +79,15 @@ class Access:
     def spend(self, request: Request, reads: int) -> None:
         """Take so many more reads from the quota of a request's key, if it has one.
 
+        One was taken when the request was admitted.
+
         Raises:
             Problem: fewer are left.
         """
         key = key_of(request)
         if key is not None and key.limit is not None:
-            of_answer(request.scope).rate = self._quota.spend(key.tenant, key.limit, reads)
+            rate = self._quota.spend(key.tenant, key.limit, reads, before=1)
+            of_answer(request.scope).rate = rate
 
     def key(self, headers: RawHeaders) -> Key:
         """Return the key of a request.
@@ -112,7 +115,7 @@ class Access:
         key = self.key(headers)
         if scope not in key.scopes:
             raise Problem(FORBIDDEN, missing_scope(scope))
-        if key.limit is None or scope == "write":
+        if key.limit is None or not cost:
             return key, b""
         return key, self._quota.spend(key.tenant, key.limit, cost)
 
