@@ -201,9 +201,11 @@ def test_answers_become_data_frames(tickrec: Tickrec) -> None:
     bars = tickrec.instrument_bars(4, start=0, limit=5).to_pandas()
     assert bars.index[-1] == pd.Timestamp(MINUTE_S, unit="s", tz="UTC")
     assert bars["c"].tolist() == [2.0] * 5
-    of_many = tickrec.bars([4, 5], start=0, limit=10).to_pandas()
-    assert of_many.index.names == ["instrument_id", "t"]
-    assert of_many.loc[5]["o"].tolist() == [1.0] * 5
+    of_many = tickrec.bars(["suca", 5], start=0, limit=10).to_pandas()
+    assert of_many.index.names == ["instrument", "t"]
+    for name in ("suca", "5"):
+        assert of_many.loc[name]["o"].tolist() == [1.0] * 5
+    assert tickrec.latest_quotes(["SUCA"]).to_pandas()["instrument"].tolist() == ["SUCA"]
     items = tickrec.user_recommendations("ABC", n=2).to_pandas()
     assert items["instrument_id"].tolist() == [5, 7]
     assert tickrec.similar_instruments(4, n=1).to_pandas()["instrument_id"].tolist() == [5]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_INSTRUMENT: Final = "instrument"
 _TIME: Final = "t"
 """the start of a bar: the index of its row"""
 
@@ -21,7 +22,8 @@ def frame(
 
     Args:
         kind: the rows' type, whose fields are the columns, also if there are no rows.
-        rows: the structs, or those of each instrument, by its id: then `instrument_id` comes first.
+        rows: the structs, or those of each instrument, by its name in the request, an id or a
+            symbol: then `instrument` with these names comes first.
 
     Raises:
         ModuleNotFoundError: pandas is not installed.
@@ -29,12 +31,12 @@ def frame(
     import pandas as pd  # an extra of the package
 
     by_instrument = isinstance(rows, Mapping)
-    columns = [*(["instrument_id"] if by_instrument else []), *kind.__struct_fields__]
+    columns = [*([_INSTRUMENT] if by_instrument else []), *kind.__struct_fields__]
     found = pd.DataFrame(list(_records(rows)), columns=columns)
     for name in columns:
         if name in (_TIME, "ts") or name.endswith("_ts"):
             found[name] = pd.to_datetime(found[name], unit="ms", utc=True)
-    index = [name for name in ("instrument_id", _TIME) if by_instrument or name == _TIME]
+    index = [name for name in (_INSTRUMENT, _TIME) if by_instrument or name == _TIME]
     return found.set_index(index) if _TIME in columns else found
 
 
@@ -44,4 +46,4 @@ def _records(rows: Any) -> Iterator[dict[str, Any]]:
         return
     for name, of_one in rows.items():
         for row in of_one if isinstance(of_one, list) else [of_one]:
-            yield {"instrument_id": int(name), **msgspec.structs.asdict(row)}
+            yield {_INSTRUMENT: name, **msgspec.structs.asdict(row)}
