@@ -114,7 +114,8 @@ def parse_zone(text: str) -> ZoneInfo | None:
 
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(available_timezones())  # 20 ms
+    # Besides the database's, a system may have its own zone by this name.
+    return frozenset(available_timezones()) - {"localtime"}  # 20 ms
 
 
 @lru_cache(_DAYS_KNOWN)

@@ -143,7 +143,7 @@ def fill_page(
         return [], rest
     interval = window.interval
     first_ms = window.first_ms if position.close is not None else bars[0].t
-    last_ms = interval.moved(rest.at_ms, -1) if rest else window.last_ms
+    last_ms = page_of(window, rest, "asc").last_ms
     # One bar more than fits, if there is one; the first bucket may have no trading hours.
     page = Window(first_ms, min(last_ms, interval.moved(first_ms, limit + 1)), interval)
     filled = fill_previous(bars, page, now_ms, position.close)

@@ -1,6 +1,8 @@
 """Pages of bars of any length add up to the whole; tokens survive a round trip."""
 
+from datetime import UTC, datetime
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import Window, fill_previous
 from api.bars.answers import Bar
-from api.bars.intervals import MINUTE, parse_interval
+from api.bars.intervals import DAY, MINUTE, parse_interval
+from api.bars.local_days import in_zone
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token, whole_buckets
 from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.times import MAX_TS_MS, MINUTE_MS
@@ -83,6 +86,17 @@ def test_filled_pages_together_are_the_filled_whole(
         assert len(page) <= limit
         found += page
     assert found == fill_previous(bars, window, NOW)
+
+
+def test_a_page_ends_before_the_next_one_though_a_day_was_skipped() -> None:
+    days = in_zone(DAY, ZoneInfo("Pacific/Apia"))
+    last_s, next_s = (datetime(2011, 12, day, 12, tzinfo=UTC).timestamp() for day in (28, 30))
+    first, after = (days.start_of(1000 * int(at_s)) for at_s in (last_s, next_s))
+    window, rest = Window(first, days.moved(after, 3), days), Position(4, after)
+    bar = msgspec.structs.replace(flat(1), t=first)
+    page, position = fill_page([bar], window, Position(4, first), rest, 9, NOW)
+    assert [bar.t for bar in page] == [first, days.moved(first, 1)]
+    assert position == Position(4, after, bar.c)
 
 
 def flat(minute: int) -> Bar:

@@ -56,7 +56,6 @@ def test_a_day_that_clocks_change_on_starts_at_midnight_and_is_as_long_as_it_is(
     for time in ("00:00", "00:59", "04:00", "23:59"):
         assert days.start_of(at_ms(change.day, time, change.zone)) == start
     assert days.moved(start, 1) - start == change.hours * HOUR_MS
-    assert days.moved(days.moved(start, 1), -1) == start
     assert days.start_of(start - 1) == start - DAY_MS
     window = Window.before(start + 1, days, 1)
     assert len(window.minutes()) == change.hours * 60
@@ -120,6 +119,13 @@ def test_the_ends_of_time_are_days_too() -> None:
 def test_zones_are_those_of_the_database() -> None:
     assert parse_zone("") is parse_zone("UTC") is None
     assert in_zone(MINUTE, None) is MINUTE
-    for name in ("Mars", "../etc/passwd", "right/Europe/Berlin", "america/new_york", "EST5EDT "):
+    for name in (
+        "Mars",
+        "../etc/passwd",
+        "right/Europe/Berlin",
+        "localtime",
+        "america/new_york",
+        "EST5EDT ",
+    ):
         with pytest.raises(ValueError, match="must be a name of the IANA time zone database"):
             parse_zone(name)

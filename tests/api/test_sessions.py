@@ -139,7 +139,6 @@ def test_the_buckets_of_a_session_are_those_that_overlap_it(
     assert of.starts(grid.start_of(0), last) == naive
     assert of.moved(ms, n) == ([s for s in naive if s > ms][:n] or [ms])[-1]
     before = [start for start in naive if start < ms]
-    assert of.moved(ms, -n) == (before[::-1][:n] or [ms])[-1]
     if before:
         assert of.last(ms, n) == (before[-n:][0], before[-1])
     minutes = range(grid.start_of(0), 401 * scale, 5 * MINUTE_MS)

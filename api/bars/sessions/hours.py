@@ -6,6 +6,7 @@ last five days are five trading days.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
@@ -79,16 +80,8 @@ class SessionInterval(Interval):
         return self.grid.first_from(ts_ms)
 
     def moved(self, start_ms: int, n: int) -> int:
-        """Return the start of the nth bucket after a time, before it if n is below 0.
-
-        Where the calendar ends, it is that of its last bucket, or of its first one.
-        """
-        found, left = start_ms, abs(n)
-        for start in self._after(start_ms) if n > 0 else self._before(start_ms):
-            if not left:
-                break
-            found, left = start, left - 1
-        return found
+        """Return the start of the nth bucket after a time, the last one's if the calendar ends."""
+        return [start_ms, *islice(self._after(start_ms), n)][-1]
 
     def last(self, end_ms: int, n: int) -> tuple[int, int]:
         """Return the starts of the first and the last of the `n` buckets that start before."""
