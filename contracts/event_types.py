@@ -5,7 +5,7 @@ A type that does not weigh more than 0 rejects the item: the user must not be sh
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 MAX_NAME_CHARACTERS: Final = 40
 TRADE: Final = "trade"
@@ -25,6 +25,7 @@ ERASED: Final = "erased"
 MAX_TYPES: Final = 50
 MAX_WEIGHT: Final = 1e6
 
+_SETTING: Final = "event_weights"
 _ASSIGNED: Final = re.compile(r"\s*(?P<name>[^=]*?)\s*=\s*(?P<weight>[^=]*?)\s*")
 _NAME: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_NAME_CHARACTERS - 1}}}")
 
@@ -72,13 +73,19 @@ def describe_event_weights(weights: Mapping[str, float], *, signs_only: bool = F
     return ",".join(f"{name}={weight:.17g}" for name, weight in differing.items())
 
 
-def only_adds(before: str, now: str) -> bool:
-    """Return whether weights, as text, are those before and others of new types.
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings by which what was folded before does not fit.
 
-    >>> only_adds("purchase=8", "purchase=8,refund=0"), only_adds("purchase=8", "purchase=9")
-    (True, False)
+    Types of events may have been added since: until then, such events were rejected.
+
+    >>> changed({"event_weights": "purchase=8"}, {"event_weights": "purchase=8,refund=0"})
+    []
+    >>> changed({"event_weights": "purchase=8"}, {"event_weights": "purchase=9", "n": 1})
+    ['event_weights', 'n']
     """
-    return parse_event_weights(before).items() <= parse_event_weights(now).items()
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    weights, earlier = (parse_event_weights(of.get(_SETTING, "")).items() for of in (now, before))
+    return [name for name in names if name != _SETTING or not earlier <= weights]
 
 
 def _sign(weight: float) -> float:

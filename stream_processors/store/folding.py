@@ -1,14 +1,12 @@
 """The settings that a partition's state was folded with: others would corrupt it. Pure."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from contracts.event_types import only_adds
+from contracts.event_types import changed
 from contracts.pairs import refusal
 from contracts.topics import COOCCURRENCES, Topic
-
-_WEIGHTS: Final = "event_weights"
 
 
 class FoldingError(RuntimeError):
@@ -27,8 +25,6 @@ def folding_text(settings: dict[str, Any]) -> str:
 def check_folding(topic: Topic, partition: int, stored: str | None, ours: str) -> None:
     """Check that a partition's state, if any, was folded with these settings.
 
-    Types of events may have been added since: until then, such events were rejected.
-
     Raises:
         FoldingError: what differs, with both values and what to do.
     """
@@ -38,8 +34,8 @@ def check_folding(topic: Topic, partition: int, stored: str | None, ours: str) -
     if topic == COOCCURRENCES and (refused := refusal(where, stored)):
         raise FoldingError(refused)
     theirs, mine = msgspec.json.decode(stored), msgspec.json.decode(ours)
-    names = [name for name in sorted({*theirs, *mine}) if theirs.get(name) != mine.get(name)]
-    if names == [_WEIGHTS] and only_adds(theirs.get(_WEIGHTS, ""), mine.get(_WEIGHTS, "")):
+    names = changed(theirs, mine)
+    if not names:
         return
     differing = ", ".join(
         f"{name.upper()} was {theirs.get(name, 'not set')} and is {mine.get(name, 'not set')}"

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from pyspark.sql import SparkSession
 
+from contracts.event_types import changed
 from contracts.keyspace import FOLDING_FIELD, Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
@@ -123,8 +124,8 @@ class SparkSource:
             differing = ", ".join(
                 f"{name.upper()} is {ours.get(name, 'not set')} here and "
                 f"{theirs.get(name, 'not set')} there"
-                for name in sorted({*theirs, "event_weights"})
-                if ours.get(name) != theirs.get(name)
+                for name in changed(theirs, ours)
+                if name in {*theirs, "event_weights"}
             )
             if differing:
                 raise SourceError(

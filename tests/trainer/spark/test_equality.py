@@ -215,6 +215,22 @@ def test_workers_that_fold_otherwise_are_named(
         run(settings, source_of(spark, config, FoldingSettings()))
 
 
+def test_types_of_events_that_workers_have_not_noted_yet_are_no_difference(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    config: ArchiveConfig,
+    spark: SessionOf,
+) -> None:
+    """A partition's position has the setting of its last flush."""
+    archive(config, [log()[:1_000]])
+    note_topics(store, keyspace, {"event_weights": "purchase=1"})
+    added = FoldingSettings(event_weights="purchase=8,refund=0")
+    assert run(settings, source_of(spark, config, added)) == "trained"
+    with pytest.raises(SourceError, match="EVENT_WEIGHTS is not set here and purchase=1 there"):
+        run(settings, source_of(spark, config, FoldingSettings()))
+
+
 def test_a_row_that_the_archive_does_not_write_ends_the_run(
     store: Store,
     keyspace: Keyspace,
