@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from api.bars.archive.fallback import ArchivedBars
 
 _log = logging.getLogger(__name__)
+_VERSION: Final = version("tickrec")
 
 
 def wall_clock_ms() -> int:
@@ -192,7 +193,7 @@ def create_app(
 
     app = FastAPI(
         title="Tickrec",
-        version=version("tickrec"),
+        version=_VERSION,
         summary="Minute bars and recommendations from streams of quotes and events",
         description=(
             "Errors are RFC 9457 problems, `application/problem+json`. If Redis is slow or down, "

@@ -7,7 +7,7 @@ the field may be a string.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -44,7 +44,7 @@ Path = tuple[str | None, ...]
 def with_ids(endpoint: Endpoint) -> Endpoint:
     """Return an endpoint with the parameter `ids`, if its answer has any."""
     kind = endpoint.success.kind
-    paths = () if kind is None else tuple(_paths(types.type_info(kind)))
+    paths = _paths_in(kind)
     if not paths:
         return endpoint
     parameters = (*endpoint.parameters, IDS)
@@ -95,6 +95,11 @@ def _acting(endpoint: ActionEndpoint, paths: tuple[Path, ...]) -> Any:
         return response
 
     return acting
+
+
+@cache
+def _paths_in(kind: Any) -> tuple[Path, ...]:
+    return () if kind is None else tuple(_paths(types.type_info(kind)))
 
 
 def _paths(info: types.Type) -> Iterator[Path]:

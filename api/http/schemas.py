@@ -1,6 +1,7 @@
 """Schemas of messages and bodies, as the OpenAPI description has them."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -29,8 +30,13 @@ def json_body(schema: Schema, **shown: Any) -> Schema:
 
 
 def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
-    """Return the schema of each type, and the components that they refer to."""
-    found, components = msgspec.json.schema_components([*kinds], ref_template=_REF)
+    """Return the schema of each type, and the components that they refer to; not to be changed."""
+    return _schemas_of(tuple(kinds))
+
+
+@cache
+def _schemas_of(kinds: tuple[Any, ...]) -> tuple[list[Schema], Schema]:
+    found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     return list(found), either_form(components)
 
 
