@@ -72,7 +72,7 @@ def document(app: FastAPI, table: Table, *, keyed: bool) -> Schema:
     """Return the description of an API; `keyed`: whether there are API keys."""
     paths: defaultdict[str, Schema] = defaultdict(dict)
     for endpoint in table:
-        paths[endpoint.path][endpoint.method.lower()] = _operation(endpoint, keyed=keyed)
+        paths[endpoint.path][endpoint.method.lower()] = operation_of(endpoint, keyed=keyed)
     _, named = schemas_of(_kinds(table))
     return {
         "openapi": "3.1.0",
@@ -98,7 +98,7 @@ def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
     app.openapi = cache(lambda: document(app, table, keyed=keyed))  # type: ignore[method-assign]
 
 
-def _operation(endpoint: Endpoint, *, keyed: bool) -> Schema:
+def operation_of(endpoint: Endpoint, *, keyed: bool) -> Schema:
     """Describe an endpoint, and whether it needs a key."""
     operation: Schema = {
         "tags": [endpoint.tag],

@@ -7,6 +7,9 @@ import httpx
 from fastapi import FastAPI
 from starlette.routing import Match
 
+from api.http.endpoint import Table
+from api.http.openapi import operation_of
+
 Check = Callable[[httpx.Response], Awaitable[None]]
 
 
@@ -36,6 +39,13 @@ def _operation(app: FastAPI, request: httpx.Request) -> dict[str, Any] | None:
             path = getattr(route, "path_format", "")
             if request.url.raw_path.partition(b"?")[0].count(b"/") > path.count("/"):
                 return None
-            found: dict[str, Any] = app.openapi()["paths"].get(path, {})
-            return found.get(request.method.lower())
+            return _operation_of(app.state.table, request.method, path)
+    return None
+
+
+def _operation_of(table: Table, method: str, path: str) -> dict[str, Any] | None:
+    """Return an operation without making the whole document."""
+    for endpoint in table:
+        if (endpoint.method, endpoint.path) == (method, path):
+            return operation_of(endpoint, keyed=False)
     return None
