@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.dead_letters import Letter, Place, letter_of
 from contracts.instruments import decode_instrument_record
 from contracts.topics import INSTRUMENTS, Topic, dead_letters
 from producers.adapt import metrics
 from producers.adapt.catalog import Catalog
-from producers.adapt.consuming import Input, next_positions
+from producers.adapt.consuming import Ends, Input
 from producers.adapt.failing import Failing
 from producers.adapt.fields import UnknownSymbolError, UnmappableError
 from producers.adapt.formats import Decoders
-from producers.adapt.messages import Mapper, Outgoing
+from producers.adapt.messages import Mapper, Outgoing, Unpublished
 from producers.adapt.publishing import Output
 from producers.adapt.registry import RegistryError
 from producers.adapt.symbols import Symbols
@@ -36,6 +36,7 @@ _FENCED: Final = (
 _WAIT_S: Final = 1.0
 """Before a batch is tried again."""
 _LAG_EVERY_S: Final = 1.0
+_CATALOG_WITHIN_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +55,18 @@ class Batch:
     def __init__(self) -> None:
         self.records: list[Outgoing] = []
         self.letters: list[tuple[str, Letter]] = []
-        self.skipped: Counter[str] = Counter()
+        self.unpublished: Counter[tuple[Unpublished, str]] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.is_caught_up = False
+        """whether the catalog was read to its end since the records were taken"""
+
+
+class _UnreadInstrumentsError(Exception):
+    """A symbol is unknown, and may be in records that the group has not mapped yet."""
+
+    def __init__(self, ends: Ends) -> None:
+        super().__init__(ends)
+        self.ends = ends
 
 
 class Adapter:
@@ -86,7 +97,13 @@ class Adapter:
         self._symbols = symbols
         self._catalog = catalog
         self._noted_s = 0.0
-        self._orders = any(route.into is INSTRUMENTS for route in routes.values())
+        self._of_instruments = frozenset(
+            topic for topic, route in routes.items() if route.into is INSTRUMENTS
+        )
+        self._awaited: Ends = {}
+        """ends of instruments that the group is to commit before other records are taken again"""
+        self._has_waited = False
+        """so that what is still unknown then is rejected"""
 
     def run(
         self, stopping: Callable[[], bool], after_round: Callable[[], None], within_s: float
@@ -120,36 +137,51 @@ class Adapter:
         """Publish a batch, and return whether there was one."""
         start_s = time.monotonic()
         try:
+            self._release()
             messages = self._input.take()
+            positions = self._input.positions()
             if self._catalog is not None:
                 self._catalog.refresh()
-            if not messages:
+            if not positions:
                 return False
             batch = self.mapped(messages, time.time_ns() // 1_000_000)
-            self._publish(batch, messages)
+            self._publish(batch, messages, positions)
         except (KafkaException, RegistryError):
             self._input.needs_rewind()
             raise
+        except _UnreadInstrumentsError as unread:
+            self._awaited, self._has_waited = unread.ends, True
+            self._input.hold(self._routes.keys() - self._of_instruments)
+            return False
+        if not self._awaited:
+            self._has_waited = False
         metrics.SECONDS.observe(time.monotonic() - start_s)
         return True
+
+    def _release(self) -> None:
+        """Take all topics again once the awaited instruments are published."""
+        if self._awaited and self._input.has_committed(self._awaited):
+            self._awaited = {}
+            self._input.hold(())
 
     def mapped(self, messages: Sequence[Message], now_ms: int) -> Batch:
         """Return what a batch becomes.
 
         Raises:
             RegistryError: the registry is away.
+            _UnreadInstrumentsError: it must wait for instruments.
         """
         batch = Batch()
-        if self._orders:
+        if self._of_instruments:
             # An instrument is known to the records that come with it.
             messages = sorted(
-                messages, key=lambda each: self._routes[str(each.topic())].into is not INSTRUMENTS
+                messages, key=lambda each: str(each.topic()) not in self._of_instruments
             )
         for message in messages:
             topic = str(message.topic())
             route = self._routes[topic]
             try:
-                record = self._mapped(route, message, now_ms)
+                record = self._mapped(batch, route, message, now_ms)
             except UnmappableError as error:
                 batch.letters.append(
                     (dead_letters(route.into).name, _letter(route, message, error))
@@ -159,24 +191,41 @@ class Adapter:
                 self._add(batch, topic, record)
         return batch
 
-    def _add(self, batch: Batch, topic: str, record: Outgoing | None) -> None:
-        if record is None:
-            batch.skipped[topic] += 1
+    def _add(self, batch: Batch, topic: str, record: Outgoing | Unpublished) -> None:
+        if isinstance(record, Unpublished):
+            batch.unpublished[record, topic] += 1
             return
         batch.records.append(record)
         if record.topic == INSTRUMENTS.name:
             self._symbols.put(*decode_instrument_record(record.key, record.value))
 
-    def _mapped(self, route: Route, message: Message, now_ms: int) -> Outgoing | None:
+    def _mapped(
+        self, batch: Batch, route: Route, message: Message, now_ms: int
+    ) -> Outgoing | Unpublished:
         value = route.decoders.value(message.value())
         key = route.decoders.key(message.key())
         timestamp_ms = message.timestamp()[1]
         try:
             return route.mapper(value, key, timestamp_ms, now_ms)
         except UnknownSymbolError:
-            if self._catalog is None or not self._catalog.catch_up():
+            if self._catalog is None:
                 raise
+            self._learn(batch, self._catalog)
             return route.mapper(value, key, timestamp_ms, now_ms)
+
+    def _learn(self, batch: Batch, catalog: Catalog) -> None:
+        """Take the instruments that were published before the batch was taken.
+
+        Raises:
+            _UnreadInstrumentsError: some are not published yet.
+        """
+        if batch.is_caught_up:
+            return
+        ends = {} if self._has_waited else self._input.ends(self._of_instruments)
+        if not self._input.has_committed(ends):
+            raise _UnreadInstrumentsError(ends)
+        catalog.catch_up(_CATALOG_WITHIN_S)
+        batch.is_caught_up = True
 
     def _note_lag(self) -> None:
         if time.monotonic() < self._noted_s + _LAG_EVERY_S:
@@ -186,13 +235,15 @@ class Adapter:
         for topic, partition, lag in self._input.lag():
             metrics.LAG.labels(topic, str(partition)).set(lag)
 
-    def _publish(self, batch: Batch, messages: Sequence[Message]) -> None:
-        positions = next_positions(messages)
+    def _publish(
+        self, batch: Batch, messages: Sequence[Message], positions: Sequence[TopicPartition]
+    ) -> None:
         try:
             self._output.commit(batch.records, batch.letters, positions, self._input.group())
         except KafkaException:
             metrics.TRANSACTIONS.labels("aborted").inc()
             raise
+        self._input.committed(positions)
         metrics.TRANSACTIONS.labels("committed").inc()
         self.published += len(batch.records)
         self.rejected += len(batch.letters)
@@ -204,7 +255,7 @@ def _count(batch: Batch, messages: Sequence[Message]) -> None:
         (metrics.READ, Counter(str(message.topic()) for message in messages)),
         (metrics.PUBLISHED, Counter(record.topic for record in batch.records)),
         (metrics.REJECTED, batch.rejected),
-        (metrics.SKIPPED, batch.skipped),
+        *((metrics.UNPUBLISHED[why], {topic: n}) for (why, topic), n in batch.unpublished.items()),
     ):
         for topic, count in counts.items():
             metric.labels(topic).inc(count)

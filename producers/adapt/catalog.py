@@ -15,7 +15,7 @@ from runtime.kafka.config import KafkaConfig
 _RECORDS_AT_ONCE: Final = 10_000
 _COMES_WITHIN_S: Final = 0.2
 """What was published before is fetched within this time."""
-_ANEW_AFTER_S: Final = 1.0
+_CALL_S: Final = 10.0
 
 
 class Catalog:
@@ -23,7 +23,8 @@ class Catalog:
 
     def __init__(self, kafka: KafkaConfig, symbols: Symbols) -> None:
         self._symbols = symbols
-        self._caught_up_s = 0.0
+        self._next: dict[int, int] = {}
+        """the offset after what was taken, by partition"""
         self._consumer = Consumer(
             {
                 **kafka.librdkafka(),
@@ -39,53 +40,55 @@ class Catalog:
         self._topic = kafka.topic(INSTRUMENTS.name)
 
     def load(self, partitions: int, within_s: float) -> None:
-        """Read the topic from its beginning to its end.
+        """Read the topic from its beginning to its end; raises as `catch_up`."""
+        self._consumer.assign(
+            [TopicPartition(self._topic, n, OFFSET_BEGINNING) for n in range(partitions)]
+        )
+        self._next = dict.fromkeys(range(partitions), 0)
+        self.catch_up(within_s)
+
+    def refresh(self) -> None:
+        """Take the records that have come since."""
+        while self._take(0):
+            pass
+
+    def catch_up(self, within_s: float) -> None:
+        """Take the records that the topic has now.
 
         Raises:
             PublishingError: it is not at the end in time.
+            KafkaException: the broker does not answer, or refuses.
         """
-        unread = set(range(partitions))
-        self._consumer.assign([TopicPartition(self._topic, n, OFFSET_BEGINNING) for n in unread])
         deadline = time.monotonic() + within_s
-        while unread:
-            unread -= self._take(_COMES_WITHIN_S)[1]
+        ends = {
+            n: self._consumer.get_watermark_offsets(TopicPartition(self._topic, n), _CALL_S)[1]
+            for n in self._next
+        }
+        while any(self._next[n] < end for n, end in ends.items()):
+            self._take(_COMES_WITHIN_S)
             if time.monotonic() > deadline:
                 raise PublishingError(
                     f"the catalog in {self._topic} was not read to its end within {within_s:g} s: "
                     "is a broker away?"
                 )
 
-    def refresh(self) -> None:
-        """Take the records that have come since."""
-        while self._take(0)[0]:
-            pass
-
-    def catch_up(self) -> bool:
-        """Return whether there may be new symbols; at most once a second."""
-        if time.monotonic() < self._caught_up_s + _ANEW_AFTER_S:
-            return False
-        while self._take(_COMES_WITHIN_S)[0]:
-            pass
-        self._caught_up_s = time.monotonic()
-        return True
-
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
 
-    def _take(self, timeout_s: float) -> tuple[int, set[int]]:
-        """Take records; return how many, and the partitions that are at their ends."""
+    def _take(self, timeout_s: float) -> int:
+        """Take records, and return how many."""
         messages = self._consumer.consume(_RECORDS_AT_ONCE, timeout_s)
-        at_end: set[int] = set()
+        taken = 0
         for message in messages:
-            error = message.error()
+            error, at = message.error(), cast("int", message.offset())
             if error is None:
                 self._put(message.key(), message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
-                at_end.add(cast("int", message.partition()))
-            else:
+                taken, at = taken + 1, at + 1
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
                 raise KafkaException(error)
-        return len(messages) - len(at_end), at_end
+            self._next[cast("int", message.partition())] = at
+        return taken
 
     def _put(self, key: bytes | None, value: bytes | None) -> None:
         with contextlib.suppress(ValueError):  # the workers put it into the dead letters

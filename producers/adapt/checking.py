@@ -7,7 +7,7 @@ import msgspec
 from contracts.input_rules import ANY, InputRules
 from producers.adapt.fields import UnmappableError
 from producers.adapt.mapping import MappingError, Source
-from producers.adapt.messages import Mapper, Outgoing
+from producers.adapt.messages import Mapper, Outgoing, Unpublished
 
 _ID_SHOWN = 0
 """Stands for what the catalog would have for a symbol: it may not be there yet."""
@@ -47,6 +47,7 @@ def example_of(source: Source, now_ms: int, rules: InputRules = ANY) -> Example:
             f"topic {source.topic}: the example cannot be mapped: {error}; correct the fields, or "
             "the example"
         ) from None
-    if after is None:
-        raise MappingError(f"topic {source.topic}: nothing becomes of the example: give another")
+    if isinstance(after, Unpublished):
+        why = "is left out" if after is Unpublished.LEFT_OUT else "says nothing"
+        raise MappingError(f"topic {source.topic}: the example {why}: give one that is mapped")
     return Example(source.example, after, tuple(looked_up))

@@ -17,6 +17,7 @@ from producers.adapt import metrics
 from producers.adapt.adapter import Adapter, Route
 from producers.adapt.catalog import Catalog
 from producers.adapt.checking import Example, example_of
+from producers.adapt.conditions import described
 from producers.adapt.consuming import Input
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import MappingError, MappingFile, Source, read_mapping
@@ -32,7 +33,7 @@ from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import describe_error
-from runtime.kafka.rights import Right, RightsError, check_rights, rights
+from runtime.kafka.rights import Right, RightsError, check_rights, rights, transactions_of
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
 from runtime.settings import SettingsError, read_settings
@@ -118,11 +119,13 @@ def _client(settings: AdaptSettings) -> SchemaRegistryClient | None:
 
 def _shown(source: Source, example: Example) -> str:
     """Return an example and what becomes of it, as lines."""
+    where = [f"  where:  {described(condition)}" for condition in source.where]
     value = "none" if example.after.value is None else example.after.value.decode()
     notes = [f"  the id of {symbol!r} will be the catalog's" for symbol in example.looked_up]
     return "\n".join(
         (
             f"{source.topic} -> {example.after.topic}",
+            *where,
             f"  before: {example.before.strip()}",
             f"  after:  key {example.after.key.decode()}, value {value}",
             *notes,
@@ -202,8 +205,8 @@ def _connected(
 def _needed(read: MappingFile, routes: dict[str, Route]) -> list[Right]:
     into = {route.into.name for route in routes.values()}
     names = {*into, *(name + DEAD_LETTERS_SUFFIX for name in into)}
-    group = Right("READ", "group", read.group)
-    return [right for right in rights("")["adapter"] if right.name in names] + [group]
+    ours = [right for right in rights("")["adapter"] if right.name in names]
+    return [*ours, *transactions_of(read.group)]
 
 
 def _require(kafka: KafkaConfig, routes: dict[str, Route], known: Mapping[str, int]) -> None:

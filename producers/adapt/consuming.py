@@ -1,9 +1,9 @@
 """Reads the topics of a mapping, as a member of its consumer group."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals
@@ -11,8 +11,13 @@ from runtime.kafka.refusals import Refusals
 RECORDS_AT_ONCE: Final = 10_000
 """Per transaction, which takes some 20 ms to commit."""
 _POLL_S: Final = 0.1
-_COMMITTED_WITHIN_S: Final = 10.0
 _SESSION_MS: Final = 10_000
+_CALL_S: Final = 10.0
+
+Place = tuple[str, int]
+"""topic and partition"""
+Ends = Mapping[Place, int]
+"""place -> the offset after the last record"""
 
 
 class Input:
@@ -37,6 +42,8 @@ class Input:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                # At the end of a partition, its position also covers the marks of transactions.
+                "enable.partition.eof": True,
                 "session.timeout.ms": _SESSION_MS,
                 # With one, `consume` raises an error after which this client does nothing more.
                 "error_cb": self._refusals,
@@ -44,6 +51,9 @@ class Input:
             }
         )
         self._has_moved = False
+        self._committed: dict[Place, int] = {}
+        """of this copy's partitions; negative if there is none yet"""
+        self._held: frozenset[str] = frozenset()
         note: Callable[..., None] = self._note
         self._consumer.subscribe(list(topics), on_assign=note, on_revoke=note, on_lost=note)
 
@@ -57,10 +67,26 @@ class Input:
         if self._has_moved:
             self._rewind()
             return []
+        records = []
         for message in messages:
-            if (error := message.error()) is not None:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
                 raise KafkaException(error)
-        return messages
+        return records
+
+    def positions(self) -> list[TopicPartition]:
+        """Return the positions after what was taken, of partitions where they have moved."""
+        return [
+            its
+            for its in self._consumer.position(self._consumer.assignment())
+            if its.offset > max(self._committed.get(_place(its), 0), 0)
+        ]
+
+    def committed(self, positions: Sequence[TopicPartition]) -> None:
+        """Note that a transaction has committed these positions."""
+        self._committed |= {_place(its): its.offset for its in positions}
 
     def needs_rewind(self) -> None:
         """Continue at what is committed: the records taken last were not published."""
@@ -73,13 +99,55 @@ class Input:
             KafkaException: the broker does not answer, or refuses.
         """
         assigned = self._consumer.assignment()
+        positions = self._committed_of(assigned)
         if assigned:
-            positions = self._consumer.committed(assigned, _COMMITTED_WITHIN_S)
-            for position in positions:
-                if position.error is not None:
-                    raise KafkaException(position.error)
             self._consumer.assign(positions)
+            self._consumer.pause([its for its in positions if its.topic in self._held])
+        self._committed = {_place(its): its.offset for its in positions}
         self._has_moved = False
+
+    def _committed_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Return what the group has committed.
+
+        Raises:
+            KafkaException: the broker does not answer, or refuses.
+        """
+        if not partitions:
+            return []
+        found = self._consumer.committed(list(partitions), _CALL_S)
+        for its in found:
+            if its.error is not None:
+                raise KafkaException(its.error)
+        return found
+
+    def ends(self, topics: Collection[str]) -> dict[Place, int]:
+        """Return the ends of the partitions that have records, also of other copies' partitions.
+
+        Raises:
+            KafkaException: the broker does not answer, or refuses.
+        """
+        ends = {}
+        for topic in topics:
+            for number in self._consumer.list_topics(topic, _CALL_S).topics[topic].partitions:
+                its = TopicPartition(topic, number)
+                low, high = self._consumer.get_watermark_offsets(its, _CALL_S)
+                if high > low:
+                    ends[topic, number] = high
+        return ends
+
+    def has_committed(self, ends: Ends) -> bool:
+        """Whether the copies of the group have committed what was before these ends.
+
+        Raises:
+            KafkaException: the broker does not answer, or refuses.
+        """
+        found = self._committed_of([TopicPartition(*place) for place in ends])
+        return all(its.offset >= ends[_place(its)] for its in found)
+
+    def hold(self, topics: Collection[str]) -> None:
+        """Take nothing from these topics until the next call; what was taken last comes again."""
+        self._held = frozenset(topics)
+        self.needs_rewind()
 
     def group(self) -> Any:
         """Return the membership that a transaction is committed with."""
@@ -87,10 +155,11 @@ class Input:
 
     def lag(self) -> Iterator[tuple[str, int, int]]:
         """Yield topic, partition, and the records that wait, of each partition of this copy."""
-        for its in self._consumer.position(self._consumer.assignment()):
-            end = self._consumer.get_watermark_offsets(its, cached=True)[1]
-            if its.offset >= 0:  # something was read
-                yield its.topic, its.partition, max(end - its.offset, 0)
+        for (topic, number), offset in self._committed.items():
+            its = TopicPartition(topic, number)
+            low, end = self._consumer.get_watermark_offsets(its, cached=True)
+            if end >= 0:  # something was fetched
+                yield topic, number, max(end - (offset if offset >= 0 else low), 0)
 
     def close(self) -> None:
         """Leave the group, unless this copy has a name to come back under."""
@@ -101,10 +170,5 @@ class Input:
         self._has_moved = True
 
 
-def next_positions(messages: Sequence[Message]) -> list[TopicPartition]:
-    """Return the offsets after the last record of each partition."""
-    last: dict[tuple[Any, Any], Any] = {
-        (message.topic(), message.partition()): message.offset() for message in messages
-    }
-    return [TopicPartition(topic, partition, offset + 1)
-            for (topic, partition), offset in last.items()]  # fmt: skip
+def _place(its: TopicPartition) -> Place:
+    return its.topic, its.partition

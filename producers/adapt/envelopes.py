@@ -41,7 +41,10 @@ def unwrap(envelope: Envelope, value: Any) -> Change | None:
     if envelope == "none":
         return Change(value)
     payload = payload_of(value)
-    return _change(payload) if envelope == "debezium" else Change(payload, envelope=value)
+    if envelope == "debezium":
+        return _change(payload)
+    # Connect's converter wraps a tombstone, too, if it has a schema.
+    return Change(payload, is_removal=payload is None, envelope=value)
 
 
 def payload_of(value: Any) -> Any:

@@ -1,18 +1,20 @@
 """Reads the fields of a message from a decoded record, by the rules of a mapping. Pure."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from producers.adapt.mapping import Field, Unit
+from producers.adapt.mapping import Field, Others, Unit
 
 Find = Callable[[str], int | None]
 """the symbol of an instrument of the catalog -> its id"""
 _PER_MS: Final[Mapping[Unit, int]] = {"us": 1_000, "ns": 1_000_000}
 _MS_PER_S: Final = 1_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 _OF_JSON: Final = frozenset((str, int, float))
 
 
@@ -22,6 +24,10 @@ class UnmappableError(ValueError):
 
 class UnknownSymbolError(UnmappableError):
     """The catalog has no instrument of that symbol."""
+
+
+class LeftOutError(Exception):
+    """The mapping leaves out records with such a value."""
 
 
 class Row(NamedTuple):
@@ -46,7 +52,8 @@ _ROOTS: Final[Mapping[str, Read]] = {
 def reader(name: str, rule: Field, find: Find) -> Read:
     """Return a function from a record to the value of a field, None if it has none.
 
-    The function raises `UnmappableError` if there is a value that cannot be converted.
+    The function raises `UnmappableError` if there is a value that cannot be converted, and
+    `LeftOutError` if the rule skips it.
 
     Args:
         name: of the field.
@@ -59,7 +66,7 @@ def reader(name: str, rule: Field, find: Find) -> Read:
     if name == "ts":
         read = _then(read, _to_ms(rule.unit))
     if rule.values:
-        read = _then(read, _chosen(rule.values))
+        read = _then(read, _chosen(rule.values, rule.others))
     if rule.default is not None:
         return lambda row: rule.default if (value := read(row)) is None else value
     return read
@@ -67,14 +74,14 @@ def reader(name: str, rule: Field, find: Find) -> Read:
 
 def _unconverted(rule: Field, find: Find) -> Read:
     if rule.mean is not None:
-        return _mean(*map(_at, rule.mean))
+        return _mean(*map(at_path, rule.mean))
     if rule.symbol is not None:
-        return _then(_at(rule.symbol), lambda symbol: _id_of(symbol, find))
-    return _at(rule.path or "")
+        return _then(at_path(rule.symbol), lambda symbol: _id_of(symbol, find))
+    return at_path(rule.path or "")
 
 
-def _at(path: str) -> Read:
-    """Return a function to what is at a path, None if nothing is."""
+def at_path(path: str) -> Read:
+    """Return a function from a record to what is at a path, None if nothing is."""
     first, *rest = path.split(".")
     root = _ROOTS.get(first)
     if root is not None:
@@ -115,7 +122,7 @@ def _mean(low: Read, high: Read) -> Read:
             return None
         try:
             return (float(pair[0]) + float(pair[1])) / 2
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UnmappableError(f"no mean of {pair[0]!r:.60} and {pair[1]!r:.60}") from None
 
     return mean
@@ -128,16 +135,28 @@ def _id_of(symbol: Any, find: Find) -> int:
     return found
 
 
-def _chosen(values: Mapping[str, Any]) -> Callable[[Any], Any]:
+def _chosen(values: Mapping[str, Any], others: Others) -> Callable[[Any], Any]:
     def choose(value: Any) -> Any:
         try:
-            return values[str(value)]
+            return values[text_of(value)]
         except KeyError:
+            if others == "skip":
+                raise LeftOutError from None
             raise UnmappableError(
-                f"{value!r:.60} is not among its values: add it to `values` if it has a meaning"
+                f"{value!r:.60} is not among its values: add it to `values` if it has a meaning, "
+                'or leave such records out with `others = "skip"`'
             ) from None
 
     return choose
+
+
+def text_of(value: Any) -> str:
+    """Return a value as text, as JSON writes it.
+
+    >>> text_of("BUY"), text_of(1), text_of(True)
+    ('BUY', '1', 'true')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _to_ms(unit: Unit) -> Callable[[Any], int]:
@@ -166,7 +185,7 @@ def _ms_of(at: datetime) -> int:
     """
     if at.tzinfo is None:
         raise ValueError
-    return int(at.timestamp() * _MS_PER_S)
+    return (at - _EPOCH) // _MS
 
 
 def plain(value: Any) -> Any:

@@ -6,9 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from producers.adapt.avro import avro_reader
 from producers.adapt.fields import UnmappableError
+from producers.adapt.json_schema import json_schema_reader
 from producers.adapt.mapping import KEY, Format, MappingError, Source
-from producers.adapt.protobuf import protobuf_decoder
+from producers.adapt.protobuf import protobuf_reader
 from producers.adapt.registry import Registry, RegistryError
 
 Decode = Callable[[bytes | None], Any]
@@ -34,14 +36,12 @@ def decoders(source: Source, folder: Path, registry: Registry) -> Decoders:
         MappingError: a schema cannot be read, or no registry is set.
     """
     try:
-        if source.format == "protobuf":
-            value = protobuf_decoder(folder / (source.schema or ""), source.message or "")
+        schema = folder / source.schema if source.schema is not None else None
+        if source.message is not None:
+            value = protobuf_reader(registry, schema, source.message)
         else:
-            schema = folder / source.schema if source.schema is not None else None
             value = _decoder(source.format, registry, schema)
-        reads_key = any(
-            path.split(".")[0] == KEY for _, rule in source.rules() for path in rule.paths
-        )
+        reads_key = any(path.split(".")[0] == KEY for path in source.paths)
         key = _checked(_decoder(source.key_format, registry), "key") if reads_key else _nothing
     except MappingError as error:
         raise MappingError(f"topic {source.topic}: {error}") from None
@@ -55,7 +55,7 @@ def _decoder(
         return lambda data: data.decode()
     if name == "json":
         return msgspec.json.decode
-    return registry.avro(schema) if name == "avro" else registry.json_schema()
+    return avro_reader(registry, schema) if name == "avro" else json_schema_reader(registry)
 
 
 def _checked(decode: Callable[[bytes], Any], what: str) -> Decode:

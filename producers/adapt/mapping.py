@@ -1,5 +1,6 @@
 """The mapping file, in TOML: which topics are read, and how their records become messages. Pure."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from producers.adapt.targets import TARGETS, Target, TargetName
 Format = Literal["json", "avro", "protobuf", "json-schema"]
 Envelope = Literal["none", "connect", "debezium"]
 Unit = Literal["s", "ms", "us", "ns", "RFC 3339"]
+Others = Literal["reject", "skip"]
 Scalar = bool | int | float | str
 Path_ = Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
 
@@ -41,12 +43,35 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     unit: Unit = "ms"
     """of a time"""
     values: dict[str, Scalar] = {}
-    """value of the record -> value of the message; others are rejected"""
+    """value of the record -> value of the message"""
+    others: Others = "reject"
+    """what becomes of a record with another value"""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths that it reads."""
         return tuple(path for path in (self.path, self.symbol, *(self.mean or ())) if path)
+
+
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a record must meet to be mapped: exactly one of these on the value at a path."""
+
+    path: Path_
+    in_: tuple[Scalar, ...] = msgspec.field(default=(), name="in")
+    not_in: tuple[Scalar, ...] = ()
+    matches: str | None = None
+    """a regular expression that matches the whole text"""
+    not_matches: str | None = None
+
+    def tests(self) -> dict[str, object]:
+        """Return those that are given, by their names in the file."""
+        said = {
+            "in": self.in_,
+            "not_in": self.not_in,
+            "matches": self.matches,
+            "not_matches": self.not_matches,
+        }
+        return {name: of for name, of in said.items() if of}
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,6 +94,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Protobuf: the full name of the message type"""
     attributes: dict[str, Path_ | Field] = {}
     """of instruments"""
+    where: tuple[Condition, ...] = ()
+    """records that do not meet all of these are left out"""
 
     @property
     def target(self) -> Target:
@@ -81,6 +108,12 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             yield name, _field(rule)
         for name, rule in self.attributes.items():
             yield f"attributes.{name}", _field(rule)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths that its rules and conditions read."""
+        conditions = (condition.path for condition in self.where)
+        return (*conditions, *(path for _, rule in self.rules() for path in rule.paths))
 
 
 class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -140,17 +173,14 @@ def _check_source(source: Source) -> None:
         raise MappingError(f"{source.into} have no attributes: take them out")
     if (source.format == "protobuf") != (source.message is not None):
         raise MappingError('`message`, the name of a type, goes with format = "protobuf"')
-    if source.format == "protobuf" and source.schema is None:
-        raise MappingError(
-            'format = "protobuf" needs `schema`, the path of the descriptors: write them with '
-            "`protoc --include_imports --descriptor_set_out=FILE`"
-        )
     if source.schema is not None and source.format not in ("avro", "protobuf"):
         raise MappingError(f'`schema` is of no use with format = "{source.format}": take it out')
     if source.key_format == "protobuf":
         raise MappingError("keys cannot be Protobuf: use text, json, avro or json-schema")
     for name, rule in source.rules():
         _check_field(source, name, rule)
+    for condition in source.where:
+        _check_condition(condition)
 
 
 def _check_field(source: Source, name: str, rule: Field) -> None:
@@ -171,3 +201,20 @@ def _check_field(source: Source, name: str, rule: Field) -> None:
         raise MappingError(f"{name}: a constant needs no default: take it out")
     if rule.values and rule.path is None:
         raise MappingError(f"{name}: `values` goes with `path`")
+    if rule.others != "reject" and not rule.values:
+        raise MappingError(f"{name}: `others` goes with `values`")
+
+
+def _check_condition(condition: Condition) -> None:
+    tests = condition.tests()
+    if len(tests) != 1:
+        raise MappingError(
+            f"where {condition.path}: {' and '.join(tests) or 'no condition'}: give exactly one of "
+            "in, not_in, matches, not_matches"
+        )
+    try:
+        re.compile(condition.matches or condition.not_matches or "")
+    except re.error as error:
+        raise MappingError(
+            f"where {condition.path}: {error}: give a regular expression of Python's"
+        ) from None

@@ -1,6 +1,7 @@
 """Maps a decoded record to the record that is published. Pure."""
 
 import re
+from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -8,8 +9,9 @@ from msgspec.inspect import StrType, StructType, VarTupleType, type_info
 
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
+from producers.adapt.conditions import first_unmet
 from producers.adapt.envelopes import payload_of, unwrap
-from producers.adapt.fields import Find, Row, UnmappableError, plain, reader
+from producers.adapt.fields import Find, LeftOutError, Row, UnmappableError, plain, reader
 from producers.adapt.mapping import Source
 
 _AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)(?:\[.*)?`", re.DOTALL)
@@ -23,6 +25,15 @@ class Outgoing(NamedTuple):
     topic: str
     key: bytes
     value: bytes | None
+
+
+class Unpublished(Enum):
+    """Why nothing becomes of a record that is not bad."""
+
+    SAYS_NOTHING = auto()
+    """a tombstone of Debezium's, or an update of a row that is an event"""
+    LEFT_OUT = auto()
+    """by a condition of the mapping"""
 
 
 class Mapper:
@@ -51,11 +62,12 @@ class Mapper:
         self._id = readers[_ID]
         self._message = self._target.message
         self._skips_updates = source.into == "interactions"
+        self._unmet = first_unmet(source.where)
 
     def __call__(
         self, value: Any, key: Any, timestamp_ms: int | None, now_ms: int
-    ) -> Outgoing | None:
-        """Return what becomes of a record; None if it says nothing that Tickrec counts.
+    ) -> Outgoing | Unpublished:
+        """Return what becomes of a record, or why nothing does.
 
         Args:
             value: decoded; None for a tombstone.
@@ -68,11 +80,24 @@ class Mapper:
         """
         change = unwrap(self._source.envelope, value)
         if change is None or (change.is_update and self._skips_updates):
-            return None
+            return Unpublished.SAYS_NOTHING
         row = Row(change.row, payload_of(key), timestamp_ms, change.envelope)
         if change.is_removal:
             return self._removal(row)
-        message = self._message_of(row)
+        if (record := self._published(row, now_ms)) is not None:
+            return record
+        # A row that was published before it changed is in the catalog still.
+        is_gone = change.is_update and self._source.into == "instruments"
+        return self._removal(row) if is_gone else Unpublished.LEFT_OUT
+
+    def _published(self, row: Row, now_ms: int) -> Outgoing | None:
+        """Return what becomes of a row, None if the mapping leaves it out."""
+        if self._unmet is not None and self._unmet(row) is not None:
+            return None
+        try:
+            message = self._message_of(row)
+        except LeftOutError:
+            return None
         try:
             self._target.check(message, now_ms, self._rules)
             encoded = self._target.encode(message)

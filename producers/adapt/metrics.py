@@ -4,16 +4,23 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from producers.adapt.messages import Unpublished
+
 READ: Final = Counter("adapt_records_read", "Records covered by a transaction.", ["topic"])
 PUBLISHED: Final = Counter("adapt_records_published", "Records published to our topics.", ["topic"])
 REJECTED: Final = Counter(
     "adapt_records_rejected", "Records that could not be mapped: dead letters.", ["topic"]
 )
-SKIPPED: Final = Counter(
-    "adapt_records_skipped",
-    "Records that say nothing: tombstones of Debezium's, and updates of rows that are events.",
-    ["topic"],
-)
+UNPUBLISHED: Final = {
+    Unpublished.SAYS_NOTHING: Counter(
+        "adapt_records_skipped",
+        "Records that say nothing: tombstones of Debezium's, and updates of rows that are events.",
+        ["topic"],
+    ),
+    Unpublished.LEFT_OUT: Counter(
+        "adapt_records_filtered", "Records that the mapping leaves out.", ["topic"]
+    ),
+}
 LAG: Final = Gauge(
     "adapt_lag_records",
     "Records not mapped yet.",
@@ -34,7 +41,7 @@ for _end in ("committed", "aborted"):
 def begin(topics: list[str], into: list[str]) -> None:
     """Export what is counted for each topic, as 0."""
     for topic in topics:
-        for metric in (READ, REJECTED, SKIPPED):
+        for metric in (READ, REJECTED, *UNPUBLISHED.values()):
             metric.labels(topic)
     for topic in into:
         PUBLISHED.labels(topic)

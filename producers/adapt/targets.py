@@ -1,5 +1,6 @@
 """What records become: a table of the topics, their messages and their rules. Pure."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -44,13 +45,24 @@ class Target:
         return [field.name for field in msgspec.structs.fields(self.message) if field.required]
 
 
+def _check_instrument(instrument: Instrument) -> None:
+    """Check what JSON cannot express, and would write as null.
+
+    Raises:
+        ValueError: an attribute is not finite.
+    """
+    for name, value in instrument.attributes.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"attributes.{name} is {value}, which is no number in JSON")
+
+
 TARGETS: Final[Mapping[TargetName, Target]] = {
     "quotes": Target(QUOTES, Quote, check_quote, key_of, encode),
     "interactions": Target(INTERACTIONS, Interaction, check_interaction, key_of, encode),
     "instruments": Target(
         INSTRUMENTS,
         Instrument,
-        lambda *_: None,
+        lambda instrument, *_: _check_instrument(instrument),
         lambda instrument: instrument_key(instrument.instrument_id),
         encode_instrument,
     ),

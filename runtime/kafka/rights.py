@@ -45,10 +45,10 @@ _REFUSED: Final = (
 
 
 class Right(NamedTuple):
-    """An operation on a topic or a consumer group."""
+    """An operation on a topic, a consumer group, or all transactional ids that begin with a name."""
 
     operation: Literal["READ", "WRITE", "DESCRIBE", "CREATE", "DESCRIBE_CONFIGS"]
-    kind: Literal["topic", "group"]
+    kind: Literal["topic", "group", "transactional_id"]
     name: str
     """without the prefix"""
 
@@ -71,7 +71,7 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
             *_on("WRITE", *ADAPTED, *map(dead_letters, ADAPTED)),
             # Symbols of the catalog.
             *_on("READ", INSTRUMENTS),
-            Right("READ", "group", "adapt"),
+            *transactions_of("adapt"),
         ),
         "workers": (
             *_on("READ", *STREAMED),
@@ -100,11 +100,16 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
     }
 
 
+def transactions_of(group: str) -> tuple[Right, ...]:
+    """Return the rights to commit a group's offsets in transactions, by ids that begin with it."""
+    return Right("READ", "group", group), Right("WRITE", "transactional_id", f"{group}-")
+
+
 def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> None:
     """Return if Kafka accepts the login and grants what is needed; blocks until it answers.
 
     Without a login, nothing is checked. Rights that Kafka does not report for a topic or a group
-    do not count as missing.
+    do not count as missing. It reports none for transactional ids.
 
     Raises:
         RightsError: it does not; lists all missing rights.

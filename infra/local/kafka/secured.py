@@ -28,6 +28,7 @@ MECHANISM: Final = "SCRAM-SHA-512"
 LISTENER: Final = "SECURED"
 _CALL_S: Final = 15
 _POLL_S: Final = 0.02
+_PATTERNS: Final = {"transactional_id": ResourcePatternType.PREFIXED}
 _SCRAM_LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
@@ -195,7 +196,7 @@ def _binding(kafka: KafkaConfig, user: str, right: Right) -> AclBinding:
     return AclBinding(
         ResourceType[right.kind.upper()],
         kafka.topic(right.name),
-        ResourcePatternType.LITERAL,
+        _PATTERNS.get(right.kind, ResourcePatternType.LITERAL),
         f"User:{user}",
         "*",
         AclOperation[right.operation],

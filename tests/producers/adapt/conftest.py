@@ -15,12 +15,15 @@ from confluent_kafka import (
     Producer,
 )
 from confluent_kafka.admin import NewTopic
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from infra.local.process import Command, free_port, kill, start, stop
+from infra.local.maven import NoJarsError
+from infra.local.process import Command, Server, free_port, kill, running, start, stop
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
+from tests.registry.server import registry
 
 PARTITIONS: Final = 3
 Keyed = tuple[bytes | None, bytes | None]
@@ -140,6 +143,21 @@ def committed(company: Company) -> dict[tuple[str, int], int]:
     answers = client.list_consumer_group_offsets(asked)
     found = answers[company.prefix].result(PATIENCE_S).topic_partitions
     return {(its.topic, its.partition): its.offset for its in found}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    try:
+        server = registry(free_port(), tmp_path_factory.mktemp("registry"))
+    except NoJarsError as error:
+        pytest.skip(str(error))
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> SchemaRegistryClient:
+    return SchemaRegistryClient({"url": server.address})
 
 
 @pytest.fixture

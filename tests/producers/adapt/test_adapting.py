@@ -5,6 +5,7 @@ import json
 import httpx
 import msgspec
 import pytest
+from confluent_kafka import Producer
 
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Quote
@@ -119,6 +120,93 @@ def test_an_instrument_that_is_listed_while_it_runs_is_found(
         company.publish(topic, [tick("S1", 1)])
         company.wait_until_read()
     assert sorted(quotes(company)) == [0, 1]
+
+
+PRODUCTS = """
+[[sources]]
+topic = "{topic}"
+into = "instruments"
+example = '{{"id": 1, "sym": "S1"}}'
+[sources.fields]
+instrument_id = "id"
+symbol = "sym"
+name = "sym"
+"""
+
+
+def product(n: int) -> tuple[bytes, bytes]:
+    return b"%d" % n, json.dumps({"id": n, "sym": f"S{n}"}).encode()
+
+
+def test_records_wait_for_instruments_that_are_in_a_topic_of_the_mapping_and_not_for_others(
+    company: Company, topology: Topology
+) -> None:
+    """A backlog of all topics is read in any order, by copies that know nothing of each other."""
+    orders, products = company.topic("ticks"), company.topic("products")
+    company.map(TICKS.format(topic=orders) + PRODUCTS.format(topic=products))
+    company.publish(orders, [*ticks(3_000), tick("?", 1)])
+    company.publish(products, (product(n) for n in range(30_000, -1, -1)))
+    with company.copies("one", "two"):
+        company.wait_until_read()
+    assert {i: len(of) for i, of in quotes(company).items()} == dict.fromkeys(range(10), 300)
+    (letter,) = dead_letters(company.kafka.bootstrap_servers, QUOTES.name)
+    assert b"the catalog has no instrument with the symbol '?'" in letter[1]["reason"]
+
+
+def test_an_instrument_that_was_published_before_a_record_is_known_to_it(
+    company: Company, topology: Topology
+) -> None:
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    n = 100
+    with company.copies("one"):
+        for i in range(n):
+            catalog_entry(company, i)
+            # Another unknown one: the catalog was read for it a moment ago.
+            company.publish(topic, [tick("?", i), tick(f"S{i}", i)])
+        company.wait_until_read()
+    assert sorted(quotes(company)) == [*range(n)]
+    assert len(dead_letters(company.kafka.bootstrap_servers, QUOTES.name)) == n
+
+
+def catalog_entry(company: Company, i: int) -> None:
+    its = Instrument(i, symbol=f"S{i}", name=f"S{i}")
+    company.publish(INSTRUMENTS.name, [(instrument_key(i), encode_instrument(its))])
+
+
+def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_lag(
+    company: Company, topology: Topology
+) -> None:
+    topic = company.topic("ticks")
+    where = 'where = [{ path = "sym", not_in = ["TEST"] }]'
+    company.map(TICKS.format(topic=topic).replace("[sources.fields]", f"{where}\n[sources.fields]"))
+    catalog(company)
+    settings = {"bootstrap.servers": company.kafka.bootstrap_servers, "transactional.id": topic}
+    producer = Producer(settings)
+    producer.init_transactions()
+    for key, value in (tick("S1", 1), tick("TEST", 2)):
+        producer.begin_transaction()
+        producer.produce(topic, value, key)
+        producer.commit_transaction()
+    port = free_port()
+    company.settings["METRICS_PORT"] = str(port)
+
+    def counts() -> dict[str, float]:
+        said = parse(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+        return {
+            of.removeprefix("adapt_").removesuffix("_total"): sum(
+                its for (name, _), its in said.items() if name == of
+            )
+            for of in ("adapt_records_published_total", "adapt_records_filtered_total",
+                       "adapt_records_rejected_total", "adapt_lag_records")
+        }  # fmt: skip
+
+    expected = {"records_published": 1, "records_filtered": 1, "records_rejected": 0,
+                "lag_records": 0}  # fmt: skip
+    with company.copies("one"):
+        # To the very end, with the mark of the last transaction.
+        company.wait_until_read()
+        eventually(lambda: counts() == expected, f"it says {expected}")
 
 
 def test_a_second_copy_of_the_same_name_stops_the_first(

@@ -15,7 +15,7 @@ import pytest
 from producers.adapt.envelopes import unwrap
 from producers.adapt.fields import UnmappableError
 from producers.adapt.mapping import Source
-from producers.adapt.messages import Mapper, Outgoing
+from producers.adapt.messages import Mapper, Outgoing, Unpublished
 
 RECORDED = Path(__file__).with_name("recorded") / "debezium.jsonl"
 NOW_MS = 1_800_000_000_000
@@ -34,9 +34,12 @@ def decoded(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-def mapped(table: str, into: str, fields: dict[str, Any]) -> Iterator[Outgoing | str | None]:
+def mapped(
+    table: str, into: str, fields: dict[str, Any], **more: Any
+) -> Iterator[Outgoing | Unpublished | str]:
     """Yield what becomes of each recorded message, or the reason why nothing does."""
-    source = {"topic": "t", "into": into, "fields": fields, "example": "{}", "envelope": "debezium"}
+    source = {"topic": "t", "into": into, "fields": fields, "example": "{}", "envelope": "debezium",
+              **more}  # fmt: skip
     mapper = Mapper(msgspec.convert(source, Source), lambda _: None)
     for line in RECORDED.read_text().splitlines():
         record = json.loads(line)
@@ -62,8 +65,24 @@ def test_rows_become_instruments_and_a_deleted_row_removes_its_own(id_path: str)
         entry(3, "KO", "Coca-Cola", categories=["food"], listed=True),
         entry(2, "XOM", "Exxon Mobil", categories=[], listed=False),
         Outgoing("instruments", b"3", None),
-        None,
+        Unpublished.SAYS_NOTHING,
     ]
+
+
+IN_FOOD = [{"path": "sector", "in": ["food"]}]
+LISTED = [{"path": "listed", "in": [True]}]
+
+
+@pytest.mark.parametrize(
+    ("where", "ids"), [(IN_FOOD, [b"3", b"2", b"3"]), (LISTED, [b"1", b"2", b"3", b"2", b"3"])]
+)
+def test_a_row_that_no_longer_meets_the_conditions_and_a_deleted_one_leave_the_catalog(
+    where: Any, ids: list[bytes]
+) -> None:
+    found = list(mapped("products", "instruments", PRODUCTS, where=where))
+    published = [record for record in found if isinstance(record, Outgoing)]
+    assert [record.key for record in published] == ids
+    assert [record.value for record in published][-2:] == [None, None]
 
 
 def test_rows_become_events_but_an_update_is_none_and_a_delete_takes_none_back() -> None:
@@ -72,7 +91,7 @@ def test_rows_become_events_but_an_update_is_none_and_a_delete_takes_none_back()
         {"user_id": "17", "instrument_id": 1, "price": 15.47, "ts": 1_795_731_420_123},
         {"user_id": "18", "instrument_id": 2, "event": "view", "ts": 1_795_731_480_000},
     ]
-    assert (update, tombstone) == (None, None)
+    assert update is tombstone is Unpublished.SAYS_NOTHING
     assert delete == "a record without a row: interactions cannot be removed one by one"
 
 
@@ -87,3 +106,4 @@ def test_connects_json_converter_wraps_anything() -> None:
     assert unwrap("connect", {"schema": {}, "payload": row}).row == row
     assert unwrap("connect", row).row == row
     assert unwrap("debezium", {"schema": None, "payload": None}) is None
+    assert unwrap("connect", {"schema": {"optional": True}, "payload": None}).is_removal

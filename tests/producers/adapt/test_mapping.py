@@ -6,6 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from producers.__main__ import app
+from producers.adapt.formats import decoders
+from producers.adapt.mapping import Condition, Source
+from producers.adapt.registry import Registry
 
 GOOD = """
 [[sources]]
@@ -35,6 +38,33 @@ ticks -> quotes
   after:  key 4, value {"instrument_id":4,"price":30.72,"ts":1629061628123}
 """,
     )
+
+
+def test_a_dry_run_shows_the_conditions_which_the_example_must_meet(tmp_path: Path) -> None:
+    met = 'where = [{ path = "id", in = [4, 5] }, { path = "$key", not_matches = "test-.*" }]'
+    code, said = shown(tmp_path, GOOD.replace("[sources.fields]", f"{met}\n[sources.fields]"))
+    assert code == 0
+    assert (
+        """\
+ticks -> quotes
+  where:  id in [4, 5]
+  where:  $key not_matches "test-.*"
+  before: {"""
+        in said
+    )
+    code, said = shown(
+        tmp_path, GOOD.replace("4", "7", 1).replace("[sources.fields]", f"{met}\n[sources.fields]")
+    )
+    assert (code, "topic ticks: the example is left out: give one that is mapped" in said) == (
+        2,
+        True,
+    )
+
+
+def test_a_condition_may_read_a_key_that_no_field_reads(tmp_path: Path) -> None:
+    more = {"topic": "t", "into": "quotes", "example": "{}", "fields": {}}
+    source = Source(**more, where=(Condition(path="$key.id", in_=(1,)),), key_format="json")
+    assert decoders(source, tmp_path, Registry(None)).key(b'{"id": 1}') == {"id": 1}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +104,26 @@ ticks -> quotes
         ('into = "quotes"', 'into = "quotes"\nschema = "x"', 'no use with format = "json"'),
         ('into = "quotes"', 'into = "quotes"\nformat = "protobuf"', "goes with format"),
         ('into = "quotes"', 'into = "quotes"\nmessage = "x"', "goes with format"),
+        (
+            'price = "last"',
+            'price = {path = "last", others = "skip"}',
+            "price: `others` goes with `values`",
+        ),
+        (
+            "[sources.fields]",
+            'where = [{path = "id"}]\n[sources.fields]',
+            "where id: no condition: give exactly one of in, not_in, matches, not_matches",
+        ),
+        (
+            "[sources.fields]",
+            'where = [{path = "id", in = [1], matches = "1"}]\n[sources.fields]',
+            "where id: in and matches: give exactly one of",
+        ),
+        (
+            "[sources.fields]",
+            'where = [{path = "id", matches = "("}]\n[sources.fields]',
+            "where id: missing ), unterminated subpattern",
+        ),
         ("30.72", "-1", "Expected `float` >= 1e-18 - at `$.price`, which is -1"),
         ("30.72", "x", "topic ticks: the example is not JSON"),
         ("1629061628123", "1629061628", "ts 1629061628 is before 1990-01-01"),
@@ -91,9 +141,9 @@ def test_a_topic_is_named_once_and_a_file_must_be_there(tmp_path: Path) -> None:
     assert (done.exit_code, "give the path of a readable file" in done.output) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["avro", "json-schema"])
-def test_a_format_with_a_registry_needs_one(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("format_", ["avro", "json-schema", 'protobuf"\nmessage = "shop.Tick'])
+def test_a_format_with_a_registry_needs_one(tmp_path: Path, format_: str) -> None:
     path = tmp_path / "mapping.toml"
-    path.write_text(GOOD.replace("into =", f'format = "{name}"\ninto =', 1))
+    path.write_text(GOOD.replace("into =", f'format = "{format_}"\ninto =', 1))
     done = CliRunner().invoke(app, ["adapt", "--mapping", str(path)])
     assert (done.exit_code, "name its address as SCHEMA_REGISTRY_URL" in done.output) == (2, True)

@@ -1,18 +1,21 @@
 """Fields become messages by the rules of a mapping."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contracts.dead_letters import Place, letter_of
+from contracts.instruments import decode_instrument_record
+from contracts.topics import QUOTES
 from producers.adapt.fields import UnmappableError
 from producers.adapt.mapping import Source
-from producers.adapt.messages import Mapper
+from producers.adapt.messages import Mapper, Outgoing, Unpublished
 
 NOW_MS = 1_800_000_000_000
 TS_MS = 1_795_731_420_123
@@ -24,9 +27,9 @@ def mapper(into: str, fields: dict[str, Any], **more: Any) -> Mapper:
 
 
 def mapped(into: str, fields: dict[str, Any], value: Any, key: Any = None, **more: Any) -> Any:
-    """Return the message, as JSON has it."""
+    """Return the message, as JSON has it, or why there is none."""
     record = mapper(into, fields, **more)(value, key, TS_MS, NOW_MS)
-    return None if record is None or record.value is None else msgspec.json.decode(record.value)
+    return msgspec.json.decode(record.value or b"") if isinstance(record, Outgoing) else record
 
 
 QUOTE = {"instrument_id": {"symbol": "a.sym"}, "price": "p", "ts": "$timestamp"}
@@ -40,7 +43,8 @@ QUOTE = {"instrument_id": {"symbol": "a.sym"}, "price": "p", "ts": "$timestamp"}
         ({"mean": ["b", "a.ask"]}, {"b": 1, "a": {"ask": "2"}}, 1.5),
         ({"constant": 7}, {}, 7),
         ({"path": "p", "default": 2}, {"p": None}, 2),
-        ({"path": "p", "values": {"1": 10, "True": 20}}, {"p": 1}, 10),
+        ({"path": "p", "values": {"1": 10, "true": 20}}, {"p": 1}, 10),
+        ({"path": "p", "values": {"1": 10, "true": 20}}, {"p": True}, 20),
         ("p", {"p": Decimal("0.1")}, 0.1),
         ("$envelope.payload.p", {"p": 8}, 8),
     ],
@@ -70,19 +74,23 @@ def test_times_become_epoch_ms_and_fractions_are_cut_off(unit: str, value: Any) 
     assert found == {"instrument_id": 4, "price": 1, "ts": TS_MS}
 
 
-@given(st.integers(0, 253_402_300_799_999), st.sampled_from(["s", "us", "ns"]))
+@example(1001, "RFC 3339")  # as a float times 1000 it is 1000.999...
+@given(st.integers(0, 253_402_300_799_999), st.sampled_from(["s", "us", "ns", "RFC 3339"]))
 def test_no_millisecond_is_lost_in_any_unit(ts_ms: int, unit: str) -> None:
-    text = (
-        f"{ts_ms // 1000}.{ts_ms % 1000:03}"
-        if unit == "s"
-        else ts_ms * 1000 ** " un".index(unit[0])
-    )
+    texts = {
+        "s": f"{ts_ms // 1000}.{ts_ms % 1000:03}",
+        "us": ts_ms * 1000,
+        "ns": ts_ms * 1_000_000,
+        "RFC 3339": (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ts_ms)).isoformat(),
+    }
     fields = {**QUOTE, "ts": {"path": "at", "unit": unit}}
-    record = mapper("quotes", fields)({"a": {"sym": "AAPL"}, "p": 1, "at": text}, None, None, 2**50)
-    assert msgspec.json.decode(record.value)["ts"] == ts_ms
+    value = {"a": {"sym": "AAPL"}, "p": 1, "at": texts[unit]}
+    record = mapper("quotes", fields)(value, None, None, 2**50)
+    assert isinstance(record, Outgoing)
+    assert msgspec.json.decode(record.value or b"")["ts"] == ts_ms
 
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "user_id": "$key",
     "instrument_id": "i",
     "event": {"path": "side", "values": {"BUY": "trade", "LOOK": "view"}},
@@ -128,6 +136,11 @@ def test_an_instrument_has_categories_and_attributes() -> None:
         (QUOTE, {"a": {"sym": "AAPL"}, "p": "x"}, "Expected `float`, got `str` - at `$.price`"),
         ({**QUOTE, "price": {"mean": ["p", "q"]}}, {"a": {"sym": "AAPL"}, "p": 1, "q": "x"},
          "price: no mean of 1 and 'x'"),
+        ({**QUOTE, "price": {"mean": ["p", "q"]}}, {"a": {"sym": "AAPL"}, "p": 10**400, "q": 1},
+         "price: no mean of 1000"),
+        ({**QUOTE, "price": {"mean": ["p", "q"]}}, {"a": {"sym": "AAPL"}, "p": "nan", "q": 1},
+         "Expected `float` >= 1e-18 - at `$.price`, which is nan"),
+        (QUOTE, {"a": {"sym": ""}, "p": 1}, "no instrument with the symbol ''"),
         ({**QUOTE, "ts": {"path": "at", "unit": "RFC 3339"}},
          {"a": {"sym": "AAPL"}, "p": 1, "at": "2026-11-26T22:17:00"},
          "ts: '2026-11-26T22:17:00' is no time in RFC 3339"),
@@ -148,6 +161,97 @@ def test_a_record_that_cannot_be_mapped_has_a_reason(
 def test_an_event_without_a_known_meaning_is_rejected() -> None:
     with pytest.raises(UnmappableError, match="event: 'STOP' is not among its values"):
         mapped("interactions", EVENT, {"i": 4, "side": "STOP"}, "ABC")
+
+
+@pytest.mark.parametrize(
+    ("condition", "taken", "left_out"),
+    [
+        ({"path": "v", "in": ["XNAS", 7, True]}, ["XNAS", "7", 7, True], ["xnas", 8, False, None]),
+        ({"path": "v", "not_in": ["test"]}, ["real", None, 1], ["test"]),
+        ({"path": "v", "matches": "X.*"}, ["X", "XNAS"], ["AX", None, 1]),
+        ({"path": "v", "not_matches": "test-[0-9]+"}, ["tests", None, "a-test-1"], ["test-1"]),
+    ],
+)
+def test_a_record_is_taken_if_it_meets_a_condition(
+    condition: Any, taken: list[Any], left_out: list[Any]
+) -> None:
+    fields = {"instrument_id": {"constant": 4}, "price": "p", "ts": "$timestamp"}
+    of = mapper("quotes", fields, where=[condition])
+    for value in taken:
+        assert isinstance(of({"v": value, "p": 1}, None, TS_MS, NOW_MS), Outgoing)
+    for value in left_out:
+        # Nothing else of it is read: it cannot be a bad record.
+        assert of({"v": value, "p": "?"}, None, TS_MS, NOW_MS) is Unpublished.LEFT_OUT
+
+
+def test_all_conditions_must_be_met_and_they_may_read_the_key() -> None:
+    where = [{"path": "$key", "not_in": ["robot"]}, {"path": "i", "in": ["4"]}]
+    for user, instrument, is_taken in (("A", 4, True), ("robot", 4, False), ("A", 5, False)):
+        found = mapped("interactions", EVENT, {"i": instrument, "side": "BUY"}, user, where=where)
+        assert (found is not Unpublished.LEFT_OUT) == is_taken
+
+
+def test_an_event_of_another_kind_can_be_left_out() -> None:
+    fields = {**EVENT, "event": {**EVENT["event"], "others": "skip"}}
+    assert mapped("interactions", fields, {"i": 4, "side": "STOP"}, "A") is Unpublished.LEFT_OUT
+    assert mapped("interactions", fields, {"i": 4, "side": "LOOK"}, "A")["event"] == "view"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), Decimal("NaN")])
+def test_an_attribute_that_json_cannot_express_is_rejected(value: Any) -> None:
+    fields = {"instrument_id": "id", "symbol": "sym", "name": "sym"}
+    with pytest.raises(UnmappableError, match=r"attributes.tick is (nan|inf), which is no number"):
+        mapped("instruments", fields, {"id": 4, "sym": "A", "x": value}, attributes={"tick": "x"})
+
+
+_HUGE = 10**400
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([_HUGE, -_HUGE, 2**63, "", " ", "\0", "\ud800", "nan", "1e999"])
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.decimals()
+    | st.datetimes()
+    | st.uuids(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+RULES: list[Any] = [
+    *("x", "x.0", {"mean": ["x", "y"]}),
+    *({"path": "x", "default": 1}, {"path": "x", "values": {"a": 1}}),
+]
+TIMES: list[Any] = [{"path": "x", "unit": unit} for unit in ("s", "ms", "us", "ns", "RFC 3339")]
+
+
+@given(st.data(), VALUES, VALUES)
+def test_whatever_a_record_has_it_is_mapped_or_rejected_with_a_reason(
+    data: st.DataObject, x: Any, y: Any
+) -> None:
+    rule, ts = data.draw(st.sampled_from(RULES)), data.draw(st.sampled_from(TIMES))
+    symbol = data.draw(st.sampled_from([{"symbol": "x"}, {"constant": 4}, "x"]))
+    where = data.draw(st.sampled_from([[], [{"path": "x", "not_in": ["a"]}]]))
+    sources = {
+        "quotes": {"instrument_id": symbol, "price": rule, "size": "y", "ts": ts},
+        "interactions": {"user_id": rule, "instrument_id": symbol, "event": "y", "ts": ts},
+        "instruments": {"instrument_id": rule, "symbol": "y", "name": "y", "categories": "x"},
+    }
+    into = data.draw(st.sampled_from([*sources]))
+    more = {"attributes": {"a": rule, "b": "y"}} if into == "instruments" else {}
+    envelope = data.draw(st.sampled_from(["none", "connect", "debezium"]))
+    value = data.draw(
+        st.sampled_from([x, {"x": x, "y": y}, {"op": "c", "after": {"x": x, "y": y}}])
+    )
+    its = mapper(into, sources[into], where=where, envelope=envelope, **more)
+    try:
+        record = its(value, x, TS_MS, NOW_MS)
+    except UnmappableError as error:
+        letter_of(QUOTES, Place("t", 0, 0), None, None, str(error))
+    else:
+        if isinstance(record, Outgoing) and into == "instruments":
+            decode_instrument_record(record.key, record.value)
 
 
 def test_a_tombstone_removes_the_instrument_in_its_key() -> None:

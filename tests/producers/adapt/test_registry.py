@@ -3,7 +3,7 @@
 import getpass
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,6 @@ from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegis
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from infra.local.maven import NoJarsError
 from infra.local.process import Command, Server, free_port, is_free, running
 from producers.adapt.fields import UnmappableError
 from producers.adapt.formats import decoders
@@ -24,8 +23,8 @@ from producers.adapt.registry import Registry, RegistryError
 from producers.adapt.settings import AdaptSettings
 from runtime.settings import read_settings
 from tests.certificates import issued
+from tests.http_server import Handler, serving
 from tests.infra.door import NGINX, needs_nginx
-from tests.registry.server import registry
 
 from . import formats
 
@@ -33,21 +32,6 @@ pytestmark = pytest.mark.slow
 
 TICK = {"sym": "AAPL", "bid": 15.4, "ask": 15.5, "at": 1795731420}
 CONTEXT = SerializationContext("ticks", MessageField.VALUE)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    try:
-        server = registry(free_port(), tmp_path_factory.mktemp("registry"))
-    except NoJarsError as error:
-        pytest.skip(str(error))
-    with running(server):
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> SchemaRegistryClient:
-    return SchemaRegistryClient({"url": server.address})
 
 
 def record(*fields: tuple[str, Any], **more: Any) -> dict[str, Any]:
@@ -174,20 +158,59 @@ def test_json_is_validated_by_its_schema(client: SchemaRegistryClient, tmp_path:
     good = formats.json_schema("Tick", "validated", client)(TICK)
     assert decode(good) == TICK
     bad = good.replace(b"15.4", b'"15"')
-    with pytest.raises(UnmappableError, match=r"at \$.bid: '15' is not of type 'number'"):
+    with pytest.raises(UnmappableError, match=r'at \$.bid: "15" is not of type "number"'):
         decode(bad)
+    with pytest.raises(UnmappableError, match="the value cannot be decoded: JSON is malformed"):
+        decode(good.replace(b"15.4", b"NaN"))
+
+
+PRICE = {"type": "object", "properties": {"bid": {"type": "number"}}}
+
+
+def test_a_json_schema_may_refer_to_others_of_the_registry_and_to_nothing_else(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    client.register_schema("price.json", Schema(json.dumps(PRICE), "JSON"))
+    decode = read(client, tmp_path, "json-schema")
+
+    def record(reference: str, names: list[SchemaReference]) -> bytes:
+        its = {"type": "object", "properties": {"price": {"$ref": reference}}}
+        schema = Schema(json.dumps(its), "JSON", names)
+        id_ = client.register_schema(f"whole-{reference[:4]}", schema)
+        return b"\0" + id_.to_bytes(4, "big") + b'{"price": {"bid": "x"}}'
+
+    known = [SchemaReference("price.json", "price.json", 1)]
+    with pytest.raises(UnmappableError, match=r"at \$.price.bid"):
+        decode(record("price.json", known))
+    asked: list[str] = []
+
+    class Elsewhere(Handler):
+        def answer(self) -> None:
+            asked.append(self.path)
+            self.send(200, json.dumps(PRICE).encode())
+
+    with (
+        serving(Elsewhere) as address,
+        pytest.raises(UnmappableError, match="retrieving it failed"),
+    ):
+        decode(record(f"http://{address}/price.json", []))
+    assert asked == []
 
 
 def test_bytes_that_name_no_schema_are_bad_records_but_a_registry_that_is_away_is_not_their_fault(
-    client: SchemaRegistryClient, tmp_path: Path
+    server: Server, client: SchemaRegistryClient, tmp_path: Path
 ) -> None:
     decode = read(client, tmp_path, "avro")
     with pytest.raises(
         UnmappableError, match="does not begin with the id of a schema, but with 7b"
     ):
         decode(b'{"sym": "AAPL"}')
-    with pytest.raises(UnmappableError, match="the registry has no schema 4294967295"):
-        decode(b"\0\xff\xff\xff\xff12")
+    for id_ in (2**31 - 1, 2**31, 2**32 - 1):
+        with pytest.raises(UnmappableError, match=f"the registry has no schema {id_}"):
+            decode(b"\0" + id_.to_bytes(4, "big") + b"12")
+    elsewhere = SchemaRegistryClient({"url": f"{server.address}/elsewhere", "max.retries": 0})
+    with pytest.raises(RegistryError, match=r"no schema 1: .*404"):
+        read(elsewhere, tmp_path, "avro")(b"\0\0\0\0\1x")
     away = SchemaRegistryClient({"url": f"http://127.0.0.1:{free_port()}", "max.retries": 0})
     with pytest.raises(RegistryError, match="no schema 1: ConnectError"):
         read(away, tmp_path, "avro")(b"\0\0\0\0\1x")
