@@ -14,7 +14,7 @@ from api.bars.aggregation import (
 from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
 from api.bars.archive.ranges import MOST_DAYS, Range
 from api.bars.intervals import DAY, MINUTE
-from api.bars.minutes import Held, MinuteReader
+from api.bars.minutes import Held, MinuteReader, minute_fields
 from api.bars.seam import Seam
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem, broken_rule
@@ -22,7 +22,7 @@ from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD
-from contracts.times import MINUTE_MS, minute_field, minute_start
+from contracts.times import MINUTE_MS, minute_start
 
 if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
     from api.bars.archive.fallback import ArchivedBars
@@ -125,7 +125,7 @@ class LatestReader:
     def _some_quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
         """Return them in one round or two: the newest minute is nearly always one of the last."""
         keys = yield from self._minutes.keys(ids)
-        last = [minute_field(m) for m in Window.before(self._now_ms() + 1, MINUTE, 2).minutes()]
+        last = minute_fields(Window.before(self._now_ms() + 1, MINUTE, 2).minutes())
         answers = yield [("HMGET", key, NEWEST_FIELD, *last) for key in keys]
         values: dict[int, bytes | None] = {}
         older: list[tuple[int, str, bytes]] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -30,6 +31,9 @@ MINUTES_A_PAGE: Final = 10_320
 """A week, the longest bucket, and what it is longer by if clocks are turned back: an hour mostly,
 and never more than four. This process turns as many into bars in some 15 ms, well within a
 read's deadline."""
+
+_WINDOWS_KNOWN: Final = 64
+"""Nearly all requests of a minute are for the same few windows, of whatever instrument."""
 
 T = TypeVar("T")
 
@@ -83,7 +87,7 @@ class MinuteReader:
         minutes = window.minutes()
         if len(minutes) <= NARROW_MINUTES:
             traded = window.interval.traded(minutes)
-            fields = [minute_field(minute) for minute in traded]
+            fields = minute_fields(traded) if traded is minutes else [*map(minute_field, traded)]
             ((newest, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
             if newest is None:
                 return Held(is_known=False, minutes=(), newest_ms=None, partition=partition)
@@ -180,6 +184,12 @@ class MinuteReader:
             i: Held(named.newest_ms is not None, found.get(i, ()), newest_ms[i], partitions[i])
             for i, named in wanted.items()
         }
+
+
+@lru_cache(_WINDOWS_KNOWN)
+def minute_fields(minutes: range) -> Sequence[str]:
+    """Return the field of each minute, given as epoch ms."""
+    return [*map(minute_field, minutes)]
 
 
 def unknown_instrument(instrument_id: int) -> Problem:
