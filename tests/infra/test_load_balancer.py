@@ -41,6 +41,7 @@ WRITERS = 32
 """so many that the process which is killed has some writes in Kafka that it has not answered"""
 MINUTE_S = NOW_MS // 60_000 * 60
 END_MS = NOW_MS // 60_000 * 60_000 + 60_000
+PAGE = "https://shop.example"
 
 
 @dataclass
@@ -115,6 +116,7 @@ def settings(broker: str, store_url: str) -> Iterator[dict[str, str]]:
             "KAFKA_BOOTSTRAP_SERVERS": broker,
             "REDIS_URL": store_url,
             "NAMESPACE": filled.keys.namespace,
+            "API_CORS_ORIGINS": PAGE,
         }
 
 
@@ -184,6 +186,20 @@ def test_each_header_of_the_api_comes_once_through_nginx_and_conditions_hold(
     times = Counter(name.lower() for name, _ in first.headers.raw)
     # It is a list, to which nginx adds what it varies by itself.
     assert {name for name, number in times.items() if number > 1} <= {b"vary"}
+
+
+def test_the_rest_of_an_answer_fits_into_its_header(client: httpx.Client) -> None:
+    unknown = [f"{n:X<32}" for n in range(99)]
+    path = f"/v1/bars?start=0&limit=59&end={END_MS}&instruments=4,{','.join(unknown)}"
+    answer = client.get(
+        path, headers={"Accept": "text/csv", "Origin": PAGE, "X-Request-Id": "x" * 128}
+    )
+    assert answer.status_code == 200, answer.text
+    assert len(answer.text.splitlines()) == 60
+    assert answer.headers["Content-Encoding"] == "gzip"
+    rest = json.loads(answer.headers["Tickrec-Answer"])
+    assert rest["unknown"] == unknown
+    assert rest["next_page_token"]
 
 
 async def test_the_example_runs_as_a_script_through_nginx(
