@@ -8,7 +8,7 @@ from contracts.messages import Ints
 def draw(n: int, ranks: int, rng: np.random.Generator, exponent: float = 1) -> Ints:
     """Return n ranks, (n,), `0 <= rank < ranks`; an exponent of 0 draws evenly.
 
-    >>> draw(1_000, 10, np.random.default_rng(1)).max()
+    >>> int(draw(1_000, 10, np.random.default_rng(1)).max())
     9
     """
     share = np.cumsum(1 / np.arange(1, ranks + 1) ** exponent)

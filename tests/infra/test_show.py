@@ -1,10 +1,8 @@
 """Terminal output is complete, and shows problems first."""
 
-import doctest
 import io
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from infra.local import metrics, show, supervisor
+from infra.local import show
 from infra.local.asking import Answer, Question
 from infra.local.metrics import Rates, Reading
 from infra.local.run import Report
@@ -46,11 +44,6 @@ def printed(show_it: Any) -> str:
     out = io.StringIO()
     show_it(Console(file=out, width=110))
     return out.getvalue()
-
-
-@pytest.mark.parametrize("module", [metrics, show, supervisor])
-def test_the_docstrings_examples_hold(module: ModuleType) -> None:
-    assert doctest.testmod(module).failed == 0
 
 
 @given(value=json_values, width=st.integers(min_value=0, max_value=120))
