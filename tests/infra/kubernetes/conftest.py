@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ def production() -> Rendered:
     return rendered("production")
 
 
+@cache
 def rendered(name: str) -> Rendered:
     if KUBECTL is None:
         pytest.skip("kubectl is missing")
