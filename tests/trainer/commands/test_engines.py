@@ -30,7 +30,9 @@ def test_the_data_source_is_chosen_by_only_one_option() -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyspark.errors", None)
-    monkeypatch.delitem(sys.modules, "trainer.spark.session", raising=False)
-    with pytest.raises(SourceError, match=r"needs the package pyspark.* requirements-spark.lock"):
+    monkeypatch.setitem(sys.modules, "great_expectations", None)
+    for module in ("trainer.spark.checking", "runtime.archive.quality.checking"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    needed = r"needs the package great_expectations.* requirements-spark.lock"
+    with pytest.raises(SourceError, match=needed):
         source_of(Engine.SPARK, None, None, None, threading.Event())
