@@ -52,9 +52,11 @@ def test_the_wheel_has_the_types_and_says_what_it_needs(wheel: Path) -> None:
 
 
 def test_it_works_installed_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv/bin/python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    here = (sys.executable, "-m")
+    subprocess.run([*here, "venv", "--without-pip", tmp_path / "venv"], check=True)
+    pip = (*here, "pip", "--python", python)
+    subprocess.run([*pip, "install", "--quiet", "--no-compile", wheel], check=True)
     said = subprocess.run(
         [python, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=True
     )
