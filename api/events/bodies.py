@@ -1,5 +1,7 @@
 """The JSON of events: the answers, the first version's body, and the schemas of bodies."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -25,6 +27,12 @@ class Accepted(msgspec.Struct, frozen=True):
 
     quotes: int
     interactions: int
+
+
+def accepted(messages: Iterable[Quote | Interaction]) -> Accepted:
+    """Return how many messages of each kind there are."""
+    found = Counter(type(message) for message in messages)
+    return Accepted(found[Quote], found[Interaction])
 
 
 class LegacyEvent(msgspec.Struct, frozen=True):

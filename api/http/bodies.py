@@ -15,10 +15,12 @@ Unknown fields are rejected: a misspelt one would be ignored silently, and its d
 
 import asyncio
 import re
+import time
 from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 import msgspec
+from limits import RateLimitItem
 from starlette.requests import ClientDisconnect, Request
 
 from api.http.correlation import of_answer
@@ -39,8 +41,8 @@ BODY_TIMEOUT_S: Final = 4.0
 within the 10 s for which a server that shuts down waits for it. 1 MiB then needs 2 Mbit/s."""
 MAX_EVENTS: Final = 1000
 """Events per request of JSON."""
-MAX_LINES: Final = 10_000
-"""Events per file."""
+PACE_TIMEOUT_S: Final = 30.0
+"""For the writer's other requests to leave an import anything of the quota."""
 
 _JSON: Final = "application/json"
 _ANYBODY: Final = ""
@@ -65,35 +67,53 @@ class Writing:
         self._spend(request, 1)
         return b""
 
-    async def body_of(self, request: Request, files: Collection[str] = ()) -> bytes:
+    async def body_of(self, request: Request) -> bytes:
         """Return the body of a request that makes one change, at the cost of one event.
-
-        It is JSON, or of one of the media types `files`.
 
         Raises:
             Problem: the quota is used up, or `api.http.bodies` rejects the body.
         """
         self._spend(request, 1)
-        check_head(request, files)
+        check_head(request)
         return await read_body(request)
 
-    async def events_of(self, request: Request, files: Collection[str] = ()) -> bytes:
+    async def events_of(self, request: Request) -> bytes:
         """Return the body of a request, at the cost of its events: one is spent before it is read.
-
-        It is JSON, or of one of the media types `files`, with an event a line.
 
         Raises:
             Problem: the quota is used up, or `api.http.bodies` rejects the body.
         """
-        body = await self.body_of(request, files)
-        is_json = media_type_of(request) == _JSON
-        self._spend(request, (_cost(body) if is_json else _lines(body)) - 1, before=1)
+        body = await self.body_of(request)
+        self._spend(request, _cost(body) - 1, before=1)
         return body
 
+    async def pace(self, request: Request, events: int) -> None:
+        """Count the events of an import, and return once the quota allows them.
+
+        Raises:
+            Problem: it does not soon.
+        """
+        writer, limit = _writer(request)
+        wait_s, late_s = 0.0, time.monotonic() + PACE_TIMEOUT_S
+        while events > 0:
+            await asyncio.sleep(wait_s)
+            some, wait_s = self._quota.spend_some(writer, events, limit)
+            events -= some
+            if some:
+                late_s = time.monotonic() + PACE_TIMEOUT_S
+            elif time.monotonic() > late_s:
+                self._spend(request, events)  # which says why it cannot
+                return
+
     def _spend(self, request: Request, events: int, before: int = 0) -> None:
-        key = key_of(request)
-        writer, limit = (key.tenant, key.limit) if key else (_ANYBODY, None)
+        writer, limit = _writer(request)
         of_answer(request.scope).rate = self._quota.spend(writer, events, limit, before)
+
+
+def _writer(request: Request) -> tuple[str, RateLimitItem | None]:
+    """Return whose quota a request takes from, and the limit of its key."""
+    key = key_of(request)
+    return (key.tenant, key.limit) if key else (_ANYBODY, None)
 
 
 def media_type_of(request: Request) -> str:
@@ -101,19 +121,22 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def check_head(request: Request, files: Collection[str] = ()) -> None:
+def check_head(request: Request) -> None:
     """Check a body by its headers.
 
     Raises:
-        Problem: it is neither JSON nor of one of the media types `files`, or larger than
-            `MAX_BODY_BYTES`.
+        Problem: it is not JSON, or larger than `MAX_BODY_BYTES`.
     """
-    if media_type_of(request) not in (_JSON, *files):
-        given = request.headers.get("content-type", "")
-        known = ", ".join((_JSON, *files))
-        detail = f"Send `Content-Type: {known}`, not {given!r:.100}"
-        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
+    check_media_type(request, [_JSON])
     _check_size(int(request.headers.get("content-length", 0)))
+
+
+def check_media_type(request: Request, accepted: Collection[str]) -> None:
+    """Raise a Problem unless a body is declared as one of the media types `accepted`."""
+    if media_type_of(request) not in accepted:
+        given = request.headers.get("content-type", "")
+        detail = f"Send `Content-Type: {', '.join(accepted)}`, not {given!r:.100}"
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
 
 
 async def read_body(request: Request) -> bytes:
@@ -152,11 +175,6 @@ def _cost(body: bytes) -> int:
     (2, 1, 9)
     """
     return max(1, min(MAX_EVENTS, max(body.count(b"{"), len(body) // 1024)))
-
-
-def _lines(body: bytes) -> int:
-    """Return the cost of a file, 1 to `MAX_LINES`: an event a line."""
-    return min(MAX_LINES, body.count(b"\n") + 1)
 
 
 def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decoder[T]:

@@ -154,6 +154,8 @@ class ActionEndpoint(Endpoint):
     """`requestBody` of its description"""
     body_kinds: tuple[Any, ...] = ()
     """the types whose schemas it refers to"""
+    keyed: bool = False
+    """whether it takes an `Idempotency-Key`"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +163,7 @@ class WriteEndpoint(ActionEndpoint):
     """An endpoint that publishes to Kafka, and at most once for each `Idempotency-Key`."""
 
     cost: int = 0
+    keyed: bool = True
     receive: Callable[[Request], Awaitable[bytes]]
     """reads the body, at the cost of what it publishes"""
     act: Callable[..., Awaitable[Response]]

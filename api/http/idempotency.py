@@ -82,10 +82,10 @@ class Once:
                 or has an unknown outcome.
             StoreUnavailableError: Redis does not answer; nothing was done.
         """
-        key = _key_of(request)
-        if key is None:
+        digest = key_digest(request)
+        if digest is None:
             return await act()
-        name = self._store.keys.idempotency(_digest(tenant_of(request).encode(), key.encode()))
+        name = self._store.keys.idempotency(digest)
         claim = Kept(_digest_of(request, body))
         found = await self._store.answer(_claimed(name, claim))
         if found is not None:
@@ -166,15 +166,19 @@ def _replayed(kept: Kept, left_ms: int, claim: Kept) -> Response:
     )
 
 
-def _key_of(request: Request) -> str | None:
-    """Return the key of a request, None if it has none; Problem if it is invalid."""
+def key_digest(request: Request) -> str | None:
+    """Return the digest of a request's key and tenant, None if it has no key.
+
+    Raises:
+        Problem: the key is invalid.
+    """
     given = request.headers.getlist(HEADER)
     if not given:
         return None
     found = _KEY.fullmatch(given[0])
     if found is None or len(given) > 1:
         raise broken_rule(HEADER, f"{_RULE}, not {', '.join(given)!r:.100}")
-    return found[1]
+    return _digest(tenant_of(request).encode(), found[1].encode())
 
 
 def _digest_of(request: Request, body: bytes) -> str:

@@ -7,6 +7,9 @@ hot path (`api.hot`) has a gate of its own, and rejects in the same way.
 A write counts as in flight once its body has arrived: slow senders take no places from requests
 that wait for Kafka. Bodies that are still arriving have their own bounds: in bytes, to limit
 memory, and in number per client.
+
+An import is published while its body arrives, which may take hours: imports have places of their
+own.
 """
 
 import asyncio
@@ -24,8 +27,9 @@ MAX_READS: Final = 256
 """At 4,000 answers a second, the rate of one core, the last one is answered after 64 ms: within the
 promised 250 ms, with room for Redis."""
 MAX_WRITES: Final = 64
-"""The queue of librdkafka has room for all of their messages. With up to 10,000 of 1 MiB together
-each, they take a few hundred MB at most."""
+"""The queue of librdkafka has room for all of their messages."""
+MAX_IMPORTS: Final = 4
+"""Each takes some 20 to 60 MB, and the CPU that other requests leave."""
 MAX_ARRIVING: Final = 1024
 """Bodies that are still arriving. Each may have another 64 KiB buffered in the server."""
 MAX_ARRIVING_OF_A_CLIENT: Final = 128
@@ -40,6 +44,7 @@ _TOGETHER_S: Final = 0.005
 _TOO_MANY: Final = 429
 WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Their requests are never rejected: monitoring must answer under overload most of all."""
+IMPORT: Final = "/v1/events/import"
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -214,8 +219,8 @@ class _Write:
             self._arriving = False
 
 
-class _Read:
-    """A read, which takes a place from the start."""
+class _Whole:
+    """A read or an import, which takes a place from the start to its answer."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -236,7 +241,7 @@ class _Read:
 
 
 class Bounded:
-    """Passes at most `MAX_READS` reads and `MAX_WRITES` writes at a time on to `app`.
+    """Passes reads, writes and imports on to `app`, each up to their number at a time.
 
     A request is in flight until its answer begins. From then on, a stream of events no longer
     counts: it mostly waits, and has its own bound.
@@ -246,6 +251,7 @@ class Bounded:
         self._app = app
         self._reads = Gate(MAX_READS)
         self._writes = Gate(MAX_WRITES)
+        self._imports = Gate(MAX_IMPORTS)
         self._bodies = _Bodies()
         self._refusals = Refusals()
 
@@ -254,8 +260,7 @@ class Bounded:
         if scope["type"] != "http" or scope["path"] in WATCHED:
             await self._app(scope, receive, send)
             return
-        is_read = scope["method"] in _READS
-        under_way = _Read(self._reads) if is_read else _Write(self._writes, self._bodies, scope)
+        under_way = self._begun(scope)
         try:
             under_way.begin()
         except Problem as problem:
@@ -264,8 +269,15 @@ class Bounded:
             return
         await self._pass(under_way, scope, receive, send)
 
+    def _begun(self, scope: Scope) -> _Whole | _Write:
+        if scope["method"] in _READS:
+            return _Whole(self._reads)
+        if scope["path"] == IMPORT:
+            return _Whole(self._imports)
+        return _Write(self._writes, self._bodies, scope)
+
     async def _pass(
-        self, under_way: _Read | _Write, scope: Scope, receive: Receive, send: Send
+        self, under_way: _Whole | _Write, scope: Scope, receive: Receive, send: Send
     ) -> None:
         async def taking() -> Message:
             message = await receive()

@@ -110,11 +110,13 @@ def operation_of(endpoint: Endpoint, *, keyed: bool) -> Schema:
         operation["parameters"] = parameters
     if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
         operation["requestBody"] = endpoint.body
-    once = isinstance(endpoint, WriteEndpoint)
     shed = {} if endpoint.path in WATCHED else _SHED
-    of_kind = WRITING_ONCE if once else {}
+    of_kind = WRITING_ONCE if isinstance(endpoint, WriteEndpoint) else {}
     problems = {**shed, **of_kind, **endpoint.problems, **_refused(endpoint), **_OF_ALL}
-    responses = {**success_responses(endpoint.success, once=once), **problem_responses(problems)}
+    responses = {
+        **success_responses(endpoint.success, once=_is_keyed(endpoint)),
+        **problem_responses(problems),
+    }
     for response in responses.values():
         response["headers"] |= added_headers(endpoint)
     operation["responses"] = responses
@@ -138,7 +140,11 @@ def _kinds(table: Table) -> Iterable[Any]:
 
 def _parameters(endpoint: Endpoint) -> list[Schema]:
     described = [_described(p, in_path=p.name in endpoint.in_path) for p in endpoint.parameters]
-    return [*described, _IDEMPOTENCY_KEY] if isinstance(endpoint, WriteEndpoint) else described
+    return [*described, _IDEMPOTENCY_KEY] if _is_keyed(endpoint) else described
+
+
+def _is_keyed(endpoint: Endpoint) -> bool:
+    return isinstance(endpoint, ActionEndpoint) and endpoint.keyed
 
 
 def _described(parameter: Parameter, *, in_path: bool) -> Schema:

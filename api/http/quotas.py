@@ -22,6 +22,8 @@ from limits import RateLimitItem
 
 from api.http.problems import RATE_LIMITED, Problem
 
+MAX_PACE_S: Final = 10
+"""How long an import waits for the next window at most, rather than being rejected."""
 _HEAD: Final = b'ratelimit-policy: "%b";q=%d;w=%d\r\nratelimit: "%b";r='
 
 
@@ -65,15 +67,20 @@ class _Quota:
             Problem: fewer are left; none is taken then.
         """
         now_s = self._now_s()
-        window = self._windows.get(caller)
-        if window is None or now_s >= window.ends_s or not _is_same(window.limit, limit):
-            window = self._windows[caller] = self._begun(limit, now_s)
+        window = self._window(caller, limit, now_s)
         if window.taken + n > window.most:
             raise self._used_up(window, before + n, now_s)
         window.taken += n
         # As `fields`, at half the cost: hot requests come here.
         left, wait_s = window.most - window.taken, ceil(window.ends_s - now_s)
         return b"%b%d;t=%d\r\n" % (window.head, left, wait_s or 1)
+
+    def _window(self, caller: str, limit: RateLimitItem, now_s: float) -> _Window:
+        """Return a caller's window, a new one if the last has ended or had another limit."""
+        window = self._windows.get(caller)
+        if window is None or now_s >= window.ends_s or not _is_same(window.limit, limit):
+            window = self._windows[caller] = self._begun(limit, now_s)
+        return window
 
     def _begun(self, limit: RateLimitItem, now_s: float) -> _Window:
         name, most, window_s = self.unit.encode(), limit.amount, limit.get_expiry()
@@ -119,6 +126,28 @@ class WriteQuota(_Quota):
     ) -> bytes:
         """Count `events` of a writer, by its `own` limit if it has one, as `take` does."""
         return self.take(writer, own or self._limit, events, before)
+
+    def spend_some(
+        self, writer: str, events: int, own: RateLimitItem | None = None
+    ) -> tuple[int, float]:
+        """Count as many of `events` as an import may take now.
+
+        Returns:
+            How many these are, and for how many seconds the import has to wait for the others.
+
+        Raises:
+            Problem: it would have to wait for more than `MAX_PACE_S`.
+        """
+        limit, now_s = own or self._limit, self._now_s()
+        window = self._window(writer, limit, now_s)
+        # Waiting is short then, and the rest is for the writer's other requests.
+        is_short = limit.get_expiry() <= MAX_PACE_S
+        share = ceil(window.most / 2) if is_short else window.most
+        some = max(0, min(events, share - window.taken))
+        if some < events and not is_short and window.ends_s - now_s > MAX_PACE_S:
+            raise self._used_up(window, events, now_s)
+        window.taken += some
+        return some, window.ends_s - now_s if some < events else 0
 
 
 def _is_same(one: RateLimitItem, other: RateLimitItem) -> bool:

@@ -82,6 +82,7 @@ PROBLEM: Final[Schema] = {
             },
         },
         "acknowledged": {"type": "integer", "description": "messages that Kafka did acknowledge"},
+        "line": {"type": "integer", "description": "of an import, up to which they are in the log"},
     },
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
 }

@@ -36,6 +36,8 @@ User = Literal[
     "operator",
 ]
 ADAPTED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS)
+IMPORT_PREFIX: Final = "import-"
+"""Of the consumer group and the transactional id of each import with an `Idempotency-Key`."""
 _LET_IN_WITHIN_S: Final = 5
 _CALL_S: Final = 15
 _REFUSED: Final = (
@@ -45,12 +47,12 @@ _REFUSED: Final = (
 
 
 class Right(NamedTuple):
-    """An operation on a topic, a consumer group, or all transactional ids that begin with a name."""
+    """An operation on a topic, a consumer group or a transactional id."""
 
     operation: Literal["READ", "WRITE", "DESCRIBE", "CREATE", "DESCRIBE_CONFIGS"]
     kind: Literal["topic", "group", "transactional_id"]
     name: str
-    """without the prefix"""
+    """without the prefix; with `*` at its end, all names that begin so"""
 
 
 class RightsError(RuntimeError):
@@ -86,6 +88,8 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
             *_on("DESCRIBE", COOCCURRENCES),
             *_on("READ", *letters),
             Right("READ", "group", "api-dead-letters"),
+            Right("READ", "group", f"{IMPORT_PREFIX}*"),
+            Right("WRITE", "transactional_id", f"{IMPORT_PREFIX}*"),
         ),
         "archive": (
             *_on("READ", QUOTES, INTERACTIONS, FEEDBACK, BARS),
@@ -102,14 +106,14 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
 
 def transactions_of(group: str) -> tuple[Right, ...]:
     """Return the rights to commit a group's offsets in transactions, by ids that begin with it."""
-    return Right("READ", "group", group), Right("WRITE", "transactional_id", f"{group}-")
+    return Right("READ", "group", group), Right("WRITE", "transactional_id", f"{group}-*")
 
 
 def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> None:
     """Return if Kafka accepts the login and grants what is needed; blocks until it answers.
 
     Without a login, nothing is checked. Rights that Kafka does not report for a topic or a group
-    do not count as missing. It reports none for transactional ids.
+    do not count as missing, nor do those on transactional ids, which cannot be looked up.
 
     Raises:
         RightsError: it does not; lists all missing rights.
@@ -143,7 +147,7 @@ def _on(
 def _missing(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iterable[Right]:
     if not needed:
         return
-    names = sorted({kafka.topic(right.name) for right in needed})
+    names = sorted({_shown(kafka, right) for right in needed})
     options = {"include_authorized_operations": True, "request_timeout": _CALL_S}
     answers = (
         client.describe_topics(TopicCollection(names), **options)
@@ -152,7 +156,7 @@ def _missing(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iter
     )
     for right in needed:
         try:
-            allowed = answers[kafka.topic(right.name)].result().authorized_operations
+            allowed = answers[_shown(kafka, right)].result().authorized_operations
         except KafkaException as error:
             # A topic or group that is missing or not ready is reported by the code that uses it.
             if error.args[0].code() in _REFUSED:
@@ -160,3 +164,8 @@ def _missing(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iter
         else:
             if allowed is not None and right.operation not in {one.name for one in allowed}:
                 yield right
+
+
+def _shown(kafka: KafkaConfig, right: Right) -> str:
+    """Return a name that shows a right: of those that begin with a prefix, the prefix itself."""
+    return kafka.topic(right.name).removesuffix("*")

@@ -4,7 +4,8 @@
 it. A header `X-Takes-S` says how long an answer takes. Paths under `/busy` answer 503 with
 `Retry-After`, those with `dropped` in them hang up unanswered, `/kept` has an ETag, and
 `/v1/stream/bars` sends an event, a second one after a silence, and then nothing until the client
-leaves, which it counts as `left`.
+leaves, which it counts as `left`. A request with a body also counts as `begun: PATH` before that
+has arrived.
 """
 
 import json
@@ -28,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
+        asked[f"begun: {self.path}"] += 1
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._answer()
 

@@ -28,7 +28,6 @@ MECHANISM: Final = "SCRAM-SHA-512"
 LISTENER: Final = "SECURED"
 _CALL_S: Final = 15
 _POLL_S: Final = 0.02
-_PATTERNS: Final = {"transactional_id": ResourcePatternType.PREFIXED}
 _SCRAM_LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
@@ -195,8 +194,8 @@ def _binding(kafka: KafkaConfig, user: str, right: Right) -> AclBinding:
     """Return a right in Kafka's form."""
     return AclBinding(
         ResourceType[right.kind.upper()],
-        kafka.topic(right.name),
-        _PATTERNS.get(right.kind, ResourcePatternType.LITERAL),
+        kafka.topic(right.name).removesuffix("*"),
+        ResourcePatternType.PREFIXED if right.name.endswith("*") else ResourcePatternType.LITERAL,
         f"User:{user}",
         "*",
         AclOperation[right.operation],

@@ -1,0 +1,1 @@
+"""Publishes files of events of any length."""
