@@ -44,6 +44,10 @@ def shown() -> dict[str, Any]:
 
 
 NOW_MS: Final = time.time_ns() // 1_000_000
+EVENTS: Final = [
+    Quote(instrument_id=4, price=2, ts=NOW_MS),
+    Interaction(user_id="ABC", instrument_id=4, price=2, quantity=3, ts=NOW_MS),
+]
 VALUES: Final = {
     **shown(),
     "instrument": "SUCA",
@@ -61,10 +65,8 @@ VALUES: Final = {
     "name": "spring",
     "listed": True,
     "items": [WeightedItem(instrument_id=4, weight=2), WeightedItem(instrument_id=7)],
-    "events": [
-        Quote(instrument_id=4, price=2, ts=NOW_MS),
-        Interaction(user_id="ABC", instrument_id=4, price=2, quantity=3, ts=NOW_MS),
-    ],
+    "events": EVENTS,
+    "source": EVENTS,
 }
 """Arguments by their names: what the test's store has, and the client's own types."""
 

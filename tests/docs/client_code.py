@@ -17,6 +17,7 @@ from msgspec import inspect as types
 from api.app import create_app
 from api.http.endpoint import ActionEndpoint, Endpoint, Table, WriteEndpoint
 from api.http.ids import IDS
+from api.http.limits import IMPORT
 from api.http.parameters import REQUIRED, Schema
 from api.settings import ApiSettings
 
@@ -44,8 +45,14 @@ _CHANGES: Final = ("write", "admin")
 
 
 def endpoints() -> list[Endpoint]:
-    """Return the endpoints that have a generated method: all of `/v1` but the stream."""
-    return [e for e in _TABLE if e.path.startswith("/v1/") and e.success.kind is not None]
+    """Return the endpoints that have a generated method: all of `/v1` but streams and imports."""
+    return [
+        endpoint
+        for endpoint in _TABLE
+        if endpoint.path.startswith("/v1/")
+        and endpoint.success.kind is not None
+        and endpoint.path != IMPORT
+    ]
 
 
 def structs_code() -> str:

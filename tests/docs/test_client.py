@@ -5,20 +5,25 @@ tests/infra/test_load_balancer.py.
 """
 
 import contextlib
+import gzip
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
+from io import BufferedIOBase
+from itertools import count, islice
+from pathlib import Path
 
 import httpx
+import msgspec
+import pandas as pd
 import pytest
 
-from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
+from tickrec_client import AsyncTickrec, Tickrec, TickrecError, retries, stream_events
 from tickrec_client.problems import wait_s
 from tickrec_client.stream_events import Change, Live, LiveBar, Stale
 from tickrec_client.structs import Interaction, WeightedItem
@@ -52,6 +57,7 @@ class Asked:
     headers: dict[str, str]
     connection: object
     at_s: float
+    body: bytes
 
 
 @dataclass
@@ -80,12 +86,9 @@ def serve() -> Iterator[Serve]:
             wbufsize = -1
 
             def do_GET(self) -> None:
-                came.append(
-                    Asked(
-                        self.requestline, dict(self.headers), self.client_address, time.monotonic()
-                    )
-                )
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                at_s, headers = time.monotonic(), dict(self.headers)
+                body = body_of(self.rfile, headers)
+                came.append(Asked(self.requestline, headers, self.client_address, at_s, body))
                 answer = next(left)
                 self.send_response(answer.status)
                 length = {"Content-Length": str(len(answer.body))}
@@ -107,6 +110,18 @@ def serve() -> Iterator[Serve]:
 
     with stack:
         yield serve
+
+
+def body_of(sent: BufferedIOBase, headers: Mapping[str, str]) -> bytes:
+    """Return the body of a request, which may be sent in chunks."""
+    if headers.get("Transfer-Encoding") != "chunked":
+        return sent.read(int(headers.get("Content-Length", 0)))
+    body = b""
+    while size := int(sent.readline(), 16):
+        body += sent.read(size)
+        sent.readline()
+    sent.readline()
+    return body
 
 
 def bars(*opens: float) -> Said:
@@ -225,6 +240,118 @@ def test_a_write_with_an_unknown_outcome_is_left_to_the_caller(serve: Serve) -> 
     with pytest.raises(TickrecError, match="outcome-unknown"):
         served.tickrec.publish_events([TRADE])
     assert len(served.asked) == 1
+
+
+IMPORTED = Said(202, '{"quotes":1,"interactions":1}')
+FILE = b"type,instrument_id,ts,price,user_id\nquote,4,1,2.5,\ninteraction,4,1,,ABC\n"
+
+
+@pytest.mark.parametrize(
+    "failed", [problem(503, "log-unavailable"), problem(503, "no-process"), BROKEN]
+)
+def test_an_import_is_sent_again_from_its_beginning_with_the_same_key(
+    serve: Serve, tmp_path: Path, failed: Said
+) -> None:
+    file = tmp_path / "events.csv"
+    file.write_bytes(FILE)
+    served = serve(failed, failed, IMPORTED)
+    assert served.tickrec.import_events(file).interactions == 1
+    assert [asked.body for asked in served.asked] == [FILE] * 3
+    assert len({asked.headers["Idempotency-Key"] for asked in served.asked}) == 1
+    assert {asked.headers["Content-Type"] for asked in served.asked} == {"text/csv"}
+    assert {asked.line for asked in served.asked} == {"POST /v1/events/import HTTP/1.1"}
+
+
+def test_the_key_of_an_import_may_be_given_and_is_random_else(serve: Serve) -> None:
+    served = serve(IMPORTED, IMPORTED, IMPORTED)
+    served.tickrec.import_events([TRADE], idempotency_key="mine")
+    served.tickrec.import_events([TRADE])
+    served.tickrec.import_events([TRADE])
+    mine, one, other = (asked.headers["Idempotency-Key"] for asked in served.asked)
+    assert mine == "mine"
+    assert one != other
+
+
+def test_what_can_be_iterated_over_only_once_is_sent_only_once(serve: Serve) -> None:
+    served = serve(problem(503, "log-unavailable"))
+    with pytest.raises(TickrecError, match="log-unavailable"):
+        served.tickrec.import_events(iter([TRADE]))
+    assert len(served.asked) == 1
+
+
+def test_an_import_that_an_invalid_line_stopped_is_left_to_the_caller(serve: Serve) -> None:
+    said = {"type": "urn:tickrec:problem:invalid-events", "line": 7, "acknowledged": 6}
+    said["errors"] = [{"line": 8, "index": 6, "reason": "why"}]
+    headers = {"Content-Type": "application/problem+json"}
+    served = serve(Said(422, json.dumps(said), headers))
+    with pytest.raises(TickrecError, match="invalid-events") as stopped:
+        served.tickrec.import_events([TRADE])
+    found = stopped.value
+    assert (found.line, found.acknowledged, found.errors[0].line) == (7, 6, 8)
+
+
+class Growing:
+    """Events of which each try sends one more, so that it comes further."""
+
+    sent = 0
+
+    def __iter__(self) -> Iterator[Interaction]:
+        self.sent += 1
+        yield from [TRADE] * self.sent
+
+
+def test_an_import_is_tried_as_long_as_each_try_comes_further(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = problem(503, "log-unavailable", 0)
+    monkeypatch.setattr(retries.Tries.__init__, "__defaults__", (count(0, 20).__next__,))
+    served = serve(*[failed] * 4, IMPORTED)
+    served.tickrec.import_events(Growing())
+    assert len(served.asked) == 5
+    served = serve(*[failed] * 4)
+    with pytest.raises(TickrecError, match="log-unavailable"):
+        served.tickrec.import_events([TRADE])
+    assert len(served.asked) == 2
+
+
+@pytest.mark.parametrize("name", ["events.txt", "events", "events.gz"])
+def test_a_file_whose_name_does_not_say_what_it_is_is_not_sent(serve: Serve, name: str) -> None:
+    with pytest.raises(ValueError, match=r"must end in one of \.csv, \.ndjson, \.jsonl"):
+        serve().tickrec.import_events(name)
+
+
+def test_a_compressed_file_is_sent_as_it_is(serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl.gz"
+    file.write_bytes(packed := gzip.compress(b"{}\n"))
+    served = serve(IMPORTED)
+    served.tickrec.import_events(str(file))
+    (asked,) = served.asked
+    assert asked.body == packed
+    assert asked.headers["Content-Encoding"] == "gzip"
+    assert asked.headers["Content-Type"] == "application/x-ndjson"
+
+
+def test_events_and_data_frames_are_sent_in_chunks(serve: Serve) -> None:
+    served = serve(IMPORTED, IMPORTED)
+    n = 12_000
+    served.tickrec.import_events([TRADE] * n)
+    columns = {"type": "quote", "instrument_id": range(n), "price": 2.5}
+    times = pd.Series(pd.to_datetime([1629061628123] * n, unit="ms", utc=True))
+    served.tickrec.import_events(pd.DataFrame({**columns, "ts": times}))
+    events, frame = (asked.body.decode().splitlines() for asked in served.asked)
+    assert [msgspec.json.decode(line, type=Interaction) for line in events] == [TRADE] * n
+    assert frame[:2] == ["type,instrument_id,price,ts", "quote,0,2.5,1629061628123"]
+    assert len(frame) == n + 1
+    assert frame[-1] == f"quote,{n - 1},2.5,1629061628123"
+
+
+async def test_the_client_for_asyncio_imports_alike(serve: Serve) -> None:
+    served = serve(problem(503, "log-unavailable", 0), IMPORTED)
+    async with AsyncTickrec(served.url) as tickrec:
+        assert (await tickrec.import_events([TRADE])).quotes == 1
+    first, again = served.asked
+    assert first.body == again.body != b""
+    assert first.headers["Idempotency-Key"] == again.headers["Idempotency-Key"]
 
 
 async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(

@@ -13,6 +13,8 @@ POOL: Final = httpx.Limits(max_connections=100, keepalive_expiry=4)
 """Shorter than the 5 s after which the API closes a connection that is not used."""
 LISTENING: Final = httpx.Timeout(60, connect=1)
 """A stream says something every 15 s, if only that it lives."""
+UPLOADING: Final = httpx.Timeout(600, connect=1)
+"""The API reads a file no faster than it may publish it."""
 KEPT_ANSWERS: Final = 1000
 
 
