@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -12,7 +13,7 @@ from contracts.times import MINUTE_MS
 from infra.compose_check.engine import CheckError
 from infra.compose_check.folding import NAMESPACE
 from infra.compose_check.stack import Stack
-from infra.local.asking import Question
+from infra.local.asking import Question, ask
 from infra.local.described import document_of
 from infra.local.paths import PROJECT
 from infra.local.plausible import is_problem
@@ -33,7 +34,7 @@ def ask_all(client: httpx.Client, subjects: Subjects) -> int:
         CheckError: some are wrong.
     """
     asked = map(_as_outside, questions(subjects, document_of(client)))
-    given = list(answers(time.sleep, client, asked))
+    given = list(answers(time.sleep, partial(ask, client), asked))
     if wrong := [f"{one.question}: {one.problem}" for one in given if one.problem]:
         raise CheckError("\n".join(wrong))
     return len(given)

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -10,6 +10,7 @@ import httpx
 
 from infra.local.plausible import Check, ImplausibleError
 
+NDJSON: Final = "application/x-ndjson"
 _TIMEOUT_S: Final = 3
 _SAID: Final = 300
 """characters of a response that an error quotes"""
@@ -24,6 +25,8 @@ class Question:
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     body: Any = None
     """sent as JSON, if any"""
+    media_type: str = "application/json"
+    """or `NDJSON`: each item of the body in a line"""
     status: int = 200
     until: str | None = None
     """for an endless response: the first line of the last event to wait for"""
@@ -37,9 +40,17 @@ class Question:
         implied = "GET" if self.body is None else "POST"
         if self.method != implied:
             words[1:1] = ["-X", self.method]
-        if self.body is not None:
-            words += ["--json", shlex.quote(json.dumps(self.body))]
+        if self.media_type == NDJSON:
+            words += ["-H", f"'Content-Type: {NDJSON}'"]
+            words += ["--data-binary", shlex.quote(self.content().decode())]
+        elif self.body is not None:
+            words += ["--json", shlex.quote(self.content().decode())]
         return " ".join(words)
+
+    def content(self) -> bytes:
+        """Return the body as it is sent."""
+        lines = self.body if self.media_type == NDJSON else [self.body]
+        return "\n".join(map(json.dumps, lines)).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,10 @@ class Answer:
     problem: str | None
 
 
+Ask = Callable[[Question], Answer]
+"""Sends the request of a question once."""
+
+
 def connect_api(api_url: str) -> httpx.Client:
     """Return a client of the API."""
     return httpx.Client(base_url=api_url, timeout=_TIMEOUT_S)
@@ -59,8 +74,11 @@ def connect_api(api_url: str) -> httpx.Client:
 
 def ask(client: httpx.Client, question: Question) -> Answer:
     """Send the request once."""
+    sent: dict[str, Any] = {}
+    if question.body is not None:
+        sent = {"content": question.content(), "headers": {"Content-Type": question.media_type}}
     try:
-        with client.stream(question.method, question.path, json=question.body) as response:
+        with client.stream(question.method, question.path, **sent) as response:
             body = _read(response, question.until)
     except httpx.HTTPError as error:
         return Answer(question, None, None, f"no answer: {error}")

@@ -14,7 +14,8 @@ from rich.live import Live
 
 from contracts.keyspace import Keyspace
 from infra.local import metrics, show
-from infra.local.asking import connect_api
+from infra.local.asking import ask, connect_api
+from infra.local.calling import Calling
 from infra.local.described import document_of
 from infra.local.look import look
 from infra.local.questions import decisions, questions
@@ -23,6 +24,7 @@ from infra.local.stack import Options
 from infra.local.subjects import Subjects, served_generation
 from infra.local.tour import answers, await_subjects
 from runtime.redis.stores import Store, connect
+from tickrec_client import Tickrec
 
 _STATUS_EVERY_S: Final = 1.0
 _STATUS_EVERY_S_IN_A_FILE: Final = 5.0
@@ -41,7 +43,8 @@ def demo(console: Console, folder: Path, options: Options) -> None:
         ):
             with console.status("waiting for the first bars, histories and lists ..."):
                 subjects = _subjects(running, store, client)
-            for given in answers(running.pause, client, questions(subjects, document_of(client))):
+            asked = questions(subjects, document_of(client))
+            for given in answers(running.pause, partial(ask, client), asked):
                 show.answer(console, stack.api_url, given)
             looked = look(store, Keyspace(stack.namespace), subjects)
             show.keys(console, stack.store.address, looked)
@@ -61,10 +64,12 @@ def smoke(console: Console, folder: Path, options: Options) -> bool:
         with (
             connect(stack.store.address, _CLIENT_NAME) as store,
             connect_api(stack.api_url) as client,
+            Tickrec(stack.api_url) as tickrec,
         ):
             subjects = _subjects(running, store, client)
-            asked = itertools.chain(questions(subjects, document_of(client)), decisions())
-            given = list(answers(running.pause, client, asked))
+            document = document_of(client)
+            asked = itertools.chain(questions(subjects, document), decisions())
+            given = list(answers(running.pause, Calling(tickrec, client, document), asked))
         for answer in given:
             show.check(console, answer)
         running.tick()

@@ -1,19 +1,23 @@
 """What the API's OpenAPI document says of its operations, with an example of each part."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 
 _REF: Final = "#/components/schemas/"
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A method of a path."""
 
+    name: str
+    """its `operationId`"""
     method: str
     path: str
     """as `/v1/users/{user_id}`"""
@@ -34,6 +38,15 @@ class Operation:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    def arguments(self, method: str, target: str) -> dict[str, str] | None:
+        """Return the parameters of a request, None if it is another operation's."""
+        path, _, query = target.partition("?")
+        found = re.fullmatch(_PARAMETER.sub(r"(?P<\1>[^/]+)", self.path), path)
+        if found is None or method != self.method:
+            return None
+        in_path = {name: unquote(value) for name, value in found.groupdict().items()}
+        return {**in_path, **dict(parse_qsl(query))}
 
     def target(self, query: Iterable[str], values: Mapping[str, Any]) -> str:
         """Return a target with these parameters in its query: the values, or the first examples."""
@@ -68,6 +81,7 @@ def _operation(
     content = next(iter(success["content"].values()))  # JSON comes first, then its other forms
     body = described.get("requestBody", {"content": {}})["content"].get("application/json", {})
     return Operation(
+        described["operationId"],
         method,
         path,
         {p["name"]: _examples(p["schema"]) for p in parameters if p["in"] == "path"},

@@ -4,13 +4,12 @@ Each GET of the API's description is asked with its examples, for a user and an 
 stack. Here are the requests whose answers must show more, and those that change something.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from infra.local import plausible
-from infra.local.asking import Question
+from infra.local.asking import NDJSON, Question
 from infra.local.described import Operation, operations
 from infra.local.subjects import Subjects
 
@@ -38,10 +37,8 @@ def questions(
 
 def asks(question: Question, operation: Operation) -> bool:
     """Return whether a question is one of the operation's, and expects it to succeed."""
-    path = re.sub(r"\{\w+\}", "[^/]+", operation.path)
-    same_path = re.fullmatch(path, question.path.partition("?")[0]) is not None
-    same = (question.method, question.status) == (operation.method, operation.status)
-    return same and same_path
+    same = operation.arguments(question.method, question.path) is not None
+    return same and question.status == operation.status
 
 
 def _ours(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question]:
@@ -139,6 +136,8 @@ def _events(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question
     ]
     taken = plausible.equals({"quotes": 1, "interactions": 1})
     yield Question("/v1/events", taken, method="POST", body=events, status=202)
+    imported = "/v1/events/import"
+    yield Question(imported, taken, method="POST", body=events, status=202, media_type=NDJSON)
     # For a user that the trainer has not seen yet: computed from the event just published.
     recommended = f"/v1/users/{_NEW_USER}/recommendations?n=3"
     yield Question(recommended, plausible.because_of(instrument))

@@ -9,7 +9,7 @@ import httpx
 from redis.exceptions import RedisError
 
 from contracts.keyspace import Keyspace
-from infra.local.asking import Answer, Question, ask
+from infra.local.asking import Answer, Ask, Question
 from infra.local.process import READY_WITHIN_S, NotReadyError
 from infra.local.subjects import Subjects, find_subjects
 from runtime.redis.stores import Store
@@ -53,10 +53,10 @@ def await_subjects(
     return found
 
 
-def answers(pause: Pause, client: httpx.Client, questions: Iterable[Question]) -> Iterator[Answer]:
+def answers(pause: Pause, ask: Ask, questions: Iterable[Question]) -> Iterator[Answer]:
     """Ask each question until its answer is plausible; yield that, or the last one in time."""
     for question in questions:
-        asked = partial(ask, client, question)
+        asked = partial(ask, question)
         yield _patiently(pause, asked, lambda answer: answer.problem is None, PLAUSIBLE_WITHIN_S)
 
 

@@ -1,6 +1,6 @@
-"""`python -m infra.sdk`: start a stack, and run the smoke with three clients.
+"""`python -m infra.sdk`: start a stack, and run a smoke with generated clients.
 
-Two are generated from the stack's own OpenAPI document, the third is `clients/python`.
+They are made from the stack's own OpenAPI document. `make smoke` asks with `clients/python`.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ _CLIENT_NAME: Final = "tickrec-sdk"
 
 
 def main(console: Console) -> int:
-    """Return 0 if all three clients did what they should."""
+    """Return 0 if both clients did what they should."""
     options = Options(api_port=0)
     with running_stack(HOME / "sdk", options, partial(show.step, console)) as running:
         with connect_api(running.stack.api_url) as api:
@@ -62,7 +62,6 @@ def _smokes(document: Path) -> dict[str, tuple[str, ...]]:
     return {
         "openapi-python-client": (str(PYTHON), str(python_client(document) / "smoke.py")),
         "openapi-generator": ("node", str(typescript_client(document) / "smoke.js")),
-        "tickrec-client": (sys.executable, str(Path(__file__).with_name("smoke_package.py"))),
     }
 
 

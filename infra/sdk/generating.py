@@ -1,6 +1,5 @@
 """Makes clients of an OpenAPI document: in Python, and in TypeScript compiled to JavaScript."""
 
-import copy
 import json
 import os
 import re
@@ -36,29 +35,31 @@ def python_client(document: Path) -> Path:
     package = FOLDER / "python/generated"
     package.parent.mkdir(exist_ok=True)
     options = ("--meta", "none", "--overwrite", "--fail-on-warning", "--output-path", package)
-    json_only = document.with_name("json_bodies.json")
-    json_only.write_bytes(json.dumps(with_json_bodies(json.loads(document.read_bytes()))).encode())
-    _run(FOLDER / "bin/openapi-python-client", "generate", "--path", json_only, *options)
+    known = document.with_name("json_bodies.json")
+    known.write_bytes(json.dumps(without_files(json.loads(document.read_bytes()))).encode())
+    _run(FOLDER / "bin/openapi-python-client", "generate", "--path", known, *options)
     shutil.copy(_HERE / "smoke.py", package.parent)
     return package.parent
 
 
-def with_json_bodies(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document without other bodies than JSON.
+def without_files(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without operations whose body is not JSON.
 
-    openapi-python-client 0.29 warns of lines of JSON and of CSV, and where a body may be an array
-    or bytes its code fails.
+    openapi-python-client 0.29 warns of lines of JSON and of CSV.
 
-    >>> body = {"content": {"application/json": {}, "text/csv": {}}}
-    >>> with_json_bodies({"paths": {"/": {"post": {"requestBody": body}}}})
-    {'paths': {'/': {'post': {'requestBody': {'content': {'application/json': {}}}}}}}
+    >>> post = {"requestBody": {"content": {"text/csv": {}}}}
+    >>> without_files({"paths": {"/": {"get": {}, "post": post}}})
+    {'paths': {'/': {'get': {}}}}
     """
-    found = copy.deepcopy(document)
-    for of_path in found["paths"].values():
-        for operation in of_path.values():
-            if body := operation.get("requestBody"):
-                body["content"] = {_JSON: body["content"][_JSON]}
-    return found
+    paths = {
+        path: {method: one for method, one in of_path.items() if _is_known(one)}
+        for path, of_path in document["paths"].items()
+    }
+    return {**document, "paths": paths}
+
+
+def _is_known(operation: dict[str, Any]) -> bool:
+    return "requestBody" not in operation or _JSON in operation["requestBody"]["content"]
 
 
 def typescript_client(document: Path) -> Path:

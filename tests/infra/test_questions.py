@@ -1,5 +1,6 @@
 """The smoke test accepts good responses, and reports what is wrong with others."""
 
+import inspect
 import json
 from typing import Any, Final
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from api.app import create_app
 from api.settings import ApiSettings
 from infra.local.asking import ask, problem
+from infra.local.calling import call_of
 from infra.local.described import operations
 from infra.local.questions import asks, decisions, questions
 from infra.local.subjects import Subjects
+from tickrec_client import Tickrec
 
 APP: Final = create_app(ApiSettings())
 EXAMPLES: Final = {
@@ -81,6 +84,15 @@ def test_every_endpoint_of_the_table_is_asked() -> None:
     ]
     assert missing == []
     assert len(ASKED) == len(ALL)
+
+
+def test_every_operation_below_v1_is_called_through_the_package() -> None:
+    calls = [found for question in ALL if (found := call_of(question, DOCUMENT))]
+    called = {operation.name for operation, _ in calls}
+    assert called == {of.name for of in operations(DOCUMENT) if of.path.startswith("/v1/")}
+    for operation, arguments in calls:
+        taken = inspect.signature(getattr(Tickrec, operation.name)).parameters
+        assert arguments.keys() <= taken.keys(), operation.name
 
 
 @pytest.mark.parametrize("name", GOOD)
