@@ -52,7 +52,7 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
     INVALID_EVENTS: "2 of 1000000 events break a rule; the first is in line 499873: "
     f"Expected `float` >= 1e-18 - at `$.price`. {_KEPT}",
     IDEMPOTENCY_KEY_REUSED: "The key was used for another file: this one has other lines. Send "
-    "each file with its own key. None was taken",
+    "each file with its own key",
     UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/x-ndjson, application/jsonl, text/csv`"
     ", not 'text/plain'",
     INCOMPLETE_BODY: f"30 s are allowed for each 1048576 bytes: send faster. {_KEPT}",

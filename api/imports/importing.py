@@ -170,6 +170,8 @@ class Import:
     def _stopped(self, problem: Problem) -> Problem:
         """Return a problem that also says what of the import is in the log."""
         progress = self._output.progress
+        if problem.kind is IDEMPOTENCY_KEY_REUSED:  # the progress is that of another file
+            return problem
         line = progress.place.lines
         members = {"acknowledged": progress.events, "line": line, **problem.members}
         kept = (

@@ -9,6 +9,7 @@ that off if it still runs.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
@@ -37,6 +38,14 @@ _TRANSACTION_MS: Final = 10_000
 """After it, brokers abort the transaction of a process that was killed; consumers wait for that."""
 _PROGRESS: Final = dead_letters(QUOTES).name
 """An offset belongs to a partition of a topic, which the API has to be allowed to read."""
+_PAUSE_S: Final = 0.1
+_MOVING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,  # noqa: SLF001 (its public name)
@@ -182,7 +191,7 @@ class Exactly:
                 "log_level": 2,
             }
         )
-        producer.init_transactions(CALL_S)
+        _patiently(producer.init_transactions)
         consumer = Consumer(
             {
                 **self._kafka.librdkafka(),
@@ -195,7 +204,7 @@ class Exactly:
         )
         try:
             self._group = consumer.consumer_group_metadata()
-            (found,) = consumer.committed([self._at], CALL_S)
+            (found,) = _patiently(consumer.committed, [self._at])
         finally:
             consumer.close()
         if found.error is not None:
@@ -211,8 +220,8 @@ class Exactly:
         assert self._producer is not None  # noqa: S101 (it has begun)
         at, said = self._at, encode_progress(progress).decode()
         position = TopicPartition(at.topic, at.partition, progress.place.lines, said)
-        self._producer.send_offsets_to_transaction([position], self._group, CALL_S)
-        self._producer.commit_transaction(CALL_S)
+        _patiently(self._producer.send_offsets_to_transaction, [position], self._group)
+        _patiently(self._producer.commit_transaction)
 
     def _abort(self) -> None:
         """Abort, so that consumers need not wait; if this fails, the broker does it later."""
@@ -220,6 +229,20 @@ class Exactly:
         with contextlib.suppress(KafkaException):
             self._producer.purge()
             self._producer.abort_transaction(_ABORT_S)
+
+
+def _patiently(call: Callable[..., T], *arguments: Any) -> T:
+    """Repeat a call while a coordinator is starting or moving, for `CALL_S`."""
+    late_s = time.monotonic() + CALL_S
+    while True:
+        try:
+            return call(*arguments, CALL_S)
+        except KafkaException as error:
+            of_kafka = error.args[0]
+            is_passing = of_kafka.retriable() or of_kafka.code() in _MOVING
+            if not is_passing or time.monotonic() + _PAUSE_S > late_s:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def _problem(error: BufferError | KafkaException) -> Problem:
