@@ -13,7 +13,7 @@ from infra.compose_check.waiting import Problem
 from infra.local.asking import connect_api
 from infra.local.subjects import Subjects
 
-JOBS: Final = ("worker", "trainer", "api", "archive", "maintenance")
+JOBS: Final = ("worker", "trainer", "api", "archive", "maintenance", "adapt")
 """of infra/prometheus/prometheus.yml, each named as its service"""
 _ROUND: Final = 30
 """requests: enough for each of a few processes to get some"""

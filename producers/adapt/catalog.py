@@ -21,7 +21,7 @@ _CALL_S: Final = 10.0
 class Catalog:
     """Keeps symbols up to date."""
 
-    def __init__(self, kafka: KafkaConfig, symbols: Symbols) -> None:
+    def __init__(self, kafka: KafkaConfig, group: str, symbols: Symbols) -> None:
         self._symbols = symbols
         self._next: dict[int, int] = {}
         """the offset after what was taken, by partition"""
@@ -29,7 +29,7 @@ class Catalog:
             {
                 **kafka.librdkafka(),
                 "client.id": "tickrec-producers",
-                "group.id": kafka.topic("adapt"),  # required, and never joined
+                "group.id": kafka.topic(group),  # required, and never joined
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,

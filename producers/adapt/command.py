@@ -194,7 +194,7 @@ def _connected(
     with contextlib.ExitStack() as stack:
         catalog = None
         if any(rule.symbol for source in read.sources for _, rule in source.rules()):
-            catalog = stack.enter_context(contextlib.closing(Catalog(kafka, symbols)))
+            catalog = stack.enter_context(contextlib.closing(Catalog(kafka, read.group, symbols)))
             catalog.load(known[kafka.topic(INSTRUMENTS.name)], within_s)
         output = Output(kafka, read.group, instance, within_s)
         source = Input(kafka, read.group, [*routes], instance)
@@ -217,7 +217,10 @@ def _require(kafka: KafkaConfig, routes: dict[str, Route], known: Mapping[str, i
     """
     at = f"the broker at {kafka.bootstrap_servers} has no topic"
     if missing := sorted(routes.keys() - known.keys()):
-        raise PublishingError(f"{at} {', '.join(missing)}: correct `topic` in the mapping")
+        raise PublishingError(
+            f"{at} {', '.join(missing)}: correct `topic` in the mapping; if it is there, grant READ "
+            "on it, see docs/kafka.md"
+        )
     into = {route.into for route in routes.values()}
     ours = {kafka.topic(name) for topic in into for name in (topic.name, dead_letters(topic).name)}
     if missing := sorted((ours | {kafka.topic(INSTRUMENTS.name)}) - known.keys()):

@@ -102,6 +102,8 @@ class Input:
         positions = self._committed_of(assigned)
         if assigned:
             self._consumer.assign(positions)
+            # A partition that is assigned again stays paused.
+            self._consumer.resume([its for its in positions if its.topic not in self._held])
             self._consumer.pause([its for its in positions if its.topic in self._held])
         self._committed = {_place(its): its.offset for its in positions}
         self._has_moved = False

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from contracts.dead_letters import Letter
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES, dead_letters
 from producers.adapt.messages import Outgoing
 from runtime.kafka.config import KafkaConfig
+from runtime.kafka.rights import Right, RightsError, missing_rights
 
 _CALL_S: Final = 10.0
 _TRANSACTION_MS: Final = 10_000
@@ -38,15 +39,17 @@ class Output:
             within_s: how long the broker may be away.
 
         Raises:
+            RightsError: the right to transactions is missing.
             KafkaException: the broker refuses, or does not answer.
         """
         self._kafka = kafka
         self._within_s = within_s
+        name = kafka.topic(f"{group}-{instance or uuid.uuid4().hex}")
         self._producer = Producer(
             {
                 **kafka.librdkafka(),
                 "client.id": "tickrec-producers",
-                "transactional.id": kafka.topic(f"{group}-{instance or uuid.uuid4().hex}"),
+                "transactional.id": name,
                 "transaction.timeout.ms": _TRANSACTION_MS,
                 "compression.type": "lz4",
                 "linger.ms": 5,
@@ -55,7 +58,14 @@ class Output:
                 "log_level": 2,
             }
         )
-        self._patiently(self._producer.init_transactions)
+        try:
+            self._patiently(self._producer.init_transactions)
+        except KafkaException as error:
+            its = error.args[0]
+            if its.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                right = Right("WRITE", "transactional_id", f"{group}-")
+                raise RightsError(missing_rights(kafka, [right])) from None
+            raise
 
     def commit(
         self,

@@ -131,11 +131,16 @@ def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> 
     groups = [right for right in needed if right.kind == "group"]
     missing = [*_missing(client, kafka, topics), *_missing(client, kafka, groups)]
     if missing:
-        raise RightsError(
-            f"Kafka's user {kafka.sasl_username or 'of the certificate'} is missing "
-            + ", ".join(f"{r.operation} on {r.kind} {kafka.topic(r.name)}" for r in missing)
-            + ": grant it the rights listed in docs/kafka.md"
-        )
+        raise RightsError(missing_rights(kafka, missing))
+
+
+def missing_rights(kafka: KafkaConfig, missing: Sequence[Right]) -> str:
+    """Return the reason that rights are missing."""
+    return (
+        f"Kafka's user {kafka.sasl_username or 'of the certificate'} is missing "
+        + ", ".join(f"{r.operation} on {r.kind} {kafka.topic(r.name)}" for r in missing)
+        + ": grant it the rights listed in docs/kafka.md"
+    )
 
 
 def _on(

@@ -66,10 +66,8 @@ OWN: Final = (
     # The API's alone: others need not know its keys.
     "API_KEYS",
     "ARCHIVE_WAREHOUSE",
-    # A worker's own, and there may be several.
-    "GROUP_INSTANCE_ID",
-    # The compose file has no `adapt`.
-    *("SCHEMA_REGISTRY_", "ADAPT_"),
+    # A process's own, and there may be several.
+    *("GROUP_INSTANCE_ID", "ADAPT_INSTANCE"),
 )
 """Beginnings of the names that docker-compose.yml sets itself, or not at all."""
 

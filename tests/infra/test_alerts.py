@@ -128,6 +128,12 @@ MAINTAINED_1, MAINTAINED_2 = (
     f'archive_maintained_timestamp_seconds{{instance="{n}",table="quotes"}}' for n in range(2)
 )
 TABLE = {"table": "quotes"}
+TICKS = {"topic": "shop.ticks"}
+MAPPED = 'adapt_records_read_total{topic="shop.ticks",instance="adapt:9104"}'
+UNMAPPED = 'adapt_records_rejected_total{topic="shop.ticks",instance="adapt:9104"}'
+ADAPT_LAG_0, ADAPT_LAG_1 = (
+    f'adapt_lag_records{{topic="shop.ticks",partition="{n}"}}' for n in range(2)
+)
 
 CASES = {
     "ProgramAbsent": Case(
@@ -238,6 +244,23 @@ CASES = {
     ),
     "ArchiveRecordsRejected": counted("archive_records_rejected_total", TABLE),
     "ArchiveRecordsMissing": counted("archive_records_missing_total", TABLE),
+    "AdaptFallingBehind": Case(
+        fires={MAPPED: "0+600x20", ADAPT_LAG_0: "400x20", ADAPT_LAG_1: "300x20"},
+        quiet={MAPPED: "0+600x20", ADAPT_LAG_0: "300x20", ADAPT_LAG_1: "200x20"},
+        labels=TICKS,
+    ),
+    "AdaptNotCommitting": Case(
+        fires={MAPPED: "0 600x30", ADAPT_LAG_0: "0x2 5x30", ADAPT_LAG_1: "0x30"},
+        quiet={MAPPED: "0 600x9 601x9 602x9", ADAPT_LAG_0: "5x30", ADAPT_LAG_1: "0x30"},
+        labels=TICKS,
+        at="13m",
+    ),
+    "AdaptRecordsRejected": Case(
+        fires={MAPPED: "0+600x20", UNMAPPED: "0+7x20"},
+        fresh={MAPPED: "_x8 600x9", UNMAPPED: "_x8 7x9"},
+        quiet={MAPPED: "0+600x20", UNMAPPED: "0+5x20"},
+        labels=TICKS,
+    ),
 }
 
 

@@ -22,6 +22,7 @@ from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
 from runtime.archive.given import given_archive
 from runtime.kafka import broker as brokers
@@ -47,6 +48,7 @@ SETTINGS: dict[str, type[SharedSettings]] = {
     "archive": ArchiveSettings,
     "maintenance": ArchiveSettings,
     "producer": ProducerSettings,
+    "adapt": AdaptSettings,
 }
 PROGRAMS = sorted(SETTINGS)
 COMMANDS = {"keys"}
@@ -77,7 +79,7 @@ def environment(service: str) -> dict[str, str]:
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")
 def test_compose_accepts_the_file() -> None:
-    profiles = [f"--profile={name}" for name in ("simulate", "observe", "archive")]
+    profiles = [f"--profile={name}" for name in ("simulate", "observe", "archive", "adapt")]
 
     done = run("docker-compose", *profiles, "config", "--quiet")
 
@@ -154,6 +156,7 @@ def test_ports_agree_with_the_programs_defaults() -> None:
         "api": ApiSettings.model_fields["api_port"].default,
         "archive": ArchiveSettings.model_fields["metrics_port"].default,
         "maintenance": ArchiveSettings.model_fields["metrics_port"].default,
+        "adapt": AdaptSettings.model_fields["metrics_port"].default,
     }
     scraped = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
     asked = [job["dns_sd_configs"][0] for job in scraped["scrape_configs"]]
@@ -187,7 +190,7 @@ def test_programs_may_write_nothing_but_tmp_and_have_no_privileges(service: str)
     assert SERVICES[service]["init"] is True
 
 
-@pytest.mark.parametrize("service", ["worker", "api"])
+@pytest.mark.parametrize("service", ["worker", "api", "adapt"])
 def test_what_scales_holds_no_port_or_name_of_the_host(service: str) -> None:
     assert not SERVICES[service].keys() & {"ports", "container_name", "hostname"}
     assert all(volume.endswith(":ro") for volume in SERVICES[service].get("volumes", []))
@@ -207,6 +210,17 @@ def test_the_api_reads_the_archives_volume_if_configured(
         assert SERVICES[service]["volumes"] == [f"archive:{folder}"]
     assert f"archive:{folder}:ro" in SERVICES["api"]["volumes"]
     assert folder in folders_of_the_images_user()
+
+
+def test_adapt_takes_the_mapping_that_is_mounted_and_the_example_is_valid() -> None:
+    (folder,) = SERVICES["adapt"]["volumes"]
+    *command, path = SERVICES["adapt"]["command"]
+    source, mounted, _ = filled_in(folder).split(":")
+    assert Path(path).parent == Path(mounted)
+    assert filled_in(folder, ADAPT_FOLDER="./shop").startswith("./shop:")
+    here = ROOT / source / Path(path).name
+    done = run(sys.executable, "-m", *command, str(here), "--dry-run")
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_operator_can_make_keys_of_every_scope_which_the_api_then_follows(
@@ -306,7 +320,7 @@ def test_the_api_is_another_image_where_it_reads_an_archive() -> None:
 
 
 def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:
-    mounted = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
+    mounted = [filled_in(v).split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
     files = [source for source in mounted if source.startswith("./")]
 
     assert {source for source in mounted if source not in files} == COMPOSE["volumes"].keys()

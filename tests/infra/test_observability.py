@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
 import archive.metrics  # noqa: F401 (registers its metrics)
+import producers.adapt.metrics  # noqa: F401 (registers its metrics)
 import stream_processors.metrics
 import trainer.telemetry  # noqa: F401 (registers its metrics)
 from api.http.keys.file import Keys

@@ -1,6 +1,5 @@
 """`adapt` on a Kafka with logins, and with the rights that docs/kafka.md lists and no others."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,8 +56,8 @@ def test_a_right_that_is_missing_is_named(company: Company, kind: str) -> None:
     revoke(admin(company.kafka), KafkaConfig(), "adapter", missing)
     company.publish(topic, ticks(1))
     try:
-        command = dataclasses.replace(company.command("one"))
-        command.environment["DELIVERY_TIMEOUT_S"] = "10"
+        company.settings["DELIVERY_TIMEOUT_S"] = "10"
+        command = company.command("one")
         assert start(command).wait(PATIENCE_S) == 1
         said = command.log.read_text()
         assert missing.name.removesuffix("*") in said
