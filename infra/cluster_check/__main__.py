@@ -22,7 +22,11 @@ from infra.local.kafka.jars import NoKafkaError
 from infra.local.process import NotReadyError
 
 _WIDTH_OF_A_FILE: Final = 120
-_BUDGETS: Final = {"small": ("api", "worker"), "production": ("api", "worker", "trainer")}
+_BUDGETS: Final = {
+    "small": ("api", "worker"),
+    "production": ("api", "worker", "trainer"),
+    "adapt": ("adapt",),
+}
 """overlay -> programs whose pods may be evicted one at a time"""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -218,8 +218,8 @@ def _require(kafka: KafkaConfig, routes: dict[str, Route], known: Mapping[str, i
     at = f"the broker at {kafka.bootstrap_servers} has no topic"
     if missing := sorted(routes.keys() - known.keys()):
         raise PublishingError(
-            f"{at} {', '.join(missing)}: correct `topic` in the mapping; if it is there, grant READ "
-            "on it, see docs/kafka.md"
+            f"{at} {', '.join(missing)}: correct `topic` in the mapping; if it is there, grant the "
+            "right READ on it, see docs/kafka.md"
         )
     into = {route.into for route in routes.values()}
     ours = {kafka.topic(name) for topic in into for name in (topic.name, dead_letters(topic).name)}

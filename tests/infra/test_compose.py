@@ -214,12 +214,13 @@ def test_the_api_reads_the_archives_volume_if_configured(
 
 def test_adapt_takes_the_mapping_that_is_mounted_and_the_example_is_valid() -> None:
     (folder,) = SERVICES["adapt"]["volumes"]
-    *command, path = SERVICES["adapt"]["command"]
+    *command, mapping = SERVICES["adapt"]["command"]
+    path = mapping.removeprefix("--mapping=")
     source, mounted, _ = filled_in(folder).split(":")
     assert Path(path).parent == Path(mounted)
     assert filled_in(folder, ADAPT_FOLDER="./shop").startswith("./shop:")
     here = ROOT / source / Path(path).name
-    done = run(sys.executable, "-m", *command, str(here), "--dry-run")
+    done = run(sys.executable, "-m", *command, f"--mapping={here}", "--dry-run")
     assert done.returncode == 0, done.stderr
 
 

@@ -6,10 +6,12 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from infra.kubernetes.rules import RULES, rules
+from producers.adapt.mapping import read_mapping
 from runtime.archive.config import ArchiveConfig
 from tests.commands import ROOT, run
 from tests.compose import SERVICES, filled_in
@@ -17,6 +19,7 @@ from tests.infra.kubernetes.conftest import (
     OVERLAYS,
     WITH_AN_ARCHIVE,
     plain_variables,
+    rendered,
     secret_variables,
 )
 from tests.infra.test_compose import SETTINGS as COMPOSED
@@ -26,9 +29,9 @@ VALIDATE = shutil.which(
     "kubernetes-validate", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 )
 SETTINGS = {name: its for name, its in COMPOSED.items() if name != "producer"}
-LISTENING = {"worker", "trainer", "api", "archive"}
+LISTENING = {"worker", "trainer", "api", "archive", "adapt"}
 """the programs that answer HTTP"""
-WITHOUT_REDIS = {"archive", "maintenance"}
+WITHOUT_REDIS = {"archive", "maintenance", "adapt"}
 OF_THE_ARCHIVE = {f"ARCHIVE_{name.upper()}" for name in ArchiveConfig.model_fields}
 """in the map, which all programs have, where there is an archive"""
 OF_AWS = {"AWS_DEFAULT_REGION"}
@@ -55,7 +58,10 @@ EVERY_CONTAINER = {
 
 
 def programs_of(overlay: str) -> set[str]:
-    return SETTINGS.keys() - (set() if overlay in WITH_AN_ARCHIVE else {"archive", "maintenance"})
+    if overlay == "adapt":
+        return {"adapt"}
+    others = {"adapt"} if overlay in WITH_AN_ARCHIVE else {"adapt", "archive", "maintenance"}
+    return SETTINGS.keys() - others
 
 
 def each_of(programs: set[str]) -> pytest.MarkDecorator:
@@ -75,6 +81,34 @@ def test_every_object_fits_its_schema(overlay: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_mapping_is_mounted_where_adapt_reads_it_and_is_the_valid_example() -> None:
+    its = rendered("adapt")
+    pod = its.pods()["adapt"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "adapt"]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "adapt"]
+    files = its.objects["ConfigMap", volume["configMap"]["name"]]["data"]
+    # kustomize reads no file outside its folder: a copy.
+    assert files == {"mapping.toml": (ROOT / "infra/adapt/mapping.toml").read_text()}
+    assert pod["containers"][0]["args"][-1] == f"--mapping={mount['mountPath']}/mapping.toml"
+    assert pod["containers"][0]["args"] == SERVICES["adapt"]["command"]
+
+
+def test_adapt_scales_by_the_lag_of_its_group_and_may_ask_the_registry() -> None:
+    its = rendered("adapt")
+    (trigger,) = its.objects["ScaledObject", "adapt"]["spec"]["triggers"]
+    assert (
+        trigger["metadata"]["consumerGroup"]
+        == read_mapping(ROOT / "infra/adapt/mapping.toml").group
+    )
+    assert trigger["authenticationRef"]["name"] in its.of_kind("TriggerAuthentication")
+    (policy,) = its.of_kind("NetworkPolicy").values()
+    labels = its.templates()["adapt"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    address = urlsplit(plain_variables(its, "adapt")["SCHEMA_REGISTRY_URL"])
+    (rule,) = policy["spec"]["egress"]
+    assert address.port in {port["port"] for port in rule["ports"]}
+
+
 def test_all_programs_but_the_producer_are_there(overlay: Any) -> None:
     assert overlay.pods().keys() == programs_of(overlay.name)
 
@@ -87,7 +121,7 @@ def test_images_and_commands_are_those_of_the_compose_file(overlay: Any, name: s
     given = {"ARCHIVE_WAREHOUSE": "s3://"} if overlay.name in WITH_AN_ARCHIVE else {}
 
     assert container["image"] == filled_in(composed["image"], **given)
-    assert plain == composed["command"]
+    assert plain == [one for one in composed["command"] if not one.startswith("--")]
 
 
 @each_of(set(SETTINGS))
@@ -124,7 +158,8 @@ def test_secrets_are_in_no_map_and_only_given_to_their_users(overlay: Any, name:
     assert ("REDIS_URL" in secret_variables(overlay, name)) == (name not in WITHOUT_REDIS)
 
 
-def test_the_api_does_not_start_without_its_keys(overlay: Any) -> None:
+@each_of({"api"})
+def test_the_api_does_not_start_without_its_keys(overlay: Any, name: str) -> None:
     """A misspelt secret would otherwise leave it open to all."""
     spec = overlay.pods()["api"]
     path = Path(plain_variables(overlay, "api")["API_KEYS_FILE"])
@@ -153,7 +188,8 @@ def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -
     assert written == (["redis://redis.redis:6379/0"] if overlay.name == "small" else [])
 
 
-def test_the_api_stays_in_its_service_while_redis_fails_over(overlay: Any) -> None:
+@each_of({"api"})
+def test_the_api_stays_in_its_service_while_redis_fails_over(overlay: Any, name: str) -> None:
     """Redis is down for all its pods at once, and a service without pods refuses connections."""
     probe = overlay.pods()["api"]["containers"][0]["readinessProbe"]
 
@@ -174,7 +210,8 @@ def test_probes_ask_the_port_that_the_program_listens_on(overlay: Any, name: str
     assert ports["metrics"] == int(plain_variables(overlay, name).get(setting.upper(), default))
 
 
-def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any) -> None:
+@each_of({"api"})
+def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any, name: str) -> None:
     (port,) = overlay.objects["Service", "api"]["spec"]["ports"]
     listens = plain_variables(overlay, "api")
 

@@ -10,7 +10,7 @@ import yaml
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, FEEDBACK, INTERACTIONS, QUOTES
 from runtime.settings import SharedSettings
-from tests.infra.kubernetes.conftest import secret_variables
+from tests.infra.kubernetes.conftest import rendered, secret_variables
 
 KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
 SASL_OF_KEDA = {"SCRAM-SHA-512": "scram_sha512"}
@@ -152,6 +152,7 @@ def test_prometheus_finds_every_program_under_the_name_that_it_has_with_compose(
         )
     }
 
+    labels["adapt"] = rendered("adapt").templates()["adapt"]["metadata"]["labels"]
     # In a cluster maintenance is a job, which is over before anybody could ask it.
     assert {each[monitor["jobLabel"]] for each in labels.values()} == names - {"maintenance"}
     for each in labels.values():
