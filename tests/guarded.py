@@ -45,6 +45,8 @@ _SCRAM: Final = (
 _POLL_S: Final = 0.02
 _ONE_COMPILER: Final = "-XX:TieredStopAtLevel=1"
 """It lives for minutes: Java's second compiler costs more than it saves."""
+_COMPACTING: Final = {"log.cleaner.backoff.ms": "200"}
+"""By itself it looks for something to compact every 15 s."""
 _LISTENERS: Final = {
     "SECURED": "SASL_SSL",
     "OPEN": "SASL_PLAINTEXT",
@@ -171,7 +173,7 @@ def guarded_setup(folder: Path, host: str) -> Iterator[GuardedSetup]:
     with _token_endpoint(security) as (token_url, jwks):
         guarded = Guarded(own, dict(zip(_LISTENERS, others, strict=True)), security, token_url)
         properties = listening(security, ["SECURED", "OPEN"]) | _logins(security, jwks)
-        yield GuardedSetup(guarded, properties, jwks)
+        yield GuardedSetup(guarded, properties | _COMPACTING, jwks)
 
 
 def _issue_certificates(security: Security) -> None:
