@@ -176,12 +176,12 @@ def fill_previous(
 
 
 def with_partial(bars: list[Bar], interval: Interval, missing: Gap | None) -> list[Bar]:
-    """Return `bars`, with those that overlap the `missing` minutes marked as partial."""
+    """Return `bars`, with those that `missing` minutes may belong to marked as partial."""
     if missing is None:
         return bars
     return [
         msgspec.structs.replace(bar, partial=True)
-        if bar.t < missing.end and missing.start < interval.end_of(bar.t)
+        if interval.trades(max(bar.t, missing.start), min(interval.end_of(bar.t), missing.end))
         else bar
         for bar in bars
     ]

@@ -72,6 +72,10 @@ class Interval:
         """Return those of some minutes that count: all, if there is no session."""
         return minutes
 
+    def trades(self, first_ms: int, end_ms: int) -> bool:
+        """Return whether minutes count in `[first_ms, end_ms)`, which may be empty."""
+        return first_ms < end_ms
+
     def rows(self, minutes: Ints) -> Ints | slice:  # noqa: ARG002 (for those with a session)
         """Return the places of the minutes that count: all, if there is no session."""
         return slice(None)

@@ -25,10 +25,13 @@ from api.bars.sessions.hours import Calendar, Hours, Session, SessionInterval, i
 from api.http.metrics import Metrics
 from api.redis.store import Store
 from contracts.bars import BarValue
+from contracts.keyspace import FOLDING_FIELD
+from contracts.partitioning import instrument_partition
 from contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
+from contracts.topics import QUOTES
 from tests.patience import until_true
 
-from .conftest import NOW_MS, RUNNING_S, Filled, Serve
+from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled, Serve
 from .test_bars_past import Worker
 from .test_bars_reading import Readers, clock, expected, in_order, pages, value
 
@@ -144,6 +147,9 @@ def test_the_buckets_of_a_session_are_those_that_overlap_it(
     minutes = range(grid.start_of(0), 401 * scale, 5 * MINUTE_MS)
     inside = [m for m in minutes if any(o <= m < c for o, c in zip(opens, closes, strict=True))]
     assert of.traded(minutes) == inside
+    overlaps = (o < ms + n * scale and c > ms for o, c in zip(opens, closes, strict=True))
+    assert of.trades(ms, ms + n * scale) == any(overlaps)
+    assert not of.trades(ms, ms)
     assert np.array(minutes)[of.rows(np.array(minutes))].tolist() == inside
 
 
@@ -230,6 +236,21 @@ def test_days_of_a_session_are_trading_days(readers: Readers) -> None:
     tokyo = ZoneInfo("Asia/Tokyo")  # its Monday has begun, whose session has not
     utc = readers.one(interval="1d", session="regular", limit=2, timezone=tokyo)
     assert datetime.fromtimestamp(utc["bars"][0]["t"] / 1000, UTC).hour == 15
+
+
+def test_a_bar_that_misses_minutes_outside_the_session_alone_is_not_partial(
+    readers: Readers,
+) -> None:
+    """Redis retains what began on Friday at nine, half an hour before the session."""
+    retained = (1000 * RUNNING_S - in_new_york("2021-08-13T09:00")) // MINUTE_MS + 1
+    key = readers.filled.keys.position(QUOTES, instrument_partition(4, TOPOLOGY.quotes))
+    folding = f'{{"bars_retention_minutes":{retained}}}'
+    readers.filled.store.hset(key, FOLDING_FIELD, folding)
+    query = {"interval": "1d", "limit": 2}
+    for session, partial in (("regular", [True, False]), ("extended", [True, True])):
+        for more in ({}, {"start": NOW_MS - 4 * DAY_MS}):
+            bars = readers.one(session=session, **query, **more)["bars"]
+            assert [bar.get("partial", False) for bar in bars] == partial
 
 
 async def test_the_catalog_names_an_instrument_s_exchange(serve: Serve, filled: Filled) -> None:

@@ -104,6 +104,11 @@ class SessionInterval(Interval):
         found: list[int] = starts[self.hours.contain(starts)].tolist()
         return found
 
+    def trades(self, first_ms: int, end_ms: int) -> bool:
+        """Return whether there are trading hours in `[first_ms, end_ms)`, which may be empty."""
+        span = int(np.searchsorted(self.hours.closes, first_ms, "right"))
+        return first_ms < end_ms and span < self._spans and int(self.hours.opens[span]) < end_ms
+
     def rows(self, minutes: Ints) -> Ints:
         """Return the places of the minutes that are in trading hours, (k,)."""
         return np.flatnonzero(self.hours.contain(minutes))
