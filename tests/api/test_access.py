@@ -130,8 +130,9 @@ async def test_a_key_with_a_limit_reads_no_more_than_that(connection: Client, wa
 @pytest.mark.parametrize("way", [b"", ORDINARY])
 async def test_an_answer_says_what_is_left_of_its_quota(connection: Client, way: bytes) -> None:
     headers = b"X-API-Key: slow\r\n" + way
-    for left in (b"1", b"0", b"0"):  # the last one is rejected
-        answer = await connection.get(PERSONAL[0], headers=headers)
+    # The second one is invalid, the last one over the limit.
+    for path, left in zip((*PERSONAL[:2], PERSONAL[0]), (b"1", b"0", b"0"), strict=True):
+        answer = await connection.get(path, headers=headers)
         assert answer.count(b'\r\nratelimit-policy: "requests";q=2;w=3600\r\n') == 1
         (found,) = re.findall(rb'\r\nratelimit: "requests";r=(\d+);t=\d+\r\n', answer)
         assert found == left

@@ -71,7 +71,11 @@ class Access:
         scope, needs_scope, key, rate = endpoint.scope, endpoint.needs_scope, None, b""
         if scope is not None and needs_scope is None:
             key, rate = self._admitted(scope, headers, endpoint.cost)
-        values = endpoint.values(of_path, query)
+        try:
+            values = endpoint.values(of_path, query)
+        except Problem as problem:
+            problem.rate = rate
+            raise
         if scope is not None and needs_scope is not None and needs_scope(**values):
             key, rate = self._admitted(scope, headers, endpoint.cost)
         return values, key, rate
