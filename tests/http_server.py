@@ -16,12 +16,10 @@ class Handler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def do_GET(self) -> None:
-        """Answer a GET."""
+        """Answer a request."""
         self.answer()
 
-    def do_POST(self) -> None:
-        """Answer a POST."""
-        self.answer()
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 (the names that http.server looks for)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
@@ -29,9 +27,9 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Send a whole answer; `Content_Type` is the header Content-Type."""
         self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        for name, value in ({"Content-Length": str(len(body))} | named).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

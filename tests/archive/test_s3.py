@@ -1,9 +1,7 @@
 """The same tables with files in S3, and with Glue as their catalog: moto answers as AWS does."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
 from runtime.archive.tables import open_table
 from tests.archive.tables import TODAY_US, Tables
+from tests.http_server import Handler, serving
 
 BUCKET = "archive"
 REGION = "eu-central-1"
@@ -98,42 +97,31 @@ def test_an_unreachable_s3_is_worth_a_retry(config: ArchiveConfig, aws: str) -> 
 def agent(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
     """The agent of EKS, which gives a pod its role's credentials; lists the tokens it was shown."""
     shown: list[str | None] = []
-    answer = {
+    credentials = {
         "AccessKeyId": "of-the-role",
         "SecretAccessKey": "testing",
         "Token": "testing",
         "Expiration": "2099-01-01T00:00:00Z",
     }
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Agent(Handler):
+        def answer(self) -> None:
             shown.append(self.headers.get("Authorization"))
-            body = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(200, json.dumps(credentials).encode(), Content_Type="application/json")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / "token").write_text("of the service account")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.delenv(name)
-    for name, value in {
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{LOOPBACK}:{server.server_port}/v1/credentials",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    yield shown
-    server.shutdown()
-    server.server_close()
+    with serving(Agent) as address:
+        for name, value in {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{address}/v1/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+            "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield shown
 
 
 @pytest.mark.parametrize("config", ["glue"], indirect=True)

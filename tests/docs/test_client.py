@@ -7,13 +7,11 @@ tests/infra/test_load_balancer.py.
 import contextlib
 import gzip
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from itertools import count, islice
 from pathlib import Path
@@ -23,6 +21,7 @@ import msgspec
 import pandas as pd
 import pytest
 
+from tests.http_server import Handler, serving
 from tickrec_client import AsyncTickrec, Tickrec, TickrecError, retries, stream_events
 from tickrec_client.problems import wait_s
 from tickrec_client.stream_events import Change, Live, LiveBar, Stale
@@ -81,31 +80,18 @@ def serve() -> Iterator[Serve]:
         came: list[Asked] = []
         left = iter(answers)
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answering(Handler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1
 
-            def do_GET(self) -> None:
+            def answer(self) -> None:
                 at_s, headers = time.monotonic(), dict(self.headers)
                 body = body_of(self.rfile, headers)
                 came.append(Asked(self.requestline, headers, self.client_address, at_s, body))
                 answer = next(left)
-                self.send_response(answer.status)
-                length = {"Content-Length": str(len(answer.body))}
-                for name, value in {**length, **answer.headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer.body.encode())
+                self.send(answer.status, answer.body.encode(), **answer.headers)
 
-            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 (the framework's names)
-
-            def log_message(self, *_: object) -> None:
-                """Log nothing."""
-
-        server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        stack.callback(server.shutdown)
-        url = f"http://127.0.0.1:{server.server_port}"
+        url = f"http://{stack.enter_context(serving(Answering))}"
         return Served(stack.enter_context(Tickrec(url, key)), url, came)
 
     with stack:

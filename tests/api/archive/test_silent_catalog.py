@@ -4,8 +4,6 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -13,6 +11,7 @@ from api.bars.archive import fallback, reader_thread
 from api.bars.archive.fallback import ArchivedBars, archived_bars
 from api.bars.archive.ranges import Range
 from runtime.archive.config import ArchiveConfig
+from tests.http_server import Handler, serving
 from tests.patience import PATIENCE_S
 
 
@@ -21,28 +20,18 @@ def silent_at_first(silent: int) -> Iterator[str]:
     """Serve a catalog that never answers the first requests, and says 503 to all others."""
     end, asked = threading.Event(), iter(range(1_000))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Catalog(Handler):
+        def answer(self) -> None:
             if next(asked) < silent:
                 end.wait(PATIENCE_S)
-                return
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            else:
+                self.send(503)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        end.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Catalog) as address:
+        try:
+            yield f"http://{address}"
+        finally:
+            end.set()
 
 
 async def read(archived: ArchivedBars) -> str:
