@@ -104,6 +104,7 @@ class Writing:
             elif time.monotonic() > late_s:
                 self._spend(request, events)  # which says why it cannot
                 return
+        self._spend(request, 0)  # which reports what is left
 
     def _spend(self, request: Request, events: int, before: int = 0) -> None:
         writer, limit = _writer(request)

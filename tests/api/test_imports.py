@@ -11,7 +11,6 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from limits import parse
 
 from api.http import bodies, limits
@@ -25,6 +24,7 @@ from infra.local.process import Server, free_port, running
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.guarded import Guarded
+from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
 from tests.patience import answers as http_answers
 
@@ -46,28 +46,15 @@ def quotes(count: int, first: int = 0) -> list[dict[str, Any]]:
     return [{**QUOTE, "price": n + 1, "instrument_id": n % 7} for n in range(first, first + count)]
 
 
-def prices(broker: str, topology: Topology) -> list[float]:
+def prices(broker: str) -> list[float]:
     """Return the prices of all quotes that are committed to the log, in order."""
-    settings = {"bootstrap.servers": broker, "group.id": "tests", "enable.partition.eof": True}
-    consumer = Consumer({**settings, "isolation.level": "read_committed"})
-    consumer.assign([TopicPartition(QUOTES.name, p, 0) for p in range(topology.quotes)])
-    found, left = [], topology.quotes
-    try:
-        while left:
-            message = consumer.poll(PATIENCE_S)
-            assert message is not None
-            if message.error() is None:
-                found.append(msgspec.json.decode(message.value())["price"])
-            else:
-                left -= 1  # a partition's end
-    finally:
-        consumer.close()
-    return sorted(found)
+    records = records_of(plain(broker), QUOTES.name)
+    return sorted(msgspec.json.decode(record.value())["price"] for record in records)
 
 
-def await_prices(broker: str, topology: Topology, more_than: int) -> None:
+def await_prices(broker: str, more_than: int) -> None:
     """Wait until the log has more quotes than that."""
-    eventually(lambda: len(prices(broker, topology)) > more_than, "it publishes")
+    eventually(lambda: len(prices(broker)) > more_than, "it publishes")
 
 
 def up_to(count: int) -> list[float]:
@@ -125,7 +112,7 @@ async def test_a_file_of_one_part_is_taken_as_a_whole_or_not_at_all(
         assert error["line"] == (2001 if headers is AS_NDJSON else 2002)
         assert bad.json()["detail"].endswith("None was taken")
         assert (bad.json()["acknowledged"], bad.json()["line"]) == (0, 0)
-    assert prices(broker, topology) == []
+    assert prices(broker) == []
 
 
 @pytest.mark.usefixtures("small")
@@ -147,7 +134,7 @@ async def test_an_invalid_line_stops_publishing_before_its_part_and_all_lines_ar
         in (found["detail"])
     )
     assert f"The {taken} events up to line {line} are in the log" in found["detail"]
-    assert prices(broker, topology) == up_to(taken)
+    assert prices(broker) == up_to(taken)
 
 
 @pytest.mark.kafka_only
@@ -169,7 +156,7 @@ async def test_a_corrected_file_with_the_same_key_continues_after_what_is_in_the
         assert answer.headers.get(REPLAYED) == replayed
     packed = {**headers, "Content-Encoding": "gzip"}
     assert (await post(writing, gzip.compress(corrected), packed)).headers[REPLAYED] == "true"
-    assert prices(broker, topology) == up_to(300)
+    assert prices(broker) == up_to(300)
     for other, how in (
         (form(quotes(299, first=1)), "other lines"),
         (corrected[:5000], "is shorter"),
@@ -178,7 +165,7 @@ async def test_a_corrected_file_with_the_same_key_continues_after_what_is_in_the
         answer = await post(writing, other, headers)
         assert problem(answer) == (422, "idempotency-key-reused")
         assert how in answer.json()["detail"]
-    assert prices(broker, topology) == up_to(300)
+    assert prices(broker) == up_to(300)
 
 
 @pytest.mark.kafka_only
@@ -202,7 +189,7 @@ async def test_the_rights_of_the_api_suffice(
         for replayed in (None, "true"):
             answer = await post(client, as_ndjson(quotes(3)), KEYED)
             assert (answer.status_code, answer.headers.get(REPLAYED)) == (202, replayed)
-    assert prices(broker, topology) == up_to(3)
+    assert prices(broker) == up_to(3)
 
 
 @pytest.mark.kafka_only
@@ -218,12 +205,12 @@ async def test_a_later_request_with_the_key_takes_over_from_one_that_still_runs(
         yield file[9000:]
 
     first = asyncio.create_task(post(writing, hesitant(), KEYED))
-    await asyncio.to_thread(await_prices, broker, topology, 0)
+    await asyncio.to_thread(await_prices, broker, 0)
     second = await post(writing, file, KEYED)
     assert (second.status_code, second.json()) == (202, {"quotes": 300, "interactions": 0})
     goes_on.set()
     assert problem(await first) == (409, "conflict")
-    assert prices(broker, topology) == up_to(300)
+    assert prices(broker) == up_to(300)
 
 
 SETTINGS: Final = {"WRITE_LIMIT": "100000000/second"}
@@ -264,18 +251,18 @@ def test_after_a_kill_in_the_middle_a_retry_with_the_key_counts_each_event_once(
 
             uploading = threading.Thread(target=upload)
             uploading.start()
-            await_prices(broker, topology, published)
+            await_prices(broker, published)
             one.send_signal(signal.SIGKILL)
             goes_on.set()
             uploading.join()
     with running(other := process(tmp_path, broker)):
-        assert 0 < len(prices(broker, topology)) < count
+        assert 0 < len(prices(broker)) < count
         answer = httpx.post(
             other.address + PATH, content=generated(count), headers=KEYED, timeout=PATIENCE_S
         )
         assert (answer.status_code, answer.json()) == (202, {"quotes": count, "interactions": 0})
         assert REPLAYED not in answer.headers
-    assert prices(broker, topology) == up_to(count)
+    assert prices(broker) == up_to(count)
 
 
 @pytest.mark.kafka_only
@@ -292,7 +279,7 @@ async def test_what_was_produced_without_a_commit_is_not_in_the_log(
         patched.setattr(Exactly, "_commit", fail)
         assert problem(await post(writing, as_ndjson(quotes(50)), KEYED)) == (500, "internal")
     assert (await post(writing, as_ndjson(quotes(50)), KEYED)).status_code == 202
-    assert prices(broker, topology) == up_to(50)
+    assert prices(broker) == up_to(50)
 
 
 def peak_bytes(pid: int) -> int:
@@ -414,12 +401,14 @@ async def test_a_quota_of_an_hour_is_not_waited_for(
     serve: Serve, broker: str, topology: Topology
 ) -> None:
     async with serve(kafka=plain(broker), write_limit="1000/hour") as client:
-        assert (await post(client, as_ndjson(quotes(900)))).status_code == 202
+        taken = await post(client, as_ndjson(quotes(900)))
+        assert taken.status_code == 202
+        assert taken.headers["ratelimit"].startswith('"events";r=99;')
         answer = await post(client, as_ndjson(quotes(200)))
         assert problem(answer) == (429, "rate-limited")
         assert int(answer.headers["retry-after"]) > MAX_PACE_S
         assert answer.json()["detail"].endswith("None was taken")
-    assert prices(broker, topology) == up_to(900)
+    assert prices(broker) == up_to(900)
 
 
 async def test_a_share_that_others_take_is_not_waited_for_without_end(
@@ -447,12 +436,12 @@ def test_a_server_that_stops_ends_an_import_after_a_part(
     with running(server := process(tmp_path, broker)) as one:
         uploading = threading.Thread(target=upload, args=(server,))
         uploading.start()
-        await_prices(broker, topology, 0)
+        await_prices(broker, 0)
         one.send_signal(signal.SIGTERM)
         eventually(lambda: not http_answers(f"{server.address}/health/live"), "it stops")
         stops.set()
         uploading.join()
     (answer,) = answers
     assert problem(answer) == (503, "not-ready")
-    assert prices(broker, topology) == up_to(answer.json()["acknowledged"])
+    assert prices(broker) == up_to(answer.json()["acknowledged"])
     assert answer.json()["line"] == answer.json()["acknowledged"]

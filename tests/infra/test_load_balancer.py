@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.infra.door import needs_nginx, served
 from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
 from tickrec_client import Tickrec
+from tickrec_client.structs import Quote
 
 pytestmark = needs_nginx
 
@@ -46,19 +48,28 @@ PAGE = "https://shop.example"
 
 @dataclass
 class Door:
-    """nginx, the API processes behind it, and how to kill the first of them."""
+    """nginx, the API processes behind it, and how to kill them."""
 
     nginx: Server
     apis: list[Server]
     processes: list[subprocess.Popen[bytes]]
 
-    def kill_first(self) -> None:
-        self.processes[0].kill()
-        self.processes[0].wait()
+    def kill(self, number: int) -> None:
+        self.processes[number].kill()
+        self.processes[number].wait()
 
-    def start_first_again(self) -> None:
-        self.processes[0] = start(self.apis[0].command)
-        await_ready(self.apis[0], self.processes[0])
+    def start_again(self) -> None:
+        """Start what was killed."""
+        for number, api in enumerate(self.apis):
+            if self.processes[number].poll() is not None:
+                self.processes[number] = start(api.command)
+                await_ready(api, self.processes[number])
+
+    def published_by(self, number: int) -> int:
+        """Return how many messages of a process Kafka has acknowledged, as its metrics say."""
+        metrics = httpx.get(f"{self.apis[number].address}/metrics", timeout=PATIENCE_S).text
+        counts = re.findall(r'api_published_total{outcome="acknowledged".*} (.+)', metrics)
+        return round(sum(map(float, counts)))
 
     def answered_by_first(self) -> int:
         """Return how many answers nginx had from the first process, as its log says."""
@@ -161,9 +172,9 @@ def test_clients_that_retry_see_no_read_fail_while_a_process_is_killed_and_comes
 
         with Load(READERS, read) as load:
             load.wait_for(100)
-            door.kill_first()
+            door.kill(0)
             load.wait_for(200)
-            door.start_first_again()
+            door.start_again()
             before = door.answered_by_first()
             eventually(lambda: door.answered_by_first() > before, "nginx asks the one that is back")
             load.wait_for(100)
@@ -222,6 +233,37 @@ async def test_the_example_runs_as_a_script_through_nginx(
     assert [line.split()[0] for line in lines] == kinds
 
 
+IMPORTED = range(10_000_000, 10_040_000)
+"""instruments, of a file of several parts"""
+
+
+class Prices:
+    """A file: a quote of each of `IMPORTED`."""
+
+    def __iter__(self) -> Iterator[Quote]:
+        return (Quote(instrument_id=n, price=1, ts=NOW_MS) for n in IMPORTED)
+
+
+@pytest.mark.kafka_only
+@pytest.mark.stack
+def test_an_import_by_the_client_goes_on_at_another_process_if_its_own_is_killed(
+    door: Door, broker: str
+) -> None:
+    before = [door.published_by(n) for n in range(2)]
+    with Tickrec(door.nginx.address) as tickrec, ThreadPoolExecutor(1) as thread:
+        importing = thread.submit(tickrec.import_events, Prices())
+        eventually(
+            lambda: any(door.published_by(n) > before[n] for n in range(2)), "a part is published"
+        )
+        door.kill(0 if door.published_by(0) > before[0] else 1)
+        assert importing.result().quotes == len(IMPORTED)
+    door.start_again()
+
+    records = records_of(plain(broker), QUOTES.name)
+    published = Counter(json.loads(record.value())["instrument_id"] for record in records)
+    assert [published[n] for n in IMPORTED] == [1] * len(IMPORTED)
+
+
 def test_no_write_is_sent_twice_even_if_its_process_is_killed(
     door: Door, client: httpx.Client, broker: str
 ) -> None:
@@ -232,7 +274,7 @@ def test_no_write_is_sent_twice_even_if_its_process_is_killed(
 
     with Load(WRITERS, write) as load:
         load.wait_for(100)
-        door.kill_first()
+        door.kill(0)
         load.wait_for(200)
     last = {write_to(client, partition) for partition in range(TOPOLOGY.quotes)}
 
