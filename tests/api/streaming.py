@@ -138,9 +138,11 @@ async def served(
         base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits
     ) as client:
         try:
-            yield Served(client, server.lifespan.state["streams"])
+            live, _ = server.lifespan.state["streams"]
+            yield Served(client, live)
         finally:
-            server.lifespan.state["streams"].close()
+            for streams in server.lifespan.state["streams"]:
+                streams.close()
             server.should_exit = True
             await serving
 
