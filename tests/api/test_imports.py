@@ -1,6 +1,7 @@
 """Files of events of any length over HTTP, read back from a real broker."""
 
 import asyncio
+import contextlib
 import gzip
 import signal
 import threading
@@ -11,12 +12,13 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from limits import parse
 
 from api.http import bodies, limits
 from api.http.idempotency import REPLAYED
 from api.http.quotas import MAX_PACE_S, WriteQuota
-from api.imports import importing, parts
+from api.imports import importing, parts, publishing
 from api.imports.lines import CSV, NDJSON
 from api.imports.publishing import Exactly
 from contracts.topics import INTERACTIONS, QUOTES
@@ -312,6 +314,27 @@ def test_memory_does_not_grow_with_the_length_of_a_file(
         after = peak_bytes(one.pid)
     print(f"peak of 10 MB: {before / 1e6:.0f} MB, of 200 MB: {after / 1e6:.0f} MB")
     assert after < before + 30_000_000
+
+
+@pytest.mark.parametrize(
+    ("code", "calls"), [(KafkaError.NOT_COORDINATOR, 3), (KafkaError.PRODUCER_FENCED, 1)]
+)
+def test_a_coordinator_that_starts_or_moves_is_waited_for_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, code: int, calls: int
+) -> None:
+    monkeypatch.setattr(publishing, "_PAUSE_S", 0)
+    failures = [KafkaException(KafkaError(code))] * 2
+    made: list[float] = []
+
+    def call(within_s: float) -> str:
+        made.append(within_s)
+        if len(made) <= len(failures):
+            raise failures[len(made) - 1]
+        return "done"
+
+    with contextlib.suppress(KafkaException):
+        assert publishing._patiently(call) == "done"
+    assert len(made) == calls
 
 
 async def test_a_broker_that_is_away_is_named_and_nothing_was_taken(
