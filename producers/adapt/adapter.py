@@ -279,5 +279,8 @@ def _why(error: KafkaException | RegistryError) -> str:
     said: KafkaError = error.args[0]
     # The code of a consumer's error is only that it is fatal.
     if said.code() in _FENCED or "fenced" in said.str():
-        return "another copy runs under the same name: give each an ADAPT_INSTANCE of its own"
+        return (
+            "another copy runs under the same name: give each an ADAPT_INSTANCE of its own; or the "
+            "broker did not answer within a transaction's time: start again"
+        )
     return describe_error(said)
