@@ -13,7 +13,7 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES, dead_letters
 from producers.adapt.messages import Outgoing
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.rights import Right, RightsError, missing_rights
+from runtime.kafka.rights import RightsError, missing_rights, transactions_of
 
 _CALL_S: Final = 10.0
 _TRANSACTION_MS: Final = 10_000
@@ -63,8 +63,8 @@ class Output:
         except KafkaException as error:
             its = error.args[0]
             if its.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-                right = Right("WRITE", "transactional_id", f"{group}-")
-                raise RightsError(missing_rights(kafka, [right])) from None
+                needed = [of for of in transactions_of(group) if of.kind == "transactional_id"]
+                raise RightsError(missing_rights(kafka, needed)) from None
             raise
 
     def commit(
