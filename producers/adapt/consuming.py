@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals
@@ -42,8 +42,6 @@ class Input:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                # At the end of a partition, its position also covers the marks of transactions.
-                "enable.partition.eof": True,
                 "session.timeout.ms": _SESSION_MS,
                 # With one, `consume` raises an error after which this client does nothing more.
                 "error_cb": self._refusals,
@@ -67,17 +65,16 @@ class Input:
         if self._has_moved:
             self._rewind()
             return []
-        records = []
         for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+            if (error := message.error()) is not None:
                 raise KafkaException(error)
-        return records
+        return messages
 
     def positions(self) -> list[TopicPartition]:
-        """Return the positions after what was taken, of partitions where they have moved."""
+        """Return the positions after what was taken, of partitions where they have moved.
+
+        They also cover the marks of transactions, which are no records.
+        """
         return [
             its
             for its in self._consumer.position(self._consumer.assignment())

@@ -188,6 +188,10 @@ def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_
         producer.begin_transaction()
         producer.produce(topic, value, key)
         producer.commit_transaction()
+    producer.begin_transaction()
+    producer.produce(topic, *reversed(tick("S1", 3)))
+    producer.flush()
+    producer.abort_transaction()
     port = free_port()
     company.settings["METRICS_PORT"] = str(port)
 
