@@ -17,6 +17,9 @@ _USERS: Final = frozenset({"user_id", "user_ids", "userid", "similar_to"})
 _WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position", "exclude", "n"})
 
 
+schemathesis.serializer.alias(["application/x-ndjson", "application/jsonl"], "text/plain")
+
+
 @schemathesis.hook
 def map_case(context: HookContext, case: Case) -> Case:
     if case.meta is not None and case.meta.generation.mode.is_positive:
