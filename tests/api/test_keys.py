@@ -278,6 +278,19 @@ class TestCommands:
         assert "the key 'admin' has the scope admin" in again.stderr
         assert path.read_bytes() == before
 
+    def test_an_expired_key_stands_in_the_way_of_no_other(self, path: Path) -> None:
+        scopes, ended = {"scopes": ["admin"]}, "2021-08-15T21:00:00Z"
+        entries = [
+            entry("admin", expires=ended, **scopes),
+            entry("old", tenant="acme", limit="1/second", expires=ended, scopes=["read"]),
+        ]
+        write_keys(path, *entries)
+        text = keys("first")
+        keys("add", "new", "--scopes", "read", "--tenant", "acme", "--limit", "5/second")
+        found = read_keys(path)
+        assert found[digest_of(text.encode())].expires_s is None
+        assert [key.name for key in found.values()] == ["old", "admin", "new"]
+
     def test_a_key_that_is_removed_is_gone_and_the_others_stay(self, path: Path) -> None:
         for name in ("one", "two"):
             keys("add", name, "--scopes", "read")

@@ -138,15 +138,16 @@ def _entry(
 
 
 def _with(entries: Sequence[Entry], entry: Entry) -> list[Entry]:
-    if any(other.name == entry.name for other in entries):
+    """Return the entries with one more, in the place of an expired one of the same name."""
+    kept = [other for other in entries if other.name != entry.name or not other.has_expired]
+    if any(other.name == entry.name for other in kept):
         raise ValueError(f"there is a key {entry.name!r} already: remove it, or use another name")
-    check_entries([*entries, entry])
-    return [*entries, entry]
+    check_entries([*kept, entry])
+    return [*kept, entry]
 
 
 def _administers(entry: Entry) -> bool:
-    is_valid = entry.expires is None or entry.expires > datetime.now(UTC)
-    return is_valid and "admin" in entry.scopes
+    return "admin" in entry.scopes and not entry.has_expired
 
 
 def _without(entries: Sequence[Entry], name: str) -> list[Entry]:

@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -48,6 +48,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     expires: Annotated[datetime, Meta(tz=True)] | None = None
     tenant: Name | None = None
     """None: the key is its own"""
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the key has ended."""
+        return self.expires is not None and self.expires <= datetime.now(UTC)
 
     def key(self) -> Key:
         """Return the key; ValueError if its limit is invalid, or below a full request."""
@@ -100,7 +105,7 @@ def check_entries(entries: Sequence[Entry]) -> None:
     """Check keys against each other.
 
     Raises:
-        ValueError: two have the same name, or are of one tenant and have different limits.
+        ValueError: two have the same name, or are valid, of one tenant and have different limits.
     """
     names: set[str] = set()
     limits: dict[str, Entry] = {}
@@ -108,6 +113,8 @@ def check_entries(entries: Sequence[Entry]) -> None:
         if entry.name in names:
             raise ValueError(f"two keys have the name {entry.name!r}")
         names.add(entry.name)
+        if entry.has_expired:
+            continue
         first = limits.setdefault(entry.tenant or entry.name, entry)
         if first.limit != entry.limit:
             raise ValueError(
@@ -138,8 +145,10 @@ def changing(path: Path) -> Iterator[list[Entry]]:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         entries = read_entries(target) if target.exists() else []
+        before = [*entries]
         yield entries
-        _replace(target, msgspec.json.format(msgspec.json.encode(entries)) + b"\n")
+        if entries != before:
+            _replace(target, msgspec.json.format(msgspec.json.encode(entries)) + b"\n")
     finally:
         os.close(folder)
 
