@@ -160,7 +160,7 @@ async def test_a_corrected_file_with_the_same_key_continues_after_what_is_in_the
     assert (await post(writing, gzip.compress(corrected), packed)).headers[REPLAYED] == "true"
     assert prices(broker) == up_to(300)
     for other, how in (
-        (form(quotes(299, first=1)), "other lines"),
+        (form([{**quote, "size": 101} for quote in quotes(300)]), "has other lines"),
         (corrected[:5000], "is shorter"),
         (corrected + corrected, "is longer"),
     ):
