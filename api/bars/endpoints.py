@@ -25,12 +25,11 @@ from api.bars.sessions.calendars import LOADING
 from api.bars.sessions.hours import Session, parse_session
 from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
+from api.http.filters import FILTERS
 from api.http.forms import FORMING
 from api.http.named import NAMES
 from api.http.parameters import (
-    CATEGORY,
     DEFAULT_ITEMS,
-    EXCLUDE_CATEGORY,
     INSTRUMENT_ID,
     Parameter,
     instrument_parameter,
@@ -271,8 +270,7 @@ in the last three minutes of a window is left out.""",
                 one_of("window", WINDOWS, "1h", "over which prices are compared"),
                 one_of("direction", DIRECTIONS, "up", "what rose, or what fell"),
                 whole_number("n", MAX_MOVERS, DEFAULT_ITEMS, "how many at most"),
-                CATEGORY,
-                EXCLUDE_CATEGORY,
+                *FILTERS,
                 NAMES,
             ),
             read=moving.movers,

@@ -26,6 +26,7 @@ from api.bars.movers import (
     first_present,
     ranked,
 )
+from api.http.filters import Filter
 from api.http.kept import KeptReplies
 from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
@@ -60,7 +61,7 @@ class Moving:
         self,
         store: Store,
         instruments: Callable[[], Collection[int]],
-        shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        shown: Callable[[Filter], Shown | None],
         names: Names,
         now_ms: Callable[[], int],
     ) -> None:
@@ -69,8 +70,7 @@ class Moving:
         Args:
             store: where bars are.
             instruments: returns those to rank.
-            shown: given the categories to choose from and those to leave out, returns a filter of
-                instruments; None allows all.
+            shown: returns which instruments meet a filter's conditions; None: all do.
             names: of instruments.
             now_ms: the clock.
         """
@@ -87,21 +87,20 @@ class Moving:
         window: MoversWindow,
         direction: Direction,
         n: int,
-        category: frozenset[str],
-        exclude_category: frozenset[str],
         *,
         names: bool,
+        **filters: frozenset[str],
     ) -> Read[Reply]:
         """Answer with the instruments that moved most."""
         yield from ()  # everything is in memory
-        known = self._ranked
+        known, wanted = self._ranked, Filter(**filters)
 
         def make() -> Reply:
-            first = known.first(window, direction, n, self._shown(category, exclude_category))
+            first = known.first(window, direction, n, self._shown(wanted))
             named = self._names.with_names(first, names=names)
             return reply(Movers(window, direction, known.as_of_ms, named), NOW)
 
-        asked = window, direction, n, category, exclude_category, names
+        asked = window, direction, n, wanted, names
         return self._replies.of((known, self._names.version), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:

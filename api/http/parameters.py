@@ -16,7 +16,6 @@ from api.http.parsing import (
     MAX_CATEGORIES_ASKED,
     Resolve,
     instruments_named,
-    parse_categories,
     parse_instrument,
     parse_instrument_id,
     parse_time,
@@ -168,20 +167,6 @@ USER_ID: Final = Parameter(
 )
 OFFSET: Final = whole_number(
     "offset", MAX_OFFSET, 0, "how many of the list to skip, as earlier pages had them", least=0
-)
-CATEGORY: Final = Parameter(
-    "category",
-    parse_categories,
-    CATEGORIES,
-    "only instruments of one of these categories, comma-separated",
-    default=frozenset(),
-)
-EXCLUDE_CATEGORY: Final = Parameter(
-    "exclude_category",
-    parse_categories,
-    CATEGORIES,
-    "no instruments of any of these categories, comma-separated",
-    default=frozenset(),
 )
 
 

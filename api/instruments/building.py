@@ -15,6 +15,8 @@ import numpy.typing as npt
 from contracts.messages import Ints
 
 T = TypeVar("T")
+K = TypeVar("K", str, float)
+"""Values of one order."""
 Ranks = npt.NDArray[np.int32]
 
 Building = Generator[None, None, T]
@@ -33,30 +35,30 @@ def steps(items: Iterable[T], n: int = STEP) -> Iterator[list[T]]:
         yield some
 
 
-def in_order(items: Iterable[str]) -> Building[list[str]]:
+def in_order(items: Iterable[K]) -> Building[list[K]]:
     """Sort by merging short runs; Python's sort would take many ms at once."""
-    runs: list[list[str]] = []
+    runs: list[list[K]] = []
     for some in steps(items):
         runs.append(sorted(some))
         yield
-    merged: list[str] = []
+    merged: list[K] = []
     for some in steps(merge(*runs)):
         merged += some
         yield
     return merged
 
 
-def grouped(words: Ranks, ranks: Ranks, starts: Ints) -> Building[Ranks]:
-    """Return the ranks of the first word, followed by those of the second, and so on, (e,).
+def grouped(places: Ranks, ranks: Ranks, starts: Ints) -> Building[Ranks]:
+    """Return the ranks of the first value, followed by those of the second, and so on, (e,).
 
     Args:
-        words: the number of a word, (e,).
-        ranks: the rank of an instrument with that word, (e,).
-        starts: where the ranks of each word start, (w + 1,).
+        places: the place of a value, (e,).
+        ranks: the rank of an instrument with that value, (e,).
+        starts: where the ranks of each value start, (v + 1,).
     """
     together, free = np.empty_like(ranks), starts[:-1].copy()
-    for start in range(0, len(words), _AT_ONCE):
-        some = words[start : start + _AT_ONCE]
+    for start in range(0, len(places), _AT_ONCE):
+        some = places[start : start + _AT_ONCE]
         order = np.argsort(some, kind="stable")
         some = some[order]
         first = np.flatnonzero(np.diff(some, prepend=-1))

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge
 
+from api.http.filters import Filter
 from api.http.named import N
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry
@@ -76,9 +77,9 @@ class Catalog:
         """Return the id of the instrument with a symbol, as `Directory.resolve`."""
         return self.directory.resolve(symbol)
 
-    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
+    def shown(self, wanted: Filter) -> Shown | None:
         """Return which instruments may be shown, as `Directory.shown`."""
-        return self.directory.shown(categories, excluded)
+        return self.directory.shown(wanted)
 
     def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
         """Return items of an answer with their symbols, as `Directory.with_names`."""

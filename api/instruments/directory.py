@@ -5,7 +5,6 @@ answer requests at the same time.
 """
 
 import re
-from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -15,8 +14,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from api.http.filters import ALL, Filter
 from api.http.named import N
-from api.instruments.building import STEP, Building, Ranks, grouped, in_order, steps
+from api.instruments.building import STEP, Building, Ranks, in_order, steps
+from api.instruments.postings import NOTHING, Collected
 from api.instruments.shown import Mask, Numbers, Shown
 from api.models.listings import NewListings
 from api.models.popular import Ranked
@@ -71,18 +72,13 @@ class Directory:
         self._ranked: Sequence[Entry] = []
         """Sorted; an instrument's rank is its index here."""
         self._by_symbol: dict[str, int] = {}
-        self._words: Sequence[str] = []
-        """Sorted, without duplicates."""
-        self._starts: Ranks = np.zeros(1, np.int32)
-        """(w + 1,): where the ranks of each word start in `_ranks`"""
-        self._ranks: Ranks = np.empty(0, np.int32)
-        self._categories: dict[str, Ranks] = {}
-        """Category -> the ranks of its instruments, ascending."""
+        self._words = NOTHING
+        self._categories = NOTHING
         self._listed = np.empty(0, np.bool_)
         """(n,) by rank"""
         self._numbers = Numbers(np.empty(0, np.int64))
         """1 + rank"""
-        self._filters: dict[tuple[frozenset[str], frozenset[str]], Shown] = {}
+        self._filters: dict[Filter, Shown] = {}
         self.all_listed = True
 
     @classmethod
@@ -104,8 +100,7 @@ class Directory:
         yield
         built._numbers = Numbers(np.array([entry.instrument_id for entry in ranked], np.int64))
         yield
-        yield from built._index_symbols()
-        yield from built._index_words()
+        yield from built._index()
         return built
 
     def clear(self) -> Iterator[None]:
@@ -134,28 +129,22 @@ class Directory:
             for item in items
         ]
 
-    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
-        """Return a filter of the instruments that may be shown; None if all may.
+    def shown(self, wanted: Filter) -> Shown | None:
+        """Return which instruments are listed and meet a filter's conditions; None if all do.
 
-        Unlisted instruments are not shown. Instruments that the catalog does not know are shown,
-        unless `categories` is given.
-
-        Args:
-            categories: only instruments in one of these; empty: in any.
-            excluded: no instruments in any of these.
+        Instruments that the catalog does not know are shown, unless `category` is given.
         """
-        if not categories and not excluded and self.all_listed:
+        if self.all_listed and wanted == ALL:
             return None
-        asked = categories, excluded
-        shown = self._filters.get(asked)
+        shown = self._filters.get(wanted)
         if shown is None:
             if len(self._filters) == _FILTERS_KEPT:
                 self._filters.clear()
-            may_be = self._listed & ~self._in_categories(excluded)
-            if categories:
-                may_be &= self._in_categories(categories)
-            shown = Shown(self._numbers, np.append(not categories, may_be))
-            self._filters[asked] = shown
+            may_be = self._listed & ~self._in_categories(wanted.exclude_category)
+            if wanted.category:
+                may_be &= self._in_categories(wanted.category)
+            shown = Shown(self._numbers, np.append(not wanted.category, may_be))
+            self._filters[wanted] = shown
         return shown
 
     def new_listings(self, popular: Ranked) -> NewListings:
@@ -171,7 +160,7 @@ class Directory:
                 of_category.setdefault(category, []).append(item)
         total = float(popular.scores.sum()) or 1.0
         shares = {
-            category: float(counts[self._categories[category]].sum()) / total
+            category: float(counts[self._categories.of(category)].sum()) / total
             for category in of_category
         }
         return NewListings(of_category, shares)
@@ -190,13 +179,12 @@ class Directory:
         return [self._ranked[rank] for rank in np.flatnonzero(found)[:n].tolist()]
 
     def _with_word(self, beginning: str) -> Mask:
-        first = bisect_left(self._words, beginning)
-        last = bisect_right(self._words, beginning + _HIGHEST)
-        return self._mask(self._ranks[self._starts[first] : self._starts[last]])
+        words = self._words.values
+        first, last = bisect_left(words, beginning), bisect_right(words, beginning + _HIGHEST)
+        return self._mask(self._words.between(first, last))
 
     def _in_categories(self, categories: frozenset[str]) -> Mask:
-        found = [self._categories[name] for name in categories if name in self._categories]
-        return self._mask(*found)
+        return self._mask(*map(self._categories.of, categories))
 
     def _mask(self, *ranks: Ranks) -> Mask:
         mask = np.zeros(len(self._ranked), np.bool_)
@@ -204,47 +192,26 @@ class Directory:
             mask[some] = True
         return mask
 
-    def _index_symbols(self) -> Building[None]:
-        of_category: dict[str, list[int]] = {}
+    def _index(self) -> Building[None]:
+        categories = Collected[str]()
         for some in steps(enumerate(self._ranked)):
             for rank, entry in some:
-                for category in entry.categories:
-                    of_category.setdefault(category, []).append(rank)
+                categories.add(entry.categories, rank)
                 symbol = entry.symbol.casefold()
                 known = self._by_symbol.setdefault(symbol, entry.instrument_id)
                 if entry.listed and not self.by_id[known].listed:
                     self._by_symbol[symbol] = entry.instrument_id
             yield
-        for category, ranks in of_category.items():
-            self._categories[category] = np.array(ranks, np.int32)
+        self._categories = yield from categories.postings()
+        words = Collected[str]()
+        for symbols in steps(self._by_symbol):
+            words.know(symbols)
             yield
-
-    def _index_words(self) -> Building[None]:
-        # With a list for each word, Python's garbage collector would traverse all of them at once.
-        numbers: dict[str, int] = {}
-        for some_symbols in steps(self._by_symbol):
-            for symbol in some_symbols:  # reuse the objects: copies would take megabytes
-                numbers[symbol] = len(numbers)
-            yield
-        of_number, ranks = array("i"), array("i")
         for some in steps(enumerate(self._ranked), _SPLIT):
             for rank, entry in some:
-                for word in words_of(entry):
-                    of_number.append(numbers.setdefault(word, len(numbers)))
-                    ranks.append(rank)
+                words.add(words_of(entry), rank)
             yield
-        self._words = yield from in_order(numbers)
-        place_of = np.empty(len(numbers), np.int32)
-        for some_words in steps(enumerate(self._words)):
-            for place, word in some_words:
-                place_of[numbers[word]] = place
-            yield
-        places = place_of[np.array(of_number, np.int32)]
-        yield
-        starts = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(numbers)))))
-        yield
-        self._ranks = yield from grouped(places, np.array(ranks, np.int32), starts)
-        self._starts = starts.astype(np.int32)
+        self._words = yield from words.postings()
 
 
 def words_of(entry: Entry) -> set[str]:

@@ -7,11 +7,10 @@ import msgspec
 
 from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Success, Table
+from api.http.filters import CATEGORY, FILTERS
 from api.http.named import NAMES
 from api.http.parameters import (
-    CATEGORY,
     DEFAULT_ITEMS,
-    EXCLUDE_CATEGORY,
     INSTRUMENT_OR_USER,
     OFFSET,
     Parameter,
@@ -171,8 +170,7 @@ the answer has the popular instruments within them instead, as `source` shows.""
                 instrument_parameter(resolve),
                 whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
                 OFFSET,
-                CATEGORY,
-                EXCLUDE_CATEGORY,
+                *FILTERS,
                 NAMES,
             ),
             read=reader.similar,

@@ -5,6 +5,7 @@ from __future__ import annotations  # else annotations of inner functions are ev
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from api.http.filters import ALL, Filter
 from api.http.named import Names
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
@@ -31,8 +32,6 @@ _REPLY_OBJECTS_BYTES: Final = 600
 
 T = TypeVar("T")
 
-_NOTHING: Final[frozenset[str]] = frozenset()
-
 
 class _Found(NamedTuple):
     """Similar instruments, and their source."""
@@ -50,7 +49,7 @@ class SimilarReader:
         store: Store,
         generations: Generations,
         popular: PopularItems,
-        shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        shown: Callable[[Filter], Shown | None],
         names: Names,
         request_ids: RequestIds,
     ) -> None:
@@ -67,17 +66,17 @@ class SimilarReader:
         instrument: int,
         n: int,
         offset: int,
-        category: frozenset[str],
-        exclude_category: frozenset[str],
         *,
         names: bool,
+        **filters: frozenset[str],
     ) -> Read[Reply]:
         """Answer with the neighbors of an instrument that may be shown.
 
         An answer of the same generation and catalog never changes, so it is cached.
         """
         signer = yield from self._request_ids.signer()
-        asked = (instrument, n, offset, category, exclude_category, names)
+        wanted = Filter(**filters)
+        asked = (instrument, n, offset, wanted, names)
         made_of = (self._names.version, signer)
 
         def read(generation: Generation) -> Read[Reply | None]:
@@ -86,7 +85,7 @@ class SimilarReader:
             if known is not None:
                 yield ()
                 return known
-            shown = self._shown(category, exclude_category)
+            shown = self._shown(wanted)
             found = yield from self._found(generation, instrument, offset + n, shown)
             if found is None:
                 return None
@@ -105,7 +104,7 @@ class SimilarReader:
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the neighbors of an instrument in the first version's form."""
-        shown = self._shown(_NOTHING, _NOTHING)
+        shown = self._shown(ALL)
         found = yield from self._within_one(
             instrument_id,
             lambda generation: self._found(generation, instrument_id, LEGACY_ITEMS, shown),

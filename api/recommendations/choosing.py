@@ -37,8 +37,8 @@ class Wish(msgspec.Struct, frozen=True):
     n: int
     excluded: frozenset[int]
     include_seen: bool
-    by_category: bool = False
-    """whether `shown` depends on categories, and not only on what is listed"""
+    is_filtered: bool = False
+    """whether `shown` depends on a filter, and not only on what is listed"""
     catalog_version: int = 0
     """of the catalog that `shown` and new listings are of"""
     shown: Shown | None = None
@@ -57,9 +57,9 @@ class Wish(msgspec.Struct, frozen=True):
     def is_common(self) -> bool:
         """Whether other clients request the same, so that caching the result is worthwhile.
 
-        There are too many combinations of items and categories.
+        There are too many combinations of items and filters.
         """
-        return not (self.excluded or self.by_category)
+        return not (self.excluded or self.is_filtered)
 
     @property
     def common(self) -> CommonWish:

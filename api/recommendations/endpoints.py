@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
+from api.http.filters import FILTERS
 from api.http.named import NAMES
 from api.http.parameters import (
-    CATEGORY,
     DEFAULT_ITEMS,
-    EXCLUDE_CATEGORY,
     OFFSET,
     USER_ID,
     exclude_parameter,
@@ -120,8 +119,7 @@ interactions, for users whose history is concentrated in its category.""",
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),
                 OFFSET,
                 exclude_parameter(resolve),
-                CATEGORY,
-                EXCLUDE_CATEGORY,
+                *FILTERS,
                 flag("include_seen", "first what the user has already and may take again"),
                 share("diversity", "how much to prefer other categories than those before"),
                 NAMES,
@@ -179,8 +177,7 @@ Instruments that the catalog marks as unlisted are left out.""",
                 one_of("window", TRENDING_WINDOWS, "24h", "over which events are counted"),
                 whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),
                 OFFSET,
-                CATEGORY,
-                EXCLUDE_CATEGORY,
+                *FILTERS,
                 NAMES,
             ),
             read=trending.trending,

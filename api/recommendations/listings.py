@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from api.http.filters import Filter
 from api.http.named import N
 from api.models.listings import NewListings
 from api.models.popular import Ranked, Shown
@@ -36,13 +37,8 @@ class Catalog(Protocol):
     version: int
     """changes with every change of the catalog; 0: it is empty"""
 
-    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
-        """Return a filter of the instruments that may be shown; None if all may.
-
-        Args:
-            categories: only instruments in one of these; empty: in any.
-            excluded: no instruments in any of these.
-        """
+    def shown(self, wanted: Filter) -> Shown | None:
+        """Return which instruments are listed and meet a filter's conditions; None if all do."""
 
     def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
         """Return items with their symbols; with `names`, also with their names."""

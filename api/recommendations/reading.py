@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from api.http.filters import ALL, Filter
 from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, reply
 from api.models.answers import PredictedItems
@@ -57,14 +58,14 @@ class RecommendationReader:
 
     def wish(self, asked: ListRequest) -> Wish:
         """Return what a client requested, by the current catalog."""
-        category, exclude_category = frozenset(asked.category), frozenset(asked.exclude_category)
+        wanted = Filter(frozenset(asked.category), frozenset(asked.exclude_category))
         return Wish(
             asked.n,
             frozenset(map(int, asked.exclude)),
             asked.include_seen,
-            bool(category or exclude_category),
+            wanted != ALL,
             self._catalog.version,
-            self._catalog.shown(category, exclude_category),
+            self._catalog.shown(wanted),
             asked.diversity,
             asked.names,
             offset=asked.offset,

@@ -83,7 +83,7 @@ class Sources:
     ) -> Read[Chosen | None]:
         """Return what was chosen and, if that is too little, what the next sources add to it.
 
-        The rest of the catalog only follows where categories are requested. None if the lists are
+        The rest of the catalog only follows where a filter is requested. None if the lists are
         gone.
         """
         if chosen is not None and chosen.source == "model" and len(chosen.items) < wish.n:
@@ -100,7 +100,7 @@ class Sources:
         else:
             rest = from_popular(popular, history, wish.after(chosen.items))
             chosen = chosen.and_then("popular", rest.items)
-        if wish.by_category:
+        if wish.is_filtered:
             rest_of_all = from_catalog(history, wish.after(chosen.items))
             chosen = chosen.and_then("catalog", rest_of_all)
         return chosen

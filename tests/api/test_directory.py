@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from api.http.filters import ALL, Filter
 from api.instruments.building import STEP, Building
 from api.instruments.directory import Directory, Entry, Wanted
 from api.instruments.listing import parse_page_token, token_after
@@ -114,7 +115,7 @@ def test_a_symbol_means_the_listed_instrument_with_the_lowest_id_whatever_its_ca
 def test_what_is_shown_is_listed_and_in_the_categories_or_unknown_without_any(
     by_id: Mapping[int, Entry], categories: frozenset[str], excluded: frozenset[str]
 ) -> None:
-    shown = of(by_id).shown(categories, excluded)
+    shown = of(by_id).shown(Filter(categories, excluded))
     asked = [*range(45), *LARGE]
     at_once = asked if shown is None else shown.of(np.array(asked))
     for instrument_id, is_shown in zip(asked, at_once, strict=True):
@@ -135,15 +136,15 @@ def test_a_category_has_its_listed_instruments_by_symbol(
     expected = [e for e in by_id.values() if e.listed and categories & {*e.categories}]
     expected.sort(key=lambda entry: entry.place)
     assume(categories)
-    shown = of(by_id).shown(categories, frozenset())
+    shown = of(by_id).shown(Filter(categories))
     assert shown is not None
     assert [*shown.listed()] == [e.instrument_id for e in expected]
 
 
 def test_without_a_filter_and_with_all_listed_nothing_is_asked() -> None:
-    assert Directory().shown(frozenset(), frozenset()) is None
+    assert Directory().shown(ALL) is None
     entry = Entry(4, "AAPL", "Apple", (), True, {})  # noqa: FBT003 (as it is read)
-    assert of({4: entry}).shown(frozenset(), frozenset()) is None
+    assert of({4: entry}).shown(ALL) is None
 
 
 def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:

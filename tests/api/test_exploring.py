@@ -203,7 +203,7 @@ def test_the_cache_keeps_the_candidates_and_each_answer_is_drawn_for_itself(
         Wish(5, frozenset({3, 60}), include_seen=False),
         Wish(5, frozenset(), include_seen=True),
         Wish(5, frozenset(), include_seen=False, diversity=0.5),
-        Wish(5, frozenset(), include_seen=False, by_category=True, shown=AllBut({2, 4, 61})),
+        Wish(5, frozenset(), include_seen=False, is_filtered=True, shown=AllBut({2, 4, 61})),
     ],
     ids=["short", "long", "with exclusions", "to buy again", "diverse", "filtered"],
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+from api.http.filters import Filter
 from api.http.kept import KeptReplies
 from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
@@ -44,7 +45,7 @@ class TrendingItems:
     def __init__(
         self,
         store: Store,
-        shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        shown: Callable[[Filter], Shown | None],
         names: Names,
         request_ids: RequestIds,
         now_ms: Callable[[], int],
@@ -53,8 +54,7 @@ class TrendingItems:
 
         Args:
             store: holds the counts.
-            shown: given the categories to choose from and those to leave out, returns a filter of
-                items; None allows all.
+            shown: returns which items meet a filter's conditions; None: all do.
             names: of instruments.
             request_ids: signs the ids of answers.
             now_ms: the clock.
@@ -74,23 +74,22 @@ class TrendingItems:
         window: TrendingWindow,
         n: int,
         offset: int,
-        category: frozenset[str],
-        exclude_category: frozenset[str],
         *,
         names: bool,
+        **filters: frozenset[str],
     ) -> Read[Reply]:
         """Answer with the items that had the most events."""
-        known = self._rankings[window]
+        known, wanted = self._rankings[window], Filter(**filters)
         # Counting has read its key, so everything is in memory.
         signer = None if known.as_of_ms is None else (yield from self._request_ids.signer())
 
         def make() -> Reply:
-            page = known.page(offset, n, self._shown(category, exclude_category))
+            page = known.page(offset, n, self._shown(wanted))
             named = self._names.with_names(page, names=names)
             request_id = None if signer is None else _request_id(signer, window, known, page)
             return reply(Trending(request_id, window, known.start_ms, known.as_of_ms, named), NOW)
 
-        asked = n, offset, category, exclude_category, names
+        asked = n, offset, wanted, names
         return self._replies[window].of((known, self._names.version, signer), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:
