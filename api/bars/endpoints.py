@@ -25,7 +25,7 @@ from api.bars.sessions.calendars import LOADING
 from api.bars.sessions.hours import Session, parse_session
 from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
-from api.http.filters import FILTERS
+from api.http.filters import Check, filter_parameters
 from api.http.forms import FORMING
 from api.http.named import NAMES
 from api.http.parameters import (
@@ -141,8 +141,18 @@ _PAGE_TOKEN: Final = Parameter(
 )
 
 
-def endpoints(reader: BarReader, latest: LatestReader, moving: Moving, resolve: Resolve) -> Table:
-    """Return the endpoints of bars; `resolve` finds instruments by their symbols."""
+def endpoints(
+    reader: BarReader, latest: LatestReader, moving: Moving, resolve: Resolve, check: Check
+) -> Table:
+    """Return the endpoints of bars, and of what is made of them.
+
+    Args:
+        reader: reads bars.
+        latest: reads the newest ones.
+        moving: knows the movers.
+        resolve: finds instruments by their symbols.
+        check: checks conditions on attributes.
+    """
     return (
         ReadEndpoint(
             name="instrument_bars",
@@ -270,7 +280,7 @@ in the last three minutes of a window is left out.""",
                 one_of("window", WINDOWS, "1h", "over which prices are compared"),
                 one_of("direction", DIRECTIONS, "up", "what rose, or what fell"),
                 whole_number("n", MAX_MOVERS, DEFAULT_ITEMS, "how many at most"),
-                *FILTERS,
+                *filter_parameters(check),
                 NAMES,
             ),
             read=moving.movers,

@@ -92,7 +92,8 @@ class Endpoint:
 
         Args:
             of_path: the decoded parameters in the path.
-            query: as received; of duplicates the last counts, unknown ones are ignored.
+            query: as received; unknown parameters are ignored. Of duplicates the last counts,
+                unless the parameter may be given several times; then empty texts are ignored.
 
         Raises:
             Problem: parameters are invalid; it lists all of them.
@@ -104,10 +105,11 @@ class Endpoint:
             parameter = self._by_name.get(name)
             if parameter is None:
                 continue
+            once = parameter.most == 1
             try:
-                values[name] = parameter.parse(text)
+                values[name] = parameter.parse(text) if once else _set_of(parameter, query)
             except ValueError as error:
-                wrong[name] = f"{error}, not {text!r:.100}"
+                wrong[name] = f"{error}, not {text!r:.100}" if once else str(error)
         if wrong or len(values) < len(self.parameters):
             missing = dict.fromkeys(self._by_name.keys() - values.keys(), "is missing")
             reasons = missing | wrong
@@ -178,6 +180,21 @@ def _invalid(reasons: Mapping[str, str | None]) -> Problem:
     errors = [{"field": name, "reason": reason} for name, reason in reasons.items() if reason]
     detail = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
     return Problem(INVALID_REQUEST, detail, errors=errors)
+
+
+def _set_of(parameter: Parameter, query: str) -> frozenset[Any]:
+    """Return the values of a parameter that may be given several times; ValueError if invalid."""
+    pairs = parse_qsl(query, errors="replace")
+    texts = [text for name, text in pairs if name == parameter.name]
+    if len(texts) > parameter.most:
+        raise ValueError(f"must be given at most {parameter.most} times, got {len(texts)}")
+    values = set()
+    for text in texts:
+        try:
+            values.add(parameter.parse(text))
+        except ValueError as error:
+            raise ValueError(f"{error}, not {text!r:.100}") from None
+    return frozenset(values)
 
 
 def _texts(query: str) -> dict[str, str]:

@@ -155,8 +155,8 @@ def _described(parameter: Parameter, *, in_path: bool) -> Schema:
         "description": parameter.description,
         "schema": parameter.schema,
     }
-    if parameter.schema.get("type") == "array":  # comma-separated
-        described |= {"style": "form", "explode": False}
+    if parameter.schema.get("type") == "array":  # comma-separated, unless it may be repeated
+        described |= {"style": "form", "explode": parameter.most > 1}
     return described
 
 

@@ -74,7 +74,7 @@ REQUIRED: Final = object()
 """Instead of a default."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -91,6 +91,8 @@ class Parameter:
     """the default"""
     may_have_slashes: bool = False
     """whether a path parameter may contain `/`, which clients encode as %2F"""
+    most: int = 1
+    """how often it may be given in a query; above 1, its value is the set of the parsed texts"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def share(name: str, description: str) -> Parameter:
     """Return a parameter that is a number from 0 to 1; None if absent."""
 
     def parse(text: str) -> float:
-        if not _DECIMAL.fullmatch(text) or not 0 <= float(text) <= 1:
+        if not DECIMAL.fullmatch(text) or not 0 <= float(text) <= 1:
             raise ValueError("must be a number from 0 to 1")
         return float(text)
 

@@ -15,11 +15,11 @@ from typing import Final, TypeVar
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge
 
-from api.http.filters import Filter
+from api.http.filters import Condition, Filter
 from api.http.named import N
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry
-from api.instruments.shown import Shown
+from api.instruments.shown import Boosts, Shown
 from api.models.listings import NewListings
 from api.models.popular import Ranked
 from api.redis.following import attempt, following
@@ -80,6 +80,14 @@ class Catalog:
     def shown(self, wanted: Filter) -> Shown | None:
         """Return which instruments may be shown, as `Directory.shown`."""
         return self.directory.shown(wanted)
+
+    def boosts(self, asked: frozenset[str]) -> Boosts | None:
+        """Return what the scores of instruments are multiplied by, as `Directory.boosts`."""
+        return self.directory.boosts(asked)
+
+    def check(self, condition: Condition) -> None:
+        """Raise a ValueError if an attribute cannot be compared in this way."""
+        self.directory.check(condition)
 
     def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
         """Return items of an answer with their symbols, as `Directory.with_names`."""

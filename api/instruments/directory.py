@@ -14,18 +14,19 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from api.http.filters import ALL, Filter
+from api.http.filters import ALL, Condition, Filter, parse_boost, parse_condition
 from api.http.named import N
+from api.instruments.attributes import Attributes, Value, index
 from api.instruments.building import STEP, Building, Ranks, in_order, steps
 from api.instruments.postings import NOTHING, Collected
-from api.instruments.shown import Mask, Numbers, Shown
+from api.instruments.shown import Boosts, Mask, Numbers, Shown
 from api.models.listings import NewListings
 from api.models.popular import Ranked
 
 _SPLIT: Final = STEP // 4
 """Instruments whose names are split into words per step: this takes the longest."""
 _FILTERS_KEPT: Final = 256
-"""Of a byte for each instrument."""
+"""Of a byte for each instrument; and as many boosts, of another."""
 _NEW_MOST: Final = 1_000
 """New listings that are considered, those with the highest ids: newer ones mostly have these."""
 _HIGHEST: Final = chr(0x10FFFF)
@@ -43,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     name: str
     categories: tuple[str, ...]
     listed: bool
-    attributes: Mapping[str, bool | int | float | str]
+    attributes: Mapping[str, Value]
 
     @property
     def place(self) -> str:
@@ -74,11 +75,13 @@ class Directory:
         self._by_symbol: dict[str, int] = {}
         self._words = NOTHING
         self._categories = NOTHING
+        self._attributes = Attributes({})
         self._listed = np.empty(0, np.bool_)
         """(n,) by rank"""
         self._numbers = Numbers(np.empty(0, np.int64))
         """1 + rank"""
         self._filters: dict[Filter, Shown] = {}
+        self._boosts: dict[frozenset[str], Boosts] = {}
         self.all_listed = True
 
     @classmethod
@@ -132,7 +135,8 @@ class Directory:
     def shown(self, wanted: Filter) -> Shown | None:
         """Return which instruments are listed and meet a filter's conditions; None if all do.
 
-        Instruments that the catalog does not know are shown, unless `category` is given.
+        Instruments that the catalog does not know are shown, unless `category` or `filter` is
+        given.
         """
         if self.all_listed and wanted == ALL:
             return None
@@ -143,9 +147,37 @@ class Directory:
             may_be = self._listed & ~self._in_categories(wanted.exclude_category)
             if wanted.category:
                 may_be &= self._in_categories(wanted.category)
-            shown = Shown(self._numbers, np.append(not wanted.category, may_be))
+            for text in wanted.filter:
+                may_be &= self._meeting(parse_condition(text))
+            unknown = not (wanted.category or wanted.filter)
+            shown = Shown(self._numbers, np.append(unknown, may_be))
             self._filters[wanted] = shown
         return shown
+
+    def boosts(self, asked: frozenset[str]) -> Boosts | None:
+        """Return the product of the factors of the boosts that an instrument gets; None: of none.
+
+        Args:
+            asked: up to 8 boosts, as texts.
+        """
+        if not asked:
+            return None
+        boosts = self._boosts.get(asked)
+        if boosts is None:
+            if len(self._boosts) == _FILTERS_KEPT:
+                self._boosts.clear()
+            met = np.zeros(1 + len(self._ranked), np.uint8)
+            factors = np.ones(1)
+            for text in sorted(asked):
+                condition, factor = parse_boost(text)
+                met[1:] += np.uint8(len(factors)) * self._meeting(condition)
+                factors = np.concatenate((factors, factors * factor))
+            boosts = self._boosts[asked] = Boosts(self._numbers, met, factors)
+        return boosts
+
+    def check(self, condition: Condition) -> None:
+        """Raise a ValueError if an attribute cannot be compared in this way."""
+        self._attributes.check(condition)
 
     def new_listings(self, popular: Ranked) -> NewListings:
         """Return the listed instruments that are not in a popular list, at most `_NEW_MOST`."""
@@ -186,6 +218,9 @@ class Directory:
     def _in_categories(self, categories: frozenset[str]) -> Mask:
         return self._mask(*map(self._categories.of, categories))
 
+    def _meeting(self, condition: Condition) -> Mask:
+        return self._mask(*self._attributes.meeting(condition))
+
     def _mask(self, *ranks: Ranks) -> Mask:
         mask = np.zeros(len(self._ranked), np.bool_)
         for some in ranks:
@@ -196,22 +231,22 @@ class Directory:
         categories = Collected[str]()
         for some in steps(enumerate(self._ranked)):
             for rank, entry in some:
-                categories.add(entry.categories, rank)
+                for category in entry.categories:
+                    categories.add(category, rank)
                 symbol = entry.symbol.casefold()
                 known = self._by_symbol.setdefault(symbol, entry.instrument_id)
                 if entry.listed and not self.by_id[known].listed:
                     self._by_symbol[symbol] = entry.instrument_id
             yield
         self._categories = yield from categories.postings()
+        self._attributes = yield from index([entry.attributes for entry in self._ranked])
         words = Collected[str]()
-        for symbols in steps(self._by_symbol):
-            words.know(symbols)
-            yield
         for some in steps(enumerate(self._ranked), _SPLIT):
             for rank, entry in some:
-                words.add(words_of(entry), rank)
+                for word in words_of(entry):
+                    words.add(word, rank)
             yield
-        self._words = yield from words.postings()
+        self._words = yield from words.postings(self._by_symbol)
 
 
 def words_of(entry: Entry) -> set[str]:

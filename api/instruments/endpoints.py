@@ -7,7 +7,7 @@ import msgspec
 
 from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Success, Table
-from api.http.filters import CATEGORY, FILTERS
+from api.http.filters import CATEGORY, Check, boost_parameter, filter_parameters
 from api.http.named import NAMES
 from api.http.parameters import (
     DEFAULT_ITEMS,
@@ -128,6 +128,7 @@ def endpoints(
     reader: SimilarReader,
     recommended: Callable[[str], Read[Reply]],
     resolve: Resolve,
+    check: Check,
 ) -> Table:
     """Return the endpoints of instruments.
 
@@ -136,6 +137,7 @@ def endpoints(
         reader: reads similar instruments.
         recommended: answers with instruments for a user in the first version's form.
         resolve: finds instruments by their symbols.
+        check: checks conditions on attributes.
     """
 
     def similar_to(similar_to: int | str) -> Read[Reply]:
@@ -164,13 +166,14 @@ def endpoints(
             description="""\
 Instruments with the same users, most similar first: those with scores above 0.
 
-Unlisted instruments are left out. If `category` or `exclude_category` leaves nothing of the list,
-the answer has the popular instruments within them instead, as `source` shows.""",
+Unlisted instruments are left out. If the filters leave nothing of the list, the answer has the
+popular instruments that meet them instead, as `source` shows.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
                 OFFSET,
-                *FILTERS,
+                *filter_parameters(check),
+                boost_parameter(check),
                 NAMES,
             ),
             read=reader.similar,

@@ -3,11 +3,15 @@
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from typing import Final, Generic
 
 import numpy as np
 
-from api.instruments.building import Building, K, Ranks, grouped, in_order, steps
+from api.instruments.building import STEP, Building, K, Ranks, grouped, in_order, steps
+
+_AT_ONCE: Final = 2 * STEP
+"""Values per step that takes a few instructions for each."""
 
 
 class Postings(Generic[K]):
@@ -42,35 +46,35 @@ class Collected(Generic[K]):
     """Values and the instruments that have them, to be sorted once all are known."""
 
     def __init__(self) -> None:
-        self._numbers: dict[K, int] = {}
-        """Of values, in the order of their first use."""
         # With a list for each value, Python's garbage collector would traverse all of them at once.
-        self._of_number, self._ranks = array("i"), array("i")
+        self._values: list[K] = []
+        self._ranks = array("i")
 
-    def know(self, values: Iterable[K]) -> None:
-        """Use these objects for values that are equal: copies would take megabytes."""
-        for value in values:
-            self._numbers.setdefault(value, len(self._numbers))
+    def add(self, value: K, rank: int) -> None:
+        """Add a value of an instrument."""
+        self._values.append(value)
+        self._ranks.append(rank)
 
-    def add(self, values: Iterable[K], rank: int) -> None:
-        """Add the values of an instrument."""
-        numbers, of_number, ranks = self._numbers, self._of_number, self._ranks
-        for value in values:
-            of_number.append(numbers.setdefault(value, len(numbers)))
-            ranks.append(rank)
+    def postings(self, known: Iterable[K] = ()) -> Building[Postings[K]]:
+        """Build the index of what was added, in the order of ranks.
 
-    def postings(self) -> Building[Postings[K]]:
-        """Build the index of what was added, in the order of ranks."""
-        numbers = self._numbers
-        values: Sequence[K] = yield from in_order(numbers)
-        place_of = np.empty(len(numbers), np.int32)
-        for some in steps(enumerate(values)):
-            for place, value in some:
-                place_of[numbers[value]] = place
+        Args:
+            known: the objects to use for values that are equal: copies would take megabytes.
+        """
+        distinct: dict[K, int] = {}
+        for some in steps(chain(known, self._values), _AT_ONCE):
+            distinct.update(dict.fromkeys(some, 0))
             yield
-        places = place_of[np.array(self._of_number, np.int32)]
-        yield
-        starts = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(numbers)))))
+        values: list[K] = yield from in_order(distinct)
+        for start in range(0, len(values), _AT_ONCE):
+            distinct.update(zip(values[start : start + _AT_ONCE], count(start), strict=False))
+            yield
+        places = np.empty(len(self._values), np.int32)
+        for start in range(0, len(places), _AT_ONCE):
+            end = start + _AT_ONCE
+            places[start:end] = [distinct[value] for value in self._values[start:end]]
+            yield
+        starts = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(values)))))
         yield
         ranks = yield from grouped(places, np.array(self._ranks, np.int32), starts)
         return Postings(values, starts.astype(np.int32), ranks)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from api.http.filters import ALL, Filter
-from api.http.named import Names
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
 from api.instruments.answers import Similar, SimilarInstrument
-from api.instruments.shown import Shown
+from api.instruments.catalog import Catalog
+from api.instruments.shown import Boosts, Shown
 from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations
@@ -49,15 +49,13 @@ class SimilarReader:
         store: Store,
         generations: Generations,
         popular: PopularItems,
-        shown: Callable[[Filter], Shown | None],
-        names: Names,
+        catalog: Catalog,
         request_ids: RequestIds,
     ) -> None:
         self._keys = store.keys
         self._generations = generations
         self._popular_items = popular
-        self._shown = shown
-        self._names = names
+        self._catalog = catalog
         self._request_ids = request_ids
         self._replies = Lately[tuple[object, ...], Reply](_REPLIES_BYTES, _bytes_of)
 
@@ -66,6 +64,7 @@ class SimilarReader:
         instrument: int,
         n: int,
         offset: int,
+        boost: frozenset[str],
         *,
         names: bool,
         **filters: frozenset[str],
@@ -76,8 +75,8 @@ class SimilarReader:
         """
         signer = yield from self._request_ids.signer()
         wanted = Filter(**filters)
-        asked = (instrument, n, offset, wanted, names)
-        made_of = (self._names.version, signer)
+        asked = (instrument, n, offset, wanted, boost, names)
+        made_of = (self._catalog.version, signer)
 
         def read(generation: Generation) -> Read[Reply | None]:
             key = (generation.name, generation.variant, *asked, *made_of)
@@ -85,11 +84,11 @@ class SimilarReader:
             if known is not None:
                 yield ()
                 return known
-            shown = self._shown(wanted)
-            found = yield from self._found(generation, instrument, offset + n, shown)
+            limits = self._catalog.shown(wanted), self._catalog.boosts(boost)
+            found = yield from self._found(generation, instrument, offset + n, *limits)
             if found is None:
                 return None
-            items = self._names.with_names(found.items[offset:], names=names)
+            items = self._catalog.with_names(found.items[offset:], names=names)
             ids = [item.instrument_id for item in items]
             variant, name = generation.variant, generation.name
             request_id = signer.kept(variant, name, "similar", ids)
@@ -104,7 +103,7 @@ class SimilarReader:
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the neighbors of an instrument in the first version's form."""
-        shown = self._shown(ALL)
+        shown = self._catalog.shown(ALL)
         found = yield from self._within_one(
             instrument_id,
             lambda generation: self._found(generation, instrument_id, LEGACY_ITEMS, shown),
@@ -130,7 +129,12 @@ class SimilarReader:
         return found
 
     def _found(
-        self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
+        self,
+        generation: Generation,
+        instrument_id: int,
+        n: int,
+        shown: Shown | None,
+        boosts: Boosts | None = None,
     ) -> Read[_Found | None]:
         """Return similar instruments, or popular ones if none of these may be shown."""
         (value,) = yield [self._command(generation, instrument_id)]
@@ -138,21 +142,15 @@ class SimilarReader:
             return None
         found = first_neighbors(value, n if shown is None else _SOUGHT * n)
         items = similar_items(found, n, shown)
-        if len(items) < n and shown is not None:
+        if boosts is not None or (len(items) < n and shown is not None):
             found = all_neighbors(value)
-            items = similar_items(found, n, shown)
+            items = similar_items(found, n, shown, boosts)
         if items or not similar_items(found, 1):
             return _Found("model", found.model, items)
-        return (yield from self._popular(generation, instrument_id, n, shown))
-
-    def _popular(
-        self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
-    ) -> Read[_Found | None]:
-        """Return popular instruments; None if the generation is gone."""
         popular = yield from self._popular_items.of(generation)
         if popular is None:
             return None
-        items = popular_items(popular, instrument_id, n, shown)
+        items = popular_items(popular, instrument_id, n, shown, boosts)
         return _Found("popular", popular.model, items)
 
     def _command(self, generation: Generation, instrument_id: int) -> Command:

@@ -1,14 +1,14 @@
-"""Which instruments may be shown: asked for one, for many at once, or for all. Pure."""
+"""Which instruments may be shown and are boosted: one, many at once, or all of them. Pure."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from contracts.messages import Ints
+from contracts.messages import Floats, Ints
 
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.uint8]
 
 _TABLE_MOST: Final = 1 << 22
 """Up to this id, a table of up to 16 MB has the numbers; if one is higher, a dict has all of them,
@@ -62,6 +62,31 @@ class Shown:
         may_be: Mask = self._may_be[self._numbers.of_all(ids)]
         return may_be
 
-    def listed(self) -> Iterator[int]:
-        """Yield the instruments of the catalog that may be shown, in its order."""
-        yield from self._numbers.ids[self._may_be[1:]].tolist()
+    def listed(self) -> Ints:
+        """Return the instruments of the catalog that may be shown, in its order, (k,)."""
+        return self._numbers.ids[self._may_be[1:]]
+
+
+class Boosts:
+    """What the scores of instruments are multiplied by."""
+
+    def __init__(self, numbers: Numbers, met: Codes, factors: Floats) -> None:
+        """Boost by the number of an instrument.
+
+        Args:
+            numbers: of instruments.
+            met: which conditions an instrument meets, a bit for each, (1 + n,) by its number.
+            factors: of each combination of conditions, (2^c,).
+        """
+        self._numbers = numbers
+        self._met = met
+        self._factors = factors
+
+    def __call__(self, instrument_id: int) -> float:
+        """Return the factor of an instrument."""
+        return float(self._factors[self._met[self._numbers.of(instrument_id)]])
+
+    def of(self, ids: Ints) -> Floats:
+        """Return the factor of each of some instruments, (k,)."""
+        factors: Floats = self._factors[self._met[self._numbers.of_all(ids)]]
+        return factors

@@ -3,10 +3,12 @@
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from api.instruments.answers import SimilarInstrument
-from api.instruments.shown import Shown
+from api.instruments.shown import Boosts, Shown
 from api.models.popular import Ranked
+from contracts.fold_in import SCORE_DECIMALS
 from contracts.generations import SimilarList
 
 _similar = msgspec.json.Decoder(SimilarList)
@@ -32,9 +34,17 @@ def all_neighbors(value: bytes) -> SimilarList:
 
 
 def similar_items(
-    similar: SimilarList, n: int, shown: Shown | None = None
+    similar: SimilarList, n: int, shown: Shown | None = None, boosts: Boosts | None = None
 ) -> list[SimilarInstrument]:
-    """Return the first `n` neighbors of a list that have scores above 0 and may be shown."""
+    """Return the first `n` neighbors of a list that have scores above 0 and may be shown.
+
+    Boosts multiply the scores, so the list must be complete; of equal ones, its order stays.
+    """
+    if boosts is not None:
+        items = similar_items(similar, len(similar.items), shown)
+        scores = [round(one.score * boosts(one.instrument_id), SCORE_DECIMALS) for one in items]
+        found = [replace(one, score=score) for one, score in zip(items, scores, strict=True)]
+        return sorted(found, key=lambda one: -one.score)[:n]
     if shown is None:
         of_all = similar.items
     else:
@@ -46,8 +56,12 @@ def similar_items(
 
 
 def popular_items(
-    popular: Ranked, instrument_id: int, n: int, shown: Shown | None
+    popular: Ranked,
+    instrument_id: int,
+    n: int,
+    shown: Shown | None,
+    boosts: Boosts | None = None,
 ) -> list[SimilarInstrument]:
     """Return the first `n` popular instruments that may be shown, except the one itself."""
-    found = islice(popular.shown({instrument_id}, shown), n)
+    found = islice(popular.boosted(boosts).shown({instrument_id}, shown), n)
     return [SimilarInstrument(item, score, 0.0) for item, score in found]

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.bodies import check_head, read_body
+from api.http.filters import Check
 from api.http.parsing import Resolve
 from api.http.replies import respond
 from api.recommendations.answers import Batch
@@ -33,6 +34,7 @@ class Asking:
         store: Store,
         spend: Callable[[Request, int], None],
         resolve: Resolve,
+        check: Check,
     ) -> None:
         """Answer by a reader.
 
@@ -41,21 +43,23 @@ class Asking:
             store: what they are made from.
             spend: takes more reads from the quota of a request's key.
             resolve: finds instruments by their symbols.
+            check: checks conditions on attributes.
         """
         self._reader = reader
         self._store = store
         self._spend = spend
         self._resolve = resolve
+        self._check = check
 
     async def for_items(self, request: Request) -> Response:
         """Answer with instruments for those in the body."""
-        asked = parse_for_items(await _body_of(request), self._resolve)
+        asked = parse_for_items(await _body_of(request), self._resolve, self._check)
         read = self._reader.for_items(history_of_items(asked.items), self._reader.wish(asked))
         return respond(await self._store.answer(read))
 
     async def for_users(self, request: Request) -> Response:
         """Answer with instruments for each user in the body, in the same order, a read each."""
-        asked = parse_for_users(await _body_of(request), self._resolve)
+        asked = parse_for_users(await _body_of(request), self._resolve, self._check)
         self._spend(request, len(asked.user_ids) - 1)  # the first was counted with the request
         wish = self._reader.wish(asked)
         found = []

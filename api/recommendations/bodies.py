@@ -9,6 +9,14 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from api.http.bodies import decoded
+from api.http.filters import (
+    CONDITION_IN,
+    MAX_CONDITIONS,
+    Check,
+    checked,
+    condition_schema,
+    no_attributes,
+)
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED, MAX_OFFSET
 from api.http.parsing import MAX_CATEGORIES_ASKED, Resolve
 from api.http.problems import broken_rule
@@ -24,6 +32,8 @@ MAX_USERS: Final = 100
 """Of a batch."""
 
 _Categories = Annotated[Collection[Category], Meta(max_length=MAX_CATEGORIES_ASKED)]
+_Condition = Annotated[str, Meta(extra_json_schema=condition_schema("filter"))]
+_Boost = Annotated[str, Meta(extra_json_schema=condition_schema("boost"))]
 
 
 class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +51,8 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     exclude: Annotated[Collection[SentInstrument], Meta(max_length=MAX_EXCLUDED)] = ()
     category: _Categories = ()
     exclude_category: _Categories = ()
+    filter: Annotated[Collection[_Condition], Meta(max_length=MAX_CONDITIONS)] = ()
+    boost: Annotated[Collection[_Boost], Meta(max_length=MAX_CONDITIONS)] = ()
     include_seen: bool = False
     diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
     names: bool = False
@@ -62,13 +74,16 @@ _for_items: Final = msgspec.json.Decoder(ForItems)
 _for_users: Final = msgspec.json.Decoder(ForUsers)
 
 
-def parse_for_items(body: bytes, resolve: Resolve = no_symbols) -> ForItems:
+def parse_for_items(
+    body: bytes, resolve: Resolve = no_symbols, check: Check = no_attributes
+) -> ForItems:
     """Parse a request for a set of instruments; those that it names are ids in the result.
 
     Raises:
-        Problem: the body is not JSON, or invalid, or names an unknown symbol.
+        Problem: the body is not JSON, or invalid, or names an unknown symbol or attribute.
     """
     asked = decoded(_for_items, body)
+    _check_conditions(asked, check)
     items = [
         replace(one, instrument_id=_id_of(one.instrument_id, resolve, f"items[{i}].instrument_id"))
         for i, one in enumerate(asked.items)
@@ -76,19 +91,32 @@ def parse_for_items(body: bytes, resolve: Resolve = no_symbols) -> ForItems:
     return replace(asked, items=items, exclude=_excluded(asked, resolve))
 
 
-def parse_for_users(body: bytes, resolve: Resolve = no_symbols) -> ForUsers:
+def parse_for_users(
+    body: bytes, resolve: Resolve = no_symbols, check: Check = no_attributes
+) -> ForUsers:
     """Parse a request for several users; the instruments that it names are ids in the result.
 
     Raises:
-        Problem: the body is not JSON, or invalid, or names an unknown symbol.
+        Problem: the body is not JSON, or invalid, or names an unknown symbol or attribute.
     """
     asked = decoded(_for_users, body)
+    _check_conditions(asked, check)
     for index, user_id in enumerate(asked.user_ids):
         try:
             check_user_id(user_id)
         except ValueError as error:
             raise broken_rule(f"user_ids[{index}]", str(error)) from error
     return replace(asked, exclude=_excluded(asked, resolve))
+
+
+def _check_conditions(asked: ListRequest, check: Check) -> None:
+    for name in CONDITION_IN:
+        for index, text in enumerate(getattr(asked, name)):
+            try:
+                checked(name, text, check)
+            except ValueError as error:
+                reason = f"{error}, not {text!r:.100}"
+                raise broken_rule(f"{name}[{index}]", reason) from error
 
 
 def _excluded(asked: ListRequest, resolve: Resolve) -> list[int]:

@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from api.models.popular import Ranked, Shown
+from api.models.popular import Boosts, Ranked, Shown
 from api.recommendations.answers import OtherSource, Recommended, Source
+from api.recommendations.boosting import boosted
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
 from api.recommendations.sinking import Factors, sunk
@@ -43,6 +44,8 @@ class Wish(msgspec.Struct, frozen=True):
     """of the catalog that `shown` and new listings are of"""
     shown: Shown | None = None
     """filter of the items that may be shown; None: all"""
+    boosts: Boosts | None = None
+    """of the client; None: none"""
     diversity: float | None = None
     """0 to 1: how much items of other categories than those before are preferred; None: as the
     variant does"""
@@ -57,9 +60,9 @@ class Wish(msgspec.Struct, frozen=True):
     def is_common(self) -> bool:
         """Whether other clients request the same, so that caching the result is worthwhile.
 
-        There are too many combinations of items and filters.
+        There are too many combinations of items, filters and boosts.
         """
-        return not (self.excluded or self.is_filtered)
+        return not (self.excluded or self.is_filtered or self.boosts)
 
     @property
     def common(self) -> CommonWish:
@@ -130,7 +133,7 @@ def from_own_list(own: UserList, wish: Wish) -> Chosen:
     if shown is not None:
         kept = (i for i in kept if shown(int(i.item)))
     items = (Recommended(int(i.item), i.score, [int(item) for item in i.because]) for i in kept)
-    return Chosen("model", own.model, sunk(items, wish.sinks, wish.n))
+    return Chosen("model", own.model, sunk(boosted(items, wish.boosts), wish.sinks, wish.n))
 
 
 def from_history(
@@ -159,7 +162,9 @@ def from_history(
     left_out = lists.places.of_known(wish.left_out(history))
     sinks = lists.places.by_known(wish.sinks) if wish.sinks else None
     item_at, sums = lists.places.item_at, lists.sums()
-    items = shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown, sinks)
+    items = shares.best(
+        total, left_out, item_at, [*rows], wish.n, sums, wish.shown, sinks, wish.boosts
+    )
     return Chosen("history", lists.model, items)
 
 
@@ -196,6 +201,8 @@ def from_repeats(
     decay = np.exp2((times - times.max()) / (DAY_MS * REPEAT_HALF_LIFE_DAYS))
     often = affinities / affinities.max()
     scores = often * decay * _fits(items, history, rows, lists, fold_in)
+    if wish.boosts is not None:
+        scores *= wish.boosts.of(np.array(items))
     ranked = sorted(zip((-scores.round(SCORE_DECIMALS)).tolist(), items, strict=True))
     kept = (
         Recommended(item, -negated, [])
@@ -235,15 +242,20 @@ def weights_of(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
 
 def from_popular(popular: Ranked, history: Histories, wish: Wish) -> Chosen:
     """Choose from the most popular items."""
-    kept = popular.shown(wish.left_out(history), wish.shown)
+    kept = popular.boosted(wish.boosts).shown(wish.left_out(history), wish.shown)
     items = (Recommended(item, score, []) for item, score in kept)
     return Chosen("popular", popular.model, sunk(items, wish.sinks, wish.n))
 
 
 def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
-    """Choose from the catalog, by symbol: nothing is known of these but that they may be shown."""
+    """Choose from the catalog: nothing is known of these but that they may be shown.
+
+    Their order is that of symbols; what is boosted most comes first, though all scores are 0.
+    """
     if wish.shown is None:
         return []
-    left_out = wish.left_out(history)
-    kept = (Recommended(item, 0, []) for item in wish.shown.listed() if item not in left_out)
+    left_out, items = wish.left_out(history), wish.shown.listed()
+    if wish.boosts is not None:
+        items = items[np.argsort(-wish.boosts.of(items), kind="stable")]
+    kept = (Recommended(item, 0, []) for item in items.tolist() if item not in left_out)
     return sunk(kept, wish.sinks, wish.n)

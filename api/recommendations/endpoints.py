@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
-from api.http.filters import FILTERS
+from api.http.filters import Check, boost_parameter, filter_parameters
 from api.http.named import NAMES
 from api.http.parameters import (
     DEFAULT_ITEMS,
@@ -85,9 +85,21 @@ _ASKED_BY_BODY: Final[Mapping[ProblemType, str]] = {
 
 
 def endpoints(
-    reader: RecommendationReader, asking: Asking, trending: TrendingItems, resolve: Resolve
+    reader: RecommendationReader,
+    asking: Asking,
+    trending: TrendingItems,
+    resolve: Resolve,
+    check: Check,
 ) -> Table:
-    """Return the endpoints of recommendations; `resolve` finds instruments by their symbols."""
+    """Return the endpoints of recommendations.
+
+    Args:
+        reader: reads those for a user.
+        asking: answers requests with a body.
+        trending: knows what is trending.
+        resolve: finds instruments by their symbols.
+        check: checks conditions on attributes.
+    """
     return (
         ReadEndpoint(
             name="user_recommendations",
@@ -109,17 +121,19 @@ With `include_seen`, the first source is `repeat`: what the user has and may tak
 often, how lately and how well it fits the rest; then comes `history`.
 
 Where a source has fewer than `n`, the next ones go on, and these instruments have a `source` of
-their own. Instruments that the catalog marks as unlisted are never recommended. `category` and
-`exclude_category` filter further; then there are `n` instruments if the catalog has as many, as the
-rest of it comes last. If the variant discounts impressions, instruments that the user was shown
-without a click sink. Every tenth instrument may be a `new` one: a listed one without
-interactions, for users whose history is concentrated in its category.""",
+their own. Instruments that the catalog marks as unlisted are never recommended. `category`,
+`exclude_category` and `filter` narrow the list further; then there are `n` instruments if the
+catalog has as many, as the rest of it comes last. `boost` reorders each source. If the variant
+discounts impressions, instruments that the user was shown without a click sink. Every tenth
+instrument may be a `new` one: a listed one without interactions, for users whose history is
+concentrated in its category.""",
             parameters=(
                 USER_ID,
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),
                 OFFSET,
                 exclude_parameter(resolve),
-                *FILTERS,
+                *filter_parameters(check),
+                boost_parameter(check),
                 flag("include_seen", "first what the user has already and may take again"),
                 share("diversity", "how much to prefer other categories than those before"),
                 NAMES,
@@ -177,7 +191,7 @@ Instruments that the catalog marks as unlisted are left out.""",
                 one_of("window", TRENDING_WINDOWS, "24h", "over which events are counted"),
                 whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),
                 OFFSET,
-                *FILTERS,
+                *filter_parameters(check),
                 NAMES,
             ),
             read=trending.trending,

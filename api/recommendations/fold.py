@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from api.models.popular import Shown
+from api.models.popular import Boosts, Shown
 from api.recommendations.answers import Recommended
 from api.recommendations.places import Placed
 from contracts.bars import Column
@@ -67,6 +67,7 @@ class Shares:
         sums: Floats,
         shown: Shown | None = None,
         factors: Mapping[int, float] | None = None,
+        boosts: Boosts | None = None,
     ) -> list[Recommended]:
         """Return the items with the `n` largest sums, as shares of `total`, above 0, largest first.
 
@@ -82,11 +83,15 @@ class Shares:
             sums: zeros to sum into, one for each place or more; they are zeros again at the end.
             shown: filter of the items that may be shown; None: all.
             factors: what the sums of some places are multiplied by.
+            boosts: what the sum of each item is multiplied by.
         """
         np.add.at(sums, self.places, self.shares)
         sums[left_out] = 0
         if factors:
             sums[[*factors]] *= [*factors.values()]
+        if boosts is not None:
+            # Of a place with several entries, each assigns the same product.
+            sums[self.places] *= boosts.of(item_at[self.places])
         if shown is not None:
             sums[self.places[~shown.of(item_at[self.places])]] = 0
         of_entries = sums[self.places]

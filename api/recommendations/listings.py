@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from api.http.filters import Filter
 from api.http.named import N
 from api.models.listings import NewListings
-from api.models.popular import Ranked, Shown
+from api.models.popular import Boosts, Ranked, Shown
 from api.recommendations.answers import Recommended
 from api.recommendations.fold import REASONS
 from contracts.fold_in import SCORE_DECIMALS
@@ -39,6 +39,9 @@ class Catalog(Protocol):
 
     def shown(self, wanted: Filter) -> Shown | None:
         """Return which instruments are listed and meet a filter's conditions; None if all do."""
+
+    def boosts(self, asked: frozenset[str]) -> Boosts | None:
+        """Return what the scores of instruments are multiplied by; None: by nothing."""
 
     def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
         """Return items with their symbols; with `names`, also with their names."""

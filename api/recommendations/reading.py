@@ -58,14 +58,23 @@ class RecommendationReader:
 
     def wish(self, asked: ListRequest) -> Wish:
         """Return what a client requested, by the current catalog."""
-        wanted = Filter(frozenset(asked.category), frozenset(asked.exclude_category))
+        wanted, boosts = ALL, None
+        if asked.category or asked.exclude_category or asked.filter:
+            wanted = Filter(
+                frozenset(asked.category),
+                frozenset(asked.exclude_category),
+                frozenset(asked.filter),
+            )
+        if asked.boost:
+            boosts = self._catalog.boosts(frozenset(asked.boost))
         return Wish(
             asked.n,
             frozenset(map(int, asked.exclude)),
             asked.include_seen,
-            wanted != ALL,
+            wanted is not ALL,
             self._catalog.version,
             self._catalog.shown(wanted),
+            boosts,
             asked.diversity,
             asked.names,
             offset=asked.offset,

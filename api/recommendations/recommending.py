@@ -12,6 +12,7 @@ from api.models.generations import Generation, Generations
 from api.models.listings import NewListings
 from api.models.popular import PopularItems
 from api.recommendations.answers import Recommended
+from api.recommendations.boosting import boosted
 from api.recommendations.choosing import (
     Chosen,
     CommonWish,
@@ -170,7 +171,7 @@ class Recommending:
             wish.left_out(history),
             wish.shown,
         )
-        return sunk(found, wish.sinks, MAX_NEW)
+        return sunk(boosted(found, wish.boosts), wish.sinks, MAX_NEW)
 
     def choose_for_items(
         self, generation: Generation, items: Histories, wish: Wish

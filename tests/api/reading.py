@@ -45,9 +45,7 @@ class Reader:
         self.variants = generations.variants
         popular = PopularItems(store.keys, generations)
         request_ids = RequestIds(store.keys)
-        self.similar = SimilarReader(
-            store, generations, popular, lambda *_: None, catalog, request_ids
-        ).neighbors
+        self.similar = SimilarReader(store, generations, popular, catalog, request_ids).neighbors
         recommended = RecommendationReader(
             store, generations, popular, request_ids, self.metrics, catalog, wall_s
         )

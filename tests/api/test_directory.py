@@ -138,7 +138,7 @@ def test_a_category_has_its_listed_instruments_by_symbol(
     assume(categories)
     shown = of(by_id).shown(Filter(categories))
     assert shown is not None
-    assert [*shown.listed()] == [e.instrument_id for e in expected]
+    assert shown.listed().tolist() == [e.instrument_id for e in expected]
 
 
 def test_without_a_filter_and_with_all_listed_nothing_is_asked() -> None:

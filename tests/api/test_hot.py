@@ -37,7 +37,7 @@ async def served(where: dict[str, Any], filled: Filled) -> AsyncIterator[tuple[S
     filled.bars(2**63 - 1, {RUNNING_S - 6000: bars[RUNNING_S]})
     neighbors = [(str(item), 1 / (item + 1), 9.0 - item) for item in range(5, 9)]
     filled.generation("g1", {"4": neighbors, "6": neighbors[2:], "9": []}, [("7", 3), ("8", 2)])
-    filled.instrument(6, "SIX", "Six", listed=True)
+    filled.instrument(6, "SIX", "Six", listed=True, attributes={"currency": "USD", "lot": 10})
     filled.history("ABC", {"4": (1, 5), "6": (2.5, 7), "1": (1, 9)}, off=7)
     filled.history("own", {"4": (1, 5)}, off=7)
     filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["4"]), ("3", 0.25, ["4"])])
@@ -99,6 +99,7 @@ QUERIES: Final[dict[str, list[str]]] = {
         "?names=true&ids=string",
         "?ids=x",
         "?n=1&offset=1",
+        "?filter=lot:ge:5&boost=lot:ge:5:3",
     ],
     "/v1/users/ABC/recommendations": [
         *("", "?n=1", "?n=101", "?n=100&exclude=7,008&include_seen=true", "?exclude=x"),
@@ -107,7 +108,9 @@ QUERIES: Final[dict[str, list[str]]] = {
     ],
     "/v1/users/own/recommendations": [
         *("?exclude_category=tech&category=", "?category=tech", "?category=a%20b"),
-        *("?exclude=8", "?include_seen=false"),
+        *("?exclude=8", "?include_seen=false", "?filter=lot:ge:5&filter=currency:in:USD,EUR"),
+        *("?boost=lot:ge:5:3&boost=currency:ne:EUR:0.5", "?filter=lot:ge:x", "?filter=x&filter="),
+        *("?filter=lot%3Age%3A5", "?boost=lot:ge:5", "?filter=lot:eq:10" + "&filter=lot:ne:1" * 5),
     ],
     "/v1/movers": ["", "?window=5m&direction=down&n=3", "?ids=string&names=1"],
     "/v1/trending": ["", "?window=7d&n=3", "?ids=string&names=x", "?offset=1"],

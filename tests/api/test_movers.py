@@ -60,7 +60,8 @@ def bar(open_: float, close: float) -> BarValue:
 def moved(filled: Filled) -> None:
     categories = {1: ("tech",), 2: ("energy",), 3: ("tech",), 4: ("tech",), 5: (), 6: ()}
     for item, of in categories.items():
-        filled.instrument(item, f"S{item}", categories=of, listed=item != 4)
+        lot = {"lot": item}
+        filled.instrument(item, f"S{item}", categories=of, listed=item != 4, attributes=lot)
     last = END_S - 60
     filled.bars(1, {last: bar(12, 15), END_S - 300: bar(10, 9), END_S - 3600: bar(20, 10)})
     filled.bars(2, {last - 120: bar(12, 20), END_S - 240: bar(10, 9), END_S: bar(9, 1)})
@@ -85,6 +86,7 @@ async def test_movers_are_those_of_the_listed_instruments(client: httpx.AsyncCli
         ("?window=5m&n=1", [2]),
         ("?window=5m&category=tech", [1]),
         ("?window=5m&exclude_category=energy", [1]),
+        ("?window=5m&filter=lot:ge:2", [2]),
         ("?window=5m&direction=down", [3]),
         ("?window=1h&direction=down", [1]),
         ("?window=15m", []),

@@ -40,7 +40,7 @@ QUERIES: Final[dict[str, list[str]]] = {
     "/v1/users": ["n=0", "n=101", "n=-1", "n=x", "n="],
     "/v1/users/ABC/recommendations": [
         *("n=0", "n=101", f"exclude={TOO_LARGE}", "include_seen=x"),
-        *("category=a%20b", "exclude_category=a%20b"),
+        *("category=a%20b", "exclude_category=a%20b", "filter=lot", "boost=lot:eq:1"),
     ],
     "/v1/movers": ["window=2h", "direction=left", "n=101", "category=a%20b"],
     "/v1/trending": ["window=2h", "n=101", "category=a%20b"],

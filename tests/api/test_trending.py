@@ -70,7 +70,7 @@ def count(
 @pytest.fixture
 def trending(filled: Filled) -> None:
     filled.instrument(1, "A", categories=("tech",))
-    filled.instrument(2, "B", categories=("energy",))
+    filled.instrument(2, "B", categories=("energy",), attributes={"lot": 2})
     filled.instrument(62, "C", categories=("tech",), listed=False)
     count(filled, 0, MINUTES_10_S, 0, {1: 2, 62: 90, 7: 1})
     count(filled, 4, MINUTES_10_S, HOUR_S, {2: 4, 1: 1})
@@ -100,6 +100,7 @@ async def test_each_window_has_its_events(client: httpx.AsyncClient) -> None:
         ("?window=1h&category=tech", [(1, 3)]),
         ("?window=1h&category=nothing", []),
         ("?window=1h&exclude_category=energy", [(1, 3), (7, 1)]),
+        ("?window=1h&filter=lot:gt:1", [(2, 4)]),
         ("?window=6h", [(2, 6)]),
         ("?window=24h", [(1, 8), (2, 6)]),
         ("", [(1, 8), (2, 6)]),

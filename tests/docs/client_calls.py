@@ -60,6 +60,8 @@ VALUES: Final = {
     "window": "1h",
     "category": [],
     "exclude_category": ["a", "b"],
+    "filter": ["currency:in:USD,EUR", "lot:ge:10"],
+    "boost": ["lot:ge:10:2", "currency:eq:EUR:0.5"],
     "search": "su",
     "symbol": "NEW",
     "name": "spring",

@@ -18,7 +18,7 @@ from api.app import create_app
 from api.http.endpoint import ActionEndpoint, Endpoint, Table, WriteEndpoint
 from api.http.ids import IDS
 from api.http.limits import IMPORT
-from api.http.parameters import REQUIRED, Schema
+from api.http.parameters import REQUIRED, Parameter, Schema
 from api.settings import ApiSettings
 
 from .client_sync import formatted, synchronous
@@ -93,7 +93,7 @@ def endpoints_code() -> str:
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
-from tickrec_client.requests import given, path
+from tickrec_client.requests import given, path, repeated
 from tickrec_client.structs import ({", ".join(names)})
 from .connection import AsyncConnection, pages
 
@@ -255,8 +255,8 @@ def _methods(endpoint: Endpoint) -> Iterator[str]:
         (needed if field.required else optional)[field.name] = _collect(
             types.type_info(field.type), {}
         )
-    names = [f.name for f in fields] if fields else [p.name for p in others]
-    values = ", ".join(f"{one}={one}" for one in names)
+    names = {f.name: f.name for f in fields} if fields else {p.name: _passed(p) for p in others}
+    values = ", ".join(f"{one}={code}" for one, code in names.items())
     given = f"given({values})" if fields or others else ""
     said = _docstring(endpoint, {**needed, **optional})
     optional |= _keys(endpoint)
@@ -267,6 +267,10 @@ def _methods(endpoint: Endpoint) -> Iterator[str]:
         code = f"return pages(lambda token: self.{name}({', '.join(passed)}))"
         said = f'"""Yield the pages of `{name}`, which documents the arguments."""'
         yield _method(f"{name}_pages", needed, left, f"AsyncIterator[{answer}]", said, code, "")
+
+
+def _passed(parameter: Parameter) -> str:
+    return f"repeated({parameter.name})" if parameter.most > 1 else parameter.name
 
 
 def _method(

@@ -57,7 +57,9 @@ def filled(broker: str, store_url: str) -> Iterator[Filled]:
         ensure(admin, store, filled.keys, dataclasses.asdict(TOPOLOGY))
         for instrument_id in (4, 5):
             filled.bars(instrument_id, {MINUTE_S - 60 * n: BAR for n in range(5)})
-        filled.instrument(4, "SUCA", categories=("tech",), attributes={"lot": 100})
+        filled.instrument(
+            4, "SUCA", categories=("tech",), attributes={"lot": 100, "currency": "USD"}
+        )
         filled.instrument(6, "SUMO")
         filled.history("ABC", {"4": (1, 5)}, off=7)
         for name in ("g1", "g2", "g3"):

@@ -28,12 +28,25 @@ RAW: Final = (
 VALUES: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, -0.0, -1, 1, 1.5, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64),
     *(10**30, 10**400, 1e308, 1.5e308, 5e-324, -1e308, "", "0", "4", "-1", "1e5", "nan", "inf"),
-    *("1_0", " 4"),
+    *("1_0", " 4", ["currency:eq:USD"], ["lot:ge:40:2"], ["lot:ge"], ["none:eq:1", "lot:eq:x"]),
     *("٤", "x", "\x00", "\ud800", "é" * 64, "é" * 65, "x" * 128, "x" * 129, "x" * 5000, "9" * 400),
     *([], [4], {}, {"a": 1}, "trade", "view", "buy", "quote", "interaction", 253402300799999),
     *(253402300800000, 4102444800000, 1629061628.5, "1629061628123", "2021-08-15T21:08:00Z"),
 )
-NAMES: Final = ("", "type", "ts", "TS", "__proto__", "user_id ", "zq", "price", "instrid", "off")
+NAMES: Final = (
+    "",
+    "type",
+    "ts",
+    "TS",
+    "__proto__",
+    "user_id ",
+    "zq",
+    "price",
+    "instrid",
+    "off",
+    "filter",
+    "boost",
+)
 
 
 def sound(rng: Random) -> bytes:

@@ -1,7 +1,8 @@
-"""Hooks of schemathesis: four rules for requests that JSON Schema cannot express.
+"""Hooks of schemathesis: five rules for requests that JSON Schema cannot express.
 
 A user's id is bounded in bytes, an event must not be ahead of the server's clock, an integer is
-written as one (4.0 is not), and a page token is one that was issued. In requests generated to be
+written as one (4.0 is not), a page token is one that was issued, and a condition is on an attribute
+of the catalog. In requests generated to be
 valid, values that violate these rules are adjusted or left out.
 """
 
@@ -15,6 +16,8 @@ from contracts.messages import MAX_USER_ID_BYTES
 
 _USERS: Final = frozenset({"user_id", "user_ids", "userid", "similar_to"})
 _WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position", "exclude", "n"})
+_CONDITIONS: Final = {"filter": "currency:eq:USD", "boost": "lot:ge:50:2"}
+"""Of the catalog that is served."""
 
 
 schemathesis.serializer.alias(["application/x-ndjson", "application/jsonl"], "text/plain")
@@ -26,7 +29,11 @@ def map_case(context: HookContext, case: Case) -> Case:
         case.body = _bent(case.body, time.time())
         case.path_parameters = _bent(case.path_parameters, time.time())
         if case.query:
-            case.query = {name: case.query[name] for name in case.query if name != "page_token"}
+            query = {name: case.query[name] for name in case.query if name != "page_token"}
+            case.query = {
+                name: _bent_field(name, value, 0) if name in _CONDITIONS else value
+                for name, value in query.items()
+            }
     return case
 
 
@@ -46,6 +53,8 @@ def _bent_field(name: str, value: Any, now_s: float) -> Any:
         return _bent(value, now_s)
     if name in _USERS and isinstance(value, str):
         return value.encode()[:MAX_USER_ID_BYTES].decode(errors="ignore")
+    if name in _CONDITIONS:
+        return _CONDITIONS[name]
     if name in _WHOLE and isinstance(value, float):
         value = int(value)
     if name == "ts" and isinstance(value, int):

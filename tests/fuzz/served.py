@@ -94,6 +94,9 @@ def fill(store: Redis, keys: Keyspace) -> None:
     old = BarValue(10.5, 12.25, 9.0, 11.0, 3.0, 2, 32.25, 0, 0, (0, 0))
     for instrument in (4, 5, 7):
         filled.bars(instrument, dict.fromkeys((LONG_AGO_S, now_s - 60, now_s), old))
+    for instrument in (4, 5):
+        attributes = {"currency": "USD", "lot": 10 * instrument, "halted": False}
+        filled.instrument(instrument, f"S{instrument}", attributes=attributes)
     for user in ("ABC", "Zoë", "a/b", "a\nb", "🐱"):
         filled.history(user, {"4": (1.0, LONG_AGO_S * 1000)}, off=1)
     similar = {"4": [("5", 0.5, 2.0), ("7", 0.25, 1.0)], "5": [("4", 0.5, 2.0)]}

@@ -1,6 +1,6 @@
 """What requests consist of: limits of connections, paths, queries, bodies. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -45,16 +45,30 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def query_of(query: Mapping[str, Any]) -> dict[str, str | int | bool]:
-    """Return a query with commas between the values of a sequence.
+class _Repeated(tuple[str, ...]):
+    """What a query has several times."""
 
-    >>> query_of({"instruments": [4, "GELA"], "n": 3})
-    {'instruments': '4,GELA', 'n': 3}
+    __slots__ = ()
+
+
+def repeated(values: Sequence[str] | None) -> Sequence[str] | None:
+    """Return values that a query has one by one."""
+    return None if values is None else _Repeated(values)
+
+
+def query_of(query: Mapping[str, Any]) -> dict[str, str | int | bool | list[str]]:
+    """Return a query with commas between the values of a sequence, except of a repeated one.
+
+    >>> query_of({"instruments": [4, "GELA"], "n": 3, "filter": repeated(["lot:ge:10"])})
+    {'instruments': '4,GELA', 'n': 3, 'filter': ['lot:ge:10']}
     """
-    return {
-        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-        for name, value in query.items()
-    }
+    return {name: _in_query(value) for name, value in query.items()}
+
+
+def _in_query(value: Any) -> Any:
+    if isinstance(value, _Repeated):
+        return [*value]
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def json_of(body: object) -> dict[str, Any]:

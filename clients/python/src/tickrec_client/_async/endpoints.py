@@ -4,7 +4,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
-from tickrec_client.requests import given, path
+from tickrec_client.requests import given, path, repeated
 from tickrec_client.structs import (
     Accepted,
     AcceptedInstrument,
@@ -229,6 +229,7 @@ class AsyncEndpoints:
         n: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         names: bool | None = None,
     ) -> Movers:
         """The instruments whose prices changed most: `GET /v1/movers`.
@@ -239,6 +240,8 @@ class AsyncEndpoints:
             n: how many at most.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
             names: also the name of each instrument, next to its symbol.
         """
         return await self._connection.get(
@@ -250,6 +253,7 @@ class AsyncEndpoints:
                 n=n,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
                 names=names,
             ),
         )
@@ -301,6 +305,8 @@ class AsyncEndpoints:
         offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
+        boost: Sequence[str] | None = None,
         names: bool | None = None,
     ) -> Similar:
         """The most similar instruments: `GET /v1/instruments/{instrument}/similar`.
@@ -312,6 +318,11 @@ class AsyncEndpoints:
             offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
+            boost: multiplies the score of the instruments that meet the condition:
+                `attribute:operator:value:factor`, with a factor from 0.01 to 100; of several, by
+                all of them.
             names: also the name of each instrument, next to its symbol.
         """
         return await self._connection.get(
@@ -322,6 +333,8 @@ class AsyncEndpoints:
                 offset=offset,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
+                boost=repeated(boost),
                 names=names,
             ),
         )
@@ -406,6 +419,8 @@ class AsyncEndpoints:
         exclude: Sequence[int | str] | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
+        boost: Sequence[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None = None,
         names: bool | None = None,
@@ -420,6 +435,11 @@ class AsyncEndpoints:
                 excludes nothing.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
+            boost: multiplies the score of the instruments that meet the condition:
+                `attribute:operator:value:factor`, with a factor from 0.01 to 100; of several, by
+                all of them.
             include_seen: first what the user has already and may take again.
             diversity: how much to prefer other categories than those before.
             names: also the name of each instrument, next to its symbol.
@@ -433,6 +453,8 @@ class AsyncEndpoints:
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
+                boost=repeated(boost),
                 include_seen=include_seen,
                 diversity=diversity,
                 names=names,
@@ -448,6 +470,8 @@ class AsyncEndpoints:
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
+        filter: list[str] | None = None,
+        boost: list[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
@@ -462,6 +486,8 @@ class AsyncEndpoints:
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
+                filter=filter,
+                boost=boost,
                 include_seen=include_seen,
                 diversity=diversity,
                 names=names,
@@ -478,6 +504,8 @@ class AsyncEndpoints:
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
+        filter: list[str] | None = None,
+        boost: list[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
@@ -492,6 +520,8 @@ class AsyncEndpoints:
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
+                filter=filter,
+                boost=boost,
                 include_seen=include_seen,
                 diversity=diversity,
                 names=names,
@@ -507,6 +537,7 @@ class AsyncEndpoints:
         offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         names: bool | None = None,
     ) -> Trending:
         """The instruments with the most recent events: `GET /v1/trending`.
@@ -517,6 +548,8 @@ class AsyncEndpoints:
             offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
             names: also the name of each instrument, next to its symbol.
         """
         return await self._connection.get(
@@ -528,6 +561,7 @@ class AsyncEndpoints:
                 offset=offset,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
                 names=names,
             ),
         )

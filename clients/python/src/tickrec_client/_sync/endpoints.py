@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from tickrec_client.requests import given, path
+from tickrec_client.requests import given, path, repeated
 from tickrec_client.structs import (
     Accepted,
     AcceptedInstrument,
@@ -227,6 +227,7 @@ class Endpoints:
         n: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         names: bool | None = None,
     ) -> Movers:
         """The instruments whose prices changed most: `GET /v1/movers`.
@@ -237,6 +238,8 @@ class Endpoints:
             n: how many at most.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
             names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
@@ -248,6 +251,7 @@ class Endpoints:
                 n=n,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
                 names=names,
             ),
         )
@@ -299,6 +303,8 @@ class Endpoints:
         offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
+        boost: Sequence[str] | None = None,
         names: bool | None = None,
     ) -> Similar:
         """The most similar instruments: `GET /v1/instruments/{instrument}/similar`.
@@ -310,6 +316,11 @@ class Endpoints:
             offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
+            boost: multiplies the score of the instruments that meet the condition:
+                `attribute:operator:value:factor`, with a factor from 0.01 to 100; of several, by
+                all of them.
             names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
@@ -320,6 +331,8 @@ class Endpoints:
                 offset=offset,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
+                boost=repeated(boost),
                 names=names,
             ),
         )
@@ -402,6 +415,8 @@ class Endpoints:
         exclude: Sequence[int | str] | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
+        boost: Sequence[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None = None,
         names: bool | None = None,
@@ -416,6 +431,11 @@ class Endpoints:
                 excludes nothing.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
+            boost: multiplies the score of the instruments that meet the condition:
+                `attribute:operator:value:factor`, with a factor from 0.01 to 100; of several, by
+                all of them.
             include_seen: first what the user has already and may take again.
             diversity: how much to prefer other categories than those before.
             names: also the name of each instrument, next to its symbol.
@@ -429,6 +449,8 @@ class Endpoints:
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
+                boost=repeated(boost),
                 include_seen=include_seen,
                 diversity=diversity,
                 names=names,
@@ -444,6 +466,8 @@ class Endpoints:
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
+        filter: list[str] | None = None,
+        boost: list[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
@@ -458,6 +482,8 @@ class Endpoints:
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
+                filter=filter,
+                boost=boost,
                 include_seen=include_seen,
                 diversity=diversity,
                 names=names,
@@ -474,6 +500,8 @@ class Endpoints:
         exclude: list[int | str] | None = None,
         category: list[str] | None = None,
         exclude_category: list[str] | None = None,
+        filter: list[str] | None = None,
+        boost: list[str] | None = None,
         include_seen: bool | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
@@ -488,6 +516,8 @@ class Endpoints:
                 exclude=exclude,
                 category=category,
                 exclude_category=exclude_category,
+                filter=filter,
+                boost=boost,
                 include_seen=include_seen,
                 diversity=diversity,
                 names=names,
@@ -503,6 +533,7 @@ class Endpoints:
         offset: int | None = None,
         category: Sequence[str] | None = None,
         exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         names: bool | None = None,
     ) -> Trending:
         """The instruments with the most recent events: `GET /v1/trending`.
@@ -513,6 +544,8 @@ class Endpoints:
             offset: how many of the list to skip, as earlier pages had them.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
             names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
@@ -524,6 +557,7 @@ class Endpoints:
                 offset=offset,
                 category=category,
                 exclude_category=exclude_category,
+                filter=repeated(filter),
                 names=names,
             ),
         )

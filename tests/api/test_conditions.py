@@ -1,0 +1,302 @@
+"""Filters and boosts by attributes, over HTTP from a real store.
+
+The answers are compared with what a loop over the instruments makes of the whole lists.
+"""
+
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+import msgspec
+import pytest
+
+from api.http.filters import parse_boost, parse_condition
+from contracts.feedback import decode_shown
+from contracts.generations import Current, Popular, PopularList, Served
+from tests.patience import until_true
+
+from .conftest import ALL_ALIKE, Filled, Serve
+from .problems import refused_fields
+from .test_attributes import meets
+from .test_offset import BASKET, BATCH, joined, page
+
+USER: Final = "/v1/users/folded/recommendations"
+OWN: Final = "/v1/users/own/recommendations"
+STRANGER: Final = "/v1/users/stranger/recommendations"
+SIMILAR: Final = "/v1/instruments/2/similar"
+LISTS: Final = (USER, OWN, STRANGER, SIMILAR, BASKET, BATCH)
+UNKNOWN: Final = range(55, 61)
+"""In lists, but not in the catalog."""
+CATALOG: Final = range(1, 90)
+"""The last ones are in no list."""
+CONDITIONS: Final = (
+    *("currency:eq:USD", "currency:ne:USD", "currency:in:EUR,GBP", "lot:ge:10", "lot:lt:100"),
+    *("price:gt:0.5", "price:le:0.25", "halted:eq:true", "halted:ne:true", "since:ge:2020"),
+)
+
+
+def attributes_of(item: int) -> dict[str, Any]:
+    """Return what an instrument has: not every one has every attribute."""
+    has = {
+        "currency": ("USD", "EUR", "GBP")[item % 3],
+        "lot": 10 ** (item % 4),
+        "price": (item % 8) / 8,
+        "halted": item % 5 == 0,
+        "since": f"{2018 + item % 5}-06-01",
+    }
+    return {name: value for place, (name, value) in enumerate(has.items()) if (item + place) % 6}
+
+
+@pytest.fixture
+async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    scores = {2: range(3, 50), 4: range(5, 60, 2)}
+    similar = {
+        str(of): [(str(item), round(1 / item, 3), 1.0) for item in items]
+        for of, items in scores.items()
+    }
+    filled.generation("g1", similar)
+    counted = [Popular(str(item), 100 - item // 3, 10) for item in range(1, 61)]
+    whole = PopularList("popular", counted, is_whole=False)
+    filled.store.set(filled.keys.model_popular("g1"), msgspec.json.encode(whole))
+    filled.history("folded", {"2": (2, 5), "4": (3, 6)}, off=7)
+    filled.history("own", {"2": (1, 5)}, off=7)
+    own = [(str(item), round(0.9 - item / 100, 2), ["2"]) for item in range(3, 30, 3)]
+    filled.user_list("g1", "own", off=7, items=own)
+    for item in CATALOG:
+        if item not in UNKNOWN:
+            filled.instrument(
+                item, f"S{item:02}", attributes=attributes_of(item), listed=item % 11 > 0
+            )
+    async with serve() as client:
+        await until_known(client)
+        yield client
+
+
+@until_true
+async def until_known(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/instruments", params={"n": 200})
+    assert len(answer.json()["items"]) == len(CATALOG) - len(UNKNOWN)
+
+
+Item = Mapping[str, Any]
+
+
+def expected(
+    whole: Sequence[Item], path: str, filters: Sequence[str], boosts: Sequence[str]
+) -> list[tuple[int, float]]:
+    """Return ids and scores of a list, given all of it without filters and boosts."""
+    plain = [item for item in whole if meets_all(item["instrument_id"], filters)]
+    found: list[tuple[int, float]] = []
+    for source in dict.fromkeys(item.get("source") for item in plain):
+        some = [
+            (item["instrument_id"], item["score"] * factor_of(item["instrument_id"], boosts))
+            for item in plain
+            if item.get("source") == source
+        ]
+        folded = source == "history" or (source is None and path in (USER, BASKET, BATCH))
+        if folded:  # of equal scores, the smaller id comes first; elsewhere their order stays
+            some.sort()
+        found += sorted(some, key=lambda one: -round(one[1], 12))
+    if filters and path != SIMILAR:
+        shown = {item["instrument_id"] for item in whole}
+        seen = {2, 4} if path in (USER, BASKET, BATCH) else {2} if path == OWN else set()
+        rest = [item for item in CATALOG if item not in {*shown, *seen, *UNKNOWN} and item % 11]
+        rest = [item for item in rest if meets_all(item, filters)]
+        rest.sort(key=lambda item: -factor_of(item, boosts))
+        found += [(item, 0) for item in rest]
+    return found
+
+
+def meets_all(item: int, filters: Sequence[str]) -> bool:
+    has = {} if item in UNKNOWN else attributes_of(item)
+    return all(meets(has, parse_condition(text)) for text in filters)
+
+
+def factor_of(item: int, boosts: Sequence[str]) -> float:
+    has = {} if item in UNKNOWN else attributes_of(item)
+    product = 1.0
+    for condition, factor in map(parse_boost, boosts):
+        product *= factor if meets(has, condition) else 1
+    return product
+
+
+def said(items: Sequence[Item]) -> list[tuple[int, float]]:
+    return [(item["instrument_id"], pytest.approx(item["score"], abs=1e-9)) for item in items]
+
+
+async def test_lists_are_those_that_a_loop_over_all_instruments_makes(
+    client: httpx.AsyncClient,
+) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    whole = {path: await page(client, path, 0, 100) for path in LISTS}
+    for path in LISTS * 8:
+        filters = rng.sample(CONDITIONS, rng.choice((0, 1, 1, 2, 3)))
+        conditions = rng.sample(CONDITIONS, rng.choice((0, 0, 1, 2, 5)))
+        boosts = [f"{condition}:{rng.choice((0.01, 0.5, 2, 100))}" for condition in conditions]
+        asked = {"filter": filters, "boost": boosts}
+        case = path, asked
+        found = await page(client, path, 0, 100, **asked)
+        wanted = expected(whole[path], path, filters, boosts)
+        assert said(found) == wanted, case
+        n = rng.choice((3, 7, 20))
+        assert said(await joined(client, path, n, **asked)) == wanted, (n, case)
+
+
+async def test_what_a_user_may_take_again_is_filtered_and_boosted_too(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("buyer", {str(item): (1 + item % 2, 5) for item in range(2, 10)}, off=7)
+    path = "/v1/users/buyer/recommendations"
+    whole = await page(client, path, 0, 8, include_seen=True)
+    assert sorted(item["instrument_id"] for item in whole) == [*range(2, 10)]
+    asked = {"filter": ["lot:ge:1"], "boost": ["currency:eq:EUR:100"]}
+    found = await page(client, path, 0, 8, include_seen=True, **asked)
+    ids = [item["instrument_id"] for item in found if "source" not in item]
+    factors = [factor_of(item, asked["boost"]) for item in ids]
+    assert factors == sorted(factors, reverse=True)
+    assert len({*factors}) == 2
+    assert {*ids} == {item for item in range(2, 10) if meets_all(item, asked["filter"])}
+
+
+async def test_boosts_come_before_diversity_and_its_pages_have_each_instrument_once(
+    client: httpx.AsyncClient,
+) -> None:
+    asked = {"filter": ["price:ge:0"], "boost": ["currency:eq:GBP:50"]}
+    whole = await page(client, USER, 0, 20, **asked)
+    for diversity in (0.0, 0.5):  # without categories, diversity changes nothing
+        found = await joined(client, USER, 4, diversity=diversity, **asked)
+        assert [item["instrument_id"] for item in found[:20]] == [
+            item["instrument_id"] for item in whole
+        ]
+        assert len({item["instrument_id"] for item in found}) == len(found)
+
+
+async def test_a_boost_multiplies_what_impressions_left_of_a_score(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    served = Served("g1", "cosine", "user-knn", ALL_ALIKE, impression_discount=0.5)
+    filled.serve(Current(1, {"default": served}))
+    filled.impressions("folded", {7: (1, time.time_ns() // 1_000_000)}, off=1)
+    boost = f"currency:eq:{attributes_of(7)['currency']}:4"
+
+    async def score(*boosts: str) -> float:
+        found = await page(client, USER, 0, 100, boost=boosts)
+        return next(item["score"] for item in found if item["instrument_id"] == 7)
+
+    plain = next(
+        i["score"] for i in await page(client, STRANGER, 0, 100) if i["instrument_id"] == 7
+    )
+    assert plain == 98
+    once = await score()
+    assert await score(boost) == pytest.approx(4 * once)
+    filled.impressions("folded", {7: (0, time.time_ns() // 1_000_000)}, off=2)
+    assert once < await score() <= 2.001 * once
+
+
+async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular_and_boosted(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.generation("g2", {"86": [("87", 0.5, 1.0)]}, [("1", 9), ("2", 8), ("4", 7)])
+    assert [meets_all(item, ["lot:lt:1000"]) for item in (87, 1, 2, 4)] == [False, True, True, True]
+    asked = {"filter": "lot:lt:1000", "boost": "lot:eq:100:3"}
+    answer = (await client.get("/v1/instruments/86/similar", params=asked)).json()
+    assert answer["source"] == "popular"
+    items = [(item["instrument_id"], item["score"]) for item in answer["items"]]
+    assert items == [(2, 24.0), (1, 9.0), (4, 7.0)]
+
+
+async def test_an_answer_with_a_filter_or_boosts_is_not_that_of_those_without(
+    client: httpx.AsyncClient,
+) -> None:
+    plain = await page(client, USER, 0, 10)
+    for asked in ({"filter": "currency:eq:EUR"}, {"boost": "currency:eq:EUR:9"}):
+        assert await page(client, USER, 0, 10, **asked) != plain
+        assert await page(client, USER, 0, 10) == plain
+
+
+async def test_the_request_id_of_a_boosted_page_names_its_instruments(
+    client: httpx.AsyncClient,
+) -> None:
+    asked = {"offset": 5, "n": 5, "filter": "lot:ge:1", "boost": "lot:ge:100:20"}
+    answer = (await client.get(USER, params=asked)).json()
+    shown = decode_shown(answer["request_id"].split(".")[-2])
+    assert list(shown) == [item["instrument_id"] for item in answer["items"]]
+
+
+async def test_a_filter_follows_the_catalog(client: httpx.AsyncClient, filled: Filled) -> None:
+    answer = await client.get(STRANGER, params={"filter": "color:eq:red"})
+    assert answer.status_code == 422
+    filled.instrument(3, "S03", attributes={"color": "red"})
+
+    @until_true
+    async def followed() -> None:
+        found = await client.get(STRANGER, params={"filter": "color:eq:red"})
+        assert found.status_code == 200
+        assert [item["instrument_id"] for item in found.json()["items"]] == [3]
+
+    await followed()
+
+
+FORM: Final = "must be attribute:operator:value, with eq, ne, lt, le, gt, ge, in as operator"
+OF_BOOSTS: Final = f"{FORM.replace('value', 'value:factor')} and a factor from 0.01 to 100"
+ATTRIBUTE: Final = "must name an attribute that an instrument of the catalog has"
+NO_ORDER: Final = "must compare halted, which has no order, by eq, ne or in"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "reason"),
+    [
+        ("filter", "color:eq:red", ATTRIBUTE),
+        ("filter", "lot:is:10", FORM),
+        ("filter", "lot:ge:ten", "must compare lot with a number"),
+        ("filter", "lot:in:1,ten", "must compare lot with a number"),
+        ("filter", "halted:eq:1", "must compare halted with true or false"),
+        ("filter", "halted:gt:false", NO_ORDER),
+        ("filter", f"lot:eq:{'1' * 500}", "must have at most 500 characters"),
+        ("boost", "lot:eq:1:0", OF_BOOSTS),
+        ("boost", "color:eq:1:2", ATTRIBUTE),
+        ("boost", "x", OF_BOOSTS),
+    ],
+)
+async def test_what_cannot_be_compared_is_refused_by_name_and_value_and_with_a_remedy(
+    client: httpx.AsyncClient, field: str, text: str, reason: str
+) -> None:
+    sound = {"filter": "lot:eq:1", "boost": "lot:eq:1:2"}[field]
+    reason = f"{reason}, not {text!r:.100}"
+    for path in (STRANGER, SIMILAR):
+        answer = await client.get(path, params={field: [sound, text]})
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"field": field, "reason": reason}]
+    for path, body in ((BASKET, {"items": [{"instrument_id": 2}]}), (BATCH, {"user_ids": ["x"]})):
+        answer = await client.post(path, json=body | {field: [sound, text]})
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"field": f"{field}[1]", "reason": reason}]
+
+
+@pytest.mark.parametrize("field", ["filter", "boost"])
+async def test_there_may_be_five(client: httpx.AsyncClient, field: str) -> None:
+    factor = ":2" if field == "boost" else ""
+    some = [f"lot:ne:{number}{factor}" for number in range(6)]
+    basket = {"items": [{"instrument_id": 2}]}
+    assert (await client.get(STRANGER, params={field: some[:5]})).status_code == 200
+    assert (await client.post(BASKET, json=basket | {field: some[:5]})).status_code == 200
+    answer = await client.get(STRANGER, params={field: some})
+    reason = "must be given at most 5 times, got 6"
+    assert answer.json()["errors"] == [{"field": field, "reason": reason}]
+    assert (await client.post(BASKET, json=basket | {field: some})).status_code == 422
+
+
+async def test_an_empty_parameter_is_none_and_an_empty_text_in_a_body_is_refused(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in (USER, SIMILAR):
+        plain = (await client.get(path)).json()["items"]
+        answer = await client.get(f"{path}?filter=&boost=&filter=")
+        assert answer.json()["items"] == plain
+    for field in ("filter", "boost"):
+        answer = await client.post(BASKET, json={"items": [{"instrument_id": 2}], field: [""]})
+        assert refused_fields(answer) == [f"{field}[0]"]
