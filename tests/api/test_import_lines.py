@@ -46,7 +46,8 @@ def refused(body: bytes, media_type: str = CSV) -> InvalidEventsError:
 
 def as_csv(events: list[dict[str, Any]], end: str = "\r\n") -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator=end)
+    # Else "\r" is only quoted if it is part of a line's end.
+    writer = csv.DictWriter(text, COLUMNS, lineterminator=end, quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     writer.writerows(events)
     return text.getvalue().encode()

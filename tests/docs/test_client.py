@@ -5,7 +5,9 @@ tests/infra/test_load_balancer.py.
 """
 
 import contextlib
+import csv
 import gzip
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -329,6 +331,16 @@ def test_events_and_data_frames_are_sent_in_chunks(serve: Serve) -> None:
     assert frame[:2] == ["type,instrument_id,price,ts", "quote,0,2.5,1629061628123"]
     assert len(frame) == n + 1
     assert frame[-1] == f"quote,{n - 1},2.5,1629061628123"
+
+
+def test_a_data_frames_texts_are_sent_as_they_are(serve: Serve) -> None:
+    users = ["\rA", 'B"\n', "C,D"]
+    served = serve(IMPORTED)
+    frame = pd.DataFrame({"type": "interaction", "user_id": users, "instrument_id": 4, "ts": 0})
+    served.tickrec.import_events(frame)
+    (asked,) = served.asked
+    rows = csv.DictReader(io.StringIO(asked.body.decode(), newline=""))
+    assert [row["user_id"] for row in rows] == users
 
 
 async def test_the_client_for_asyncio_imports_alike(serve: Serve) -> None:
