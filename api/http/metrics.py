@@ -17,10 +17,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.correlation import STARTS
+
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1, 2.5, 5,
 )  # fmt: skip
 _BOUNDS: Final = (*(str(float(bound)) for bound in BUCKETS_S), "+Inf")
+_OPENED: Final = 101
+"""The status of a WebSocket that is accepted."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -74,15 +78,15 @@ class LiveMetrics:
     """The metrics of the streams of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.clients = Gauge(
-            "api_stream_clients", "Clients with an open stream of bars", registry=registry
-        )
+        self.clients = Gauge("api_stream_clients", "Clients with an open stream", registry=registry)
         self.events = Counter(
-            "api_stream_events_total", "Bars sent to clients of streams", registry=registry
+            "api_stream_events_total",
+            "Bars and quotes sent to clients of streams",
+            registry=registry,
         )
         self.conflated = Counter(
             "api_stream_conflated_total",
-            "Bars not sent, because a later state arrived before the client read them",
+            "Bars and quotes not sent, because later ones arrived before the client read them",
             registry=registry,
         )
         self.dropped = Counter(
@@ -98,7 +102,10 @@ class LiveMetrics:
 
 
 class Measured:
-    """Counts and times each HTTP request to `app`, up to the start of the answer."""
+    """Counts and times each request to `app`, up to the start of the answer.
+
+    A WebSocket is a GET, and its opening the start of an answer with status 101.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -106,7 +113,7 @@ class Measured:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count it when its answer has ended."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         status = 500  # what the server answers if `app` raises
@@ -114,8 +121,8 @@ class Measured:
 
         async def noting_status(message: Message) -> None:
             nonlocal status, began
-            if message["type"] == "http.response.start":
-                status, began = message["status"], perf_counter()
+            if began is None and message["type"] in STARTS:
+                status, began = message.get("status", _OPENED), perf_counter()
             await send(message)
 
         started = perf_counter()
@@ -123,7 +130,8 @@ class Measured:
             await self._app(scope, receive, noting_status)
         finally:
             route = route_of(scope)
-            method = scope["method"] if scope["method"] in _METHODS else "other"
+            given = scope.get("method", "GET")
+            method = given if given in _METHODS else "other"
             self._metrics.requests.note(method, route, status, (began or perf_counter()) - started)
 
 
