@@ -323,19 +323,20 @@ def test_an_answer_that_was_not_compressed_keeps_its_strong_etag(proxy: Proxy) -
     assert answer.headers["ETag"] == ETAG
 
 
+@pytest.mark.parametrize("what", ["bars", "quotes"])
 def test_a_stream_passes_event_by_event_through_a_silence_and_ends_with_its_client(
-    proxy: Proxy,
+    proxy: Proxy, what: str
 ) -> None:
-    asked = {"instruments": "1,2"}
-    with proxy.client.stream("GET", "/v1/stream/bars", params=asked) as stream:
+    asked, left = {"instruments": "1,2"}, proxy.asked("left")
+    with proxy.client.stream("GET", f"/v1/stream/{what}", params=asked) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith("data:"))
 
         assert next(lines) == "data: 1"
         assert next(lines) == "data: 2"
         assert "Content-Encoding" not in stream.headers
-        assert proxy.asked("left") == 0
+        assert proxy.asked("left") == left
 
-    eventually(lambda: proxy.asked("left") == 1, "the API sees that the client left")
+    eventually(lambda: proxy.asked("left") == left + 1, "the API sees that the client left")
 
 
 @pytest.mark.parametrize(

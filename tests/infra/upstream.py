@@ -3,7 +3,7 @@
 `python upstream.py PORT` answers with the headers that it got and how often each path was asked of
 it. A header `X-Takes-S` says how long an answer takes. Paths under `/busy` answer 503 with
 `Retry-After`, those with `dropped` in them hang up unanswered, `/kept` has an ETag, and
-`/v1/stream/bars` sends an event, a second one after a silence, and then nothing until the client
+`/v1/stream/...` sends an event, a second one after a silence, and then nothing until the client
 leaves, which it counts as `left`. A request with a body also counts as `begun: PATH` before that
 has arrived.
 """
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.path.startswith("/busy"):
             self._send(503, {"Retry-After": "7"})
-        elif self.path.startswith("/v1/stream/bars"):
+        elif self.path.startswith("/v1/stream/"):
             self._stream()
         elif self.path != "/kept":
             self._send(200)
