@@ -38,7 +38,7 @@ from api.http.pages import install_docs, install_page
 from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
 from api.http.security import ANY_HOST, CORS, Hosts, Named, Private, Secured, install_cors
-from api.http.streams import WEBSOCKET_PATH
+from api.http.streams import PATHS, WEBSOCKET_PATH
 from api.imports import endpoints as imports
 from api.imports.endpoints import Imports
 from api.imports.publishing import Transactions
@@ -223,7 +223,8 @@ def create_app(
     app.state.table = table
     install_endpoints(app, table, store, access)
     install = websocket.install_websocket
-    install(app, live, catalog.resolve, access, tracing, settings.api_cors_origins)
+    (stream,) = (endpoint for endpoint in table if endpoint.path == WEBSOCKET_PATH)
+    install(app, stream, live, catalog.resolve, access, tracing, settings.api_cors_origins)
     # Innermost first: rejected and failed requests are still counted and get their headers.
     app.add_middleware(Methods, routes=app.routes)
     app.add_middleware(Contained)
@@ -281,4 +282,4 @@ def _telemetry(tracing: Tracing) -> TelemetryConfig:
 
 def _has_no_span(request: Scope) -> bool:
     is_read = request.get("method", "GET") in ("GET", "HEAD", "OPTIONS")  # a WebSocket has none
-    return is_read and request["path"] not in (live_bars.PATH, WEBSOCKET_PATH)
+    return is_read and request["path"] not in PATHS

@@ -36,6 +36,7 @@ class Success:
     example: Any
     status: int = 200
     media_type: str = "application/json"
+    """empty: there is no body"""
     schema: Schema | None = None
     """of a body that is not JSON"""
     headers: tuple[str, ...] = ()

@@ -54,6 +54,7 @@ UNKNOWN_HOST: Final = ProblemType("unknown-host", "The server does not answer to
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
     "unsupported-media-type", "The body must be application/json", 415
 )
+UPGRADE_REQUIRED: Final = ProblemType("upgrade-required", "Only a WebSocket is served here", 426)
 INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)
 INVALID_EVENTS: Final = ProblemType("invalid-events", "Events break a rule", 422)
 IDEMPOTENCY_KEY_REUSED: Final = ProblemType(
@@ -174,6 +175,8 @@ def problem_reply(path: str, problem: Problem, request_id: bytes) -> Reply:
         headers.append((b"retry-after", b"%d" % kind.retry_after_s))
     if kind is UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
+    if kind is UPGRADE_REQUIRED:
+        headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
     if kind is INCOMPLETE_BODY:
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     return Reply(kind.status, fields(headers) + problem.rate, body)

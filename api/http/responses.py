@@ -90,6 +90,8 @@ PROBLEM: Final[Schema] = {
 
 def success_responses(success: Success, *, once: bool) -> Schema:
     """Describe a success, and 304 if it has an `ETag`; `once`: whether it may be a replay."""
+    if success.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        return {str(success.status): {"description": "The WebSocket is open", "headers": {}}}
     if success.kind is None:
         schema = success.schema or {"type": "string"}
     else:

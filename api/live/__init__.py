@@ -1,6 +1,7 @@
-"""Streams changing bars to many clients over server-sent events.
+"""Streams changing bars and quotes to many clients, as server-sent events or over a WebSocket.
 
-However many clients listen, a process subscribes to the workers' channels once (`channels`), and
-decodes and encodes each bar once (`board`, `frames`). Each client has a `listener`, which holds its
-pending events, and a `stream`, its answer. `bars` combines these.
+However many clients listen, a process subscribes to the workers' channels once (`channels`,
+`following`), and decodes and encodes each bar once (`board`, `frames`). Each client has a
+`listener`, which holds its pending events, and a `stream`, its answer. A client that comes back
+names what it has (`cursor`), and gets what it missed (`snapshots`). `bars` combines these.
 """

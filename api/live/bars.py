@@ -1,36 +1,21 @@
-"""The live bars of one process: listeners come and go, and one subscription serves them all.
+"""The live bars and quotes of one process: listeners come and go.
 
-The subscription exists while there are listeners. A new listener first receives changes and then a
-snapshot, so it misses nothing in between. If the subscription is lost, each listener is notified
-once that its bars are stale; when it is back, each gets a new snapshot.
+The subscription (`following`) exists while there are listeners.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection
 from typing import Final
-
-from redis.exceptions import NoPermissionError, RedisError
 
 from api.http.limits import PerClient
 from api.http.metrics import LiveMetrics
 from api.http.problems import NOT_READY, OVERLOADED, TOO_MANY_STREAMS, Problem
-from api.live.board import Board
-from api.live.channels import Channels, Subscription
-from api.live.frames import stale_frame
-from api.live.listener import Listener
-from api.live.snapshots import (
-    INSTRUMENTS_A_READ,
-    INSTRUMENTS_CAUGHT_UP,
-    Missed,
-    bars_since,
-    missed_since,
-    newest_bars,
-)
+from api.live.cursor import Cursor
+from api.live.following import Follower
+from api.live.frames import Form
+from api.live.listener import Listener, Subscriptions
 from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError
-from contracts.changed_bars import decode_changed_bars
-from runtime.redis.stores import UNAVAILABLE
 from runtime.topology import TopologyError
 
 MAX_CLIENTS: Final = 5_000
@@ -38,13 +23,6 @@ FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or 
 STOPPING: Final = "The server is stopping: try another one"
 LINGER_S: Final = 10.0
 """How long the subscription outlives its last listener, so that the next one starts at once."""
-_RETRY_FROM_S: Final = 0.05
-_RETRY_TO_S: Final = 1.0
-_LOST: Final[tuple[type[Exception], ...]] = (RedisError, *UNAVAILABLE, OSError, TopologyError)
-"""Redis is down, or denies access, or has no topics yet: worth a retry."""
-
-_Newcomer = tuple[Listener, frozenset[int]]
-"""A listener, and those of its instruments whose snapshot it waits for."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +38,6 @@ class LiveBars:
         now_ms: Callable[[], int],
         streams_per_client: int,
     ) -> None:
-        self._now_ms = now_ms
         self._clients = PerClient(
             streams_per_client,
             lambda name: Problem(
@@ -68,30 +45,30 @@ class LiveBars:
                 f"{streams_per_client} streams of {name} are open already: close one first",
             ),
         )
-        self._store = store
         self._metrics = metrics
-        self._channels = Channels(url)
-        self._board = Board(now_ms)
         self._listeners: dict[Listener, Collection[str]] = {}
         """Each with its client's names."""
-        self._newcomers: list[_Newcomer] = []
-        self._came = asyncio.Event()
+        self._follower = Follower(url, store, self._listeners.keys(), metrics, now_ms)
+        self._board = self._follower.board
         self._following: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
-        self._retry_s = _RETRY_FROM_S
-        self._trouble: Exception | None = None
         self._closed = False
 
     async def listen(
-        self, instruments: frozenset[int], clients: Collection[str], last_id: int | None = None
+        self,
+        form: Form,
+        subscribed: Subscriptions,
+        clients: Collection[str],
+        since: Cursor | None = None,
     ) -> Listener:
-        """Return a listener that has its snapshot; pass it to `leave` at the end.
+        """Return a listener whose snapshot can be read; pass it to `leave` at the end.
 
         Args:
-            instruments: whose bars it receives.
+            form: in which it receives events.
+            subscribed: what it receives.
             clients: the identities that it counts for, such as address and key.
-            last_id: of the last event that its client received before, if any: it then also gets
-                the bars that have changed since.
+            since: what its client received before, if anything: it then also gets the bars that
+                have changed since.
 
         Raises:
             Problem: one of `clients` has as many as it may have, or there are `MAX_CLIENTS`
@@ -104,14 +81,14 @@ class LiveBars:
         if len(self._listeners) >= MAX_CLIENTS:
             raise Problem(OVERLOADED, FULL)
         self._clients.enter(clients)
-        listener = Listener(instruments, self._metrics)
-        self._join(listener, clients)
+        listener = Listener(form, self._follower.cursor, self._metrics)
+        self._listeners[listener] = clients
+        self._metrics.clients.set(len(self._listeners))
+        self.change(listener, subscribed, since)
+        self._follow()
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
-                await listener.begun()
-            if last_id is not None:
-                missed = missed_since(last_id, len(instruments), self._now_ms())
-                await self._catch_up(listener, missed)
+                await listener.ready.wait()
         except TimeoutError:
             self.leave(listener)
             raise self._why() from None
@@ -120,24 +97,25 @@ class LiveBars:
             raise
         return listener
 
-    def change(self, listener: Listener, instruments: frozenset[int]) -> None:
-        """Give a listener other instruments; the newest bars of those added follow, and `live`."""
+    def change(
+        self, listener: Listener, subscribed: Subscriptions, since: Cursor | None = None
+    ) -> None:
+        """Give a listener other subscriptions; the snapshot of those added follows, and `live`."""
         if listener not in self._listeners:  # it has ended
             return
-        added, removed = instruments - listener.instruments, listener.instruments - instruments
-        self._board.remove(listener, removed)
+        added = subscribed - listener.subscribed
+        self._board.remove(listener, listener.subscribed - subscribed)
         self._board.add(listener, added)
-        listener.watch(instruments)
-        if added:
-            self._newcomers.append((listener, added))
-            self._came.set()
+        listener.watch(subscribed, since)
+        if added or not listener.ready.is_set():
+            self._follower.welcome(listener, added, since)
 
     def leave(self, listener: Listener) -> None:
         """Remove a listener; after the last one, the subscription ends a little later."""
         if listener not in self._listeners:
             return
         self._clients.leave(self._listeners.pop(listener))
-        self._board.remove(listener, listener.instruments)
+        self._board.remove(listener, listener.subscribed)
         self._metrics.clients.set(len(self._listeners))
         if not self._listeners:
             self._resting = asyncio.get_running_loop().call_later(LINGER_S, self._rest)
@@ -162,17 +140,12 @@ class LiveBars:
             self._following.cancel()
             await asyncio.wait([self._following])
 
-    def _join(self, listener: Listener, clients: Collection[str]) -> None:
-        self._listeners[listener] = clients
-        self._board.add(listener, listener.instruments)
-        self._metrics.clients.set(len(self._listeners))
-        self._newcomers.append((listener, listener.instruments))
-        self._came.set()
+    def _follow(self) -> None:
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None
         if self._following is None:
-            self._following = asyncio.create_task(self._follow(), name="live-bars")
+            self._following = asyncio.create_task(self._follower.run(), name="live-bars")
             self._following.add_done_callback(self._ended)
 
     def _rest(self) -> None:
@@ -189,87 +162,9 @@ class LiveBars:
         for listener in self._listeners:
             listener.end()
 
-    async def _follow(self) -> None:
-        """Subscribe, and resubscribe whenever the subscription is lost."""
-        while True:
-            try:
-                await self._be_subscribed()
-            except* _LOST as lost:
-                self._interrupt(lost.exceptions[0])
-            await asyncio.sleep(self._retry_s * random.uniform(0.5, 1))  # noqa: S311 (spreads retries)
-            self._retry_s = min(2 * self._retry_s, _RETRY_TO_S)
-
-    async def _be_subscribed(self) -> None:
-        """Pass on changes until the subscription is lost."""
-        topology = await self._store.answer(self._store.read_topology())
-        keys = self._store.keys
-        channels = [keys.bars_changed(p) for p in range(topology.quotes)]
-        async with (
-            self._channels.subscribed(channels) as subscriptions,
-            asyncio.TaskGroup() as tasks,
-        ):
-            self._retry_s, self._trouble = _RETRY_FROM_S, None
-            self._board.forget_bars()
-            self._newcomers = [(each, each.instruments) for each in self._listeners]
-            self._came.set()
-            for subscription in subscriptions:
-                tasks.create_task(self._take_from(subscription))
-            tasks.create_task(self._welcome())
-
-    async def _take_from(self, subscription: Subscription) -> None:
-        async for _, message in subscription.messages():
-            if self._listeners:
-                self._board.take(decode_changed_bars(message))
-            # Buffered messages are read without waiting: let other tasks run in between.
-            await asyncio.sleep(0)
-
-    async def _welcome(self) -> None:
-        """Give new listeners their snapshots: one read serves all that came during the last."""
-        while True:
-            await self._came.wait()
-            self._came.clear()
-            newcomers, self._newcomers = self._newcomers, []
-            try:
-                await self._read({i for _, instruments in newcomers for i in instruments})
-            except StoreUnavailableError as error:
-                self._trouble = error
-                self._newcomers += newcomers
-                self._came.set()
-                await asyncio.sleep(_RETRY_FROM_S)
-                continue
-            for listener, instruments in newcomers:
-                if listener in self._listeners:  # else it left during the read
-                    still = instruments & listener.instruments
-                    listener.begin(self._board.newest(still), self._board.live())
-
-    async def _read(self, instruments: Collection[int]) -> None:
-        ids = list(instruments)
-        for first in range(0, len(ids), INSTRUMENTS_A_READ):
-            some = ids[first : first + INSTRUMENTS_A_READ]
-            self._board.take_snapshot(await self._store.answer(newest_bars(self._store, some)))
-
-    async def _catch_up(self, listener: Listener, missed: Missed) -> None:
-        """Give a listener the bars that have changed since the last event its client received."""
-        ids = list(listener.instruments)
-        for first in range(0, len(ids), INSTRUMENTS_CAUGHT_UP):
-            some = ids[first : first + INSTRUMENTS_CAUGHT_UP]
-            bars = await self._store.answer(bars_since(self._store, some, missed.minutes_ms))
-            listener.catch_up(self._board.missed(bars, missed.since_ms))
-
-    def _interrupt(self, error: Exception) -> None:
-        """Notify listeners with a snapshot that they miss changes from here on."""
-        if isinstance(error, NoPermissionError) and str(error) != str(self._trouble):
-            _log.error("no live bars: %s", error)
-        self._trouble = error
-        live = [listener for listener in self._listeners if listener.is_live]
-        if live:
-            self._metrics.interruptions.inc()
-            _log.warning("%d streams of bars are stale: %s", len(live), error)
-        for listener in live:
-            listener.interrupt(stale_frame("redis-away"))
-
     def _why(self) -> Exception:
         """Return the reason why there is no snapshot."""
-        if isinstance(self._trouble, TopologyError):
-            return self._trouble
-        return StoreUnavailableError(str(self._trouble or f"no answer in {READ_DEADLINE_S:g} s"))
+        trouble = self._follower.trouble
+        if isinstance(trouble, TopologyError):
+            return trouble
+        return StoreUnavailableError(str(trouble or f"no answer in {READ_DEADLINE_S:g} s"))

@@ -2,9 +2,8 @@
 
 Bars come from the subscription, in the order in which they were written, and from snapshots, which
 may be older or newer than the messages. `off` decides: within a bar it only grows, so a bar whose
-`off` is not above the known one is ignored. Pure except for the clock.
-
-The id of an event is the event time that the quotes of all bars here had reached.
+`off` is not above the known one is ignored. The newest quote of an instrument is the last one of
+its newest bar. Pure except for the clock.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,30 +11,37 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from api.live.frames import bar_frame, live_frame
-from api.live.listener import MINUTES_HELD, Frame, Listener
+from api.live.frames import Frame, bar_frame, quote_frame
+from api.live.listener import (
+    MINUTES_HELD,
+    BarEvent,
+    Channel,
+    Listener,
+    QuoteEvent,
+    Subscription,
+)
 from contracts.bars import BarValue
 from contracts.changed_bars import ChangedBar
-from contracts.log_position import LogPosition
-from contracts.times import minute_of
+from contracts.times import MINUTE_MS, minute_of
 
 _decode: Final = msgspec.json.Decoder(BarValue).decode
 
 
 class _Held(NamedTuple):
-    off: LogPosition
-    frame: bytes
+    value: BarValue
+    frame: Frame
 
 
 class _Watched:
     """An instrument with listeners."""
 
-    __slots__ = ("bars", "listeners")
+    __slots__ = ("bars", "listeners", "quote")
 
     def __init__(self) -> None:
         self.bars: dict[int, _Held] = {}
         """The newest `MINUTES_HELD`, keyed by their start in epoch ms."""
-        self.listeners: set[Listener] = set()
+        self.listeners: dict[Channel, set[Listener]] = {"bars": set(), "quotes": set()}
+        self.quote: Frame | None = None
 
 
 class Board:
@@ -44,22 +50,22 @@ class Board:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._watched: dict[int, _Watched] = {}
-        self._reached_ms = 0
 
     def __len__(self) -> int:
         return len(self._watched)
 
-    def add(self, listener: Listener, instruments: Iterable[int]) -> None:
-        """Pass changes of these instruments on to a listener."""
-        for instrument_id in instruments:
-            self._watched.setdefault(instrument_id, _Watched()).listeners.add(listener)
+    def add(self, listener: Listener, subscriptions: Iterable[Subscription]) -> None:
+        """Pass these changes on to a listener."""
+        for channel, instrument_id in subscriptions:
+            watched = self._watched.setdefault(instrument_id, _Watched())
+            watched.listeners[channel].add(listener)
 
-    def remove(self, listener: Listener, instruments: Iterable[int]) -> None:
-        """Pass none of these on any more; forget those without other listeners."""
-        for instrument_id in instruments:
+    def remove(self, listener: Listener, subscriptions: Iterable[Subscription]) -> None:
+        """Pass none of these on any more; forget instruments without other listeners."""
+        for channel, instrument_id in subscriptions:
             watched = self._watched[instrument_id]
-            watched.listeners.remove(listener)
-            if not watched.listeners:
+            watched.listeners[channel].remove(listener)
+            if not any(watched.listeners.values()):
                 del self._watched[instrument_id]
 
     def take(self, bars: Iterable[ChangedBar]) -> None:
@@ -80,26 +86,36 @@ class Board:
         """Forget all bars: the next ones are accepted as they are."""
         for watched in self._watched.values():
             watched.bars.clear()
+            watched.quote = None
 
-    def newest(self, instruments: Iterable[int]) -> Iterator[Frame]:
-        """Yield the newest bar of those instruments that have any."""
-        for instrument_id in instruments:
-            bars = self._watched[instrument_id].bars
-            if bars:
-                minute_ms = max(bars)
-                yield instrument_id, minute_ms, bars[minute_ms].frame
+    def newest_bars(self, subscriptions: Iterable[Subscription]) -> Iterator[BarEvent]:
+        """Yield the newest bar of those instruments of the channel that have any."""
+        for instrument_id, minute_ms, watched in self._newest(subscriptions, "bars"):
+            held = watched.bars[minute_ms]
+            if not held.frame.content.closed and minute_ms + MINUTE_MS <= self._now_ms():
+                held = self._hold(watched, instrument_id, minute_ms, held.value)
+            yield BarEvent(instrument_id, minute_ms, held.frame)
 
-    def live(self) -> bytes:
-        """Return the event that says that a listener has the newest bars."""
-        return live_frame(self._reached_ms)
+    def newest_quotes(self, subscriptions: Iterable[Subscription]) -> Iterator[QuoteEvent]:
+        """Yield the newest quote of those instruments of the channel that have any."""
+        for instrument_id, minute_ms, watched in self._newest(subscriptions, "quotes"):
+            if watched.quote is None:
+                watched.quote = quote_frame(instrument_id, watched.bars[minute_ms].value)
+            yield QuoteEvent(instrument_id, watched.quote)
 
-    def missed(self, bars: Iterable[ChangedBar], since_ms: int) -> Iterator[Frame]:
-        """Yield those bars that have a quote of `since_ms` or later."""
-        for instrument_id, minute_s, text in bars:
-            value = _decode(text)
-            if value.ct >= since_ms:
-                minute_ms = minute_of(minute_s)
-                yield instrument_id, minute_ms, self._frame(instrument_id, minute_ms, value)
+    def events(self, bars: Iterable[ChangedBar]) -> list[BarEvent]:
+        """Return the events of bars that are not merged."""
+        now_ms = self._now_ms()
+        found = ((i, minute_of(minute_s), _decode(value)) for i, minute_s, value in bars)
+        return [BarEvent(i, ms, bar_frame(i, ms, value, now_ms)) for i, ms, value in found]
+
+    def _newest(
+        self, subscriptions: Iterable[Subscription], channel: Channel
+    ) -> Iterator[tuple[int, int, _Watched]]:
+        for its_channel, instrument_id in subscriptions:
+            watched = self._watched[instrument_id]
+            if its_channel == channel and watched.bars:
+                yield instrument_id, max(watched.bars), watched
 
     def _is_followed(self, bar: ChangedBar) -> bool:
         watched = self._watched.get(bar.instrument_id)
@@ -107,17 +123,32 @@ class Board:
 
     def _take(self, watched: _Watched, instrument_id: int, minute_ms: int, value: BarValue) -> None:
         held = watched.bars.get(minute_ms)
-        if held is not None and value.off <= held.off:
+        if held is not None and value.off <= held.value.off:
             return
-        frame = self._frame(instrument_id, minute_ms, value)
-        watched.bars[minute_ms] = _Held(value.off, frame)
+        held = self._hold(watched, instrument_id, minute_ms, value)
+        is_newest = minute_ms == max(watched.bars)
         if len(watched.bars) > MINUTES_HELD:
             del watched.bars[min(watched.bars)]
-        for listener in watched.listeners:
-            listener.offer(instrument_id, minute_ms, frame)
+        bar = BarEvent(instrument_id, minute_ms, held.frame)
+        for listener in watched.listeners["bars"]:
+            listener.offer_bar(bar)
+        if is_newest:
+            self._take_quote(watched, instrument_id, value)
 
-    def _frame(self, instrument_id: int, minute_ms: int, value: BarValue) -> bytes:
-        now_ms = self._now_ms()
-        # A quote in the future says nothing about the progress of the others.
-        self._reached_ms = max(self._reached_ms, min(value.ct, now_ms))
-        return bar_frame(instrument_id, minute_ms, value, now_ms, self._reached_ms)
+    def _take_quote(self, watched: _Watched, instrument_id: int, value: BarValue) -> None:
+        """Offer the last quote of the newest bar, unless an earlier state had the same."""
+        before = watched.quote.content if watched.quote is not None else None
+        if before is not None and (before.price, before.ts) == (value.c, value.ct):
+            return
+        watched.quote = None
+        if watched.listeners["quotes"]:
+            watched.quote = quote_frame(instrument_id, value)
+            for listener in watched.listeners["quotes"]:
+                listener.offer_quote(QuoteEvent(instrument_id, watched.quote))
+
+    def _hold(
+        self, watched: _Watched, instrument_id: int, minute_ms: int, value: BarValue
+    ) -> _Held:
+        frame = bar_frame(instrument_id, minute_ms, value, self._now_ms())
+        held = watched.bars[minute_ms] = _Held(value, frame)
+        return held

@@ -1,10 +1,10 @@
 """What clients of a WebSocket may send, and how it changes what they receive. Pure.
 
-The form is Alpaca's: `{"action":"subscribe","bars":[4,"AAPL"]}`.
+The form is Alpaca's: `{"action":"subscribe","bars":[4,"AAPL"],"quotes":["AAPL"]}`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -16,20 +16,38 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
+from api.live.cursor import Cursor, parse_cursor
+from api.live.frames import Form
+from api.live.listener import Channel, Subscription
 
 MAX_INSTRUMENTS: Final = 500
 """Of one stream."""
+CHANNELS: Final[Sequence[Channel]] = get_args(Channel)
 
-Names = Mapping[int, str]
-"""The subscribed instruments: id -> the name by which the client subscribed to it."""
+Names = Mapping[Subscription, str]
+"""What is subscribed, with the names by which the client subscribed to it."""
+Named = list[Annotated[int, msgspec.Meta(ge=0)] | str]
+"""ids and symbols"""
 
 
-class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message of a client."""
+class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="action"):
+    bars: Named | None = None
+    quotes: Named | None = None
 
-    action: Literal["subscribe", "unsubscribe"]
-    bars: list[Annotated[int, msgspec.Meta(ge=0)] | str]
-    """ids and symbols"""
+
+class Subscribe(_Command, frozen=True, tag="subscribe"):
+    """Adds subscriptions."""
+
+    since: str | None = None
+    """the last `id` that the client received: it gets the bars that have changed since"""
+
+
+class Unsubscribe(_Command, frozen=True, tag="unsubscribe"):
+    """Ends subscriptions."""
+
+
+Command = Subscribe | Unsubscribe
+"""A message of a client."""
 
 
 class Changed(NamedTuple):
@@ -50,35 +68,59 @@ def command_of(message: bytes | str) -> Command:
         Problem: it is not JSON, or breaks a rule.
     """
     try:
-        return _decode(message)
+        command: Command = _decode(message)
     except msgspec.ValidationError as error:
         raise Problem(INVALID_REQUEST, f"{error}, in {_quoted(message)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(MALFORMED_JSON, f"{error}, in {_quoted(message)}") from None
+    if command.bars is None and command.quotes is None:
+        reason = "Name instruments in `bars`, in `quotes` or in both"
+        raise Problem(INVALID_REQUEST, f"{reason}, not {_quoted(message)}")
+    return command
+
+
+def since_of(command: Command) -> Cursor | None:
+    """Return what the client had received, None if it does not say; Problem if it is no id."""
+    since = command.since if isinstance(command, Subscribe) else None
+    if since is None:
+        return None
+    cursor = parse_cursor(since)
+    if cursor is None:
+        raise broken_rule("since", f"must be an `id` that the stream sent, not {since!r:.100}")
+    return cursor
 
 
 def changed_by(command: Command, names: Names, resolve: Resolve) -> Changed:
     """Return what is subscribed after a command; an instrument keeps its first name.
 
-    >>> changed_by(Command("subscribe", [4, "aapl", "XYZ"]), {4: "4"}, {"aapl": 5}.get)
-    Changed(names={4: '4', 5: 'aapl'}, unknown=['XYZ'])
-    >>> changed_by(Command("unsubscribe", ["aapl", 7]), {4: "4", 5: "aapl"}, {"aapl": 5}.get)
-    Changed(names={4: '4'}, unknown=[])
+    >>> before = {Subscription("bars", 4): "4"}
+    >>> changed_by(Subscribe(quotes=[4, "aapl", "XYZ"]), before, {"aapl": 5}.get)
+    ... # doctest: +NORMALIZE_WHITESPACE
+    Changed(names={Subscription(channel='bars', instrument_id=4): '4',
+                   Subscription(channel='quotes', instrument_id=4): '4',
+                   Subscription(channel='quotes', instrument_id=5): 'aapl'},
+            unknown=['XYZ'])
+    >>> changed_by(Unsubscribe(bars=["4", 7]), before, {}.get)
+    Changed(names={}, unknown=[])
 
     Raises:
         Problem: an id is out of range, or there would be over `MAX_INSTRUMENTS`.
     """
-    found = {str(name): _instrument(str(name), resolve) for name in command.bars}
-    unknown = [name for name, i in found.items() if i is None]
-    if command.action == "unsubscribe":
-        gone = set(found.values())
-        return Changed({i: name for i, name in names.items() if i not in gone}, unknown)
-    added = {i: name for name, i in reversed(found.items()) if i is not None}
-    after = {**dict(sorted(added.items())), **names}
-    if len(after) > MAX_INSTRUMENTS:
-        reason = f"at most {MAX_INSTRUMENTS} instruments in one stream, this would be {len(after)}"
-        raise broken_rule("bars", f"{reason}: unsubscribe from some, or open another stream")
-    return Changed(dict(sorted(after.items())), unknown)
+    found: dict[Subscription, str] = {}
+    unknown: list[str] = []
+    for channel in CHANNELS:
+        for name in map(str, getattr(command, channel) or ()):
+            instrument_id = _instrument(channel, name, resolve)
+            if instrument_id is None:
+                unknown.append(name)
+            else:
+                found.setdefault(Subscription(channel, instrument_id), name)
+    if isinstance(command, Subscribe):
+        after = {**found, **names}
+        _check_number({instrument_id for _, instrument_id in after})
+    else:
+        after = {one: name for one, name in names.items() if one not in found}
+    return Changed(dict(sorted(after.items())), list(dict.fromkeys(unknown)))
 
 
 def connected() -> bytes:
@@ -86,13 +128,17 @@ def connected() -> bytes:
     return _message({"T": "success", "msg": "connected"})
 
 
-def subscription(names: Names) -> bytes:
+def subscription(names: Names, form: Form) -> bytes:
     """Return the message that lists what is subscribed.
 
-    >>> subscription({5: "aapl"})
-    b'[{"T":"subscription","bars":{"aapl":5}}]'
+    >>> from api.live.frames import WEBSOCKET
+    >>> subscription({Subscription("bars", 5): "aapl"}, WEBSOCKET["number"])
+    b'[{"T":"subscription","bars":{"aapl":5},"quotes":{}}]'
     """
-    return _message({"T": "subscription", "bars": {name: i for i, name in names.items()}})
+    ids: dict[str, dict[str, int | str]] = {channel: {} for channel in CHANNELS}
+    for (channel, instrument_id), name in names.items():
+        ids[channel][name] = str(instrument_id) if form.has_strings else instrument_id
+    return _message({"T": "subscription", **ids})
 
 
 def error(problem: Problem) -> bytes:
@@ -111,11 +157,18 @@ def unknown_symbols(symbols: Iterable[str]) -> Problem:
     return Problem(UNKNOWN_INSTRUMENT, f"No instrument has any of these symbols: {listed:.200}")
 
 
-def _instrument(name: str, resolve: Resolve) -> int | None:
+def _instrument(channel: Channel, name: str, resolve: Resolve) -> int | None:
     try:
         return instrument_named(name, resolve)
     except ValueError as error:
-        raise broken_rule("bars", f"{error}, not {name!r:.100}") from None
+        raise broken_rule(channel, f"{error}, not {name!r:.100}") from None
+
+
+def _check_number(instruments: set[int]) -> None:
+    n = len(instruments)
+    if n > MAX_INSTRUMENTS:
+        reason = f"at most {MAX_INSTRUMENTS} instruments in one stream, this would be {n}"
+        raise broken_rule("bars", f"{reason}: unsubscribe from some, or open another stream")
 
 
 def _message(event: Mapping[str, Any]) -> bytes:

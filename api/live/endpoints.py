@@ -1,14 +1,16 @@
-"""The endpoint of live bars."""
+"""The endpoints of live bars and quotes: two of server-sent events, and the WebSocket."""
 
-from typing import Final
+from typing import Final, NoReturn
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from api.bars.answers import Gap
 from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.ids import IDS
 from api.http.keys.access import Access
 from api.http.limits import client_of
-from api.http.parameters import RequestedInstruments, instruments_parameter
+from api.http.parameters import RequestedInstruments, Schema, instruments_parameter
 from api.http.parsing import Resolve
 from api.http.problems import (
     INVALID_REQUEST,
@@ -17,46 +19,65 @@ from api.http.problems import (
     READING,
     TOO_MANY_STREAMS,
     UNKNOWN_INSTRUMENT,
+    UNKNOWN_ORIGIN,
+    UPGRADE_REQUIRED,
+    Problem,
 )
+from api.http.streams import BARS_PATH, QUOTES_PATH, WEBSOCKET_PATH
 from api.live.bars import FULL, STOPPING, LiveBars
 from api.live.commands import MAX_INSTRUMENTS, unknown_symbols
-from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame
-from api.live.snapshots import parse_id
+from api.live.cursor import UNKNOWN, Cursor, parse_cursor
+from api.live.frames import (
+    LIVE,
+    OPENING,
+    SERVER_SENT,
+    Frame,
+    bar_frame,
+    gap_frame,
+    quote_frame,
+    stale_frame,
+    unknown_frame,
+)
+from api.live.listener import Channel, Subscription
 from api.live.stream import EventStream
 from contracts.bars import BarValue
 from contracts.log_position import LogPosition
 from runtime.tracing import Tracing
 
-PATH: Final = "/v1/stream/bars"
-
 _OWN_FULL: Final = "100 streams of 192.0.2.7 are open already: close one first"
 _NONE_KNOWN: Final = "No instrument has any of these symbols: 'XYZ'"
 _TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, got 501"
-_EVENT: Final = {
-    "type": "object",
-    "description": "each event",
-    "properties": {
-        "event": {"enum": ["unknown", "bar", "live", "stale"]},
-        "id": {"type": "string", "description": "of `bar` and `live`"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
-    "required": ["event", "data"],
+_NO_UPGRADE: Final = "Open it as a WebSocket, with `Upgrade: websocket`; /docs has its messages"
+_ORIGIN: Final = (
+    "Origin 'https://shop.example': add it to API_CORS_ORIGINS to let its pages open streams"
+)
+_OPENING: Final = {
+    **READING,
+    TOO_MANY_STREAMS: _OWN_FULL,
+    OVERLOADED: FULL,
+    NOT_READY: STOPPING,
 }
-_LAST: Final = LogPosition(0, 41)
-_value = BarValue(30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 1629061628123, _LAST)
-_EXAMPLE: Final = b"".join(
-    (
-        OPENING,
-        unknown_frame(["XYZ"]),
-        bar_frame(4, 1629061620000, _value, 1629061629000, 1629061628123),
-        live_frame(1629061628123),
-        stale_frame("redis-away"),
-    )
-).decode()
+_OF_EVENTS: Final = {
+    **_OPENING,
+    INVALID_REQUEST: _TOO_MANY,
+    UNKNOWN_INSTRUMENT: _NONE_KNOWN,
+}
+_value = BarValue(
+    30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 1629061628123, LogPosition(0, 41)
+)
+_CURSOR: Final = Cursor(1629061628900, (42, 17))
+_SINCE: Final = """\
+The last event of those that are sent at once has an `id`. A client that reconnects with the last
+one as `Last-Event-ID`, as browsers do automatically,"""
+_BOUNDS: Final = """\
+An address may have 100 streams (`STREAMS_PER_CLIENT`), and so may a key, if one is sent.
+
+A comment is sent every 15 s if there is nothing else. The stream ends when the server stops, or if
+a client reads nothing for 30 s: reconnect to get the newest first."""
 
 
 def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing) -> Table:
-    """Return the endpoint of live bars.
+    """Return the endpoints of live bars and quotes.
 
     Args:
         live: the bars.
@@ -65,57 +86,118 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
         tracing: traces the streams.
     """
 
-    async def bars(request: Request, instruments: RequestedInstruments) -> Response:
-        ids, unknown = frozenset(instruments.names), instruments.unknown
-        if not ids:
-            raise unknown_symbols(unknown)
-        last_id = parse_id(request.headers.get("last-event-id"))
-        listener = await live.listen(ids, clients_of(request, access), last_id)
-        opening = OPENING + unknown_frame(unknown) if unknown else OPENING
+    async def stream(
+        request: Request, channel: Channel, instruments: RequestedInstruments, ids: str
+    ) -> Response:
+        if not instruments.names:
+            raise unknown_symbols(instruments.unknown)
+        form, opening = SERVER_SENT[ids], OPENING
+        subscribed = frozenset(Subscription(channel, i) for i in instruments.names)
+        since = _since(request)
+        listener = await live.listen(form, subscribed, clients_of(request, access), since)
+        if instruments.unknown:
+            opening += form.message([unknown_frame(instruments.unknown).in_form(form)])
         return EventStream(live, listener, tracing, opening)
+
+    async def bars(request: Request, instruments: RequestedInstruments, ids: str) -> Response:
+        return await stream(request, "bars", instruments, ids)
+
+    async def quotes(request: Request, instruments: RequestedInstruments, ids: str) -> Response:
+        return await stream(request, "quotes", instruments, ids)
 
     return (
         ActionEndpoint(
             name="stream_bars",
-            path=PATH,
+            path=BARS_PATH,
             tag="instruments",
             summary="Live bars",
-            description="""\
+            description=f"""\
 Minute bars of up to 500 instruments, as server-sent events.
 
 - `unknown`: symbols in the request that no instrument has, sent first; the stream has the other
   instruments, and if there are none, the answer is `unknown-instrument`.
-- `bar`: a minute bar, as in `/v1/instruments/{id}/bars`, with its `instrument_id`. It replaces the
-  one with the same `t`. The newest bar of each instrument comes first, then each bar that changes,
-  about once a second. A slow client gets only the latest state of a bar, for the two newest minutes
-  of each instrument.
+- `bar`: a minute bar, as in `/v1/instruments/{{id}}/bars`, with its `instrument_id`. It replaces
+  the one with the same `t`. The newest bar of each instrument comes first, then each bar that
+  changes, about once a second. A slow client gets only the latest state of a bar, for the two
+  newest minutes of each instrument.
 - `live`: the newest bars are complete; what follows are live changes.
 - `stale`: the server lost Redis, so changes may be missing from here on. The stream stays open;
-  the newest bars and `live` follow as soon as Redis is back.
+  what was missed, the newest bars and `live` follow as soon as Redis is back.
+- `gap`: bars from `start` to before `end` may have changed and are not sent; `/v1/bars` has them.
 
-Events `bar` and `live` have an `id`. A client that reconnects with the last one as `Last-Event-ID`,
-as browsers do automatically, first gets the bars that have changed since then, of the last 60
-minutes (for more than 50 instruments: 3,000 bars in total), and then the newest ones as usual.
+{_SINCE} first gets the bars that have
+changed since then, of the last 60 minutes and up to 3,000, and then the newest ones as usual. If
+there may be others, it gets a `gap`.
 
-An address may have 100 streams (`STREAMS_PER_CLIENT`), and so may a key, if one is sent.
-
-A comment is sent every 15 s if there is nothing else. The stream ends when the server stops, or if
-a client reads nothing for 30 s: reconnect to get the newest bars first.""",
-            parameters=(instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
-            act=bars,
-            success=Success(
-                kind=None,
-                example=_EXAMPLE,
-                media_type=EventStream.media_type,
-                schema=_EVENT,
+{_BOUNDS}""",
+            parameters=(
+                instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),
+                IDS,
             ),
+            act=bars,
+            success=_success(
+                unknown_frame(["XYZ"]),
+                bar_frame(4, 1629061620000, _value, 1629061629000),
+                LIVE,
+                stale_frame("redis-away"),
+                gap_frame(Gap(1629057960000, 1629058080000)),
+            ),
+            problems=_OF_EVENTS,
+        ),
+        ActionEndpoint(
+            name="stream_quotes",
+            path=QUOTES_PATH,
+            tag="instruments",
+            summary="Live quotes",
+            description=f"""\
+The newest quotes of up to 500 instruments, as server-sent events: as `/v1/stream/bars`, with
+`quote` instead of `bar`, and without `gap`.
+
+- `quote`: the newest quote of an instrument by event time, as in `/v1/quotes/latest`, with its
+  `instrument_id`. Not each quote is sent: at most one about every second for each instrument, and
+  to a slow client only the latest.
+
+{_SINCE} gets the newest quotes first, as any
+client does.
+
+{_BOUNDS}""",
+            parameters=(
+                instruments_parameter(resolve, MAX_INSTRUMENTS, "whose quotes to send"),
+                IDS,
+            ),
+            act=quotes,
+            success=_success(
+                unknown_frame(["XYZ"]), quote_frame(4, _value), LIVE, stale_frame("redis-away")
+            ),
+            problems=_OF_EVENTS,
+        ),
+        ActionEndpoint(
+            name="stream",
+            path=WEBSOCKET_PATH,
+            tag="instruments",
+            summary="Live bars and quotes over a WebSocket",
+            description="""\
+A WebSocket, which OpenAPI cannot describe: a request without `Upgrade: websocket` gets
+`upgrade-required`. The client sends commands, and the server arrays of events, each with its kind
+in `T`:
+
+- `{"action":"subscribe","bars":[4,"AAPL"],"quotes":["AAPL"]}` adds instruments, by ids or symbols,
+  up to 500 in one stream, and `unsubscribe` removes them. With `since`, the last `id` that the
+  client received, what it has missed of the bars that are added comes first.
+- `success` is the first message; `subscription`: all that is subscribed, after each command;
+  `error`: the `code`, `type` and detail (`msg`) of a problem with a command; the stream stays open.
+- `b`, `q`, `live`, `stale`, `gap`: as `bar`, `quote`, `live`, `stale` and `gap` of
+  `/v1/stream/bars` and `/v1/stream/quotes`. The last one in a message may have an `id`.
+
+No key is needed. Streams of all kinds count together for `STREAMS_PER_CLIENT`.""",
+            parameters=(IDS,),
+            act=_refuse,
+            success=Success(kind=None, example=None, status=101, media_type=""),
             problems={
-                **READING,
-                INVALID_REQUEST: _TOO_MANY,
-                UNKNOWN_INSTRUMENT: _NONE_KNOWN,
-                TOO_MANY_STREAMS: _OWN_FULL,
-                OVERLOADED: FULL,
-                NOT_READY: STOPPING,
+                **_OPENING,
+                INVALID_REQUEST: "ids: must be number, string, not 'text'",
+                UPGRADE_REQUIRED: _NO_UPGRADE,
+                UNKNOWN_ORIGIN: _ORIGIN,
             },
         ),
     )
@@ -126,3 +208,39 @@ def clients_of(request: HTTPConnection, access: Access) -> list[str]:
     address = client_of(request.scope)
     key = access.valid_key(request.headers.raw)
     return [address] if key is None else [address, f"key {key.tenant}"]
+
+
+async def _refuse(_request: Request, **_values: object) -> NoReturn:
+    raise Problem(UPGRADE_REQUIRED, _NO_UPGRADE)
+
+
+def _since(request: Request) -> Cursor | None:
+    """Return what a client has received before; what it names need not be an id of ours."""
+    last_id = request.headers.get("last-event-id")
+    return (parse_cursor(last_id) or UNKNOWN) if last_id else None
+
+
+def _success(*example: Frame) -> Success:
+    """Return a stream of events; the last but one of the example has an id."""
+    form = SERVER_SENT["number"]
+    *first, last = (frame.in_form(form) for frame in example)
+    text = OPENING + form.message(first, _CURSOR) + form.message([last])
+    return Success(
+        kind=None,
+        example=text.decode(),
+        media_type=EventStream.media_type,
+        schema=_schema({frame.kind for frame in example}),
+    )
+
+
+def _schema(kinds: set[str]) -> Schema:
+    return {
+        "type": "object",
+        "description": "each event",
+        "properties": {
+            "event": {"enum": sorted(kinds)},
+            "id": {"type": "string", "description": "of the last of those sent at once"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+        "required": ["event", "data"],
+    }

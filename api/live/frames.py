@@ -1,89 +1,163 @@
-"""Encodes the events of a stream as bytes. Pure.
+"""The events of a stream, and the forms in which clients receive them. Pure.
 
-The format is server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html.
-A WebSocket sends the same events as JSON, with their names in `T`, as Alpaca's does.
+An event is encoded once in each form, however many clients receive it: as server-sent events,
+https://html.spec.whatwg.org/multipage/server-sent-events.html, or as the objects that a WebSocket
+sends, with their names in `T`, as Alpaca's do; and with ids of instruments as numbers or strings.
 """
 
-from collections.abc import Sequence
-from typing import Final, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
 from api.bars.aggregation import Window, roll_up
-from api.bars.answers import Bar
+from api.bars.answers import Bar, Gap, LatestQuote
 from api.bars.intervals import MINUTE
+from api.http.ids import as_strings
 from contracts.bars import BarValue
 
-HEARTBEAT: Final = b":\n\n"
-"""A comment, sent when there is nothing else: it keeps proxies from closing the connection."""
 OPENING: Final = b"retry: 2000\n\n"
-"""After how many ms a client should reconnect."""
+"""After how many ms a client of server-sent events should reconnect."""
 
+Kind = Literal["unknown", "bar", "quote", "live", "stale", "gap"]
 StaleReason = Literal["redis-away"]
+
+_NAME_OF: Final[Mapping[Kind, bytes]] = {"bar": b"b", "quote": b"q"}
+"""`T` of those whose name is another in a WebSocket."""
+_IDS: Final = (("instrument_id",),)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class LiveBar(Bar, frozen=True, gc=False, kw_only=True):
-    """A minute bar of an instrument, the data of a `bar` event."""
+    """A minute bar of an instrument, the data of an event `bar`."""
 
     instrument_id: int
 
 
-_NAME_OF: Final = {b"bar": b"b", b"live": b"live", b"stale": b"stale"}
-"""`T` of each event."""
-_encode: Final = msgspec.json.Encoder().encode
+class LiveQuote(LatestQuote, frozen=True, gc=False, kw_only=True):
+    """The newest quote of an instrument, the data of an event `quote`."""
+
+    instrument_id: int
 
 
-def unknown_frame(symbols: Sequence[str]) -> bytes:
-    r"""Return the event that lists the requested symbols that no instrument has.
+class Form(ABC):
+    """How a client receives events."""
 
-    >>> unknown_frame(["XYZ"])
-    b'event: unknown\ndata: {"unknown":["XYZ"]}\n\n'
+    heartbeat: bytes
+    """sent when there is nothing else; empty: nothing is"""
+
+    def __init__(self, ids: str) -> None:
+        """Have ids of instruments as the parameter `ids` says."""
+        self.has_strings = ids == "string"
+
+    @abstractmethod
+    def event(self, kind: Kind, data: bytes) -> bytes:
+        """Return an event whose data is a JSON object."""
+
+    @abstractmethod
+    def message(self, events: Sequence[bytes], cursor: object | None = None) -> bytes:
+        """Return events, at least one, as they are sent; the last one has the cursor, if any."""
+
+
+class ServerSent(Form):
+    r"""Server-sent events.
+
+    >>> form = ServerSent("number")
+    >>> form.message([form.event("live", b"{}")], "1629061628123.29")
+    b'event: live\ndata: {}\nid: 1629061628123.29\n\n'
     """
-    return b"event: unknown\ndata: %b\n\n" % _encode({"unknown": symbols})
+
+    heartbeat = b":\n\n"  # a comment: it keeps proxies from closing the connection
+
+    def event(self, kind: Kind, data: bytes) -> bytes:
+        """Return the lines of an event."""
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+    def message(self, events: Sequence[bytes], cursor: object | None = None) -> bytes:
+        """Return the events, the last one with the cursor as its id."""
+        said = b"".join(events)
+        return said if cursor is None else b"%bid: %b\n\n" % (said[:-1], str(cursor).encode())
 
 
-def bar_frame(
-    instrument_id: int, minute_ms: int, value: BarValue, now_ms: int, event_id: int
-) -> bytes:
+class OfWebSocket(Form):
+    """Arrays of objects.
+
+    >>> form = OfWebSocket("number")
+    >>> form.message([form.event("live", b"{}")], "1629061628123.29")
+    b'[{"T":"live","id":"1629061628123.29"}]'
+    """
+
+    heartbeat = b""  # the server pings
+
+    def event(self, kind: Kind, data: bytes) -> bytes:
+        """Return an object."""
+        name = _NAME_OF.get(kind) or kind.encode()
+        return b'{"T":"%b"%b%b' % (name, b"" if data == b"{}" else b",", data[1:])
+
+    def message(self, events: Sequence[bytes], cursor: object | None = None) -> bytes:
+        """Return the array of the events, the last one with the cursor as its `id`."""
+        said = b",".join(events)
+        if cursor is None:
+            return b"[%b]" % said
+        return b'[%b,"id":"%b"}]' % (said[:-1], str(cursor).encode())
+
+
+SERVER_SENT: Final[Mapping[str, Form]] = {ids: ServerSent(ids) for ids in ("number", "string")}
+WEBSOCKET: Final[Mapping[str, Form]] = {ids: OfWebSocket(ids) for ids in ("number", "string")}
+"""By the value of `ids`."""
+
+
+class Frame:
+    """An event, which is encoded when it is first sent in a form."""
+
+    __slots__ = ("_encoded", "content", "kind")
+
+    def __init__(self, kind: Kind, content: Any) -> None:
+        self.kind = kind
+        self.content = content
+        self._encoded: dict[Form, bytes] = {}
+
+    def in_form(self, form: Form) -> bytes:
+        r"""Return the event.
+
+        >>> Frame("quote", LiveQuote(15.5, 60000, instrument_id=4)).in_form(WEBSOCKET["string"])
+        b'{"T":"q","price":15.5,"ts":60000,"instrument_id":"4"}'
+        """
+        found = self._encoded.get(form)
+        if found is None:
+            data = _encode(self.content)
+            if form.has_strings and self.kind in ("bar", "quote"):
+                data = as_strings(data, _IDS)
+            found = self._encoded[form] = form.event(self.kind, data)
+        return found
+
+
+LIVE: Final = Frame("live", {})
+"""The newest bars and quotes are complete."""
+
+
+def unknown_frame(symbols: Sequence[str]) -> Frame:
+    """Return the event that lists the requested symbols that no instrument has."""
+    return Frame("unknown", {"unknown": symbols})
+
+
+def bar_frame(instrument_id: int, minute_ms: int, value: BarValue, now_ms: int) -> Frame:
     """Return the event of a minute bar; `closed` depends on the clock `now_ms`."""
     (bar,) = roll_up([(minute_ms, value)], Window(minute_ms, minute_ms, MINUTE), now_ms)
-    data = _encode(LiveBar(**msgspec.structs.asdict(bar), instrument_id=instrument_id))
-    return b"event: bar\ndata: %b\nid: %d\n\n" % (data, event_id)
+    return Frame("bar", LiveBar(**msgspec.structs.asdict(bar), instrument_id=instrument_id))
 
 
-def live_frame(event_id: int) -> bytes:
-    r"""Return the event that says that the newest bars are complete.
-
-    >>> live_frame(1629061628123)
-    b'event: live\ndata: {}\nid: 1629061628123\n\n'
-    """
-    return b"event: live\ndata: {}\nid: %d\n\n" % event_id
+def quote_frame(instrument_id: int, value: BarValue) -> Frame:
+    """Return the event of the newest quote, that of the newest minute's bar."""
+    return Frame("quote", LiveQuote(value.c, value.ct, instrument_id=instrument_id))
 
 
-def stale_frame(reason: StaleReason) -> bytes:
-    r"""Return the event that says that changes may be missing until the next `live`.
-
-    >>> stale_frame("redis-away")
-    b'event: stale\ndata: {"reason":"redis-away"}\n\n'
-    """
-    return b"event: stale\ndata: %b\n\n" % _encode({"reason": reason})
+def stale_frame(reason: StaleReason) -> Frame:
+    """Return the event that says that changes may be missing until the next `live`."""
+    return Frame("stale", {"reason": reason})
 
 
-def as_message(events: bytes) -> bytes:
-    r"""Return events as the JSON array that a WebSocket sends; empty if there are only comments.
-
-    >>> as_message(stale_frame("redis-away") + live_frame(1629061628123))
-    b'[{"T":"stale","reason":"redis-away"},{"T":"live","id":1629061628123}]'
-    """
-    found = [_object(event) for event in events.split(b"\n\n") if event.startswith(b"event")]
-    return b"[%b]" % b",".join(found) if found else b""
-
-
-def _object(event: bytes) -> bytes:
-    fields = dict(line.split(b": ", 1) for line in event.split(b"\n"))
-    members = [b'"T":"%b"' % _NAME_OF[fields[b"event"]]]
-    if b"id" in fields:
-        members.append(b'"id":%b' % fields[b"id"])
-    if fields[b"data"] != b"{}":
-        members.append(fields[b"data"][1:-1])
-    return b"{%b}" % b",".join(members)
+def gap_frame(gap: Gap) -> Frame:
+    """Return the event that says that changed bars of some minutes are not sent."""
+    return Frame("gap", gap)

@@ -1,120 +1,201 @@
-"""The pending events of one client: only the latest state of each bar.
+"""The pending events of one client: only the latest state of each bar and quote.
 
 A client that keeps up gets each bar as often as workers write it. For one that does not, a later
 state of a bar replaces an earlier one, and the two newest minutes of each instrument are held: the
 current one, and the previous one, so that its final state is not missed. So the memory of a
-listener is bounded.
+listener is bounded. If other minutes changed as well, the client gets an event `gap`.
+
+What is subscribed is awaited until its snapshot is there: nothing of it is sent before.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, NamedTuple
 
+from api.bars.answers import Gap
 from api.http.metrics import LiveMetrics
 from api.http.streams import HEARTBEAT_S
-from api.live.frames import HEARTBEAT
+from api.live.cursor import Cursor
+from api.live.frames import LIVE, Form, Frame, gap_frame
+from contracts.times import MINUTE_MS
 
 MINUTES_HELD: Final = 2
 
-Frame = tuple[int, int, bytes]
-"""Instrument, start of the minute in epoch ms, and the event."""
+Channel = Literal["bars", "quotes"]
+
+
+class Subscription(NamedTuple):
+    """What a client receives."""
+
+    channel: Channel
+    instrument_id: int
+
+
+Subscriptions = frozenset[Subscription]
+
+
+class BarEvent(NamedTuple):
+    """A state of a minute bar."""
+
+    instrument_id: int
+    minute_ms: int
+    frame: Frame
+
+
+class QuoteEvent(NamedTuple):
+    """The newest quote of an instrument."""
+
+    instrument_id: int
+    frame: Frame
+
+
+class Snapshot(NamedTuple):
+    """What a listener that begins has to know."""
+
+    bars: Iterable[BarEvent]
+    """the newest of each instrument"""
+    quotes: Iterable[QuoteEvent]
+    missed: Iterable[BarEvent] = ()
+    """those that changed since the client left, oldest first"""
+    gap: Gap | None = None
+    """minutes whose bars may have changed since then, and are not sent"""
 
 
 class Listener:
-    """One client of the live bars of some instruments."""
+    """One client."""
 
-    def __init__(self, instruments: frozenset[int], metrics: LiveMetrics) -> None:
-        self.instruments = instruments
-        self.bars_sent = 0
+    def __init__(
+        self, form: Form, cursor: Callable[[], Cursor | None], metrics: LiveMetrics
+    ) -> None:
+        """Receive events in a form; `cursor` is what clients without pending events have."""
+        self.form = form
+        self.subscribed: Subscriptions = frozenset()
+        self.since: Cursor | None = None
+        """what the client has received, if that is known"""
+        self.ready = asyncio.Event()
+        """set once a snapshot could be read, or at the end"""
+        self.events_sent = 0
+        """bars and quotes"""
+        self._cursor = cursor
         self._metrics = metrics
-        self._bars: dict[int, dict[int, bytes]] = {}
-        self._first = b""
-        self._last = b""
-        self._live = False
+        self._awaited: Subscriptions = frozenset()
+        self._bars: dict[int, dict[int, Frame]] = {}
+        self._quotes: dict[int, Frame] = {}
+        self._first: list[Frame] = []
+        self._last: list[Frame] = []
+        self._gap: Gap | None = None
         self._ended = False
         self._something = asyncio.Event()
 
     @property
     def is_live(self) -> bool:
-        """Whether it has its snapshot and receives changes."""
-        return self._live
+        """Whether it has the snapshot of something, and receives its changes."""
+        return bool(self.subscribed - self._awaited)
 
-    def watch(self, instruments: frozenset[int]) -> None:
-        """Receive the bars of these instead; those pending of others are not sent."""
-        for instrument_id in self.instruments - instruments:
-            self._bars.pop(instrument_id, None)
-        self.instruments = instruments
+    def watch(self, subscribed: Subscriptions, since: Cursor | None) -> None:
+        """Receive these instead; `since` is what the client has of those that are added."""
+        removed = self.subscribed - subscribed
+        for channel, instrument_id in removed:
+            (self._bars if channel == "bars" else self._quotes).pop(instrument_id, None)
+        self._awaited = self._awaited - removed | (subscribed - self.subscribed)
+        self.subscribed = subscribed
+        if since is not None:
+            self.since = since.earlier(self.since)
 
-    async def begun(self) -> None:
-        """Return once it has its snapshot, or has ended."""
-        await self._something.wait()
+    def begin(self, subscriptions: Subscriptions, snapshot: Snapshot) -> None:
+        """Accept the snapshot of what is awaited; its changes follow from here on.
 
-    def begin(self, snapshot: Iterable[Frame], live: bytes) -> None:
-        """Accept the snapshot and the event after it; changes follow from here on.
-
-        Without instruments, there is nothing that the event could be about.
+        A change that arrived since then is not older than the snapshot.
         """
-        for instrument_id, minute_ms, frame in snapshot:
-            self._bars[instrument_id] = {minute_ms: frame}
-        self._last = live if self.instruments else b""
-        self._live = True
+        self._awaited -= subscriptions
+        for instrument_id, minute_ms, frame in snapshot.bars:
+            self._bars.setdefault(instrument_id, {}).setdefault(minute_ms, frame)
+        for instrument_id, frame in snapshot.quotes:
+            self._quotes.setdefault(instrument_id, frame)
+        self._first += [
+            frame
+            for instrument_id, minute_ms, frame in snapshot.missed
+            if minute_ms not in self._bars.get(instrument_id, ())
+        ]
+        if snapshot.gap is not None:
+            self._note_gap(snapshot.gap)
+        if subscriptions:  # without, there is nothing that the event could be about
+            self._last = [LIVE]
         self._something.set()
 
-    def catch_up(self, missed: Iterable[Frame]) -> None:
-        """Accept bars that it missed before it began, to be sent ahead of all others.
-
-        Bars not older than the pending ones are left out, as the pending ones may be newer.
-        """
-        oldest = {instrument_id: min(bars) for instrument_id, bars in self._bars.items() if bars}
-        frames = [
-            frame
-            for instrument_id, minute_ms, frame in missed
-            if minute_ms < oldest.get(instrument_id, 0)
-        ]
-        self._metrics.events.inc(len(frames))
-        self.bars_sent += len(frames)
-        self._first += b"".join(frames)
-
-    def offer(self, instrument_id: int, minute_ms: int, frame: bytes) -> None:
-        """Accept a changed bar; before the snapshot it is ignored, as it will be part of that."""
-        if not self._live:
-            return
+    def offer_bar(self, bar: BarEvent) -> None:
+        """Accept a changed bar."""
+        instrument_id, minute_ms, frame = bar
         waiting = self._bars.setdefault(instrument_id, {})
         if minute_ms in waiting:
             self._metrics.conflated.inc()
         waiting[minute_ms] = frame
         if len(waiting) > MINUTES_HELD:
-            del waiting[min(waiting)]
+            left_out = min(waiting)
+            del waiting[left_out]
             self._metrics.conflated.inc()
-        self._something.set()
+            self._note_gap(Gap(left_out, left_out + MINUTE_MS))
+        if not self._awaited or Subscription("bars", instrument_id) not in self._awaited:
+            self._something.set()
 
-    def interrupt(self, frame: bytes) -> None:
-        """Accept the event that says that changes are missed; a new snapshot will follow."""
-        if not self._live:
-            return
+    def offer_quote(self, quote: QuoteEvent) -> None:
+        """Accept a changed quote."""
+        instrument_id, frame = quote
+        if instrument_id in self._quotes:
+            self._metrics.conflated.inc()
+        self._quotes[instrument_id] = frame
+        if not self._awaited or Subscription("quotes", instrument_id) not in self._awaited:
+            self._something.set()
+
+    def interrupt(self, frame: Frame) -> None:
+        """Await all snapshots again; accept the event that says that changes are missed."""
+        if self.is_live:
+            self._first, self._last = [*self._first, frame], []
+            self._something.set()
         self._bars.clear()
-        self._first, self._last, self._live = self._first + frame, b"", False
-        self._something.set()
+        self._quotes.clear()
+        self._awaited = self.subscribed
 
     def end(self) -> None:
         """End the stream: nothing more is sent."""
         self._ended = True
+        self.ready.set()
         self._something.set()
 
-    async def take(self) -> bytes:
-        """Return the pending events as soon as there are any, or a heartbeat; empty at the end."""
+    async def take(self) -> bytes | None:
+        """Return the pending events as soon as there are any, or a heartbeat; None at the end."""
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 await self._something.wait()
         except TimeoutError:
-            return HEARTBEAT
+            return self.form.heartbeat
         self._something.clear()
         if self._ended:
-            return b""
-        frames = [frame for bars in self._bars.values() for _, frame in sorted(bars.items())]
-        self._metrics.events.inc(len(frames))
-        self.bars_sent += len(frames)
-        said = b"".join((self._first, *frames, self._last))
-        self._bars.clear()
-        self._first = self._last = b""
-        return said or HEARTBEAT  # `watch` may have left nothing
+            return None
+        events = self._taken()
+        self._metrics.events.inc(len(events))
+        self.events_sent += len(events)
+        before = [] if self._gap is None else [gap_frame(self._gap)]
+        frames = [*before, *events, *self._last]
+        self._gap, self._last = None, []
+        if not frames:  # `watch` left nothing
+            return self.form.heartbeat
+        form, cursor = self.form, None if self._awaited else self._cursor()
+        self.since = cursor or self.since
+        return form.message([frame.in_form(form) for frame in frames], cursor)
+
+    def _taken(self) -> list[Frame]:
+        """Take the pending bars and quotes that may be sent."""
+        bars, quotes, awaited = self._bars, self._quotes, self._awaited
+        self._bars, self._quotes = {}, {}
+        if awaited:
+            self._bars = {i: bars.pop(i) for i in [*bars] if Subscription("bars", i) in awaited}
+            waiting = [i for i in quotes if Subscription("quotes", i) in awaited]
+            self._quotes = {i: quotes.pop(i) for i in waiting}
+        first, self._first = self._first, []
+        of_bars = [frame for of_one in bars.values() for _, frame in sorted(of_one.items())]
+        return [*first, *of_bars, *quotes.values()]
+
+    def _note_gap(self, gap: Gap) -> None:
+        known = self._gap or gap
+        self._gap = Gap(min(known.start, gap.start), max(known.end, gap.end))

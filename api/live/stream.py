@@ -4,9 +4,9 @@ A framework's streaming response waits for a slow client without a limit. This o
 client has read nothing for a while, even if the server has data for it. `websocket` sends in the
 same way.
 
-A traced stream is one span, from the request to its end, with the number of bars sent and the side
-that ended it. Messages from workers name no span, and there may be thousands of bars a second: bars
-have neither spans nor links to the flush that wrote them.
+A traced stream is one span, from the request to its end, with the number of bars and quotes sent
+and the side that ended it. Messages from workers name no span, and there may be thousands of bars a
+second: they have neither spans nor links to the flush that wrote them.
 """
 
 import asyncio
@@ -75,8 +75,8 @@ class Sender:
             attending.result()
 
     async def _send_all(self, opening: bytes, send: Callable[[bytes], Awaitable[None]]) -> None:
-        said = opening
-        while said:
+        said: bytes | None = opening
+        while said is not None:
             async with asyncio.timeout(STALLED_AFTER_S):
                 await send(said)
             await asyncio.sleep(PACE_S)
@@ -93,8 +93,8 @@ class Sender:
         """Record in the span how the stream ended."""
         self._tracing.note(
             {
-                "tickrec.stream.instruments": len(self._listener.instruments),
-                "tickrec.stream.bars": self._listener.bars_sent,
+                "tickrec.stream.instruments": len({i for _, i in self._listener.subscribed}),
+                "tickrec.stream.events": self._listener.events_sent,
                 "tickrec.stream.ended_by": ended_by,
             }
         )

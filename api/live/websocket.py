@@ -1,7 +1,7 @@
-"""`/v1/stream`: the events of `/v1/stream/bars` over a WebSocket, of instruments that may change.
+"""`/v1/stream`: live bars and quotes over a WebSocket, of instruments that may change.
 
 A stream is a listener as one of server-sent events is, with the same limits and the same pace; it
-begins without instruments.
+begins without subscriptions.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from api.http.endpoint import Endpoint
 from api.http.failures import problem_of, problem_response
 from api.http.keys.access import Access
 from api.http.parsing import Resolve
@@ -20,29 +21,38 @@ from api.http.streams import WEBSOCKET_PATH
 from api.live import commands
 from api.live.bars import LiveBars
 from api.live.endpoints import clients_of
-from api.live.frames import HEARTBEAT, as_message
+from api.live.frames import WEBSOCKET
 from api.live.listener import Listener
 from api.live.stream import PACE_S, Sender, StalledError
 from runtime.tracing import Tracing
 
+CATCH_UP_PACE_S: Final = 1.0
+"""The interval of commands with `since`: each may take some 60 ms of this process's time."""
 _RESTARTS: Final = 1012
 """The code of a close: clients may reconnect at once."""
 
 
 def install_websocket(
     app: FastAPI,
+    endpoint: Endpoint,
     live: LiveBars,
     resolve: Resolve,
     access: Access,
     tracing: Tracing,
     origins: frozenset[str],
 ) -> None:
-    """Install the WebSocket in `app`; pages of `origins` may open it, and those of its own."""
+    """Install the WebSocket in `app`; pages of `origins` may open it, and those of its own.
+
+    Its handshake is admitted as a request for `endpoint` is.
+    """
 
     async def view(websocket: WebSocket) -> None:
+        query = websocket.scope["query_string"].decode("latin-1")
         try:
             _check_origin(websocket, origins)
-            listener = await live.listen(frozenset(), clients_of(websocket, access))
+            values, _, _ = access.admit(endpoint, {}, query, websocket.headers.raw)
+            clients = clients_of(websocket, access)
+            listener = await live.listen(WEBSOCKET[values["ids"]], frozenset(), clients)
         except Exception as error:
             problem = problem_of(error)
             if problem is None:
@@ -72,16 +82,14 @@ class _Connection:
         sender = Sender(self._live, self._listener, tracing)
         try:
             await self._websocket.accept()
-            await self._say(commands.connected())
-            await sender.run(HEARTBEAT, self._send, self._obey)
+            await sender.run(commands.connected(), self._send, self._obey)
             await self._websocket.close(_RESTARTS)
         except (StalledError, WebSocketDisconnect):
             return  # the server closes the connection, if it is not yet closed
         finally:
             self._live.leave(self._listener)
 
-    async def _send(self, events: bytes) -> None:
-        message = as_message(events)
+    async def _send(self, message: bytes) -> None:
         if message:
             with contextlib.suppress(WebSocketDisconnect):  # `_obey` receives it, too
                 await self._say(message)
@@ -92,19 +100,23 @@ class _Connection:
     async def _obey(self) -> None:
         """Follow the client's commands until it disconnects."""
         while (message := await self._websocket.receive())["type"] == "websocket.receive":
+            pause_s = PACE_S  # each subscription is a read
             try:
-                await self._follow(message.get("text") or message.get("bytes") or b"")
+                pause_s = await self._follow(message.get("text") or message.get("bytes") or b"")
             except Problem as problem:
                 await self._say(commands.error(problem))
-            await asyncio.sleep(PACE_S)  # each subscription is a read
+            await asyncio.sleep(pause_s)
 
-    async def _follow(self, message: str | bytes) -> None:
+    async def _follow(self, message: str | bytes) -> float:
+        """Follow a command; return how long to wait before the next one, in seconds."""
         command = commands.command_of(message)
+        since = commands.since_of(command)
         self._names, unknown = commands.changed_by(command, self._names, self._resolve)
-        await self._say(commands.subscription(self._names))
-        self._live.change(self._listener, frozenset(self._names))
+        await self._say(commands.subscription(self._names, self._listener.form))
+        self._live.change(self._listener, frozenset(self._names), since)
         if unknown:
-            raise commands.unknown_symbols(unknown)
+            await self._say(commands.error(commands.unknown_symbols(unknown)))
+        return PACE_S if since is None else CATCH_UP_PACE_S
 
 
 def _check_origin(websocket: WebSocket, origins: frozenset[str]) -> None:

@@ -78,7 +78,8 @@ def _operation(
     status, success = next(
         (int(status), answer) for status, answer in described["responses"].items() if status < "300"
     )
-    content = next(iter(success["content"].values()))  # JSON comes first, then its other forms
+    forms = success.get("content", {"": {"example": None, "schema": {}}})
+    content = next(iter(forms.values()))  # JSON comes first, then its other forms
     body = described.get("requestBody", {"content": {}})["content"].get("application/json", {})
     return Operation(
         described["operationId"],

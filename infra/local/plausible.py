@@ -85,17 +85,26 @@ def bars_of(instrument_id: int) -> Check:
 
 def streams(instrument_id: int) -> Check:
     """A stream begins with a bar of an instrument, and continues live."""
+    return lambda said: bars({"bars": [_first_of_stream(said, "bar", instrument_id)]})
+
+
+def streams_quotes(instrument_id: int) -> Check:
+    """A stream begins with a quote of an instrument, and continues live."""
 
     def check(said: Any) -> None:
-        events = [event.splitlines() for event in said.split("\n\n") if "event: " in event]
-        names = [event[0].removeprefix("event: ") for event in events]
-        same("the events", names, ["bar", "live"])
-        bar = json.loads(events[0][1].removeprefix("data: "))
-        same("the instrument", bar["instrument_id"], instrument_id)
-        bars({"bars": [bar]})
-        require(all(event[-1].startswith("id: ") for event in events), "an event has no id")
+        quote = _first_of_stream(said, "quote", instrument_id)
+        require(quote["price"] > 0 and quote["ts"] > 0, f"not a quote: {quote}")
 
     return check
+
+
+def _first_of_stream(said: Any, name: str, instrument_id: int) -> Any:
+    events = [event.splitlines() for event in said.split("\n\n") if "event: " in event]
+    same("the events", [event[0].removeprefix("event: ") for event in events], [name, "live"])
+    require(events[-1][-1].startswith("id: "), "the last event has no id")
+    first = json.loads(events[0][1].removeprefix("data: "))
+    same("the instrument", first["instrument_id"], instrument_id)
+    return first
 
 
 def _ordered(when: object, low: float, open_: float, close: float, high: float) -> None:

@@ -38,7 +38,9 @@ def questions(
 def asks(question: Question, operation: Operation) -> bool:
     """Return whether a question is one of the operation's, and expects it to succeed."""
     same = operation.arguments(question.method, question.path) is not None
-    return same and question.status == operation.status
+    # A plain request does not open a WebSocket.
+    status = 426 if operation.status == 101 else operation.status
+    return same and question.status == status
 
 
 def _ours(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question]:
@@ -91,6 +93,9 @@ def _prices(instrument: int) -> Iterator[Question]:
     yield Question(of_many, plausible.bars_of(instrument))
     stream = f"/v1/stream/bars?instruments={instrument}"
     yield Question(stream, plausible.streams(instrument), until="event: live")
+    quotes = f"/v1/stream/quotes?instruments={instrument}"
+    yield Question(quotes, plausible.streams_quotes(instrument), until="event: live")
+    yield Question("/v1/stream", plausible.is_problem("upgrade-required"), status=426)
     yield Question("/v1/movers?window=5m&n=3", plausible.moved)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -16,7 +16,8 @@ from api.live.bars import LiveBars
 from api.settings import ApiSettings
 from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars
-from contracts.keyspace import NEWEST_FIELD, Keyspace
+from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, Keyspace
+from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port
@@ -87,7 +88,11 @@ class Served:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, *instruments: int | str, last_id: str | None = None
+        self,
+        *instruments: int | str,
+        last_id: str | None = None,
+        channel: str = "bars",
+        ids: str = "number",
     ) -> AsyncIterator[Stream]:
         """Listen to instruments for the block, as soon as the server has found Redis."""
         headers = {} if last_id is None else {"Last-Event-ID": last_id}
@@ -95,18 +100,23 @@ class Served:
 
             @until_true
             async def answered() -> httpx.Response:
-                answer = await stack.enter_async_context(self.requested(*instruments, **headers))
+                requested = self.requested(*instruments, channel=channel, ids=ids, **headers)
+                answer = await stack.enter_async_context(requested)
                 assert answer.status_code == 200
                 return answer
 
             yield Stream(await answered())
 
     def requested(
-        self, *instruments: int | str, **headers: str
+        self,
+        *instruments: int | str,
+        channel: str = "bars",
+        ids: str = "number",
+        **headers: str,
     ) -> contextlib.AbstractAsyncContextManager[httpx.Response]:
         """Return the answer to one request for a stream, for the block."""
-        asked = {"instruments": ",".join(map(str, instruments))}
-        return self.client.stream("GET", "/v1/stream/bars", params=asked, headers=headers)
+        asked = {"instruments": ",".join(map(str, instruments)), "ids": ids}
+        return self.client.stream("GET", f"/v1/stream/{channel}", params=asked, headers=headers)
 
     async def metric(self, name: str) -> float:
         """Return the value of a metric without labels."""
@@ -153,17 +163,25 @@ class Worker:
 
     store: Store
     claims: dict[int, Claim]
+    newest_s: dict[int, int] = field(default_factory=dict)
+    """the newest minute of each instrument"""
 
     async def write(self, bars: Iterable[tuple[int, int, BarValue]]) -> None:
-        """Write bars, each by its instrument and its minute in epoch s."""
+        """Write bars, each by its instrument and its minute in epoch s: a flush a partition.
+
+        Each has the offset of a quote of its own.
+        """
         groups: dict[int, list[Group]] = {}
         for instrument, minute_s, bar in bars:
             partition = instrument_partition(instrument, TOPOLOGY.quotes)
             key = self.store.keyspace.bars(partition, instrument)
-            encoded = msgspec.json.encode(bar).decode()
-            fields = [NEWEST_FIELD, str(minute_s), str(minute_s), encoded]
-            group = Group(key, command("HSET", fields), [(instrument, minute_s, encoded)])
-            groups.setdefault(partition, []).append(group)
+            its = groups.setdefault(partition, [])
+            offset = self.claims[partition].next_offset + len(its)
+            placed = msgspec.structs.replace(bar, off=LogPosition(0, offset))
+            encoded = msgspec.json.encode(placed).decode()
+            newest_s = self.newest_s[instrument] = max(self.newest_s.get(instrument, 0), minute_s)
+            fields = [NEWEST_FIELD, str(newest_s), str(minute_s), encoded]
+            its.append(Group(key, command("HSET", fields), [(instrument, minute_s, encoded)]))
         for partition, its in groups.items():
             claim = self.claims[partition]
             channel = Channel(self.store.keyspace.bars_changed(partition), encode_changed_bars)
@@ -181,12 +199,13 @@ async def worker(redis_url: str, namespace: str) -> AsyncIterator[Worker]:
 
 
 async def claimed(store: Store, topic: Topic, partition: int) -> Claim:
-    """Claim a partition whose log is empty."""
+    """Claim a partition, and go on where it stands."""
     position = await store.fence(topic, partition, "{}")
+    next_offset = int(position.get(NEXT_FIELD) or 0)
     claim = Claim(
         store, topic, partition, position,
-        next_offset=0, incarnation=0, topic_id="one", folding="{}",
+        next_offset=next_offset, incarnation=0, topic_id="one", folding="{}",
         index=indexes(store.keyspace)[topic](partition),
     )  # fmt: skip
-    await claim.write(Unwritten(), 0)
+    await claim.write(Unwritten(), next_offset)
     return claim

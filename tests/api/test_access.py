@@ -255,7 +255,8 @@ def test_each_operation_is_described_with_the_scope_that_it_needs(endpoint: Endp
     keyed, open_to_all = operations(api_keys="k")[which], operations()[which]
     if endpoint.scope is None:
         assert "security" not in keyed
-        assert not {"401", "403"} & keyed["responses"].keys()
+        assert "401" not in keyed["responses"]
+        assert "forbidden" not in str(keyed["responses"].get("403"))  # a page may be, for its origin
         return
     scope = endpoint.scope
     needed = [{"key": [scope]}, {"bearer": [scope]}]

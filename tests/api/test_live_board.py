@@ -8,8 +8,16 @@ from prometheus_client import CollectorRegistry
 
 from api.http.metrics import LiveMetrics
 from api.live.board import Board
-from api.live.frames import stale_frame
-from api.live.listener import MINUTES_HELD, Listener
+from api.live.cursor import Cursor
+from api.live.frames import SERVER_SENT, stale_frame
+from api.live.listener import (
+    MINUTES_HELD,
+    BarEvent,
+    Listener,
+    Snapshot,
+    Subscription,
+    Subscriptions,
+)
 from contracts.changed_bars import ChangedBar
 
 from .conftest import NOW_MS, RUNNING_S
@@ -19,8 +27,25 @@ OTHER = 9
 STALE = stale_frame("redis-away")
 
 
+NUMBERS = SERVER_SENT["number"]
+CURSOR = Cursor(NOW_MS, (41,))
+
+
 def listener_of(*instruments: int) -> Listener:
-    return Listener(frozenset(instruments), LiveMetrics(CollectorRegistry()))
+    listener = Listener(NUMBERS, lambda: CURSOR, LiveMetrics(CollectorRegistry()))
+    listener.watch(bars_of(*instruments), None)
+    return listener
+
+
+def bars_of(*instruments: int) -> Subscriptions:
+    return frozenset(Subscription("bars", i) for i in instruments)
+
+
+def begin(listener: Listener, board: Board, *missed: BarEvent) -> None:
+    """Begin with the snapshot of all subscriptions."""
+    subscribed = listener.subscribed
+    bars, quotes = board.newest_bars(subscribed), board.newest_quotes(subscribed)
+    listener.begin(subscribed, Snapshot(bars, quotes, missed))
 
 
 def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> ChangedBar:
@@ -30,7 +55,7 @@ def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> 
 
 async def taken(listener: Listener) -> list[tuple[int, int, int]]:
     """Take the pending bars: instrument, minute and n of each, without other events."""
-    frames = (await listener.take()).split(b"\n\n")
+    frames = (await listener.take() or b"").split(b"\n\n")
     bars = [msgspec.json.decode(f.split(b"\n")[1][6:]) for f in frames if b"bar\n" in f]
     return [(bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"]) for bar in bars]
 
@@ -38,8 +63,8 @@ async def taken(listener: Listener) -> list[tuple[int, int, int]]:
 @pytest.fixture
 async def board_and_listener() -> tuple[Board, Listener]:
     board, listener = Board(lambda: NOW_MS), listener_of(4, 5)
-    board.add(listener, listener.instruments)
-    listener.begin([], b"")
+    board.add(listener, listener.subscribed)
+    begin(listener, board)
     await listener.take()
     return board, listener
 
@@ -77,22 +102,64 @@ async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
     listener.interrupt(STALE)
     listener.interrupt(STALE)
     board.take([changed(4, 0, 6)])
-    assert await listener.take() == STALE
+    assert await listener.take() == STALE.in_form(NUMBERS), "without an id"
+    listener.interrupt(STALE)  # again, before there was a snapshot
     board.forget_bars()
     board.take_snapshot([changed(4, 0, 3)])  # the store went back
-    listener.begin(board.newest([4]), board.live())
-    said = await listener.take()
+    begin(listener, board)
+    said = await listener.take() or b""
     assert said.count(b'"n":3,') == said.count(b"event: bar") == 1
-    assert said.endswith(board.live())
+    assert said.endswith(b"event: live\ndata: {}\nid: %b\n\n" % str(CURSOR).encode())
+
+
+async def test_what_is_not_begun_is_not_sent_nor_is_there_an_id(
+    board_and_listener: tuple[Board, Listener],
+) -> None:
+    board, listener = board_and_listener
+    added = bars_of(6)
+    board.add(listener, added)
+    listener.watch(listener.subscribed | added, None)
+    board.take([changed(6, -1, 1), changed(6, 0, 2), changed(4, 0, 3)])
+    said = await listener.take() or b""
+    assert (said.count(b"event: bar"), b"id: " in said) == (1, False)
+    missed = board.events([changed(6, -3, 7), changed(6, -1, 8), changed(6, 0, 9)])
+    listener.begin(added, Snapshot(board.newest_bars(added), [], missed))
+    board.take([changed(6, 0, 10)])
+    # Those that came in the meantime are not older than the snapshot.
+    assert await taken(listener) == [(6, -3, 7), (6, -1, 1), (6, 0, 10)]
+
+
+async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
+    now_ms = RUNNING_S * 1000
+    board, listener = Board(lambda: now_ms), listener_of(4)
+    board.add(listener, listener.subscribed)
+    board.take([changed(4, 0, 1)])
+    ((_, _, frame),) = board.newest_bars(listener.subscribed)
+    assert not frame.content.closed
+    now_ms += 60_000
+    ((_, _, frame),) = board.newest_bars(listener.subscribed)
+    assert frame.content.closed
+
+
+async def test_minutes_that_a_slow_client_does_not_get_are_a_gap(
+    board_and_listener: tuple[Board, Listener],
+) -> None:
+    board, listener = board_and_listener
+    board.take([changed(4, minute, 1) for minute in (-5, -3, -1, 0)])
+    first, *_ = (await listener.take() or b"").split(b"\n\n")
+    start, end = ((RUNNING_S - 60 * n) * 1000 for n in (5, 2))
+    assert first.decode() == f'event: gap\ndata: {{"start":{start},"end":{end}}}'
+    board.take([changed(4, 0, 2)])
+    assert b"gap" not in (await listener.take() or b"")
 
 
 async def test_an_instrument_that_nobody_listens_to_is_forgotten() -> None:
     board, one, other = Board(lambda: NOW_MS), listener_of(4, 5), listener_of(5)
-    board.add(one, one.instruments)
-    board.add(other, other.instruments)
-    board.remove(one, one.instruments)
+    board.add(one, one.subscribed)
+    board.add(other, other.subscribed)
+    board.remove(one, one.subscribed)
     assert len(board) == 1
-    board.remove(other, other.instruments)
+    board.remove(other, other.subscribed)
     assert len(board) == 0
 
 
@@ -104,8 +171,8 @@ async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_no_mo
     minutes: list[tuple[int, int]],
 ) -> None:
     board, listener = Board(lambda: NOW_MS), listener_of(1, 2, 3)
-    board.add(listener, listener.instruments)
-    listener.begin([], b"")
+    board.add(listener, listener.subscribed)
+    begin(listener, board)
     await listener.take()
     last: dict[int, dict[int, int]] = {}
     for n, (instrument, minute) in enumerate(minutes, start=1):

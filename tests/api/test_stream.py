@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 import api.live.bars
 import api.live.listener
 import api.live.stream
+from api.live.listener import Subscription
 from api.redis.reading import Read
-from contracts.bars import BarValue
+from contracts.changed_bars import ChangedBar
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S, until_true
 
@@ -116,16 +116,17 @@ async def test_a_bar_that_changes_after_the_snapshot_is_read_but_before_it_is_gi
     api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await workers.write([(4, RUNNING_S, value(1))])
-    store = api_.live._store
+    bars_of_4 = [Subscription("bars", 4)]
+    store = api_.live._follower._store
     answer_at_once = store.answer
 
     async def answer(read: Read[Any]) -> Any:
         found = await answer_at_once(read)
-        if isinstance(found, list):  # the snapshot
+        if found and isinstance(found, list) and isinstance(found[0], ChangedBar):  # the snapshot
             await workers.write([(4, RUNNING_S, value(2))])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_S):
-                    while not list(api_.live._board.newest([4])):  # noqa: ASYNC110 (as it is updated)
+                    while not list(api_.live._board.newest_bars(bars_of_4)):  # noqa: ASYNC110 (as it is updated)
                         await asyncio.sleep(0.01)
         return found
 
@@ -220,54 +221,6 @@ async def test_more_clients_than_a_process_may_have_are_turned_away(
         await check_problem(api_, "4", 503, "overloaded")
     async with api_.stream(4):
         pass  # there is room again
-
-
-async def test_a_client_that_comes_back_gets_what_changed_since_and_not_what_it_has(
-    api_: Served, workers: Worker
-) -> None:
-    def quoted(n: int, minute: int, second: int = 59) -> tuple[int, BarValue]:
-        """Return a minute, and a bar of it whose last quote came at a second."""
-        start_s = RUNNING_S + 60 * minute
-        at_ms = (start_s + second) * 1000
-        return start_s, msgspec.structs.replace(value(n), ot=at_ms, ct=at_ms)
-
-    await workers.write([(4, *quoted(1, -9)), (4, *quoted(2, -5)), (5, *quoted(3, -5, second=30))])
-    async with api_.stream(4, 5) as stream:
-        assert await stream.bars_until_live() == {4: 2, 5: 3}
-        last_id = stream.last_id
-    assert last_id == str((RUNNING_S - 5 * 60 + 59) * 1000)
-    # In between, a bar is revised, later ones come, and one of an instrument that the client had.
-    await workers.write([(4, *quoted(5, -5)), (4, *quoted(6, -3)), (5, *quoted(7, -2))])
-    await workers.write([(4, *quoted(8, 0, second=0))])
-    async with api_.stream(4, 5, last_id=last_id) as stream:
-        again = [
-            (bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"])
-            for event, bar in await stream.until("live")
-            if event == "bar"
-        ]
-    assert again[:2] == [(4, -5, 5), (4, -3, 6)], "what was missed, oldest first"
-    assert sorted(again[2:]) == [(4, 0, 8), (5, -2, 7)], "the newest ones"
-
-
-@pytest.mark.parametrize("last_id", ["", "x", "-1", "9" * 400, "1e3"])
-async def test_an_id_that_is_none_of_ours_is_as_none(
-    api_: Served, workers: Worker, last_id: str
-) -> None:
-    await workers.write([(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2))])
-    async with api_.stream(4, last_id=last_id) as stream:
-        bars = [data["n"] for event, data in await stream.until("live") if event == "bar"]
-    assert bars == [2]
-
-
-async def test_what_is_sent_again_is_bounded(api_: Served, workers: Worker) -> None:
-    since_s = RUNNING_S - 100 * 60
-    await workers.write(
-        (i, minute_s, value(1)) for i in (4, 5) for minute_s in range(since_s, RUNNING_S + 60, 60)
-    )
-    async with api_.stream(4, 5, last_id="0") as stream:
-        received = [data for event, data in await stream.until("live") if event == "bar"]
-    assert len(received) == 2 * 60
-    assert min(bar["t"] for bar in received) == (RUNNING_S - 59 * 60) * 1000
 
 
 async def test_a_client_may_open_so_many_streams_and_others_as_many(

@@ -120,5 +120,5 @@ async def test_a_stream_is_a_span_that_says_what_was_sent_and_who_ended_it(
 
 def client_attributes(attributes: Any) -> tuple[Any, ...]:
     return tuple(
-        attributes[f"tickrec.stream.{name}"] for name in ("instruments", "bars", "ended_by")
+        attributes[f"tickrec.stream.{name}"] for name in ("instruments", "events", "ended_by")
     )

@@ -26,6 +26,8 @@ from api.http.problems import TYPE_PREFIX, ProblemType
 from api.http.security import SECURITY_HEADERS
 from api.live import bars as live
 from api.live import frames
+from api.live.commands import command_of
+from api.live.cursor import parse_cursor
 from api.recommendations import bodies as recommended
 from api.settings import ApiSettings
 from contracts.messages import MAX_INSTRUMENT_ID, Interaction, Quote
@@ -171,15 +173,32 @@ def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(
     assert msgspec.to_builtins(msgspec.json.decode(block, type=kind)) == json.loads(block)
 
 
-def test_the_stream_that_is_shown_is_one() -> None:
-    (said,) = re.findall(r"^```text\n(.*?)^```$", sections()["GET", "/v1/stream/bars"], BLOCK)
+@pytest.mark.parametrize(
+    ("path", "name", "kind"),
+    [
+        ("/v1/stream/bars", "bar", frames.LiveBar),
+        ("/v1/stream/quotes", "quote", frames.LiveQuote),
+    ],
+)
+def test_a_stream_that_is_shown_is_one(path: str, name: str, kind: type[msgspec.Struct]) -> None:
+    (said,) = re.findall(r"^```text\n(.*?)^```$", sections()["GET", path], BLOCK)
     events = list(server_sent_events([*said.splitlines(), ""]))
-    assert {event.name for event in events} == {"bar", "live"}
-    assert all(event.id.isdigit() for event in events)
-    bars = [event.data for event in events if event.name == "bar"]
-    assert [msgspec.to_builtins(msgspec.json.decode(bar, type=frames.LiveBar)) for bar in bars] == [
-        json.loads(bar) for bar in bars
+    assert {event.name for event in events} == {name, "live"}
+    assert parse_cursor(events[-1].id) is not None
+    data = [event.data for event in events if event.name == name]
+    assert [msgspec.to_builtins(msgspec.json.decode(of, type=kind)) for of in data] == [
+        *map(json.loads, data)
     ]
+
+
+def test_the_messages_of_a_websocket_that_are_shown_are_such() -> None:
+    blocks = re.findall(r"^```text\n(.*?)^```$", sections()["GET", "/v1/stream"], BLOCK)
+    lines = "".join(blocks).splitlines()
+    answers = {event["T"] for said in lines if said[0] == "<" for event in json.loads(said[2:])}
+    assert {"success", "subscription", "error", "b", "q", "live"} <= answers
+    for line in lines:
+        if line[0] == ">" and "trades" not in line:
+            command_of(line[2:])
 
 
 def test_a_problem_that_is_shown_has_the_shape_that_is_encoded() -> None:

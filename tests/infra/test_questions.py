@@ -38,8 +38,11 @@ APPLE = {"instrument_id": 4, "symbol": "AAPL", "name": "Apple Inc."}
 TRADE = {"userid": "ABC", "price": "30.5", "instrid": 4, "timestamp": "1629061628"}
 
 LIVE_BAR = json.dumps(BAR | {"instrument_id": 4})
-STREAM = f"retry: 2000\n\nevent: bar\ndata: {LIVE_BAR}\nid: 7\n\nevent: live\ndata: {{}}\nid: 7\n"
-UNKNOWN = "urn:tickrec:problem:unknown-"
+STREAM = f"retry: 2000\n\nevent: bar\ndata: {LIVE_BAR}\n\nevent: live\ndata: {{}}\nid: 7\n"
+LIVE_QUOTE = '{"price":3.0,"ts":61000,"instrument_id":4}'
+STREAMED_QUOTE = f"event: quote\ndata: {LIVE_QUOTE}\n\nevent: live\ndata: {{}}\nid: 7\n"
+PROBLEM = "urn:tickrec:problem:"
+UNKNOWN = f"{PROBLEM}unknown-"
 NEW = {"instrument_id": 1_000_000}
 DEMO = '{"name": "demo", "weights": {"default": 1}}'
 WHY = '{"why": "to see whether it can be done"}'
@@ -48,6 +51,8 @@ ARMS = [{"generation": "g1"}]
 OTHERS: dict[str, Any] = {
     "POST /add/request 200": {"resp": TRADE},
     "GET /v1/stream/bars?instruments=4 200": STREAM,
+    "GET /v1/stream/quotes?instruments=4 200": STREAMED_QUOTE,
+    "GET /v1/stream 426": {"type": f"{PROBLEM}upgrade-required"},
     "PUT /v1/instruments/1000000 202": NEW,
     "PUT /v1/instruments 202": {"instruments": 1},
     "DELETE /v1/instruments/1000000 202": NEW,
@@ -145,6 +150,11 @@ def test_an_answer_of_another_shape_is_a_problem(name: str) -> None:
         ("GET /v1/users/user-1/history 200", {"user_id": "user-1", "items": []}, "items is empty"),
         ("GET /v1/stream/bars?instruments=4 200", STREAM.replace("live", "stale"), "the events"),
         ("GET /v1/stream/bars?instruments=4 200", STREAM.replace("id: 7\n", ""), "has no id"),
+        (
+            "GET /v1/stream/quotes?instruments=4 200",
+            STREAMED_QUOTE.replace("3.0", "0"),
+            "not a quote",
+        ),
         (
             "GET /v1/users/ABC/history 404",
             {"type": "urn:tickrec:problem:not-found"},
