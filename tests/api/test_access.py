@@ -256,7 +256,8 @@ def test_each_operation_is_described_with_the_scope_that_it_needs(endpoint: Endp
     if endpoint.scope is None:
         assert "security" not in keyed
         assert "401" not in keyed["responses"]
-        assert "forbidden" not in str(keyed["responses"].get("403"))  # a page may be, for its origin
+        # A page may be refused for its origin.
+        assert "forbidden" not in str(keyed["responses"].get("403"))
         return
     scope = endpoint.scope
     needed = [{"key": [scope]}, {"bearer": [scope]}]

@@ -77,6 +77,10 @@ def call(tickrec: Tickrec, name: str) -> Any:
     """Call a method; of a stream, return what happens first."""
     method = getattr(tickrec, name)
     given = {one: VALUES[one] for one in inspect.signature(method).parameters}
+    if name == "stream":
+        with tickrec.stream() as stream:
+            stream.subscribe(bars=VALUES["instruments"])
+            return list(islice(stream, 3))
     if name in ("put_instrument", "delete_instrument"):
         given["instrument"] = 9
     if name == "put_instruments":
@@ -91,6 +95,11 @@ async def call_async(url: str, key: str, name: str) -> Any:
     """Call a method of the client for asyncio, as `call` does."""
     async with AsyncTickrec(url, key) as tickrec:
         method = getattr(tickrec, name)
+        if name == "stream":
+            async with tickrec.stream() as stream:
+                await stream.subscribe(bars=VALUES["instruments"])
+                changes = aiter(stream)
+                return [await anext(changes) for _ in range(3)]
         found = method(**{one: VALUES[one] for one in inspect.signature(method).parameters})
         if isinstance(found, AsyncIterator):
             return [await anext(found), await anext(found)]

@@ -13,10 +13,11 @@ _WORDS: Final = {
     r"async (def|with|for)": r"\1",
     r"await ": "",
     r"Awaitable\[(\w+)\]": r"\1",
-    r"\bAsync(Generator|Iterator|Client|Connection|Endpoints|Tickrec)": r"\1",
+    r"\bAsync(Generator|Iterator|Client|Connection|Endpoints|Stream|Tickrec)": r"\1",
+    r"websockets\.asyncio": "websockets.sync",
     r"\baclosing": "closing",
     r"\ba(close|read|iter_lines)\(": r"\1(",
-    r"__a(enter|exit)__": r"__\1__",
+    r"__a(enter|exit|iter)__": r"__\1__",
 }
 """Patterns of the code with asyncio, and what stands without it instead."""
 

@@ -33,7 +33,7 @@ from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
 from tests.patience import answers
 from tickrec_client import Tickrec, TickrecError
-from tickrec_client.stream_events import Live, LiveBar
+from tickrec_client.stream_events import Live, LiveBar, LiveQuote, Subscribed
 from tickrec_client.structs import Quote
 
 from .client_calls import ENDPOINTS, call, call_async, matches
@@ -124,7 +124,7 @@ def test_what_is_generated_is_up_to_date() -> None:
         assert file.read_text() == code, "run `python -m tests.docs.client_code`"
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("name", [name for name in ENDPOINTS if name != "stream"])
 def test_a_method_asks_its_endpoint_and_loses_nothing_of_the_answer(
     tickrec: Tickrec, received: list[httpx.Response], name: str
 ) -> None:
@@ -136,8 +136,15 @@ def test_a_method_asks_its_endpoint_and_loses_nothing_of_the_answer(
         example = json.loads(msgspec.json.encode(endpoint.success.example))
         assert msgspec.to_builtins(msgspec.convert(example, type(found))) == example
     else:
-        bar, live = found
-        assert (type(bar), bar.instrument_id, bar.t, live) == (LiveBar, 4, MINUTE_S * 1000, Live())
+        first, live = found
+        expected = {"stream_bars": LiveBar, "stream_quotes": LiveQuote}[name]
+        assert (type(first), first.instrument_id, live) == (expected, 4, Live())
+
+
+def test_a_websocket_is_opened_and_subscribed(tickrec: Tickrec) -> None:
+    subscribed, bar, live = call(tickrec, "stream")
+    assert subscribed == Subscribed(bars={"4": 4, "8": 8}, quotes={})
+    assert (type(bar), bar.instrument_id, bar.t, live) == (LiveBar, 4, MINUTE_S * 1000, Live())
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -220,7 +227,7 @@ def test_the_examples_of_the_readme_print_what_it_shows(
 ) -> None:
     text = (ROOT / "clients/python/README.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", text, BLOCK)
-    assert len(shown) == 3
+    assert len(shown) == 4
     for example, expected in shown:
         # Each in a thread: one of them has a loop of its own.
         code = example.replace("http://localhost:8000", api).replace("tk_...", "all")

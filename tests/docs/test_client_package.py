@@ -14,7 +14,7 @@ PROGRAM: Final = """
 import sys, tickrec_client
 from tickrec_client.structs import Bar, Bars
 assert "site-packages" in tickrec_client.__file__, tickrec_client.__file__
-assert not {"api", "contracts", "pandas", "tenacity"} & sys.modules.keys()
+assert not {"api", "contracts", "pandas", "tenacity", "websockets"} & sys.modules.keys()
 bar = Bar(t=0, o=1, h=1, l=1, c=1, v=0, n=1, vw=None, closed=True)
 try:
     Bars(instrument_id=4, interval="1m", bars=[bar], next_page_token=None).to_pandas()
@@ -47,6 +47,7 @@ def test_the_wheel_has_the_types_and_says_what_it_needs(wheel: Path) -> None:
         "Requires-Dist: httpx>=0.28",
         "Requires-Dist: msgspec>=0.20",
         'Requires-Dist: pandas>=2.2; extra == "pandas"',
+        'Requires-Dist: websockets>=15; extra == "websocket"',
     ]
     assert "License-Expression: Apache-2.0" in metadata
 

@@ -15,6 +15,10 @@ LISTENING: Final = httpx.Timeout(60, connect=1)
 """A stream says something every 15 s, if only that it lives."""
 UPLOADING: Final = httpx.Timeout(600, connect=1)
 """The API reads a file no faster than it may publish it."""
+OPENING_S: Final = 5.0
+"""For the handshake of a WebSocket."""
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""Of a WebSocket: 3,000 missed bars take less than 1 MiB."""
 KEPT_ANSWERS: Final = 1000
 
 

@@ -1,11 +1,11 @@
-"""The events of the stream of bars, and how they are read from its lines. Pure."""
+"""The events of streams, how they are read, and the commands of a WebSocket. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
 
-from .structs import Bar
+from .structs import Bar, Gap, LatestQuote
 
 RECONNECT_S: Final = 2.0
 """As the stream's `retry` says."""
@@ -17,6 +17,12 @@ class LiveBar(Bar, frozen=True, kw_only=True):
     instrument_id: int
 
 
+class LiveQuote(LatestQuote, frozen=True, kw_only=True):
+    """The newest quote of an instrument."""
+
+    instrument_id: int
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """Requested names that no instrument has; sent first, if there are any."""
 
@@ -24,7 +30,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Live(msgspec.Struct, frozen=True):
-    """The newest bars are complete; later bars are sent as they change."""
+    """The newest bars and quotes are complete; later ones are sent as they change."""
 
 
 class Stale(msgspec.Struct, frozen=True):
@@ -33,13 +39,44 @@ class Stale(msgspec.Struct, frozen=True):
     reason: str
 
 
-Change = Unknown | LiveBar | Live | Stale
+class Subscribed(msgspec.Struct, frozen=True):
+    """What is subscribed after a command: the names that were given, and their ids."""
+
+    bars: dict[str, int]
+    quotes: dict[str, int]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A problem with a command, such as a name that no instrument has; the stream goes on."""
+
+    code: int
+    type: str
+    msg: str
+
+
+Change = Unknown | LiveBar | LiveQuote | Live | Stale | Gap
+"""What happens in a stream of server-sent events. After a `Gap`, bars from `start` to before `end`
+may have changed, and are not sent: `bars` has them."""
+Received = LiveBar | LiveQuote | Live | Stale | Gap | Subscribed | Refused
+"""What happens in a WebSocket."""
 KINDS: Final[Mapping[str, type[Change]]] = {
     "unknown": Unknown,
     "bar": LiveBar,
+    "quote": LiveQuote,
     "live": Live,
     "stale": Stale,
+    "gap": Gap,
 }
+_RECEIVED: Final[Mapping[str, type[Received]]] = {
+    "b": LiveBar,
+    "q": LiveQuote,
+    "live": Live,
+    "stale": Stale,
+    "gap": Gap,
+    "subscription": Subscribed,
+    "error": Refused,
+}
+"""By `T`."""
 
 
 class Event(NamedTuple):
@@ -91,3 +128,59 @@ def change_of(event: Event) -> Change | None:
     """Return what an event says; None of a kind that this client does not know."""
     kind = KINDS.get(event.name)
     return None if kind is None else msgspec.json.decode(event.data, type=kind)
+
+
+class _Head(msgspec.Struct):
+    T: str
+    id: str | None = None
+
+
+_raws: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_head: Final = msgspec.json.Decoder(_Head).decode
+
+
+def received(message: str | bytes) -> Iterator[tuple[Received, str | None]]:
+    """Yield what a message of a WebSocket says, each with its id, if it has one.
+
+    Events that this client does not know are left out.
+
+    >>> list(received('[{"T":"success","msg":"connected"},{"T":"live","id":"1.29"}]'))
+    [(Live(), '1.29')]
+    """
+    for raw in _raws(message):
+        head = _head(raw)
+        kind = _RECEIVED.get(head.T)
+        if kind is not None:
+            yield msgspec.json.decode(raw, type=kind), head.id
+
+
+class Wanted:
+    """The instruments of a WebSocket, by the names that were given."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, None]] = {"bars": {}, "quotes": {}}
+
+    def change(self, action: str, bars: Iterable[int | str], quotes: Iterable[int | str]) -> str:
+        """Note a command, and return it."""
+        named = {"bars": list(map(str, bars)), "quotes": list(map(str, quotes))}
+        for channel, names in named.items():
+            if action == "subscribe":
+                self._of[channel] |= dict.fromkeys(names)
+            else:
+                self._of[channel] = {n: None for n in self._of[channel] if n not in names}
+        return msgspec.json.encode({"action": action, **named}).decode()
+
+    def again(self, since: str | None) -> str | None:
+        """Return the command that subscribes to all of them; None if there are none.
+
+        >>> wanted = Wanted()
+        >>> wanted.change("subscribe", [4], [])
+        '{"action":"subscribe","bars":["4"],"quotes":[]}'
+        >>> wanted.again("1.29")
+        '{"action":"subscribe","bars":["4"],"quotes":[],"since":"1.29"}'
+        """
+        if not any(self._of.values()):
+            return None
+        named = {channel: list(names) for channel, names in self._of.items()}
+        since_ = {} if since is None else {"since": since}
+        return msgspec.json.encode({"action": "subscribe", **named, **since_}).decode()

@@ -124,6 +124,14 @@ class AsyncConnection:
             async for line in answer.aiter_lines():
                 yield line
 
+    def websocket(self) -> tuple[str, dict[str, str]]:
+        """Return the address of the WebSocket, and the headers that open it."""
+        key = self._http.headers.get("X-API-Key")
+        base = self._http.base_url
+        scheme = "wss" if base.scheme == "https" else "ws"
+        url = base.copy_with(scheme=scheme, path=f"{base.path.rstrip('/')}/v1/stream")
+        return str(url), {} if key is None else {"X-API-Key": key}
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()

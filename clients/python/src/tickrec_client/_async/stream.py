@@ -1,4 +1,4 @@
-"""Bars as they change: server-sent events, resumed after a lost connection."""
+"""Bars and quotes as they change: server-sent events, resumed after a lost connection."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -14,16 +14,16 @@ from .connection import AsyncConnection
 
 
 async def changes(
-    connection: AsyncConnection, instruments: Iterable[int | str]
+    connection: AsyncConnection, path: str, instruments: Iterable[int | str]
 ) -> AsyncIterator[Change]:
-    """Yield changes of bars, without end: see `AsyncTickrec.stream_bars`."""
+    """Yield changes, without end: see `AsyncTickrec.stream_bars`."""
     query, last_id = {"instruments": tuple(instruments)}, ""
     while True:
         pause_s = stream_events.RECONNECT_S
         headers = {"Last-Event-ID": last_id} if last_id else {}
         parser = EventParser()
         try:
-            async with aclosing(connection.lines("/v1/stream/bars", query, headers)) as lines:
+            async with aclosing(connection.lines(path, query, headers)) as lines:
                 async for line in lines:
                     event = parser.event_at(line)
                     if event is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tickrec_client.stream_events import Change
 from tickrec_client.structs import Accepted
@@ -11,6 +11,9 @@ from tickrec_client.uploads import Source, upload_of
 from .connection import Connection
 from .endpoints import Endpoints
 from .stream import changes
+
+if TYPE_CHECKING:
+    from .websocket import Stream
 
 
 class Tickrec(Endpoints):
@@ -23,12 +26,27 @@ class Tickrec(Endpoints):
         """Yield what happens to the bars of up to 500 instruments, without end.
 
         First the unknown names, if there are any. Then the missed bars, after a lost connection,
-        and the newest bar of each instrument, then `Live`, then each bar that changes.
+        and the newest bar of each instrument, then `Live`, then each bar that changes. A `Gap` says
+        that others may have changed.
 
         Raises:
             TickrecError: a retry would not succeed either.
         """
-        return changes(self._connection, instruments)
+        return changes(self._connection, "/v1/stream/bars", instruments)
+
+    def stream_quotes(self, instruments: Iterable[int | str]) -> Iterator[Change]:
+        """Yield the newest quotes of up to 500 instruments as they change, as `stream_bars`."""
+        return changes(self._connection, "/v1/stream/quotes", instruments)
+
+    def stream(self) -> "Stream":
+        """Return a WebSocket for bars and quotes of instruments that may change.
+
+        Raises:
+            ModuleNotFoundError: websockets is missing: install `tickrec-client[websocket]`.
+        """
+        from .websocket import Stream
+
+        return Stream(*self._connection.websocket())
 
     def import_events(self, source: Source, *, idempotency_key: str | None = None) -> Accepted:
         """Publish a file of quotes and interactions: `POST /v1/events/import`.

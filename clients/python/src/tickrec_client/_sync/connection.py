@@ -120,6 +120,14 @@ class Connection:
                 raise TickrecError(answer)
             yield from answer.iter_lines()
 
+    def websocket(self) -> tuple[str, dict[str, str]]:
+        """Return the address of the WebSocket, and the headers that open it."""
+        key = self._http.headers.get("X-API-Key")
+        base = self._http.base_url
+        scheme = "wss" if base.scheme == "https" else "ws"
+        url = base.copy_with(scheme=scheme, path=f"{base.path.rstrip('/')}/v1/stream")
+        return str(url), {} if key is None else {"X-API-Key": key}
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()

@@ -1,4 +1,4 @@
-"""Bars as they change: server-sent events, resumed after a lost connection."""
+"""Bars and quotes as they change: server-sent events, resumed after a lost connection."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -13,15 +13,17 @@ from tickrec_client.stream_events import Change, EventParser, Stale, change_of
 from .connection import Connection
 
 
-def changes(connection: Connection, instruments: Iterable[int | str]) -> Iterator[Change]:
-    """Yield changes of bars, without end: see `Tickrec.stream_bars`."""
+def changes(
+    connection: Connection, path: str, instruments: Iterable[int | str]
+) -> Iterator[Change]:
+    """Yield changes, without end: see `Tickrec.stream_bars`."""
     query, last_id = {"instruments": tuple(instruments)}, ""
     while True:
         pause_s = stream_events.RECONNECT_S
         headers = {"Last-Event-ID": last_id} if last_id else {}
         parser = EventParser()
         try:
-            with closing(connection.lines("/v1/stream/bars", query, headers)) as lines:
+            with closing(connection.lines(path, query, headers)) as lines:
                 for line in lines:
                     event = parser.event_at(line)
                     if event is None:

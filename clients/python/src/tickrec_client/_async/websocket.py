@@ -1,0 +1,114 @@
+"""Live bars and quotes over a WebSocket, which is reopened whenever it is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Self
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from tickrec_client import stream_events
+from tickrec_client.problems import TickrecError, may_pass, retry_after_s
+from tickrec_client.requests import MAX_MESSAGE_BYTES, OPENING_S
+from tickrec_client.stream_events import Received, Stale, Wanted, received
+
+
+class AsyncStream:
+    """A WebSocket: iterate over it to open it, and to receive what happens.
+
+    After a lost connection it subscribes again, and receives the bars that it missed, or a `Gap`.
+    """
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self._url = url
+        self._headers = headers
+        self._wanted = Wanted()
+        self._connection: ClientConnection | None = None
+        self._last_id: str | None = None
+        self._closed = False
+
+    async def subscribe(
+        self, *, bars: Iterable[int | str] = (), quotes: Iterable[int | str] = ()
+    ) -> None:
+        """Receive bars, quotes or both of more instruments: 500 in one stream."""
+        await self._say(self._wanted.change("subscribe", bars, quotes))
+
+    async def unsubscribe(
+        self, *, bars: Iterable[int | str] = (), quotes: Iterable[int | str] = ()
+    ) -> None:
+        """Receive nothing more of these; name them as they were subscribed."""
+        await self._say(self._wanted.change("unsubscribe", bars, quotes))
+
+    async def __aiter__(self) -> AsyncIterator[Received]:
+        """Yield what happens, until it is closed.
+
+        Raises:
+            TickrecError: the API refuses the stream, and a retry would not succeed either.
+        """
+        while True:
+            pause_s = stream_events.RECONNECT_S
+            try:
+                async with connect(
+                    self._url,
+                    additional_headers=self._headers,
+                    open_timeout=OPENING_S,
+                    max_size=MAX_MESSAGE_BYTES,
+                ) as connection:
+                    await self._subscribe_again(connection)
+                    async for message in connection:
+                        for change, last_id in received(message):
+                            self._last_id = last_id or self._last_id
+                            yield change
+            except InvalidStatus as error:
+                problem = _problem(error)
+                if not may_pass(problem):
+                    raise problem from error
+                pause_s = max(pause_s, retry_after_s(problem))
+            except (ConnectionClosed, InvalidHandshake, OSError):
+                pass  # opened again
+            self._connection = None
+            if self._closed:
+                return
+            yield Stale("disconnected")
+            await asyncio.sleep(pause_s)
+
+    async def aclose(self) -> None:
+        """Close the connection, and end the iteration."""
+        self._closed = True
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _subscribe_again(self, connection: ClientConnection) -> None:
+        command = self._wanted.again(self._last_id)
+        self._connection = connection
+        if command is not None:
+            await self._say(command)
+
+    async def _say(self, command: str) -> None:
+        """Send a command; if the connection is lost, the next one begins with what is wanted."""
+        if self._connection is not None:
+            try:
+                await self._connection.send(command)
+            except ConnectionClosed:
+                self._connection = None
+
+
+def _problem(error: InvalidStatus) -> TickrecError:
+    """Return the problem with which the opening was answered."""
+    answer = error.response
+    headers = list(answer.headers.raw_items())
+    body = bytes(answer.body)
+    return TickrecError(httpx.Response(answer.status_code, headers=headers, content=body))

@@ -1,0 +1,205 @@
+"""The streams of the Python client, whose connections are lost: against a real API and Valkey."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from contracts.bars import BarValue
+from tests.patience import PATIENCE_S
+from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
+from tickrec_client.stream_events import (
+    Live,
+    LiveBar,
+    LiveQuote,
+    Received,
+    Refused,
+    Stale,
+    Subscribed,
+)
+from tickrec_client.structs import Gap
+
+from .conftest import RUNNING_S, Filled
+from .streaming import Served, Worker, served, value, worker
+
+
+class Proxy:
+    """Passes connections on to a server, until they are cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: set[asyncio.StreamWriter] = set()
+        self._passing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass a connection on."""
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open |= {writer, back}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for writer in self._open:
+            if writer.is_closing():
+                continue
+            own = writer.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+
+@pytest.fixture
+async def api_(where: dict[str, Any], filled: Filled) -> AsyncIterator[Served]:
+    filled.instrument(5, "AAPL")
+    async with served(**where) as application:
+        yield application
+
+
+@pytest.fixture
+async def workers(where: dict[str, Any]) -> AsyncIterator[Worker]:
+    async with worker(**where) as its:
+        yield its
+
+
+@pytest.fixture
+async def proxy(api_: Served, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy of the API, and its address."""
+    monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
+    proxy = Proxy(api_.client.base_url.port or 0)
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    yield proxy, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    proxy.cut()
+
+
+def bar(n: int, minutes_ago: int = 0) -> tuple[int, BarValue]:
+    return RUNNING_S - 60 * minutes_ago, value(n)
+
+
+async def until(changes: AsyncIterator[Received], kind: type[Received]) -> list[Received]:
+    """Return what comes up to the first of a kind, inclusive."""
+    found: list[Received] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not found or not isinstance(found[-1], kind):
+            found.append(await anext(changes))
+    return found
+
+
+async def test_a_websocket_whose_connection_is_cut_goes_on_with_what_it_missed(
+    proxy: tuple[Proxy, str], workers: Worker
+) -> None:
+    cut, url = proxy
+    await workers.write([(4, *bar(1))])
+    async with AsyncTickrec(url) as tickrec, tickrec.stream() as stream:
+        changes = aiter(stream)
+        await stream.subscribe(bars=[4, "XYZ"], quotes=["AAPL"])  # before it is open
+        received = await until(changes, Live)
+        assert Subscribed({"4": 4}, {"AAPL": 5}) in received
+        assert [of.code for of in received if isinstance(of, Refused)] == [404]
+        assert [of.n for of in received if isinstance(of, LiveBar)] == [1]
+        await stream.subscribe(bars=[6])
+        await until(changes, Live)
+        await workers.write([(4, *bar(2))])
+        await until(changes, LiveBar)
+        cut.cut()
+        await workers.write([(i, *bar(n, n)) for i in (4, 6) for n in (9, 5)])
+        await workers.write([(5, *bar(3))])
+        assert isinstance((await until(changes, Stale))[-1], Stale)
+        again = await until(changes, Live)
+        got = [(of.instrument_id, of.n) for of in again if isinstance(of, LiveBar)]
+        assert {(4, 9), (4, 5), (6, 9), (6, 5), (4, 2)} == set(got)
+        assert [of.price for of in again if isinstance(of, LiveQuote)] == [3]
+        await stream.unsubscribe(bars=[4, 6, "XYZ"])
+        assert (await until(changes, Subscribed))[-1] == Subscribed({}, {"AAPL": 5})
+
+
+async def test_a_client_that_was_away_for_long_gets_a_gap(
+    proxy: tuple[Proxy, str], workers: Worker
+) -> None:
+    _, url = proxy
+    await workers.write([(4, *bar(1))])
+    async with AsyncTickrec(url) as tickrec, tickrec.stream() as stream:
+        stream._last_id = f"{(RUNNING_S - 7200) * 1000}.0.0.0"
+        await stream.subscribe(bars=[4])
+        gap, *_ = [of for of in await until(aiter(stream), Live) if isinstance(of, Gap)]
+        assert gap.end == (RUNNING_S - 59 * 60) * 1000
+
+
+async def test_a_stream_that_is_closed_ends(proxy: tuple[Proxy, str]) -> None:
+    _, url = proxy
+    async with AsyncTickrec(url) as tickrec:
+        stream = tickrec.stream()
+        changes = aiter(stream)
+        await stream.subscribe(bars=[4])
+        await until(changes, Live)
+        await stream.aclose()
+        async with asyncio.timeout(PATIENCE_S):
+            assert [change async for change in changes] == []
+
+
+async def test_a_stream_that_is_refused_raises_the_problem(where: dict[str, Any]) -> None:
+    async with served(**where) as application:
+        url = str(application.client.base_url)
+        async with AsyncTickrec(url) as tickrec, tickrec.stream() as stream:
+            stream._headers["Origin"] = "https://evil.example"
+            with pytest.raises(TickrecError, match="unknown-origin") as refused:
+                await anext(aiter(stream))
+            assert refused.value.status == 403
+
+
+async def test_the_client_without_asyncio_streams_alike(
+    proxy: tuple[Proxy, str], workers: Worker
+) -> None:
+    cut, url = proxy
+    loop = asyncio.get_running_loop()
+
+    def call(awaitable: Any) -> None:
+        asyncio.run_coroutine_threadsafe(awaitable, loop).result(PATIENCE_S)
+
+    async def cut_and_write() -> None:
+        cut.cut()
+        await workers.write([(4, *bar(9, 9))])
+
+    def follow() -> None:
+        with Tickrec(url) as tickrec, tickrec.stream() as stream:
+            stream.subscribe(bars=[4], quotes=["AAPL"])
+            changes: Iterator[Received] = iter(stream)
+            assert list(islice(changes, 2)) == [Subscribed({"4": 4}, {"AAPL": 5}), Live()]
+            call(workers.write([(4, *bar(1))]))
+            first = next(changes)
+            assert isinstance(first, LiveBar)
+            call(cut_and_write())
+            again = [change for change in islice(changes, 5) if isinstance(change, LiveBar)]
+            assert [of.n for of in again][:2] == [9, 1]
+
+    with ThreadPoolExecutor(1) as thread:
+        await loop.run_in_executor(thread, follow)
+
+
+async def test_quotes_are_streamed_as_server_sent_events_too(
+    proxy: tuple[Proxy, str], workers: Worker
+) -> None:
+    cut, url = proxy
+    await workers.write([(5, *bar(3))])
+    async with AsyncTickrec(url) as tickrec:
+        changes = tickrec.stream_quotes(["AAPL"])
+        quote = await anext(changes)
+        assert isinstance(quote, LiveQuote)
+        assert (quote.instrument_id, quote.price, await anext(changes)) == (5, 3, Live())
+        cut.cut()
+        await workers.write([(5, *bar(4))])
+        assert await anext(changes) == Stale("disconnected")
+        quote = await anext(changes)
+        assert isinstance(quote, LiveQuote)
+        assert quote.price == 4
