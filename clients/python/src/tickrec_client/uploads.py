@@ -96,5 +96,5 @@ def _of_frame(frame: "pd.DataFrame") -> Iterator[bytes]:
         rows: Any = frame.iloc[first : first + _ROWS]
         if rows["ts"].dtype.kind == "M":
             rows = rows.assign(ts=rows["ts"].dt.as_unit("ms").astype("int64"))
-        # As RFC 4180 has it; with "\n", a "\r" in a cell would not be quoted, and would end the line.
+        # As in RFC 4180; with "\n" alone, a "\r" in a cell would not be quoted, and end the line.
         yield rows.to_csv(index=False, header=first == 0, lineterminator="\r\n").encode()
