@@ -31,6 +31,9 @@ class _Held(NamedTuple):
     value: BarValue
     frame: Frame
 
+    def event(self, instrument_id: int, minute_ms: int) -> BarEvent:
+        return BarEvent(instrument_id, minute_ms, self.frame, self.value.off.mark)
+
 
 class _Watched:
     """An instrument with listeners."""
@@ -94,7 +97,7 @@ class Board:
             held = watched.bars[minute_ms]
             if not held.frame.content.closed and minute_ms + MINUTE_MS <= self._now_ms():
                 held = self._hold(watched, instrument_id, minute_ms, held.value)
-            yield BarEvent(instrument_id, minute_ms, held.frame)
+            yield held.event(instrument_id, minute_ms)
 
     def newest_quotes(self, subscriptions: Iterable[Subscription]) -> Iterator[QuoteEvent]:
         """Yield the newest quote of those instruments of the channel that have any."""
@@ -107,7 +110,10 @@ class Board:
         """Return the events of bars that are not merged."""
         now_ms = self._now_ms()
         found = ((i, minute_of(minute_s), _decode(value)) for i, minute_s, value in bars)
-        return [BarEvent(i, ms, bar_frame(i, ms, value, now_ms)) for i, ms, value in found]
+        return [
+            BarEvent(i, ms, bar_frame(i, ms, value, now_ms), value.off.mark)
+            for i, ms, value in found
+        ]
 
     def _newest(
         self, subscriptions: Iterable[Subscription], channel: Channel
@@ -129,7 +135,7 @@ class Board:
         is_newest = minute_ms == max(watched.bars)
         if len(watched.bars) > MINUTES_HELD:
             del watched.bars[min(watched.bars)]
-        bar = BarEvent(instrument_id, minute_ms, held.frame)
+        bar = held.event(instrument_id, minute_ms)
         for listener in watched.listeners["bars"]:
             listener.offer_bar(bar)
         if is_newest:

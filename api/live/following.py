@@ -22,11 +22,10 @@ from api.live.channels import Channels
 from api.live.channels import Subscription as RedisSubscription
 from api.live.cursor import UNKNOWN, Cursor, Progress
 from api.live.frames import stale_frame
-from api.live.listener import BarEvent, Listener, Snapshot, Subscriptions
+from api.live.listener import Changed, Listener, Snapshot, Subscriptions
 from api.live.snapshots import (
     INSTRUMENTS_A_READ,
     INSTRUMENTS_CAUGHT_UP,
-    Changed,
     Stored,
     bars_since,
     minutes_read,
@@ -204,8 +203,8 @@ class Follower:
         for some in _parts(instruments, INSTRUMENTS_CAUGHT_UP):
             found = await self._patiently(some, minutes_ms, since)
             events = self.board.events(one.bar for one in found)
-            for (partition, mark, _), event in zip(found, events, strict=True):
-                changed[event.instrument_id].append(Changed(partition, mark, event))
+            for (partition, _), event in zip(found, events, strict=True):
+                changed[event.instrument_id].append(Changed(partition, event))
         return changed
 
     async def _patiently(
@@ -219,7 +218,7 @@ class Follower:
             except StoreUnavailableError:
                 await asyncio.sleep(_RETRY_FROM_S)
 
-    def _begin(self, newcomer: _Newcomer, missed: Sequence[BarEvent], gap: Gap | None) -> None:
+    def _begin(self, newcomer: _Newcomer, missed: Sequence[Changed], gap: Gap | None) -> None:
         listener, subscriptions, _ = newcomer
         if listener in self._listeners:  # else it left during the read
             still, board = subscriptions & listener.subscribed, self.board

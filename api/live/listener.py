@@ -40,6 +40,15 @@ class BarEvent(NamedTuple):
     instrument_id: int
     minute_ms: int
     frame: Frame
+    mark: int
+    """of its last quote: a later state of the bar has a greater one"""
+
+
+class Changed(NamedTuple):
+    """A state of a bar that a client may have missed, as it was read."""
+
+    partition: int
+    bar: BarEvent
 
 
 class QuoteEvent(NamedTuple):
@@ -55,8 +64,8 @@ class Snapshot(NamedTuple):
     bars: Iterable[BarEvent]
     """the newest of each instrument"""
     quotes: Iterable[QuoteEvent]
-    missed: Iterable[BarEvent] = ()
-    """those that changed since the client left, oldest first"""
+    missed: Iterable[Changed] = ()
+    """the bars that changed since the client left, oldest first"""
     gap: Gap | None = None
     """minutes whose bars may have changed since then, and are not sent"""
 
@@ -81,6 +90,9 @@ class Listener:
         self._awaited: Subscriptions = frozenset()
         self._bars: dict[int, dict[int, Frame]] = {}
         self._quotes: dict[int, Frame] = {}
+        self._caught_up: dict[tuple[int, int], tuple[int, int]] = {}
+        """Instrument and minute of what was missed -> its partition, and its mark: messages with
+        the same states, or earlier ones, may be on their way."""
         self._first: list[Frame] = []
         self._last: list[Frame] = []
         self._gap: Gap | None = None
@@ -108,15 +120,14 @@ class Listener:
         A change that arrived since then is not older than the snapshot.
         """
         self._awaited -= subscriptions
-        for instrument_id, minute_ms, frame in snapshot.bars:
+        for instrument_id, minute_ms, frame, _ in snapshot.bars:
             self._bars.setdefault(instrument_id, {}).setdefault(minute_ms, frame)
         for instrument_id, frame in snapshot.quotes:
             self._quotes.setdefault(instrument_id, frame)
-        self._first += [
-            frame
-            for instrument_id, minute_ms, frame in snapshot.missed
-            if minute_ms not in self._bars.get(instrument_id, ())
-        ]
+        for partition, (instrument_id, minute_ms, frame, mark) in snapshot.missed:
+            if minute_ms not in self._bars.get(instrument_id, ()):
+                self._first.append(frame)
+                self._caught_up[instrument_id, minute_ms] = partition, mark
         if snapshot.gap is not None:
             self._note_gap(snapshot.gap)
         if subscriptions:  # without, there is nothing that the event could be about
@@ -125,7 +136,11 @@ class Listener:
 
     def offer_bar(self, bar: BarEvent) -> None:
         """Accept a changed bar."""
-        instrument_id, minute_ms, frame = bar
+        instrument_id, minute_ms, frame, mark = bar
+        if self._caught_up:
+            caught_up = self._caught_up.get((instrument_id, minute_ms))
+            if caught_up is not None and mark <= caught_up[1]:
+                return
         waiting = self._bars.setdefault(instrument_id, {})
         if minute_ms in waiting:
             self._metrics.conflated.inc()
@@ -154,6 +169,7 @@ class Listener:
             self._something.set()
         self._bars.clear()
         self._quotes.clear()
+        self._caught_up.clear()
         self._awaited = self.subscribed
 
     def end(self) -> None:
@@ -181,6 +197,11 @@ class Listener:
         if not frames:  # `watch` left nothing
             return self.form.heartbeat
         form, cursor = self.form, None if self._awaited else self._cursor()
+        if cursor is not None and cursor is not self.since:
+            # All messages with earlier states have arrived.
+            self._caught_up = {
+                key: own for key, own in self._caught_up.items() if own[1] >= cursor.marks[own[0]]
+            }
         self.since = cursor or self.since
         return form.message([frame.in_form(form) for frame in frames], cursor)
 

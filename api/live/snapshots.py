@@ -10,7 +10,7 @@ import msgspec
 
 from api.bars.answers import Gap
 from api.live.cursor import Cursor
-from api.live.listener import BarEvent
+from api.live.listener import Changed
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.changed_bars import ChangedBar
@@ -77,8 +77,6 @@ class Stored(NamedTuple):
     """A bar that may have to be sent again."""
 
     partition: int
-    mark: int
-    """of its last quote"""
     bar: ChangedBar
 
 
@@ -94,10 +92,10 @@ def bars_since(
         for i, partition in zip(instruments, partitions, strict=True)
     ]
     return [
-        Stored(partition, mark, ChangedBar(instrument_id, int(field), value.decode()))
+        Stored(partition, ChangedBar(instrument_id, int(field), value.decode()))
         for instrument_id, partition, values in zip(instruments, partitions, found, strict=True)
         for field, value in zip(fields, values, strict=True)
-        if value is not None and (mark := off_of(value).mark) >= since.marks[partition]
+        if value is not None and off_of(value).mark >= since.marks[partition]
     ]
 
 
@@ -112,18 +110,9 @@ def minutes_read(now_ms: int) -> range:
     return range(last_ms - (MINUTES_MOST - 1) * MINUTE_MS, last_ms + MAX_AHEAD_MS + 1, MINUTE_MS)
 
 
-class Changed(NamedTuple):
-    """A bar that some client may have missed."""
-
-    partition: int
-    mark: int
-    """of its last quote"""
-    event: BarEvent
-
-
 def missed_by(
     changed: Iterable[Changed], since: Cursor, minutes_ms: range
-) -> tuple[list[BarEvent], Gap | None]:
+) -> tuple[list[Changed], Gap | None]:
     """Return what a client has missed, and the minutes for which that is not known or too much.
 
     Args:
@@ -134,13 +123,13 @@ def missed_by(
     Returns:
         Of more than `BARS_MOST` bars, those of the newest minutes that are complete.
     """
-    missed = [event for partition, mark, event in changed if mark >= since.marks[partition]]
+    missed = [each for each in changed if each.bar.mark >= since.marks[each.partition]]
     first_ms = minutes_ms[0]
     # A bar of the minute before may have changed at the same time.
     gap_from_ms = max(minute_start(since.at_ms) - MINUTE_MS, 0)
     if len(missed) > BARS_MOST:
-        newest_first = sorted((event.minute_ms for event in missed), reverse=True)
+        newest_first = sorted((each.bar.minute_ms for each in missed), reverse=True)
         first_ms = newest_first[BARS_MOST] + MINUTE_MS
         gap_from_ms = min(gap_from_ms, newest_first[-1])
-        missed = [event for event in missed if event.minute_ms >= first_ms]
+        missed = [each for each in missed if each.bar.minute_ms >= first_ms]
     return missed, Gap(gap_from_ms, first_ms) if gap_from_ms < first_ms else None

@@ -12,7 +12,7 @@ from api.live.cursor import Cursor
 from api.live.frames import SERVER_SENT, stale_frame
 from api.live.listener import (
     MINUTES_HELD,
-    BarEvent,
+    Changed,
     Listener,
     Snapshot,
     Subscription,
@@ -41,7 +41,7 @@ def bars_of(*instruments: int) -> Subscriptions:
     return frozenset(Subscription("bars", i) for i in instruments)
 
 
-def begin(listener: Listener, board: Board, *missed: BarEvent) -> None:
+def begin(listener: Listener, board: Board, *missed: Changed) -> None:
     """Begin with the snapshot of all subscriptions."""
     subscribed = listener.subscribed
     bars, quotes = board.newest_bars(subscribed), board.newest_quotes(subscribed)
@@ -51,6 +51,11 @@ def begin(listener: Listener, board: Board, *missed: BarEvent) -> None:
 def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> ChangedBar:
     encoded = msgspec.json.encode(value(n, offset)).decode()
     return ChangedBar(instrument, RUNNING_S + 60 * minute, encoded)
+
+
+def read(board: Board, *bars: ChangedBar) -> list[Changed]:
+    """Return bars as they are read for a client that returns."""
+    return [Changed(0, event) for event in board.events(bars)]
 
 
 async def taken(listener: Listener) -> list[tuple[int, int, int]]:
@@ -122,11 +127,26 @@ async def test_what_is_not_begun_is_not_sent_nor_is_there_an_id(
     board.take([changed(6, -1, 1), changed(6, 0, 2), changed(4, 0, 3)])
     said = await listener.take() or b""
     assert (said.count(b"event: bar"), b"id: " in said) == (1, False)
-    missed = board.events([changed(6, -3, 7), changed(6, -1, 8), changed(6, 0, 9)])
+    missed = read(board, changed(6, -3, 7), changed(6, -1, 8), changed(6, 0, 9))
     listener.begin(added, Snapshot(board.newest_bars(added), [], missed))
     board.take([changed(6, 0, 10)])
     # Those that came in the meantime are not older than the snapshot.
     assert await taken(listener) == [(6, -3, 7), (6, -1, 1), (6, 0, 10)]
+
+
+async def test_a_message_that_is_overtaken_by_the_read_of_what_was_missed_is_not_sent(
+    board_and_listener: tuple[Board, Listener],
+) -> None:
+    board, listener = board_and_listener
+    added = bars_of(6)
+    board.add(listener, added)
+    listener.watch(listener.subscribed | added, None)
+    listener.begin(added, Snapshot([], [], read(board, changed(6, -9, 40), changed(6, -8, 50))))
+    assert await taken(listener) == [(6, -9, 40), (6, -8, 50)]
+    board.take([changed(6, -9, 39), changed(6, -8, 50), changed(6, -9, 40), changed(6, 0, 60)])
+    assert await taken(listener) == [(6, 0, 60)]
+    board.take([changed(6, -9, 61)])
+    assert await taken(listener) == [(6, -9, 61)]
 
 
 async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
@@ -134,10 +154,10 @@ async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
     board, listener = Board(lambda: now_ms), listener_of(4)
     board.add(listener, listener.subscribed)
     board.take([changed(4, 0, 1)])
-    ((_, _, frame),) = board.newest_bars(listener.subscribed)
+    ((_, _, frame, _),) = board.newest_bars(listener.subscribed)
     assert not frame.content.closed
     now_ms += 60_000
-    ((_, _, frame),) = board.newest_bars(listener.subscribed)
+    ((_, _, frame, _),) = board.newest_bars(listener.subscribed)
     assert frame.content.closed
 
 
