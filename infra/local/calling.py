@@ -1,28 +1,36 @@
 """Asks questions by the methods of `clients/python`, so that one list of checks serves both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_type_hints
 
 import httpx
 import msgspec
 
 from infra.local.asking import NDJSON, Answer, Question, ask, problem
-from infra.local.described import Operation, operations
+from infra.local.described import SWITCHING_PROTOCOLS, Operation, operations
 from tickrec_client import Tickrec, TickrecError
 from tickrec_client.stream_events import Live
 from tickrec_client.structs import Interaction, Quote
 
 _IN_PACKAGE: Final = "/v1/"
+_STREAMS: Final = ("stream_bars", "stream_quotes")
 
 
 class Calling:
     """Calls the method of an operation; those that the package does not have are asked by HTTP."""
 
-    def __init__(self, tickrec: Tickrec, client: httpx.Client, document: Mapping[str, Any]) -> None:
-        """Ask an API that `document` describes."""
+    def __init__(
+        self,
+        tickrec: Tickrec,
+        client: httpx.Client,
+        document: Mapping[str, Any],
+        instrument_id: int,
+    ) -> None:
+        """Ask an API that `document` describes; WebSockets subscribe to an instrument."""
         self._tickrec = tickrec
         self._client = client
         self._document = document
+        self._instrument_id = instrument_id
 
     def __call__(self, question: Question) -> Answer:
         """Ask a question once."""
@@ -31,16 +39,38 @@ class Calling:
             return ask(self._client, question)
         operation, arguments = found
         try:
-            said = _called(self._tickrec, operation.name, arguments)
+            said = self._called(operation, arguments)
         except TickrecError as error:
             status, body = error.status, {"type": error.type, "title": error.title}
             return Answer(question, status, body, problem(question, status, body))
         except (httpx.HTTPError, msgspec.ValidationError) as error:
             return Answer(question, None, None, f"no answer for {operation.name}: {error}")
-        if question.until is not None:  # what is in its events is checked as they are sent
+        # What is in the events of a stream is checked as they are sent; a WebSocket is none without
+        # an upgrade.
+        if question.until is not None or operation.status == SWITCHING_PROTOCOLS:
             return ask(self._client, question)
         status = operation.status
         return Answer(question, status, said, problem(question, status, said))
+
+    def _called(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+        """Return the JSON of an answer; of a stream, None once it is live."""
+        method = getattr(self._tickrec, operation.name)
+        if operation.status == SWITCHING_PROTOCOLS:
+            with method() as stream:
+                stream.subscribe(bars=[self._instrument_id])
+                _await_live(stream)
+            return None
+        if operation.name in _STREAMS:
+            _await_live(method([arguments["instruments"]]))
+            return None
+        if "source" not in arguments:
+            kinds = get_type_hints(method)
+            listed = {one: _listed(value, kinds[one]) for one, value in arguments.items()}
+            arguments = {
+                one: msgspec.convert(value, kinds[one], strict=False)
+                for one, value in listed.items()
+            }
+        return msgspec.to_builtins(method(**arguments))
 
 
 def call_of(
@@ -67,19 +97,9 @@ def _of_body(question: Question, operation: Operation) -> dict[str, Any]:
 _NOT_BODY: Final = frozenset({"return", "idempotency_key"})
 
 
-def _called(tickrec: Tickrec, name: str, arguments: Mapping[str, Any]) -> Any:
-    """Return the JSON of an answer; of a stream, None once it is live."""
-    method = getattr(tickrec, name)
-    if name == "stream_bars":
-        next(change for change in method([arguments["instruments"]]) if isinstance(change, Live))
-        return None
-    if "source" not in arguments:
-        kinds = get_type_hints(method)
-        listed = {one: _listed(value, kinds[one]) for one, value in arguments.items()}
-        arguments = {
-            one: msgspec.convert(value, kinds[one], strict=False) for one, value in listed.items()
-        }
-    return msgspec.to_builtins(method(**arguments))
+def _await_live(changes: Iterable[object]) -> None:
+    """Return once a stream is live."""
+    next(change for change in changes if isinstance(change, Live))
 
 
 def _listed(value: Any, kind: Any) -> Any:

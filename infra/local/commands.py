@@ -69,7 +69,8 @@ def smoke(console: Console, folder: Path, options: Options) -> bool:
             subjects = _subjects(running, store, client)
             document = document_of(client)
             asked = itertools.chain(questions(subjects, document), decisions())
-            given = list(answers(running.pause, Calling(tickrec, client, document), asked))
+            call = Calling(tickrec, client, document, subjects.instrument_id)
+            given = list(answers(running.pause, call, asked))
         for answer in given:
             show.check(console, answer)
         running.tick()

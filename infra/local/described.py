@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, quote, unquote
 import httpx
 
 _REF: Final = "#/components/schemas/"
+SWITCHING_PROTOCOLS: Final = 101
+"""The status of a WebSocket's success."""
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 

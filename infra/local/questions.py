@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from infra.local import plausible
 from infra.local.asking import NDJSON, Question
-from infra.local.described import Operation, operations
+from infra.local.described import SWITCHING_PROTOCOLS, Operation, operations
 from infra.local.subjects import Subjects
 
 _NEW_USER: Final = "ABC"
@@ -39,7 +39,7 @@ def asks(question: Question, operation: Operation) -> bool:
     """Return whether a question is one of the operation's, and expects it to succeed."""
     same = operation.arguments(question.method, question.path) is not None
     # A plain request does not open a WebSocket.
-    status = 426 if operation.status == 101 else operation.status
+    status = 426 if operation.status == SWITCHING_PROTOCOLS else operation.status
     return same and question.status == status
 
 
