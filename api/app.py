@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
 
 from api.bars import endpoints as bars
+from api.bars import market
 from api.bars.latest import LatestReader
 from api.bars.moving import Moving
 from api.bars.reading import BarReader
@@ -25,13 +26,13 @@ from api.hot.server import State
 from api.hot.serving import Serving
 from api.http import health
 from api.http.bodies import Writing
+from api.http.bounded import Bounded
 from api.http.correlation import Identified
 from api.http.failures import Contained, install_failure_handlers
 from api.http.ids import with_ids
 from api.http.keys.access import OPEN_TO_ALL, Access
 from api.http.keys.file import Keys
 from api.http.keys.key import caller_of
-from api.http.limits import Bounded
 from api.http.metrics import LiveMetrics, Measured, Metrics
 from api.http.openapi import install_openapi
 from api.http.pages import install_docs, install_page
@@ -149,13 +150,8 @@ def create_app(
     archived = _archived_bars(archive)
     latest = LatestReader(store, now_ms, archived)
     endpoints = (
-        *bars.endpoints(
-            BarReader(store, now_ms, calendars.hours_of, archived),
-            latest,
-            moving,
-            catalog.resolve,
-            catalog.check,
-        ),
+        *bars.endpoints(BarReader(store, now_ms, calendars.hours_of, archived), catalog.resolve),
+        *market.endpoints(latest, moving, catalog.resolve, catalog.check),
         *instruments.endpoints(
             InstrumentReader(catalog, latest.newest),
             SimilarReader(store, generations, popular, catalog, request_ids),

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from api.events.publisher import Publisher
-from api.http import limits
+from api.http import bounded, limits
+from api.http.bounded import Bounded
 from api.http.failures import problem_response
-from api.http.limits import Bounded
 from api.http.problems import Problem
 from contracts.messages import Quote
 from tests.patience import PATIENCE_S
@@ -28,8 +28,8 @@ READS, WRITES = 16, 8
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bound requests to a few, which is as good as many."""
-    monkeypatch.setattr(limits, "MAX_READS", READS)
-    monkeypatch.setattr(limits, "MAX_WRITES", WRITES)
+    monkeypatch.setattr(bounded, "MAX_READS", READS)
+    monkeypatch.setattr(bounded, "MAX_WRITES", WRITES)
 
 
 class Held:
@@ -170,10 +170,10 @@ async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Readin
 async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_ARRIVING_OF_A_CLIENT", 3)
-    monkeypatch.setattr(limits, "MAX_ARRIVING", 5)
-    slow, bounded = Slow(), Bounded(reading)
-    first, second = (client_of(bounded, address) for address in ("192.0.2.1", "192.0.2.2"))
+    monkeypatch.setattr(bounded, "MAX_ARRIVING_OF_A_CLIENT", 3)
+    monkeypatch.setattr(bounded, "MAX_ARRIVING", 5)
+    slow, app = Slow(), Bounded(reading)
+    first, second = (client_of(app, address) for address in ("192.0.2.1", "192.0.2.2"))
     reading.goes_on.set()
     for _ in range(2):  # bodies that have arrived free their room
         sent = [
@@ -193,7 +193,7 @@ async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
 async def test_what_came_of_all_bodies_is_bounded(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_ARRIVING_BYTES", 2000)
+    monkeypatch.setattr(bounded, "MAX_ARRIVING_BYTES", 2000)
     slow, client = Slow(b"x" * 900), client_of(Bounded(reading))
     reading.goes_on.set()
     for _ in range(2):
@@ -288,7 +288,7 @@ async def test_a_rejection_is_delayed_and_holds_no_place(
         await send({"type": "http.response.body", "body": b""})
 
     monkeypatch.setattr(limits.Refusals, "rest", rest)
-    monkeypatch.setattr(limits, "MAX_READS", int(status == 429))
+    monkeypatch.setattr(bounded, "MAX_READS", int(status == 429))
     client = client_of(Bounded(app))
     refused = asyncio.create_task(client.get("/refused"))
     await resting.wait()

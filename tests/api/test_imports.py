@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from limits import parse
 
-from api.http import bodies, limits
+from api.http import bodies, bounded
 from api.http.idempotency import REPLAYED
 from api.http.quotas import MAX_PACE_S, WriteQuota
 from api.imports import importing, parts, publishing
@@ -389,8 +389,8 @@ async def test_imports_are_bounded_and_a_long_one_leaves_writes_their_places(
     serve: Serve, broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert topology
-    monkeypatch.setattr(limits, "MAX_IMPORTS", 2)
-    monkeypatch.setattr(limits, "MAX_WRITES", 1)
+    monkeypatch.setattr(bounded, "MAX_IMPORTS", 2)
+    monkeypatch.setattr(bounded, "MAX_WRITES", 1)
     begun, ends = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
