@@ -139,6 +139,7 @@ class Import:
             async for chunk in self._chunks():
                 for piece in gunzip.take(chunk):
                     yield piece
+                    await asyncio.sleep(0)  # a chunk may stand for a thousand times as much
             gunzip.end()
         except ValueError as error:
             raise broken(self._lines.place.lines + 1, str(error)) from None

@@ -1,8 +1,7 @@
 """Parses the lines of files of events, NDJSON and CSV, into messages. Pure.
 
 `Lines` takes a part of a file at a time, and yields after some lines, so that other requests can
-run in between: a part takes tens of milliseconds. After the first invalid line it makes no
-messages any more, but still checks all lines.
+run in between: a part takes tens of milliseconds. All lines are checked, also after an invalid one.
 """
 
 import codecs
