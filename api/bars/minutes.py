@@ -1,6 +1,6 @@
 """Reads of minute bars: only those that exist, in parts, so that other reads run in between."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
@@ -87,7 +87,9 @@ class MinuteReader:
         minutes = window.minutes()
         if len(minutes) <= NARROW_MINUTES:
             traded = window.interval.traded(minutes)
-            fields = minute_fields(traded) if traded is minutes else [*map(minute_field, traded)]
+            fields: Iterable[str] = map(minute_field, traded)
+            if traded is minutes:
+                fields = minute_fields(minutes)
             ((newest, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
             if newest is None:
                 return Held(is_known=False, minutes=(), newest_ms=None, partition=partition)
@@ -187,9 +189,9 @@ class MinuteReader:
 
 
 @lru_cache(_WINDOWS_KNOWN)
-def minute_fields(minutes: range) -> Sequence[str]:
+def minute_fields(minutes: range) -> tuple[str, ...]:
     """Return the field of each minute, given as epoch ms."""
-    return [*map(minute_field, minutes)]
+    return tuple(map(minute_field, minutes))
 
 
 def unknown_instrument(instrument_id: int) -> Problem:
