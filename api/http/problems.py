@@ -52,7 +52,7 @@ INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "Incomplete body", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
 UNKNOWN_HOST: Final = ProblemType("unknown-host", "The server does not answer to this name", 421)
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
-    "unsupported-media-type", "The body must be application/json", 415
+    "unsupported-media-type", "The media type of the body is not accepted", 415
 )
 UPGRADE_REQUIRED: Final = ProblemType("upgrade-required", "Only a WebSocket is served here", 426)
 INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)

@@ -133,12 +133,12 @@ NDJSON, an event a line, or CSV, whose first line names the columns: of any leng
 The body is checked and published while it arrives, in parts of whole lines of up to 1 MiB. If a
 line is invalid, nothing of its part and of those after it is published, but all lines are checked:
 `errors` gives the line, field and reason of each invalid one (of the first 20). So a file of up to
-1 MiB is accepted as a whole or not at all. Whatever ends an import, `line` says up to which line
-its events are in the log, and `acknowledged` how many these are.
+1 MiB is accepted as a whole or not at all. If anything ends an import early, `line` says up to
+which line its events are in the log, and `acknowledged` how many these are.
 
 With an `Idempotency-Key`, send the whole file again with the same key: what is in the log is
-skipped, and no event is counted twice, whatever happened. The lines after `line` may be corrected
-before. Keys are kept as long as Kafka keeps offsets, a week by default.""",
+skipped, and no event is counted twice, whatever happened. You may correct lines after `line` first.
+Keys are kept as long as Kafka keeps offsets, a week by default.""",
             act=imports.run,
             body=_body(),
             keyed=True,

@@ -82,7 +82,7 @@ class Import:
             await self._output.publish(messages, self._after(messages))
 
     async def _finish(self) -> Progress:
-        """Note that the body has no more."""
+        """Note that this is all of the body, and return the progress."""
         progress = self._after([], is_finished=True)
         if progress != self._output.progress:
             await self._output.publish([], progress)

@@ -1,7 +1,8 @@
 """Parses the lines of files of events, NDJSON and CSV, into messages. Pure.
 
 `Lines` takes a part of a file at a time, and yields after some lines, so that other requests can
-run in between: a part takes tens of milliseconds. All lines are checked, also after an invalid one.
+run in between: a part takes tens of milliseconds. Invalid lines are noted, and all others are still
+checked.
 """
 
 import codecs

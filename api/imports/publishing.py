@@ -35,7 +35,8 @@ T = TypeVar("T")
 CALL_S: Final = 10.0
 _ABORT_S: Final = 2.0
 _TRANSACTION_MS: Final = 10_000
-"""After it, brokers abort the transaction of a process that was killed; consumers wait for that."""
+"""After it, brokers abort the transaction of a process that was killed; consumers wait for that.
+Apache Kafka looks for such transactions every 10 s."""
 _PROGRESS: Final = dead_letters(QUOTES).name
 """An offset belongs to a partition of a topic, which the API has to be allowed to read."""
 _PAUSE_S: Final = 0.1

@@ -45,8 +45,8 @@ class Calling:
             return Answer(question, status, body, problem(question, status, body))
         except (httpx.HTTPError, msgspec.ValidationError) as error:
             return Answer(question, None, None, f"no answer for {operation.name}: {error}")
-        # What is in the events of a stream is checked as they are sent; a WebSocket is none without
-        # an upgrade.
+        # The question's check is of plain HTTP: the events of a stream as they are sent, and the
+        # answer to a request that opens no WebSocket.
         if question.until is not None or operation.status == SWITCHING_PROTOCOLS:
             return ask(self._client, question)
         status = operation.status

@@ -127,7 +127,7 @@ def _files(registry: Registry, schema: Schema) -> list[FileDescriptorProto]:
     """Return the files that a schema refers to, each after those that it imports, and its own.
 
     Raises:
-        _TextOnlyError: it is so.
+        _TextOnlyError: the registry gives only text.
     """
     files: dict[str, FileDescriptorProto] = {}
 

@@ -383,6 +383,7 @@ async def test_what_cannot_be_read_is_rejected_with_the_reason(
     answer = await post(client, body, headers)
     assert problem(answer) == expected
     assert reason in answer.json()["detail"]
+    assert "application/json" not in answer.json()["title"], "which an import never is"
 
 
 async def test_imports_are_bounded_and_a_long_one_leaves_writes_their_places(
