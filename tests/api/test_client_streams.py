@@ -124,6 +124,58 @@ async def test_a_websocket_whose_connection_is_cut_goes_on_with_what_it_missed(
         assert (await until(changes, Subscribed))[-1] == Subscribed({}, {"AAPL": 5})
 
 
+async def test_a_command_that_is_refused_is_not_sent_again_with_those_that_were_accepted(
+    proxy: tuple[Proxy, str],
+) -> None:
+    cut, url = proxy
+    async with AsyncTickrec(url) as tickrec, tickrec.stream() as stream:
+        changes = aiter(stream)
+        await stream.subscribe(bars=[4, "XYZ"])
+        await until(changes, Refused)
+        await stream.subscribe(bars=range(501))
+        await stream.subscribe(quotes=["AAPL"])
+        received = await until(changes, Subscribed)
+        assert [of.code for of in received if isinstance(of, Refused)] == [422]
+        cut.cut()
+        await until(changes, Stale)
+        again = await until(changes, Subscribed)
+        assert again[-1] == Subscribed({"4": 4}, {"AAPL": 5})
+
+
+async def test_a_stream_that_is_closed_while_its_connection_is_lost_ends(
+    proxy: tuple[Proxy, str],
+) -> None:
+    cut, url = proxy
+    async with AsyncTickrec(url) as tickrec:
+        stream = tickrec.stream()
+        changes = aiter(stream)
+        await stream.subscribe(bars=[4])
+        await until(changes, Live)
+        cut.cut()
+        await until(changes, Stale)
+        await stream.aclose()
+        async with asyncio.timeout(PATIENCE_S):
+            assert [change async for change in changes] == []
+
+
+async def test_a_stream_that_is_closed_while_it_is_opened_ends(
+    proxy: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = proxy
+    async with AsyncTickrec(url) as tickrec:
+        stream = tickrec.stream()
+        subscribe_again = stream._subscribe_again
+
+        async def close_first(connection: Any) -> None:
+            await stream.aclose()
+            await subscribe_again(connection)
+
+        monkeypatch.setattr(stream, "_subscribe_again", close_first)
+        await stream.subscribe(bars=[4])
+        async with asyncio.timeout(PATIENCE_S):
+            assert [change async for change in aiter(stream)] == []
+
+
 async def test_a_client_that_was_away_for_long_gets_a_gap(
     proxy: tuple[Proxy, str], workers: Worker
 ) -> None:

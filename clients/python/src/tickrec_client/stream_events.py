@@ -1,5 +1,6 @@
 """The events of streams, how they are read, and the commands of a WebSocket. Pure."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -154,33 +155,61 @@ def received(message: str | bytes) -> Iterator[tuple[Received, str | None]]:
             yield msgspec.json.decode(raw, type=kind), head.id
 
 
+_Names = dict[str, dict[str, None]]
+_UNKNOWN: Final = 404
+"""Names that no instrument has: the command is followed without them."""
+
+
 class Wanted:
-    """The instruments of a WebSocket, by the names that were given."""
+    """The instruments of a WebSocket, by the names that were given.
+
+    Commands are answered in their order. One that was refused must not be sent again: it would be
+    refused together with what was accepted before.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[str, dict[str, None]] = {"bars": {}, "quotes": {}}
+        self._of: _Names = {"bars": {}, "quotes": {}}
+        self._unanswered: deque[tuple[str, _Names]] = deque()
 
     def change(self, action: str, bars: Iterable[int | str], quotes: Iterable[int | str]) -> str:
         """Note a command, and return it."""
-        named = {"bars": list(map(str, bars)), "quotes": list(map(str, quotes))}
+        named = {"bars": dict.fromkeys(map(str, bars)), "quotes": dict.fromkeys(map(str, quotes))}
+        self._unanswered.append((action, named))
+        return _command(action, named, None)
+
+    def answered(self, event: Received) -> None:
+        """Take note of an event, if it is the answer to a command."""
+        is_refused = isinstance(event, Refused) and event.code != _UNKNOWN
+        if not (is_refused or isinstance(event, Subscribed)) or not self._unanswered:
+            return
+        action, named = self._unanswered.popleft()
+        if is_refused:
+            return
         for channel, names in named.items():
             if action == "subscribe":
-                self._of[channel] |= dict.fromkeys(names)
+                self._of[channel] |= names
             else:
                 self._of[channel] = {n: None for n in self._of[channel] if n not in names}
-        return msgspec.json.encode({"action": action, **named}).decode()
 
-    def again(self, since: str | None) -> str | None:
-        """Return the command that subscribes to all of them; None if there are none.
+    def again(self, since: str | None) -> list[str]:
+        """Return the commands for a new connection: what was accepted, then what has no answer.
 
         >>> wanted = Wanted()
         >>> wanted.change("subscribe", [4], [])
         '{"action":"subscribe","bars":["4"],"quotes":[]}'
         >>> wanted.again("1.29")
-        '{"action":"subscribe","bars":["4"],"quotes":[],"since":"1.29"}'
+        ['{"action":"subscribe","bars":["4"],"quotes":[],"since":"1.29"}']
         """
-        if not any(self._of.values()):
-            return None
-        named = {channel: list(names) for channel, names in self._of.items()}
-        since_ = {} if since is None else {"since": since}
-        return msgspec.json.encode({"action": "subscribe", **named, **since_}).decode()
+        if any(self._of.values()):
+            self._unanswered.appendleft(("subscribe", self._of))
+            self._of = {"bars": {}, "quotes": {}}
+        return [
+            _command(action, named, since if action == "subscribe" else None)
+            for action, named in self._unanswered
+        ]
+
+
+def _command(action: str, named: _Names, since: str | None) -> str:
+    names = {channel: list(names) for channel, names in named.items()}
+    since_ = {} if since is None else {"since": since}
+    return msgspec.json.encode({"action": action, **names, **since_}).decode()

@@ -1,6 +1,7 @@
 """Live bars and quotes over a WebSocket, which is reopened whenever it is lost."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self
@@ -27,7 +28,7 @@ class AsyncStream:
         self._wanted = Wanted()
         self._connection: ClientConnection | None = None
         self._last_id: str | None = None
-        self._closed = False
+        self._closed = threading.Event()
 
     async def subscribe(
         self, *, bars: Iterable[int | str] = (), quotes: Iterable[int | str] = ()
@@ -47,7 +48,7 @@ class AsyncStream:
         Raises:
             TickrecError: the API refuses the stream, and a retry would not succeed either.
         """
-        while True:
+        while not self._closed.is_set():
             pause_s = stream_events.RECONNECT_S
             try:
                 async with connect(
@@ -60,6 +61,7 @@ class AsyncStream:
                     async for message in connection:
                         for change, last_id in received(message):
                             self._last_id = last_id or self._last_id
+                            self._wanted.answered(change)
                             yield change
             except InvalidStatus as error:
                 problem = _problem(error)
@@ -69,14 +71,14 @@ class AsyncStream:
             except (ConnectionClosed, InvalidHandshake, OSError):
                 pass  # opened again
             self._connection = None
-            if self._closed:
+            if self._closed.is_set():
                 return
             yield Stale("disconnected")
             await asyncio.sleep(pause_s)
 
     async def aclose(self) -> None:
         """Close the connection, and end the iteration."""
-        self._closed = True
+        self._closed.set()
         if self._connection is not None:
             await self._connection.close()
 
@@ -92,9 +94,11 @@ class AsyncStream:
         await self.aclose()
 
     async def _subscribe_again(self, connection: ClientConnection) -> None:
-        command = self._wanted.again(self._last_id)
         self._connection = connection
-        if command is not None:
+        if self._closed.is_set():
+            await connection.close()
+            return
+        for command in self._wanted.again(self._last_id):
             await self._say(command)
 
     async def _say(self, command: str) -> None:

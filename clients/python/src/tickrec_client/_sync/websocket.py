@@ -1,5 +1,6 @@
 """Live bars and quotes over a WebSocket, which is reopened whenever it is lost."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -27,7 +28,7 @@ class Stream:
         self._wanted = Wanted()
         self._connection: ClientConnection | None = None
         self._last_id: str | None = None
-        self._closed = False
+        self._closed = threading.Event()
 
     def subscribe(
         self, *, bars: Iterable[int | str] = (), quotes: Iterable[int | str] = ()
@@ -47,7 +48,7 @@ class Stream:
         Raises:
             TickrecError: the API refuses the stream, and a retry would not succeed either.
         """
-        while True:
+        while not self._closed.is_set():
             pause_s = stream_events.RECONNECT_S
             try:
                 with connect(
@@ -60,6 +61,7 @@ class Stream:
                     for message in connection:
                         for change, last_id in received(message):
                             self._last_id = last_id or self._last_id
+                            self._wanted.answered(change)
                             yield change
             except InvalidStatus as error:
                 problem = _problem(error)
@@ -69,14 +71,14 @@ class Stream:
             except (ConnectionClosed, InvalidHandshake, OSError):
                 pass  # opened again
             self._connection = None
-            if self._closed:
+            if self._closed.is_set():
                 return
             yield Stale("disconnected")
             time.sleep(pause_s)
 
     def close(self) -> None:
         """Close the connection, and end the iteration."""
-        self._closed = True
+        self._closed.set()
         if self._connection is not None:
             self._connection.close()
 
@@ -92,9 +94,11 @@ class Stream:
         self.close()
 
     def _subscribe_again(self, connection: ClientConnection) -> None:
-        command = self._wanted.again(self._last_id)
         self._connection = connection
-        if command is not None:
+        if self._closed.is_set():
+            connection.close()
+            return
+        for command in self._wanted.again(self._last_id):
             self._say(command)
 
     def _say(self, command: str) -> None:
