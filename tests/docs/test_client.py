@@ -343,6 +343,53 @@ def test_a_data_frames_texts_are_sent_as_they_are(serve: Serve) -> None:
     assert [row["user_id"] for row in rows] == users
 
 
+def sent_rows(serve: Serve, frame: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the rows that are sent of a data frame, without their empty cells."""
+    served = serve(IMPORTED)
+    served.tickrec.import_events(frame)
+    rows = csv.DictReader(io.StringIO(served.asked[0].body.decode(), newline=""))
+    return [{name: cell for name, cell in row.items() if cell} for row in rows]
+
+
+def test_whole_numbers_that_a_missing_cell_made_floats_are_sent_as_whole_numbers(
+    serve: Serve,
+) -> None:
+    """Else the API would take user 17 for another one, "17.0", and know no instrument 4.0."""
+    quotes = pd.DataFrame({"type": "quote", "instrument_id": [4, 5], "ts": 1, "price": [2, 3]})
+    trades = pd.DataFrame({"type": "interaction", "user_id": [17, None], "ts": [2, None]})
+    frame = pd.concat([quotes, trades])
+    assert {"user_id", "instrument_id", "ts"} <= set(frame.columns[frame.dtypes == "float64"])
+    assert sent_rows(serve, frame) == [
+        {"type": "quote", "instrument_id": "4", "ts": "1", "price": "2.0"},
+        {"type": "quote", "instrument_id": "5", "ts": "1", "price": "3.0"},
+        {"type": "interaction", "user_id": "17", "ts": "2"},
+        {"type": "interaction"},
+    ]
+
+
+@pytest.mark.parametrize("value", [1.5, 2.0**53, float("inf")])
+@pytest.mark.parametrize("name", ["user_id", "instrument_id", "ts"])
+def test_a_float_that_is_no_exact_whole_number_is_named_and_nothing_is_sent(
+    serve: Serve, name: str, value: float
+) -> None:
+    row = {"type": "interaction", "user_id": "A", "instrument_id": 4, "ts": 0, name: value}
+    served = serve(IMPORTED)
+    with pytest.raises(ValueError, match=f"column '{name}' .* {value}"):
+        served.tickrec.import_events(pd.DataFrame([row]))
+    assert served.asked == []
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York", "+05:30"])
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_of_any_time_zone_are_sent_as_epoch_ms_and_missing_ones_as_empty_cells(
+    serve: Serve, zone: str | None, unit: str
+) -> None:
+    times = pd.Series(pd.to_datetime(["2026-03-08T06:59:59Z", None])).dt.as_unit(unit)
+    times = times.dt.tz_convert(zone)  # without a zone: UTC
+    rows = sent_rows(serve, pd.DataFrame({"type": "quote", "ts": times}))
+    assert rows == [{"type": "quote", "ts": "1772953199000"}, {"type": "quote"}]
+
+
 async def test_the_client_for_asyncio_imports_alike(serve: Serve) -> None:
     served = serve(problem(503, "log-unavailable", 0), IMPORTED)
     async with AsyncTickrec(served.url) as tickrec:

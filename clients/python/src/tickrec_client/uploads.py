@@ -22,6 +22,9 @@ _TYPES: Final = {".csv": _CSV, ".ndjson": _NDJSON, ".jsonl": _NDJSON}
 _GZIP: Final = ".gz"
 _CHUNK_BYTES: Final = 256 * 1024
 _ROWS: Final = 5000
+_WHOLE: Final = ("user_id", "instrument_id", "ts")
+"""Columns of whole numbers, the first one of texts too; pandas has a float where one is missing."""
+_EXACT_BELOW: Final = 2**53
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,14 @@ def upload_of(source: Source) -> Upload:
     """Return how to send a file, events, or a data frame with the columns of a file of CSV.
 
     Raises:
-        ValueError: the name of a file does not say what it is.
+        ValueError: the name of a file does not say what it is; or a column of whole numbers has
+            floats that are none.
     """
     if isinstance(source, str | os.PathLike):
         return _of_file(Path(source))
     if hasattr(source, "to_csv"):
         frame = cast("pd.DataFrame", source)
-        return Upload({"Content-Type": _CSV}, lambda: _of_frame(frame))
+        return Upload({"Content-Type": _CSV}, _of_frame(frame))
     can_restart = iter(source) is not source
     return Upload({"Content-Type": _NDJSON}, lambda: _of_events(source), can_restart)
 
@@ -91,10 +95,30 @@ def _of_events(events: Iterable[Event]) -> Iterator[bytes]:
     yield bytes(chunk)
 
 
-def _of_frame(frame: "pd.DataFrame") -> Iterator[bytes]:
-    for first in range(0, max(len(frame), 1), _ROWS):
-        rows: Any = frame.iloc[first : first + _ROWS]
-        if rows["ts"].dtype.kind == "M":
-            rows = rows.assign(ts=rows["ts"].dt.as_unit("ms").astype("int64"))
-        # As in RFC 4180; with "\n" alone, a "\r" in a cell would not be quoted, and end the line.
-        yield rows.to_csv(index=False, header=first == 0, lineterminator="\r\n").encode()
+def _of_frame(frame: "pd.DataFrame") -> Callable[[], Iterator[bytes]]:
+    """Return what makes the chunks; ValueError if a column cannot be sent exactly."""
+    columns = {name: _whole(name, frame[name]) for name in _WHOLE if name in frame}
+
+    def chunks() -> Iterator[bytes]:
+        for first in range(0, max(len(frame), 1), _ROWS):
+            some = slice(first, first + _ROWS)
+            rows: Any = frame.iloc[some]
+            rows = rows.assign(**{name: column.iloc[some] for name, column in columns.items()})
+            # As in RFC 4180; with "\n" alone, a "\r" in a cell would not be quoted.
+            yield rows.to_csv(index=False, header=first == 0, lineterminator="\r\n").encode()
+
+    return chunks
+
+
+def _whole(name: str, column: Any) -> Any:
+    """Return times as epoch ms, and as whole numbers what missing cells made floats."""
+    if column.dtype.kind == "M":
+        return column.dt.as_unit("ms").astype("int64").astype("Int64").mask(column.isna())
+    if column.dtype.kind != "f":
+        return column
+    found = column.dropna()
+    bad = found[(found % 1 != 0) | (found.abs() >= _EXACT_BELOW)]
+    if len(bad):
+        reason = f"column {name!r} has floats that are no exact whole numbers, such as"
+        raise ValueError(f"{reason} {bad.iloc[0]}: make it Int64 or str")
+    return column.astype("Int64")
