@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
@@ -50,6 +50,9 @@ from runtime.topology import Topology
 from tests.api.described import described_by
 from tests.api.patient import BEHIND, OF_CLIENTS, OF_SUBSCRIPTIONS
 from tests.patience import PATIENCE_S
+
+if TYPE_CHECKING:
+    from .streaming import Worker
 
 NOW_MS = 1_629_061_651_000
 """2021-08-15 21:07:31 UTC: the clock of the applications under test."""
@@ -199,6 +202,15 @@ def raw(store_url: str) -> Iterator[Redis]:
 def where(store_url: str, filled: Filled) -> dict[str, Any]:
     """The settings with which an application reads the filled namespace."""
     return {"redis_url": store_url, "namespace": filled.keys.namespace}
+
+
+@pytest.fixture
+async def workers(where: dict[str, Any]) -> AsyncIterator["Worker"]:
+    """All workers of quotes, which write bars to the filled namespace."""
+    from .streaming import worker  # which imports this module
+
+    async with worker(**where) as its:
+        yield its
 
 
 @pytest.fixture

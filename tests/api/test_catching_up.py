@@ -15,7 +15,7 @@ from contracts.bars import BarValue
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, RUNNING_S, Filled
-from .streaming import Served, Stream, Worker, served, value, worker
+from .streaming import Served, Stream, Worker, served, value
 from .websockets import Client, client_of
 
 MINUTE_MS = 60_000
@@ -26,12 +26,6 @@ async def api_(where: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.setattr(api.live.following, "POSITIONS_EVERY_S", 0.02)
     async with served(**where) as application:
         yield application
-
-
-@pytest.fixture
-async def workers(where: dict[str, Any]) -> AsyncIterator[Worker]:
-    async with worker(**where) as its:
-        yield its
 
 
 def minutes_ago(n: int, quotes: int) -> tuple[int, BarValue]:
@@ -67,6 +61,7 @@ class Bars:
             return kind, {name: of for name, of in event.items() if name not in ("T", "id")}
         while (event_ := await self._source.next())[0] == "":
             pass
+        assert event_[0] != "end", "the server ended the stream"
         return event_
 
     async def until_live(self) -> list[tuple[str, Any]]:

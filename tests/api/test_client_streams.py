@@ -25,7 +25,7 @@ from tickrec_client.stream_events import (
 from tickrec_client.structs import Gap
 
 from .conftest import RUNNING_S, Filled
-from .streaming import Served, Worker, served, value, worker
+from .streaming import Served, Worker, served, value
 
 
 class Proxy:
@@ -64,12 +64,6 @@ async def api_(where: dict[str, Any], filled: Filled) -> AsyncIterator[Served]:
     filled.instrument(5, "AAPL")
     async with served(**where) as application:
         yield application
-
-
-@pytest.fixture
-async def workers(where: dict[str, Any]) -> AsyncIterator[Worker]:
-    async with worker(**where) as its:
-        yield its
 
 
 @pytest.fixture

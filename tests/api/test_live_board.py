@@ -41,6 +41,14 @@ def bars_of(*instruments: int) -> Subscriptions:
     return frozenset(Subscription("bars", i) for i in instruments)
 
 
+def add_6(board: Board, listener: Listener) -> Subscriptions:
+    """Add the bars of instrument 6, which are not begun; return the added subscriptions."""
+    added = bars_of(6)
+    board.add(listener, added)
+    listener.watch(listener.subscribed | added, None)
+    return added
+
+
 def begin(listener: Listener, board: Board, *missed: Changed) -> None:
     """Begin with the snapshot of all subscriptions."""
     subscribed = listener.subscribed
@@ -121,9 +129,7 @@ async def test_what_is_not_begun_is_not_sent_nor_is_there_an_id(
     board_and_listener: tuple[Board, Listener],
 ) -> None:
     board, listener = board_and_listener
-    added = bars_of(6)
-    board.add(listener, added)
-    listener.watch(listener.subscribed | added, None)
+    added = add_6(board, listener)
     board.take([changed(6, -1, 1), changed(6, 0, 2), changed(4, 0, 3)])
     said = await listener.take() or b""
     assert (said.count(b"event: bar"), b"id: " in said) == (1, False)
@@ -138,9 +144,7 @@ async def test_a_message_that_is_overtaken_by_the_read_of_what_was_missed_is_not
     board_and_listener: tuple[Board, Listener],
 ) -> None:
     board, listener = board_and_listener
-    added = bars_of(6)
-    board.add(listener, added)
-    listener.watch(listener.subscribed | added, None)
+    added = add_6(board, listener)
     listener.begin(added, Snapshot([], [], read(board, changed(6, -9, 40), changed(6, -8, 50))))
     assert await taken(listener) == [(6, -9, 40), (6, -8, 50)]
     board.take([changed(6, -9, 39), changed(6, -8, 50), changed(6, -9, 40), changed(6, 0, 60)])

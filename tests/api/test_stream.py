@@ -24,7 +24,7 @@ from tests.patience import PATIENCE_S, until_true
 from .conftest import RUNNING_S, TOPOLOGY, Filled
 from .keys import entry, write_keys
 from .problems import problem
-from .streaming import Served, Worker, served, value, worker
+from .streaming import Served, Worker, served, value
 
 BEFORE_S = RUNNING_S - 60
 SEED = 1
@@ -34,12 +34,6 @@ SEED = 1
 async def api_(where: dict[str, Any]) -> AsyncIterator[Served]:
     async with served(**where) as application:
         yield application
-
-
-@pytest.fixture
-async def workers(where: dict[str, Any]) -> AsyncIterator[Worker]:
-    async with worker(**where) as its:
-        yield its
 
 
 async def test_the_newest_bars_come_first_then_those_that_change(

@@ -18,7 +18,7 @@ from tests.patience import PATIENCE_S, until_true
 
 from .conftest import RUNNING_S, Filled
 from .problems import problem
-from .streaming import Served, Worker, served, value, worker
+from .streaming import Served, Worker, served, value
 from .websockets import client_of, opened
 
 BEFORE_S = RUNNING_S - 60
@@ -30,12 +30,6 @@ async def api_(where: dict[str, Any], filled: Filled) -> AsyncIterator[Served]:
     filled.instrument(HUGE, "HUGE")
     async with served(**where) as application:
         yield application
-
-
-@pytest.fixture
-async def workers(where: dict[str, Any]) -> AsyncIterator[Worker]:
-    async with worker(**where) as its:
-        yield its
 
 
 async def test_each_subscription_brings_the_newest_bars_and_then_those_that_change(

@@ -1,7 +1,6 @@
 """The client: one connection pool, and the endpoints."""
 
 from collections.abc import AsyncIterator, Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tickrec_client.stream_events import Change
@@ -76,10 +75,5 @@ class AsyncTickrec(AsyncEndpoints):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()

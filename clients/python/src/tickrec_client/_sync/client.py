@@ -1,7 +1,6 @@
 """The client: one connection pool, and the endpoints."""
 
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tickrec_client.stream_events import Change
@@ -74,10 +73,5 @@ class Tickrec(Endpoints):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
