@@ -214,7 +214,7 @@ def _check_condition(condition: Condition) -> None:
         )
     try:
         re.compile(condition.matches or condition.not_matches or "")
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise MappingError(
             f"where {condition.path}: {error}: give a regular expression of Python's"
         ) from None

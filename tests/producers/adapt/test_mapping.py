@@ -124,6 +124,11 @@ def test_a_condition_may_read_a_key_that_no_field_reads(tmp_path: Path) -> None:
             'where = [{path = "id", matches = "("}]\n[sources.fields]',
             "where id: missing ), unterminated subpattern",
         ),
+        (
+            "[sources.fields]",
+            'where = [{path = "id", matches = "a{4294967296}"}]\n[sources.fields]',
+            "where id: the repetition number is too large: give a regular expression",
+        ),
         ("30.72", "-1", "Expected `float` >= 1e-18 - at `$.price`, which is -1"),
         ("30.72", "x", "topic ticks: the example is not JSON"),
         ("1629061628123", "1629061628", "ts 1629061628 is before 1990-01-01"),
