@@ -29,6 +29,8 @@ _SERIALIZED: Final = "serialized"
 """What the registry calls descriptors, instead of the text of a .proto file."""
 _BUILT_IN: Final = {"google/": "", "confluent/": "confluent_kafka.schema_registry."}
 """Beginnings of files that no schema refers to, as everyone has them -> packages with them."""
+_LONGEST_SHIFT: Final = 28
+"""Of numbers with 32 bits. Longer ones take time that grows with the square of their length."""
 Convert = Callable[[Any], Any]
 
 
@@ -101,10 +103,12 @@ def _place(data: bytes, start: int) -> tuple[tuple[int, ...], int]:
     ((1, 0), 3)
 
     Raises:
-        UnmappableError: it is cut off.
+        UnmappableError: it is cut off, or is none.
     """
     try:
         n, end = _varint(data, start)
+        if n < 0:
+            raise UnmappableError(f"it has {n} numbers of a place in its schema")
         place = []
         for _ in range(n):
             index, end = _varint(data, end)
@@ -117,6 +121,8 @@ def _place(data: bytes, start: int) -> tuple[tuple[int, ...], int]:
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value, shift = 0, 0
     while data[at] & 0x80:
+        if shift >= _LONGEST_SHIFT:
+            raise UnmappableError("a number of its place in its schema is too long")
         value |= (data[at] & 0x7F) << shift
         shift, at = shift + 7, at + 1
     value |= data[at] << shift

@@ -83,6 +83,9 @@ def test_where_the_registry_has_only_text_the_file_is_used_or_asked_for(
         (b"", "it ends before its message begins"),
         (b"\2", "it ends before its message begins"),
         (b"\2\xff", "it ends before its message begins"),
+        (b"\1x", "it has -1 numbers of a place in its schema"),
+        # A number of any length would take time that grows with its square.
+        (b"\xff" * 1_000_000, "a number of its place in its schema is too long"),
         (b"\2\4x", "its schema has no message at 2"),
         (b"\2\1x", "its schema has no message at -1"),
     ],
