@@ -11,7 +11,7 @@ from producers.adapt.fields import UnmappableError
 from producers.adapt.json_schema import json_schema_reader
 from producers.adapt.mapping import KEY, Format, MappingError, Source
 from producers.adapt.protobuf import protobuf_reader
-from producers.adapt.registry import Registry, RegistryError
+from producers.adapt.registry import Registry, RegistryError, reason_of
 
 Decode = Callable[[bytes | None], Any]
 _REASON_MOST = 300
@@ -69,7 +69,7 @@ def _checked(decode: Callable[[bytes], Any], what: str) -> Decode:
         except RegistryError:
             raise
         except Exception as error:  # noqa: BLE001 (bytes of another format lead to any)
-            reason = (str(error) or type(error).__name__)[:_REASON_MOST]
+            reason = reason_of(error)[:_REASON_MOST]
             raise UnmappableError(f"the {what} cannot be decoded: {reason}") from None
 
     return checked

@@ -1,6 +1,7 @@
 """Reads JSON, and validates it by the schema that a record names."""
 
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import msgspec
 from confluent_kafka.schema_registry import Schema
@@ -23,9 +24,10 @@ def json_schema_reader(registry: Registry) -> Read:
     """
 
     def read_as(schema: Schema) -> Read:
-        parts = _parts(registry, schema)
+        content = content_of(schema)
+        parts = _parts(registry, schema, _address(content, ""))
         validate = validator_for(
-            content_of(schema),
+            content,
             validate_formats=False,
             # Only what the schema refers to in the registry: nothing is fetched from elsewhere.
             retriever=lambda uri: parts[uri.removeprefix(_BASE)],
@@ -49,9 +51,18 @@ def json_schema_reader(registry: Registry) -> Read:
     return registry.framed(read_as)
 
 
-def _parts(registry: Registry, schema: Schema) -> dict[str, Any]:
-    """Return the schemas that a schema refers to, by name."""
+def _parts(registry: Registry, schema: Schema, base: str) -> dict[str, Any]:
+    """Return the schemas that a schema refers to, by name, and by address relative to its own."""
     parts: dict[str, Any] = {}
     for name, part in registry.references(schema):
-        parts |= {name: content_of(part), **_parts(registry, part)}
+        content = content_of(part)
+        at = urljoin(base, name)
+        parts |= {name: content, at: content, **_parts(registry, part, _address(content, at))}
     return parts
+
+
+def _address(content: Any, at: str) -> str:
+    """Return the address of a schema: its own id, or where it is."""
+    if not isinstance(content, dict):  # true or false
+        return at
+    return urljoin(at, str(content.get("$id", content.get("id", ""))))

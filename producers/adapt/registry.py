@@ -8,7 +8,9 @@ for each record again, which takes longer than reading the record. `avro`, `json
 
 import json
 import struct
+import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -23,6 +25,11 @@ _HIGHEST_ID: Final = 2**31 - 1
 _NOT_FOUND: Final = (40402, 40403)
 """Confluent's codes: no such version, no such schema. Any other 404 is not about the schema: the
 address of the registry may be wrong."""
+
+_SCHEMAS_KEPT: Final = 1_000
+"""As confluent-kafka's client does."""
+_USELESS_FOR_S: Final = 1.0
+"""Else each record would ask for such a schema: a batch may take longer than the group waits."""
 
 Read = Callable[[bytes], Any]
 
@@ -57,16 +64,25 @@ class Registry:
         """
         if self._client is None:
             raise MappingError("no registry is set: name its address as SCHEMA_REGISTRY_URL")
-        known: dict[int, Read] = {}
+        useless: dict[int, tuple[float, str]] = {}
+        """id -> until when its schema counts as missing or unreadable, and why"""
 
-        def read(data: bytes) -> Any:
-            schema_id = schema_id_in(data)
-            found = known.get(schema_id)
-            if found is None:
-                found = known[schema_id] = read_as(self._schema(schema_id, form))
-            return found(data[FRAME.size :])
+        @lru_cache(_SCHEMAS_KEPT)
+        def reader(schema_id: int) -> Read:
+            until_s, reason = useless.get(schema_id, (0.0, ""))
+            if time.monotonic() < until_s:
+                raise UnmappableError(reason)
+            try:
+                return read_as(self._schema(schema_id, form))
+            except RegistryError:
+                raise
+            except Exception as error:  # whatever a malformed schema leads to
+                if len(useless) >= _SCHEMAS_KEPT:
+                    useless.clear()
+                useless[schema_id] = time.monotonic() + _USELESS_FOR_S, reason_of(error)
+                raise
 
-        return read
+        return lambda data: reader(schema_id_in(data))(data[FRAME.size :])
 
     def references(self, schema: Schema, form: str | None = None) -> list[tuple[str, Schema]]:
         """Return the names of the schemas that a schema refers to, and these."""
@@ -107,6 +123,11 @@ class Registry:
         except Exception as error:
             # Errors of its HTTP client and of its token endpoint, which have no common type.
             raise RegistryError(f"no {what}: {type(error).__name__}: {error}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return why something cannot be read."""
+    return str(error) or type(error).__name__
 
 
 def content_of(schema: Schema) -> Any:

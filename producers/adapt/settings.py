@@ -1,12 +1,15 @@
 """The settings of `python -m producers adapt`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from producers.settings import ProducerSettings
 from runtime.settings import MetricsSettings
+
+_ANSWER_S: Final = 10.0
+"""For an answer of the registry; confluent-kafka's client has no limit of its own."""
 
 
 class SchemaRegistryConfig(BaseModel):
@@ -40,13 +43,14 @@ class SchemaRegistryConfig(BaseModel):
             raise ValueError("cannot be read: name a PEM file")
         return value
 
-    def client(self) -> dict[str, str]:
+    def client(self) -> dict[str, str | float]:
         """Return the options of confluent-kafka's client."""
         said = {name.replace("_", "."): value for name, value in self if value is not None}
-        return {
+        options = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in said.items()
         }
+        return {**options, "timeout": _ANSWER_S}
 
 
 class AdaptSettings(ProducerSettings, MetricsSettings):

@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegis
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from infra.local.process import Command, Server, free_port, is_free, running
+from infra.local.process import LOOPBACK, Command, Server, free_port, is_free, running
 from producers.adapt.fields import UnmappableError
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import Source
@@ -164,6 +165,7 @@ def test_json_is_validated_by_its_schema(client: SchemaRegistryClient, tmp_path:
         decode(good.replace(b"15.4", b"NaN"))
 
 
+NUMBER = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "number"}
 PRICE = {"type": "object", "properties": {"bid": {"type": "number"}}}
 
 
@@ -195,6 +197,56 @@ def test_a_json_schema_may_refer_to_others_of_the_registry_and_to_nothing_else(
     ):
         decode(record(f"http://{address}/price.json", []))
     assert asked == []
+
+
+@pytest.mark.parametrize("own_id", ["https://shop.example/schemas/whole.json", "whole.json", None])
+def test_a_json_schema_may_refer_to_others_relative_to_its_own_id(
+    client: SchemaRegistryClient, tmp_path: Path, own_id: str | None
+) -> None:
+    """As Confluent's serializers resolve names, also those of others that a part refers to."""
+    part = {"type": "object", "properties": {"bid": {"$ref": "number.json"}}}
+    whole = {"type": "object", "properties": {"price": {"$ref": "parts/price.json"}}}
+    its = whole if own_id is None else {"$id": own_id, **whole}
+    subject = f"relative-{(own_id or '')[:5]}"
+    reference = SchemaReference("number.json", f"{subject}-number", 1)
+    client.register_schema(f"{subject}-number", Schema(json.dumps(NUMBER), "JSON"))
+    client.register_schema(f"{subject}-part", Schema(json.dumps(part), "JSON", [reference]))
+    references = [SchemaReference("parts/price.json", f"{subject}-part", 1)]
+    id_ = client.register_schema(subject, Schema(json.dumps(its), "JSON", references))
+    frame, decode = b"\0" + id_.to_bytes(4, "big"), read(client, tmp_path, "json-schema")
+    assert decode(frame + b'{"price": {"bid": 1}}') == {"price": {"bid": 1}}
+    with pytest.raises(UnmappableError, match=r"at \$.price.bid"):
+        decode(frame + b'{"price": {"bid": "x"}}')
+
+
+def test_a_schema_that_is_missing_is_not_asked_for_by_each_record_that_names_it(
+    tmp_path: Path,
+) -> None:
+    """A batch without schemas would otherwise take longer than a member of the group may."""
+    asked: list[str] = []
+
+    class Empty(Handler):
+        def answer(self) -> None:
+            asked.append(self.path)
+            body = {"error_code": 40403, "message": "Schema not found"}
+            self.send(404, json.dumps(body).encode(), Content_Type="application/json")
+
+    with serving(Empty) as address:
+        decode = read(SchemaRegistryClient({"url": f"http://{address}"}), tmp_path, "avro")
+        for _ in range(50):
+            with pytest.raises(UnmappableError, match="the registry has no schema 7"):
+                decode(b"\0\0\0\0\7x")
+    assert len(asked) < 10
+
+
+def test_a_registry_that_does_not_answer_is_not_awaited_forever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.adapt.settings._ANSWER_S", 0.05)
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://{LOOPBACK}:{silent.getsockname()[1]}")
+        with pytest.raises(RegistryError, match="no schema 1: ReadTimeout"):
+            gated(tmp_path)(b"\0\0\0\0\1x")
 
 
 def test_bytes_that_name_no_schema_are_bad_records_but_a_registry_that_is_away_is_not_their_fault(
