@@ -13,6 +13,7 @@ Find = Callable[[str], int | None]
 """the symbol of an instrument of the catalog -> its id"""
 _PER_MS: Final[Mapping[Unit, int]] = {"us": 1_000, "ns": 1_000_000}
 _MS_PER_S: Final = 1_000
+_MOST_MS: Final = 2**63
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _OF_JSON: Final = frozenset((str, int, float))
@@ -169,12 +170,23 @@ def _to_ms(unit: Unit) -> Callable[[Any], int]:
             if unit == "RFC 3339":
                 return _ms_of(datetime.fromisoformat(value))
             if unit == "s":
-                return int(Decimal(str(value)) * _MS_PER_S)
+                return _whole(Decimal(str(value)) * _MS_PER_S)
             return int(value) // _PER_MS.get(unit, 1)
         except (TypeError, ValueError, ArithmeticError):
             raise UnmappableError(f"{value!r:.60} is no time in {unit}") from None
 
     return convert
+
+
+def _whole(ms: Decimal) -> int:
+    """Return a time without fractions.
+
+    Raises:
+        ValueError: no time is so long, and as an integer it could have a million digits.
+    """
+    if abs(ms) > _MOST_MS:
+        raise ValueError
+    return int(ms)
 
 
 def _ms_of(at: datetime) -> int:

@@ -55,9 +55,7 @@ class Mapper:
             if not name.startswith(_ATTRIBUTE)
         ]
         self._attributes = [
-            (name.removeprefix(_ATTRIBUTE), read)
-            for name, read in readers.items()
-            if name.startswith(_ATTRIBUTE)
+            (name, read) for name, read in readers.items() if name.startswith(_ATTRIBUTE)
         ]
         self._id = readers[_ID]
         self._message = self._target.message
@@ -82,13 +80,16 @@ class Mapper:
         if change is None or (change.is_update and self._skips_updates):
             return Unpublished.SAYS_NOTHING
         row = Row(change.row, payload_of(key), timestamp_ms, change.envelope)
-        if change.is_removal:
-            return self._removal(row)
-        if (record := self._published(row, now_ms)) is not None:
-            return record
-        # A row that was published before it changed is in the catalog still.
-        is_gone = change.is_update and self._source.into == "instruments"
-        return self._removal(row) if is_gone else Unpublished.LEFT_OUT
+        try:
+            if change.is_removal:
+                return self._removal(row)
+            if (record := self._published(row, now_ms)) is not None:
+                return record
+            # A row that was published before it changed is in the catalog still.
+            is_gone = change.is_update and self._source.into == "instruments"
+            return self._removal(row) if is_gone else Unpublished.LEFT_OUT
+        except LeftOutError:  # the id is, so it never was in the catalog
+            return Unpublished.LEFT_OUT
 
     def _published(self, row: Row, now_ms: int) -> Outgoing | None:
         """Return what becomes of a row, None if the mapping leaves it out."""
@@ -107,19 +108,18 @@ class Mapper:
 
     def _message_of(self, row: Row) -> Any:
         content: dict[str, Any] = {}
-        for name, read, normal in self._fields:
-            try:
-                value = read(row)
-            except UnmappableError as error:
-                raise type(error)(f"{name}: {error}") from None
-            if value is not None:
-                content[name] = normal(value)
-        if self._attributes:
-            content["attributes"] = {
-                name: plain(value)
-                for name, read in self._attributes
-                if (value := read(row)) is not None
-            }
+        name = ""
+        try:
+            for name, read, normal in self._fields:
+                if (value := read(row)) is not None:
+                    content[name] = normal(value)
+            if self._attributes:
+                attributes = content["attributes"] = {}
+                for name, read in self._attributes:
+                    if (value := read(row)) is not None:
+                        attributes[name.removeprefix(_ATTRIBUTE)] = plain(value)
+        except UnmappableError as error:
+            raise type(error)(f"{name}: {error}") from None
         try:
             return msgspec.convert(content, self._message, strict=False)
         except msgspec.ValidationError as error:
@@ -130,11 +130,15 @@ class Mapper:
 
         Raises:
             UnmappableError: a quote or an event cannot be taken back, or the id is not known.
+            LeftOutError: the mapping leaves out this id.
         """
         name = self._source.into
         if name != "instruments":
             raise UnmappableError(f"a record without a row: {name} cannot be removed one by one")
-        found = self._id(row)
+        try:
+            found = self._id(row)
+        except UnmappableError as error:
+            raise UnmappableError(f"{_ID}: {error}") from None
         if found is None:
             raise UnmappableError(
                 "the removal names no instrument_id: map it from `$key`, or have the database "

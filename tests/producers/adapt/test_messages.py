@@ -32,6 +32,7 @@ def mapped(into: str, fields: dict[str, Any], value: Any, key: Any = None, **mor
     return msgspec.json.decode(record.value or b"") if isinstance(record, Outgoing) else record
 
 
+NAMED = {"instrument_id": "id", "symbol": "sym", "name": "sym"}
 QUOTE = {"instrument_id": {"symbol": "a.sym"}, "price": "p", "ts": "$timestamp"}
 
 
@@ -144,6 +145,9 @@ def test_an_instrument_has_categories_and_attributes() -> None:
         ({**QUOTE, "ts": {"path": "at", "unit": "RFC 3339"}},
          {"a": {"sym": "AAPL"}, "p": 1, "at": "2026-11-26T22:17:00"},
          "ts: '2026-11-26T22:17:00' is no time in RFC 3339"),
+        # As an integer it would have more digits than Python writes.
+        ({**QUOTE, "ts": {"path": "at", "unit": "s"}},
+         {"a": {"sym": "AAPL"}, "p": 1, "at": "1e5000"}, "ts: '1e5000' is no time in s"),
         ({**QUOTE, "ts": "at"}, {"a": {"sym": "AAPL"}, "p": 1, "at": NOW_MS + 600_000},
          "minutes ahead of the clock"),
         (QUOTE, None, "a record without a row: quotes cannot be removed one by one"),
@@ -195,6 +199,26 @@ def test_an_event_of_another_kind_can_be_left_out() -> None:
     fields = {**EVENT, "event": {**EVENT["event"], "others": "skip"}}
     assert mapped("interactions", fields, {"i": 4, "side": "STOP"}, "A") is Unpublished.LEFT_OUT
     assert mapped("interactions", fields, {"i": 4, "side": "LOOK"}, "A")["event"] == "view"
+
+
+@pytest.mark.parametrize("op", ["c", "u", "d"])
+def test_an_instrument_whose_id_is_left_out_is_neither_published_nor_removed(op: str) -> None:
+    fields = {**NAMED, "instrument_id": {"path": "id", "values": {"A": 1}, "others": "skip"}}
+    row = {"id": "B", "sym": "B"}
+    change = {"op": op, "before": row, "after": row}
+    found = mapped("instruments", fields, change, envelope="debezium")
+    assert found is Unpublished.LEFT_OUT
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [({"id": 4, "sym": "A", "side": "STOP"}, None), (None, "x" * 100)],
+)
+def test_a_reason_names_the_attribute_or_the_id_that_it_is_about(value: Any, key: Any) -> None:
+    known = {"path": "side", "values": {"BUY": 1}}
+    fields = {**NAMED, "instrument_id": {"path": "$key", "values": {"4": 4}, "default": 4}}
+    with pytest.raises(UnmappableError, match=r"^(attributes\.side|instrument_id): "):
+        mapped("instruments", fields, value, key, attributes={"side": known})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Decimal("NaN")])
