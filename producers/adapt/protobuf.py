@@ -6,32 +6,22 @@ zero: the first message of the file. All are varints, zigzag-encoded.
 """
 
 import base64
-import importlib
-from collections.abc import Callable, Sequence
-from datetime import UTC
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from confluent_kafka.schema_registry import Schema
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.message import DecodeError
 
+from producers.adapt.descriptors import described, in_pool, parser
 from producers.adapt.fields import UnmappableError
-from producers.adapt.mapping import MappingError
 from producers.adapt.registry import FRAME, Read, Registry, RegistryError, schema_id_in
 
-_TIMESTAMP: Final = Timestamp.DESCRIPTOR.full_name
 _SERIALIZED: Final = "serialized"
 """What the registry calls descriptors, instead of the text of a .proto file."""
-_BUILT_IN: Final = {"google/": "", "confluent/": "confluent_kafka.schema_registry."}
-"""Beginnings of files that no schema refers to, as everyone has them -> packages with them."""
 _LONGEST_SHIFT: Final = 28
 """Of numbers with 32 bits. Longer ones take time that grows with the square of their length."""
-Convert = Callable[[Any], Any]
 
 
 class _TextOnlyError(RegistryError):
@@ -44,9 +34,6 @@ def protobuf_reader(registry: Registry, path: Path | None, name: str) -> Read:
     With a registry, it raises `UnmappableError` for a record of another message, and reads a record
     by the schema that it names, or by that in the file if there is one.
 
-    A field without a value is left out if its presence is known, as that of an `optional` one;
-    otherwise it has its default. Enums are names, `google.protobuf.Timestamp` is a datetime.
-
     Args:
         registry: of the schemas.
         path: of descriptors, as `protoc --include_imports --descriptor_set_out` writes them.
@@ -56,7 +43,7 @@ def protobuf_reader(registry: Registry, path: Path | None, name: str) -> Read:
         MappingError: the file cannot be read, or does not describe such a message; or there is
             neither a file nor a registry.
     """
-    own = None if path is None else _parser(_described(path, name))
+    own = None if path is None else parser(described(path, name))
     if not registry.is_set and own is not None:
         read_own = _unchecked(own)
 
@@ -82,7 +69,7 @@ def protobuf_reader(registry: Registry, path: Path | None, name: str) -> Read:
                 written = _message_at(files[-1], place)
                 if written != name:
                     raise UnmappableError(f"its message is {written}, not {name}")
-                found = known[place] = own or _parser(_in_pool(files, name))
+                found = known[place] = own or parser(in_pool(files, name))
             return found(data[end:])
 
         return read
@@ -176,105 +163,3 @@ def _message_at(file: FileDescriptorProto, place: Sequence[int]) -> str:
         names.append(kinds[index].name)
         kinds = kinds[index].nested_type
     return ".".join(names)
-
-
-def _described(path: Path, name: str) -> Descriptor:
-    """Return the descriptor of a message that a file has.
-
-    Raises:
-        MappingError: it has none.
-    """
-    try:
-        return _in_pool(FileDescriptorSet.FromString(path.read_bytes()).file, name)
-    except OSError as error:
-        raise MappingError(f"schema {path}: {error.strerror}: name a readable file") from None
-    except (DecodeError, TypeError) as error:
-        raise MappingError(f"schema {path} has no descriptors in it: {error}") from None
-    except KeyError:
-        raise MappingError(f"schema {path} does not describe the message {name}") from None
-
-
-def _in_pool(files: Sequence[FileDescriptorProto], name: str) -> Descriptor:
-    """Return the descriptor of a message.
-
-    Raises:
-        TypeError: an import is missing.
-        KeyError: the files do not have the message.
-    """
-    pool = DescriptorPool()
-    added: set[str] = set()
-
-    def add(file: FileDescriptorProto) -> None:
-        for imported in file.dependency:
-            if imported not in added and (module := _module(imported)) is not None:
-                add(FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb))
-        if file.name not in added:
-            added.add(file.name)
-            pool.Add(file)
-
-    for file in files:
-        add(file)
-    return pool.FindMessageTypeByName(name)
-
-
-def _module(file: str) -> Any:
-    """Return the module of a file that everyone has, None if it is not one."""
-    for start, package in _BUILT_IN.items():
-        if file.startswith(start):
-            try:
-                return importlib.import_module(
-                    package + file.removesuffix(".proto").replace("/", ".") + "_pb2"
-                )
-            except ImportError:
-                return None
-    return None
-
-
-def _parser(kind: Descriptor) -> Read:
-    parse, convert = GetMessageClass(kind).FromString, _message_converter(kind, {})
-    return lambda data: convert(parse(data))
-
-
-def _message_converter(kind: Descriptor, known: dict[str, Convert]) -> Convert:
-    """Return a function from a message to a dictionary."""
-    if kind.full_name == _TIMESTAMP:
-        return lambda message: _datetime(message)
-    fields: list[tuple[str, bool, Convert | None]] = []
-
-    def convert(message: Message) -> dict[str, Any]:
-        return {
-            name: getattr(message, name) if change is None else change(getattr(message, name))
-            for name, has_presence, change in fields
-            if not has_presence or message.HasField(name)
-        }
-
-    known[kind.full_name] = convert  # before its fields: a message may contain its own kind
-    fields += [(one.name, one.has_presence, _converter(one, known)) for one in kind.fields]
-    return convert
-
-
-def _converter(field: FieldDescriptor, known: dict[str, Convert]) -> Convert | None:
-    """Return a function from the value of a field, None if that stays as it is."""
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        inner = _converter(field.message_type.fields_by_name["value"], known) or _same
-        return lambda values: {str(name): inner(value) for name, value in values.items()}
-    change: Convert | None = None
-    if field.message_type is not None:
-        kind = field.message_type
-        change = known.get(kind.full_name) or _message_converter(kind, known)
-    elif field.enum_type is not None:
-        names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
-        # A number without a name: the writer's schema is newer.
-        change = lambda number: names.get(number, number)  # noqa: E731
-    if field.is_repeated:
-        of_each = change or _same
-        return lambda values: [of_each(value) for value in values]
-    return change
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _datetime(message: Any) -> Any:
-    return message.ToDatetime(tzinfo=UTC)
