@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from limits import parse
 
-from api.http import bodies, bounded
+from api.http import bodies, bounded, quotas
 from api.http.idempotency import REPLAYED
 from api.http.quotas import MAX_PACE_S, WriteQuota
 from api.imports import importing, parts, publishing
@@ -439,7 +439,8 @@ async def test_a_share_that_others_take_is_not_waited_for_without_end(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bodies, "PACE_TIMEOUT_S", 0.0)
-    async with serve(write_limit="1000/10second") as client:
+    monkeypatch.setattr(quotas, "MAX_PACE_S", 60)
+    async with serve(write_limit="1000/minute") as client:
         await client.post("/v1/events", json=quotes(999))
         assert problem(await post(client, as_ndjson(quotes(9)))) == (429, "rate-limited")
 

@@ -196,9 +196,10 @@ def test_the_messages_of_a_websocket_that_are_shown_are_such() -> None:
     lines = "".join(blocks).splitlines()
     answers = {event["T"] for said in lines if said[0] == "<" for event in json.loads(said[2:])}
     assert {"success", "subscription", "error", "b", "q", "live"} <= answers
-    for line in lines:
-        if line[0] == ">" and "trades" not in line:
-            command_of(line[2:])
+    commands = [line[2:] for line in lines if line[0] == ">" and "trades" not in line]
+    assert commands
+    for command in commands:
+        command_of(command)
 
 
 def test_a_problem_that_is_shown_has_the_shape_that_is_encoded() -> None:

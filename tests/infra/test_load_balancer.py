@@ -238,10 +238,18 @@ IMPORTED = range(10_000_000, 10_040_000)
 
 
 class Prices:
-    """A file: a quote of each of `IMPORTED`."""
+    """A file: a quote of each of `IMPORTED`; the rest comes once a process was killed."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.killed = threading.Event()
 
     def __iter__(self) -> Iterator[Quote]:
-        return (Quote(instrument_id=n, price=1, ts=NOW_MS) for n in IMPORTED)
+        self.sent += 1
+        for n in IMPORTED:
+            if n == IMPORTED[-1]:
+                self.killed.wait(PATIENCE_S)
+            yield Quote(instrument_id=n, price=1, ts=NOW_MS)
 
 
 @pytest.mark.kafka_only
@@ -250,13 +258,16 @@ def test_an_import_by_the_client_goes_on_at_another_process_if_its_own_is_killed
     door: Door, broker: str
 ) -> None:
     before = [door.published_by(n) for n in range(2)]
+    prices = Prices()
     with Tickrec(door.nginx.address) as tickrec, ThreadPoolExecutor(1) as thread:
-        importing = thread.submit(tickrec.import_events, Prices())
+        importing = thread.submit(tickrec.import_events, prices)
         eventually(
             lambda: any(door.published_by(n) > before[n] for n in range(2)), "a part is published"
         )
         door.kill(0 if door.published_by(0) > before[0] else 1)
+        prices.killed.set()
         assert importing.result().quotes == len(IMPORTED)
+    assert prices.sent >= 2
     door.start_again()
 
     records = records_of(plain(broker), QUOTES.name)
