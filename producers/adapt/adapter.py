@@ -231,8 +231,9 @@ class Adapter:
         if time.monotonic() < self._noted_s + _LAG_EVERY_S:
             return
         self._noted_s = time.monotonic()
+        lags = list(self._input.lag())  # before, so that no scrape finds none
         metrics.LAG.clear()  # other copies have some of its partitions now
-        for topic, partition, lag in self._input.lag():
+        for topic, partition, lag in lags:
             metrics.LAG.labels(topic, str(partition)).set(lag)
 
     def _publish(
