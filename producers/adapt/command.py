@@ -205,7 +205,8 @@ def _connected(
 def _needed(read: MappingFile, routes: dict[str, Route]) -> list[Right]:
     into = {route.into.name for route in routes.values()}
     names = {*into, *(name + DEAD_LETTERS_SUFFIX for name in into)}
-    ours = [right for right in rights("")["adapter"] if right.name in names]
+    catalog = Right("READ", "topic", INSTRUMENTS.name)
+    ours = [its for its in rights("")["adapter"] if its.name in names or its == catalog]
     return [*ours, *transactions_of(read.group)]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.topics import QUOTES
+from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.kafka.secured import grant, revoke
 from infra.local.process import start
 from runtime.kafka.broker import admin
@@ -45,11 +45,12 @@ def test_with_its_rights_it_publishes_quotes_and_dead_letters(company: Company) 
     assert len(dead_letters(company.kafka.bootstrap_servers, QUOTES.name)) == 1
 
 
-@pytest.mark.parametrize("kind", ["topic", "group", "transactional_id", "source"])
+@pytest.mark.parametrize("kind", ["topic", "catalog", "group", "transactional_id", "source"])
 def test_a_right_that_is_missing_is_named(company: Company, kind: str) -> None:
     topic = company.topics[0]
     missing = {
         "topic": Right("WRITE", "topic", QUOTES.name),
+        "catalog": Right("READ", "topic", INSTRUMENTS.name),
         "source": Right("READ", "topic", topic),
         **{right.kind: right for right in transactions_of(company.prefix)},
     }[kind]
