@@ -17,7 +17,7 @@ Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in"]
 MAX_CONDITIONS: Final = 5
 """Of a filter; and as many boosts."""
 MAX_CONDITION: Final = 500
-"""Characters."""
+"""Characters, of a boost with its factor."""
 MIN_FACTOR, MAX_FACTOR = 0.01, 100.0
 
 NO_SUCH_ATTRIBUTE: Final = "must name an attribute that an instrument of the catalog has"
@@ -32,6 +32,7 @@ _BOOST_RULE: Final = (
     f"{_CONDITION_RULE.replace('value', 'value:factor')} and a factor from {MIN_FACTOR:g} to "
     f"{MAX_FACTOR:g}"
 )
+_TOO_LONG: Final = f"must have at most {MAX_CONDITION} characters"
 _TEXTS_KNOWN: Final = 1024
 
 
@@ -81,7 +82,7 @@ def parse_condition(text: str) -> Condition:
     if found is None:
         raise ValueError(_CONDITION_RULE)
     if len(text) > MAX_CONDITION:
-        raise ValueError(f"must have at most {MAX_CONDITION} characters")
+        raise ValueError(_TOO_LONG)
     attribute, operator, value = found.groups()
     values = tuple(value.split(",")) if operator == "in" else (value,)
     return Condition(attribute, cast("Operator", operator), values)
@@ -97,6 +98,8 @@ def parse_boost(text: str) -> tuple[Condition, float]:
     Raises:
         ValueError: the text stands for none.
     """
+    if len(text) > MAX_CONDITION:
+        raise ValueError(_TOO_LONG)
     condition, _, factor = text.rpartition(":")
     is_factor = DECIMAL.fullmatch(factor) and MIN_FACTOR <= float(factor) <= MAX_FACTOR
     if not is_factor or not _CONDITION.fullmatch(condition):

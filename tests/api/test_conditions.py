@@ -257,6 +257,7 @@ NO_ORDER: Final = "must compare halted, which has no order, by eq, ne or in"
         ("filter", "halted:eq:1", "must compare halted with true or false"),
         ("filter", "halted:gt:false", NO_ORDER),
         ("filter", f"lot:eq:{'1' * 500}", "must have at most 500 characters"),
+        ("boost", f"lot:eq:{'1' * 490}:1.5", "must have at most 500 characters"),
         ("boost", "lot:eq:1:0", OF_BOOSTS),
         ("boost", "color:eq:1:2", ATTRIBUTE),
         ("boost", "x", OF_BOOSTS),
