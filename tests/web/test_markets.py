@@ -150,6 +150,26 @@ async def test_an_instrument_is_found_and_chosen_with_the_keyboard(
     await expect(search).not_to_be_focused()
 
 
+async def test_enter_chooses_from_what_was_typed_last_on_a_page_that_is_behind(
+    page: Page, stack: Stack
+) -> None:
+    """Nothing is painted between the keys: effects of the first rendering come after Enter."""
+    await page.goto(f"{stack.url}/#/markets/{SUCA}?interval=5m")
+    await expect(page.get_by_role("listbox", name="Found").get_by_role("option")).to_have_count(50)
+    await page.evaluate(
+        """async () => {
+          const field = document.querySelector("[role=combobox]");
+          const press = (key) =>
+            field.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+          press("ArrowDown");
+          await Promise.resolve();
+          field.value = "othr";
+          press("Enter");
+        }"""
+    )
+    await expect(page).to_have_url(re.compile(r"#/markets/OTHR\?interval=5m$"))
+
+
 async def test_an_address_has_the_symbol_unless_it_means_another_instrument(
     page: Page, stack: Stack
 ) -> None:

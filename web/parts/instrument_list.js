@@ -80,7 +80,8 @@ export function InstrumentList({ selected, newest, query, onListed }) {
  */
 function useChoice(items, searched, found, query) {
   const [id, setId] = useState(/** @type {number | null} */ (null));
-  const entering = useRef(false);
+  // State, not a ref: an effect of an earlier rendering may run after Enter, and must not act on it.
+  const [entering, setEntering] = useState(false);
   const place = items.findIndex(({ instrument_id }) => instrument_id === id);
   const active = items[place] ?? null;
   const move = (/** @type {1 | -1} */ step) => {
@@ -92,18 +93,14 @@ function useChoice(items, searched, found, query) {
   }, [active?.instrument_id]);
   // Enter may come before the answer to what was typed: then the first of that is chosen.
   useEffect(() => {
+    if (!entering || !found) return;
     const item = active ?? (searched ? items[0] : undefined);
-    if (!entering.current || !found) return;
-    entering.current = false;
+    setEntering(false);
     if (item) location.hash = hrefOf("markets", String(item.instrument_id), query);
   });
-  const [, draw] = useState({});
-  const enter = () => {
-    entering.current = true;
-    draw({});
-  };
+  const enter = () => setEntering(true);
   const reset = () => {
-    entering.current = false;
+    setEntering(false);
     setId(null);
   };
   return { active, move, enter, reset };
