@@ -156,7 +156,7 @@ build/%/.ready: requirements-%.lock $(READY)
 evaluation: build/dvc/.ready # repeat the changed stages of the evaluation in trainer/versions, by DVC
 	@cd trainer/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
 
-sdk: build/sdk/.ready # generate clients in Python and TypeScript, and run the smoke with them and clients/python; needs Java, Maven and Node
+sdk: build/sdk/.ready # generate clients in Python and TypeScript, and run the smoke with each; needs Java, Maven and Node
 	@npm --prefix web ci --silent --no-audit --no-fund
 	@$(BIN)/python -m infra.sdk
 

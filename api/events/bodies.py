@@ -77,7 +77,9 @@ def legacy_schema() -> Schema:
             "anyOf": [seconds, {"type": "string", "pattern": _SECONDS_TEXT}],
         },
     }
-    return {**described, "properties": {**described["properties"], **bounds}}
+    properties = {**described["properties"], **bounds}
+    # A title of its own, or generators number the second type of the same name.
+    return {**described, "title": "LegacyTrade", "properties": properties}
 
 
 def _tagged(message: type, tag: str) -> Schema:

@@ -1,11 +1,12 @@
 """`demo` and `smoke`: a stack that runs as long as the command."""
 
-import itertools
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from redis.exceptions import RedisError
@@ -14,7 +15,7 @@ from rich.live import Live
 
 from contracts.keyspace import Keyspace
 from infra.local import metrics, show
-from infra.local.asking import ask, connect_api
+from infra.local.asking import Ask, Question, ask, connect_api
 from infra.local.calling import Calling
 from infra.local.described import document_of
 from infra.local.look import look
@@ -56,7 +57,22 @@ def demo(console: Console, folder: Path, options: Options) -> None:
             _watch(console, running, store, client)
 
 
-def smoke(console: Console, folder: Path, options: Options) -> bool:
+Asking = Callable[
+    [httpx.Client, Subjects, Mapping[str, Any], Sequence[Question]], AbstractContextManager[Ask]
+]
+"""Makes an `Ask` of a running API, given its OpenAPI document and all questions."""
+
+
+@contextmanager
+def by_package(
+    client: httpx.Client, subjects: Subjects, document: Mapping[str, Any], _: Sequence[Question]
+) -> Iterator[Ask]:
+    """Ask with `clients/python`."""
+    with Tickrec(str(client.base_url)) as tickrec:
+        yield Calling(tickrec, client, document, subjects.instrument_id)
+
+
+def smoke(console: Console, folder: Path, options: Options, asking: Asking = by_package) -> bool:
     """Start a stack, check its responses, stop it; return whether all were correct."""
     began = time.monotonic()
     with running_stack(folder, options, partial(show.step, console)) as running:
@@ -64,13 +80,12 @@ def smoke(console: Console, folder: Path, options: Options) -> bool:
         with (
             connect(stack.store.address, _CLIENT_NAME) as store,
             connect_api(stack.api_url) as client,
-            Tickrec(stack.api_url) as tickrec,
         ):
             subjects = _subjects(running, store, client)
             document = document_of(client)
-            asked = itertools.chain(questions(subjects, document), decisions())
-            call = Calling(tickrec, client, document, subjects.instrument_id)
-            given = list(answers(running.pause, call, asked))
+            asked = [*questions(subjects, document), *decisions()]
+            with asking(client, subjects, document, asked) as ask_api:
+                given = list(answers(running.pause, ask_api, asked))
         for answer in given:
             show.check(console, answer)
         running.tick()

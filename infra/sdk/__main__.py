@@ -1,75 +1,78 @@
-"""`python -m infra.sdk`: start a stack, and run a smoke with generated clients.
+"""`python -m infra.sdk`: run the smoke of a stack with clients generated from its OpenAPI document.
 
-They are made from the stack's own OpenAPI document. `make smoke` asks with `clients/python`.
+`make smoke` runs the same with `clients/python`.
 """
 
-import subprocess
+import json
 import sys
-from functools import partial
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import Any, Final
 
 import httpx
 from rich.console import Console
 
-from contracts.keyspace import Keyspace
-from infra.local import show
-from infra.local.asking import connect_api
+from infra.local.asking import Ask, Question
+from infra.local.commands import smoke
 from infra.local.maven import NoJarsError
 from infra.local.paths import HOME
-from infra.local.run import Running, running_stack
 from infra.local.stack import Options
 from infra.local.subjects import Subjects
-from infra.local.tour import await_subjects
+from infra.sdk.asking import asking
+from infra.sdk.calls import call_of
 from infra.sdk.generating import (
-    FOLDER,
-    PYTHON,
     GeneratedWrongError,
     python_client,
     typescript_client,
+    without_files,
 )
-from runtime.redis.stores import connect
 
-_CLIENT_NAME: Final = "tickrec-sdk"
+
+def by_python(
+    client: httpx.Client, _: Subjects, document: Mapping[str, Any], __: Sequence[Question]
+) -> AbstractContextManager[Ask]:
+    """Ask with what openapi-python-client generates."""
+    known = without_files(document)
+
+    def line_of(question: Question) -> str | None:
+        call = call_of(question, known)
+        return None if call is None else json.dumps(asdict(call))
+
+    return asking(python_client(known), client, line_of)
+
+
+def by_typescript(
+    client: httpx.Client, _: Subjects, document: Mapping[str, Any], asked: Sequence[Question]
+) -> AbstractContextManager[Ask]:
+    """Ask with what openapi-generator generates."""
+    calls = [call_of(question, document) for question in asked]
+
+    def line_of(question: Question) -> str | None:
+        place = asked.index(question)
+        return None if calls[place] is None else str(place)
+
+    return asking(typescript_client(document, calls), client, line_of)
+
+
+CLIENTS: Final[Mapping[str, Callable[..., AbstractContextManager[Ask]]]] = {
+    "openapi-python-client": by_python,
+    "openapi-generator": by_typescript,
+}
 
 
 def main(console: Console) -> int:
-    """Return 0 if both clients did what they should."""
-    options = Options(api_port=0)
-    with running_stack(HOME / "sdk", options, partial(show.step, console)) as running:
-        with connect_api(running.stack.api_url) as api:
-            subjects = _subjects(running, api)
-            document = FOLDER / "openapi.json"
-            document.write_bytes(api.get("/openapi.json").raise_for_status().content)
+    """Return 0 if both clients got all answers as they should be."""
+    well = []
+    options = Options(api_port=0, canaries=True)
+    for name, by_client in CLIENTS.items():
+        console.print(f"[bold]{name}[/]")
         try:
-            smokes = _smokes(document)
+            well.append(smoke(console, HOME / "sdk", options, by_client))
         except (GeneratedWrongError, NoJarsError) as error:
             console.print(f"[red]✗[/] {error}", soft_wrap=True)
-            return 1
-        given = (running.stack.api_url, str(subjects.instrument_id), subjects.user_id)
-        return max(_ran(console, name, *argv, *given) for name, argv in smokes.items())
-
-
-def _subjects(running: Running, api: httpx.Client) -> Subjects:
-    stack = running.stack
-    with connect(stack.store.address, _CLIENT_NAME) as store:
-        keyspace = Keyspace(stack.namespace)
-        return await_subjects(running.pause, keyspace, store, api, str(running.folder))
-
-
-def _smokes(document: Path) -> dict[str, tuple[str, ...]]:
-    """Return the smoke of each client, which takes an address, an instrument and a user."""
-    return {
-        "openapi-python-client": (str(PYTHON), str(python_client(document) / "smoke.py")),
-        "openapi-generator": ("node", str(typescript_client(document) / "smoke.js")),
-    }
-
-
-def _ran(console: Console, name: str, *argv: str) -> int:
-    console.print(f"[bold]{name}[/]")
-    ended = subprocess.run(argv, capture_output=True, text=True, check=False)
-    console.print(ended.stdout + ended.stderr, end="", markup=False, soft_wrap=True)
-    return ended.returncode
+            well.append(False)
+    return 0 if all(well) else 1
 
 
 if __name__ == "__main__":

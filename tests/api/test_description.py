@@ -4,6 +4,7 @@ That no answer has an undeclared status is checked for all answers to the tests:
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -32,11 +33,30 @@ def without(status: str, *, allowed: frozenset[str] = frozenset()) -> list[str]:
     ]
 
 
+def titles_in(described: Any) -> Iterator[str]:
+    """Yield the titles of all schemas that are written out."""
+    if isinstance(described, dict):
+        if isinstance(described.get("title"), str):
+            yield described["title"]
+        described = list(described.values())
+    if isinstance(described, list):
+        for each in described:
+            yield from titles_in(each)
+
+
 def test_an_operation_has_the_unique_short_name_of_its_endpoint() -> None:
     names = [operation["operationId"] for _, operation in operations()]
     assert sorted(names) == sorted(endpoint.name for endpoint in TABLE)
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"[a-z][a-z_]{3,24}", name)] == []
+
+
+def test_a_schema_in_a_body_has_a_title_that_no_other_has() -> None:
+    bodies = [
+        operation["requestBody"] for _, operation in operations() if "requestBody" in operation
+    ]
+    titles = [*titles_in(bodies), *DOCUMENT["components"]["schemas"]]
+    assert [title for title, n in Counter(titles).items() if n > 1] == []
 
 
 def test_every_tag_is_described_and_used() -> None:
