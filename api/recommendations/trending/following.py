@@ -7,6 +7,7 @@ late events. They are read in small parts and ranked in a thread, so that no req
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import islice
 from typing import Final
 
 from api.http.filters import Filter
@@ -15,6 +16,7 @@ from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
 from api.models.request_ids import RequestIds, Signer
 from api.recommendations.trending.ranking import (
+    NONE,
     Counts,
     Ranked,
     Rankings,
@@ -108,27 +110,25 @@ class TrendingItems:
         needed = {bucket for buckets in windows.values() for bucket in buckets}
         known = {bucket: of for bucket, of in self._counts.items() if bucket in needed}
         self._counts = known  # buckets read before Redis goes down need not be read again
-        for bucket in _to_read(needed, list(known), now_ms // 1000):
-            counts = await self._read(bucket)
+        to_read = list(_to_read(needed, list(known), now_ms // 1000))
+        for bucket, partitions in (await self._pages(to_read)).items():
+            counts = [await self._scan(pages) for pages in partitions]
             known.pop(bucket, None)
-            known[bucket] = counts
-        self._rankings = {
-            window: Ranked(
-                1000 * buckets[0].start_s,
-                now_ms,
-                await asyncio.to_thread(ranked, [known[bucket] for bucket in buckets]),
-            )
-            for window, buckets in windows.items()
-        }
+            known[bucket] = await asyncio.to_thread(_added_up, counts) if counts else NONE
+        self._rankings = await asyncio.to_thread(_all_ranked, windows, known.copy(), now_ms)
 
-    async def _read(self, bucket: Bucket) -> Counts:
+    async def _pages(self, buckets: Sequence[Bucket]) -> dict[Bucket, list[list[str]]]:
+        """Return the pages of each bucket that have counts, by partition: often there are few."""
         topology = await self._store.answer(self._store.topology())
         key = self._store.keys.trending
-        partitions: list[list[Counts]] = []
+        found: dict[Bucket, list[list[str]]] = {bucket: [] for bucket in buckets}
         for partition in range(topology.interactions):
-            keys = [key(partition, *bucket, page) for page in range(PAGES)]
-            partitions.append(await self._scan(keys))
-        return await asyncio.to_thread(_added_up, partitions)
+            keys = [key(partition, *bucket, page) for bucket in buckets for page in range(PAGES)]
+            lengths = iter(zip(keys, await self._store.answer(_lengths(keys)), strict=True))
+            for bucket in buckets:
+                if pages := [page for page, length in islice(lengths, PAGES) if length]:
+                    found[bucket].append(pages)
+        return found
 
     async def _scan(self, keys: Sequence[str]) -> list[Counts]:
         """Read pages, some counts of each at a time; counts that change may be returned twice."""
@@ -157,9 +157,24 @@ def _to_read(needed: set[Bucket], known: Sequence[Bucket], now_s: int) -> Iterat
     yield from settled[:1]
 
 
+def _lengths(keys: Sequence[str]) -> Read[Sequence[int]]:
+    return (yield [("HLEN", key) for key in keys])
+
+
 def _scan_on(cursors: Mapping[str, bytes]) -> Read[Sequence[tuple[bytes, list[bytes]]]]:
     return (yield [("HSCAN", key, at, "COUNT", _COUNTS_AT_ONCE) for key, at in cursors.items()])
 
 
 def _added_up(partitions: Sequence[Sequence[Counts]]) -> Counts:
     return summed([latest(steps) for steps in partitions])
+
+
+def _all_ranked(
+    windows: Mapping[TrendingWindow, Sequence[Bucket]], counts: Mapping[Bucket, Counts], now_ms: int
+) -> Rankings:
+    return {
+        window: Ranked(
+            1000 * buckets[0].start_s, now_ms, ranked([counts[bucket] for bucket in buckets])
+        )
+        for window, buckets in windows.items()
+    }

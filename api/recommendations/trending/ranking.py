@@ -48,6 +48,10 @@ class Counts(NamedTuple):
     """(m,) all above 0"""
 
 
+NONE: Final = Counts(np.empty(0, np.int64), np.empty(0, np.int64))
+"""No events."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """A counted window and its first items."""
