@@ -4,7 +4,6 @@ from typing import Final
 from urllib.parse import quote
 
 import httpx
-import pytest
 
 from .problems import problem, refused_fields
 
@@ -62,21 +61,11 @@ PATHS: Final = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("target", "field"),
-    [
-        *PATHS,
-        *(
-            (f"{path}?{query}", query.partition("=")[0])
-            for path, queries in QUERIES.items()
-            for query in queries
-        ),
-    ],
-)
-async def test_a_broken_rule_names_its_field(
-    client: httpx.AsyncClient, target: str, field: str
-) -> None:
-    answer = await client.get(target)
-    assert problem(answer) == (422, "invalid-request")
-    assert refused_fields(answer) == [field]
-    assert answer.json()["detail"].startswith(f"{field}: ")
+async def test_a_broken_rule_names_its_field(client: httpx.AsyncClient) -> None:
+    queries = [(path, query) for path, queries in QUERIES.items() for query in queries]
+    named = [(f"{path}?{query}", query.partition("=")[0]) for path, query in queries]
+    for target, field in [*PATHS, *named]:
+        answer = await client.get(target)
+        assert problem(answer) == (422, "invalid-request"), target
+        assert refused_fields(answer) == [field], target
+        assert answer.json()["detail"].startswith(f"{field}: "), target

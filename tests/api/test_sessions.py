@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import httpx
 import numpy as np
 import pytest
@@ -109,7 +108,7 @@ def test_a_calendar_that_the_package_cannot_make_takes_no_other_with_it(
     def broken(name: str) -> None:
         raise ValueError("special dates are not sessions " * 100)
 
-    monkeypatch.setattr(exchange_calendars, "get_calendar", broken)
+    monkeypatch.setattr("exchange_calendars.get_calendar", broken)
     reason = exchange.calendar("XTAE")
     assert isinstance(reason, str)
     assert reason.startswith("ValueError: special dates are not sessions")
@@ -180,9 +179,18 @@ def inside_of(own: Hours) -> dict[int, BarValue]:
     }
 
 
-@pytest.mark.parametrize("session", ["regular", "extended"])
-@pytest.mark.parametrize("text", ["1m", "30m", "1h", "1d", "1w"])
-@pytest.mark.parametrize("fill", ["none", "previous"])
+@pytest.mark.parametrize(
+    ("text", "session", "fill"),
+    [
+        ("1m", "regular", "none"),
+        ("30m", "extended", "previous"),
+        ("1h", "regular", "previous"),
+        ("1d", "extended", "none"),
+        ("1d", "regular", "previous"),
+        ("1w", "extended", "previous"),
+        ("1w", "regular", "none"),
+    ],
+)
 def test_bars_of_a_session_are_those_of_its_minutes(
     *,
     readers: Readers,

@@ -120,9 +120,15 @@ async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
 
 
 @pytest.mark.parametrize(
-    ("interval", "limit"), [("1m", 10_000), ("1m", 300), ("5m", 70), ("1h", 3), ("1w", 1)]
+    ("interval", "limit", "sort"),
+    [
+        ("1m", 10_000, "asc"),
+        ("1m", 300, "desc"),
+        ("5m", 70, "asc"),
+        ("1h", 3, "desc"),
+        ("1w", 1, "asc"),
+    ],
 )
-@pytest.mark.parametrize("sort", ["asc", "desc"])
 async def test_pages_of_several_instruments_are_all_quotes(
     *,
     client: httpx.AsyncClient,

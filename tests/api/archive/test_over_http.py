@@ -76,8 +76,18 @@ async def archived(
         yield client
 
 
-@pytest.mark.parametrize("interval", ["1m", "10m", "1h", "4h", "1d", "1w"])
-@pytest.mark.parametrize("fill", ["none", "previous"])
+@pytest.mark.parametrize(
+    ("interval", "fill"),
+    [
+        ("1m", "none"),
+        ("1m", "previous"),
+        ("10m", "previous"),
+        ("1h", "none"),
+        ("4h", "previous"),
+        ("1d", "none"),
+        ("1w", "previous"),
+    ],
+)
 async def test_the_last_buckets_are_those_of_all_quotes(
     archived: httpx.AsyncClient, market: Market, interval: str, fill: str
 ) -> None:
@@ -96,9 +106,15 @@ async def test_the_last_buckets_are_those_of_all_quotes(
         assert found["next_page_token"] is None
 
 
-@pytest.mark.parametrize(("interval", "limit"), [("1m", 1000), ("5m", 70), ("1h", 3), ("1w", 1)])
 @pytest.mark.parametrize(
-    ("fill", "sort"), [("none", "asc"), ("previous", "asc"), ("none", "desc"), ("previous", "desc")]
+    ("interval", "limit", "fill", "sort"),
+    [
+        ("1m", 1000, "none", "asc"),
+        ("5m", 70, "previous", "desc"),
+        ("5m", 70, "previous", "asc"),
+        ("1h", 3, "none", "desc"),
+        ("1w", 1, "previous", "asc"),
+    ],
 )
 async def test_pages_over_three_days_are_all_quotes(
     *, archived: httpx.AsyncClient, market: Market, interval: str, limit: int, fill: str, sort: str

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
-from confluent_kafka.schema_registry.json_schema import JSONSerializer
 from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf.descriptor_pb2 import (
@@ -38,6 +37,9 @@ def avro(kind: str, topic: str, client: SchemaRegistryClient) -> Write:
 
 def json_schema(kind: str, topic: str, client: SchemaRegistryClient) -> Write:
     """Return a function that writes JSON of a JSON Schema."""
+    # jsonschema makes a parser of URIs at its import: three quarters of a second.
+    from confluent_kafka.schema_registry.json_schema import JSONSerializer
+
     names = {"string": "string", "double": "number", "long": "integer"}
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
