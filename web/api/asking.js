@@ -49,7 +49,9 @@ export async function repeatedly(question, once, { everyMs, signal, onAnswer, on
     do {
       await untilVisible(signal);
       try {
-        onAnswer(await answered(question, once, signal));
+        const answer = await answered(question, once, signal);
+        signal.throwIfAborted(); // `once` may be shared by several, and then nobody aborts it
+        onAnswer(answer);
       } catch (error) {
         if (signal.aborted || !(error instanceof Problem)) throw error;
         onProblem(error);

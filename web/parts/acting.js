@@ -1,6 +1,6 @@
 // Acting as a user: publishes an event in the user's name, which may change the answer.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Problem, ask } from "../api/client.js";
 import { html } from "../shell/html.js";
 import { KINDS, eventOf, feedbackOf } from "../state/acts.js";
@@ -33,16 +33,15 @@ import { useNames } from "./instrument_name.js";
  */
 export function useActing(user, question, shown) {
   const [kind, setKind] = useState(/** @type {Kind} */ ("click"));
-  const [last, setLast] = useState(/** @type {Act | null} */ (null));
-  const gone = useRef(false);
-  useEffect(() => () => void (gone.current = true), []);
-  useEffect(() => setLast(null), [question]);
+  const [held, setHeld] = useState({ question, last: /** @type {Act | null} */ (null) });
+  if (held.question !== question) setHeld({ question, last: null });
+  const last = held.question === question ? held.last : null;
   const act = async (/** @type {number} */ instrument, /** @type {Kind} */ acted = kind) => {
     /** @type {Act} */
     const sending = { instrument, kind: acted, stage: "sending", atMs: Date.now(), before: shown, said: "" };
-    setLast(sending);
+    setHeld({ question, last: sending });
     const done = await published(user, sending);
-    if (!gone.current) setLast(done);
+    setHeld((now) => (now.last === sending ? { question, last: done } : now));
   };
   return { kind, setKind, last, act };
 }

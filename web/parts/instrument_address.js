@@ -25,7 +25,7 @@ export function useInstrument(subject) {
   const id = answer?.id ?? (known ? held.current.id : /^\d+$/.test(subject) ? idOf(subject) : null);
   const best = answer?.subject ?? subject;
   useEffect(() => {
-    if (best !== subject) rename(best);
+    if (best !== subject) rename(subject, best);
   }, [best, subject]);
   return { id, problem: id === null ? problem : null };
 }

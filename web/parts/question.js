@@ -77,7 +77,8 @@ function AdminKey({ wanted }) {
     ${wanted && html`<p class="note refusal" role="alert">This needs a key that has the scope <code>admin</code>:
       <code> python -m api keys add NAME --scopes admin</code> makes one.</p>`}
     <label>Admin key, sent with decisions only; empty: the key of the page
-      <input ref=${field} name="admin-key" type="password" autocomplete="off" spellcheck=${false} value=${own} />
+      <input ref=${field} name="admin-key" type="password" autocomplete="off" spellcheck=${false}
+        defaultValue=${own} />
     </label>
   `;
 }

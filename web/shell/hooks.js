@@ -17,13 +17,14 @@ setInterval(() => now.update(() => Date.now()), 1000);
  */
 export function useStore(store) {
   const [, draw] = useState({});
+  const value = store.get();
   useEffect(() => {
-    const value = store.get();
     const end = store.follow(() => draw({}));
+    // It may have changed since it was rendered: effects come after the page is painted.
     if (!Object.is(store.get(), value)) draw({});
     return end;
   }, [store]);
-  return store.get();
+  return value;
 }
 
 /** @returns {number} the time in ms since the epoch, a second old at most */

@@ -24,7 +24,7 @@ function KeyDialog({ onClose }) {
         <h2 id="key-title">API key</h2>
         <p>It is sent with each request, and forgotten when the page is closed.</p>
         <label>Key<input name="key" type="password" autocomplete="off" spellcheck=${false}
-          value=${apiKey.get()} /></label>
+          defaultValue=${apiKey.get()} /></label>
         <div class="actions">
           <button type="button" onClick=${() => dialog.current?.close()}>Cancel</button>
           <button class="primary">Use it</button>

@@ -33,14 +33,17 @@ export function hrefOf(view, subject = "", query = {}) {
 }
 
 /**
- * Changes how the shown subject is written in the address; "back" does not return to the former.
+ * Changes how a subject is written in the address; "back" does not return to the former. Does nothing
+ * if the address has another one by now, even if its event has not come yet.
  *
+ * @param {string} former
  * @param {string} subject
  */
-export function rename(subject) {
-  const { view, query } = place.get();
-  history.replaceState(null, "", hrefOf(view, subject, query));
-  place.update((here) => ({ ...here, subject }));
+export function rename(former, subject) {
+  const here = placeOf(location.hash);
+  if (here.subject !== former) return;
+  history.replaceState(null, "", hrefOf(here.view, subject, here.query));
+  place.update(() => ({ ...here, subject }));
 }
 
 /** @param {string} text @returns {string} unchanged if it is not encoded correctly */

@@ -50,7 +50,7 @@ export function View({ place }) {
             ${models.atMs !== null && html`<span class="age">as of <${Age} ms=${models.atMs} /></span>`}
           </div>
           ${found && html`<${Deciding} models=${found} experiments=${experiments.answer}
-            onDecided=${() => setRound(round + 1)} />`}
+            onDecided=${() => setRound((before) => before + 1)} />`}
         </div>
         ${found?.held && html`<p class="note refusal" role="status">Held: someone rolled back, so the trainer publishes
           nothing until <code>python -m trainer once</code> is run.</p>`}
