@@ -56,6 +56,7 @@ from runtime.redis.stores import Store, connect
 from runtime.topology import Topology
 from tests.examples import register_profiles
 from tests.guarded import Guarded
+from tests.patience import await_answers
 from tests.servers import OURS, SESSION, Taken, take_broker, take_store
 
 WEB = "tests/web/"
@@ -65,6 +66,7 @@ _taken: set[str] = set()
 """The summary's lines on servers: a process of pytest-xdist may have taken other ones."""
 
 register_profiles()
+await_answers()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

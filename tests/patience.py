@@ -51,6 +51,12 @@ async def until(condition: Callable[[], object], what: str, every_s: float = 0.0
         pytest.fail(f"not within {PATIENCE_S} s: {what}")
 
 
+def await_answers() -> None:
+    """Have httpx wait as patiently where no timeout is given: by itself it gives up after 5 s."""
+    default = httpx._config.DEFAULT_TIMEOUT_CONFIG
+    default.connect = default.read = default.write = default.pool = PATIENCE_S
+
+
 def answers(url: str) -> bool:
     """Return whether a URL can be read; nobody may be there."""
     try:

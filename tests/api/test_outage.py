@@ -125,8 +125,8 @@ async def test_while_redis_hangs_reads_cost_nothing_once_it_is_known(
                 await check_unavailable(client, path)
             metrics = (await client.get("/metrics")).text
             (timeouts,) = re.findall(r'api_redis_errors_total\{kind="timeout"\} (.+)', metrics)
-            in_the_background = 5
-            assert 20 <= float(timeouts) <= 20 + in_the_background
+            # And some in the background: the slower the machine, the more.
+            assert len(first) <= float(timeouts) < 2 * len(first)
             os.kill(process.pid, signal.SIGCONT)
             await until_answered(client)
 

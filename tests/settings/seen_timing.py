@@ -27,10 +27,11 @@ def trained_every(stack: Stack, row: Row) -> None:
     time.sleep(min(every_s, 3))  # long enough for what must not happen
     if every_s < 10:
         eventually(lambda: runs() > 5, "six runs")
+    n = runs()
     at_most = (time.monotonic() - stack.started_s["trainer"]) / every_s + 1
     # One that found nothing is followed by others soon.
     if not stack.metric(port, 'trainer_runs_total{outcome="empty"}'):
-        assert 1 <= runs() <= at_most
+        assert 1 <= n <= at_most
 
 
 def gives_up_after(stack: Stack, row: Row) -> None:
@@ -87,7 +88,8 @@ def _written_every(stack: Stack, row: Row, topic: str, publish: Callable[[], Non
         return PARTITIONS * (elapsed_s / interval_s + 1)
 
     def in_time() -> bool:
-        before, began = stack.metric(port, sample), time.monotonic()
+        began = time.monotonic()
+        before = stack.metric(port, sample)
         while time.monotonic() < began + WATCHED_S:
             publish()
             time.sleep(0.05)

@@ -28,7 +28,7 @@ async def test_it_shows_what_is_known_what_is_recommended_and_why(page: Page, st
     await expect(first).to_contain_text(re.compile(r"1EVIL.*SUCA.*0\.500"))
     origin = page.get_by_label("Where the recommendations come from")
     await expect(origin).to_contain_text(re.compile(f"history.*cosine.*default.*{GENERATION}"))
-    await expect(rows(page, "History")).to_have_text([re.compile(r"SUCA1\.00\d+ s ago")])
+    await expect(rows(page, "History")).to_have_text([re.compile(r"SUCA1\.00\d+ (s|min) ago")])
     await first.get_by_role("link", name="SUCA").click()
     await expect(page).to_have_url(re.compile("#/markets/SUCA$"))
 

@@ -14,7 +14,7 @@ import redis
 
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.runtime.redis.guarded import DOCUMENT, Guarded
 
 SERVICE: Final = "shop"
@@ -166,9 +166,8 @@ def _server(
 
 
 def _client(port: int, password: str, encryption: dict[str, Any]) -> redis.Redis:
-    return redis.Redis(
-        LOOPBACK, port, password=password, decode_responses=True, socket_timeout=1, **encryption
-    )
+    patient = {"decode_responses": True, "socket_timeout": PATIENCE_S}
+    return redis.Redis(LOOPBACK, port, password=password, **patient, **encryption)
 
 
 def _rights() -> str:
