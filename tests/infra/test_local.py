@@ -161,7 +161,7 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     capsys.readouterr()
     assert background.status(console, folder)
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("store ")]
-    assert re.search(r"running +\d+ s +1 +store\.log +redis://", line)
+    assert re.search(r"running +(\d+ min )?\d+ s +1 +store\.log +redis://", line)
 
     # A worker or trainer that ended with its store may be in the pause before its next start.
     until(lambda: process_of(folder, "topics").state is State.DONE)

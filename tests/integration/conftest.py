@@ -124,7 +124,7 @@ class Pipeline:
                     break
                 except BufferError:
                     producer.poll(0.1)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     def position(self, topic: Topic, partition: int) -> int:
         """Return the next offset that Redis has."""

@@ -48,7 +48,7 @@ def test_a_worker_cut_off_from_kafka_for_longer_than_its_session_recovers_by_its
                 eventually(lambda: time.monotonic() > longer_than_a_session, "the session's end")
                 proxy.open()
                 pipeline.wait_until_folded()
-                assert worker.ready()["status"] == "ready"
+                worker.await_ready()
             assert counted(pipeline) == 3_000
             assert pipeline.gram() == pipeline.gram_of_histories()
             assert diagonal(pipeline) == 300

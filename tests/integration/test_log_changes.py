@@ -126,7 +126,7 @@ def test_topics_recreated_under_a_running_worker_are_folded_within_seconds(
         eventually(lambda: worker.partitions() == {}, "it has no partitions any longer")
         assert worker.metric("partitions_assigned", QUOTES.name) == 0
         assert worker.metric("topic_partitions", QUOTES.name) == 2
-        assert worker.ready()["status"] == "ready"
+        worker.await_ready()
         topics()
         eventually(lambda: len(worker.partitions()) == partitions_of(pipeline), "it has them again")
         pipeline.publish([*quotes(50), *events(5, 10)])

@@ -15,6 +15,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.integration.conftest import Pipeline, dead_letters
 from tests.integration.poison import Fields, Record, records
+from tests.patience import PATIENCE_S
 
 BAD_OF_A_TOPIC = 5_000
 GOOD_OF_A_TOPIC = 5_000
@@ -44,7 +45,7 @@ def publish(broker: str, poison: Iterable[Record]) -> dict[Place, Record]:
             ),
         )
         producer.poll(0)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     return placed
 
 

@@ -65,7 +65,7 @@ def test_workers_wait_for_a_store_killed_under_load_and_nothing_is_lost_or_count
         own_store.start()
         own_store.await_ready()
         pipeline.wait_until_folded()
-        assert worker.ready()["status"] == "ready"
+        worker.await_ready()
     assert counted(pipeline) == 3_000
     assert pipeline.gram() == pipeline.gram_of_histories()
     assert diagonal(pipeline) == 300

@@ -6,27 +6,35 @@ from confluent_kafka import Producer
 from contracts.messages import encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES
+from tests.patience import PATIENCE_S, eventually
 
-from .conftest import Pipeline, eventually
+from .conftest import Pipeline
 from .watched import counted, quotes, watched
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
 
-def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipeline) -> None:
+def transactional(pipeline: Pipeline) -> Producer:
+    """A producer whose transactions the broker does not abort while a test waits for something."""
     producer = Producer(
         {
             "bootstrap.servers": pipeline.broker,
             "partitioner": LIBRDKAFKA_PARTITIONER,
             "transactional.id": pipeline.namespace,
+            "transaction.timeout.ms": round(2 * PATIENCE_S * 1000),
         }
     )
-    producer.init_transactions(60)
+    producer.init_transactions()
+    return producer
+
+
+def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipeline) -> None:
+    producer = transactional(pipeline)
     for first, is_kept in ((0, True), (100, False), (200, True), (300, False), (400, True)):
         producer.begin_transaction()
         for quote in quotes(100, first):
             producer.produce(QUOTES.name, encode(quote), key_of(quote))
-        (producer.commit_transaction if is_kept else producer.abort_transaction)(60)
+        (producer.commit_transaction if is_kept else producer.abort_transaction)()
     with watched(pipeline) as worker:
         pipeline.wait_until_folded([QUOTES])
         assert counted(pipeline) == 300
@@ -40,13 +48,12 @@ def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipel
 def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_state(
     pipeline: Pipeline,
 ) -> None:
-    producer = Producer({"bootstrap.servers": pipeline.broker, "transactional.id": "open"})
-    producer.init_transactions(60)
+    producer = transactional(pipeline)
     with watched(pipeline) as worker:
         producer.begin_transaction()
         for partition in range(pipeline.topology.quotes):
             producer.produce(QUOTES.name, b"{}", partition=partition)
-        assert producer.flush(60) == 0
+        assert producer.flush(PATIENCE_S) == 0
         pipeline.publish(quotes(100))
         eventually(lambda: worker.metric("lag_records", QUOTES.name) == 102, "102 records wait")
         assert worker.metric("records_held_back", QUOTES.name) == 102
@@ -56,8 +63,8 @@ def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_state(
         held = [its for name, its in worker.partitions().items() if name.startswith("quotes/")]
         assert sum(its["held_back"] for its in held) == 102
         assert all(its["unfolded"] == 0 for its in held), "a restart would not help"
-        assert worker.ready()["status"] == "ready"
-        producer.abort_transaction(60)
+        worker.await_ready()
+        producer.abort_transaction()
         pipeline.wait_until_folded([QUOTES])
         eventually(lambda: worker.metric("lag_records") == 0, "no lag is left")
         eventually(

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.times import DAY_MS
 from contracts.topics import QUOTES
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.settings.rows import Row
 from tests.settings.seen_running import metrics_port
 from tests.settings.stack import Stack
@@ -69,7 +69,7 @@ def _on_the_topic(stack: Stack, quote: dict[str, Any], counter: str) -> None:
     before = stack.metric(port, counter)
     producer = Producer({**stack.kafka.librdkafka(), "partitioner": LIBRDKAFKA_PARTITIONER})
     producer.produce(stack.kafka.topic(QUOTES.name), msgspec.json.encode(quote), b"3")
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     eventually(lambda: stack.metric(port, counter) > before, f"{counter} above {before}")
 
 

@@ -14,7 +14,7 @@ from contracts.times import DAY_S
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.kafka import broker as brokers
 from tests.integration.conftest import kill
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.settings.rows import Row, disturbing
 from tests.settings.seen_answers import AFFINITIES, SIMILAR, difference
 from tests.settings.seen_publication import train
@@ -156,7 +156,7 @@ def bad_feed_stopped(stack: Stack, row: Row) -> None:
     quotes = stack.kafka.topic(QUOTES.name)
     for _ in range(BAD_RECORDS):
         producer.produce(quotes, b'{"instrument_id":3,"price":-1,"ts":1}', key_of(bad))
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     port = metrics_port(stack, "workers")
     partition = instrument_partition(instrument, PARTITIONS)
     if share == 1:

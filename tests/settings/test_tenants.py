@@ -16,7 +16,7 @@ from runtime.kafka.admin import Admin
 from runtime.kafka.rights import RightsError, check_rights, rights
 from tests.guarded import Guarded
 from tests.integration.conftest import log_ends
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.settings.matrix import USERS as PROGRAMS
 from tests.settings.rows import ALL, Given, Row, rows
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, SIMILAR, until_equal
@@ -115,7 +115,7 @@ def spoil(stack: Stack) -> None:
     producer = Producer(stack.kafka.librdkafka())
     for _ in range(BAD_RECORDS):
         producer.produce(stack.kafka.topic(QUOTES.name), b"neither", b"3")
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     sample = f'records_rejected_total{{topic="{QUOTES.name}"}}'
     port = metrics_port(stack, "workers")
     eventually(lambda: stack.metric(port, sample) == BAD_RECORDS, "all bad records rejected")
