@@ -8,7 +8,9 @@ checked.
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -58,11 +60,12 @@ class Place(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A line with an event."""
+    """A line of a file."""
 
     number: int
     """from 1, as editors count; of CSV, where its record ends"""
     event: bytes | Row
+    """false if it has none"""
 
 
 class Lines:
@@ -100,15 +103,18 @@ class Lines:
         before, events = self.place, self.place.events
         if before.lines == 0:
             part = part.removeprefix(codecs.BOM_UTF8)
-        lines = self._records(part) if self._is_csv else _texts(part, before.lines)
+        lines: Iterable[_Line] = (
+            self._records(part)
+            if self._is_csv
+            else map(_Line, count(before.lines + 1), map(bytes.strip, part.split(b"\n")))
+        )
         for n, (number, event) in enumerate(lines, 1):
-            events += 1
-            try:
-                message = self._message(event, now_ms)
-            except (ValueError, RecursionError) as error:
-                self._note(EventError(events - 1, str(error), field_of(str(error)), number))
-            else:
-                found.append(message)
+            if event:
+                events += 1
+                try:
+                    found.append(self._message(event, now_ms))
+                except (ValueError, RecursionError) as error:
+                    self._note(EventError(events - 1, str(error), field_of(str(error)), number))
             if n % STEP == 0:
                 yield found
                 found = []
@@ -160,8 +166,7 @@ class Lines:
                     reason = f"{len(cells)} cells, but the header has {len(columns)}"
                     raise broken(number, reason)
                 row = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
-                if row:
-                    yield _Line(number, row)
+                yield _Line(number, row)
         except csv.Error as error:
             raise broken(before + reader.line_num, f"it is not CSV: {error}") from None
 
@@ -171,20 +176,18 @@ def broken(line: int, reason: str) -> InvalidEventsError:
     return InvalidEventsError(f"line {line}: {reason}", [EventError(0, reason, None, line)])
 
 
-def _texts(part: bytes, before: int) -> Iterator[_Line]:
-    for number, text in enumerate(part.split(b"\n"), before + 1):
-        if text.strip():
-            yield _Line(number, text)
-
-
 def _checked_header(header: Sequence[str]) -> tuple[str, ...]:
-    unknown = [name for name in header if name not in COLUMNS]
-    twice = {name for name in header if header.count(name) > 1}
-    if "type" not in header or unknown or twice:
-        found = f"unknown column {unknown[0]!r:.100}" if unknown else ""
-        found = found or (f"two columns {min(twice)!r}" if twice else "no column 'type'")
-        raise broken(1, f"{found}: the first line names the columns, of {', '.join(COLUMNS)}")
-    return tuple(header)
+    unknown = next((name for name in header if name not in COLUMNS), None)
+    twice = next((name for name, n in Counter(header).items() if n > 1), None)
+    if unknown is not None:
+        found = f"unknown column {unknown!r:.100}"
+    elif twice is not None:
+        found = f"two columns {twice!r}"
+    elif "type" not in header:
+        found = "no column 'type'"
+    else:
+        return tuple(header)
+    raise broken(1, f"{found}: the first line names the columns, of {', '.join(COLUMNS)}")
 
 
 def _converted(row: Row) -> Message:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.events.parsing import MAX_REPORTED, InvalidEventsError, Message
-from api.imports.lines import CSV, NDJSON, Lines
+from api.imports.lines import CSV, NDJSON, STEP, Lines
 from api.imports.parts import Cutter, Gunzip, LineTooLongError
 from contracts.messages import Interaction, Quote
 from tests.contracts.test_messages import user_ids
@@ -131,6 +131,12 @@ def test_errors_of_all_parts_are_counted_and_the_first_are_listed() -> None:
 )
 def test_what_is_no_file_of_events_is_rejected_with_the_reason(body: bytes, reason: str) -> None:
     assert reason in str(refused(body))
+
+
+def test_other_requests_run_in_between_even_if_no_line_has_an_event() -> None:
+    for media_type, blank in ((NDJSON[0], b"\n"), (CSV, b",\n")):
+        steps = list(Lines(media_type).take(b"type,ts\n" + blank * 5 * STEP, NOW_MS))
+        assert len(steps) > 5, media_type
 
 
 @pytest.mark.parametrize(
