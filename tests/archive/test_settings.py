@@ -1,5 +1,6 @@
 """The archive's settings: read by their names, refused by their bounds."""
 
+from itertools import zip_longest
 from typing import Final
 
 import pytest
@@ -9,6 +10,7 @@ from archive.__main__ import app
 from archive.settings import ArchiveSettings
 from runtime.archive.config import ArchiveConfig
 from runtime.settings import InputSettings, MetricsSettings, SettingsError, read_settings
+from tests.settings.wrong_values import wrong_values_of
 from trainer.settings_file import flat_fields
 
 OWN: Final = {
@@ -29,18 +31,9 @@ OTHERS: Final = {
     "ARCHIVE_FILE_MB": "8",
     "ARCHIVE_ERASE_WITHIN_HOURS": "9",
 }
-REFUSED: Final = {
-    "ARCHIVE_CATALOG": ("hive", "'sqlite', 'rest' or 'glue'"),
-    "ARCHIVE_WAREHOUSE": ("gs://bucket", "name a path, or s3://bucket/folder"),
-    "ARCHIVE_CATALOG_URI": ("http://there", "no path of a file"),
-    "ARCHIVE_NAMESPACE": ("A", "[a-z0-9_]"),
-    "ARCHIVE_S3_ENDPOINT": ("minio:9000", "^https?://"),
-    "ARCHIVE_FLUSH_INTERVAL_S": ("0", "greater than 0"),
-    "ARCHIVE_BUFFER_MB": ("0", "greater than or equal to 1"),
-    "ARCHIVE_FILE_MB": ("4097", "less than or equal to 4096"),
-    "ARCHIVE_ERASE_WITHIN_HOURS": ("0.5", "greater than or equal to 1"),
-    "METRICS_PORT": ("65536", "less than or equal to 65535"),
-}
+WRONG_WAREHOUSE: Final = ("gs://bucket", "name a path, or s3://bucket/folder")
+WRONG_URI: Final = ("http://there", "no path of a file")
+"""Right for a REST catalog, but not for a catalog in a file."""
 
 
 def test_each_setting_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,20 +49,23 @@ def test_each_setting_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> No
 def test_each_wrong_value_is_named_with_its_setting_and_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wrong = {name: value for name, (value, _) in REFUSED.items() if name != "ARCHIVE_CATALOG_URI"}
-    # A URL is right for a REST catalog, but not for a catalog in a file.
-    for given in (wrong, {"ARCHIVE_CATALOG_URI": REFUSED["ARCHIVE_CATALOG_URI"][0]}):
+    fields = OWN | {"METRICS_PORT": ArchiveSettings.model_fields["metrics_port"]}
+    wrong = {name: list(wrong_values_of(field)) for name, field in fields.items()}
+    wrong["ARCHIVE_WAREHOUSE"].append(WRONG_WAREHOUSE)
+    rounds = zip_longest(*([(name, *one) for one in values] for name, values in wrong.items()))
+    for given in (*rounds, [("ARCHIVE_CATALOG_URI", *WRONG_URI)]):
         with monkeypatch.context() as patch:
-            for name, value in given.items():
+            for name, value, _ in filter(None, given):
                 patch.setenv(name, value)
             with pytest.raises(SettingsError) as refused:
                 read_settings(ArchiveSettings)
         said = str(refused.value).splitlines()
-        for name, value in given.items():
+        for name, value, reason in filter(None, given):
             (line,) = [line for line in said if f"{name}=" in line]
             assert repr(value) in line
-            assert REFUSED[name][1] in line
-    assert OWN.keys() - REFUSED.keys() == {"ARCHIVE_S3_REGION"}
+            assert reason in line
+    unruled = {name for name, values in wrong.items() if not values}
+    assert unruled == {"ARCHIVE_CATALOG_URI", "ARCHIVE_S3_REGION"}
 
 
 def test_a_wrong_value_ends_it() -> None:
