@@ -1,4 +1,4 @@
-"""Compares Redis and the topic of closed bars with the log of quotes and events.
+"""Compares Redis and the topic of closed bars with the log of quotes, events and feedback.
 
 The world must be idle.
 """
@@ -6,8 +6,8 @@ The world must be idle.
 from collections.abc import Collection, Iterator
 
 from contracts.keyspace import CLOSED_FIELD
-from contracts.topics import BARS, COOCCURRENCES, INTERACTIONS, QUOTES, Topic, dead_letters
-from tests.chaos.messages import FOLLOWED
+from contracts.topics import BARS, QUOTES, Topic, dead_letters
+from tests.chaos.messages import FOLLOWED, PUBLISHED
 from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
 from tests.chaos.truth.closed_bars import wrong_closed_bars
 from tests.chaos.truth.expected import expected_values
@@ -49,10 +49,10 @@ def await_folded(world: World) -> None:
     """Return when Redis has reached the end of every log.
 
     In the order of the pipeline: when the interactions are folded no more changes come, except
-    from a replaced worker; so all three are checked once more.
+    from a replaced worker; so all are checked once more.
     """
     while not all(world.ends(topic) == world.positions(topic) for topic in FOLLOWED):
-        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
+        for topic in FOLLOWED:
             ends = world.ends(topic)
             world.wait_for(
                 lambda topic=topic, ends=ends: world.positions(topic) == ends,
@@ -60,7 +60,7 @@ def await_folded(world: World) -> None:
             )
 
 
-def lost(world: World, topics: Collection[Topic] = (QUOTES, INTERACTIONS)) -> Iterator[str]:
+def lost(world: World, topics: Collection[Topic] = PUBLISHED) -> Iterator[str]:
     """Yield records that were acknowledged to the feed but are missing from the log read so far."""
     yield from world.feed.failures
     names = {topic.name for topic in topics}

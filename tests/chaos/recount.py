@@ -12,11 +12,12 @@ import typer
 from rich.console import Console
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.redis.stores import Store, connect
 from runtime.topology import Topology
 from stream_processors.settings import Settings
 from tests.chaos.log import Log
+from tests.chaos.messages import FOLLOWED
 from tests.chaos.modes import Mode
 from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
 from tests.chaos.truth.expected import Expected, Name, Values, expected_values
@@ -83,7 +84,7 @@ def _default(setting: str) -> Any:
 
 def _unfolded(log: Log, store: Store, keyspace: Keyspace, topology: Topology) -> Iterator[str]:
     """Read the log to its end; yield where Redis has not reached it."""
-    for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
+    for topic in FOLLOWED:
         for partition, end in log.read_on(topic, getattr(topology, topic.name)).items():
             position = int(store.hget(keyspace.position(topic, partition), NEXT_FIELD) or 0)
             if position != end:

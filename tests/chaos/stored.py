@@ -16,11 +16,11 @@ _LEFT_OUT: Final = {"s": 1, "v": 0, "n": 0}
 
 
 def stored_values(store: Store, keyspace: Keyspace) -> Values:
-    """Return every value of bars, histories, active users, the Gram matrix and days of events."""
+    """Return every value of the kinds that `expected_values` computes."""
     values: Values = {}
     for key in store.scan_iter(f"{keyspace.namespace}:*", count=1000):
         kind = key.split(":")[1]
-        if kind == "bars":
+        if kind in ("bars", "impressions"):
             fields = store.hgetall(key).items()
             values.update({(key, field): json.loads(value) for field, value in fields})
         elif kind == "history":

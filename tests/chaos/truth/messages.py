@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
+from tests.chaos.messages import PUBLISHED
 from tests.chaos.poison import UNREADABLE
 
 _AHEAD_MAX_MS: Final = 5 * 60_000
@@ -31,7 +32,7 @@ def expected_dead_letters(
     """Return topic, partition and offset of each record that ever broke a rule."""
     return {
         (topic.name, p, record.offset)
-        for topic in (QUOTES, INTERACTIONS)
+        for topic in PUBLISHED
         for p in range(getattr(topology, topic.name))
         for record in log.records[topic.name, p]
         if _message(record, erasures=erasures and topic == INTERACTIONS) is None
