@@ -60,8 +60,8 @@ _LEGACY_BARS: Final = {
 }
 _START: Final = time_or_now(
     "start",
-    "read page by page the buckets that start then or later: epoch ms or RFC 3339; if absent or "
-    "empty, the last buckets",
+    "read buckets page by page from this time on: epoch ms or RFC 3339; if absent or empty, the "
+    "last buckets are read",
 )
 _END: Final = time_or_now(
     "end", "buckets start before it: epoch ms or RFC 3339; now if absent or empty"
@@ -86,8 +86,7 @@ _TIMEZONE: Final = Parameter(
         "default": "UTC",
         "examples": ["America/New_York"],
     },
-    "whose midnights and Mondays buckets of whole days start at: a name of the IANA database; UTC "
-    "if empty",
+    "IANA name of the time zone in which daily and weekly buckets start; UTC if empty",
     default=None,
 )
 _SESSION: Final = Parameter(
@@ -131,20 +130,20 @@ now, the last is the current one. With `timezone`, those of whole days start at 
 bucket without quotes has no bar, unless `fill=previous` repeats the previous close; before the
 first quote there is nothing to repeat. `closed` depends on the server's clock.
 
-Minutes that Redis does not have completely are read from the archive, if the server has one. An
+Minutes that are incomplete in Redis are read from the archive, if the server has one. An
 answer covers up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` of
-a request for earlier bars. `gap` names minutes that Redis has only in part, and the archive not
-yet. A bar that may miss minutes is marked `partial`.
+a request for earlier bars. `gap` names minutes that Redis has only in part and the archive does not
+have yet. A bar that may be missing minutes is marked `partial`.
 
-With `session`, bars are made of the minutes in an exchange's trading hours alone; the attribute
-`exchange` of the catalog names it, by a MIC such as XNYS. Days are then those of the exchange,
-unless `timezone` is given, and buckets without trading hours do not count.
+With `session`, bars are made only of the minutes in an exchange's trading hours; the attribute
+`exchange` in the catalog names the exchange by its MIC, such as XNYS. Days are then those of the
+exchange, unless `timezone` is given, and buckets without trading hours do not count.
 
 With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the answer as a header.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number(
-                    "limit", MAX_BARS, 5, "number of buckets; with `start`, of bars at most"
+                    "limit", MAX_BARS, 5, "number of buckets; with `start`, maximum number of bars"
                 ),
                 _START,
                 _END,
@@ -177,8 +176,8 @@ in `[start, end)`. Pages go from instrument to instrument, by id, and within one
 says; `next_page_token` is null on the last one. A page may have fewer than `limit` bars if they are
 made of many minutes. The bars are the same as those of a single instrument.""",
             parameters=(
-                instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars"),
-                whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "bars in total at most"),
+                instruments_parameter(resolve, MAX_INSTRUMENTS, "instruments to read"),
+                whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "maximum number of bars"),
                 _START,
                 _END,
                 _INTERVAL,

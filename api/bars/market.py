@@ -52,7 +52,7 @@ def endpoints(latest: LatestReader, moving: Moving, resolve: Resolve, check: Che
             summary="The latest quotes of several instruments",
             description="For each instrument, the newest quote by event time: its price and "
             "that time. `unknown` lists those that never had one.",
-            parameters=(instruments_parameter(resolve, MAX_QUOTES, "whose quotes"),),
+            parameters=(instruments_parameter(resolve, MAX_QUOTES, "instruments to read"),),
             read=latest.quotes,
             hot=True,
             success=Success(
@@ -69,12 +69,12 @@ def endpoints(latest: LatestReader, moving: Moving, resolve: Resolve, check: Che
             summary="Snapshots of several instruments",
             description="""\
 For each instrument, the latest quote, the bars of the current and the previous minute, and those of
-today and yesterday (UTC); a bar that may miss minutes is marked `partial`. A bar is null if its
-period has no quotes. `unknown` lists the instruments that never had a quote.
+today and yesterday (UTC); a bar that may be missing minutes is marked `partial`. A bar is null if
+its period has no quotes. `unknown` lists the instruments that never had a quote.
 
 A day's bar is made of its minutes: if more than a day is retained, one answer can have about 20
 instruments, or 31 if the archive is read for them; more are an `invalid-request`.""",
-            parameters=(instruments_parameter(resolve, MAX_SNAPSHOTS, "of which instruments"),),
+            parameters=(instruments_parameter(resolve, MAX_SNAPSHOTS, "instruments to read"),),
             read=latest.snapshots,
             success=Success(
                 kind=Snapshots,
@@ -89,13 +89,13 @@ instruments, or 31 if the archive is read for them; more are an `invalid-request
             tag="instruments",
             summary="The instruments whose prices changed most",
             description="""\
-Among the listed instruments of the catalog, from the first price of the window to the last price of
-the last complete minute, which ends at `as_of`. An instrument without quotes in the first three or
-in the last three minutes of a window is left out.""",
+Only listed instruments of the catalog. The change is from the first price of the window to the last
+price of the last complete minute, which ends at `as_of`. An instrument without quotes in the first
+three or in the last three minutes of a window is left out.""",
             parameters=(
-                one_of("window", WINDOWS, "1h", "over which prices are compared"),
-                one_of("direction", DIRECTIONS, "up", "what rose, or what fell"),
-                whole_number("n", MAX_MOVERS, DEFAULT_ITEMS, "how many at most"),
+                one_of("window", WINDOWS, "1h", "the time over which prices are compared"),
+                one_of("direction", DIRECTIONS, "up", "gains or losses"),
+                whole_number("n", MAX_MOVERS, DEFAULT_ITEMS, "maximum number"),
                 *filter_parameters(check),
                 NAMES,
             ),

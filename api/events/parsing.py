@@ -249,7 +249,7 @@ def checked(sent: Message, now_ms: int, rules: InputRules, resolve: Resolve) -> 
 def _detail(errors: Sequence[EventError], total: int, what: str) -> str:
     first = errors[0]
     return (
-        f"{len(errors)} of {total} {what} break a rule, so none was taken; "
+        f"{len(errors)} of {total} {what} invalid, none accepted; "
         f"the first is at index {first.index}: {first.reason}"
     )
 

@@ -32,7 +32,7 @@ _IMPRESSION: Final = SentFeedback(
 )
 _CLICK: Final = msgspec.structs.replace(_IMPRESSION, type="click", ts=1629061628123)
 _BROKEN: Final = (
-    "1 of 2 events break a rule, so none was taken; the first is at index 1: "
+    "1 of 2 events invalid, none accepted; the first is at index 1: "
     "Expected `int` >= 1 - at `$.position`"
 )
 _NO_KEY: Final = "Redis: no answer in 0.2 s"
@@ -112,7 +112,7 @@ One impression or click, or an array of up to 1,000; the answer is sent once Kaf
 
 `request_id` is that of the answer: recommendations, or similar or trending instruments. An id that
 this service did not issue, or issued for another user, is invalid, and so is an instrument that was
-not among them. `position` is the rank at
+not in the answer. `position` is the rank at
 which the instrument was shown, from 1; `ts` defaults to now. If one is invalid, none is accepted,
 and `errors` gives the index, field and reason of each (of the first 20). Feedback that is sent
 twice counts twice in the metrics; readers of the topic can recognize it.""",

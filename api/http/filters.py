@@ -154,12 +154,12 @@ def _repeated(name: str, example: str, description: str, check: Check) -> Parame
 
 _FILTER: Final = (
     "only instruments whose attribute meets the condition `attribute:operator:value`, with "
-    f"{', '.join(_OPERATORS)} as operator; of several, all of them"
+    f"{', '.join(_OPERATORS)} as operator; if given several times, all must be met"
 )
 _BOOST: Final = (
-    "multiplies the score of the instruments that meet the condition: "
+    "multiplies the score of instruments that meet the condition: "
     "`attribute:operator:value:factor`, with a factor "
-    f"from {MIN_FACTOR:g} to {MAX_FACTOR:g}; of several, by all of them"
+    f"from {MIN_FACTOR:g} to {MAX_FACTOR:g}; several are multiplied"
 )
 CATEGORY: Final = Parameter(
     "category",

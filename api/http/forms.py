@@ -22,7 +22,7 @@ ARROW: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
 _NAMES: Final = tuple(name.encode() for name in (CSV, ARROW, PARQUET))
 
-NOT_ACCEPTABLE: Final = ProblemType("not-acceptable", "The server cannot answer in this form", 406)
+NOT_ACCEPTABLE: Final = ProblemType("not-acceptable", "Format not available", 406)
 FORMING: Final[dict[ProblemType, str]] = {
     NOT_ACCEPTABLE: f"{ARROW} needs pyarrow, which is not installed: install tickrec[archive], or "
     "accept text/csv or application/json"

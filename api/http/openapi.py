@@ -41,12 +41,12 @@ _SECURITY_SCHEMES: Final[Schema] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
 }
 _TAGS: Final[Mapping[str, str]] = {
-    "instruments": "The catalog, and what is made of quotes: bars, latest quotes, movers.",
-    "users": "What is known of a user, and recommended to it.",
-    "recommendations": "Recommendations for baskets and for many users, and what is trending.",
-    "models": "What the trainer made, what is served of it, and experiments.",
+    "instruments": "The catalog and market data: bars, latest quotes, movers.",
+    "users": "A user's recommendations and data.",
+    "recommendations": "Recommendations for baskets and for many users, and trending instruments.",
+    "models": "The served models, decisions on them, and experiments.",
     "events": "Quotes, interactions and feedback, to Kafka.",
-    "health": "Whether the processes are alive, ready, and keep up.",
+    "health": "Health and progress of the processes.",
     "first version": "Endpoints before `/v1`, unchanged for their clients.",
 }
 """What the tags of the endpoints stand for, in the order in which documentation shows them."""
@@ -61,9 +61,9 @@ _SHED: Final[Mapping[ProblemType, str]] = {
     OVERLOADED: f"{MAX_READS} requests are in flight already: try again in a second"
 }
 _LICENSE: Final = metadata("tickrec")["License-Expression"]
-_NEEDED: Final = "Needs a key with the scope `{scope}`, if the server has keys."
+_NEEDED: Final = "Requires a key with the scope `{scope}`, if the server has keys."
 _SOMETIMES_NEEDED: Final = (
-    "For a user it needs a key with the scope `{scope}`, if the server has keys."
+    "For a user it requires a key with the scope `{scope}`, if the server has keys."
 )
 _LIMITED: Final = "At most 1000 requests in 1 s: try again after 1 s"
 

@@ -168,7 +168,7 @@ USER_ID: Final = Parameter(
     may_have_slashes=True,
 )
 OFFSET: Final = whole_number(
-    "offset", MAX_OFFSET, 0, "how many of the list to skip, as earlier pages had them", least=0
+    "offset", MAX_OFFSET, 0, "how many instruments to skip: those of earlier pages", least=0
 )
 
 

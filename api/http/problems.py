@@ -32,11 +32,9 @@ class ProblemType:
 
 MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 400)
 INVALID_HTTP: Final = ProblemType("invalid-http", "Not a valid HTTP request", 400)
-UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
-FORBIDDEN: Final = ProblemType("forbidden", "The key does not allow it", 403)
-UNKNOWN_ORIGIN: Final = ProblemType(
-    "unknown-origin", "The server does not answer pages of this origin", 403
-)
+UNAUTHORIZED: Final = ProblemType("unauthorized", "API key required", 401)
+FORBIDDEN: Final = ProblemType("forbidden", "Insufficient scope", 403)
+UNKNOWN_ORIGIN: Final = ProblemType("unknown-origin", "Unknown origin", 403)
 NOT_FOUND: Final = ProblemType("not-found", "Not Found", 404)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
@@ -50,13 +48,13 @@ OUTCOME_UNKNOWN: Final = ProblemType(
 )
 INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "Incomplete body", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
-UNKNOWN_HOST: Final = ProblemType("unknown-host", "The server does not answer to this name", 421)
+UNKNOWN_HOST: Final = ProblemType("unknown-host", "Unknown host name", 421)
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
     "unsupported-media-type", "The media type of the body is not accepted", 415
 )
-UPGRADE_REQUIRED: Final = ProblemType("upgrade-required", "Only a WebSocket is served here", 426)
-INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)
-INVALID_EVENTS: Final = ProblemType("invalid-events", "Events break a rule", 422)
+UPGRADE_REQUIRED: Final = ProblemType("upgrade-required", "WebSocket required", 426)
+INVALID_REQUEST: Final = ProblemType("invalid-request", "Invalid request", 422)
+INVALID_EVENTS: Final = ProblemType("invalid-events", "Invalid events", 422)
 IDEMPOTENCY_KEY_REUSED: Final = ProblemType(
     "idempotency-key-reused", "The key was used for another request", 422
 )
@@ -64,7 +62,7 @@ RATE_LIMITED: Final = ProblemType("rate-limited", "The quota is used up", 429, r
 TOO_MANY_STREAMS: Final = ProblemType(
     "too-many-streams", "The client has too many streams open", 429, retry_after_s=1
 )
-INTERNAL: Final = ProblemType("internal", "The server failed", 500)
+INTERNAL: Final = ProblemType("internal", "Internal error", 500)
 STORE_UNAVAILABLE: Final = ProblemType(
     "store-unavailable", "Redis does not answer in time", 503, retry_after_s=1
 )
@@ -101,7 +99,7 @@ WRITING: Final[dict[ProblemType, str]] = {
     INCOMPLETE_BODY: "4 s are allowed for a whole body: send fewer events at a time",
     UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`, not 'text/plain'",
     TOO_LARGE: "At most 1048576 bytes are accepted: send the events in parts",
-    INVALID_EVENTS: "1 of 2 events break a rule, so none was taken; the first is at index 1: "
+    INVALID_EVENTS: "1 of 2 events invalid, none accepted; the first is at index 1: "
     "Expected `float` >= 1e-18 - at `$.price`",
     RATE_LIMITED: "At most 10000 events in 1 s: try again after 1 s",
     OVERLOADED: "64 requests are in flight already: try again in a second",

@@ -37,7 +37,7 @@ _HEADERS: Final[Mapping[str, Schema]] = {
         "schema": {"const": "true"},
     },
     ANSWER: {
-        "description": "the rest of the JSON answer, if the form has no place for it",
+        "description": "the other members of the JSON answer, if the format has no place for them",
         "schema": {"type": "string", "contentMediaType": "application/json"},
     },
     REQUEST_ID: {
@@ -74,15 +74,18 @@ PROBLEM: Final[Schema] = {
                 "type": "object",
                 "properties": {
                     "index": {"type": "integer", "description": "index of the event in the body"},
-                    "line": {"type": "integer", "description": "of NDJSON and CSV, from 1"},
+                    "line": {"type": "integer", "description": "in NDJSON and CSV, from 1"},
                     "field": {"type": "string"},
                     "reason": {"type": "string"},
                 },
                 "required": ["reason"],
             },
         },
-        "acknowledged": {"type": "integer", "description": "messages that Kafka did acknowledge"},
-        "line": {"type": "integer", "description": "of an import, up to which they are in the log"},
+        "acknowledged": {"type": "integer", "description": "messages that Kafka acknowledged"},
+        "line": {
+            "type": "integer",
+            "description": "of an import: up to which line events are in the log",
+        },
     },
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
 }
@@ -113,7 +116,7 @@ def success_responses(success: Success, *, once: bool) -> Schema:
     if ETAG not in success.headers:
         return {str(success.status): described}
     unchanged = {
-        "description": "The client has it already",
+        "description": "Not modified",
         "headers": _headers(success.headers),
     }
     return {str(success.status): described, "304": unchanged}

@@ -49,7 +49,7 @@ interaction,4,1629061628123,10.273,,ABC,trade,2
 """
 _KEPT: Final = "The 499500 events up to line 499500 are in the log, and stay there"
 _PROBLEMS: Final[dict[ProblemType, str]] = {
-    INVALID_EVENTS: "2 of 1000000 events break a rule; the first is in line 499873: "
+    INVALID_EVENTS: "2 of 1000000 events invalid; the first is in line 499873: "
     f"Expected `float` >= 1e-18 - at `$.price`. {_KEPT}",
     IDEMPOTENCY_KEY_REUSED: "The key was used for another file: this one has other lines. Send "
     "each file with its own key",

@@ -127,7 +127,7 @@ class Lines:
         if self._errors:
             first = self._errors[0]
             raise InvalidEventsError(
-                f"{self._invalid} of {self.place.events} events break a rule; "
+                f"{self._invalid} of {self.place.events} events invalid; "
                 f"the first is in line {first.line}: {first.reason}",
                 self._errors,
             )

@@ -52,7 +52,7 @@ _TAKING_OUT: Final[dict[ProblemType, str]] = {
 }
 
 _BREAKING_A_RULE: Final = (
-    "1 of 2 instruments break a rule, so none was taken; the first is at index 1: "
+    "1 of 2 instruments invalid, none accepted; the first is at index 1: "
     "Expected `str` of length >= 1 - at `$.name`"
 )
 

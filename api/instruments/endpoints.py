@@ -95,7 +95,7 @@ _LIST_PARAMETERS: Final = (
         "only listed or only unlisted instruments; all if absent or empty",
         default=None,
     ),
-    whole_number("n", MAX_INSTRUMENTS, DEFAULT_ITEMS, "how many at most"),
+    whole_number("n", MAX_INSTRUMENTS, DEFAULT_ITEMS, "maximum number"),
     Parameter(
         "page_token",
         parse_page_token,
@@ -170,7 +170,7 @@ Unlisted instruments are left out. If the filters leave nothing of the list, the
 popular instruments that meet them instead, as `source` shows.""",
             parameters=(
                 instrument_parameter(resolve),
-                whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
+                whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "maximum number"),
                 OFFSET,
                 *filter_parameters(check),
                 boost_parameter(check),

@@ -67,13 +67,13 @@ _value = BarValue(
 )
 _CURSOR: Final = Cursor(1629061628900, (42, 17))
 _SINCE: Final = """\
-The last event of those that are sent at once has an `id`. A client that reconnects with the last
-one as `Last-Event-ID`, as browsers do automatically,"""
+The last of the events sent together has an `id`. A client that reconnects with the last id as
+`Last-Event-ID`, as browsers do automatically,"""
 _BOUNDS: Final = """\
 An address may have 100 streams (`STREAMS_PER_CLIENT`), and so may a key, if one is sent.
 
 A comment is sent every 15 s if there is nothing else. The stream ends when the server stops, or if
-a client reads nothing for 30 s: reconnect to get the newest first."""
+a client reads nothing for 30 s: reconnect to get the newest state first."""
 
 
 def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing) -> Table:
@@ -122,7 +122,7 @@ Minute bars of up to 500 instruments, as server-sent events.
   newest minutes of each instrument.
 - `live`: the newest bars are complete; what follows are live changes.
 - `stale`: the server lost Redis, so changes may be missing from here on. The stream stays open;
-  what was missed, the newest bars and `live` follow as soon as Redis is back.
+  missed bars, the newest bars and `live` follow as soon as Redis is back.
 - `gap`: bars from `start` to before `end` may have changed and are not sent; `/v1/bars` has them.
 
 {_SINCE} first gets the bars that have
@@ -131,7 +131,7 @@ there may be others, it gets a `gap`.
 
 {_BOUNDS}""",
             parameters=(
-                instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),
+                instruments_parameter(resolve, MAX_INSTRUMENTS, "instruments to stream"),
                 IDS,
             ),
             act=bars,
@@ -154,15 +154,15 @@ The newest quotes of up to 500 instruments, as server-sent events: as `/v1/strea
 `quote` instead of `bar`, and without `gap`.
 
 - `quote`: the newest quote of an instrument by event time, as in `/v1/quotes/latest`, with its
-  `instrument_id`. Not each quote is sent: at most one about every second for each instrument, and
-  to a slow client only the latest.
+  `instrument_id`. Not every quote is sent: each instrument has about one a second at most, and a
+  slow client gets only the latest.
 
-{_SINCE} gets the newest quotes first, as any
-client does.
+{_SINCE} gets the newest quotes first, like any
+other.
 
 {_BOUNDS}""",
             parameters=(
-                instruments_parameter(resolve, MAX_INSTRUMENTS, "whose quotes to send"),
+                instruments_parameter(resolve, MAX_INSTRUMENTS, "instruments to stream"),
                 IDS,
             ),
             act=quotes,
@@ -183,8 +183,8 @@ in `T`:
 
 - `{"action":"subscribe","bars":[4,"AAPL"],"quotes":["AAPL"]}` adds instruments, by ids or symbols,
   up to 500 in one stream, and `unsubscribe` removes them. With `since`, the last `id` that the
-  client received, what it has missed of the bars that are added comes first.
-- `success` is the first message; `subscription`: all that is subscribed, after each command;
+  client received, bars that it has missed come first.
+- `success` is the first message; `subscription`: everything subscribed, after each command;
   `error`: the `code`, `type` and detail (`msg`) of a problem with a command; the stream stays open.
 - `b`, `q`, `live`, `stale`, `gap`: as `bar`, `quote`, `live`, `stale` and `gap` of
   `/v1/stream/bars` and `/v1/stream/quotes`. The last one in a message may have an `id`.
@@ -239,7 +239,7 @@ def _schema(kinds: set[str]) -> Schema:
         "description": "each event",
         "properties": {
             "event": {"enum": sorted(kinds)},
-            "id": {"type": "string", "description": "of the last of those sent at once"},
+            "id": {"type": "string", "description": "on the last of the events sent together"},
             "data": {"type": "string", "contentMediaType": "application/json"},
         },
         "required": ["event", "data"],

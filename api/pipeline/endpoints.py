@@ -127,7 +127,7 @@ Keys and values are truncated. They may be personal data, so the scope is `admin
 the newest may be missing.""",
             parameters=(
                 one_of("topic", [_ALL, *_TOPICS], _ALL, "the topic of the records"),
-                whole_number("limit", MAX_DEAD_LETTERS, _DEAD_LETTERS, "how many at most"),
+                whole_number("limit", MAX_DEAD_LETTERS, _DEAD_LETTERS, "maximum number"),
             ),
             act=dead_letters,
             scope="admin",

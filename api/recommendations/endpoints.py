@@ -107,34 +107,34 @@ def endpoints(
             tag="users",
             summary="Instruments for a user",
             description="""\
-From the first of these sources that has any, as `source` shows.
+Instruments from the first of these sources that has any, named by `source`.
 
 - `model`: the user's precomputed list, made from exactly the current history. It excludes
   instruments that the user has, so it is not used with `include_seen`.
 - `history`: the user's instruments folded into their lists, so that an event counts at once:
-  `score(j) = sum_i w_i S_ij / sum_i w_i`, with w_i the affinity for instrument i and S_ij the score
-  of j in the list of i. In some generations only the latest count, or older ones count less.
-  Instruments with a score above 0 are recommended.
+  `score(j) = sum_i w_i S_ij / sum_i |w_i|`, with w_i the affinity for instrument i and S_ij the
+  score of j in the list of i. In some generations only the latest instruments count, or older ones
+  count less. Instruments with a score above 0 are recommended.
 - `popular`: the most popular instruments.
 
-With `include_seen`, the first source is `repeat`: what the user has and may take again, by how
-often, how lately and how well it fits the rest; then comes `history`.
+With `include_seen`, the first source is `repeat`: instruments that the user has and may take again,
+ranked by how often, how recently, and how well they fit the rest; then comes `history`.
 
-Where a source has fewer than `n`, the next ones go on, and these instruments have a `source` of
-their own. Instruments that the catalog marks as unlisted are never recommended. `category`,
-`exclude_category` and `filter` narrow the list further; then there are `n` instruments if the
-catalog has as many, as the rest of it comes last. `boost` reorders each source. If the variant
-discounts impressions, instruments that the user was shown without a click sink. Every tenth
-instrument may be a `new` one: a listed one without interactions, for users whose history is
+If a source has fewer than `n` instruments, the next ones follow, and these instruments have a
+`source` of their own. Instruments that the catalog marks as unlisted are never recommended.
+`category`, `exclude_category` and `filter` narrow the list further; then there are `n` instruments
+if the catalog has that many, as the rest of it comes last. `boost` reorders each source. If the
+variant discounts impressions, instruments that the user was shown without a click rank lower. Every
+tenth instrument may be a `new` one: a listed one without interactions, for users whose history is
 concentrated in its category.""",
             parameters=(
                 USER_ID,
-                whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),
+                whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "maximum number"),
                 OFFSET,
                 exclude_parameter(resolve),
                 *filter_parameters(check),
                 boost_parameter(check),
-                flag("include_seen", "first what the user has already and may take again"),
+                flag("include_seen", "first recommend what the user has and may take again"),
                 share("diversity", "how much to prefer other categories than those before"),
                 NAMES,
             ),
@@ -152,8 +152,8 @@ concentrated in its category.""",
             summary="Instruments for a set of instruments",
             description=f"""\
 For a session or a basket without a known user: 1 to {MAX_ITEMS} instruments, the most recent first,
-are folded in like a user's history, each with its `weight`. Nothing is published or stored.
-`source` is `items`, or `popular` if their lists give nothing.""",
+are combined like a user's history, each with its `weight`. Nothing is published or stored.
+`source` is `items`, or `popular` if their lists are empty.""",
             act=asking.for_items,
             body=json_body(schema_of(ForItems), basket=_BASKET),
             body_kinds=(ForItems,),
@@ -183,13 +183,13 @@ fails.""",
             tag="recommendations",
             summary="The instruments with the most recent events",
             description="""\
-Every event of any kind counts 1, by event time, within seconds of its arrival. A window begins at
+Every event except `hide` and `dislike` counts 1, by event time, within seconds. A window begins at
 the start of a bucket, `start`, so it is up to a bucket longer than its name: 10 minutes for `1h`,
 an hour for `6h` and `24h`, a day (UTC) for `7d`. It ends at `as_of`, when the events were counted.
 Instruments that the catalog marks as unlisted are left out.""",
             parameters=(
                 one_of("window", TRENDING_WINDOWS, "24h", "over which events are counted"),
-                whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),
+                whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "maximum number"),
                 OFFSET,
                 *filter_parameters(check),
                 NAMES,

@@ -57,8 +57,8 @@ def endpoints(reader: UserReader, erasure: Erasure) -> Table:
             tag="users",
             summary="A random sample of users",
             description="""\
-Users with a history, different ones with each request: to look at examples, not to list all.""",
-            parameters=(whole_number("n", MAX_DRAWN, DEFAULT_ITEMS, "how many at most"),),
+Users with a history, others with each request, as examples. There is no list of all users.""",
+            parameters=(whole_number("n", MAX_DRAWN, DEFAULT_ITEMS, "maximum number"),),
             read=reader.sample,
             scope="read:users",
             success=Success(kind=Sample, example=Sample(["ABC", "newcomer"])),
@@ -90,7 +90,7 @@ Any other data about a user is in Kafka's topics, for as long as they retain it.
             scope="read:users",
             cost=5,
             success=Success(kind=Export, example=_EXPORT),
-            problems={**_READING, UNKNOWN_USER: "Nothing is known of the user"},
+            problems={**_READING, UNKNOWN_USER: "There is no data about the user"},
         ),
         ActionEndpoint(
             name="delete_user",

@@ -67,6 +67,6 @@ class UserReader:
         history, lists = history_of(flat), own_lists(by_generation, offset_of(flat))
         shown = shown_items(impressions)
         if not history and not lists and not shown:
-            raise Problem(UNKNOWN_USER, "Nothing is known of the user")
+            raise Problem(UNKNOWN_USER, "There is no data about the user")
         last_ts = None if last is None else int(float(last))
         return reply(export_answer(user_id, history, last_ts, current, lists, shown), ONCE)

@@ -134,7 +134,7 @@ def test_each_broken_rule_names_index_field_and_reason(event: dict[str, Any], fi
     (error,) = caught.value.errors
     assert (error.index, error.field) == (1, field)
     assert error.reason
-    assert "1 of 3 events break a rule, so none was taken" in str(caught.value)
+    assert "1 of 3 events invalid, none accepted" in str(caught.value)
 
 
 @pytest.mark.parametrize("event", [b"7", b"null", b'"x"', b'{"type":"quote","x":"\xff"}'])

@@ -97,7 +97,7 @@ def test_each_error_names_its_line() -> None:
     lines = [json.dumps(QUOTE), "", json.dumps({**QUOTE, "price": -1}), "{", json.dumps(TRADE)]
     error = refused("\n".join(lines).encode(), NDJSON[0])
     assert [(e.index, e.line, e.field) for e in error.errors] == [(1, 3, "price"), (2, 4, None)]
-    assert str(error).startswith("2 of 4 events break a rule; the first is in line 3: Expected")
+    assert str(error).startswith("2 of 4 events invalid; the first is in line 3: Expected")
     three_lines = as_csv([{**TRADE, "user_id": "a\nb"}, {**QUOTE, "ts": "soon"}])
     (found,) = refused(three_lines).errors
     assert (found.index, found.line, found.field) == (1, 4, "ts")
@@ -106,7 +106,7 @@ def test_each_error_names_its_line() -> None:
 def test_errors_of_all_parts_are_counted_and_the_first_are_listed() -> None:
     events = [{**QUOTE, "price": -1} if i % 2 else QUOTE for i in range(100)]
     for body, media_type, first in ((as_ndjson(events), NDJSON[0], 2), (as_csv(events), CSV, 3)):
-        with pytest.raises(InvalidEventsError, match="50 of 100 events break a rule") as raised:
+        with pytest.raises(InvalidEventsError, match="50 of 100 events invalid") as raised:
             parsed(body, media_type, most=500)
         assert [e.line for e in raised.value.errors] == [first + 2 * n for n in range(MAX_REPORTED)]
 

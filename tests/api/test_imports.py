@@ -132,7 +132,7 @@ async def test_an_invalid_line_stops_publishing_before_its_part_and_all_lines_ar
     assert 130 < taken <= 150
     assert line == taken + (headers is AS_CSV)
     assert (
-        f"2 of 300 events break a rule; the first is in line {151 + (headers is AS_CSV)}:"
+        f"2 of 300 events invalid; the first is in line {151 + (headers is AS_CSV)}:"
         in (found["detail"])
     )
     assert f"The {taken} events up to line {line} are in the log" in found["detail"]

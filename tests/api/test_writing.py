@@ -79,9 +79,9 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
     assert answer.status_code == 422
     assert answer.json() == {
         "type": "urn:tickrec:problem:invalid-events",
-        "title": "Events break a rule",
+        "title": "Invalid events",
         "status": 422,
-        "detail": "1 of 3 events break a rule, so none was taken; the first is at index 1: "
+        "detail": "1 of 3 events invalid, none accepted; the first is at index 1: "
         "Expected `float` >= 1e-18 - at `$.price`",
         "instance": "/v1/events",
         "request_id": answer.headers["X-Request-Id"],

@@ -186,7 +186,7 @@ def test_a_problem_names_its_type_title_detail_and_errors(tickrec: Tickrec) -> N
     problem = raised.value
     assert (problem.status, problem.kind) == (422, "invalid-request")
     assert problem.type == "urn:tickrec:problem:invalid-request"
-    assert problem.title == "The request breaks a rule"
+    assert problem.title == "Invalid request"
     assert [(error.field, error.index) for error in problem.errors] == [("limit", None)]
     assert problem.errors[0].reason in problem.detail
 

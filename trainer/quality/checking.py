@@ -27,12 +27,12 @@ BELOW_ZERO: Final = 1e-6
 MEANINGS: Final = {
     "own": "share of the counts in rows of items without a count of their own",
     "beyond": "share of the counts in rows with counts beyond sqrt(G_ii x G_jj)",
-    "below_zero": "sum of the counts below zero, for one of all others",
-    "items_kept": "items for one of the served generation; at least the limit",
-    "single_user": "share of the items that one user has",
+    "below_zero": "sum of the negative counts, relative to the sum of all others",
+    "items_kept": "number of items, relative to the served generation; at least the limit",
+    "single_user": "share of the items with a single user",
     "popularity_shift": "population stability index against the served generation",
 }
-"""By rule: what is compared with the limit; at most it, unless it says otherwise."""
+"""What each rule compares with its limit, which is a maximum unless stated otherwise."""
 
 
 class QualityConfig(BaseModel):

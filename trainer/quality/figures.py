@@ -61,7 +61,7 @@ def of_all(gram: Gram, before: Popularity | None) -> dict[str, float]:
         before: what was popular in the generation before.
 
     Keys:
-        below_zero: sum of the counts below zero, without their sign, for one of all others.
+        below_zero: absolute sum of the negative counts, relative to the sum of all others.
         single_user: share of items whose G_ii is 1: in binary mode, that one user has.
         items_kept: items for one that the generation before had; 1 if there was none.
         popularity_shift: as `popularity_shift` says; 0 if there was none.

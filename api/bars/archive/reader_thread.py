@@ -28,7 +28,7 @@ ARCHIVE_UNAVAILABLE: Final = ProblemType(
     "archive-unavailable", "The archive cannot be read", 503, retry_after_s=5
 )
 ARCHIVE_READING: Final[dict[ProblemType, str]] = {
-    ARCHIVE_UNAVAILABLE: "no answer in 5 s: ask for fewer buckets, or later"
+    ARCHIVE_UNAVAILABLE: "no answer in 5 s: request fewer buckets, or retry later"
 }
 """The problems of reads of the archive, with example details."""
 

@@ -67,14 +67,14 @@ class Endpoints:
         Args:
             instrument: all ASCII digits: the instrument's id; anything else: its symbol, in upper
                 or lower case.
-            limit: number of buckets; with `start`, of bars at most.
-            start: read page by page the buckets that start then or later: epoch ms or RFC 3339; if
-                absent or empty, the last buckets.
+            limit: number of buckets; with `start`, maximum number of bars.
+            start: read buckets page by page from this time on: epoch ms or RFC 3339; if absent or
+                empty, the last buckets are read.
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
             interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
                 empty.
-            timezone: whose midnights and Mondays buckets of whole days start at: a name of the IANA
-                database; UTC if empty.
+            timezone: IANA name of the time zone in which daily and weekly buckets start; UTC if
+                empty.
             session: regular: only minutes in the trading hours of the instrument's exchange;
                 extended: also those before and after them; empty: all minutes.
             sort: asc: oldest first; desc: newest first.
@@ -143,15 +143,15 @@ class Endpoints:
         """Bars of several instruments: `GET /v1/bars`.
 
         Args:
-            instruments: whose bars: ids or symbols, comma-separated.
-            limit: bars in total at most.
-            start: read page by page the buckets that start then or later: epoch ms or RFC 3339; if
-                absent or empty, the last buckets.
+            instruments: instruments to read: ids or symbols, comma-separated.
+            limit: maximum number of bars.
+            start: read buckets page by page from this time on: epoch ms or RFC 3339; if absent or
+                empty, the last buckets are read.
             end: buckets start before it: epoch ms or RFC 3339; now if absent or empty.
             interval: length of a bucket: a whole number of m, h, d or w, at most a week; 1m if
                 empty.
-            timezone: whose midnights and Mondays buckets of whole days start at: a name of the IANA
-                database; UTC if empty.
+            timezone: IANA name of the time zone in which daily and weekly buckets start; UTC if
+                empty.
             session: regular: only minutes in the trading hours of the instrument's exchange;
                 extended: also those before and after them; empty: all minutes.
             sort: asc: oldest first; desc: newest first.
@@ -205,7 +205,7 @@ class Endpoints:
         """The latest quotes of several instruments: `GET /v1/quotes/latest`.
 
         Args:
-            instruments: whose quotes: ids or symbols, comma-separated.
+            instruments: instruments to read: ids or symbols, comma-separated.
         """
         return self._connection.get(
             LatestQuotes, "/v1/quotes/latest", given(instruments=instruments)
@@ -215,7 +215,7 @@ class Endpoints:
         """Snapshots of several instruments: `GET /v1/snapshots`.
 
         Args:
-            instruments: of which instruments: ids or symbols, comma-separated.
+            instruments: instruments to read: ids or symbols, comma-separated.
         """
         return self._connection.get(Snapshots, "/v1/snapshots", given(instruments=instruments))
 
@@ -233,13 +233,14 @@ class Endpoints:
         """The instruments whose prices changed most: `GET /v1/movers`.
 
         Args:
-            window: over which prices are compared.
-            direction: what rose, or what fell.
-            n: how many at most.
+            window: the time over which prices are compared.
+            direction: gains or losses.
+            n: maximum number.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             filter: only instruments whose attribute meets the condition `attribute:operator:value`,
-                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
+                with eq, ne, lt, le, gt, ge, in as operator; if given several times, all must be
+                met.
             names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
@@ -271,7 +272,7 @@ class Endpoints:
             search: words, each a prefix of the symbol or of a word of the name, ignoring case.
             category: only instruments of one of these categories, comma-separated.
             listed: only listed or only unlisted instruments; all if absent or empty.
-            n: how many at most.
+            n: maximum number.
             page_token: `next_page_token` of the previous page; the first page if absent or empty.
         """
         return self._connection.get(
@@ -312,15 +313,16 @@ class Endpoints:
         Args:
             instrument: all ASCII digits: the instrument's id; anything else: its symbol, in upper
                 or lower case.
-            n: how many at most.
-            offset: how many of the list to skip, as earlier pages had them.
+            n: maximum number.
+            offset: how many instruments to skip: those of earlier pages.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             filter: only instruments whose attribute meets the condition `attribute:operator:value`,
-                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
-            boost: multiplies the score of the instruments that meet the condition:
-                `attribute:operator:value:factor`, with a factor from 0.01 to 100; of several, by
-                all of them.
+                with eq, ne, lt, le, gt, ge, in as operator; if given several times, all must be
+                met.
+            boost: multiplies the score of instruments that meet the condition:
+                `attribute:operator:value:factor`, with a factor from 0.01 to 100; several are
+                multiplied.
             names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
@@ -425,18 +427,19 @@ class Endpoints:
 
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
-            n: how many at most.
-            offset: how many of the list to skip, as earlier pages had them.
+            n: maximum number.
+            offset: how many instruments to skip: those of earlier pages.
             exclude: instruments to exclude: ids or symbols, comma-separated; an unknown one
                 excludes nothing.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             filter: only instruments whose attribute meets the condition `attribute:operator:value`,
-                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
-            boost: multiplies the score of the instruments that meet the condition:
-                `attribute:operator:value:factor`, with a factor from 0.01 to 100; of several, by
-                all of them.
-            include_seen: first what the user has already and may take again.
+                with eq, ne, lt, le, gt, ge, in as operator; if given several times, all must be
+                met.
+            boost: multiplies the score of instruments that meet the condition:
+                `attribute:operator:value:factor`, with a factor from 0.01 to 100; several are
+                multiplied.
+            include_seen: first recommend what the user has and may take again.
             diversity: how much to prefer other categories than those before.
             names: also the name of each instrument, next to its symbol.
         """
@@ -540,12 +543,13 @@ class Endpoints:
 
         Args:
             window: over which events are counted.
-            n: how many at most.
-            offset: how many of the list to skip, as earlier pages had them.
+            n: maximum number.
+            offset: how many instruments to skip: those of earlier pages.
             category: only instruments of one of these categories, comma-separated.
             exclude_category: no instruments of any of these categories, comma-separated.
             filter: only instruments whose attribute meets the condition `attribute:operator:value`,
-                with eq, ne, lt, le, gt, ge, in as operator; of several, all of them.
+                with eq, ne, lt, le, gt, ge, in as operator; if given several times, all must be
+                met.
             names: also the name of each instrument, next to its symbol.
         """
         return self._connection.get(
@@ -566,7 +570,7 @@ class Endpoints:
         """A random sample of users: `GET /v1/users`. Needs the scope `read:users`.
 
         Args:
-            n: how many at most.
+            n: maximum number.
         """
         return self._connection.get(Sample, "/v1/users", given(n=n))
 
@@ -602,7 +606,7 @@ class Endpoints:
         """Decisions on generations, newest first: `GET /v1/models/decisions`. Needs the scope `read:pipeline`.
 
         Args:
-            n: how many at most.
+            n: maximum number.
         """
         return self._connection.get(Decisions, "/v1/models/decisions", given(n=n))
 
@@ -659,7 +663,7 @@ class Endpoints:
 
         Args:
             topic: the topic of the records.
-            limit: how many at most.
+            limit: maximum number.
         """
         return self._connection.get(
             DeadLetters, "/v1/pipeline/dead_letters", given(topic=topic, limit=limit)
