@@ -51,6 +51,11 @@ AWAY_BEFORE_RENAMED: Final = """async ([id, other]) => {
   paint(); // writes the symbol, before the event of the new address
   options.requestAnimationFrame = undefined;
 }"""
+PAINTED: Final = """async () => {
+  for (let frames = 3; frames > 0; frames -= 1) {
+    await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
+  }
+}"""
 RENDER: Final = """async () => {
   const { chooseZone, zone } = await import("/page/state/zone.js");
   chooseZone(zone.get() === "UTC" ? "Asia/Tokyo" : "UTC");
@@ -60,6 +65,18 @@ RENDER: Final = """async () => {
 @pytest.fixture(scope="module", autouse=True)
 def seeded(stack: Stack) -> None:
     seed(stack, "behind")
+
+
+async def held_back(page: Page, url: str) -> asyncio.Event:
+    """Send requests only once the event is set."""
+    released = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    await page.route(url, late)
+    return released
 
 
 async def test_what_changes_between_a_rendering_and_its_effects_is_shown(
@@ -88,13 +105,7 @@ async def test_a_symbol_is_not_written_over_an_address_that_is_newer(
 async def test_an_act_is_forgotten_with_its_question_though_it_is_published_later(
     page: Page, stack: Stack
 ) -> None:
-    released = asyncio.Event()
-
-    async def late(route: Route) -> None:
-        await released.wait()
-        await route.continue_()
-
-    await page.route("**/v1/events", late)
+    released = await held_back(page, "**/v1/events")
     await page.goto(f"{stack.url}/#/user/behind")
     outcome = page.locator(".outcome")
     await page.get_by_role("button", name="Click OTHR").first.click()
@@ -105,8 +116,25 @@ async def test_an_act_is_forgotten_with_its_question_though_it_is_published_late
     async with page.expect_response("**/v1/feedback") as sent:
         released.set()
     await (await sent.value).finished()
-    await page.evaluate("() => new Promise((next) => setTimeout(next))")
+    await page.evaluate(PAINTED)
     await expect(outcome).to_contain_text("Choose what the user does")
+
+
+async def test_who_goes_elsewhere_before_a_user_is_drawn_stays_there(
+    page: Page, stack: Stack
+) -> None:
+    await page.goto(f"{stack.url}/#/user/behind")
+    await expect(page.get_by_role("list", name="Drawn").get_by_role("link")).not_to_have_count(0)
+    released = await held_back(page, "**/v1/users?n=*")
+    await page.get_by_role("button", name="Draw one").click()
+    await page.get_by_label("User", exact=True).fill("elsewhere")
+    await page.get_by_label("User", exact=True).press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("elsewhere")
+    async with page.expect_response("**/v1/users?n=*") as drawn:
+        released.set()
+    await (await drawn.value).finished()
+    await page.evaluate(PAINTED)
+    await expect(page).to_have_url(re.compile("#/user/elsewhere$"))
 
 
 async def test_a_key_that_is_being_typed_stays_when_the_page_is_rendered(

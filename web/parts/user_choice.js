@@ -20,12 +20,12 @@ const DRAWN = 12;
  * @property {readonly string[]} users
  * @property {import("../api/client.js").Problem | null} problem
  * @property {boolean} drawn whether there was an answer
- * @property {() => void} draw draws again and shows the first user
+ * @property {() => void} draw draws again and shows the first user, unless a person goes elsewhere before
  *
  * @returns {Drawn}
  */
 export function useDrawn() {
-  const [round, setRound] = useState(0);
+  const [{ round, from }, setAsked] = useState({ round: 0, from: "" });
   const shown = useRef({ round: 0, users: NOBODY });
   const { answer, problem } = useAnswer(
     `users ${round}`,
@@ -36,9 +36,10 @@ export function useDrawn() {
     if (answer === null || shown.current.round === round) return;
     shown.current.round = round;
     const first = answer.user_ids[0];
-    if (first !== undefined) location.hash = hrefOf("user", first);
+    if (first !== undefined && location.hash === from) location.hash = hrefOf("user", first);
   }, [answer, round]);
-  return { users: shown.current.users, problem, drawn: answer !== null, draw: () => setRound(round + 1) };
+  const draw = () => setAsked({ round: round + 1, from: location.hash });
+  return { users: shown.current.users, problem, drawn: answer !== null, draw };
 }
 
 /** @param {{ selected: string, found: Drawn }} props */
