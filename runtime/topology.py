@@ -6,7 +6,7 @@ Partitions are part of the keys, so a program that counts another number must no
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import FEEDBACK, INSTRUMENTS, STREAMED, Topic
 
 
 class TopologyError(RuntimeError):
@@ -43,13 +43,12 @@ class Topology:
                 f"meta:topics in Redis has no partitions for {', '.join(missing)}: "
                 "run `python -m operations.topics` first"
             )
-        return cls(
-            quotes=int(partitions[QUOTES.name]),
-            interactions=int(partitions[INTERACTIONS.name]),
-            cooccurrences=int(partitions[COOCCURRENCES.name]),
-            instruments=int(partitions.get(INSTRUMENTS.name, INSTRUMENTS.partitions)),
-            feedback=int(partitions.get(FEEDBACK.name, FEEDBACK.partitions)),
-        )
+        return cls(**{one.name: int(partitions.get(one.name, one.partitions)) for one in STREAMED})
+
+    def of(self, topic: Topic) -> int:
+        """Return how many partitions a topic of workers has."""
+        partitions: int = getattr(self, topic.name)
+        return partitions
 
     def check(self, topic: str, seen: int) -> None:
         """Compare with what the broker says.

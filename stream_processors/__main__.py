@@ -80,7 +80,7 @@ async def read_topology(store: Store, producer: Producer) -> Topology:
     topology = Topology.from_hash(await store.hash_of(store.keyspace.topics()))
     for topic in STREAMED:
         topology.check(topic.name, await producer.partitions_of(topic.name))
-        metrics.TOPIC_PARTITIONS.labels(topic.name).set(getattr(topology, topic.name))
+        metrics.TOPIC_PARTITIONS.labels(topic.name).set(topology.of(topic))
         for counter in (
             metrics.RECORDS,
             metrics.REJECTED,
@@ -109,7 +109,7 @@ async def check_state(settings: Settings, store: Store, topology: Topology) -> N
             (INTERACTIONS, settings.folding_of_histories()),
             (COOCCURRENCES, settings.folding_of_counts()),
         )
-        for partition in range(getattr(topology, topic.name))
+        for partition in range(topology.of(topic))
     ]
     keys = [store.keyspace.position(topic, partition) for topic, partition, _ in asked]
     stored = await asyncio.gather(*(_stored_folding(store, key) for key in keys))

@@ -9,21 +9,20 @@
 | `feedback`      | what users were shown without a click, to Redis                                |
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any, TypeVar
 
 import faust
 
+from contracts.messages import Rejection
 from contracts.times import DAY_S
-from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 from runtime.topology import Topology
 from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.decoding import changes, feedback, instruments, interactions, quotes
-from stream_processors.decoding.changes import ChangesRecord
-from stream_processors.decoding.feedback import Reacted
-from stream_processors.decoding.instruments import InstrumentRecord
 from stream_processors.decoding.intake import Intake
 from stream_processors.decoding.interactions import UserEvents
 from stream_processors.decoding.placement import Placement
@@ -36,11 +35,13 @@ from stream_processors.partition.fold import Folds
 from stream_processors.partition.rules import Rules
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
-from stream_processors.store.folding import folding_text
 from stream_processors.store.store import Store
 from stream_processors.transport import BatchSchema, RecordBatch
 from stream_processors.transport.producer import Producer
 from stream_processors.trending.trending import TrendingFold
+
+R = TypeVar("R")
+"""The valid records of a batch, as a topic's folds take them."""
 
 
 def add_agents(app: StreamProcessors, rules: Mapping[str, Rules]) -> None:
@@ -63,15 +64,17 @@ def rules_of_topics(
 ) -> dict[str, Rules]:
     """Return each topic's folds, and how often they are written."""
     intake, keyspace = Intake(settings.input_rules()), store.keyspace
-    of_quotes = partial(quotes.decode, placement=Placement(topology.quotes), intake=intake)
-    of_events = partial(
-        interactions.decode, placement=Placement(topology.interactions), intake=intake
-    )
-    of_instruments = partial(
-        instruments.decode, placement=Placement(topology.instruments), intake=intake
-    )
-    of_feedback = partial(feedback.decode, placement=Placement(topology.feedback), intake=intake)
     history_rules = rules_of(settings)
+
+    def decoding(
+        topic: Topic, decode: Callable[..., tuple[R, list[Rejection]]]
+    ) -> Callable[[RecordBatch], tuple[R, list[Rejection]]]:
+        return partial(decode, placement=Placement(topology.of(topic)), intake=intake)
+
+    of_quotes = decoding(QUOTES, quotes.decode)
+    of_events = decoding(INTERACTIONS, interactions.decode)
+    of_instruments = decoding(INSTRUMENTS, instruments.decode)
+    of_feedback = decoding(FEEDBACK, feedback.decode)
 
     def folds_of_quotes(claim: Claim) -> Folds[Quotes]:
         bars = BarsFold(
@@ -87,61 +90,33 @@ def rules_of_topics(
         histories = HistoriesFold(claim, producer, topology, history_rules)
         return Folds(of_events, [histories, TrendingFold(claim)])
 
-    def folds_of_changes(claim: Claim) -> Folds[list[ChangesRecord]]:
-        return Folds(changes.decode, [CountsFold(claim, store)])
+    def rules(topic: Topic, make_folds: Callable[[Claim], Folds[Any]], **more: Any) -> Rules:
+        return Rules(
+            topic=topic,
+            partitions=topology.of(topic),
+            bad_records_max=settings.dead_letter_ratio_max,
+            make_folds=make_folds,
+            **{"flush_interval_s": settings.flush_interval_s} | more,
+        )
 
-    def folds_of_instruments(claim: Claim) -> Folds[list[InstrumentRecord]]:
-        return Folds(of_instruments, [CatalogFold(claim)])
-
-    def folds_of_feedback(claim: Claim) -> Folds[list[Reacted]]:
-        return Folds(of_feedback, [ImpressionsFold(claim)])
-
-    bad_max, often_s = settings.dead_letter_ratio_max, settings.flush_interval_s
-    every = [
-        Rules(
-            topic=QUOTES,
-            partitions=topology.quotes,
-            folding=settings.folding_of_bars(),
-            flush_interval_s=often_s,
-            bad_records_max=bad_max,
-            make_folds=folds_of_quotes,
-            index=keyspace.open_bars,
+    every = (
+        rules(
+            QUOTES, folds_of_quotes, folding=settings.folding_of_bars(), index=keyspace.open_bars
         ),
-        Rules(
-            topic=INTERACTIONS,
-            partitions=topology.interactions,
+        rules(
+            INTERACTIONS,
+            folds_of_interactions,
             folding=settings.folding_of_histories(),
-            flush_interval_s=often_s,
-            bad_records_max=bad_max,
-            make_folds=folds_of_interactions,
             index=keyspace.active,
         ),
-        Rules(
-            topic=COOCCURRENCES,
-            partitions=topology.cooccurrences,
+        rules(
+            COOCCURRENCES,
+            lambda claim: Folds(changes.decode, [CountsFold(claim, store)]),
             folding=settings.folding_of_counts(),
-            flush_interval_s=settings.counts_flush_interval_s,
-            bad_records_max=bad_max,
-            make_folds=folds_of_changes,
             index=keyspace.items,
+            flush_interval_s=settings.counts_flush_interval_s,
         ),
-        Rules(
-            topic=INSTRUMENTS,
-            partitions=topology.instruments,
-            folding=folding_text({}),
-            flush_interval_s=often_s,
-            bad_records_max=bad_max,
-            make_folds=folds_of_instruments,
-            index=None,
-        ),
-        Rules(
-            topic=FEEDBACK,
-            partitions=topology.feedback,
-            folding=folding_text({}),
-            flush_interval_s=often_s,
-            bad_records_max=bad_max,
-            make_folds=folds_of_feedback,
-            index=None,
-        ),
-    ]
-    return {rules.topic.name: rules for rules in every}
+        rules(INSTRUMENTS, lambda claim: Folds(of_instruments, [CatalogFold(claim)])),
+        rules(FEEDBACK, lambda claim: Folds(of_feedback, [ImpressionsFold(claim)])),
+    )
+    return {one.topic.name: one for one in every}

@@ -83,9 +83,7 @@ class LogWatch:
 
     async def _ask(self, topology: Topology) -> LogEnds:
         streamed = [
-            (topic.name, number)
-            for topic in STREAMED
-            for number in range(getattr(topology, topic.name))
+            (topic.name, number) for topic in STREAMED for number in range(topology.of(topic))
         ]
         dead = [(dead_letters(topic).name, 0) for topic in STREAMED]
         logs = [*streamed, *streamed, *dead, *dead]

@@ -81,7 +81,7 @@ def pipeline_answer(
 
 
 def _positions(store: Store, topology: Topology) -> Read[dict[str, Sequence[Position]]]:
-    numbered = [(topic, range(getattr(topology, topic.name))) for topic in STREAMED]
+    numbered = [(topic, range(topology.of(topic))) for topic in STREAMED]
     found = yield [
         ("HMGET", store.keys.position(topic, number), *_FIELDS)
         for topic, numbers in numbered

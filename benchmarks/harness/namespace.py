@@ -37,7 +37,7 @@ class Namespace:
     def positions(self, topic: Topic) -> list[Position]:
         """Return the position of each partition of a topic, empty where there is none yet."""
         with self.store.pipeline(transaction=False) as pipeline:
-            for partition in range(getattr(self.topology, topic.name)):
+            for partition in range(self.topology.of(topic)):
                 pipeline.hgetall(self.keys.position(topic, partition))
             answers: list[Position] = pipeline.execute()
         return answers

@@ -47,7 +47,7 @@ def rebuild(client: Admin, store: Store, keyspace: Keyspace, *, from_events: boo
     _check_whole(client, store, keyspace, topology, INTERACTIONS if from_events else COOCCURRENCES)
     deleted = 0
     for topic in (INTERACTIONS, COOCCURRENCES) if from_events else (COOCCURRENCES,):
-        partitions = range(getattr(topology, topic.name))
+        partitions = range(topology.of(topic))
         deleted += _delete(store, _keys(store, keyspace, topic, partitions))
         deleted += _delete(store, (keyspace.position(topic, p) for p in partitions))
     return deleted
@@ -107,7 +107,7 @@ def _check_whole(
     Raises:
         RebuildError: it does not, or the broker does not say.
     """
-    partitions = range(getattr(topology, topic.name))
+    partitions = range(topology.of(topic))
     keys = [keyspace.position(topic, partition) for partition in partitions]
     recreated = [p for p in partitions if int(store.hget(keys[p], INCARNATION_FIELD) or 0)]
     begun = [p for p, at in enumerate(_begins(client, topic, partitions)) if at]

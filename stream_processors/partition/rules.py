@@ -7,6 +7,7 @@ from typing import Any
 from contracts.topics import Topic
 from stream_processors.partition.fold import Folds
 from stream_processors.store.claims import Claim
+from stream_processors.store.folding import folding_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,11 @@ class Rules:
 
     topic: Topic
     partitions: int
-    folding: str
-    """the settings that affect stored state, see `store.folding`"""
     flush_interval_s: float
     bad_records_max: float
     """the share of bad records above which a partition stops"""
     make_folds: Callable[[Claim], Folds[Any]]
-    index: Callable[[int], str] | None
+    folding: str = folding_text({})
+    """the settings that affect stored state, see `store.folding`"""
+    index: Callable[[int], str] | None = None
     """the key of the set that indexes a partition's users, items or open bars, if it has one"""

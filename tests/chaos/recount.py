@@ -85,7 +85,7 @@ def _default(setting: str) -> Any:
 def _unfolded(log: Log, store: Store, keyspace: Keyspace, topology: Topology) -> Iterator[str]:
     """Read the log to its end; yield where Redis has not reached it."""
     for topic in FOLLOWED:
-        for partition, end in log.read_on(topic, getattr(topology, topic.name)).items():
+        for partition, end in log.read_on(topic, topology.of(topic)).items():
             position = int(store.hget(keyspace.position(topic, partition), NEXT_FIELD) or 0)
             if position != end:
                 yield f"{topic.name}/{partition} is folded up to {position}, and ends at {end}"

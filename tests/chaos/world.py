@@ -138,7 +138,7 @@ class World:
 
     def partitions(self, topic: Topic) -> int:
         """Return how many a topic has."""
-        return int(getattr(self.topology, topic.name))
+        return int(self.topology.of(topic))
 
     def positions(self, topic: Topic) -> dict[int, int]:
         """Return the positions that Redis has."""

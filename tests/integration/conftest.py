@@ -136,7 +136,7 @@ class Pipeline:
         In the order of the pipeline: once the interactions are folded, no more changes follow.
         """
         for topic in topics:
-            ends = log_ends(plain(self.broker), topic.name, getattr(self.topology, topic.name))
+            ends = log_ends(plain(self.broker), topic.name, self.topology.of(topic))
             eventually(
                 lambda topic=topic, ends=ends: all(
                     self.position(topic, p) == end for p, end in ends.items()
@@ -149,7 +149,7 @@ class Pipeline:
         keys = [
             self.keyspace.position(topic, partition)
             for topic in STREAMED
-            for partition in range(getattr(self.topology, topic.name))
+            for partition in range(self.topology.of(topic))
         ]
         eventually(
             lambda: all(self.store.hexists(key, "epoch") for key in keys), "all partitions claimed"
@@ -157,7 +157,7 @@ class Pipeline:
 
     def wait_for_position(self, topic: Topic, at_least: int) -> None:
         """Wait until so many records of a topic are folded, over all partitions."""
-        partitions = range(getattr(self.topology, topic.name))
+        partitions = range(self.topology.of(topic))
         eventually(
             lambda: sum(self.position(topic, p) for p in partitions) >= at_least,
             f"{at_least} records of {topic.name} folded",

@@ -103,7 +103,7 @@ def test_a_late_claim_of_an_earlier_owner_does_not_stop_the_current_one(
         pipeline.publish([*quotes(200), *events(100)])
         pipeline.wait_until_folded()
         for topic in STREAMED:
-            for partition in range(getattr(pipeline.topology, topic.name)):
+            for partition in range(pipeline.topology.of(topic)):
                 pipeline.store.hincrby(pipeline.keyspace.position(topic, partition), "epoch", 1)
         pipeline.publish([*quotes(100, 200), *events(50, 100)])
         pipeline.wait_until_folded()

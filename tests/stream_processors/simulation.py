@@ -101,9 +101,13 @@ class Stepped(Partition):
         store = Store(cast("AsyncStore", client), KEYSPACE)
         store.chunk_cost = 1
         rules = Rules(
-            topic, 1, "{}", _FLUSH_EVERY, 1.0,
-            lambda claim: world.make[topic](claim, store, producer), indexes(KEYSPACE).get(topic),
-        )  # fmt: skip
+            topic,
+            1,
+            _FLUSH_EVERY,
+            1.0,
+            lambda claim: world.make[topic](claim, store, producer),
+            index=indexes(KEYSPACE).get(topic),
+        )
         self._world = world
         self._worker = worker
         self._read = 0

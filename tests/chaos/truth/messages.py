@@ -33,7 +33,7 @@ def expected_dead_letters(
     return {
         (topic.name, p, record.offset)
         for topic in PUBLISHED
-        for p in range(getattr(topology, topic.name))
+        for p in range(topology.of(topic))
         for record in log.records[topic.name, p]
         if _message(record, erasures=erasures and topic == INTERACTIONS) is None
     }

@@ -38,7 +38,7 @@ def pipeline(
     pipeline = Pipeline(broker, "redis://", namespace, topology, tmp_path)
     pipeline.environment["REDIS_URL"] = nodes.url
     with connect(nodes.url, "tests") as pipeline.store:
-        noted = {topic.name: getattr(topology, topic.name) for topic in STREAMED}
+        noted = {topic.name: topology.of(topic) for topic in STREAMED}
         pipeline.store.hset(pipeline.keyspace.topics(), mapping=noted)
         yield pipeline
 

@@ -76,7 +76,7 @@ class Scene:
 
         store = Store(cast("AsyncStore", SimulatedStore(self.data, self.turns, 0)), KEYSPACE)
         return Partition(
-            Rules(QUOTES, 1, "{}", 1.0, 0.5, make_fold, None),
+            Rules(QUOTES, 1, 1.0, 0.5, make_fold),
             number,
             store=store,
             log=cast("Log", self),
