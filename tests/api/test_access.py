@@ -14,6 +14,7 @@ from api.app import create_app
 from api.http.endpoint import Endpoint
 from api.http.keys import file
 from api.settings import ApiSettings
+from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
@@ -87,7 +88,7 @@ GIVEN = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "status"), GIVEN)
+@each(("headers", "status"), GIVEN)
 async def test_both_paths_admit_alike(connection: Client, headers: bytes, status: bytes) -> None:
     for target in PERSONAL * 2:  # the second time the key is known
         fast = await connection.get(target, headers=headers)
@@ -96,7 +97,7 @@ async def test_both_paths_admit_alike(connection: Client, headers: bytes, status
         assert fast.split(b" ", 2)[1] == admitted, target
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "other"}, {"X-API-Key": "late"}])
+@each("headers", [{}, {"X-API-Key": "other"}, {"X-API-Key": "late"}])
 async def test_what_concerns_no_person_is_open_to_all(
     client: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:

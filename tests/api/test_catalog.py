@@ -13,6 +13,7 @@ from api.instruments.catalog import Catalog
 from api.redis.store import Store, StoreUnavailableError
 from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
+from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import RUNNING_S, TOPOLOGY, Filled, Serve
@@ -137,7 +138,7 @@ async def test_without_a_redis_the_server_starts_and_knows_no_symbols(serve: Ser
         assert (await client.get("/v1/instruments/AAPL/bars")).status_code == 404
 
 
-@pytest.mark.parametrize("text", ["AAPL", "aapl", "a%61PL", "4"])
+@each("text", ["AAPL", "aapl", "a%61PL", "4"])
 async def test_a_symbol_stands_for_its_instrument(filled: Filled, serve: Serve, text: str) -> None:
     filled.instrument(4, "AAPL")
     filled.bars(4, {RUNNING_S: BarValue(1, 2, 0.5, 1.5, 3, 4, 5, 0, 1, (0, 0))})
@@ -167,7 +168,7 @@ async def test_a_symbol_may_have_slashes(filled: Filled, serve: Serve, symbol: s
         assert answer.json()["instrument_id"] == 4, answer.text
 
 
-@pytest.mark.parametrize("path", ["/v1/bars", "/v1/quotes/latest", "/v1/snapshots"])
+@each("path", ["/v1/bars", "/v1/quotes/latest", "/v1/snapshots"])
 async def test_of_several_instruments_the_unknown_ones_are_named_with_what_the_others_have(
     client: httpx.AsyncClient, path: str
 ) -> None:

@@ -12,6 +12,7 @@ import api.live.following
 import api.live.snapshots
 from api.live.cursor import parse_cursor
 from contracts.bars import BarValue
+from tests.cases import each
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, RUNNING_S, Filled
@@ -171,7 +172,7 @@ async def test_of_too_many_bars_the_newest_minutes_are_sent_whole(
     assert (kind, gap) == ("gap", {"start": (RUNNING_S - 9 * 60) * 1000, "end": min(starts)})
 
 
-@pytest.mark.parametrize("last_id", ["x", "-1", "9" * 400, "1e3", "1.2.3", "0"])
+@each("last_id", ["x", "-1", "9" * 400, "1e3", "1.2.3", "0"])
 async def test_a_client_that_names_an_id_that_is_none_of_ours_gets_the_last_hour_and_a_gap(
     api_: Served, workers: Worker, last_id: str
 ) -> None:

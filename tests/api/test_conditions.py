@@ -15,6 +15,7 @@ import pytest
 from api.http.filters import parse_boost, parse_condition
 from contracts.feedback import decode_shown
 from contracts.generations import Current, Popular, PopularList, Served
+from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import ALL_ALIKE, Filled, Serve
@@ -247,7 +248,7 @@ ATTRIBUTE: Final = "must name an attribute that an instrument of the catalog has
 NO_ORDER: Final = "must compare halted, which has no order, by eq, ne or in"
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "text", "reason"),
     [
         ("filter", "color:eq:red", ATTRIBUTE),

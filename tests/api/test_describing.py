@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import httpx
-import pytest
 
 from contracts.instruments import Instrument, decode_instrument_record
 from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
 from runtime.topology import Topology
+from tests.cases import each
 
 from .problems import problem, refused_fields
 from .test_writing import read_back
@@ -67,7 +67,7 @@ async def test_many_instruments_stand_in_the_log_or_none_does(
     assert (decoded.keys(), decoded[7]) == (set(range(1000)), Instrument(**entry))
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "field"),
     [
         ({"symbol": "a b"}, "symbol"),
@@ -86,7 +86,7 @@ async def test_a_broken_rule_names_its_field(
     assert refused_fields(answer) == [field]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff"])
+@each("body", [b"", b"{", b"\xff"])
 async def test_what_is_no_json_is_a_problem(client: httpx.AsyncClient, body: bytes) -> None:
     answer = await client.put("/v1/instruments/4", content=body)
     assert problem(answer) == (400, "malformed-json")

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.cases import each
+
 from .conftest import Filled, Serve
 
 NEIGHBORS = [(str(item), 1 / (item + 1), 2.0) for item in range(5, 60)]
@@ -48,7 +50,7 @@ async def test_what_the_catalog_does_not_know_is_shown_unless_a_category_is_aske
     assert max((await similar(client, "n=200&category=even,odd"))[1]) == 50
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "expected"),
     [
         ("category=third&n=200", [9, 15, 21, 27, 33, 39, 45]),

@@ -15,6 +15,7 @@ from api.bars import tables
 from api.http.forms import ARROW, CSV, PARQUET, Form, chosen
 from api.http.problems import Problem
 from contracts.bars import BarValue
+from tests.cases import each
 
 from .conftest import RUNNING_S, Filled, Serve
 
@@ -69,8 +70,8 @@ def as_rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("media_type", READ)
-@pytest.mark.parametrize("path", [ONE, MANY, f"{ONE}&end=1", f"{ONE}&ids=string"])
+@each("media_type", READ)
+@each("path", [ONE, MANY, f"{ONE}&end=1", f"{ONE}&ids=string"])
 async def test_every_form_has_the_bars_of_the_json_answer(
     client: httpx.AsyncClient, path: str, media_type: str
 ) -> None:

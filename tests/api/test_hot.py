@@ -19,6 +19,7 @@ from api.hot.serving import Serving
 from api.http.health import DRAINING
 from api.http.replies import Headers
 from contracts.bars import BarValue
+from tests.cases import each
 from tests.fuzz import targets
 from tests.patience import PATIENCE_S, until_true
 
@@ -197,8 +198,8 @@ async def once(port: int, target: bytes, headers: bytes) -> bytes:
         return await client.send(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (target, host, headers))
 
 
-@pytest.mark.parametrize("target", ["/instruments/4", "/v1/instruments/4/similar"])
-@pytest.mark.parametrize("way", [b"", ORDINARY])
+@each("target", ["/instruments/4", "/v1/instruments/4/similar"])
+@each("way", [b"", ORDINARY])
 async def test_a_client_with_a_current_copy_gets_304_without_a_body(
     client: Client, target: str, way: bytes
 ) -> None:
@@ -471,7 +472,7 @@ async def test_the_end_of_a_head_is_not_taken_for_a_head(
     assert await client.send(line + end) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "head",
     [
         b"Host: localhost\r\nHost: localhost\r\n\r\n",

@@ -16,6 +16,7 @@ from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.process import Server, free_port, running
 from runtime.kafka.config import plain
 from runtime.topology import Topology
+from tests.cases import each
 from tests.patience import PATIENCE_S, until, until_true
 
 from .conftest import Filled, Serve
@@ -91,7 +92,7 @@ async def test_what_published_nothing_leaves_its_key_free(
     read_back(broker, QUOTES.name, topology.quotes, 1)
 
 
-@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "Zoë"])
+@each("key", ["", "two words", "x" * 256, "Zoë"])
 async def test_an_invalid_key_is_named(client: httpx.AsyncClient, key: str) -> None:
     answer = await client.post("/v1/events", json=QUOTE, headers={b"Idempotency-Key": key.encode()})
     assert refused_fields(answer) == ["Idempotency-Key"]

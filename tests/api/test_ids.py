@@ -6,6 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.cases import each
 from tests.contracts.test_messages import UNREACHABLE
 
 from .problems import refused_fields
@@ -16,7 +17,7 @@ SEEN = {"type": "click", "request_id": REQUEST_ID, "instrument_id": 4, "position
 LEGACY = {"price": "10.273", "timestamp": "1629061628", "instrid": 4}
 
 
-@pytest.mark.parametrize("user_id", UNREACHABLE)
+@each("user_id", UNREACHABLE)
 async def test_no_door_takes_a_user_id_that_no_path_can_name(
     client: httpx.AsyncClient, user_id: str
 ) -> None:

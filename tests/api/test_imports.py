@@ -25,6 +25,7 @@ from contracts.topics import INTERACTIONS, QUOTES
 from infra.local.process import Server, free_port, running
 from runtime.kafka.config import plain
 from runtime.topology import Topology
+from tests.cases import each
 from tests.guarded import Guarded
 from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
@@ -361,7 +362,7 @@ async def test_a_body_that_stalls_is_given_up_in_bounded_time(
     assert answer.headers["connection"] == "close"
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "headers", "expected", "reason"),
     [
         (b"", AS_NDJSON, (422, "invalid-events"), "no line has one"),

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from contracts.bars import BarValue
+from tests.cases import each
 
 from .conftest import RUNNING_S, Filled
 from .problems import problem
@@ -47,7 +48,7 @@ async def test_bars_have_their_exact_shape_oldest_first(client: httpx.AsyncClien
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "expected"),
     [
         ("", [(-180, 3), (-60, 3), (0, 3)]),

@@ -1,9 +1,9 @@
 """The first version's read paths, with its exact shapes, from a real store."""
 
 import httpx
-import pytest
 
 from contracts.bars import BarValue
+from tests.cases import each
 
 from .conftest import RUNNING_S, Filled
 from .problems import problem
@@ -58,7 +58,7 @@ async def test_what_speaks_against_each_other_is_not_similar(
     assert (await client.get("/instruments/similar/ABC")).json() == {"predicted_items": ["5"]}
 
 
-@pytest.mark.parametrize("user", ["ABC", "4x", "-4", "٤", "a/b"])
+@each("user", ["ABC", "4x", "-4", "٤", "a/b"])
 async def test_anything_else_means_a_user_and_what_is_recommended(
     client: httpx.AsyncClient, filled: Filled, user: str
 ) -> None:
@@ -69,7 +69,7 @@ async def test_anything_else_means_a_user_and_what_is_recommended(
     assert (await client.get(path)).json() == {"predicted_items": ["0", "5", "9"]}
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/instruments/ABC",

@@ -10,6 +10,7 @@ from api.app import create_app
 from api.http.routing import Methods
 from api.settings import ApiSettings
 from infra.local.process import free_port
+from tests.cases import each
 
 from .http import ORDINARY, Client, connected, request, serving
 from .problems import problem
@@ -44,7 +45,7 @@ async def test_head_is_answered_as_get_without_the_body(wire: Client) -> None:
         assert await wire.get(target, headers=ORDINARY) == got
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@each("method", ["GET", "HEAD", "POST", "OPTIONS"])
 async def test_below_a_user_there_is_nothing_but_what_is_documented(
     client: httpx.AsyncClient, method: str
 ) -> None:
@@ -143,7 +144,7 @@ async def test_without_the_setting_no_page_may_ask(client: httpx.AsyncClient) ->
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "expected"),
     [
         ("application/json", (400, "malformed-json")),

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 import httpx
-import pytest
+
+from tests.cases import each
 
 from .problems import problem
 
@@ -25,7 +26,7 @@ NO_MODEL: Final[list[tuple[str, str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "kind"),
     [
         *((target, "not-found") for target in ("/nowhere", "/v1/instrument/4")),
@@ -42,7 +43,7 @@ async def test_what_is_not_there_is_a_problem_that_names_it(
     assert ("'XYZ'" in answer.json()["detail"]) == ("XYZ" in target)
 
 
-@pytest.mark.parametrize(("method", "path", "body"), NO_MODEL)
+@each(("method", "path", "body"), NO_MODEL)
 async def test_before_the_first_model_the_client_is_asked_to_retry(
     client: httpx.AsyncClient, method: str, path: str, body: Any
 ) -> None:

@@ -18,6 +18,7 @@ from contracts.generations import Canary, Current, Experiment, Served
 from contracts.keyspace import Keyspace
 from contracts.pointer import REPLACE_SCRIPT, promoted
 from runtime.redis.stores import connect
+from tests.cases import each
 from trainer.generations.decisions import note, read_decisions, read_report
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
 from trainer.judging.found import Found
@@ -220,7 +221,7 @@ async def test_weights_hold_at_once_and_end_with_the_experiment(
     assert current_of(filled) == Current(5, {"default": G1, "steep": G2})
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "field", "reason"),
     [
         ({"weights": {"default": 1}}, "body", "missing required field `name`"),
@@ -245,9 +246,7 @@ async def test_weights_that_break_a_rule_change_nothing(
     assert current_of(filled) == ON_TRIAL
 
 
-@pytest.mark.parametrize(
-    ("content", "status"), [(b"{", 400), (b'{"why": 1}', 422), (b'{"why": "\xff"}', 400)]
-)
+@each(("content", "status"), [(b"{", 400), (b'{"why": 1}', 422), (b'{"why": "\xff"}', 400)])
 async def test_a_reason_that_is_none_promotes_nothing(
     client: httpx.AsyncClient, filled: Filled, content: bytes, status: int
 ) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from infra.local.process import free_port, running
+from tests.cases import each
 from tests.infra.door import door, needs_nginx
 from tests.patience import PATIENCE_S
 
@@ -69,7 +70,7 @@ async def test_a_file_is_sent_again_only_if_it_changed(
     assert head.headers["etag"] == first.headers["etag"]
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["/page/", "/page/nothing.js", "/page/package.json", "/page/..%2fapp.py", "/page/vendor"],
 )

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
@@ -50,7 +51,7 @@ async def test_what_is_not_listed_is_never_recommended(client: httpx.AsyncClient
     assert first_version.json() == {"predicted_items": ["2", "4", "5", "6"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "expected"),
     [
         ("?category=tech", [2]),

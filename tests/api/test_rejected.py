@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from tests.cases import each
+
 from .conftest import Filled, Serve
 
 HIDDEN, DISLIKED, TAKEN = 2, 3, 4
@@ -31,11 +33,9 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-@pytest.mark.parametrize("query", ["", "&include_seen=true"])
-@pytest.mark.parametrize("category", ["", "&category=all"])
-@pytest.mark.parametrize(
-    ("user", "source"), [("folded", "history"), ("listed", "model"), ("rejecting", "popular")]
-)
+@each("query", ["", "&include_seen=true"])
+@each("category", ["", "&category=all"])
+@each(("user", "source"), [("folded", "history"), ("listed", "model"), ("rejecting", "popular")])
 async def test_rejected_items_are_recommended_from_no_source(
     client: httpx.AsyncClient, user: str, source: str, query: str, category: str
 ) -> None:

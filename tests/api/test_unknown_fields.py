@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import httpx
-import pytest
+
+from tests.cases import each
 
 EVENT = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
@@ -14,7 +15,7 @@ SEEN |= {"position": 1}
 APPLE = {"symbol": "AAPL", "name": "Apple Inc."}
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path", "body", "wrong", "meant"),
     [
         ("POST", "/v1/events", EVENT, "evnet", "event"),

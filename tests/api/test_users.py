@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from contracts.partitioning import user_partition
+from tests.cases import each
 
 from .conftest import TOPOLOGY, Filled
 
@@ -94,7 +95,7 @@ async def test_a_user_whose_items_the_model_does_not_know_gets_what_else_is_popu
     assert (answer["source"], ids(answer)) == ("popular", [2, 1])
 
 
-@pytest.mark.parametrize("user", ["Zoë Ω 株", "a/b", "100%", "17850", "x" * 128, "?#&"])
+@each("user", ["Zoë Ω 株", "a/b", "100%", "17850", "x" * 128, "?#&"])
 async def test_any_user_of_the_contract_can_be_asked_for(
     client: httpx.AsyncClient, filled: Filled, user: str
 ) -> None:

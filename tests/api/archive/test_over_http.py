@@ -24,6 +24,7 @@ from contracts.topics import QUOTES
 from runtime.archive.catalog import NotLetInError
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
+from tests.cases import each
 from tests.patience import PATIENCE_S
 
 from .market import (
@@ -129,7 +130,7 @@ async def test_pages_over_three_days_are_all_quotes(
     assert all(len(page) == limit for page in found[:-1])
 
 
-@pytest.mark.parametrize("limit", [7, 30, 45, 70])
+@each("limit", [7, 30, 45, 70])
 async def test_a_page_over_the_seam_is_as_long_as_any(
     archived: httpx.AsyncClient, market: Market, limit: int
 ) -> None:
