@@ -190,7 +190,7 @@ class InputSettings(EventSettings):
     unknown_fields: Literal["take", "refuse"] = Field(
         default="take",
         description="what to do with a message that has a field unknown to its type, such as a "
-        "misspelt one: `take` accepts it without the field and counts it, `refuse` "
+        "misspelled one: `take` accepts it without the field and counts it, `refuse` "
         "rejects it",
     )
 

@@ -41,8 +41,8 @@ class AutoConfig(BaseModel):
         default=0.01,
         ge=0,
         lt=1,
-        description="share of the best accuracy that `auto` may give up for coverage: of the "
-        "candidates above it, the one whose lists show most of the catalog is "
+        description="share of the best accuracy that `auto` may give up for coverage: among the "
+        "candidates within it, the one whose lists cover most of the catalog is "
         "chosen. The default is about the effect of chance",
     )
 

@@ -10,7 +10,7 @@ than in the routes, so that none of them can forget it.
 Without keys, all writers share one quota. Addresses would not identify them: all clients behind a
 load balancer have its address, and one sender may have many.
 
-Unknown fields are rejected: a misspelt one would be ignored silently, and its default used instead.
+Unknown fields are rejected: a misspelled one would be silently ignored in favor of its default.
 """
 
 import asyncio

@@ -94,7 +94,7 @@ def _check_no_workers(client: Admin, keyspace: Keyspace) -> None:
         raise RebuildError(f"no members of group {group}: {_why(refused)}") from None
     if members:
         raise RebuildError(
-            f"{members} members of the consumer group {group} are running: stop all workers, wait "
+            f"the consumer group {group} has {members} running members: stop all workers, wait "
             "until Kafka notices (10 s after a kill), and try again"
         )
 

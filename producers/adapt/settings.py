@@ -60,8 +60,8 @@ class AdaptSettings(ProducerSettings, MetricsSettings):
     adapt_instance: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
-        description="name of this copy of `adapt`, which no other running copy of a group has; "
-        "started again under its name, a killed one continues at once, and without a name within "
+        description="name of this copy of `adapt`, unique among the running copies of its group; "
+        "a killed copy that restarts under its name continues at once, without a name within "
         "half a minute",
     )
     metrics_port: int = Field(

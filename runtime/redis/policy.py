@@ -26,19 +26,19 @@ def warnings_of(info: Mapping[str, Any]) -> list[str]:
     for node in _nodes(info):
         if _POLICY not in node:
             warnings.add(
-                "Redis does not say whether it evicts: set its maxmemory-policy to noeviction, "
-                "with another one counts would be lost without a word"
+                "Redis does not report its maxmemory-policy: set it to noeviction, since with any "
+                "other policy counts would be lost silently"
             )
         elif node[_POLICY] != _KEEPING:
             raise StoreRefusesError(
-                f"Redis has the maxmemory-policy {node[_POLICY]}, by which it drops "
-                "bars and counts without a word when its memory is full: set it to noeviction, by "
+                f"Redis has the maxmemory-policy {node[_POLICY]}, with which it silently "
+                "drops bars and counts when its memory is full: set it to noeviction, with "
                 "CONFIG SET maxmemory-policy noeviction and in its configuration file"
             )
         if not int(node.get(_APPENDING, 0)):
             warnings.add(
-                "Redis has no append-only file: what it holds is gone when it restarts, and is "
-                "refolded as far as the log reaches back. Set its appendonly to yes"
+                "Redis has no append-only file: after a restart it is empty, and is filled again "
+                "only as far as the log reaches back. Set appendonly to yes"
             )
     return sorted(warnings)
 

@@ -48,7 +48,7 @@ class CountsConfig(BaseModel):
     users: int = Field(
         default=200_000,
         ge=0,
-        description="number of users whose histories are read for that, latest event first; at "
+        description="number of users whose histories are read to recount, latest event first; at "
         "least `ACTIVE_USERS`, and 2,000 for `auto`",
     )
 

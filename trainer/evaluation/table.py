@@ -36,12 +36,12 @@ def table_of(evaluation: Evaluation) -> Group:
 
 
 def sentence_on(data: Data) -> str:
-    """Return what was learned from and what was to be found, in words."""
+    """Describe the training data and the held-out data in words."""
     left_out = data.left_out
     return (
         f"{data.source}: learned from {data.affinities:,} pairs of {data.users:,} users and "
-        f"{data.items:,} items; {data.pairs:,} pairs of {data.users_judged:,} users to be found. "
-        f"Not asked for: {left_out.pairs_seen_before:,} pairs that the user had already, "
+        f"{data.items:,} items; {data.pairs:,} pairs of {data.users_judged:,} users held out. "
+        f"Left out: {left_out.pairs_seen_before:,} pairs that the user had already, "
         f"{left_out.pairs_of_unknown_items:,} with new items, "
         f"{left_out.pairs_of_unknown_users:,} of {left_out.unknown_users:,} new users."
     )

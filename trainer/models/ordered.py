@@ -30,15 +30,15 @@ class OrderedConfig(BaseModel):
         default=0.3,
         ge=0,
         le=1,
-        description="what an item counts for the one before it, where it counts 1 for the one "
-        "after it",
+        description="weight of a pair in reverse order, relative to the order in which users took "
+        "the items",
     )
     lag_exponent: float = Field(
         default=0.5,
         ge=0,
         le=2,
-        description="a pair of items counts lag^-exponent, where the lag is how many places they "
-        "are apart in the history; 0: as much at any distance up to 60",
+        description="the weight of a pair is lag^-exponent, where the lag is the number of places "
+        "between the items in the history; 0: the same at any distance up to 60",
     )
     own_damping: float = Field(
         default=0.8,

@@ -44,8 +44,8 @@ class QualityConfig(BaseModel):
         default=0.1,
         ge=0,
         le=1,
-        description="hard limit: share of the counts in rows with counts that cannot be: none of "
-        "an item's own, or too many of pairs. Writes during reading affect few counts; "
+        description="hard limit: share of the counts in rows with impossible counts: no own "
+        "count of the item, or pairs that exceed it. Writes during reading affect few counts; "
         "damaged partitions, or partitions far behind each other, affect many",
     )
     items_kept_min: float = Field(

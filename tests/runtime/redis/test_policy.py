@@ -21,9 +21,9 @@ def test_one_node_that_may_evict_is_enough_to_refuse_a_store(policy: str) -> Non
 
 def test_what_a_managed_store_does_not_report_is_warned_of_once() -> None:
     (warning,) = warnings_of({"one:1": {"aof_enabled": 1}, "two:2": {"aof_enabled": 1}})
-    assert "set its maxmemory-policy to noeviction" in warning
+    assert "maxmemory-policy: set it to noeviction" in warning
 
 
 def test_a_store_without_persistence_gets_a_warning() -> None:
     (warning,) = warnings_of({**KEPT, "aof_enabled": "0"})
-    assert "Set its appendonly to yes" in warning
+    assert "Set appendonly to yes" in warning
