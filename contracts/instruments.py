@@ -121,7 +121,7 @@ def decode_instrument(
     """Decode a record value; the first field that is unknown is counted, by name.
 
     Raises:
-        ValueError: it breaks a rule; the text is the reason.
+        ValueError: it is invalid; the text is the reason.
     """
     _check_size(value)
     return decode_one(_decoders, value, rules, unknown_fields)

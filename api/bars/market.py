@@ -1,4 +1,4 @@
-"""The endpoints of what is made of many instruments' bars: latest quotes, snapshots, movers."""
+"""The endpoints for many instruments at once: latest quotes, snapshots, movers."""
 
 from typing import Final
 

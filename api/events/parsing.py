@@ -121,7 +121,7 @@ def parse_events(
 
 
 def parse_each(body: bytes, parse: Callable[[bytes], M], what: str = "events") -> list[M]:
-    """Return what `parse` makes of each event of a body; as `parse_events`.
+    """Return the result of `parse` for each event of a body, like `parse_events`.
 
     It raises ValueError on an invalid event, with the reason as its text.
     """
@@ -233,7 +233,7 @@ def _valid_array(
 
 
 def checked(sent: Message, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
-    """Return the message of a decoded event; ValueError if it breaks a rule."""
+    """Return the message of a decoded event; ValueError if it is invalid."""
     # Records do not have the tag, so the message is one of the contracts' own types.
     fields = msgspec.structs.asdict(sent)
     fields[FIELD] = id_of(sent.instrument_id, resolve)

@@ -10,7 +10,7 @@ _KEPT: Final = 256
 
 
 class KeptReplies:
-    """Keeps replies until what they are made of changes."""
+    """Caches replies until their inputs change."""
 
     def __init__(self) -> None:
         self._made_of: tuple[object, ...] = ()

@@ -94,7 +94,7 @@ def document(app: FastAPI, table: Table, *, keyed: bool) -> Schema:
 
 
 def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
-    """Make `app` serve the description of the table, which is made once."""
+    """Make `app` serve the description of the table, which is built once."""
     app.openapi = cache(lambda: document(app, table, keyed=keyed))  # type: ignore[method-assign]
 
 

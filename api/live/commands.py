@@ -65,7 +65,7 @@ def command_of(message: bytes | str) -> Command:
     """Return the command in a message.
 
     Raises:
-        Problem: it is not JSON, or breaks a rule.
+        Problem: it is not JSON, or invalid.
     """
     try:
         command: Command = _decode(message)

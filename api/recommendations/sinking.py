@@ -1,4 +1,4 @@
-"""Lets items sink that a user was shown without a click. Pure.
+"""Ranks items lower that a user was shown without a click. Pure.
 
 The score of an item is multiplied by `(1 - d)^k`, `k = n 2^(-age / HALF_LIFE_DAYS)`, with d the
 variant's discount, n the impressions since the user's last click on the item, and age the time

@@ -41,7 +41,7 @@ def rejected(history: Histories) -> list[int]:
 
 
 def rejected_in(flat: Sequence[bytes]) -> list[int]:
-    """Return the same of a `history` hash, which is hardly ever parsed for it."""
+    """Return the same from a `history` hash, usually without parsing it."""
     values = b"".join(flat[1::2])
     if b'"r":0,' in values or b'"r":-' in values:
         return rejected(history_of(flat))

@@ -15,7 +15,7 @@ _MAY_PASS: Final = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """What breaks a rule: a field of the request, or an event of a body."""
+    """An invalid field of the request, or an invalid event of a body."""
 
     reason: str
     field: str | None = None
