@@ -69,7 +69,7 @@ def run() -> None:
 def maintain(
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="one round, then end: for a schedule of your own")
+        bool, typer.Option("--once", help="run one round and exit, for your own schedule")
     ] = False,
 ) -> None:
     """Merge small files, erase, and delete what was replaced, until SIGTERM or Ctrl-C."""
@@ -115,10 +115,8 @@ def erasures() -> None:
 
 @app.command()
 def check(
-    table: Annotated[list[TableName] | None, typer.Option(help="repeatable; all without")] = None,
-    docs: Annotated[
-        Path | None, typer.Option(help="folder to write pages of what was found to")
-    ] = None,
+    table: Annotated[list[TableName] | None, typer.Option(help="repeatable; default: all")] = None,
+    docs: Annotated[Path | None, typer.Option(help="folder for pages with the results")] = None,
 ) -> None:
     """Check the rows of the tables; exit with 1 if some violate an expectation."""
     settings = _settings()

@@ -29,19 +29,17 @@ app.add_typer(replay, name="replay")
 
 @app.command()
 def simulate(
-    instruments: Annotated[int, typer.Option(min=1, help="how many there are")] = 500,
-    users: Annotated[int, typer.Option(min=1, help="how many there are")] = 2000,
+    instruments: Annotated[int, typer.Option(min=1, help="number of instruments")] = 500,
+    users: Annotated[int, typer.Option(min=1, help="number of users")] = 2000,
     rate: Annotated[float, typer.Option(min=0, help="quotes/s in total")] = 500,
     event_rate: Annotated[float, typer.Option(min=0, help="interactions/s in total")] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="of all that is drawn")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="of the random numbers")] = 1,
     duration: Annotated[
-        int | None, typer.Option(min=0, help="seconds after the back-fill; endless without")
+        int | None, typer.Option(min=0, help="seconds to run after the back-fill; default: endless")
     ] = None,
     backfill_minutes: Annotated[
         int,
-        typer.Option(
-            min=0, help="minutes before now that are published first, at once; more than 5 thinly"
-        ),
+        typer.Option(min=0, help="minutes of past data to publish first; sparse beyond the last 5"),
     ] = 60,
 ) -> None:
     """Publish the instruments of a simulated market, then its quotes and interactions, live.
@@ -82,7 +80,7 @@ def adapt(
     mapping: Annotated[Path, typer.Option(help="a TOML file, see docs/adapt.md")],
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only show what becomes of the mapping's examples")
+        bool, typer.Option("--dry-run", help="only show the mapped examples")
     ] = False,
 ) -> None:
     """Publish the records of other topics, in other formats, until SIGTERM or Ctrl-C.
@@ -94,8 +92,8 @@ def adapt(
         from producers.adapt.command import run
     except ImportError as error:
         raise typer.BadParameter(
-            f"this needs what is not installed here ({error}): install tickrec[producers,adapt], "
-            "or use the image tickrec/producers-adapt"
+            f"this needs packages that are not installed ({error}): install "
+            "tickrec[producers,adapt], or use the image tickrec/producers-adapt"
         ) from error
     run(mapping, is_dry=dry_run)
 

@@ -85,7 +85,7 @@ class Publisher:
                 self._on_error(error.args[0])
                 self.poll(0)
                 if (why := self._refusals.why) is not None:
-                    raise PublishingError(f"the broker refuses: {why}") from error
+                    raise PublishingError(f"the broker rejects the connection: {why}") from error
                 if time.monotonic() > deadline:
                     raise PublishingError(
                         f"no broker answered at {self._kafka.bootstrap_servers} for "

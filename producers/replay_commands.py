@@ -156,7 +156,7 @@ def _replay_archive(
         from producers.archive import archived
     except ImportError as error:
         raise typer.BadParameter(
-            f"--from-archive needs what is not installed here ({error}): "
+            f"--from-archive needs packages that are not installed ({error}): "
             "install tickrec[archive,replay], or use the image tickrec/producers-archive"
         ) from error
     exit_after(

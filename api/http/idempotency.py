@@ -116,7 +116,7 @@ class Once:
         try:
             await self._store.answer(_run(command))
         except StoreUnavailableError as error:
-            _log.warning("an idempotency key keeps no answer: Redis: %s", error)
+            _log.warning("the answer for an idempotency key is not stored: Redis: %s", error)
 
 
 def _run(command: tuple[str | bytes | int, ...]) -> Read[None]:

@@ -149,7 +149,7 @@ def parse_instruments(body: bytes) -> list[Instrument]:
     def instrument_of(value: bytes) -> Instrument:
         sent = decode_strictly(_instrument, value)
         if sent.instrument_id in known:
-            raise ValueError(f"instrument_id {sent.instrument_id} has an entry before: send one")
+            raise ValueError(f"instrument_id {sent.instrument_id} appears twice: send it once")
         known.add(sent.instrument_id)
         instrument = Instrument(**msgspec.structs.asdict(sent))
         encode_instrument(instrument)  # else publishing would reject it, without its index

@@ -232,7 +232,7 @@ class GroupConsumer:
                 if partition in self._mine and self._step_over(partition, message):
                     unreadable.append(partition)
             elif error.code() in _NOT_ALLOWED:
-                raise NotAllowedError(f"Kafka does not let the archive read: {RIGHTS}")
+                raise NotAllowedError(f"Kafka does not allow the archive to read: {RIGHTS}")
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
                 yield self._kafka.name(message.topic() or ""), message.partition() or 0
             elif error.fatal():

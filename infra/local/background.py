@@ -31,7 +31,9 @@ def up(console: Console, folder: Path, options: Options) -> None:
         NotReadyError: it did not start.
     """
     if (pid := owner(folder)) is not None:
-        raise BusyError(f"it runs already, as process {pid}: `status` shows it, `down` stops it")
+        raise BusyError(
+            f"it is already running as process {pid}: `status` shows it, `down` stops it"
+        )
     log_path = folder.with_suffix(".log")
     log_path.parent.mkdir(parents=True, exist_ok=True)
     given = msgspec.json.encode(options).decode()
@@ -99,7 +101,7 @@ def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> 
         for status in report.processes if report else ():
             if status.name == "api" and status.restarts >= _RESTARTS_OF_THE_API:
                 raise NotReadyError(
-                    f"the API ends again and again ({status.reason}): see {status.log}; "
+                    f"the API keeps exiting ({status.reason}): see {status.log}; "
                     f"{_goes_on(supervisor, folder)}"
                 )
         time.sleep(0.1)

@@ -47,7 +47,9 @@ def main() -> None:
 @app.command("neighbors")
 def show_neighbors(
     item: Annotated[int, typer.Argument(min=0, max=MAX_INSTRUMENT_ID, help="an instrument's id")],
-    count: Annotated[int, typer.Option(min=1, help="how many, those with most first")] = 20,
+    count: Annotated[
+        int, typer.Option(min=1, help="how many neighbors, those with the highest counts first")
+    ] = 20,
 ) -> None:
     """Show the items that users have together with an item, with their counts."""
     with refusing(*_EXPECTED):

@@ -70,7 +70,7 @@ def _archive(kafka: KafkaConfig) -> "CopyArchive":
         from operations.repartition.archived import CopyArchive
     except ImportError as error:
         raise CopyError(
-            f"--from-archive needs what is not installed here ({error}): "
+            f"--from-archive needs packages that are not installed ({error}): "
             "install tickrec[archive,replay], or use the image tickrec/operations-archive"
         ) from error
     return CopyArchive(read_archive(), broker.admin(kafka))

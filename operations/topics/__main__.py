@@ -56,17 +56,21 @@ def main(
     context: typer.Context,
     partitions: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOPIC=N", help="other than contracts/topics.py says; repeatable"),
+        typer.Option(
+            metavar="TOPIC=N", help="instead of the number in contracts/topics.py; repeatable"
+        ),
     ] = None,
     retention_hours: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOPIC=N", help="other than contracts/topics.py says; repeatable"),
+        typer.Option(
+            metavar="TOPIC=N", help="instead of the number in contracts/topics.py; repeatable"
+        ),
     ] = None,
     replication_factor: Annotated[
-        int | None, typer.Option(min=1, help="of topics that are made; else the broker's default")
+        int | None, typer.Option(min=1, help="of new topics; default: the broker's")
     ] = None,
     min_insync_replicas: Annotated[
-        int | None, typer.Option(min=1, help="that acknowledge a record; else the broker's default")
+        int | None, typer.Option(min=1, help="that must have a record; default: the broker's")
     ] = None,
 ) -> None:
     """Create the topics, or check them, and note their partitions in Redis."""
@@ -92,13 +96,15 @@ def main(
 
 @app.command("dead-letters")
 def list_dead_letters(
-    topic: Annotated[str | None, typer.Argument(help="only of this one, say quotes")] = None,
+    topic: Annotated[str | None, typer.Argument(help="only this topic, such as quotes")] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help=f"only the newest; {_SHOWN} of a topic in a table, else all"),
+        typer.Option(
+            min=1, help=f"only the newest; by default {_SHOWN} of a topic, with --json all"
+        ),
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="print lines of JSON to be edited")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print JSON lines, for editing")] = False,
 ) -> None:
     """List the records that broke a rule, the newest last."""
     chosen = [_parse_topic(topic)] if topic else STREAMED
@@ -135,7 +141,7 @@ def republish(
 
 
 @app.command("continue")
-def go_on(topic: Annotated[str, typer.Argument(help="that is a copy, say quotes")]) -> None:
+def go_on(topic: Annotated[str, typer.Argument(help="the copied topic, such as quotes")]) -> None:
     """Make workers resume at their positions in a topic of another id: it has the same records."""
     with refusing(*_EXPECTED):
         settings = read_settings(SharedSettings)
@@ -146,7 +152,7 @@ def go_on(topic: Annotated[str, typer.Argument(help="that is a copy, say quotes"
 
 @app.command("start-over")
 def start_over(
-    topic: Annotated[str, typer.Argument(help="whose records are to count again, say quotes")],
+    topic: Annotated[str, typer.Argument(help="the topic to count again, such as quotes")],
 ) -> None:
     """Make workers count a topic of another id from its beginning, on top of what is stored."""
     with refusing(*_EXPECTED):

@@ -174,7 +174,7 @@ def _check_source(source: Source) -> None:
     if (source.format == "protobuf") != (source.message is not None):
         raise MappingError('`message`, the name of a type, goes with format = "protobuf"')
     if source.schema is not None and source.format not in ("avro", "protobuf"):
-        raise MappingError(f'`schema` is of no use with format = "{source.format}": take it out')
+        raise MappingError(f'`schema` has no effect with format = "{source.format}": take it out')
     if source.key_format == "protobuf":
         raise MappingError("keys cannot be Protobuf: use text, json, avro or json-schema")
     for name, rule in source.rules():

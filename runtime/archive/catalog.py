@@ -72,12 +72,12 @@ def open_catalog(config: ArchiveConfig, *, answers_within_s: float = _ANSWERS_WI
         return load_catalog(_NAME, **properties)
     except ImportError as error:
         raise ArchiveError(
-            f"ARCHIVE_CATALOG={config.catalog} needs a library that is not here ({error}): "
+            f"ARCHIVE_CATALOG={config.catalog} needs a library that is not installed ({error}): "
             f"install pyiceberg[{config.catalog}]"
         ) from None
     except (UnauthorizedError, ForbiddenError, OAuthError) as error:
         raise NotLetInError(
-            f"the catalog of ARCHIVE_CATALOG_URI does not let this program in ({error}): log in by "
+            f"the catalog of ARCHIVE_CATALOG_URI rejects this program's login ({error}): log in by "
             f"{_LOGIN}TOKEN, or by {_LOGIN}CREDENTIAL (client:secret) and {_LOGIN}OAUTH2_SERVER_URI"
         ) from None
 

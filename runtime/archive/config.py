@@ -61,16 +61,18 @@ class ArchiveConfig(BaseModel):
     def _check_catalog_uri(cls, uri: str | None, info: ValidationInfo) -> str | None:
         catalog = info.data.get("catalog")
         if catalog == "rest" and not (uri or "").startswith(("http://", "https://")):
-            raise ValueError("is needed by ARCHIVE_CATALOG=rest: name the catalog's http(s):// URL")
+            raise ValueError(
+                "is required by ARCHIVE_CATALOG=rest: name the catalog's http(s):// URL"
+            )
         if catalog == "sqlite" and uri is not None and "://" in uri:
             raise ValueError("is no path of a file, as ARCHIVE_CATALOG=sqlite needs: name one")
         in_s3 = info.data.get("warehouse", "").startswith(_IN_S3)
         if catalog == "sqlite" and uri is None and in_s3:
             raise ValueError(
-                "is needed by ARCHIVE_CATALOG=sqlite when the warehouse is in S3: name a file here"
+                "is required by ARCHIVE_CATALOG=sqlite with a warehouse in S3: name a file here"
             )
         if catalog == "glue" and uri is not None:
-            raise ValueError("is of no use with ARCHIVE_CATALOG=glue: leave it out")
+            raise ValueError("has no effect with ARCHIVE_CATALOG=glue: leave it out")
         return uri
 
     def catalog_properties(self) -> dict[str, Any]:

@@ -163,11 +163,10 @@ def _metadata(client: Admin) -> ClusterMetadata:
             return client.list_topics(timeout=_ASKED_AGAIN_S)
         except KafkaException as silent:
             if (why := client.why_refused()) is not None:
-                raise RefusedError(f"the broker refuses: {why}") from None
+                raise RefusedError(f"the broker rejects the connection: {why}") from None
             if time.monotonic() > deadline:
                 raise BrokerError(
                     f"no broker answers at {client.kafka.bootstrap_servers}: "
-                    f"{silent.args[0].str()}: set KAFKA_BOOTSTRAP_SERVERS to where it listens, and "
-                    f"KAFKA_SECURITY_PROTOCOL, which is {client.kafka.security_protocol}, and the "
-                    "certificates to what it wants there"
+                    f"{silent.args[0].str()}: check KAFKA_BOOTSTRAP_SERVERS, "
+                    f"KAFKA_SECURITY_PROTOCOL={client.kafka.security_protocol} and the certificates"
                 ) from None

@@ -146,7 +146,7 @@ class KafkaConfig(BaseModel):
         protocol = info.data.get("security_protocol", "")
         if protocol and not protocol.endswith("SSL"):
             raise ValueError(
-                f"is of no use with KAFKA_SECURITY_PROTOCOL={protocol}: set that to SSL or "
+                f"has no effect with KAFKA_SECURITY_PROTOCOL={protocol}: set that to SSL or "
                 "SASL_SSL, or leave this out"
             )
         try:
@@ -172,7 +172,7 @@ class KafkaConfig(BaseModel):
         if path is None or "ssl_certificate_file" not in info.data:
             return path
         if certificate is None:
-            raise ValueError("is of no use without KAFKA_SSL_CERTIFICATE_FILE: set that too")
+            raise ValueError("has no effect without KAFKA_SSL_CERTIFICATE_FILE: set that too")
 
         def refuse() -> str:
             raise ValueError("is encrypted: decrypt it, as with `openssl pkey -in KEY -out PLAIN`")
@@ -189,12 +189,12 @@ class KafkaConfig(BaseModel):
         protocol = info.data.get("security_protocol", "")
         if protocol.startswith("SASL") and mechanism is None:
             raise ValueError(
-                f"is needed by KAFKA_SECURITY_PROTOCOL={protocol}: set it to what the broker has, "
+                f"is required by KAFKA_SECURITY_PROTOCOL={protocol}: set it to the broker's, "
                 "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
             )
         if protocol and not protocol.startswith("SASL") and mechanism is not None:
             raise ValueError(
-                f"is of no use with KAFKA_SECURITY_PROTOCOL={protocol}, by which nobody logs in: "
+                f"has no effect with KAFKA_SECURITY_PROTOCOL={protocol}, by which nobody logs in: "
                 "set that to SASL_SSL, or leave this out"
             )
         return mechanism
@@ -204,7 +204,7 @@ class KafkaConfig(BaseModel):
     def _check_credentials(cls, value: Any, info: ValidationInfo) -> Any:
         mechanism = info.data.get("sasl_mechanism")
         if mechanism is not None and value is None:
-            raise ValueError(f"is needed by KAFKA_SASL_MECHANISM={mechanism}: set it")
+            raise ValueError(f"is required by KAFKA_SASL_MECHANISM={mechanism}: set it")
         return value
 
     @field_validator("sasl_token_url")
@@ -213,7 +213,7 @@ class KafkaConfig(BaseModel):
         mechanism = info.data.get("sasl_mechanism")
         if mechanism == "OAUTHBEARER" and url is None:
             raise ValueError(
-                "is needed by KAFKA_SASL_MECHANISM=OAUTHBEARER: name the token endpoint of your "
+                "is required by KAFKA_SASL_MECHANISM=OAUTHBEARER: name the token endpoint of your "
                 "identity provider"
             )
         return url

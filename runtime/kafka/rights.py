@@ -123,7 +123,7 @@ def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> 
         client.list_topics(timeout=_LET_IN_WITHIN_S)
     except KafkaException:
         if (why := client.why_refused()) is not None:
-            raise RightsError(f"Kafka does not let us in: {why}") from None
+            raise RightsError(f"Kafka rejects the login: {why}") from None
         raise
     if kafka.sasl_mechanism is None and kafka.ssl_certificate_file is None:
         return

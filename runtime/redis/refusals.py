@@ -70,7 +70,7 @@ def _sentence(said: object) -> str:
 def not_let_in(url: StoreUrl, said: object) -> str:
     """Return the message for a user and password that Redis refuses."""
     return (
-        f"Redis at {url.where} does not let in user {url.user!r}: {_sentence(said)} Set name and "
+        f"Redis at {url.where} rejects the user {url.user!r}: {_sentence(said)} Set name and "
         "password in REDIS_URL to those of a user that it has (ACL LIST)"
     )
 

@@ -153,7 +153,7 @@ def _host(text: str, port: int) -> Host:
     bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?", text)
     found = bracketed or re.fullmatch(r"([^\[\]:@,]*)(?::(\d{1,5}))?", text)
     if found is None or int(found[2] or port) > 65535:
-        raise ValueError(f"has a host or port that is none; {_QUOTED}")
+        raise ValueError(f"has an invalid host or port; {_QUOTED}")
     return Host(found[1] or "localhost", int(found[2] or port))
 
 
@@ -205,6 +205,6 @@ def _check_files(asked: dict[str, str]) -> None:
             context.load_cert_chain(asked["ssl_certfile"], asked.get("ssl_keyfile"), password)
     except (ssl.SSLError, ValueError) as error:
         raise ValueError(
-            f"names files that are no certificates, or a key of another one, or one that "
+            f"names files that are not certificates, or a key that does not match, or one that "
             f"ssl_password does not open ({error})"
         ) from None

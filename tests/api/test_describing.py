@@ -51,7 +51,7 @@ async def test_many_instruments_stand_in_the_log_or_none_does(
         ({**many[7], "name": ""}, "Expected `str` of length >= 1 - at `$.name`", "name"),
         ({**many[7], "ticker": "A"}, "unknown field `ticker`", "ticker"),
         ({**many[7], "attributes": {"a": "x" * 9000}}, "bytes", None),
-        (many[0], "instrument_id 0 has an entry before", "instrument_id"),
+        (many[0], "instrument_id 0 appears twice", "instrument_id"),
     ):
         answer = await writing.put("/v1/instruments", json=[*many[:7], broken, *many[8:]])
         assert problem(answer) == (422, "invalid-events")

@@ -38,7 +38,7 @@ def evaluate(
     split: Split = Splitting.TEMPORAL,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
-    model: Annotated[list[ModelName] | None, typer.Option(help="repeatable; all without")] = None,
+    model: Annotated[list[ModelName] | None, typer.Option(help="repeatable; default: all")] = None,
     settings: SettingsFile = None,
     assignments: Settings = None,
     worker: Worker = None,

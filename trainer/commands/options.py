@@ -33,7 +33,7 @@ Split = Annotated[
 TestShare = Annotated[
     float, typer.Option(min=0.01, max=0.99, help="of the events, or of each user's items")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="of all that is drawn")]
+Seed = Annotated[int, typer.Option(min=0, help="of the random numbers")]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="TOML file with the trainer's settings")
 ]

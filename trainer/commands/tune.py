@@ -36,7 +36,7 @@ def tune(
     split: Split = Splitting.TEMPORAL,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
-    model: Annotated[list[TunedName] | None, typer.Option(help="repeatable; all without")] = None,
+    model: Annotated[list[TunedName] | None, typer.Option(help="repeatable; default: all")] = None,
     settings: SettingsFile = None,
     assignments: Settings = None,
     worker: Worker = None,

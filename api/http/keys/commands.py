@@ -41,14 +41,14 @@ def add(
     ],
     limit: Annotated[
         str | None,
-        typer.Option(help="on its read requests, and on the events it writes: 1000/second"),
+        typer.Option(help="for its read requests, and for the events it writes: 1000/second"),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="RFC 3339, or a date: its first moment in UTC")
+        str | None, typer.Option(help="RFC 3339, or a date, which means its start in UTC")
     ] = None,
     tenant: Annotated[
         str | None,
-        typer.Option(help="whose quota and idempotency keys it shares [default: none's]"),
+        typer.Option(help="tenant whose quota and idempotency keys it shares [default: none]"),
     ] = None,
 ) -> None:
     """Add a key, and print it: it is not stored anywhere."""
@@ -122,7 +122,7 @@ def _entry(
     now = datetime.now(UTC).replace(microsecond=0)
     ends = _time(expires) if expires is not None else None
     if ends is not None and ends <= now:
-        raise ValueError(f"the end {expires!r} is in the past: use a later time")
+        raise ValueError(f"the expiry {expires!r} is in the past: use a later time")
     fields = {
         "name": name,
         "sha256": digest_of(text.encode()).hex(),
@@ -161,7 +161,9 @@ def _time(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"the end {text!r} is not a time: use, for example, 2027-01-01") from None
+        raise ValueError(
+            f"the expiry {text!r} is not a time: use, for example, 2027-01-01"
+        ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

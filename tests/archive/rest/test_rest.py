@@ -165,7 +165,7 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_an_archive_with_a_refused_login_exits_and_says_how_to_log_in(guarded_url: str) -> None:
     done = asked("run", guarded_url, {})
     assert done.returncode == 1
-    assert "the catalog of ARCHIVE_CATALOG_URI does not let this program in" in done.stderr
+    assert "the catalog of ARCHIVE_CATALOG_URI rejects this program's login" in done.stderr
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_an_archive_with_a_refused_login_exits_and_says_how_to_log_in(guarded_ur
     ("logs_in", "says"),
     [
         ({}, "by PYICEBERG_CATALOG__ARCHIVE__TOKEN, or"),
-        ({"TOKEN": "of somebody else"}, "does not let this program in"),
+        ({"TOKEN": "of somebody else"}, "rejects this program's login"),
         ({"TOKEN": f"token-for-{SECRET}"}, None),
         (
             {"CREDENTIAL": f"archive:{SECRET}", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
@@ -181,7 +181,7 @@ def test_an_archive_with_a_refused_login_exits_and_says_how_to_log_in(guarded_ur
         ),
         (
             {"CREDENTIAL": "archive:wrong", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
-            "does not let this program in",
+            "rejects this program's login",
         ),
     ],
 )

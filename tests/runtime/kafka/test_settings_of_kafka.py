@@ -44,25 +44,25 @@ def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaCo
     [
         (
             {"SECURITY_PROTOCOL": "SASL_SSL"},
-            "KAFKA_SASL_MECHANISM: is needed by KAFKA_SECURITY_PROTOCOL=SASL_SSL: set it to",
+            "KAFKA_SASL_MECHANISM: is required by KAFKA_SECURITY_PROTOCOL=SASL_SSL: set it to",
         ),
         (
             {"SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "a", "SASL_PASSWORD": SECRET},
-            "KAFKA_SASL_MECHANISM='PLAIN': is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT",
+            "KAFKA_SASL_MECHANISM='PLAIN': has no effect with KAFKA_SECURITY_PROTOCOL=PLAINTEXT",
         ),
         (
             {**SCRAM, "SASL_USERNAME": None},
-            "KAFKA_SASL_USERNAME: is needed by KAFKA_SASL_MECHANISM",
+            "KAFKA_SASL_USERNAME: is required by KAFKA_SASL_MECHANISM",
         ),
         (
             {**SCRAM, "SASL_PASSWORD": None},
-            "KAFKA_SASL_PASSWORD: is needed by KAFKA_SASL_MECHANISM",
+            "KAFKA_SASL_PASSWORD: is required by KAFKA_SASL_MECHANISM",
         ),
         (
             {**SCRAM, "SASL_MECHANISM": "OAUTHBEARER"},
-            "KAFKA_SASL_TOKEN_URL: is needed by KAFKA_SASL_MECHANISM=OAUTHBEARER",
+            "KAFKA_SASL_TOKEN_URL: is required by KAFKA_SASL_MECHANISM=OAUTHBEARER",
         ),
-        ({"SSL_CA_FILE": "ca"}, "ca': is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
+        ({"SSL_CA_FILE": "ca"}, "ca': has no effect with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
         (
             {"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "missing"},
             "missing': cannot be read (",
@@ -70,7 +70,7 @@ def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaCo
         ({"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "text"}, "text': has no certificate in it"),
         (
             {"SECURITY_PROTOCOL": "SSL", "SSL_KEY_FILE": "key"},
-            "worker.key': is of no use without KAFKA_SSL_CERTIFICATE_FILE",
+            "worker.key': has no effect without KAFKA_SSL_CERTIFICATE_FILE",
         ),
         (
             {

@@ -97,5 +97,5 @@ def test_a_refused_login_and_an_unknown_service_give_different_errors(
         connect(nodes.url.replace("asking-password", "hunter2"), "tests")
     with pytest.raises(redis.ConnectionError, match="'bakery': they know no service"):
         connect(nodes.url.replace("shop", "bakery"), "tests")
-    with pytest.raises(StoreRefusesError, match=r"shop of .* does not let in user 'default'"):
+    with pytest.raises(StoreRefusesError, match=r"shop of .* rejects the user 'default'"):
         connect(nodes.url.replace("nodes-password", "hunter2"), "tests")

@@ -61,7 +61,7 @@ def test_a_wrong_password_names_the_setting_to_change(
     programs: Programs, store: Guarded, program: str
 ) -> None:
     said = said_by(programs, program, store.url(program, "hunter2"))
-    assert f"does not let in user '{program}'" in said
+    assert f"rejects the user '{program}'" in said
     assert "Set name and password in REDIS_URL" in said
     assert "hunter2" not in said
     assert "Traceback" not in said
