@@ -7,8 +7,8 @@ from confluent_kafka import KafkaError
 RIGHTS: Final = "grant the user of KAFKA_SASL_USERNAME the rights listed in docs/kafka.md"
 _REMEDIES: Final = {
     KafkaError._AUTHENTICATION: (  # noqa: SLF001 (its public name)
-        "set KAFKA_SASL_MECHANISM to what the broker has, and KAFKA_SASL_USERNAME and "
-        "KAFKA_SASL_PASSWORD to what it knows"
+        "set KAFKA_SASL_MECHANISM to the broker's, and KAFKA_SASL_USERNAME and "
+        "KAFKA_SASL_PASSWORD to one of its users"
     ),
     KafkaError._SSL: (  # noqa: SLF001 (its public name)
         "set KAFKA_SECURITY_PROTOCOL to the listener's, and KAFKA_SSL_CA_FILE to the authority of "

@@ -101,7 +101,7 @@ def test_a_condition_may_read_a_key_that_no_field_reads(tmp_path: Path) -> None:
             "price: a constant needs no default",
         ),
         ('"ticks"', '"quotes"', "topic quotes is Tickrec's own: name one of yours"),
-        ('into = "quotes"', 'into = "quotes"\nschema = "x"', 'no use with format = "json"'),
+        ('into = "quotes"', 'into = "quotes"\nschema = "x"', 'no effect with format = "json"'),
         ('into = "quotes"', 'into = "quotes"\nformat = "protobuf"', "goes with format"),
         ('into = "quotes"', 'into = "quotes"\nmessage = "x"', "goes with format"),
         (
