@@ -62,8 +62,8 @@ OpenTime = Annotated[int, BarField("open_ts", ("ts_ms",), "first", "time")]
 CloseTime = Annotated[int, BarField("close_ts", ("ts_ms",), "last", "time")]
 
 
-class BarValue(msgspec.Struct, frozen=True, gc=False):
-    """A minute bar in Redis: all fields, so that it merges in any order."""
+class Minute(msgspec.Struct, frozen=True, gc=False):
+    """What longer bars are made of: half the work to decode of a `BarValue`."""
 
     o: Open
     h: High
@@ -72,22 +72,15 @@ class BarValue(msgspec.Struct, frozen=True, gc=False):
     v: Volume
     n: Count
     pv: Notional
+
+
+class BarValue(Minute, frozen=True, gc=False):
+    """A minute bar in Redis: all fields, so that it merges in any order."""
+
     ot: OpenTime
     ct: CloseTime
     off: LogPosition
     """of the last quote folded in, by position"""
-
-
-class Minute(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a `BarValue` that longer bars are made of: half the work to decode."""
-
-    o: Open
-    h: High
-    l: Low  # noqa: E741 (the field's letter)
-    c: Close
-    v: Volume
-    n: Count
-    pv: Notional
 
 
 def fields_of(kind: type[msgspec.Struct]) -> Mapping[str, BarField]:

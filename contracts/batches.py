@@ -42,23 +42,24 @@ class QuoteColumns:
     def __len__(self) -> int:
         return len(self.index)
 
+    def arrays(self) -> dict[str, Any]:
+        """Return the columns by name."""
+        columns = ((column.name, getattr(self, column.name)) for column in fields(self))
+        return {name: column for name, column in columns if isinstance(column, np.ndarray)}
+
     def take(self, which: Ints | npt.NDArray[np.bool_]) -> "QuoteColumns":
         """Return some of the rows, by index or by a mask."""
-        columns = {column.name: getattr(self, column.name) for column in fields(self)}
-        arrays: dict[str, Any] = {
-            name: c[which] for name, c in columns.items() if isinstance(c, np.ndarray)
-        }
-        return replace(self, **arrays)
+        taken: dict[str, Any] = {name: column[which] for name, column in self.arrays().items()}
+        return replace(self, **taken)
 
     def merged(self, other: "QuoteColumns") -> "QuoteColumns":
         """Return these rows and others of the same batch, with the others' unknown fields."""
         order = np.argsort(np.concatenate([self.index, other.index]))
-        arrays: dict[str, Any] = {
-            column.name: np.concatenate([getattr(self, column.name), getattr(other, column.name)])
-            for column in fields(self)
-            if isinstance(getattr(self, column.name), np.ndarray)
+        ours, theirs = self.arrays(), other.arrays()
+        joined: dict[str, Any] = {
+            name: np.concatenate([ours[name], theirs[name]])[order] for name in ours
         }
-        return replace(other, **arrays).take(order)
+        return replace(other, **joined)
 
     def without(self, places: Ints) -> "QuoteColumns":
         """Return the columns without some rows, given by index."""
@@ -68,7 +69,8 @@ class QuoteColumns:
 class OrdinaryQuotes(NamedTuple):
     """Columns of n record values, of which some are quotes; a row means nothing if it is none.
 
-    What is ordinary is up to the parser. It is valid in every deployment, but for its time.
+    What is ordinary is up to the parser. It is valid in every deployment, but for its time. The
+    columns are in the order of `QuoteColumns`.
     """
 
     instrument_id: Ints
@@ -157,11 +159,9 @@ def decode_quotes_with(
         rules: the deployment's.
     """
     found = read(values)
-    is_parsed = found.is_ordinary & (found.ts_ms <= now_ms + MAX_AHEAD_MS)
-    is_parsed &= found.ts_ms >= rules.earliest_ms
-    parsed = QuoteColumns(
-        np.arange(len(values)), found.instrument_id, found.price, found.size, found.ts_ms
-    )
+    parsed = QuoteColumns(np.arange(len(values)), *found[:-1])
+    is_parsed = found.is_ordinary & (parsed.ts_ms <= now_ms + MAX_AHEAD_MS)
+    is_parsed &= parsed.ts_ms >= rules.earliest_ms
     if is_parsed.all():
         return parsed, []
     others = np.flatnonzero(~is_parsed)

@@ -5,7 +5,6 @@ dead letter.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -99,12 +98,11 @@ def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: Inp
     here = place.has_instruments(columns.instrument_id)
     misplaced = int((~here).sum())
     quotes = columns.take(here)
-    named = {column.name: getattr(quotes, column.name) for column in fields(quotes)}
     batch = _batch(
         QUOTES_TABLE,
         place,
         _offsets(records)[quotes.index],
-        **_of_table(QUOTES_TABLE, named | {"ts": quotes.ts_ms}),
+        **_of_table(QUOTES_TABLE, quotes.arrays() | {"ts": quotes.ts_ms}),
     )
     return Rows(batch, len(rejections) + misplaced, misplaced)
 
@@ -151,16 +149,13 @@ def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints, rules: I
         return decode_feedback(record.value() or b"", now_ms, rules)
 
     index, messages, _ = _each(decode, records, clock_ms)
+    names = Feedback.__struct_fields__
+    columns = {name: [getattr(m, name) for m in messages] for name in names}
     batch = _batch(
         FEEDBACK_TABLE,
         place,
         _offsets(records)[index],
-        type=[m.type for m in messages],
-        request_id=[m.request_id for m in messages],
-        user_id=[m.user_id for m in messages],
-        instrument_id=[m.instrument_id for m in messages],
-        position=[m.position for m in messages],
-        ts=[m.ts * US_PER_MS for m in messages],
+        **_of_table(FEEDBACK_TABLE, columns),
     )
     return Rows(batch, len(records) - len(messages))
 
@@ -219,11 +214,9 @@ def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> 
 
 def _of_table(table: ArchiveTable, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table's columns but for the place in the log; those with times are in epoch ms."""
-    return {
-        column.name: columns[column.name] * (US_PER_MS if column.type == "timestamptz" else 1)
-        for column in table.columns
-        if column.name not in PLACE
-    }
+    found = {one.name: columns[one.name] for one in table.columns if one.name not in PLACE}
+    times = [one.name for one in table.columns if one.type == "timestamptz"]
+    return found | {name: np.asarray(found[name], np.int64) * US_PER_MS for name in times}
 
 
 def _times_us(times_ms: Iterable[int | None]) -> list[int | None]:

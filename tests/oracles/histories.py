@@ -18,16 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
+from contracts.event_types import BUILT_IN
 from contracts.times import DAY_MS
 
-EVENT_WEIGHTS: Final = {
-    "view": 1.0,
-    "click": 2.0,
-    "watch": 3.0,
-    "trade": 5.0,
-    "hide": 0.0,
-    "dislike": -5.0,
-}
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01, UTC."""
 
@@ -50,7 +43,7 @@ class Rules(NamedTuple):
         """Return what an event of that kind weighs when the decay starts."""
         assigned = (each.split("=") for each in self.event_weights.split(",") if each)
         own = {name: float(weight) for name, weight in assigned}
-        return own.get(kind, EVENT_WEIGHTS.get(kind, math.nan))
+        return own.get(kind, BUILT_IN.get(kind, math.nan))
 
     @classmethod
     def of(cls, settings: Any) -> Self:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from contracts.event_types import BUILT_IN
 from contracts.keyspace import ERASED_FIELD, HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
@@ -19,7 +20,7 @@ from tests.chaos.truth.histories import Pair, Users
 from tests.chaos.truth.impressions import shown_to
 from tests.chaos.truth.messages import Marked, good
 from tests.oracles.gram import stored_once
-from tests.oracles.histories import EVENT_WEIGHTS, Held
+from tests.oracles.histories import Held
 
 Name = tuple[str, str]
 """key and field"""
@@ -121,7 +122,7 @@ def _events_by_day(
     """Return how many events items had each day: of these all are retained, other than of hours."""
     counts: Counter[Name] = Counter()
     for _, event in events:
-        if "instrument_id" in event and EVENT_WEIGHTS[event.get("event", "trade")] > 0:
+        if "instrument_id" in event and BUILT_IN[event.get("event", "trade")] > 0:
             item, day = event["instrument_id"], event["ts"] // (1000 * DAY_S) * DAY_S
             counts[keyspace.trending(partition, DAY_S, day, item % PAGES), str(item)] += 1
     return counts

@@ -67,8 +67,9 @@ def both_ways(values: list[bytes | None], rules: InputRules = ANY) -> None:
     judged, reasons = decode_quotes(values, NOW_MS, rules)
     assert rejections == reasons
     assert columns.unknown_fields == judged.unknown_fields
-    for name in ("index", "instrument_id", "price", "size", "ts_ms"):
-        ours, msgspecs = getattr(columns, name), getattr(judged, name)
+    theirs = judged.arrays()
+    for name, ours in columns.arrays().items():
+        msgspecs = theirs[name]
         assert ours.dtype == msgspecs.dtype
         assert ours.tobytes() == msgspecs.tobytes(), name
 
