@@ -18,11 +18,11 @@ class Topic:
     letter: str
     """of a topic that is folded; empty for others, whose partitions are not part of any key"""
     key: str
-    partitions: int
     retention_h: int
     """for a compacted topic: how long a tombstone is kept for readers that lag"""
     written_by: str
     read_by: str
+    partitions: int = 8
     max_message_bytes: int = 1_048_588
     """Kafka's default"""
     is_stamped_by_broker: bool = False
@@ -37,7 +37,6 @@ QUOTES: Final = Topic(
     name="quotes",
     letter="q",
     key="instrument id, ASCII decimal",
-    partitions=8,
     retention_h=24,
     written_by="producers, api, the users' feeds",
     read_by="stream_processors: bars",
@@ -47,7 +46,6 @@ INTERACTIONS: Final = Topic(
     name="interactions",
     letter="i",
     key="user id, UTF-8",
-    partitions=8,
     # The counts can be rebuilt from scratch as far back as this log reaches.
     retention_h=24 * 365,
     written_by="producers, api, the users' feeds",
@@ -58,7 +56,6 @@ COOCCURRENCES: Final = Topic(
     name="cooccurrences",
     letter="c",
     key="none: the partition of the item that the rows belong to",
-    partitions=8,
     retention_h=24 * 365,
     written_by="stream_processors: histories",
     read_by="stream_processors: cooccurrences",
@@ -67,7 +64,6 @@ INSTRUMENTS: Final = Topic(
     name="instruments",
     letter="n",
     key="instrument id, ASCII decimal",
-    partitions=8,
     # A worker that missed a tombstone would keep the instrument forever.
     retention_h=24 * 365,
     written_by="producers, api, the users' feeds",
@@ -78,7 +74,6 @@ FEEDBACK: Final = Topic(
     name="feedback",
     letter="f",
     key="user id, UTF-8",
-    partitions=8,
     # An experiment runs for weeks and is measured after its end.
     retention_h=24 * 90,
     written_by="api",

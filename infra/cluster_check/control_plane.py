@@ -78,7 +78,7 @@ def _etcd(binaries: Binaries, folder: Path, trusted: ssl.SSLContext) -> Server:
         ),
         address,
         "etcd",
-        lambda: _is_healthy(f"{address}/health", trusted),
+        lambda: is_healthy(f"{address}/health", trusted),
     )
 
 
@@ -114,7 +114,7 @@ def _apiserver(binaries: Binaries, folder: Path, etcd: str, trusted: ssl.SSLCont
         ),
         address,
         "kube-apiserver",
-        lambda: _is_healthy(f"{address}/readyz", trusted),
+        lambda: is_healthy(f"{address}/readyz", trusted),
     )
 
 
@@ -141,7 +141,7 @@ def _controllers(
         ),
         address,
         "kube-controller-manager",
-        lambda: _is_healthy(f"{address}/healthz", trusted),
+        lambda: is_healthy(f"{address}/healthz", trusted),
     )
 
 
@@ -161,7 +161,8 @@ def _kubeconfig(folder: Path, server: str, token: str) -> Path:
     return path
 
 
-def _is_healthy(url: str, trusted: ssl.SSLContext) -> bool:
+def is_healthy(url: str, trusted: ssl.SSLContext) -> bool:
+    """Return whether a server says that it is."""
     try:
         return httpx.get(url, verify=trusted, timeout=2).is_success
     except httpx.HTTPError:

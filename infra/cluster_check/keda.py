@@ -7,10 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from infra.cluster_check.binaries import Keda
 from infra.cluster_check.cluster import Cluster
+from infra.cluster_check.control_plane import is_healthy
 from infra.cluster_check.metrics_api import register
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 
@@ -66,7 +65,7 @@ def _operator(binaries: Keda, cluster: Cluster, certificates: Path, grpc: str) -
         ),
         health,
         "KEDA's operator",
-        lambda: _is_ready(f"http://{health}/readyz", trusted),
+        lambda: is_healthy(f"http://{health}/readyz", trusted),
     )
 
 
@@ -92,7 +91,7 @@ def _adapter(binaries: Keda, cluster: Cluster, certificates: Path, grpc: str, po
         ),
         address,
         "KEDA's metrics adapter",
-        lambda: _is_ready(f"{address}/readyz", trusted),
+        lambda: is_healthy(f"{address}/readyz", trusted),
     )
 
 
@@ -108,10 +107,3 @@ def _environment(cluster: Cluster) -> dict[str, str]:
 
 def _trusted(certificates: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificates / "ca.crt"))
-
-
-def _is_ready(url: str, trusted: ssl.SSLContext) -> bool:
-    try:
-        return httpx.get(url, verify=trusted, timeout=2).is_success
-    except httpx.HTTPError:
-        return False

@@ -12,14 +12,16 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from infra.compose_check import course, leaving
-from infra.compose_check.engine import CheckError, versions
+from infra.compose_check import course
+from infra.compose_check.engine import CheckError, docker, left_of, versions
 from infra.compose_check.report import Report
 from infra.compose_check.stack import Stack, new_stack
 from infra.local.process import NotReadyError
 from infra.local.run import INTERRUPTS, interruptible
 
 _WIDTH_OF_A_FILE: Final = 120
+_LINES: Final = 30
+_ALWAYS_SHOWN: Final = ("worker", "api")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
@@ -59,7 +61,7 @@ def _taken(stack: Stack, report: Report) -> bool:
         course.take(stack, report)
     except (CheckError, NotReadyError) as error:
         _say(error)
-        leaving.show_logs(stack, console)
+        _show_logs(stack)
         return False
     return True
 
@@ -77,9 +79,37 @@ def _removed(stack: Stack, report: Report) -> Iterator[None]:
         # Ignore further interrupts: what is not removed here stays behind.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         with report.step("down, and nothing is left"):
-            leaving.remove(stack)
+            _remove(stack)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _show_logs(stack: Stack) -> None:
+    """Print the state of all containers, and the last lines of unhealthy ones."""
+    found = stack.containers()
+    for one in found:
+        state = f"{one.service:<12} {one.status:<10} {one.health:<10} {one.restarts} restarts"
+        console.print(state, highlight=False)
+    for one in found:
+        if not one.is_well or one.service in _ALWAYS_SHOWN:
+            said = docker("logs", "--tail", str(_LINES), one.id, merged=True)
+            console.print(f"--- {one.service} {one.address}\n{said}", markup=False, highlight=False)
+
+
+def _remove(stack: Stack) -> None:
+    """Remove containers, networks, volumes and images.
+
+    Raises:
+        CheckError: `docker compose down --volumes` leaves some behind.
+    """
+    stack.down("--volumes", "--remove-orphans")
+    left = left_of(stack.project, stack.volumes)
+    for one in left:
+        kind, name = one.split()
+        docker(kind, "rm", *(["--force"] if kind == "container" else []), name)
+    docker("image", "rm", "--force", *stack.images)
+    if left:
+        raise CheckError(f"left after `docker compose down --volumes`: {', '.join(left)}")
 
 
 def _say(error: Exception) -> None:

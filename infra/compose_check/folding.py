@@ -2,13 +2,17 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED, Topic
 from infra.compose_check.engine import docker
-from infra.compose_check.log import Log, Partition
 from infra.compose_check.stack import Stack
 from infra.compose_check.waiting import Problem
+from runtime.kafka.broker import log_ends
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.settings import SharedSettings
 
 NAMESPACE: Final[str] = SharedSettings.model_fields["namespace"].default
@@ -59,24 +63,28 @@ def unshared(expected: set[str], workers: int, said: list[dict[str, Any]]) -> st
 def folded(stack: Stack) -> Problem:
     """Check whether everything in the logs at the first call is folded, topic by topic."""
     left = list(_IN_ORDER)
-    ends: dict[Partition, int] = {}
+    ends: dict[int, int] = {}
 
     def problem() -> str | None:
         nonlocal ends
-        # A new client each time: one from before Kafka's restart may have stale metadata.
-        log = Log(stack.kafka, stack.redis, NAMESPACE)
         while left:
-            partitions = log.partitions(left[:1])
-            ends = ends or log.ends((left[0].name, n) for n in range(partitions[left[0].name]))
-            positions = log.positions(left[:1], partitions)
-            behind = sum(max(0, end - positions[one]) for one, end in ends.items())
-            if behind:
-                return f"{behind:,} records of {left[0].name} are not folded"
+            topic = left[0]
+            ends = ends or log_ends(plain(stack.kafka), topic.name, topic.partitions)
+            if behind := sum(max(0, ends[n] - at) for n, at in _positions(stack, topic)):
+                return f"{behind:,} records of {topic.name} are not folded"
             left.pop(0)
             ends = {}
         return None
 
     return problem
+
+
+def _positions(stack: Stack, topic: Topic) -> Iterator[tuple[int, int]]:
+    """Yield the partitions of a topic with their next offsets, as Redis has them."""
+    keyspace = Keyspace(NAMESPACE)
+    with connect(stack.redis, "tickrec-compose-check") as store:
+        for n in range(topic.partitions):
+            yield n, int(store.hget(keyspace.position(topic, n), NEXT_FIELD) or 0)
 
 
 def _health(container: str) -> dict[str, Any]:

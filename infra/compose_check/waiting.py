@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 import httpx
-from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 
 from infra.compose_check.engine import CheckError
+from runtime.kafka.broker import BrokerError
 
 _LOOK_EVERY_S: Final = 0.5
 
@@ -32,5 +32,5 @@ def until_well(problem: Problem, within_s: float) -> None:
 def _asked(problem: Problem) -> str | None:
     try:
         return problem()
-    except (httpx.HTTPError, KafkaException, RedisError, CheckError) as error:
+    except (httpx.HTTPError, BrokerError, RedisError, CheckError) as error:
         return f"{type(error).__name__}: {error}"

@@ -1,18 +1,25 @@
-"""How the Compose check judges its inputs, without an engine."""
+"""How the Compose check judges its inputs, without an engine of containers."""
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
+from confluent_kafka import Producer
 
+from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.topics import QUOTES
+from infra.compose_check import folding
 from infra.compose_check.comparing import changes
 from infra.compose_check.engine import CheckError, Container
 from infra.compose_check.folding import unshared
 from infra.compose_check.serving import JOBS, not_up, upstreams
-from infra.compose_check.stack import override_of
+from infra.compose_check.stack import Stack, override_of
 from infra.compose_check.waiting import until_well
+from runtime.redis.stores import Store
+from tests.conftest import TopicsFactory
 
 PARTITIONS = {"quotes/0", "quotes/1"}
 RUNNING = Container("c1", "worker", "running", "healthy", 0, 0, "172.18.0.2", ())
@@ -94,6 +101,28 @@ def test_a_wait_ends_with_the_last_problem() -> None:
 
     with pytest.raises(CheckError, match="still so after 0 s: lag 4"):
         until_well(lambda: "lag 4", within_s=0)
+
+
+def test_logs_are_folded_once_redis_has_the_position_at_each_end(
+    broker: str,
+    store_url: str,
+    store: Store,
+    keyspace: Keyspace,
+    topics: TopicsFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topics(partitions=QUOTES.partitions)
+    producer = Producer({"bootstrap.servers": broker})
+    for _ in range(3):
+        producer.produce(QUOTES.name, b"{}", partition=5)
+    producer.flush()
+    monkeypatch.setattr(folding, "NAMESPACE", keyspace.namespace)
+    problem = folding.folded(cast("Stack", SimpleNamespace(kafka=broker, redis=store_url)))
+
+    store.hset(keyspace.position(QUOTES, 5), NEXT_FIELD, 1)
+    assert problem() == "2 records of quotes are not folded"
+    store.hset(keyspace.position(QUOTES, 5), NEXT_FIELD, 3)
+    assert problem() is None
 
 
 def test_what_changed_of_an_answer_is_named_with_its_place() -> None:
