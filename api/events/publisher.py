@@ -159,7 +159,8 @@ class Publisher:
         try:
             yield
         finally:
-            await asyncio.to_thread(self._producer.flush, ANSWER_DEADLINE_S)
+            with contextlib.suppress(KafkaException):  # a fatal error, which librdkafka has logged
+                await asyncio.to_thread(self._producer.flush, ANSWER_DEADLINE_S)
             self._stopping.set()
             await asyncio.to_thread(poller.join)
             await asyncio.to_thread(self._leave)

@@ -70,6 +70,16 @@ async def test_readiness_says_what_ended_the_producer_until_there_is_another(
         assert "test_fatal_error" in await publisher.check(Topology(1, 1, 1))
 
 
+async def test_a_fatal_error_that_comes_at_the_end_lets_it_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publisher = Publisher(plain("127.0.0.1:1"), Metrics())
+    monkeypatch.setattr(publisher, "_poll", publisher._stopping.wait)  # it does not see the error
+    async with publisher.running():
+        end(publisher._producer)
+    assert not hasattr(publisher, "_producer")
+
+
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
     """The checks of Kafka that were made, each of which takes its time."""

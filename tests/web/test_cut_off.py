@@ -71,7 +71,7 @@ async def test_an_answer_that_asks_for_patience_is_said_and_gets_it(
     page: Page, behind: Stack
 ) -> None:
     answers: list[Response] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     banner = page.locator(".banner")
     with behind.api("api"):
         await page.goto(f"{behind.url}/#/user/stayer")

@@ -10,7 +10,7 @@ from contracts.topics import INSTRUMENTS
 from producers.adapt.catalog import Catalog
 from producers.adapt.symbols import Symbols
 from runtime.topology import Topology
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 from .conftest import Company
 
@@ -44,5 +44,10 @@ def test_what_was_published_before_is_known_and_an_open_transaction_is_not_await
         catalog.catch_up(PATIENCE_S)
         assert symbols.find("S50") is None
         other.commit_transaction()
-        catalog.catch_up(PATIENCE_S)
-        assert symbols.find("S50") == 50
+
+        def is_known() -> bool:
+            catalog.catch_up(PATIENCE_S)
+            return symbols.find("S50") == 50
+
+        # The broker may answer before it has written to the partitions that it is committed.
+        eventually(is_known, "what was committed is known")
