@@ -21,6 +21,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
+from tests.patience import eventually
 
 WAIT_S = 60
 Write = Callable[..., None]
@@ -77,6 +78,7 @@ class Transactions:
     """A transactional producer to partition 0 of a topic."""
 
     def __init__(self, broker: str, topic: str) -> None:
+        self._kafka = plain(broker)
         self._topic = topic
         self._producer = Producer(
             {"bootstrap.servers": broker, "transactional.id": uuid.uuid4().hex, "linger.ms": 1000}
@@ -90,10 +92,19 @@ class Transactions:
         assert self._producer.flush(WAIT_S) == 0
 
     def commit(self) -> None:
-        self._producer.commit_transaction(WAIT_S)
+        self._end(self._producer.commit_transaction)
 
     def abort(self) -> None:
-        self._producer.abort_transaction(WAIT_S)
+        self._end(self._producer.abort_transaction)
+
+    def _end(self, end: Callable[[float], None]) -> None:
+        """Return once the log has the marker: the broker answers before it has written it."""
+        before = self._log_end()
+        end(WAIT_S)
+        eventually(lambda: self._log_end() > before, "the marker is in the log")
+
+    def _log_end(self) -> int:
+        return brokers.log_ends(self._kafka, self._topic, 1)[0]
 
 
 @pytest.fixture
