@@ -42,7 +42,7 @@ async def test_an_event_changes_the_list_and_what_moved_is_marked(page: Page, st
     act = page.get_by_role("group", name="Act as the user")
     await act.get_by_role("button", name="Trade").press("Enter")
     async with page.expect_response("**/v1/events") as published:
-        await page.get_by_role("button", name="Trade OTHR").click()
+        await listed.get_by_role("button", name="Trade OTHR").click()
     event = json.loads((await published.value).request.post_data or "")
     assert event.items() >= {"user_id": "mover", "instrument_id": OTHER, "event": "trade"}.items()
     await expect(listed).to_have_count(3)
@@ -60,7 +60,7 @@ async def test_a_choice_is_fed_back_with_all_that_was_shown(page: Page, stack: S
     await expect(rows(page, "Recommendations")).to_have_count(2)
     await expect(page.get_by_text("The user has no history.")).to_be_visible()
     async with page.expect_response("**/v1/feedback") as sent:
-        await page.get_by_role("button", name="Click RARE").first.click()
+        await rows(page, "Recommendations").get_by_role("button", name="Click RARE").click()
     answer = await sent.value
     assert await answer.json() == {"impressions": 2, "clicks": 1}
     clicked = json.loads(answer.request.post_data or "")[-1]
