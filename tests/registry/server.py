@@ -25,10 +25,12 @@ def registry(port: int, folder: Path, *properties: str) -> Server:
     Raises:
         NoJarsError: Java or Maven is missing, or cannot fetch it.
     """
+    # It lives for minutes: Java's second compiler costs as much as all else at its start.
+    java = ("java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
     options = (f"quarkus.http.host={LOOPBACK}", f"quarkus.http.port={port}", *properties)
     command = Command(
         name="registry",
-        argv=("java", "-Xmx384m", *(f"-D{option}" for option in options), "-jar", str(_jar())),
+        argv=(*java, *(f"-D{option}" for option in options), "-jar", str(_jar())),
         log=folder / "registry.log",
     )
     url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
