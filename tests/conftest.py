@@ -35,6 +35,7 @@ first offset of the last batch + 1: only a fetch shows its log's end (see `infra
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import random
 import time
@@ -43,6 +44,7 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import redis
+from httpx._transports import default as transports
 from xdist.scheduler import LoadFileScheduling
 
 from contracts.keyspace import Keyspace
@@ -67,6 +69,8 @@ _taken: set[str] = set()
 
 register_profiles()
 await_answers()
+# Else each client reads the authorities of the web, for 20 ms, and `httpx.get` makes a client.
+transports.create_ssl_context = functools.cache(transports.create_ssl_context)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -92,19 +92,20 @@ def down(console: Console, folder: Path) -> None:
 
 def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline:
-        if supervisor.poll() is not None:
-            raise NotReadyError(f"it did not come up:\n{log.read_text().strip()}")
-        report = read_report(folder) if owner(folder) == supervisor.pid else None
-        if report and _is_ready(report.addresses["api"]):
-            return
-        for status in report.processes if report else ():
-            if status.name == "api" and status.restarts >= _RESTARTS_OF_THE_API:
-                raise NotReadyError(
-                    f"the API keeps exiting ({status.reason}): see {status.log}; "
-                    f"{_goes_on(supervisor, folder)}"
-                )
-        time.sleep(0.1)
+    with httpx.Client(timeout=1) as client:
+        while time.monotonic() < deadline:
+            if supervisor.poll() is not None:
+                raise NotReadyError(f"it did not come up:\n{log.read_text().strip()}")
+            report = read_report(folder) if owner(folder) == supervisor.pid else None
+            if report and _is_ready(client, report.addresses["api"]):
+                return
+            for status in report.processes if report else ():
+                if status.name == "api" and status.restarts >= _RESTARTS_OF_THE_API:
+                    raise NotReadyError(
+                        f"the API keeps exiting ({status.reason}): see {status.log}; "
+                        f"{_goes_on(supervisor, folder)}"
+                    )
+            time.sleep(0.1)
     raise NotReadyError(
         f"the API is not ready after {READY_WITHIN_S} s, but {_goes_on(supervisor, folder)}"
     )
@@ -117,8 +118,8 @@ def _goes_on(supervisor: subprocess.Popen[bytes], folder: Path) -> str:
     )
 
 
-def _is_ready(api_url: str) -> bool:
+def _is_ready(client: httpx.Client, api_url: str) -> bool:
     try:
-        return httpx.get(f"{api_url}/health/ready", timeout=1).is_success
+        return client.get(f"{api_url}/health/ready").is_success
     except httpx.HTTPError:
         return False
