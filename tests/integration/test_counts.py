@@ -9,11 +9,11 @@ import httpx
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.messages import Interaction
 from contracts.topics import INTERACTIONS
 from tests.integration.conftest import DATA, Pipeline, kill
+from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 
 INTERACTIONS_FILE = DATA / "interactions.csv.gz"

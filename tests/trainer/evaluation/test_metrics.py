@@ -6,9 +6,9 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 import pytrec_eval
-from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.messages import Floats
+from tests.oracles.cosine import cosine_similarity
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.bootstrap import intervals, lead, point_values
 from trainer.evaluation.metrics import NAMES, OF_A_LIST

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics.pairwise import cosine_similarity
 
+from tests.oracles.cosine import cosine_similarity
 from tests.trainer.models.made import (
     Affinities,
     binary,

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, eye_array
-from sklearn.linear_model import Ridge
-from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
+from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
 from trainer.counts.matrices import Matrix
@@ -64,6 +63,8 @@ def test_normalised_lists_are_the_closed_form_of_the_normalised_counts_shifted(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_weights_are_those_of_a_ridge_regression_of_each_item_on_the_others(seed: int) -> None:
+    from sklearn.linear_model import Ridge  # takes half a second
+
     affinities = purchases(seed)
     ridge = 0.5 * (affinities**2).sum(axis=0).mean()
     found = scores(Ease(EaseConfig(regularization=0.5)), gram(affinities))

@@ -7,7 +7,6 @@ from datetime import datetime
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
-from sklearn.metrics.pairwise import cosine_similarity
 from structlog.testing import capture_logs
 
 from contracts.generations import PopularList, SimilarList, UserList
@@ -16,6 +15,7 @@ from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
 from runtime.topology import TopologyError
+from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.publication import read_current
