@@ -62,6 +62,9 @@ from tests.patience import await_answers
 from tests.servers import OURS, SESSION, Taken, take_broker, take_store
 
 WEB = "tests/web/"
+CHECKED = ("tests/archive/test_checks.py", "tests/trainer/spark/test_checking.py")
+TOGETHER = (WEB, CHECKED)
+"""Beginnings of paths: the page's tests share a stack; Great Expectations takes 4 s to import."""
 TopicsFactory = Callable[..., Topology]
 
 _taken: set[str] = set()
@@ -208,14 +211,14 @@ def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
 
 
 class ByFile(LoadFileScheduling):
-    """Keeps the tests of a file in one process, and all of the page in one: they share a stack.
+    """Keeps the tests of a file in one process, and those that share what takes long to start.
 
     `--dist=loadgroup` would do it, but pytest-xdist 3.8 cannot rename the tests of pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::", 1)[0]
-        return WEB if path.startswith(WEB) else path
+        return next((str(group) for group in TOGETHER if path.startswith(group)), path)
 
 
 @pytest.hookimpl(optionalhook=True)
