@@ -8,6 +8,10 @@ import pytest
 from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.kafka.secured import grant, revoke
 from infra.local.process import start
+from producers.adapt import command
+from producers.adapt.mapping import read_mapping
+from producers.adapt.settings import AdaptSettings
+from producers.adapt.symbols import Symbols
 from runtime.kafka.broker import admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import Right, rights, transactions_of
@@ -46,7 +50,9 @@ def test_with_its_rights_it_publishes_quotes_and_dead_letters(company: Company) 
 
 
 @pytest.mark.parametrize("kind", ["topic", "catalog", "group", "transactional_id", "source"])
-def test_a_right_that_is_missing_is_named(company: Company, kind: str) -> None:
+def test_a_right_that_is_missing_is_named(
+    company: Company, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     topic = company.topics[0]
     missing = {
         "topic": Right("WRITE", "topic", QUOTES.name),
@@ -54,21 +60,26 @@ def test_a_right_that_is_missing_is_named(company: Company, kind: str) -> None:
         "source": Right("READ", "topic", topic),
         **{right.kind: right for right in transactions_of(company.prefix)},
     }[kind]
+    for name, value in company.command("one", DELIVERY_TIMEOUT_S="10").environment.items():
+        monkeypatch.setenv(name, value)
+    settings, read, symbols = AdaptSettings(), read_mapping(company.mapping), Symbols()
+    routes = command._routes(read, company.folder, settings, symbols)
     revoke(admin(company.kafka), KafkaConfig(), "adapter", missing)
-    company.publish(topic, ticks(1))
     try:
-        company.settings["DELIVERY_TIMEOUT_S"] = "10"
-        command = company.command("one")
-        assert start(command).wait(PATIENCE_S) == 1
-        said = command.log.read_text()
-        assert missing.name.removesuffix("*") in said
-        assert "docs/kafka.md" in said
+        with (
+            pytest.raises(command._ERRORS) as refused,
+            command._connected(read, routes, symbols, settings),
+        ):
+            pass
     finally:
         grant(admin(company.kafka), KafkaConfig(), "adapter", [missing])
+    said = command._why(refused.value)
+    assert missing.name.removesuffix("*") in said
+    assert "docs/kafka.md" in said
 
 
 def test_a_wrong_password_is_named(company: Company) -> None:
     company.settings["KAFKA_SASL_PASSWORD"] = "guessed"
-    command = company.command("one")
-    assert start(command).wait(PATIENCE_S) == 1
-    assert "KAFKA_SASL_PASSWORD" in command.log.read_text()
+    copy = company.command("one")
+    assert start(copy).wait(PATIENCE_S) == 1
+    assert "KAFKA_SASL_PASSWORD" in copy.log.read_text()
