@@ -125,7 +125,9 @@ def create_app(
     trending = TrendingItems(store, catalog.shown, catalog, request_ids, now_ms)
     generations = Generations(store.keys)
     popular = PopularItems(store.keys, generations)
-    recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
+    recommended = RecommendationReader(
+        store, generations, popular, request_ids, metrics, catalog, now_ms
+    )
     reactions = feedback.Feedback(
         publisher,
         store,

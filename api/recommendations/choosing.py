@@ -5,7 +5,7 @@ Equal scores are ordered by the smaller id.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -95,14 +95,26 @@ class Wish(msgspec.Struct, frozen=True):
         return replace(self, excluded=self.excluded.union(items))
 
 
+class Explorable(NamedTuple):
+    """What a page is drawn from in a variant that explores."""
+
+    items: Sequence[Recommended]
+    """the list up to the end of the page, as it is without draws"""
+    ranked: Sequence[Recommended]
+    """the candidates: the best ones of the list, in their order before diversity"""
+    offset: int
+    n: int
+    diversity: float
+
+
 class Chosen(msgspec.Struct, frozen=True):
     """Recommendations with their source and model."""
 
     source: Source
     model: str
     items: list[Recommended]
-    candidates: Sequence[Recommended] = ()
-    """the next best ones, if the variant explores"""
+    explorable: Explorable | None = None
+    """if the variant explores; then `items` are what it is without"""
     encoded: msgspec.Raw | None = None
     """the items as an answer has them, as results are cached; None if the variant explores"""
 

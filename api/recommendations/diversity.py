@@ -21,13 +21,18 @@ def diversity_of(wish: Wish, generation: Generation) -> float:
 
 
 def pool_for(wish: Wish, diversity: float, exploration: float = 0) -> Wish:
-    """Return the wish for the candidates, from the start of the list.
+    """Return the wish for the candidates, from the start of the list."""
+    return replace(wish, n=ranked_for(wish.offset, wish.n, diversity, exploration))
 
-    It is for more items than the page ends at, if others than the best may be shown.
+
+def ranked_for(offset: int, n: int, diversity: float, exploration: float) -> int:
+    """Return how many of the best items a page needs as candidates.
+
+    These are more than it ends at, if others than the best may be shown.
     """
-    block = CANDIDATES * wish.n
-    most = wish.offset + block if exploration else wish.end
-    return replace(wish, n=-(-most // block) * block if diversity else most)
+    block = CANDIDATES * n
+    most = offset + (block if exploration else n)
+    return -(-most // block) * block if diversity else most
 
 
 def diversified_up_to(

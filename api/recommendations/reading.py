@@ -2,9 +2,7 @@
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
-import time
 from collections.abc import Callable
-from random import Random
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -23,7 +21,6 @@ from api.recommendations.answers import (
 )
 from api.recommendations.bodies import ListRequest
 from api.recommendations.choosing import Chosen, Wish
-from api.recommendations.exploring import explored
 from api.recommendations.listings import Catalog
 from api.recommendations.recommending import Recommending
 from api.redis.reading import Read
@@ -46,15 +43,16 @@ class RecommendationReader:
         request_ids: RequestIds,
         metrics: Metrics,
         catalog: Catalog,
-        now_s: Callable[[], float] = time.time,
+        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
-        self._recommending = Recommending(store.keys, generations, popular, catalog, metrics, now_s)
+        self._recommending = Recommending(
+            store.keys, generations, popular, catalog, metrics, now_ms
+        )
         self._counted = metrics.recommendations
         self._catalog = catalog
-        self._random = Random()  # noqa: S311 (what is explored is no secret)
 
     def wish(self, asked: ListRequest) -> Wish:
         """Return what a client requested, by the current catalog."""
@@ -162,10 +160,7 @@ class RecommendationReader:
         generation, chosen = yield from self.chosen(user_id, wish)
         self._counted.note(chosen.source, generation.variant, chosen.model)
         signer = yield from self._request_ids.signer()
-        draw = None
-        if generation.served.exploration:
-            found, draw = explored(chosen, generation.served.exploration, self._random)
-            chosen = replace(chosen, items=found, encoded=None)
+        chosen, draw = self._recommending.drawn(generation, user_id, chosen, wish)
         items = [item.instrument_id for item in chosen.items]
         request_id = signer.new(
             generation.variant, generation.name, chosen.source, user_id, items, draw

@@ -16,20 +16,22 @@ from api.recommendations.boosting import boosted
 from api.recommendations.choosing import (
     Chosen,
     CommonWish,
+    Explorable,
     Wish,
     folded_items,
     weights_of,
 )
 from api.recommendations.diversity import diversified_up_to, diversity_of, pool_for
-from api.recommendations.exploring import with_candidates
+from api.recommendations.exploring import explored
 from api.recommendations.listings import MAX_NEW, Catalog, concerning, with_new
 from api.recommendations.sinking import factors_of, sunk
 from api.recommendations.sources import Sources
 from api.redis.lately import Lately
 from api.redis.reading import Command, Read
 from api.users.history import Histories, StoredHistory, offset_of
+from contracts.exploration import Draw
 from contracts.keyspace import OFFSET_FIELD, Keyspace
-from contracts.times import HOUR_S
+from contracts.times import HOUR_MS
 
 CHOSEN_BYTES: Final = 100_000_000
 """At least this much of the users' recommendations is cached, and at most twice as much: 29,000
@@ -59,13 +61,13 @@ class Recommending:
         popular: PopularItems,
         catalog: Catalog,
         metrics: Metrics,
-        now_s: Callable[[], float],
+        now_ms: Callable[[], int],
     ) -> None:
         self._keys = keys
         self._generations = generations
         self._popular = popular
         self._catalog = catalog
-        self._now_s = now_s
+        self._now_ms = now_ms
         self._new: dict[str, tuple[int, NewListings]] = {}
         """Of generations: the version of the catalog, and its new listings."""
         self._sources = Sources(keys, generations, popular, metrics)
@@ -89,7 +91,7 @@ class Recommending:
         Raises:
             ExpiredError: the generation may have had lists that are gone.
         """
-        hour = 0 if impressions_key is None else int(self._now_s() // HOUR_S)
+        hour = 0 if impressions_key is None else self._now_ms() // HOUR_MS
         known = self._kept.get((key, wish.common)) if wish.is_common else None
         if known is not None:
             checks: list[Command] = [("HGET", key, OFFSET_FIELD)]
@@ -135,14 +137,16 @@ class Recommending:
         ranked = yield from self._sources.for_user(generation, stored, own, pool)
         if ranked is None:
             return None
-        categories, since = self._catalog.categories, wish.offset - len(new)
+        categories, exploration = self._catalog.categories, generation.served.exploration
+        # The draws of earlier pages depend on their order.
+        since = 0 if exploration else wish.offset - len(new)
         items = diversified_up_to(wish, ranked.items, categories, diversity, since)
         if new:
             items = with_new(items, new)[: wish.end]
-        chosen = replace(ranked, items=items[wish.offset :])
-        if generation.served.exploration:
-            chosen = with_candidates(chosen, items, ranked.items)
-        return self._named(chosen, wish)
+        if not exploration:
+            return self._named(replace(ranked, items=items[wish.offset :]), wish)
+        explorable = Explorable(items, ranked.items, wish.offset, wish.n, diversity)
+        return replace(ranked, items=items[wish.offset :], explorable=explorable)
 
     def _new_listings(
         self, generation: Generation, stored: StoredHistory, wish: Wish
@@ -173,6 +177,20 @@ class Recommending:
         )
         return sunk(boosted(found, wish.boosts), wish.sinks, MAX_NEW)
 
+    def drawn(
+        self, generation: Generation, user_id: str, chosen: Chosen, wish: Wish
+    ) -> tuple[Chosen, Draw | None]:
+        """Return what a user is shown, and how it was drawn if the variant explores.
+
+        All draws of a user, a generation and an hour agree, for the pages of a list.
+        """
+        if chosen.explorable is None:
+            return chosen, None
+        hour = self._now_ms() // HOUR_MS
+        seed = f"{generation.name} {generation.variant} {hour} {user_id}"
+        items, draw = explored(chosen.explorable, generation.served.exploration, seed)
+        return self._named(replace(chosen, items=items), wish), draw
+
     def choose_for_items(
         self, generation: Generation, items: Histories, wish: Wish
     ) -> Read[Chosen | None]:
@@ -193,20 +211,21 @@ class Recommending:
 
     def _named(self, chosen: Chosen, wish: Wish) -> Chosen:
         """Return the same with symbols and names."""
-        with_names = self._catalog.with_names
-        items = with_names(chosen.items, names=wish.names)
-        candidates = with_names(chosen.candidates, names=wish.names)
-        return replace(chosen, items=items, candidates=candidates)
+        items = self._catalog.with_names(chosen.items, names=wish.names)
+        return replace(chosen, items=items)
 
 
 def _encoded(chosen: Chosen) -> Chosen:
     """Return a result as it is cached: encoded, unless some items will be explored."""
-    if chosen.candidates:
+    if chosen.explorable is not None:
         return chosen
     return replace(chosen, encoded=msgspec.Raw(encode(chosen.items)))
 
 
 def _bytes_of(kept: _Kept) -> int:
     chosen = kept[2]
-    items = len(chosen.items) + len(chosen.candidates)
+    items = len(chosen.items)
+    if chosen.explorable is not None:
+        # Those of the list are among the ranked ones, except for new listings.
+        items += len(chosen.explorable.ranked)
     return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * items

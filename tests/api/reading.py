@@ -1,7 +1,6 @@
 """Runs a read round by round, so that a test can change what is served in between."""
 
 import itertools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
 from api.redis.store import Store
 
-from .conftest import Filled
+from .conftest import NOW_MS, Filled
 
 T = TypeVar("T")
 
@@ -31,7 +30,7 @@ class Reader:
         filled: Filled,
         raw: Redis,
         now_s: Callable[[], float] | None = None,
-        wall_s: Callable[[], float] = time.time,
+        wall_ms: Callable[[], int] = lambda: NOW_MS,
     ) -> None:
         """Read by a clock: without one, a second is over whenever it is looked at.
 
@@ -47,9 +46,10 @@ class Reader:
         request_ids = RequestIds(store.keys)
         self.similar = SimilarReader(store, generations, popular, catalog, request_ids).neighbors
         recommended = RecommendationReader(
-            store, generations, popular, request_ids, self.metrics, catalog, wall_s
+            store, generations, popular, request_ids, self.metrics, catalog, wall_ms
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
+        self.for_user = recommended.for_user
 
     def run(self, read: Read[T], flips: Sequence[str] = (), rounds: list[int] | None = None) -> T:
         """Run one of the reads, see `run`."""

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from random import Random
 from typing import Any
 
 import httpx
@@ -16,11 +15,12 @@ from api.events.parsing import InvalidEventsError
 from api.feedback.parsing import parse_feedback
 from api.models.request_ids import Signer
 from api.recommendations.answers import Recommended
-from api.recommendations.choosing import Chosen, Wish
+from api.recommendations.choosing import Chosen, Explorable, Wish
 from api.recommendations.exploring import explored
 from contracts.exploration import PARTS, Draw, decode_draw, encode_draw
 from contracts.feedback import decode_shown, parse_request_id
 from contracts.generations import Current, Served
+from contracts.times import HOUR_MS
 from tests.patience import until_true
 
 from .all_but import AllBut
@@ -29,25 +29,20 @@ from .reading import Reader
 
 SHARE = 0.25
 TIMES = 40_000
-SEED = 5
+USERS = [f"u{n}" for n in range(100)]
 
 
-def chosen_of(items: Sequence[int], candidates: Sequence[int]) -> Chosen:
+def found_of(items: Sequence[int], candidates: Sequence[int], offset: int = 0) -> Explorable:
     own, others = ([Recommended(item, 0, []) for item in some] for some in (items, candidates))
-    return Chosen("history", "cosine", own, others)
+    return Explorable(own, own + others, offset, len(own) - offset, diversity=0)
 
 
-@given(
-    n=st.integers(0, 8),
-    pool=st.integers(0, 12),
-    share=st.floats(0, 0.5),
-    seed=st.integers(0, 2**32),
-)
+@given(n=st.integers(1, 8), pool=st.integers(0, 12), share=st.floats(0, 0.5), seed=st.text())
 def test_slots_that_are_not_explored_keep_their_items_and_no_item_comes_twice(
-    n: int, pool: int, share: float, seed: int
+    n: int, pool: int, share: float, seed: str
 ) -> None:
     own, others = range(n), range(100, 100 + pool)
-    items, draw = explored(chosen_of(own, others), share, Random(seed))
+    items, draw = explored(found_of(own, others), share, seed)
     found = [item.instrument_id for item in items]
     assert len(set(found)) == len(found) == n
     for slot, item in enumerate(items):
@@ -58,11 +53,10 @@ def test_slots_that_are_not_explored_keep_their_items_and_no_item_comes_twice(
 
 @pytest.mark.parametrize(("n", "pool"), [(3, 5), (3, 2), (1, 1)])
 def test_each_item_is_shown_as_often_as_its_logged_propensity_says(n: int, pool: int) -> None:
-    random = Random(SEED)
-    chosen = chosen_of(range(n), range(100, 100 + pool))
+    found = found_of(range(n), range(100, 100 + pool))
     shown: Counter[tuple[int, int]] = Counter()
-    for _ in range(TIMES):
-        items, _ = explored(chosen, SHARE, random)
+    for user in range(TIMES):
+        items, _ = explored(found, SHARE, f"user {user}")
         shown.update((slot, item.instrument_id) for slot, item in enumerate(items))
     own, all_explored = (
         Draw(round(SHARE * PARTS), pool, frozenset(slots)) for slots in ((), range(n))
@@ -82,9 +76,10 @@ def exploring(share: float) -> Current:
 
 @pytest.fixture
 def known(filled: Filled) -> Filled:
-    """A user with item 1, whose list is 2, 3, ...; 9 is unlisted."""
+    """Users with item 1, whose list is 2, 3, ..."""
     filled.generation("g1", {"1": [(str(item), 1 / item, 1.0) for item in range(2, 40)]})
-    filled.history("ABC", {"1": (1, 5)}, off=7)
+    for user in ("ABC", *USERS):
+        filled.history(user, {"1": (1, 5)}, off=7)
     filled.serve(exploring(0.5))
     return filled
 
@@ -96,8 +91,10 @@ async def client(serve: Serve, known: Filled) -> AsyncIterator[httpx.AsyncClient
         yield client
 
 
-async def recommended(client: httpx.AsyncClient, query: str = "n=5") -> dict[str, Any]:
-    answer = await client.get(f"/v1/users/ABC/recommendations?{query}")
+async def recommended(
+    client: httpx.AsyncClient, query: str = "n=5", user: str = "ABC"
+) -> dict[str, Any]:
+    answer = await client.get(f"/v1/users/{user}/recommendations?{query}")
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -107,8 +104,8 @@ async def test_an_answer_says_what_was_explored_and_so_does_its_request_id(
     client: httpx.AsyncClient,
 ) -> None:
     slots: Counter[int] = Counter()
-    for _ in range(100):
-        answer = await recommended(client)
+    for user in USERS:
+        answer = await recommended(client, user=user)
         request = parse_request_id(answer["request_id"])
         assert request.draw is not None
         draw, items = decode_draw(request.draw), answer["items"]
@@ -138,11 +135,11 @@ async def test_what_a_request_rules_out_is_not_explored_and_diversity_comes_firs
         assert len((await recommended(client, "n=100&category=many"))["items"]) == 33
 
     await known_to_the_api()
-    for _ in range(20):
-        items = (await recommended(client, "n=3&category=few"))["items"]
+    for user in USERS[:20]:
+        items = (await recommended(client, "n=3&category=few", user))["items"]
         assert {item["instrument_id"] for item in items} < {7, 14, 21, 28, 35}
-    for _ in range(50):
-        answer = await recommended(client, "n=3&exclude=2,3,8&diversity=1")
+    for user in USERS[:50]:
+        answer = await recommended(client, "n=3&exclude=2,3,8&diversity=1", user)
         for slot, item in enumerate(answer["items"]):
             if not item.get("explored"):
                 assert item["instrument_id"] == (4, 7, 5)[slot]
@@ -183,14 +180,32 @@ def test_feedback_with_another_draw_than_the_one_made_is_refused() -> None:
         assert "was not issued by this service" in caught.value.errors[0].reason
 
 
-def test_the_cache_keeps_the_candidates_and_each_answer_is_drawn_for_itself(
+def test_draws_are_the_same_for_an_hour_and_others_after_it_and_for_other_users(
+    store_url: str, known: Filled, raw: Redis
+) -> None:
+    hours = [0]
+    reader = Reader(store_url, known, raw, wall_ms=lambda: hours[0] * HOUR_MS)
+
+    def shown(user: str) -> list[int]:
+        wish = Wish(5, frozenset(), include_seen=False)
+        return [item.instrument_id for item in reader.run(reader.for_user(user, wish)).items]
+
+    first = [shown(user) for user in USERS]
+    assert [shown(user) for user in USERS] == first
+    assert len({*map(tuple, first)}) > 50
+    hours[0] += 1
+    assert sum(shown(user) != items for user, items in zip(USERS, first, strict=True)) > 50
+
+
+def test_the_cache_keeps_the_candidates_and_each_answer_is_drawn_from_them(
     store_url: str, known: Filled, raw: Redis
 ) -> None:
     reader = Reader(store_url, known, raw)
     wish = Wish(5, frozenset(), include_seen=False)
     made = reader.run(reader.recommendations("ABC", wish))[1]
     assert [item.instrument_id for item in made.items] == [2, 3, 4, 5, 6]
-    assert [item.instrument_id for item in made.candidates] == [*range(7, 27)]
+    assert made.explorable is not None
+    assert [item.instrument_id for item in made.explorable.ranked] == [*range(2, 27)]
     assert reader.run(reader.recommendations("ABC", wish))[1] is made
 
 
@@ -223,8 +238,8 @@ def test_unless_it_is_explored_a_slot_has_the_item_that_it_would_have_had(
 
     plain, exploring_too = chosen(0), chosen(0.5)
     assert exploring_too.items == plain.items
-    assert not plain.candidates
-    shown = {item.instrument_id for item in plain.items}
-    others = {item.instrument_id for item in exploring_too.candidates}
-    assert others
-    assert not others & (shown | wish.excluded)
+    assert plain.explorable is None
+    assert exploring_too.explorable is not None
+    candidates = {item.instrument_id for item in exploring_too.explorable.ranked}
+    assert len(candidates) > wish.n
+    assert not candidates & wish.excluded

@@ -8,7 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.generations import Popular, PopularList
+from contracts.fold_in import FoldIn
+from contracts.generations import Current, Popular, PopularList, Served
 from contracts.trending import Bucket
 from tests.patience import until_true
 
@@ -22,8 +23,10 @@ NEW: Final = range(90, 94)
 BASKET: Final = "/v1/recommendations"
 BATCH: Final = "/v1/recommendations/batch"
 USER: Final = "/v1/users/techie/recommendations"
+OWN: Final = "/v1/users/own/recommendations"
+STRANGER: Final = "/v1/users/stranger-{}/recommendations"
 LISTS: Final = (
-    *(USER, "/v1/users/own/recommendations", "/v1/users/stranger/recommendations"),
+    *(USER, OWN, STRANGER.format(0)),
     *("/v1/instruments/2/similar", "/v1/trending", BASKET, BATCH),
 )
 
@@ -68,6 +71,10 @@ async def page(
     return (found["recommendations"][0] if path == BATCH else found)["items"]  # type: ignore[no-any-return]
 
 
+def ids_of(items: list[dict[str, Any]]) -> list[int]:
+    return [item["instrument_id"] for item in items]
+
+
 async def joined(client: httpx.AsyncClient, path: str, n: int, **more: Any) -> list[dict[str, Any]]:
     """Return all pages of a list, joined; the last one is empty."""
     items: list[dict[str, Any]] = []
@@ -101,10 +108,31 @@ async def test_diversified_pages_of_one_length_have_each_instrument_once(
     client: httpx.AsyncClient,
 ) -> None:
     for path in (USER, BASKET):
-        ids = [item["instrument_id"] for item in await joined(client, path, 3, diversity=0.9)]
-        plain = [item["instrument_id"] for item in await page(client, path, 0, 100)]
+        ids = ids_of(await joined(client, path, 3, diversity=0.9))
+        plain = ids_of(await page(client, path, 0, 100))
         assert sorted(ids) == sorted(plain), path
         assert ids != plain
+
+
+async def test_explored_pages_of_one_length_have_each_instrument_once(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    paths = [USER, OWN, *map(STRANGER.format, range(5))]
+    plain = {path: ids_of(await page(client, path, 0, 100)) for path in paths}
+    served = Served("g1", "cosine", "user-knn", FoldIn(), exploration=0.5)
+    filled.serve(Current(2, {"default": served}))
+
+    @until_true
+    async def followed() -> None:
+        assert any("explored" in item for item in await page(client, USER, 0, 50))
+
+    await followed()
+    for n, diversity in ((3, 0), (10, 0), (3, 0.9), (7, 0.9)):
+        for path in paths:
+            items = await joined(client, path, n, diversity=diversity)
+            assert sum("explored" in item for item in items) > 3, path
+            assert all("symbol" in item for item in items)
+            assert sorted(ids_of(items)) == sorted(plain[path]), (path, n, diversity)
 
 
 async def test_what_a_list_does_not_reach_is_empty_and_beyond_the_bound_is_invalid(

@@ -1,6 +1,5 @@
 """What a user was shown without a click sinks, whatever the source of an answer is."""
 
-import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -20,9 +19,10 @@ from contracts.times import DAY_MS, HOUR_MS
 from tests.patience import until_true
 
 from .conftest import ALL_ALIKE, Filled, Serve
+from .conftest import NOW_MS as SERVED_AT_MS
 from .reading import Reader
 
-HOUR = 450_000
+HOUR = SERVED_AT_MS // HOUR_MS
 NOW_MS = HOUR * HOUR_MS
 DISCOUNT = 0.5
 TEN = Wish(10, frozenset(), include_seen=False)
@@ -104,14 +104,13 @@ async def ids(client: httpx.AsyncClient, user: str, query: str = "") -> list[int
 async def test_what_was_shown_sinks_in_lists_of_each_source_until_it_is_clicked(
     client: httpx.AsyncClient, filled: Filled, user: str
 ) -> None:
-    now_ms = time.time_ns() // 1_000_000
     first, second, third, *_ = before = await ids(client, user)
     assert await ids(client, user) == before
-    filled.impressions(user, {first: (9, now_ms), third: (9, now_ms)}, off=1)
+    filled.impressions(user, {first: (9, NOW_MS), third: (9, NOW_MS)}, off=1)
     after = await ids(client, user)
     assert after == [second, third + 1, third + 2]
     assert await ids(client, user) == after
-    filled.impressions(user, {first: (0, now_ms), third: (9, now_ms)}, off=2)
+    filled.impressions(user, {first: (0, NOW_MS), third: (9, NOW_MS)}, off=2)
     assert await ids(client, user) == [first, second, third + 1]
 
 
@@ -127,7 +126,7 @@ async def test_it_sinks_by_category_and_among_diverse_items_too(
 
     await known()
     assert await ids(client, "history", "&diversity=1") == [2, 7, 3]
-    filled.impressions("history", {7: (9, time.time_ns() // 1_000_000)}, off=1)
+    filled.impressions("history", {7: (9, NOW_MS)}, off=1)
     assert await ids(client, "history", "&category=few") == [14, 21, 28]
     assert await ids(client, "history", "&diversity=1") == [2, 14, 3]
 
@@ -151,12 +150,12 @@ async def test_new_listings_sink_among_themselves(
 
     await listed()
     (first,) = await new()
-    filled.impressions("history", {first: (1, time.time_ns() // 1_000_000)}, off=1)
+    filled.impressions("history", {first: (1, NOW_MS)}, off=1)
     assert await new() == [81 - first]
 
 
 async def test_without_a_discount_nothing_sinks(client: httpx.AsyncClient, filled: Filled) -> None:
-    filled.impressions("history", {2: (9, time.time_ns() // 1_000_000)}, off=1)
+    filled.impressions("history", {2: (9, NOW_MS)}, off=1)
     assert 2 not in await ids(client, "history")
     serve_discounting(filled, 0)
 
@@ -191,7 +190,7 @@ def test_a_kept_answer_of_a_user_with_impressions_lasts_an_hour(
     fill(filled)
     filled.impressions("model", {2: (1, NOW_MS)}, off=1)
     hours = [HOUR]
-    reader = Reader(store_url, filled, raw, wall_s=lambda: hours[0] * 3600.0)
+    reader = Reader(store_url, filled, raw, wall_ms=lambda: hours[0] * HOUR_MS)
     _, made = reader.run(reader.recommendations("model", TEN))
     assert reader.run(reader.recommendations("model", TEN))[1] is made
     assert [item.score for item in made.items if item.instrument_id == 2] == [0.25]  # of 1 / 2

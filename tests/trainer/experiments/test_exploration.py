@@ -4,7 +4,7 @@ Answers are drawn and their ids are made by the API's own code, and read as the 
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import pytest
 
 from api.models.request_ids import Signer
 from api.recommendations.answers import Recommended
-from api.recommendations.choosing import Chosen
+from api.recommendations.choosing import Explorable
 from api.recommendations.exploring import explored
 from contracts.feedback import Feedback, FeedbackType
 from contracts.figures import Exploration, Rate
@@ -51,12 +51,11 @@ class World(NamedTuple):
 
     def feedback(self, seed: int) -> Iterator[Feedback]:
         draws = random.Random(seed)
-        candidates = [Recommended(100 + place, 0, []) for place in range(self.pool)]
-        chosen = Chosen("history", "cosine", [Recommended(i, 0, []) for i in OWN], candidates)
+        found = found_of(OWN, range(100, 100 + self.pool))
         for u in range(USERS):
             user, keen = f"u{seed}-{u}", draws.choice((0.25, 0.75, 2.0))
-            for _ in range(ANSWERS):
-                items, draw = explored(chosen, self.share, draws)
+            for hour in range(ANSWERS):
+                items, draw = explored(found, self.share, f"{user} {hour}")
                 ids = [item.instrument_id for item in items]
                 request_id = SIGNER.new("default", "g1", "history", user, ids, draw)
                 for slot, item in enumerate(ids[: self.report_most]):
@@ -88,6 +87,11 @@ class World(NamedTuple):
             "explored": float(np.mean(list(others.values()))),
             "lead": float(np.mean([own[slot] - other for slot, other in others.items()])),
         }
+
+
+def found_of(own: Sequence[int], candidates: Sequence[int]) -> Explorable:
+    items, others = ([Recommended(item, 0, []) for item in some] for some in (own, candidates))
+    return Explorable(items, items + others, 0, len(items), diversity=0)
 
 
 def estimate(messages: Iterable[Feedback]) -> Exploration:
@@ -138,8 +142,7 @@ def test_each_message_counts_once_and_others_than_those_of_the_variant_not_at_al
     once = estimate(messages)
     twice = [*messages, *random.Random(1).sample(messages, len(messages))]
     assert estimate(twice) == once
-    chosen = Chosen("history", "cosine", [Recommended(1, 0, [])], [Recommended(2, 0, [])])
-    _, draw = explored(chosen, 0.5, random.Random(1))
+    _, draw = explored(found_of([1], [2]), 0.5, "a seed")
     of_others = [
         shown(SIGNER.new("default", "g1", "history", "u1", [1]), 1),
         shown(SIGNER.new("another", "g1", "history", "u1", [1], draw), 1),
@@ -163,9 +166,8 @@ def test_the_rates_are_weighted_by_the_inverse_of_their_propensities() -> None:
     parts = [(0.5, [1], True), (0.5, [101], False), (0.25, [1], False), (0.25, [101], True)]
     messages = []
     for n, (share, ids, clicked) in enumerate(parts):
-        chosen = Chosen("history", "m", [Recommended(1, 0, [])], [Recommended(101, 0, [])])
         for seed in range(1_000):
-            items, draw = explored(chosen, share, random.Random(seed))
+            items, draw = explored(found_of([1], [101]), share, str(seed))
             if [item.instrument_id for item in items] == ids:
                 break
         request_id = SIGNER.new("default", "g1", "history", f"u{n % 2}", ids, draw)
