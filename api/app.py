@@ -120,7 +120,7 @@ def create_app(
     calendars = Calendars(
         catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
     )
-    moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, catalog, now_ms)
+    moving = Moving(store, catalog.instruments, catalog.shown, catalog, now_ms)
     request_ids = RequestIds(store.keys)
     trending = TrendingItems(store, catalog.shown, catalog, request_ids, now_ms)
     generations = Generations(store.keys)

@@ -126,7 +126,7 @@ def checked(name: str, text: str, check: Check) -> str:
 
 def filter_parameters(check: Check) -> tuple[Parameter, ...]:
     """Return the parameters that are the fields of a `Filter`."""
-    return CATEGORY, _EXCLUDE_CATEGORY, _repeated("filter", "currency:eq:USD", _FILTER, check)
+    return _CATEGORY, _EXCLUDE_CATEGORY, _repeated("filter", "currency:eq:USD", _FILTER, check)
 
 
 def boost_parameter(check: Check) -> Parameter:
@@ -161,7 +161,7 @@ _BOOST: Final = (
     "`attribute:operator:value:factor`, with a factor "
     f"from {MIN_FACTOR:g} to {MAX_FACTOR:g}; several are multiplied"
 )
-CATEGORY: Final = Parameter(
+_CATEGORY: Final = Parameter(
     "category",
     parse_categories,
     CATEGORIES,

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from api.http.filters import Condition, Filter
 from api.http.named import N
+from api.http.problems import STORE_UNAVAILABLE, Problem
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry
 from api.instruments.shown import Boosts, Shown
@@ -40,6 +41,7 @@ _NO_ATTRIBUTES: Final[Attributes] = {}
 _Position = tuple[bytes | None, ...]
 T = TypeVar("T")
 
+_UNKNOWN: Final = "The catalog could not be read from Redis yet: try again in a second"
 _log = logging.getLogger(__name__)
 _entry = msgspec.json.Decoder(CatalogEntry)
 
@@ -48,7 +50,9 @@ class Catalog:
     """The names and categories of the instruments of one namespace."""
 
     def __init__(self, store: Store, registry: CollectorRegistry) -> None:
-        self.directory = Directory()
+        self._directory = Directory()
+        self._is_known = False
+        """Whether it was read at all."""
         self.version = 0
         """A different version means a different directory; that of 0 is empty."""
         self._store = store
@@ -64,7 +68,18 @@ class Catalog:
         ).set_function(lambda: time.monotonic() - self._read_at)
         Gauge(
             "api_catalog_instruments", "Instruments in the catalog", registry=registry
-        ).set_function(lambda: len(self.directory))
+        ).set_function(lambda: len(self._directory))
+
+    @property
+    def directory(self) -> Directory:
+        """The directory.
+
+        Raises:
+            Problem: it could not be read from Redis yet.
+        """
+        if not self._is_known:
+            raise Problem(STORE_UNAVAILABLE, _UNKNOWN)
+        return self._directory
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -91,20 +106,24 @@ class Catalog:
 
     def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
         """Return items of an answer with their symbols, as `Directory.with_names`."""
-        return self.directory.with_names(items, names=names)
+        return self._directory.with_names(items, names=names)
+
+    def instruments(self) -> Collection[int]:
+        """Return the ids of the instruments, none before the catalog was read."""
+        return self._directory.by_id.keys()
 
     def attributes(self, item: int) -> Attributes | None:
         """Return the attributes of an instrument, None if the catalog does not have it."""
-        entry = self.directory.by_id.get(item)
+        entry = self._directory.by_id.get(item)
         return entry.attributes if entry else None
 
     def all_attributes(self) -> Iterator[Attributes]:
         """Yield the attributes of each instrument that has any."""
-        return (entry.attributes for entry in self.directory.by_id.values() if entry.attributes)
+        return (entry.attributes for entry in self._directory.by_id.values() if entry.attributes)
 
     def categories(self, item: int) -> Collection[str]:
         """Return the categories of an instrument, none if the catalog does not have it."""
-        entry = self.directory.by_id.get(item)
+        entry = self._directory.by_id.get(item)
         return entry.categories if entry else ()
 
     def new_listings(self, popular: Ranked) -> NewListings:
@@ -125,6 +144,7 @@ class Catalog:
         if self._is_stale:
             await self._build()
             self._is_stale = False
+        self._is_known = True
         self._read_at = time.monotonic()
 
     def _read_positions(self) -> Read[dict[int, _Position]]:
@@ -178,7 +198,7 @@ class Catalog:
             by_id.update(entries)
             await asyncio.sleep(0)
         directory = await _run(Directory.build(by_id))
-        replaced, self.directory = self.directory, directory
+        replaced, self._directory = self._directory, directory
         self.version += 1
         for _ in replaced.clear():
             await asyncio.sleep(0)

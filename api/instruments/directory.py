@@ -57,8 +57,7 @@ class Wanted(NamedTuple):
 
     words: str = ""
     """each is a prefix of the symbol or of a word of the name"""
-    categories: frozenset[str] = frozenset()
-    """in one of these; empty: in any"""
+    filter: Filter = ALL
     listed: bool | None = None
     after: str | None = None
     """the sort key of the last instrument on the previous page"""
@@ -144,11 +143,7 @@ class Directory:
         if shown is None:
             if len(self._filters) == _FILTERS_KEPT:
                 self._filters.clear()
-            may_be = self._listed & ~self._in_categories(wanted.exclude_category)
-            if wanted.category:
-                may_be &= self._in_categories(wanted.category)
-            for text in wanted.filter:
-                may_be &= self._meeting(parse_condition(text))
+            may_be = self._listed & self._meeting_all(wanted)
             unknown = not (wanted.category or wanted.filter)
             shown = Shown(self._numbers, np.append(unknown, may_be))
             self._filters[wanted] = shown
@@ -204,8 +199,8 @@ class Directory:
             found[: bisect_right(self._ranked, wanted.after, key=_place)] = False
         for word in wanted.words.casefold().split():
             found &= self._with_word(word)
-        if wanted.categories:
-            found &= self._in_categories(wanted.categories)
+        if wanted.filter != ALL:
+            found &= self._meeting_all(wanted.filter)
         if wanted.listed is not None:
             found &= self._listed == wanted.listed
         return [self._ranked[rank] for rank in np.flatnonzero(found)[:n].tolist()]
@@ -217,6 +212,14 @@ class Directory:
 
     def _in_categories(self, categories: frozenset[str]) -> Mask:
         return self._mask(*map(self._categories.of, categories))
+
+    def _meeting_all(self, wanted: Filter) -> Mask:
+        found = ~self._in_categories(wanted.exclude_category)
+        if wanted.category:
+            found &= self._in_categories(wanted.category)
+        for text in wanted.filter:
+            found &= self._meeting(parse_condition(text))
+        return found
 
     def _meeting(self, condition: Condition) -> Mask:
         return self._mask(*self._attributes.meeting(condition))

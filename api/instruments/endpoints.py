@@ -7,7 +7,7 @@ import msgspec
 
 from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Success, Table
-from api.http.filters import CATEGORY, Check, boost_parameter, filter_parameters
+from api.http.filters import Check, boost_parameter, filter_parameters
 from api.http.named import NAMES
 from api.http.parameters import (
     DEFAULT_ITEMS,
@@ -79,30 +79,26 @@ def _parse_search(text: str) -> str:
     return text
 
 
-_LIST_PARAMETERS: Final = (
-    Parameter(
-        "search",
-        _parse_search,
-        {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS, "examples": ["app"]},
-        "words, each a prefix of the symbol or of a word of the name, ignoring case",
-        default="",
-    ),
-    CATEGORY,
-    Parameter(
-        "listed",
-        _parse_listed,
-        {"type": "string", "enum": [*_LISTED]},
-        "only listed or only unlisted instruments; all if absent or empty",
-        default=None,
-    ),
-    whole_number("n", MAX_INSTRUMENTS, DEFAULT_ITEMS, "maximum number"),
-    Parameter(
-        "page_token",
-        parse_page_token,
-        {"type": "string", "examples": [""]},
-        "`next_page_token` of the previous page; the first page if absent or empty",
-        default=None,
-    ),
+_SEARCH: Final = Parameter(
+    "search",
+    _parse_search,
+    {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS, "examples": ["app"]},
+    "words, each a prefix of the symbol or of a word of the name, ignoring case",
+    default="",
+)
+_LISTED_OR_NOT: Final = Parameter(
+    "listed",
+    _parse_listed,
+    {"type": "string", "enum": [*_LISTED]},
+    "only listed or only unlisted instruments; all if absent or empty",
+    default=None,
+)
+_PAGE_TOKEN: Final = Parameter(
+    "page_token",
+    parse_page_token,
+    {"type": "string", "examples": [""]},
+    "`next_page_token` of the previous page; the first page if absent or empty",
+    default=None,
 )
 
 
@@ -153,7 +149,13 @@ def endpoints(
             summary="Instruments by symbol",
             description="The instruments of the catalog that meet all conditions. One may "
             "have bars without being in the catalog.",
-            parameters=_LIST_PARAMETERS,
+            parameters=(
+                _SEARCH,
+                *filter_parameters(check),
+                _LISTED_OR_NOT,
+                whole_number("n", MAX_INSTRUMENTS, DEFAULT_ITEMS, "maximum number"),
+                _PAGE_TOKEN,
+            ),
             read=catalog.listed,
             success=Success(kind=Instruments, example=_INSTRUMENTS, headers=KEPT),
             problems=READING,

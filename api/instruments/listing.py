@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import asdict
 
 from api.bars.answers import LatestQuote
+from api.http.filters import Filter
 from api.http.parsing import content_of_token, page_token
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import NOW, Reply, reply
@@ -35,14 +36,14 @@ class InstrumentReader:
     def listed(
         self,
         search: str,
-        category: frozenset[str],
         listed: bool | None,  # noqa: FBT001 (a parameter's value, given by name)
         n: int,
         page_token: str | None,
+        **filters: frozenset[str],
     ) -> Read[Reply]:
         """Answer with instruments by symbol, from memory."""
         yield from ()
-        wanted = Wanted(search, category, listed, page_token)
+        wanted = Wanted(search, Filter(**filters), listed, page_token)
         found = self._catalog.directory.find(wanted, n + 1)
         items = [ListedInstrument(**asdict(entry)) for entry in found[:n]]
         return reply(Instruments(items, token_after(found, n)), NOW)

@@ -131,11 +131,56 @@ def age_in(metrics: str) -> float:
     return float(line.split()[1])
 
 
-async def test_without_a_redis_the_server_starts_and_knows_no_symbols(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/instruments",
+        "/v1/instruments/4",
+        "/v1/instruments/AAPL/bars",
+        "/v1/instruments/4/similar?filter=lot:ge:1",
+        "/v1/instruments/4/similar?category=tech",
+        "/v1/users/ABC/recommendations?boost=lot:ge:1:2",
+        "/v1/users/ABC/recommendations",
+        "/v1/trending?exclude_category=tech",
+        "/v1/movers?filter=lot:ge:1",
+    ],
+)
+async def test_before_the_catalog_is_read_what_needs_it_is_unavailable(
+    filled: Filled,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+) -> None:
+    read = Catalog._read_positions
+
+    def away(*_: object) -> None:
+        raise StoreUnavailableError("away")
+
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
+    filled.instrument(4, "AAPL", attributes={"lot": 1})
+    monkeypatch.setattr(Catalog, "_read_positions", away)
+    async with serve() as client:
+        answer = await client.get(path)
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["Retry-After"] == "1"
+        said = "The catalog could not be read from Redis yet: try again in a second"
+        assert answer.json()["detail"] == said
+        monkeypatch.setattr(Catalog, "_read_positions", read)
+
+        @until_true
+        async def is_read() -> None:
+            assert (await client.get("/v1/instruments/AAPL")).status_code == 200
+
+        await is_read()
+        assert (await client.get(path)).status_code != 503
+    assert "movers: keeping" not in caplog.text
+
+
+async def test_without_a_redis_the_server_starts(serve: Serve) -> None:
     async with serve(redis_url="redis://127.0.0.1:1") as client:
-        answer = await client.get("/v1/instruments")
-        assert answer.json() == {"items": [], "next_page_token": None}
-        assert (await client.get("/v1/instruments/AAPL/bars")).status_code == 404
+        assert (await client.get("/v1/instruments")).status_code == 503
+        assert (await client.get("/health/live")).status_code == 200
 
 
 @each("text", ["AAPL", "aapl", "a%61PL", "4"])
@@ -218,7 +263,11 @@ async def test_an_instrument_has_its_newest_quote(filled: Filled, serve: Serve) 
 async def test_instruments_are_found_page_by_page(filled: Filled, serve: Serve) -> None:
     for i in range(25):
         filled.instrument(
-            i, f"S{i:02}", "Apple pie" if i % 2 else "Pear", categories=("x" if i < 20 else "y",)
+            i,
+            f"S{i:02}",
+            "Apple pie" if i % 2 else "Pear",
+            categories=("x" if i < 20 else "y",),
+            attributes={"lot": i, "even": i % 2 == 0},
         )
     filled.instrument(99, "ZZ", "Apple Inc.", listed=False)
     async with serve() as client:
@@ -239,3 +288,10 @@ async def test_instruments_are_found_page_by_page(filled: Filled, serve: Serve) 
         assert await pages(listed="false") == [[99]]
         assert await pages(search="s1 pear") == [[10, 12, 14, 16, 18]]
         assert await pages(search="nothing") == [[]]
+        assert await pages(exclude_category="x") == [[*range(20, 25), 99]]
+        assert await pages(filter="lot:ge:23", n=1) == [[23], [24]]
+        assert await pages(filter=["lot:ge:23", "even:eq:true"]) == [[24]]
+        unknown = await client.get("/v1/instruments?filter=none:eq:1")
+        assert unknown.status_code == 422
+        (error,) = unknown.json()["errors"]
+        assert error["field"] == "filter"

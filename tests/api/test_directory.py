@@ -67,7 +67,8 @@ def matches(entry: Entry, wanted: Wanted) -> bool:
             any(word.startswith(asked) for word in words(entry))
             for asked in wanted.words.casefold().split()
         )
-        and (not wanted.categories or bool(wanted.categories & {*entry.categories}))
+        and (not wanted.filter.category or bool(wanted.filter.category & {*entry.categories}))
+        and not wanted.filter.exclude_category & {*entry.categories}
         and wanted.listed in (None, entry.listed)
         and (wanted.after is None or entry.place > wanted.after)
     )
@@ -78,7 +79,7 @@ def matches(entry: Entry, wanted: Wanted) -> bool:
     st.builds(
         Wanted,
         st.text(st.sampled_from("aAb1.äß "), max_size=4),
-        some_categories,
+        st.builds(Filter, some_categories, some_categories, st.just(frozenset())),
         st.sampled_from([None, True, False]),
     ),
     st.integers(1, 6),

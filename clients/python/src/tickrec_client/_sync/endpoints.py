@@ -262,6 +262,8 @@ class Endpoints:
         *,
         search: str | None = None,
         category: Sequence[str] | None = None,
+        exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         listed: bool | None = None,
         n: int | None = None,
         page_token: str | None = None,
@@ -271,6 +273,10 @@ class Endpoints:
         Args:
             search: words, each a prefix of the symbol or of a word of the name, ignoring case.
             category: only instruments of one of these categories, comma-separated.
+            exclude_category: no instruments of any of these categories, comma-separated.
+            filter: only instruments whose attribute meets the condition `attribute:operator:value`,
+                with eq, ne, lt, le, gt, ge, in as operator; if given several times, all must be
+                met.
             listed: only listed or only unlisted instruments; all if absent or empty.
             n: maximum number.
             page_token: `next_page_token` of the previous page; the first page if absent or empty.
@@ -278,7 +284,15 @@ class Endpoints:
         return self._connection.get(
             Instruments,
             "/v1/instruments",
-            given(search=search, category=category, listed=listed, n=n, page_token=page_token),
+            given(
+                search=search,
+                category=category,
+                exclude_category=exclude_category,
+                filter=repeated(filter),
+                listed=listed,
+                n=n,
+                page_token=page_token,
+            ),
         )
 
     def instruments_pages(
@@ -286,13 +300,21 @@ class Endpoints:
         *,
         search: str | None = None,
         category: Sequence[str] | None = None,
+        exclude_category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         listed: bool | None = None,
         n: int | None = None,
     ) -> Iterator[Instruments]:
         """Yield the pages of `instruments`, which documents the arguments."""
         return pages(
             lambda token: self.instruments(
-                search=search, category=category, listed=listed, n=n, page_token=token
+                search=search,
+                category=category,
+                exclude_category=exclude_category,
+                filter=filter,
+                listed=listed,
+                n=n,
+                page_token=token,
             )
         )
 
