@@ -1,13 +1,18 @@
-"""Names of a world's instruments: a pronounceable symbol, and a company name made of it."""
+"""Names of a world's instruments: a pronounceable symbol, and a company name made of it.
+
+They also have attributes, so that filters and boosts can be tried.
+"""
 
 import math
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from contracts.instruments import Instrument
 from producers.simulation.world import World
+
+T = TypeVar("T")
 
 
 class Sector(NamedTuple):
@@ -32,6 +37,13 @@ SECTOR_NAMES: Final = (
     Sector("real-estate", "Properties"),
 )
 FORMS: Final = ("Inc.", "Corp.", "Group", "Holdings", "plc")
+CURRENCIES: Final = ("USD", "USD", "USD", "EUR", "GBP")
+"""each as probable as the others"""
+LOTS: Final = (1, 10, 100)
+MEDIAN_YIELD: Final = 2.0
+"""of the dividend, in percent"""
+YIELD_SPREAD: Final = 0.5
+"""standard deviation of its logarithm"""
 
 # Few enough to avoid most words that no company would use as a symbol.
 _CONSONANTS: Final = "BCDFGLMNRSTV"
@@ -41,16 +53,26 @@ _SHORTEST: Final = 4
 
 def listed(world: World, rng: np.random.Generator) -> Iterator[Instrument]:
     """Yield the instruments of a world in the order of their ids; no two symbols are the same."""
-    forms = rng.integers(len(FORMS), size=world.instruments).tolist()
-    columns = (_symbols(world.instruments, rng), world.sector.tolist(), forms)
-    for instrument_id, (symbol, sector, form) in enumerate(zip(*columns, strict=True)):
+    n = world.instruments
+    forms, symbols = _choice(FORMS, n, rng), _symbols(n, rng)
+    currencies, lots = _choice(CURRENCIES, n, rng), _choice(LOTS, n, rng)
+    yields = rng.lognormal(np.log(MEDIAN_YIELD), YIELD_SPREAD, n).round(1).tolist()
+    columns = (symbols, world.sector.tolist(), forms, currencies, lots, yields)
+    for instrument_id, (symbol, sector, form, currency, lot, dividend) in enumerate(
+        zip(*columns, strict=True)
+    ):
         category, noun = SECTOR_NAMES[sector]
         yield Instrument(
             instrument_id,
             symbol=symbol,
-            name=f"{symbol.capitalize()} {noun} {FORMS[form]}",
+            name=f"{symbol.capitalize()} {noun} {form}",
             categories=(category,),
+            attributes={"currency": currency, "lot": lot, "dividend_yield": dividend},
         )
+
+
+def _choice(of: Sequence[T], n: int, rng: np.random.Generator) -> list[T]:
+    return [of[place] for place in rng.integers(len(of), size=n).tolist()]
 
 
 def _symbols(n: int, rng: np.random.Generator) -> Iterator[str]:

@@ -18,7 +18,7 @@ from contracts.partitioning import partition_of
 from producers.batch import Record
 from producers.simulation import Plan, make_world, resumed, simulated
 from producers.simulation.events import EVENT_SHARES, EVENT_TYPES, Crowd
-from producers.simulation.listing import SECTOR_NAMES, listed
+from producers.simulation.listing import CURRENCIES, LOTS, SECTOR_NAMES, listed
 from producers.simulation.market import VARIANCE, Market, on_tick
 from producers.simulation.stream import STOCK_PER_USER
 from producers.simulation.world import SECTORS, Floats, World
@@ -246,6 +246,14 @@ def test_an_instrument_is_of_the_category_of_its_sector_and_its_name_says_so(wor
         assert one.categories == (sector.category,)
         assert sector.noun in one.name
         assert one.name.startswith(one.symbol.capitalize())
+
+
+def test_instruments_have_attributes_of_each_kind_to_filter_by(world: World) -> None:
+    attributes = [one.attributes for one in listed(world, np.random.default_rng(SEED))]
+    assert {one["currency"] for one in attributes} == set(CURRENCIES)
+    assert {one["lot"] for one in attributes} == set(LOTS)
+    yields = np.array([one["dividend_yield"] for one in attributes], np.float64)
+    assert 0 < yields.min() < yields.max() < 50
 
 
 def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
