@@ -130,7 +130,7 @@ class Building:
         checked = check_accuracy(held_out)
         if not self.placing.by_person:
             try:
-                report_rules(checked, reported=self.learned.checked)
+                report_rules(checked, self.learned.checked, variant)
             except BadDataError as error:
                 self.placing.rejected(generation, variant, str(error))
                 raise

@@ -161,6 +161,7 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     refused = [d for d in setup.decisions() if d.what == "rejected"]
     assert [decision.variant for decision in refused] == ["short"]
     assert refused_since(setup, "short").rule == RULE
+    assert (broken_rules("hard", "short"), broken_rules("hard")) == (1, 0)
     assert not setup.store.hexists(setup.keys.model_refused(), DEFAULT_VARIANT)
 
     path.write_text("")
