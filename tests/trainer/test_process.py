@@ -118,7 +118,7 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
 LAUNCHER = """
 import os, signal, socket, sys, threading
 # A run imports these when it needs them.
-import trainer.experiments.behavior, trainer.selection.auto
+import trainer.experiments.accuracy, trainer.selection.auto
 from runtime.logs import configure_logs
 from trainer.experiments import trial
 from trainer.run.runs import Runs

@@ -6,40 +6,18 @@ nothing is kept of anyone, and an erased user is not among them.
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
-import numpy as np
-
 from contracts.figures import Happened
-from contracts.generations import Current, Served, UserList
+from contracts.generations import Current, Served
 from contracts.keyspace import Keyspace
-from contracts.messages import Floats
 from contracts.variants import served_to
 from runtime.redis.stores import Store
-from trainer.experiments.behavior import (
-    Lists,
-    Since,
-    holdout_of,
-    matrix_of,
-    read_lists,
-    read_popular,
-    read_users,
-    read_values,
-    rows_of,
-)
+from trainer.experiments.behavior import Since, read_users
+from trainer.experiments.served_lists import Question, read_lists
 from trainer.generations.report import Report
 from trainer.judging.happened import happened_of
-from trainer.judging.metrics import N, judge, ndcg
-from trainer.judging.recommending import (
-    continued,
-    from_item_lists,
-    from_popular,
-    from_user_lists,
-)
 from trainer.reading import by_time
 from trainer.stages import Stages
 
@@ -49,8 +27,6 @@ LISTS_MOST: Final = 5_000
 """Items whose lists are read, about: fewer users are judged rather than more lists read."""
 ACTIVE_MOST: Final = 20_000
 """Of each partition so many users are drawn from, latest active first."""
-
-_own: Final = msgspec.json.Decoder(UserList)
 
 
 def read_happened(
@@ -81,41 +57,20 @@ def read_happened(
     users: dict[str, Since] = {}
     items: set[int] = set()
     names = _drawn(store, keyspace, partitions, current, served, since_ms)
-    drawn = list(names)
-    for start in range(0, len(drawn), USERS_AT_ONCE):
-        keys = drawn[start : start + USERS_AT_ONCE]
-        found = read_users(store, keys, since_ms, stages)
-        users |= {names[key]: user for key, user in found.items()}
+    keys = list(names)
+    for start in range(0, len(keys), USERS_AT_ONCE):
+        some = {key: names[key] for key in keys[start : start + USERS_AT_ONCE]}
+        found = read_users(store, some, since_ms, stages)
+        users |= found
         items.update(item for user in found.values() for item in user.before)
         if len(items) > LISTS_MOST:
             break
     if not users:
         return None
-    neighbors = read_lists(store, keyspace, served.generation, items)
-    own = _read_own(store, keyspace, served.generation, list(users))
-    popular = read_popular(store, keyspace, served.generation)
+    lists = read_lists(store, keyspace, served, users)
+    question = Question.of(users, lists)
     predicted = report.held_out.ndcg if report.held_out else None
-    lists = Lists(neighbors, served.fold_in, popular)
-    return happened_of(*_ndcg(users, lists, own), predicted)
-
-
-def _ndcg(
-    users: Mapping[str, Since],
-    lists: Lists,
-    own: Mapping[str, Mapping[int, float]],
-) -> tuple[Floats, Floats]:
-    """Return each user's nDCG of what was served, and of the popular list. Pure."""
-    known = {item for user in users.values() for item in (*user.before, *user.after)}
-    for some in (lists.popular, *own.values(), *lists.neighbors.values()):
-        known.update(some)
-    items = np.array(sorted(known), np.int64)
-    holdout = holdout_of(list(users.values()), items)
-    by_all = from_popular(holdout, rows_of([lists.popular], items), N)
-    folded = from_item_lists(holdout, matrix_of(lists, items), lists.fold_in, N)
-    by_user = from_user_lists(holdout, rows_of([own.get(user, {}) for user in users], items), N)
-    # A user without an own list has an empty one here, which what is folded in continues.
-    served = continued(continued(by_user, folded), by_all)
-    return ndcg(judge(holdout, served)), ndcg(judge(holdout, by_all))
+    return happened_of(question.ndcg(lists), question.ndcg_of_popular(lists), predicted)
 
 
 def _drawn(
@@ -137,16 +92,3 @@ def _drawn(
         if (shown := served_to(user, current)) and shown[1].generation == served.generation
     )
     return {key: user for _, user, key in heapq.nsmallest(USERS_MOST, those)}
-
-
-def _read_own(
-    store: Store, keyspace: Keyspace, generation: str, users: Sequence[str]
-) -> dict[str, dict[int, float]]:
-    """Return the lists of users who have one of their own."""
-    keys = [keyspace.model_user(generation, user) for user in users]
-    own: dict[str, dict[int, float]] = {}
-    for user, value in zip(users, read_values(store, keys), strict=True):
-        with suppress(ValueError, msgspec.MsgspecError):
-            if value is not None:
-                own[user] = {int(item.item): item.score for item in _own.decode(value).items}
-    return own

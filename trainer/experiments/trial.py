@@ -153,7 +153,7 @@ class Trial:
         )
 
     def _verdict(self, current: Current, canary: Canary, rules: CanaryRules) -> Verdict:
-        from trainer.experiments.behavior import read_accuracy  # takes a second
+        from trainer.experiments.accuracy import read_accuracy  # takes a second
 
         noted: Any = self.store.hgetall(self.keyspace.topics())
         accuracy = read_accuracy(

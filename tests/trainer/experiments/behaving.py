@@ -11,6 +11,7 @@ from contracts.histories import HistoryEntry
 from contracts.topics import FEEDBACK
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup
+from trainer.generations.report import Data, Inputs, Lists, Report
 
 
 def put_history(setup: Setup, user: str, entries: Mapping[int, HistoryEntry]) -> None:
@@ -26,6 +27,14 @@ def put_lists(setup: Setup, generation: str, lists: Mapping[int, Mapping[int, fl
     for item, neighbors in lists.items():
         found = SimilarList("cosine", [Neighbor(str(j), s, 1) for j, s in neighbors.items()])
         setup.store.set(setup.keys.model_similar(generation, str(item)), msgspec.json.encode(found))
+
+
+def put_report(setup: Setup, generation: str, learned_until_ms: int) -> None:
+    """Write the report of a generation that has learned up to some time."""
+    data = Data(0, 0, 0, 0, 0, 0, latest_ms=learned_until_ms)
+    lists, inputs = Lists(0, 0, 0, 0, 0), Inputs({}, {})
+    report = Report(generation, 1, "", "", inputs, data, lists, seconds={})
+    setup.store.set(setup.keys.model_report(generation), msgspec.json.encode(report))
 
 
 def publish(broker: str, messages: Iterable[Feedback], *raw: bytes) -> None:

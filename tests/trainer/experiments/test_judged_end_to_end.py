@@ -22,8 +22,10 @@ from tests.trainer.experiments.behaving import publish, put_history, put_lists
 from tests.trainer.experiments.simulated_canaries import simulated_clicks
 from tests.trainer.setup import PARTITIONS, Setup
 from trainer.experiments import feedback as feedback_module
-from trainer.experiments.behavior import Had, Lists, Since, accuracy_of
+from trainer.experiments.accuracy import accuracy_of
+from trainer.experiments.behavior import Had, Since
 from trainer.experiments.rules import CanaryRules
+from trainer.experiments.served_lists import Lists
 from trainer.experiments.trial import Trial
 from trainer.experiments.verdict import Clicked, Clicks, judge
 
@@ -43,7 +45,7 @@ class Happened(NamedTuple):
     served: str
     canary: str
     clicks: Clicks
-    users: list[Since]
+    users: dict[str, Since]
     lists: tuple[Lists, Lists]
     since_ms: int
 
@@ -59,20 +61,20 @@ def happens(random: np.random.Generator, place: int, loss: float) -> Happened:
             {i: {j: s for j, s in enumerate(row) if s} for i, row in enumerate(scores.tolist())}
         )
 
-    def user(n: int) -> Since:
+    def user() -> Since:
         items = random.permutation(ITEMS)[:6].tolist()
         times = sorted((-random.integers(0, 60, 4) * MINUTE_MS).tolist(), reverse=True)
         before = {
             item: Had(float(random.integers(1, 5)), since_ms + t - older)  # latest first
             for older, (item, t) in enumerate(zip(items[:4], times, strict=True))
         }
-        return Since(before, items[4:], in_canary(f"u{n}", f"canary-{place}", SHARE))
+        return Since(before, items[4:])
 
     return Happened(
         f"served-{place}",
         f"canary-{place}",
         simulated_clicks(random, CANARY_USERS, loss),
-        [user(n) for n in range(HOLDOUT_USERS)],
+        {f"u{n}": user() for n in range(HOLDOUT_USERS)},
         (some_lists(), some_lists()),
         since_ms,
     )
@@ -111,12 +113,12 @@ def feedback(generation: str, user: int, n: int, kind: FeedbackType) -> Feedback
 
 def put(setup: Setup, happened: Happened) -> None:
     """Write histories and lists, and serve both generations."""
-    for n, user in enumerate(happened.users):
+    for name, user in happened.users.items():
         entries = {
             item: HistoryEntry(2 * had.affinity, had.t, s=2) for item, had in user.before.items()
         }
         entries |= {item: HistoryEntry(1, happened.since_ms + 1) for item in user.after}
-        put_history(setup, f"u{n}", entries)
+        put_history(setup, name, entries)
     generations = (happened.served, happened.canary)
     for generation, lists in zip(generations, happened.lists, strict=True):
         put_lists(setup, generation, lists.neighbors)
@@ -140,7 +142,9 @@ def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
         publish(broker, feedback_of(happened))
         trial.step(notes=True)
         decision = setup.decisions()[0]
-        expected = judge(accuracy_of(happened.users, *happened.lists), happened.clicks, RULES)
+        tried = [user for user in happened.users if in_canary(user, happened.canary, SHARE)]
+        accuracy = accuracy_of(happened.users, tried, *happened.lists)
+        expected = judge(accuracy, happened.clicks, RULES)
         print(place, loss, decision.what, decision.why, decision.figures)
         assert decision.generation == happened.canary
         assert decision.what == ("rolled back" if expected.worse else "promoted")

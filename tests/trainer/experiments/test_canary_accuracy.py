@@ -6,15 +6,25 @@ import msgspec
 import pytest
 
 from contracts.fold_in import FoldIn
-from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
+from contracts.generations import (
+    DEFAULT_VARIANT,
+    Canary,
+    Current,
+    Experiment,
+    Recommendation,
+    Served,
+    UserList,
+)
 from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 from contracts.variants import in_canary
-from tests.trainer.experiments.behaving import put_history, put_lists
+from tests.trainer.experiments.behaving import put_history, put_lists, put_report
 from tests.trainer.reading.wired import hashes
 from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer import telemetry
-from trainer.experiments.behavior import Had, Lists, Since, accuracy_of, read_accuracy, split
+from trainer.experiments.accuracy import accuracy_of, read_accuracy
+from trainer.experiments.behavior import Had, Since, split
+from trainer.experiments.served_lists import Lists
 from trainer.experiments.verdict import Accuracy
 from trainer.reading import active
 from trainer.reading.history_hashes import parse_histories
@@ -92,7 +102,7 @@ def had(**affinities: float) -> dict[int, Had]:
 
 def ndcg_of(user: Since, *lists: Lists) -> list[float]:
     served, canary = lists
-    found = accuracy_of([user], served, canary)
+    found = accuracy_of({"u": user}, (), served, canary)
     return [*found.served.tolist(), *found.canary.tolist()]
 
 
@@ -159,6 +169,21 @@ def test_short_lists_go_on_with_their_generations_popular_items() -> None:
 def test_what_a_user_had_is_no_recommendation() -> None:
     user = Since(had(_1=1, _2=1), [3])
     assert ndcg_of(user, Lists({1: {2: 0.9, 3: 0.1}}), Lists({1: {3: 0.1}})) == [1, 1]
+
+
+def test_an_own_list_comes_first_and_ends_with_the_next_event(setup: Setup) -> None:
+    put_items(setup, "same", {1: 500, 7: 1_500})
+    put_items(setup, "went on", {1: 500, 2: 800, 7: 1_500})
+    for name, first in (("g1", 7), ("g2", 8)):
+        put_lists(setup, name, {1: {9: 0.9, 7: 0.5}, 2: {9: 0.9}})
+        put_report(setup, name, learned_until_ms=700)
+        for user in ("same", "went on"):
+            own = UserList("user-knn", (0, 1), [Recommendation(str(first), 0.5, [])])
+            setup.store.set(setup.keys.model_user(name, user), msgspec.json.encode(own))
+    found = accuracy(setup, current_of())
+    second, third = 1 / math.log2(3), 1 / math.log2(4)
+    assert sorted(found.served) == pytest.approx([second, 1])
+    assert sorted(found.canary) == pytest.approx([third, second])
 
 
 def test_each_generation_is_asked_as_it_is_served(setup: Setup) -> None:
