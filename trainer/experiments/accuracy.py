@@ -11,6 +11,7 @@ import numpy as np
 
 from contracts.generations import DEFAULT_VARIANT, Canary, Current
 from contracts.keyspace import Keyspace
+from contracts.messages import Floats
 from contracts.variants import served_to
 from runtime.redis.stores import Store
 from trainer.experiments.behavior import Since, read_users
@@ -72,7 +73,15 @@ def accuracy_of(
     """
     question = Question.of(users, served, canary)
     has_canary = np.array([user in on_canary for user in users], np.bool_)
-    return Accuracy(question.ndcg(served), question.ndcg(canary), has_canary)
+    return Accuracy(_ndcg(question, served), _ndcg(question, canary), has_canary)
+
+
+def _ndcg(question: Question, lists: Lists) -> Floats:
+    """Return (n_users,) nDCG@10, half of it of own lists, where there are any.
+
+    They are shown until a user's first event of the trial only, and hide damage to the others.
+    """
+    return (question.ndcg(lists) + question.ndcg(lists._replace(own={}))) / 2
 
 
 def _latest(

@@ -171,7 +171,7 @@ def test_what_a_user_had_is_no_recommendation() -> None:
     assert ndcg_of(user, Lists({1: {2: 0.9, 3: 0.1}}), Lists({1: {3: 0.1}})) == [1, 1]
 
 
-def test_an_own_list_comes_first_and_ends_with_the_next_event(setup: Setup) -> None:
+def test_an_own_list_counts_half_unless_it_ended_with_an_event_before(setup: Setup) -> None:
     put_items(setup, "same", {1: 500, 7: 1_500})
     put_items(setup, "went on", {1: 500, 2: 800, 7: 1_500})
     for name, first in (("g1", 7), ("g2", 8)):
@@ -182,8 +182,8 @@ def test_an_own_list_comes_first_and_ends_with_the_next_event(setup: Setup) -> N
             setup.store.set(setup.keys.model_user(name, user), msgspec.json.encode(own))
     found = accuracy(setup, current_of())
     second, third = 1 / math.log2(3), 1 / math.log2(4)
-    assert sorted(found.served) == pytest.approx([second, 1])
-    assert sorted(found.canary) == pytest.approx([third, second])
+    assert sorted(found.served) == pytest.approx([second, (1 + second) / 2])
+    assert sorted(found.canary) == pytest.approx([(third + second) / 2, second])
 
 
 def test_each_generation_is_asked_as_it_is_served(setup: Setup) -> None:
