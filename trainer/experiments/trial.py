@@ -1,12 +1,10 @@
 """The state of a trial: what a run has to wait for, and how a canary ends."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
-
-from rich.progress import Progress
 
 from contracts.decisions import BY_RULES, Decision, Standing, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
@@ -66,7 +64,7 @@ class Trial:
     fence: int
     """the fencing token of the lock that the run holds"""
     now: Callable[[], datetime]
-    stages: Stages = field(default_factory=lambda: Stages(lambda: None, Progress(disable=True)))
+    stages: Stages
     """of the run"""
 
     def step(self, *, notes: bool) -> Waiting | None:

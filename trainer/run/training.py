@@ -121,6 +121,7 @@ class Training:
             keep=self.settings.keep_generations,
             fence=self.fence,
             now=self.now,
+            stages=self.stages,
         )
 
     def _placing(

@@ -1,5 +1,6 @@
 """A trial decides, through Kafka and Redis, what the verdict says of what happened."""
 
+import functools
 import secrets
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.conftest import TopicsFactory
 from tests.patience import PATIENCE_S
 from tests.trainer.experiments.behaving import publish, put_history, put_lists
 from tests.trainer.experiments.simulated_canaries import simulated_clicks
-from tests.trainer.setup import PARTITIONS, Setup
+from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer.experiments import feedback as feedback_module
 from trainer.experiments.accuracy import accuracy_of
 from trainer.experiments.behavior import Had, Since
@@ -135,7 +136,8 @@ def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
     seed = secrets.randbelow(2**32)
     print("seed", seed)
     random = np.random.default_rng(seed)
-    trial = Trial(setup.store, setup.keys, RULES, plain(broker), 0, 1, lambda: datetime.now(UTC))
+    now = functools.partial(datetime.now, UTC)
+    trial = Trial(setup.store, setup.keys, RULES, plain(broker), 0, 1, now, unwatched())
     for place, loss in enumerate(LOSSES):
         happened = happens(random, place, loss)
         put(setup, happened)

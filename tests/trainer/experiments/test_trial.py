@@ -1,5 +1,6 @@
 """A new generation on trial: who waits, what it is judged by, and what becomes of it."""
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -183,6 +184,16 @@ def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(trial: O
     report = read_report(trial.store, trial.keys, trial.canary_id)
     assert report is not None
     assert [decision.what for decision in report.decisions] == ["on trial", "promoted"]
+
+
+def test_a_run_that_is_asked_to_stop_judges_nothing(trial: OnTrial) -> None:
+    trial.clock.forward(31)
+    trial.everyone_takes_103()
+    before, stop = trial.current, threading.Event()
+    stop.set()
+    runs = runs_module.Runs(trial.settings, stop)
+    assert runs.once(only_if_changed=True, wait_for_lock_s=0) == "stopped"
+    assert trial.current.canary == before.canary
 
 
 def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(trial: OnTrial) -> None:
