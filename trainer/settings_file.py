@@ -77,6 +77,21 @@ def nested(values: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, An
     return made
 
 
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, given as the class has them, by their names in the environment.
+
+    >>> flat({"item_model": "ease", "ease": {"regularization": 8}})
+    {'item_model': 'ease', 'ease_regularization': 8}
+    """
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            made |= {f"{name}_{inner}": own for inner, own in value.items()}
+        else:
+            made[name] = value
+    return made
+
+
 def changed(settings: Any, values: Mapping[str, Any]) -> Any:
     """Return settings of the same class with some replaced, by their names in the environment.
 

@@ -14,8 +14,7 @@ from trainer.models import ITEM_MODELS, MODELS, settings_part
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.user_knn import UserKnn
 from trainer.settings import AUTO, TrainerSettings
-from trainer.settings_file import changed, flat_fields, nested
-from trainer.tuning.tunable import flat
+from trainer.settings_file import changed, flat, flat_fields, nested
 
 FIELDS = flat_fields(TrainerSettings)
 
@@ -117,14 +116,14 @@ def test_a_variant_may_have_its_own_settings_of_every_model() -> None:
 
 def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:
     settings = TrainerSettings()
-    made_by = flat(settings)
+    made_by = flat(settings.of_generation())
     for name, value in {
         "keep_generations": 3,
         "train_every_seconds": 5,
         "quality_items_kept_min": 0.1,
         "namespace": "other",
     }.items():
-        assert flat(changed(settings, {name: value})) == made_by
+        assert flat(changed(settings, {name: value}).of_generation()) == made_by
     for name, value in {
         "fold_in_items": 3,
         "counts_user_weight_exponent": 0.5,
@@ -132,7 +131,7 @@ def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:
         "auto_accuracy_given_up": 0.3,
         "active_users": 5,
     }.items():
-        assert flat(changed(settings, {name: value})) == made_by | {name: value}
+        assert flat(changed(settings, {name: value}).of_generation()) == made_by | {name: value}
     named = changed(settings, {"item_model": "ease", "user_model": "none"})
     # What was not asked to choose does not depend on how it would.
-    assert flat(named) == flat(changed(named, {"auto_accuracy_given_up": 0.3}))
+    assert named.of_generation() == changed(named, {"auto_accuracy_given_up": 0.3}).of_generation()

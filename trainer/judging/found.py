@@ -83,7 +83,8 @@ def not_chosen_on(of_users: Sequence[Floats], chosen: int) -> Floats:
     [0.4, 0.0, 0.4, 0.0]
     """
     figures = np.stack(of_users)
-    figures = figures[figures.mean(axis=1) <= figures[chosen].mean()]
+    means = figures.mean(axis=1)
+    figures = figures[means <= means[chosen]]
     is_even = np.arange(figures.shape[1]) % 2 == 0
     for_even, for_odd = (figures[:, half].mean(axis=1).argmax() for half in (~is_even, is_even))
     found: Floats = np.where(is_even, figures[for_even], figures[for_odd])

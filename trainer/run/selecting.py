@@ -19,7 +19,7 @@ from trainer.models import settings_part
 from trainer.models.interface import Values
 from trainer.run.learned import Learned
 from trainer.settings import AT_SERVING, AUTO, TrainerSettings
-from trainer.settings_file import changed
+from trainer.settings_file import changed, flat
 from trainer.stages import Stages
 
 _OF_POPULAR: Final = f"{settings_part('popular')}_"
@@ -72,23 +72,16 @@ def _served_values(settings: TrainerSettings, served: Report | None) -> Values |
     """
     if served is None:
         return None
-    now, models = _flat(settings.of_generation()), ("item_model", "user_model")
+    now, models = flat(settings.of_generation()), ("item_model", "user_model")
     values = {
         name: value
-        for name, value in _of_lists(_flat(served.settings)).items()
+        for name, value in _of_lists(flat(served.settings)).items()
         if name in models or (value != now.get(name) and not name.startswith(_OF_POPULAR))
     }
     with suppress(ValidationError):
         changed(settings, values)
         return values
     return None
-
-
-def _flat(settings: Mapping[str, Any]) -> Values:
-    """Return settings by their names in the environment."""
-    parts = {name: part for name, part in settings.items() if isinstance(part, dict)}
-    inner = {f"{part}_{name}": v for part, its in parts.items() for name, v in its.items()}
-    return {name: value for name, value in settings.items() if name not in parts} | inner
 
 
 def _of_lists(settings: Mapping[str, Any]) -> Values:

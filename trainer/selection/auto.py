@@ -19,7 +19,6 @@ from typing import Final
 import numpy as np
 
 from contracts.messages import Floats
-from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
@@ -29,6 +28,7 @@ from trainer.models import MODELS, USER_KNN, settings_part
 from trainer.models.cosine import Cosine
 from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
+from trainer.selection.popular import half_lives
 from trainer.selection.trials import Trials
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
@@ -55,9 +55,8 @@ of a music service the best on average, where the leader of a search is a matter
 USER_WEIGHTS: Final = (0, 0.25, 0.5, 0.75, 1)
 HALF_LIVES_IN_ITEMS: Final = (0.7, 1.5, 3, 6, 12, 0)
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
-"""Half-lives that are tried, of the time from which half of the items come to the latest one."""
+"""Half-lives that are tried: see `trainer.selection.popular.half_lives`."""
 DAYS_LEAST: Final = 0.01
-DAYS_MOST: Final = 36_000
 
 
 def find(
@@ -162,10 +161,7 @@ class _Search:
     @property
     def half_lives(self) -> list[float]:
         """Those that are worth a try, in days; none where all events are of one time."""
-        ts_ms = self.trials.holdout.histories.ts_ms
-        days = float(ts_ms.max() - np.median(ts_ms)) / DAY_MS * 2
-        shares = (min(days * share, DAYS_MOST) for share in SHARES_OF_TIME)
-        return [float(f"{share:.2g}") for share in shares if share > DAYS_LEAST]
+        return half_lives(self.trials.holdout.histories.ts_ms, SHARES_OF_TIME, DAYS_LEAST)
 
     def item_models(self) -> None:
         """Try what each model suggests, in their order: a later one knows what was best before."""

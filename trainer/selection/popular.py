@@ -4,13 +4,13 @@ The list is for users without a history. So what is to be predicted is what user
 first item came in the latest tenth of all entries, from what others had taken by then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
 from trainer.judging.holdout import Holdout
@@ -23,7 +23,9 @@ LATEST: Final = 0.1
 LEAST_USERS: Final = 20
 """New ones; what fewer took is chance."""
 SHARES_OF_TIME: Final = (1 / 2, 1 / 8, 1 / 32)
-"""Half-lives that are tried, of twice the time from the median entry to the latest one."""
+"""Half-lives that are tried: see `half_lives`."""
+DAYS_MOST: Final = 36_000
+"""Of a half-life, as far as settings allow one."""
 
 
 def popular_lists(holdout: Holdout, config: PopularConfig, n: int) -> Recommended:
@@ -64,13 +66,17 @@ def half_life_of(config: PopularConfig, histories: Histories, stored: Floats) ->
         relevant = np.diff(taken.indptr).astype(np.int64)
         return float(ndcg(Judged(items, hits, relevant, known.affinities)).mean())
 
-    return max([0.0, *_half_lives(known)], key=accuracy)
+    return max([0.0, *half_lives(known.ts_ms, SHARES_OF_TIME)], key=accuracy)
 
 
-def _half_lives(histories: Histories) -> Iterator[float]:
-    """Yield those that are worth a try, in days; none where all events are of one time."""
-    ts_ms = histories.ts_ms
+def half_lives(ts_ms: Ints, shares: Iterable[float], least: float = 0) -> list[float]:
+    """Return the half-lives that are worth a try, in days; none where all events are of one time.
+
+    Args:
+        ts_ms: (entries,) the times of events.
+        shares: of twice the time from the median event to the latest one.
+        least: days that a half-life must be above.
+    """
     days = float(ts_ms.max() - np.median(ts_ms)) / DAY_MS * 2
-    for share in SHARES_OF_TIME:
-        if days * share > 0:
-            yield min(float(f"{days * share:.2g}"), 36_500.0)
+    tried = (min(days * share, DAYS_MOST) for share in shares)
+    return [float(f"{half_life:.2g}") for half_life in tried if half_life > least]

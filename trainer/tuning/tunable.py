@@ -13,6 +13,7 @@ from trainer.models import MODELS
 from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed as with_values
+from trainer.settings_file import flat
 from trainer.stages import Stages
 from trainer.tuning.space import ENDLESS, Space, space_of
 
@@ -59,12 +60,12 @@ class TunableModel:
     @property
     def fixed(self) -> Values:
         """The trainer's settings that are not searched."""
-        values = flat(self.settings)
+        values = flat(self.settings.of_generation())
         return {name: value for name, value in values.items() if name not in self.space}
 
     def values(self, changed: Values) -> Values:
         """Return the trainer's settings that are in the space, as far as they are not changed."""
-        now = flat(self.settings)
+        now = flat(self.settings.of_generation())
         return {name: now[name] or ENDLESS.get(name, 0) for name in self.space} | changed
 
     def recommend(self, changed: Values, holdout: Holdout, n: int) -> Recommended:
@@ -77,11 +78,3 @@ class TunableModel:
         stages = Stages(lambda: None, Progress(disable=True))
         made, _ = contender(self.name, settings, holdout, stages)
         return made.recommend(holdout, n, stages)
-
-
-def flat(settings: TrainerSettings) -> Values:
-    """Return what a generation depends on, by the settings' names in the environment."""
-    values = settings.of_generation()
-    parts = {name: value for name, value in values.items() if isinstance(value, dict)}
-    inner = {f"{part}_{name}": v for part, its in parts.items() for name, v in its.items()}
-    return {name: value for name, value in values.items() if name not in parts} | inner

@@ -25,11 +25,11 @@ from trainer.judging.recommending import Recommended, from_popular
 from trainer.models import MODELS
 from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
-from trainer.settings_file import changed, read_settings_file
+from trainer.settings_file import changed, flat, read_settings_file
 from trainer.tuning.run import run, settings_of
 from trainer.tuning.search import Best, Search
 from trainer.tuning.space import Space, space_of
-from trainer.tuning.tunable import TunableModel, flat
+from trainer.tuning.tunable import TunableModel
 
 
 def arguments(shop: Path, tmp_path: Path, trials: int, *models: str) -> list[str]:
@@ -105,7 +105,9 @@ def test_every_setting_that_is_searched_is_one_and_may_have_every_value_that_is_
     for model in MODELS:
         for name, allowed in space_of(model).items():
             for value in (allowed.low, allowed.high):  # type: ignore[attr-defined]
-                assert flat(changed(TrainerSettings(), {name: value}))[name] == value
+                assert (
+                    flat(changed(TrainerSettings(), {name: value}).of_generation())[name] == value
+                )
 
 
 def test_users_get_no_lists_of_their_own_where_these_predict_worse() -> None:
@@ -154,7 +156,10 @@ def test_what_is_searched_is_not_what_is_fixed() -> None:
     for name in (name for name, entry in MODELS.items() if entry.is_tuned):
         model = TunableModel(name, TrainerSettings())
         assert not model.fixed.keys() & model.space.keys()
-        assert model.fixed.keys() | model.space.keys() == flat(TrainerSettings()).keys()
+        assert (
+            model.fixed.keys() | model.space.keys()
+            == flat(TrainerSettings().of_generation()).keys()
+        )
         assert model.values({}).keys() == model.space.keys()
 
 
