@@ -42,6 +42,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
 
+import httpx
 import pytest
 import redis
 from httpx._transports import default as transports
@@ -73,7 +74,7 @@ _taken: set[str] = set()
 register_profiles()
 await_answers()
 # Else each client reads the authorities of the web, for 20 ms, and `httpx.get` makes a client.
-transports.create_ssl_context = functools.cache(transports.create_ssl_context)
+setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))  # noqa: B010
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
