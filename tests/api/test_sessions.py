@@ -171,10 +171,12 @@ def stored_minutes() -> list[int]:
 
 def inside_of(own: Hours) -> dict[int, BarValue]:
     """Return the minutes in trading hours, by a plain look at each."""
-    spans = list(zip(own.opens.tolist(), own.closes.tolist(), strict=True))
+    minutes = stored_minutes()
+    near = own.closes > 1000 * minutes[0]
+    spans = list(zip(own.opens[near].tolist(), own.closes[near].tolist(), strict=True))
     return {
         second: value(second // 60)
-        for second in stored_minutes()
+        for second in minutes
         if any(first <= 1000 * second < end for first, end in spans)
     }
 
