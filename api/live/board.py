@@ -32,7 +32,7 @@ class _Held(NamedTuple):
     frame: Frame
 
     def event(self, instrument_id: int, minute_ms: int) -> BarEvent:
-        return BarEvent(instrument_id, minute_ms, self.frame, self.value.off.mark)
+        return BarEvent((instrument_id, minute_ms), self.frame, self.value.off.mark)
 
 
 class _Watched:
@@ -111,7 +111,7 @@ class Board:
         now_ms = self._now_ms()
         found = ((i, minute_of(minute_s), _decode(value)) for i, minute_s, value in bars)
         return [
-            BarEvent(i, ms, bar_frame(i, ms, value, now_ms), value.off.mark)
+            BarEvent((i, ms), bar_frame(i, ms, value, now_ms), value.off.mark)
             for i, ms, value in found
         ]
 

@@ -7,9 +7,11 @@ client has seen it follows from both, however late the quote was, and however fa
 behind the others. Pure.
 """
 
+import functools
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from contracts.log_position import LogPosition
 
@@ -18,7 +20,8 @@ MAX_CHARACTERS: Final = 4096
 _TEXT: Final = re.compile(r"[0-9]{1,15}(\.[0-9a-f]{1,16})*", re.ASCII)
 
 
-class Cursor(NamedTuple):
+@dataclass(frozen=True)
+class Cursor:
     """What a client has received.
 
     >>> str(Cursor(1629061628123, (41, 0)))
@@ -31,7 +34,12 @@ class Cursor(NamedTuple):
     """of each partition: the mark below which it has received everything"""
 
     def __str__(self) -> str:
-        return ".".join((str(self.at_ms), *(f"{mark:x}" for mark in self.marks)))
+        return self.encoded.decode()
+
+    @functools.cached_property
+    def encoded(self) -> bytes:
+        """The text, made once for all clients."""
+        return b".".join((b"%d" % self.at_ms, *(b"%x" % mark for mark in self.marks)))
 
     def earlier(self, other: "Cursor | None") -> "Cursor":
         """Return what was received both here and there."""

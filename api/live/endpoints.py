@@ -96,7 +96,7 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
         since = _since(request)
         listener = await live.listen(form, subscribed, clients_of(request, access), since)
         if instruments.unknown:
-            opening += form.message([unknown_frame(instruments.unknown).in_form(form)])
+            opening += form.message([unknown_frame(instruments.unknown)[form]])
         return EventStream(live, listener, tracing, opening)
 
     async def bars(request: Request, instruments: RequestedInstruments, ids: str) -> Response:
@@ -118,8 +118,8 @@ Minute bars of up to 500 instruments, as server-sent events.
   instruments, and if there are none, the answer is `unknown-instrument`.
 - `bar`: a minute bar, as in `/v1/instruments/{{id}}/bars`, with its `instrument_id`. It replaces
   the one with the same `t`. The newest bar of each instrument comes first, then each bar that
-  changes, about once a second. A slow client gets only the latest state of a bar, for the two
-  newest minutes of each instrument.
+  changes, about once a second. A slow client gets only the latest state of a bar, and if too many
+  wait, of the two newest minutes of each instrument, with a `gap` for the others.
 - `live`: the newest bars are complete; what follows are live changes.
 - `stale`: the server lost Redis, so changes may be missing from here on. The stream stays open;
   missed bars, the newest bars and `live` follow as soon as Redis is back.
@@ -223,7 +223,7 @@ def _since(request: Request) -> Cursor | None:
 def _success(*example: Frame) -> Success:
     """Return a stream of events; the last but one of the example has an id."""
     form = SERVER_SENT["number"]
-    *first, last = (frame.in_form(form) for frame in example)
+    *first, last = (frame[form] for frame in example)
     text = OPENING + form.message(first, _CURSOR) + form.message([last])
     return Success(
         kind=None,

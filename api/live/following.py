@@ -204,7 +204,7 @@ class Follower:
             found = await self._patiently(some, minutes_ms, since)
             events = self.board.events(one.bar for one in found)
             for (partition, _), event in zip(found, events, strict=True):
-                changed[event.instrument_id].append(Changed(partition, event))
+                changed[event.at[0]].append(Changed(partition, event))
         return changed
 
     async def _patiently(

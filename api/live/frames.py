@@ -15,6 +15,7 @@ from api.bars.aggregation import Window, roll_up
 from api.bars.answers import Bar, Gap, LatestQuote
 from api.bars.intervals import MINUTE
 from api.http.ids import as_strings
+from api.live.cursor import Cursor
 from contracts.bars import BarValue
 
 OPENING: Final = b"retry: 2000\n\n"
@@ -56,7 +57,7 @@ class Form(ABC):
         """Return an event whose data is a JSON object."""
 
     @abstractmethod
-    def message(self, events: Sequence[bytes], cursor: object | None = None) -> bytes:
+    def message(self, events: Sequence[bytes], cursor: Cursor | None = None) -> bytes:
         """Return events, at least one, as they are sent; the last one has the cursor, if any."""
 
 
@@ -64,7 +65,7 @@ class ServerSent(Form):
     r"""Server-sent events.
 
     >>> form = ServerSent("number")
-    >>> form.message([form.event("live", b"{}")], "1629061628123.29")
+    >>> form.message([form.event("live", b"{}")], Cursor(1629061628123, (41,)))
     b'event: live\ndata: {}\nid: 1629061628123.29\n\n'
     """
 
@@ -74,17 +75,17 @@ class ServerSent(Form):
         """Return the lines of an event."""
         return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
-    def message(self, events: Sequence[bytes], cursor: object | None = None) -> bytes:
+    def message(self, events: Sequence[bytes], cursor: Cursor | None = None) -> bytes:
         """Return the events, the last one with the cursor as its id."""
         said = b"".join(events)
-        return said if cursor is None else b"%bid: %b\n\n" % (said[:-1], str(cursor).encode())
+        return said if cursor is None else b"%bid: %b\n\n" % (said[:-1], cursor.encoded)
 
 
 class OfWebSocket(Form):
     """Arrays of objects.
 
     >>> form = OfWebSocket("number")
-    >>> form.message([form.event("live", b"{}")], "1629061628123.29")
+    >>> form.message([form.event("live", b"{}")], Cursor(1629061628123, (41,)))
     b'[{"T":"live","id":"1629061628123.29"}]'
     """
 
@@ -95,12 +96,12 @@ class OfWebSocket(Form):
         name = _NAME_OF.get(kind) or kind.encode()
         return b'{"T":"%b"%b%b' % (name, b"" if data == b"{}" else b",", data[1:])
 
-    def message(self, events: Sequence[bytes], cursor: object | None = None) -> bytes:
+    def message(self, events: Sequence[bytes], cursor: Cursor | None = None) -> bytes:
         """Return the array of the events, the last one with the cursor as its `id`."""
         said = b",".join(events)
         if cursor is None:
             return b"[%b]" % said
-        return b'[%b,"id":"%b"}]' % (said[:-1], str(cursor).encode())
+        return b'[%b,"id":"%b"}]' % (said[:-1], cursor.encoded)
 
 
 SERVER_SENT: Final[Mapping[str, Form]] = {ids: ServerSent(ids) for ids in ("number", "string")}
@@ -108,29 +109,26 @@ WEBSOCKET: Final[Mapping[str, Form]] = {ids: OfWebSocket(ids) for ids in ("numbe
 """By the value of `ids`."""
 
 
-class Frame:
-    """An event, which is encoded when it is first sent in a form."""
+class Frame(dict[Form, bytes]):
+    r"""An event, by the form that it is sent in; it is encoded when it is first read in one.
 
-    __slots__ = ("_encoded", "content", "kind")
+    >>> Frame("quote", LiveQuote(15.5, 60000, instrument_id=4))[WEBSOCKET["string"]]
+    b'{"T":"q","price":15.5,"ts":60000,"instrument_id":"4"}'
+    """
+
+    __slots__ = ("content", "kind")
 
     def __init__(self, kind: Kind, content: Any) -> None:
+        super().__init__()
         self.kind = kind
         self.content = content
-        self._encoded: dict[Form, bytes] = {}
 
-    def in_form(self, form: Form) -> bytes:
-        r"""Return the event.
-
-        >>> Frame("quote", LiveQuote(15.5, 60000, instrument_id=4)).in_form(WEBSOCKET["string"])
-        b'{"T":"q","price":15.5,"ts":60000,"instrument_id":"4"}'
-        """
-        found = self._encoded.get(form)
-        if found is None:
-            data = _encode(self.content)
-            if form.has_strings and self.kind in ("bar", "quote"):
-                data = as_strings(data, _IDS)
-            found = self._encoded[form] = form.event(self.kind, data)
-        return found
+    def __missing__(self, form: Form) -> bytes:
+        data = _encode(self.content)
+        if form.has_strings and self.kind in ("bar", "quote"):
+            data = as_strings(data, _IDS)
+        self[form] = form.event(self.kind, data)
+        return self[form]
 
 
 LIVE: Final = Frame("live", {})

@@ -1,14 +1,15 @@
 """The pending events of one client: only the latest state of each bar and quote.
 
 A client that keeps up gets each bar as often as workers write it. For one that does not, a later
-state of a bar replaces an earlier one, and the two newest minutes of each instrument are held: the
-current one, and the previous one, so that its final state is not missed. So the memory of a
-listener is bounded. If other minutes changed as well, the client gets an event `gap`.
+state of a bar replaces an earlier one. The memory of a listener is bounded: once there are too many
+bars, the two newest minutes of each instrument remain, the current one, and the previous one, so
+that its final state is not missed; for the others, the client gets an event `gap`.
 
 What is subscribed is awaited until its snapshot is there: nothing of it is sent before.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Literal, NamedTuple
 
@@ -20,6 +21,9 @@ from api.live.frames import LIVE, Form, Frame, gap_frame
 from contracts.times import MINUTE_MS
 
 MINUTES_HELD: Final = 2
+"""Of each instrument."""
+PENDING_MOST: Final = 2 * MINUTES_HELD
+"""Bars for each subscription, on average: so the reduction to `MINUTES_HELD` is seldom needed."""
 
 Channel = Literal["bars", "quotes"]
 
@@ -37,8 +41,8 @@ Subscriptions = frozenset[Subscription]
 class BarEvent(NamedTuple):
     """A state of a minute bar."""
 
-    instrument_id: int
-    minute_ms: int
+    at: tuple[int, int]
+    """instrument and start of the minute in epoch ms"""
     frame: Frame
     mark: int
     """of its last quote: a later state of the bar has a greater one"""
@@ -88,11 +92,12 @@ class Listener:
         self._cursor = cursor
         self._metrics = metrics
         self._awaited: Subscriptions = frozenset()
-        self._bars: dict[int, dict[int, Frame]] = {}
+        self._bars: dict[tuple[int, int], Frame] = {}
+        self._bars_most = 0
         self._quotes: dict[int, Frame] = {}
         self._caught_up: dict[tuple[int, int], tuple[int, int]] = {}
-        """Instrument and minute of what was missed -> its partition, and its mark: messages with
-        the same states, or earlier ones, may be on their way."""
+        """What was missed -> its partition, and its mark: messages with the same states, or earlier
+        ones, may be on their way."""
         self._first: list[Frame] = []
         self._last: list[Frame] = []
         self._gap: Gap | None = None
@@ -107,10 +112,13 @@ class Listener:
     def watch(self, subscribed: Subscriptions, since: Cursor | None) -> None:
         """Receive these instead; `since` is what the client has of those that are added."""
         removed = self.subscribed - subscribed
-        for channel, instrument_id in removed:
-            (self._bars if channel == "bars" else self._quotes).pop(instrument_id, None)
+        for at in [at for at in self._bars if ("bars", at[0]) in removed]:
+            del self._bars[at]
+        for i in [i for i in self._quotes if ("quotes", i) in removed]:
+            del self._quotes[i]
         self._awaited = self._awaited - removed | (subscribed - self.subscribed)
         self.subscribed = subscribed
+        self._bars_most = PENDING_MOST * len(subscribed)
         if since is not None:
             self.since = since.earlier(self.since)
 
@@ -120,14 +128,14 @@ class Listener:
         A change that arrived since then is not older than the snapshot.
         """
         self._awaited -= subscriptions
-        for instrument_id, minute_ms, frame, _ in snapshot.bars:
-            self._bars.setdefault(instrument_id, {}).setdefault(minute_ms, frame)
+        for at, frame, _ in snapshot.bars:
+            self._bars.setdefault(at, frame)
         for instrument_id, frame in snapshot.quotes:
             self._quotes.setdefault(instrument_id, frame)
-        for partition, (instrument_id, minute_ms, frame, mark) in snapshot.missed:
-            if minute_ms not in self._bars.get(instrument_id, ()):
+        for partition, (at, frame, mark) in snapshot.missed:
+            if at not in self._bars:
                 self._first.append(frame)
-                self._caught_up[instrument_id, minute_ms] = partition, mark
+                self._caught_up[at] = partition, mark
         if snapshot.gap is not None:
             self._note_gap(snapshot.gap)
         if subscriptions:  # without, there is nothing that the event could be about
@@ -135,22 +143,16 @@ class Listener:
         self._something.set()
 
     def offer_bar(self, bar: BarEvent) -> None:
-        """Accept a changed bar."""
-        instrument_id, minute_ms, frame, mark = bar
-        if self._caught_up:
-            caught_up = self._caught_up.get((instrument_id, minute_ms))
-            if caught_up is not None and mark <= caught_up[1]:
-                return
-        waiting = self._bars.setdefault(instrument_id, {})
-        if minute_ms in waiting:
+        """Accept a changed bar. This runs for each listener of each bar: nothing else may."""
+        at, frame, mark = bar
+        if self._caught_up and at in self._caught_up and mark <= self._caught_up[at][1]:
+            return
+        if at in self._bars:
             self._metrics.conflated.inc()
-        waiting[minute_ms] = frame
-        if len(waiting) > MINUTES_HELD:
-            left_out = min(waiting)
-            del waiting[left_out]
-            self._metrics.conflated.inc()
-            self._note_gap(Gap(left_out, left_out + MINUTE_MS))
-        if not self._awaited or Subscription("bars", instrument_id) not in self._awaited:
+        elif len(self._bars) >= self._bars_most:
+            self._reduce()
+        self._bars[at] = frame
+        if not self._awaited or ("bars", at[0]) not in self._awaited:
             self._something.set()
 
     def offer_quote(self, quote: QuoteEvent) -> None:
@@ -159,7 +161,7 @@ class Listener:
         if instrument_id in self._quotes:
             self._metrics.conflated.inc()
         self._quotes[instrument_id] = frame
-        if not self._awaited or Subscription("quotes", instrument_id) not in self._awaited:
+        if not self._awaited or ("quotes", instrument_id) not in self._awaited:
             self._something.set()
 
     def interrupt(self, frame: Frame) -> None:
@@ -197,25 +199,34 @@ class Listener:
         if not frames:  # `watch` left nothing
             return self.form.heartbeat
         form, cursor = self.form, None if self._awaited else self._cursor()
-        if cursor is not None and cursor is not self.since:
+        if self._caught_up and cursor is not None and cursor is not self.since:
             # All messages with earlier states have arrived.
             self._caught_up = {
-                key: own for key, own in self._caught_up.items() if own[1] >= cursor.marks[own[0]]
+                at: own for at, own in self._caught_up.items() if own[1] >= cursor.marks[own[0]]
             }
         self.since = cursor or self.since
-        return form.message([frame.in_form(form) for frame in frames], cursor)
+        return form.message([frame[form] for frame in frames], cursor)
 
     def _taken(self) -> list[Frame]:
         """Take the pending bars and quotes that may be sent."""
-        bars, quotes, awaited = self._bars, self._quotes, self._awaited
-        self._bars, self._quotes = {}, {}
-        if awaited:
-            self._bars = {i: bars.pop(i) for i in [*bars] if Subscription("bars", i) in awaited}
-            waiting = [i for i in quotes if Subscription("quotes", i) in awaited]
+        first, bars, quotes = self._first, self._bars, self._quotes
+        self._first, self._bars, self._quotes = [], {}, {}
+        if self._awaited:
+            self._bars = {at: bars.pop(at) for at in [*bars] if ("bars", at[0]) in self._awaited}
+            waiting = [i for i in quotes if ("quotes", i) in self._awaited]
             self._quotes = {i: quotes.pop(i) for i in waiting}
-        first, self._first = self._first, []
-        of_bars = [frame for of_one in bars.values() for _, frame in sorted(of_one.items())]
-        return [*first, *of_bars, *quotes.values()]
+        return [*first, *bars.values(), *quotes.values()]
+
+    def _reduce(self) -> None:
+        """Leave out all but the newest minutes of each instrument, which are a gap."""
+        n_held: Counter[int] = Counter()
+        for at in sorted(self._bars, reverse=True):
+            instrument_id, minute_ms = at
+            n_held[instrument_id] += 1
+            if n_held[instrument_id] > MINUTES_HELD:
+                del self._bars[at]
+                self._metrics.conflated.inc()
+                self._note_gap(Gap(minute_ms, minute_ms + MINUTE_MS))
 
     def _note_gap(self, gap: Gap) -> None:
         known = self._gap or gap

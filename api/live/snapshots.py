@@ -128,8 +128,8 @@ def missed_by(
     # A bar of the minute before may have changed at the same time.
     gap_from_ms = max(minute_start(since.at_ms) - MINUTE_MS, 0)
     if len(missed) > BARS_MOST:
-        newest_first = sorted((each.bar.minute_ms for each in missed), reverse=True)
+        newest_first = sorted((each.bar.at[1] for each in missed), reverse=True)
         first_ms = newest_first[BARS_MOST] + MINUTE_MS
         gap_from_ms = min(gap_from_ms, newest_first[-1])
-        missed = [each for each in missed if each.bar.minute_ms >= first_ms]
+        missed = [each for each in missed if each.bar.at[1] >= first_ms]
     return missed, Gap(gap_from_ms, first_ms) if gap_from_ms < first_ms else None

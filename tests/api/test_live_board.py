@@ -12,6 +12,7 @@ from api.live.cursor import Cursor
 from api.live.frames import SERVER_SENT, stale_frame
 from api.live.listener import (
     MINUTES_HELD,
+    PENDING_MOST,
     Changed,
     Listener,
     Snapshot,
@@ -68,7 +69,11 @@ def read(board: Board, *bars: ChangedBar) -> list[Changed]:
 
 async def taken(listener: Listener) -> list[tuple[int, int, int]]:
     """Take the pending bars: instrument, minute and n of each, without other events."""
-    frames = (await listener.take() or b"").split(b"\n\n")
+    return bars_in(await listener.take() or b"")
+
+
+def bars_in(said: bytes) -> list[tuple[int, int, int]]:
+    frames = said.split(b"\n\n")
     bars = [msgspec.json.decode(f.split(b"\n")[1][6:]) for f in frames if b"bar\n" in f]
     return [(bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"]) for bar in bars]
 
@@ -115,7 +120,7 @@ async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
     listener.interrupt(STALE)
     listener.interrupt(STALE)
     board.take([changed(4, 0, 6)])
-    assert await listener.take() == STALE.in_form(NUMBERS), "without an id"
+    assert await listener.take() == STALE[NUMBERS], "without an id"
     listener.interrupt(STALE)  # again, before there was a snapshot
     board.forget_bars()
     board.take_snapshot([changed(4, 0, 3)])  # the store went back
@@ -158,10 +163,10 @@ async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
     board, listener = Board(lambda: now_ms), listener_of(4)
     board.add(listener, listener.subscribed)
     board.take([changed(4, 0, 1)])
-    ((_, _, frame, _),) = board.newest_bars(listener.subscribed)
+    ((_, frame, _),) = board.newest_bars(listener.subscribed)
     assert not frame.content.closed
     now_ms += 60_000
-    ((_, _, frame, _),) = board.newest_bars(listener.subscribed)
+    ((_, frame, _),) = board.newest_bars(listener.subscribed)
     assert frame.content.closed
 
 
@@ -169,10 +174,11 @@ async def test_minutes_that_a_slow_client_does_not_get_are_a_gap(
     board_and_listener: tuple[Board, Listener],
 ) -> None:
     board, listener = board_and_listener
-    board.take([changed(4, minute, 1) for minute in (-5, -3, -1, 0)])
-    first, *_ = (await listener.take() or b"").split(b"\n\n")
-    start, end = ((RUNNING_S - 60 * n) * 1000 for n in (5, 2))
+    board.take([changed(4, minute, 1) for minute in range(-2 * PENDING_MOST, 1)])
+    first, *bars = (await listener.take() or b"").split(b"\n\n")[:-1]
+    start, end = ((RUNNING_S - 60 * n) * 1000 for n in (2 * PENDING_MOST, MINUTES_HELD))
     assert first.decode() == f'event: gap\ndata: {{"start":{start},"end":{end}}}'
+    assert len(bars) == MINUTES_HELD + 1
     board.take([changed(4, 0, 2)])
     assert b"gap" not in (await listener.take() or b"")
 
@@ -187,36 +193,34 @@ async def test_an_instrument_that_nobody_listens_to_is_forgotten() -> None:
     assert len(board) == 0
 
 
-changes = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), max_size=60)
+changes = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), max_size=80)
 
 
 @given(changes)
-async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_no_more(
+async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_a_gap_for_the_others(
     minutes: list[tuple[int, int]],
 ) -> None:
     board, listener = Board(lambda: NOW_MS), listener_of(1, 2, 3)
     board.add(listener, listener.subscribed)
     begin(listener, board)
     await listener.take()
-    last: dict[int, dict[int, int]] = {}
+    last: dict[tuple[int, int], int] = {}
     for n, (instrument, minute) in enumerate(minutes, start=1):
         board.take([changed(instrument, minute, n)])
-        last.setdefault(instrument, {})[minute] = n
+        last[instrument, minute] = n
     if not minutes:
         return
-    newest = {
-        (instrument, minute, states[minute])
-        for instrument, states in last.items()
-        for minute in sorted(states)[-MINUTES_HELD:]
-    }
-    received = await taken(listener)
-    assert len(received) <= MINUTES_HELD * 3
-    assert newest <= set(received) | {bar for bar in newest if _was_pushed_out(bar, minutes)}
-    assert set(received) <= newest
-
-
-def _was_pushed_out(bar: tuple[int, int, int], minutes: list[tuple[int, int]]) -> bool:
-    """Whether newer minutes had come before the bar's last state."""
-    instrument, minute, n = bar
-    before = {m for i, m in minutes[: n - 1] if i == instrument and m > minute}
-    return len(before) >= MINUTES_HELD
+    said = await listener.take() or b""
+    received = bars_in(said)
+    states = {(instrument, minute): n for instrument, minute, n in received}
+    assert len(received) == len(states) <= PENDING_MOST * 3
+    assert states.items() <= last.items()
+    missing = [minute for at, minute in last if (at, minute) not in states]
+    assert (b"event: gap" in said) == bool(missing)
+    if missing:
+        gap = msgspec.json.decode(said.split(b"\n")[1].removeprefix(b"data: "))
+        start, end = ((gap[name] // 1000 - RUNNING_S) // 60 for name in ("start", "end"))
+        assert start <= min(missing) <= max(missing) < end
+    for instrument in {i for i, _ in last}:
+        newest = sorted(m for i, m in last if i == instrument)[-MINUTES_HELD:]
+        assert {(instrument, minute) for minute in newest} <= states.keys()
