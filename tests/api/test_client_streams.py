@@ -4,15 +4,21 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import trustme
 
 from contracts.bars import BarValue
+from tests.certificates import issued
 from tests.patience import PATIENCE_S
 from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
+from tickrec_client.retries import GIVE_UP_AFTER_S
 from tickrec_client.stream_events import (
     Live,
     LiveBar,
@@ -202,6 +208,28 @@ async def test_a_stream_that_is_refused_raises_the_problem(where: dict[str, Any]
             with pytest.raises(TickrecError, match="unknown-origin") as refused:
                 await anext(aiter(stream))
             assert refused.value.status == 403
+
+
+READS: Mapping[str, Callable[[AsyncTickrec], Awaitable[object]]] = {
+    "bars": lambda tickrec: anext(tickrec.stream_bars([4])),
+    "websocket": lambda tickrec: anext(aiter(tickrec.stream())),
+    "read": lambda tickrec: tickrec.instrument_bars(4),
+    "decision": lambda tickrec: tickrec.roll_back_model(),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_a_certificate_that_cannot_be_verified_is_an_error_at_once(
+    read: str, tmp_path: Path
+) -> None:
+    own = issued(tmp_path, "api", trustme.CA())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(own.certificate, own.key)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, AsyncTickrec(url) as tickrec, asyncio.timeout(GIVE_UP_AFTER_S / 2):
+        with pytest.raises((httpx.ConnectError, OSError), match="CERTIFICATE_VERIFY_FAILED"):
+            await READS[read](tickrec)
 
 
 async def test_the_client_without_asyncio_streams_alike(

@@ -1,5 +1,6 @@
 """What the API answers if it does not do what it was asked, and when to ask again."""
 
+import ssl
 import time
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -77,14 +78,22 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, TickrecError):
         return error.status in _MAY_PASS
     lost = httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError
-    return isinstance(error, lost)
+    return isinstance(error, lost) and not is_untrusted(error)
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Whether the connection failed because the server's certificate cannot be verified."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def took_nothing(error: BaseException) -> bool:
-    """Whether a request that failed surely changed nothing."""
+    """Whether a request that failed surely changed nothing, and may succeed another time."""
     if isinstance(error, TickrecError):
         return error.kind in _NOTHING_TAKEN
-    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    return isinstance(error, unsent) and not is_untrusted(error)
 
 
 def retry_after_s(error: BaseException) -> float:

@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from tickrec_client import stream_events
-from tickrec_client.problems import TickrecError, may_pass, retry_after_s
+from tickrec_client.problems import TickrecError, is_untrusted, may_pass, retry_after_s
 from tickrec_client.requests import MAX_MESSAGE_BYTES, OPENING_S
 from tickrec_client.stream_events import Received, Stale, Wanted, received
 
@@ -46,6 +46,7 @@ class AsyncStream:
 
         Raises:
             TickrecError: the API refuses the stream, and a retry would not succeed either.
+            ssl.SSLCertVerificationError: the server's certificate cannot be verified.
         """
         while not self._closed.is_set():
             pause_s = stream_events.RECONNECT_S
@@ -67,8 +68,9 @@ class AsyncStream:
                 if not may_pass(problem):
                     raise problem from error
                 pause_s = max(pause_s, retry_after_s(problem))
-            except (ConnectionClosed, InvalidHandshake, OSError):
-                pass  # opened again
+            except (ConnectionClosed, InvalidHandshake, OSError) as error:
+                if is_untrusted(error):
+                    raise
             self._connection = None
             if self._closed.is_set():
                 return
