@@ -4,6 +4,7 @@ A form is made of the JSON answer, off the event loop, so reads and the hot path
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,8 @@ CSV: Final = "text/csv"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
 _NAMES: Final = tuple(name.encode() for name in (CSV, ARROW, PARQUET))
+_WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+"""RFC 9110, section 12.4.2."""
 
 NOT_ACCEPTABLE: Final = ProblemType("not-acceptable", "Format not available", 406)
 FORMING: Final[dict[ProblemType, str]] = {
@@ -60,7 +63,7 @@ def chosen(accept: Sequence[str], forms: Sequence[Form]) -> Form | None:
     """
     if not accept or not forms:
         return None
-    wanted = _weights(",".join(accept))
+    wanted = weights(",".join(accept))
     named, others = wanted.get(JSON.decode()), wanted.get("application/*", wanted.get("*/*", 0.0))
     refused: Form | None = None
     for form in sorted(forms, key=lambda form: wanted.get(form.media_type, 0.0), reverse=True):
@@ -100,19 +103,15 @@ def _formed(answer: Reply, kind: Any, form: Form) -> Reply:
     return msgspec.structs.replace(answer, fields=fields(headers), body=body)
 
 
-def _weights(accept: str) -> dict[str, float]:
-    """Return the quality of each media type that an `Accept` names; an invalid one is 0.
+def weights(accept: str) -> dict[str, float]:
+    """Return the weight of each name in an `Accept` or `Accept-Encoding`; an invalid one is 0.
 
-    >>> _weights("text/csv;q=0.5, */*")
-    {'text/csv': 0.5, '*/*': 1.0}
+    >>> weights("text/csv;q=0.5, */*, text/plain;q=2")
+    {'text/csv': 0.5, '*/*': 1.0, 'text/plain': 0.0}
     """
     found: dict[str, float] = {}
     for part in accept.split(","):
         name, *parameters = (text.strip().lower() for text in part.split(";"))
-        quality = next((text[2:] for text in parameters if text.startswith("q=")), "1")
-        found[name] = float(quality) if _is_quality(quality) else 0.0
+        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        found[name] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
     return found
-
-
-def _is_quality(text: str) -> bool:
-    return len(text) <= len("0.000") and text.replace(".", "", 1).isdecimal() and text.isascii()

@@ -24,6 +24,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from api.http.forms import weights
 from api.http.replies import Reply, conditional, etag, fields, joined, response
 
 _FILES: Final = ("icon.svg", "main.js", "style.css")
@@ -127,24 +128,10 @@ def _of_body(body: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _answer(kept: Kept, request: Request) -> Response:
-    form = (
-        kept.compressed if _takes_gzip(request.headers.get("accept-encoding", "")) else kept.plain
-    )
+    takes_gzip = weights(request.headers.get("accept-encoding", "")).get("gzip")
+    form = kept.compressed if takes_gzip else kept.plain
     tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
     return response(conditional(form, tags))
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    """Return whether a client accepts gzip: RFC 9110, section 12.5.3.
-
-    >>> _takes_gzip("br, gzip;q=0.5"), _takes_gzip("gzip;q=0"), _takes_gzip("")
-    (True, False, False)
-    """
-    for part in accept_encoding.split(","):
-        coding, _, quality = part.partition(";")
-        if coding.strip().lower() == "gzip":
-            return quality.replace(" ", "").lower() not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
 
 
 def _policy(page: bytes, *, styles: str = "'self'", images: str = "'self'") -> str:

@@ -138,6 +138,8 @@ async def test_without_pyarrow_arrow_is_refused_with_a_remedy(
         (f"{CSV};q=0.5, */*;q=0.6", None),
         (f"{CSV};q=0", None),
         (f"{CSV};q=x", None),
+        (f"{CSV};q=2, application/json;q=0.1", None),
+        (f"{CSV};q=1.000, application/json;q=0.999", CSV),
         (f"{CSV};q=", None),
     ],
 )

@@ -293,6 +293,25 @@ async def test_the_catalog_names_an_instrument_s_exchange(serve: Serve, filled: 
             assert reason in answer.json()["detail"]
 
 
+async def test_any_number_of_exchanges_is_loaded(
+    serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calendars, "AT_ONCE", 2)
+    for number, name in enumerate(["A1", "A2", "A3", "A4", "XNYS"]):
+        filled.bars(number, {RUNNING_S: value(1)})
+        filled.instrument(number, f"S{number}", attributes={"exchange": name})
+    async with serve() as client:
+
+        @until_true
+        async def loaded() -> None:
+            answer = await client.get("/v1/instruments/4/bars?session=regular")
+            assert answer.status_code == 200, answer.text
+
+        await loaded()
+        answer = await client.get("/v1/instruments/3/bars?session=regular")
+        assert "no calendar" in answer.json()["detail"]
+
+
 async def test_without_the_package_a_session_is_refused_with_a_remedy(
     serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:

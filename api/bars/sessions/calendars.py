@@ -21,8 +21,8 @@ from api.http.problems import NOT_READY, Problem, ProblemType, broken_rule
 from api.redis.following import following
 
 ATTRIBUTE: Final = "exchange"
-MAX_EXCHANGES: Final = 200
-"""Loaded at most: there are about a hundred calendars."""
+AT_ONCE: Final = 50
+"""Exchanges of one child process: there are about a hundred calendars, and any number of names."""
 _MAX_NAME: Final = 16
 _LOOK_EVERY_S: Final = 2.0
 _STALE_S: Final = 86_400.0
@@ -80,15 +80,16 @@ class Calendars:
         is_stale = bool(self._loaded) and now_s >= self._loaded_s + _STALE_S
         if (version == self._seen_version and not is_stale) or not self._is_installed:
             return
-        named = sorted(set(filter(None, map(exchange_in, self._all_attributes()))))[:MAX_EXCHANGES]
+        named = sorted(set(filter(None, map(exchange_in, self._all_attributes()))))
         due = named if is_stale else [name for name in named if name not in self._loaded]
-        if due:
-            found = await load(due)
+        for first in range(0, len(due), AT_ONCE):
+            found = await load(due[first : first + AT_ONCE])
             for name, reason in found.items():
                 if isinstance(reason, str):
                     _log.warning("the exchange %r in the catalog has no calendar: %s", name, reason)
             self._loaded |= found
             self._hours = {key: own for key, own in self._hours.items() if key[0] not in found}
+        if due:
             self._loaded_s = now_s
         self._seen_version = version
 
