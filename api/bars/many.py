@@ -48,6 +48,8 @@ class QuestionOfMany(NamedTuple):
     """start of the minutes from Redis that do not fit on the page"""
     unknown: list[str]
     """names in the request of those that are known to have no quotes"""
+    without_hours: dict[str, str]
+    """names in the request of those without trading hours, each with the reason"""
 
     def answer(self) -> BarsOfMany:
         """Return the answer from Redis alone."""
@@ -56,7 +58,7 @@ class QuestionOfMany(NamedTuple):
             for of in self.instruments
             if of.held.minutes
         }
-        return BarsOfMany(self.interval.text, bars, self.unknown, self._token(self.rest))
+        return self._answer(bars, self.unknown, self.rest, None)
 
     def answer_with(self, read: ReadArchive) -> BarsOfMany:
         """Return the answer from Redis and the archive."""
@@ -87,14 +89,20 @@ class QuestionOfMany(NamedTuple):
             if rest_ms is not None:
                 rest = Position(of.instrument_id, rest_ms)
                 break
-        gap = _all_of(gaps)
-        return BarsOfMany(self.interval.text, bars, unknown, self._token(rest), gap)
+        return self._answer(bars, unknown, rest, _all_of(gaps))
+
+    def _answer(
+        self,
+        bars: dict[str, list[Bar]],
+        unknown: list[str],
+        rest: Position | None,
+        gap: Gap | None,
+    ) -> BarsOfMany:
+        token = rest.token(self.interval, self.sort) if rest else None
+        return BarsOfMany(self.interval.text, bars, unknown, token, gap, self.without_hours)
 
     def _sorted(self, bars: list[Bar]) -> list[Bar]:
         return bars if self.sort == "asc" else bars[::-1]
-
-    def _token(self, position: Position | None) -> str | None:
-        return position.token(self.interval, self.sort) if position else None
 
     def _bars(self, of: Of, minutes: MinuteBars, missing: Gap | None) -> list[Bar]:
         bars = roll_up(minutes, of.window, self.now_ms)

@@ -1,6 +1,6 @@
 """Reads of bars: each returns its complete answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from api.bars.pages import Position, Sort, beginning_of, page_of
 from api.bars.past import PastReader
 from api.bars.question import Question
 from api.bars.seam import Seam
-from api.bars.sessions.hours import HoursOf, Session, in_session
+from api.bars.sessions.hours import HoursOf, NoHoursError, Session, in_session
 from api.http.forms import BY_ACCEPT
 from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule
@@ -109,8 +109,9 @@ class BarReader:
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of several instruments, in the order of their ids."""
-        now_ms, names = self._now_ms(), instruments.names
-        own = {i: self._interval(i, interval, timezone, session) for i in names}
+        now_ms = self._now_ms()
+        own, without_hours = self._intervals(instruments.names, interval, timezone, session)
+        names = {i: instruments.names[i] for i in own}
         interval = next(iter(own.values()), interval)  # they differ by the exchange alone
         if page_token is not None:
             page_token.check(interval, sort)
@@ -126,13 +127,32 @@ class BarReader:
         found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit, sort)
         yield from self._seam.read([held.partition for held in found.held.values()])
         of_each = [self._of(i, names[i], windows[i], found, sort) for i in found.held]
-        unknown = instruments.unknown if archived_bars else instruments.without(known)
-        asked = QuestionOfMany(interval, limit, sort, now_ms, of_each, found.rest, unknown)
+        unknown = [*instruments.unknown, *(names[i] for i in names if i not in asked_of)]
+        asked = QuestionOfMany(
+            interval, limit, sort, now_ms, of_each, found.rest, unknown, without_hours
+        )
         if archived_bars is not None and any(of.older for of in of_each):
             raise archived_bars.read(
                 lambda of: reply(asked.answer_with(_reading(of, sort)), NOW, BY_ACCEPT)
             )
         return reply(asked.answer(), NOW, BY_ACCEPT)
+
+    def _intervals(
+        self,
+        names: Mapping[int, str],
+        interval: Interval,
+        zone: ZoneInfo | None,
+        session: Session | None,
+    ) -> tuple[dict[int, Interval], dict[str, str]]:
+        """Return the buckets of each instrument, and the reasons of those without trading hours."""
+        found: dict[int, Interval] = {}
+        without_hours: dict[str, str] = {}
+        for instrument_id, name in names.items():
+            try:
+                found[instrument_id] = self._interval(instrument_id, interval, zone, session)
+            except NoHoursError as error:
+                without_hours[name] = str(error)
+        return found, without_hours
 
     def _interval(
         self,
@@ -144,8 +164,8 @@ class BarReader:
         """Return the buckets of an instrument.
 
         Raises:
-            Problem: they are not of whole days, but in a time zone, or the instrument's trading
-                hours are not known.
+            Problem: they are not of whole days, but in a time zone, or no trading hours are known.
+            NoHoursError: those of this instrument are not known.
         """
         if session is None:
             return in_zone(interval, zone)

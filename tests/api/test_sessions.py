@@ -1,6 +1,7 @@
 """Bars of a session are made of the minutes in an exchange's trading hours alone."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -291,6 +292,38 @@ async def test_the_catalog_names_an_instrument_s_exchange(serve: Serve, filled: 
             answer = await client.get(f"/v1/instruments/{name.replace('?', '/bars?')}")
             assert answer.status_code == 422
             assert reason in answer.json()["detail"]
+
+
+async def test_of_several_instruments_those_without_trading_hours_are_listed_with_the_reason(
+    serve: Serve, filled: Filled
+) -> None:
+    filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
+    filled.bars(5, {RUNNING_S: value(1)})
+    filled.instrument(4, "ABC", attributes={"exchange": "XNYS"})
+    filled.instrument(5, "NONE")
+    filled.instrument(6, "BAD", attributes={"exchange": "\u00c9T\u00c9"})
+    filled.instrument(7, "NEW", attributes={"exchange": "XNYS"})
+    path, query = "/v1/bars?instruments=", "&session=regular&interval=1d&limit=4"
+    async with serve() as client:
+
+        @until_true
+        async def answered() -> httpx.Response:
+            answer = await client.get(f"{path}ABC,NONE,BAD,NEW,XYZ{query}")
+            assert answer.status_code == 200, answer.text
+            return answer
+
+        found = (await answered()).json()
+        one = await client.get("/v1/instruments/ABC/bars?session=regular&interval=1d&limit=2")
+        assert found["bars"] == {"ABC": one.json()["bars"]}
+        assert found["unknown"] == ["XYZ", "NEW"]
+        remedy = "set its attribute `exchange` in the catalog to a MIC, such as XNYS"
+        assert found["without_hours"] == {
+            "NONE": f"instrument 5 has no exchange: {remedy}",
+            "BAD": rf"the exchange '\xc9T\xc9' of instrument 6 has no calendar: {remedy}",
+        }
+        none = await client.get(f"{path}NONE{query}", headers={"Accept": "text/csv"})
+        assert set(json.loads(none.headers["Tickrec-Answer"])["without_hours"]) == {"NONE"}
+        assert "without_hours" not in (await client.get(f"{path}ABC{query}")).json()
 
 
 async def test_any_number_of_exchanges_is_loaded(

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from api.bars.sessions.hours import Calendar, Hours, Session
+from api.bars.sessions.hours import Calendar, Hours, NoHoursError, Session
 from api.http.problems import NOT_READY, Problem, ProblemType, broken_rule
 from api.redis.following import following
 
@@ -24,6 +24,7 @@ ATTRIBUTE: Final = "exchange"
 AT_ONCE: Final = 50
 """Exchanges of one child process: there are about a hundred calendars, and any number of names."""
 _MAX_NAME: Final = 16
+_REMEDY: Final = f"set its attribute `{ATTRIBUTE}` in the catalog to a MIC, such as XNYS"
 _LOOK_EVERY_S: Final = 2.0
 _STALE_S: Final = 86_400.0
 _LOADED_WITHIN_S: Final = 60.0
@@ -97,7 +98,8 @@ class Calendars:
         """Return the hours of an instrument's exchange, and its time zone.
 
         Raises:
-            Problem: they are not known.
+            NoHoursError: this instrument's are not known.
+            Problem: none are known, or these not yet.
         """
         if not self._is_installed:
             raise broken_rule(
@@ -105,11 +107,7 @@ class Calendars:
             )
         name = exchange_in(self._attributes(instrument_id) or {})
         if name is None:
-            raise broken_rule(
-                "session",
-                f"instrument {instrument_id} has no exchange: set its attribute `{ATTRIBUTE}` in "
-                "the catalog to a MIC, such as XNYS",
-            )
+            raise NoHoursError(f"instrument {instrument_id} has no exchange: {_REMEDY}")
         if name not in self._loaded:
             raise Problem(NOT_READY, f"The calendar of {name} is being loaded: try again")
         return self._known(instrument_id, name, session)
@@ -117,17 +115,14 @@ class Calendars:
     def _known(self, instrument_id: int, name: str, session: Session) -> tuple[Hours, ZoneInfo]:
         calendar = self._loaded[name]
         if isinstance(calendar, str):
-            raise broken_rule(
-                "session",
-                f"the exchange {name!r} of instrument {instrument_id} has no calendar: set its "
-                f"attribute `{ATTRIBUTE}` in the catalog to a MIC, such as XNYS",
-            )
+            # In ASCII, as it may be in a header.
+            reason = f"the exchange {name!a} of instrument {instrument_id} has no calendar"
+            raise NoHoursError(f"{reason}: {_REMEDY}")
         if (name, session) not in self._hours:
             self._hours[name, session] = calendar.hours(session)
         hours = self._hours[name, session]
         if hours is None:
-            reason = f"{session} hours of {name} are not known: ask for regular ones"
-            raise broken_rule("session", reason)
+            raise NoHoursError(f"{session} hours of {name} are not known: ask for regular ones")
         return hours, ZoneInfo(calendar.zone)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from api.bars.intervals import Interval, T
 from api.bars.local_days import in_zone
+from api.http.problems import Failure, Problem, broken_rule
 from contracts.messages import Ints
 from contracts.times import DAY_MS
 
@@ -153,8 +154,17 @@ def parse_session(text: str) -> Session | None:
     return cast("Session", text) if text else None
 
 
+class NoHoursError(Failure):
+    """The trading hours of an instrument are not known."""
+
+    def problem(self) -> Problem:
+        """Return the problem of a request for this instrument alone."""
+        return broken_rule("session", str(self))
+
+
 HoursOf = Callable[[int, Session], tuple[Hours, ZoneInfo]]
-"""Returns the hours of an instrument's exchange, and its time zone; raises Problem."""
+"""Returns the hours of an instrument's exchange, and its time zone; raises NoHoursError or Problem.
+"""
 
 
 def in_session(

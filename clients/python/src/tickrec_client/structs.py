@@ -74,6 +74,9 @@ class BarsOfMany(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gap: Gap | None = None
     """minutes that the archive does not have yet, and Redis only in part for some instrument;
     absent if there are none"""
+    without_hours: dict[str, str] = {}
+    """why an instrument of the request has no bars of the `session`, as its trading hours are not
+    known; absent if there is none"""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame of `bars`: see `frames.frame`."""
