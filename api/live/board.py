@@ -149,8 +149,9 @@ class Board:
         watched.quote = None
         if watched.listeners["quotes"]:
             watched.quote = quote_frame(instrument_id, value)
+            quote = QuoteEvent(instrument_id, watched.quote)
             for listener in watched.listeners["quotes"]:
-                listener.offer_quote(QuoteEvent(instrument_id, watched.quote))
+                listener.offer_quote(quote)
 
     def _hold(
         self, watched: _Watched, instrument_id: int, minute_ms: int, value: BarValue

@@ -1,9 +1,10 @@
-"""Hooks of schemathesis: five rules for requests that JSON Schema cannot express.
+"""Hooks of schemathesis: rules for requests that JSON Schema cannot express.
 
-A user's id is bounded in bytes, an event must not be ahead of the server's clock, an integer is
-written as one (4.0 is not), a page token is one that was issued, and a condition is on an attribute
-of the catalog. In requests generated to be
-valid, values that violate these rules are adjusted or left out.
+A user's id is bounded in bytes, an event must neither be ahead of the server's clock nor before the
+earliest date that it accepts, an integer is written as one (4.0 is not), an id as a text fits into
+63 bits, a page token is one that was issued, a condition is on an attribute of the catalog, and a
+time zone is one that there is, with an interval of whole days. In requests generated to be valid,
+values that violate these rules are adjusted or left out.
 """
 
 import time
@@ -12,12 +13,20 @@ from typing import Any, Final
 import schemathesis
 from schemathesis import Case, HookContext
 
+from api.settings import ApiSettings
 from contracts.messages import MAX_USER_ID_BYTES
 
 _USERS: Final = frozenset({"user_id", "user_ids", "userid", "similar_to"})
 _WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position", "exclude", "n"})
-_CONDITIONS: Final = {"filter": "currency:eq:USD", "boost": "lot:ge:50:2"}
-"""Of the catalog that is served."""
+_KNOWN: Final = {
+    "filter": "currency:eq:USD",
+    "boost": "lot:ge:50:2",
+    "timezone": "America/New_York",
+}
+"""Attributes of the catalog that is served, and a time zone."""
+_DIGITS: Final = 18
+"""Of any number of 63 bits."""
+_EARLIEST_S: Final = ApiSettings().input_rules().earliest_ms / 1000
 
 
 schemathesis.serializer.alias(["application/x-ndjson", "application/jsonl"], "text/plain")
@@ -30,11 +39,22 @@ def map_case(context: HookContext, case: Case) -> Case:
         case.path_parameters = _bent(case.path_parameters, time.time())
         if case.query:
             query = {name: case.query[name] for name in case.query if name != "page_token"}
+            if not str(query.get("interval")).endswith(("d", "w")):
+                query.pop("timezone", None)
             case.query = {
-                name: _bent_field(name, value, 0) if name in _CONDITIONS else value
+                name: _bent_field(name, value, 0) if name in _KNOWN else value
                 for name, value in query.items()
             }
     return case
+
+
+@schemathesis.hook
+def filter_case(context: HookContext, case: Case) -> bool:
+    """Leave out ids that are invalid because they are negative: as texts, they are symbols."""
+    instruments = case.query.get("instruments") if case.query else None
+    named = instruments if isinstance(instruments, list) else []
+    named = [*named, (case.path_parameters or {}).get("instrument")]
+    return not any(isinstance(name, int | float) and name < 0 for name in named)
 
 
 def _bent(value: Any, now_s: float) -> Any:
@@ -53,12 +73,14 @@ def _bent_field(name: str, value: Any, now_s: float) -> Any:
         return _bent(value, now_s)
     if name in _USERS and isinstance(value, str):
         return value.encode()[:MAX_USER_ID_BYTES].decode(errors="ignore")
-    if name in _CONDITIONS:
-        return _CONDITIONS[name]
+    if name in _KNOWN:
+        return _KNOWN[name]
     if name in _WHOLE and isinstance(value, float):
         value = int(value)
+    if name in _WHOLE and isinstance(value, str) and value.isdecimal():
+        return value[:_DIGITS]
     if name == "ts" and isinstance(value, int):
-        return min(value, int(now_s * 1000))
+        return min(max(value, int(_EARLIEST_S * 1000)), int(now_s * 1000))
     if name == "timestamp" and isinstance(value, int | float | str):
-        return value if float(value) < now_s else type(value)(int(now_s))
+        return value if _EARLIEST_S <= float(value) < now_s else type(value)(int(now_s))
     return value
