@@ -92,4 +92,5 @@ def _tagged(message: type, tag: str) -> Schema:
         "title": f"{message.__name__}Event",
         "properties": {"type": {"type": "string", "enum": [tag]}, **fields, "ts": ts},
         "required": ["type", *described["required"]],
+        "additionalProperties": False,
     }

@@ -2,9 +2,10 @@
 
 A user's id is bounded in bytes, an event must neither be ahead of the server's clock nor before the
 earliest date that it accepts, an integer is written as one (4.0 is not), an id as a text fits into
-63 bits, a page token is one that was issued, a condition is on an attribute of the catalog, and a
-time zone is one that there is, with an interval of whole days. In requests generated to be valid,
-values that violate these rules are adjusted or left out.
+63 bits, no instrument has a symbol, an event has one of the types that are set, a page token is one
+that was issued, a session needs an exchange, a key of a write is new, a condition is on an
+attribute of the catalog, and a time zone is one that exists, with an interval of whole days. In
+requests generated to be valid, values that violate these rules are adjusted or left out.
 """
 
 import time
@@ -14,18 +15,21 @@ import schemathesis
 from schemathesis import Case, HookContext
 
 from api.settings import ApiSettings
+from contracts.event_types import BUILT_IN
 from contracts.messages import MAX_USER_ID_BYTES
 
 _USERS: Final = frozenset({"user_id", "user_ids", "userid", "similar_to"})
-_WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position", "exclude", "n"})
+_WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position", "exclude", "n", "offset"})
 _KNOWN: Final = {
     "filter": "currency:eq:USD",
     "boost": "lot:ge:50:2",
     "timezone": "America/New_York",
 }
 """Attributes of the catalog that is served, and a time zone."""
+_LEFT_OUT: Final = frozenset({"page_token", "session"})
 _DIGITS: Final = 18
 """Of any number of 63 bits."""
+_ID: Final = "4"
 _EARLIEST_S: Final = ApiSettings().input_rules().earliest_ms / 1000
 
 
@@ -33,19 +37,20 @@ schemathesis.serializer.alias(["application/x-ndjson", "application/jsonl"], "te
 
 
 @schemathesis.hook
-def map_case(context: HookContext, case: Case) -> Case:
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     if case.meta is not None and case.meta.generation.mode.is_positive:
         case.body = _bent(case.body, time.time())
         case.path_parameters = _bent(case.path_parameters, time.time())
+        if case.headers:
+            case.headers.pop("Idempotency-Key", None)
         if case.query:
-            query = {name: case.query[name] for name in case.query if name != "page_token"}
+            query = {name: case.query[name] for name in case.query if name not in _LEFT_OUT}
             if not str(query.get("interval")).endswith(("d", "w")):
                 query.pop("timezone", None)
             case.query = {
                 name: _bent_field(name, value, 0) if name in _KNOWN else value
                 for name, value in query.items()
             }
-    return case
 
 
 @schemathesis.hook
@@ -72,13 +77,16 @@ def _bent_field(name: str, value: Any, now_s: float) -> Any:
     if isinstance(value, dict):
         return _bent(value, now_s)
     if name in _USERS and isinstance(value, str):
-        return value.encode()[:MAX_USER_ID_BYTES].decode(errors="ignore")
+        allowed = value.replace("\0", "0").replace("\ufffd", "0")
+        return allowed.encode()[:MAX_USER_ID_BYTES].decode(errors="ignore")
     if name in _KNOWN:
         return _KNOWN[name]
+    if name == "event" and isinstance(value, str) and value not in BUILT_IN:
+        return next(iter(BUILT_IN))
     if name in _WHOLE and isinstance(value, float):
         value = int(value)
-    if name in _WHOLE and isinstance(value, str) and value.isdecimal():
-        return value[:_DIGITS]
+    if name in _WHOLE and isinstance(value, str):
+        return value[:_DIGITS] if value.isdecimal() else _ID
     if name == "ts" and isinstance(value, int):
         return min(max(value, int(_EARLIEST_S * 1000)), int(now_s * 1000))
     if name == "timestamp" and isinstance(value, int | float | str):
