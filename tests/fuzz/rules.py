@@ -4,8 +4,9 @@ A user's id is bounded in bytes, an event must neither be ahead of the server's 
 earliest date that it accepts, an integer is written as one (4.0 is not), an id as a text fits into
 63 bits, no instrument has a symbol, an event has one of the types that are set, a page token is one
 that was issued, a session needs an exchange, a key of a write is new, a condition is on an
-attribute of the catalog, and a time zone is one that exists, with an interval of whole days. In
-requests generated to be valid, values that violate these rules are adjusted or left out.
+attribute of the catalog, an interval is a week at most, and a time zone is one that exists, with an
+interval of whole days. In requests generated to be valid, values that violate these rules are
+adjusted or left out.
 """
 
 import time
@@ -45,6 +46,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
             case.headers.pop("Idempotency-Key", None)
         if case.query:
             query = {name: case.query[name] for name in case.query if name not in _LEFT_OUT}
+            if str(query.get("interval")).endswith("w"):
+                query["interval"] = "1w"
             if not str(query.get("interval")).endswith(("d", "w")):
                 query.pop("timezone", None)
             case.query = {
