@@ -33,7 +33,7 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
-from api.http.quotas import WriteQuota
+from api.http.quotas import KeyedImportQuota, WriteQuota
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 4.0
@@ -57,6 +57,7 @@ class Writing:
 
     def __init__(self, quota: WriteQuota) -> None:
         self._quota = quota
+        self._keyed_imports = KeyedImportQuota()
 
     async def nothing_of(self, request: Request) -> bytes:
         """Return no body, of a request that makes one change, at the cost of one event.
@@ -86,6 +87,14 @@ class Writing:
         body = await self.body_of(request)
         self._spend(request, _cost(body) - 1, before=1)
         return body
+
+    def begin_keyed_import(self, request: Request) -> None:
+        """Count an import with an `Idempotency-Key`.
+
+        Raises:
+            Problem: the writer has sent too many.
+        """
+        self._keyed_imports.spend(_writer(request)[0])
 
     async def pace(self, request: Request, events: int) -> None:
         """Count the events of an import, and return once the quota allows them.

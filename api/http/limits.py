@@ -21,6 +21,8 @@ MAX_WRITES: Final = 64
 """The queue of librdkafka has room for all of their messages."""
 MAX_IMPORTS: Final = 4
 """Each takes some 20 to 60 MB, and the CPU that other requests leave."""
+MAX_IMPORTS_OF_A_CLIENT: Final = 2
+"""Each may take hours: one client leaves room for others."""
 
 REFUSED_AFTER_S: Final = 0.15
 """A rejection is sent so long after the request came, well within the promised 250 ms. Clients that

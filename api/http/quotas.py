@@ -18,12 +18,14 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-from limits import RateLimitItem
+from limits import RateLimitItem, RateLimitItemPerHour
 
 from api.http.problems import RATE_LIMITED, Problem
 
 MAX_PACE_S: Final = 10
 """How long an import waits for the next window at most, rather than being rejected."""
+_KEYED_IMPORTS: Final = RateLimitItemPerHour(1_000)
+"""Kafka keeps a group and a transactional id of each key for a week."""
 _HEAD: Final = b'ratelimit-policy: "%b";q=%d;w=%d\r\nratelimit: "%b";r='
 
 
@@ -109,6 +111,16 @@ class ReadQuota(_Quota):
         One that costs more than the whole quota takes all of it.
         """
         return self.take(reader, limit, min(cost, limit.amount - before), before)
+
+
+class KeyedImportQuota(_Quota):
+    """The imports with an `Idempotency-Key` that each writer may still send."""
+
+    unit = "keyed imports"
+
+    def spend(self, writer: str) -> None:
+        """Count one of a writer; raises as `take`."""
+        self.take(writer, _KEYED_IMPORTS, 1)
 
 
 class WriteQuota(_Quota):

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -15,7 +15,8 @@ from api.events.publisher import Publisher
 from api.http.bodies import Writing, check_media_type
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.idempotency import REPLAYED, key_digest
-from api.http.limits import IMPORT, MAX_IMPORTS
+from api.http.keys.key import client_names, key_of
+from api.http.limits import IMPORT, MAX_IMPORTS, MAX_IMPORTS_OF_A_CLIENT, PerClient
 from api.http.parameters import Schema
 from api.http.parsing import Resolve
 from api.http.problems import (
@@ -85,6 +86,14 @@ class Imports:
         self._now_ms = now_ms
         self._rules = rules
         self._resolve = resolve
+        self._clients = PerClient(
+            MAX_IMPORTS_OF_A_CLIENT,
+            lambda name: Problem(
+                OVERLOADED,
+                f"{MAX_IMPORTS_OF_A_CLIENT} imports of {name} are running already: "
+                "wait until one has ended",
+            ),
+        )
         self._running: set[Import] = set()
 
     async def run(self, request: Request) -> Response:
@@ -92,23 +101,39 @@ class Imports:
         check_media_type(request, _FILES)
         _check_encoding(request)
         digest = key_digest(request)
-        await self._writing.pace(request, 1)
-        async with self._output(digest) as output:
-            one = Import(request, output, self._writing, self._now_ms, self._rules, self._resolve)
-            self._running.add(one)
-            try:
-                progress = await one.run()
-            finally:
-                self._running.remove(one)
-        answer = respond(Accepted(progress.quotes, progress.interactions), 202)
-        if not one.published:
-            answer.headers[REPLAYED] = "true"
-        return answer
+        with self._place(request):
+            if digest is not None:
+                self._writing.begin_keyed_import(request)
+            await self._writing.pace(request, 1)
+            async with self._output(digest) as output:
+                return await self._answer(request, output)
 
     def close(self) -> None:
         """Have all imports stop at the end of a part."""
         for one in self._running:
             one.closing = True
+
+    async def _answer(self, request: Request, output: Output) -> Response:
+        one = Import(request, output, self._writing, self._now_ms, self._rules, self._resolve)
+        self._running.add(one)
+        try:
+            progress = await one.run()
+        finally:
+            self._running.remove(one)
+        answer = respond(Accepted(progress.quotes, progress.interactions), 202)
+        if not one.published:
+            answer.headers[REPLAYED] = "true"
+        return answer
+
+    @contextlib.contextmanager
+    def _place(self, request: Request) -> Iterator[None]:
+        """Take a place of the client's; Problem if it has none left."""
+        names = client_names(request, key_of(request))
+        self._clients.enter(names)
+        try:
+            yield
+        finally:
+            self._clients.leave(names)
 
     def _output(self, digest: str | None) -> AbstractAsyncContextManager[Output]:
         if digest is None:

@@ -72,7 +72,8 @@ class Import:
     async def _take(self, part: bytes) -> None:
         if self.closing:
             raise Problem(NOT_READY, "The server is shutting down")
-        await self._writing.pace(self._request, part.count(b"\n") + 1)
+        # As of other writes, each KiB is one event at least: reading long lines takes time, too.
+        await self._writing.pace(self._request, max(part.count(b"\n") + 1, len(part) // 1024))
         messages: list[Message] = []
         for some in self._lines.take(part, self._now_ms()):
             messages += some

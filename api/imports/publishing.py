@@ -10,6 +10,7 @@ that off if it still runs.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
@@ -28,6 +29,7 @@ from contracts.topics import QUOTES, dead_letters
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import describe_error
 from runtime.kafka.rights import IMPORT_PREFIX
+from runtime.kafka.tokens import TokenError
 from runtime.tracing import OFF, Tracing
 
 T = TypeVar("T")
@@ -147,7 +149,7 @@ class Exactly:
         """
         try:
             self.progress = await self._in_thread(self._begun)
-        except KafkaException as error:
+        except (KafkaException, TokenError) as error:
             raise _problem(error) from error
 
     async def publish(self, messages: Sequence[Message], progress: Progress) -> None:
@@ -171,8 +173,8 @@ class Exactly:
         except (BufferError, KafkaException) as error:
             await self._in_thread(self._abort)
             raise _problem(error) from error
-        for record in records:
-            self._metrics.published.labels(record.topic, "acknowledged").inc()
+        for name, n in Counter(record.topic for record in records).items():
+            self._metrics.published.labels(name, "acknowledged").inc(n)
         self.progress = progress
 
     def end(self) -> None:
@@ -246,8 +248,10 @@ def _patiently(call: Callable[..., T], *arguments: Any) -> T:
         time.sleep(_PAUSE_S)
 
 
-def _problem(error: BufferError | KafkaException) -> Problem:
-    if not isinstance(error, KafkaException):
+def _problem(error: BufferError | KafkaException | TokenError) -> Problem:
+    if isinstance(error, TokenError):
+        return Problem(LOG_UNAVAILABLE, str(error))
+    if isinstance(error, BufferError):
         return Problem(LOG_UNAVAILABLE, f"Kafka takes no more: {error}")
     of_kafka = error.args[0]
     if of_kafka.code() in _FENCED:

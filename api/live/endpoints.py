@@ -9,7 +9,7 @@ from api.bars.answers import Gap
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.ids import IDS
 from api.http.keys.access import Access
-from api.http.limits import client_of
+from api.http.keys.key import client_names
 from api.http.parameters import RequestedInstruments, Schema, instruments_parameter
 from api.http.parsing import Resolve
 from api.http.problems import (
@@ -204,10 +204,8 @@ No key is needed. Streams of all kinds count together for `STREAMS_PER_CLIENT`."
 
 
 def clients_of(request: HTTPConnection, access: Access) -> list[str]:
-    """Return a client's identities: its address, and its key if it sent a valid one."""
-    address = client_of(request.scope)
-    key = access.valid_key(request.headers.raw)
-    return [address] if key is None else [address, f"key {key.tenant}"]
+    """Return a client's names, by its key if it sent a valid one."""
+    return client_names(request, access.valid_key(request.headers.raw))
 
 
 async def _refuse(_request: Request, **_values: object) -> NoReturn:

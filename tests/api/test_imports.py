@@ -14,16 +14,19 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from limits import parse
+from pydantic import SecretStr
 
 from api.http import bodies, bounded, quotas
 from api.http.idempotency import REPLAYED
+from api.http.metrics import Metrics
+from api.http.problems import LOG_UNAVAILABLE, Problem
 from api.http.quotas import MAX_PACE_S, WriteQuota
 from api.imports import importing, parts, publishing
 from api.imports.lines import CSV, NDJSON
-from api.imports.publishing import Exactly
+from api.imports.publishing import Exactly, Transactions
 from contracts.topics import INTERACTIONS, QUOTES
 from infra.local.process import Server, free_port, running
-from runtime.kafka.config import plain
+from runtime.kafka.config import KafkaConfig, plain
 from runtime.topology import Topology
 from tests.cases import each
 from tests.guarded import Guarded
@@ -32,6 +35,7 @@ from tests.patience import PATIENCE_S, eventually
 from tests.patience import answers as http_answers
 
 from .conftest import Serve
+from .keys import entry, write_keys
 from .problems import problem
 from .test_import_lines import as_csv, as_ndjson
 from .test_main import api
@@ -348,6 +352,22 @@ async def test_a_broker_that_is_away_is_named_and_nothing_was_taken(
         assert answer.headers["retry-after"] == "5"
 
 
+async def test_a_token_endpoint_that_is_away_is_named() -> None:
+    kafka = KafkaConfig(
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="OAUTHBEARER",
+        sasl_username="api",
+        sasl_password=SecretStr("secret"),
+        sasl_token_url=f"http://127.0.0.1:{free_port()}/token",
+    )
+    transactions = Transactions(kafka, Metrics())
+    with pytest.raises(Problem) as raised:
+        async with transactions.of_key("digest"):
+            pass
+    assert raised.value.kind is LOG_UNAVAILABLE
+    assert (kafka.sasl_token_url or "") in raised.value.detail
+
+
 async def test_a_body_that_stalls_is_given_up_in_bounded_time(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +390,8 @@ async def test_a_body_that_stalls_is_given_up_in_bounded_time(
         (b"type\n" + b'"' * (1 << 20), AS_CSV, (422, "invalid-events"), "line 2: "),
         (b"x", {"Content-Type": "text/plain"}, (415, "unsupported-media-type"), "text/csv"),
         (b"x", {**AS_CSV, "Content-Encoding": "br"}, (415, "unsupported-media-type"), "gzip"),
+        (b"a," * (1 << 18), AS_CSV, (422, "invalid-events"), "unknown column 'a'"),
+        (b"type," * (1 << 17) + b"type", AS_CSV, (422, "invalid-events"), "two columns 'type'"),
         (b"type,", {**AS_CSV, "Content-Encoding": "gzip"}, (422, "invalid-events"), "not gzip"),
         (b"x", {**AS_CSV, "Idempotency-Key": "a b"}, (422, "invalid-request"), "printable"),
     ],
@@ -410,6 +432,74 @@ async def test_imports_are_bounded_and_a_long_one_leaves_writes_their_places(
         ends.set()
         assert {(await each).status_code for each in long} == {202}
         assert (await post(client, as_ndjson(quotes(1)))).status_code == 202
+
+
+async def test_a_client_has_some_of_the_places_by_its_address_and_by_its_key(
+    serve: Serve,
+    broker: str,
+    topology: Topology,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert topology
+    monkeypatch.setattr(
+        "api.http.keys.key.client_of", lambda scope: dict(scope["headers"])[b"x-from"].decode()
+    )
+    begun, ends = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield as_ndjson(quotes(1)) + b"\n"
+        begun.release()
+        await ends.wait()
+
+    keys = write_keys(tmp_path / "keys.json", *map(entry, ("shop", "bank", "club")))
+    async with serve(kafka=plain(broker), api_keys_file=keys) as client:
+
+        async def sent(address: str, key: str, content: Any) -> httpx.Response:
+            return await post(client, content, {**AS_NDJSON, "X-From": address, "X-API-Key": key})
+
+        places = ("192.0.2.1", "shop"), ("192.0.2.2", "shop"), ("192.0.2.1", "bank")
+        long = [asyncio.create_task(sent(*place, slow())) for place in places]
+        for _ in long:
+            await begun.acquire()
+        for address, key, name in (
+            ("192.0.2.3", "shop", "key shop"),
+            ("192.0.2.1", "club", "192.0.2.1"),
+        ):
+            refused = await sent(address, key, as_ndjson(quotes(1)))
+            assert problem(refused) == (503, "overloaded")
+            assert refused.json()["detail"] == (
+                f"2 imports of {name} are running already: wait until one has ended"
+            )
+        assert (await sent("192.0.2.3", "club", as_ndjson(quotes(1)))).status_code == 202
+        ends.set()
+        assert {(await each).status_code for each in long} == {202}
+        assert (await sent("192.0.2.1", "shop", as_ndjson(quotes(1)))).status_code == 202
+
+
+@pytest.mark.kafka_only
+async def test_a_writer_has_so_many_imports_with_keys_as_kafka_keeps_each_for_a_week(
+    writing: httpx.AsyncClient, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert topology
+    monkeypatch.setattr(quotas, "_KEYED_IMPORTS", parse("2/hour"))
+    for n in range(2):
+        keyed = {**AS_NDJSON, "Idempotency-Key": f"file-{n}"}
+        assert (await post(writing, as_ndjson(quotes(1)), keyed)).status_code == 202
+    refused = await post(writing, as_ndjson(quotes(1)), KEYED)
+    assert problem(refused) == (429, "rate-limited")
+    assert refused.json()["detail"].startswith("At most 2 keyed imports in 3600 s: try again after")
+    assert refused.headers["ratelimit"].startswith('"keyed imports";r=0;')
+    assert (await post(writing, as_ndjson(quotes(1)))).status_code == 202, "without a key"
+
+
+async def test_long_lines_cost_as_much_of_the_quota_as_in_other_writes(serve: Serve) -> None:
+    blank = b" " * 600_000 + b"\n"
+    async with serve(write_limit="1000/hour") as client:
+        for content in (blank, gzip.compress(blank)):
+            packed = {"Content-Encoding": "gzip"} if content is not blank else {}
+            answer = await post(client, content, {**AS_NDJSON, **packed})
+        assert problem(answer) == (429, "rate-limited")
 
 
 def test_an_import_takes_half_of_each_window_and_waits_for_the_next() -> None:

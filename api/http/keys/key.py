@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from limits import RateLimitItem
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from api.http.endpoint import Scope
+from api.http.limits import client_of
 
 Grant = Literal["read", "read:users", "read:recommendations", "read:pipeline", "write", "admin"]
 """What a key is given: scopes, or `read` for all that read."""
@@ -91,6 +92,12 @@ def tenant_of(request: Request) -> str:
     """Return the tenant whose key admitted a request, `api` if none was needed."""
     key = key_of(request)
     return key.tenant if key is not None else "api"
+
+
+def client_names(connection: HTTPConnection, key: Key | None) -> list[str]:
+    """Return the names that a client's share counts under: its address, and its key if any."""
+    address = client_of(connection.scope)
+    return [address] if key is None else [address, f"key {key.tenant}"]
 
 
 def caller_of(request: Request) -> str:
