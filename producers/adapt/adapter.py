@@ -224,7 +224,9 @@ class Adapter:
         ends = {} if self._has_waited else self._input.ends(self._of_instruments)
         if not self._input.has_committed(ends):
             raise _UnreadInstrumentsError(ends)
-        catalog.catch_up(_CATALOG_WITHIN_S)
+        # The group's offsets are committed a moment before the records of the same transaction can
+        # be read, and another copy's open one may stand before them.
+        catalog.catch_up(_CATALOG_WITHIN_S, and_open=bool(self._of_instruments))
         batch.is_caught_up = True
 
     def _note_lag(self) -> None:

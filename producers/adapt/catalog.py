@@ -4,13 +4,21 @@ import contextlib
 import time
 from typing import Final, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec
 
 from contracts.instruments import decode_instrument_record
 from contracts.topics import INSTRUMENTS
 from producers.adapt.symbols import Symbols
 from producers.publisher import PublishingError
-from runtime.kafka.config import KafkaConfig
+from runtime.kafka.admin import Admin
 
 _RECORDS_AT_ONCE: Final = 10_000
 _COMES_WITHIN_S: Final = 0.2
@@ -21,7 +29,9 @@ _CALL_S: Final = 10.0
 class Catalog:
     """Keeps symbols up to date."""
 
-    def __init__(self, kafka: KafkaConfig, group: str, symbols: Symbols) -> None:
+    def __init__(self, client: Admin, group: str, symbols: Symbols) -> None:
+        kafka = client.kafka
+        self._client = client
         self._symbols = symbols
         self._next: dict[int, int] = {}
         """the offset after what was taken, by partition"""
@@ -32,6 +42,8 @@ class Catalog:
                 "group.id": kafka.topic(group),  # required, and never joined
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
+                # Of a topic that was recreated, or has lost its beginning.
+                "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 50,
                 "log_level": 2,
@@ -52,42 +64,52 @@ class Catalog:
         while self._take(0):
             pass
 
-    def catch_up(self, within_s: float) -> None:
+    def catch_up(self, within_s: float, *, and_open: bool = False) -> None:
         """Take the records that the topic has now.
+
+        Args:
+            within_s: how long it may take.
+            and_open: whether to wait for those of open transactions, too, and for those behind.
 
         Raises:
             PublishingError: it is not at the end in time.
             KafkaException: the broker does not answer, or refuses.
         """
         deadline = time.monotonic() + within_s
-        ends = {
-            n: self._consumer.get_watermark_offsets(TopicPartition(self._topic, n), _CALL_S)[1]
-            for n in self._next
-        }
+        ends = self._ends(
+            IsolationLevel.READ_UNCOMMITTED if and_open else IsolationLevel.READ_COMMITTED
+        )
         while any(self._next[n] < end for n, end in ends.items()):
             self._take(_COMES_WITHIN_S)
             if time.monotonic() > deadline:
                 raise PublishingError(
                     f"the catalog in {self._topic} was not read to its end within {within_s:g} s: "
-                    "is a broker away?"
+                    "is a broker away, or a transaction open?"
                 )
 
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
 
+    def _ends(self, level: IsolationLevel) -> dict[int, int]:
+        asked = {TopicPartition(self._topic, n): OffsetSpec.latest() for n in self._next}
+        found = self._client.list_offsets(asked, isolation_level=level, request_timeout=_CALL_S)
+        return {its.partition: answer.result().offset for its, answer in found.items()}
+
     def _take(self, timeout_s: float) -> int:
         """Take records, and return how many."""
-        messages = self._consumer.consume(_RECORDS_AT_ONCE, timeout_s)
-        taken = 0
-        for message in messages:
+        taken, failure = 0, None
+        for message in self._consumer.consume(_RECORDS_AT_ONCE, timeout_s):
             error, at = message.error(), cast("int", message.offset())
             if error is None:
                 self._put(message.key(), message.value())
                 taken, at = taken + 1, at + 1
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
-                raise KafkaException(error)
+                failure = error
+                continue
             self._next[cast("int", message.partition())] = at
+        if failure is not None:  # after the records, which do not come again
+            raise KafkaException(failure)
         return taken
 
     def _put(self, key: bytes | None, value: bytes | None) -> None:

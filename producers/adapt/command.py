@@ -194,7 +194,7 @@ def _connected(
     with contextlib.ExitStack() as stack:
         catalog = None
         if any(rule.symbol for source in read.sources for _, rule in source.rules()):
-            catalog = stack.enter_context(contextlib.closing(Catalog(kafka, read.group, symbols)))
+            catalog = stack.enter_context(contextlib.closing(Catalog(client, read.group, symbols)))
             catalog.load(known[kafka.topic(INSTRUMENTS.name)], within_s)
         output = Output(kafka, read.group, instance, within_s)
         source = Input(kafka, read.group, [*routes], instance)

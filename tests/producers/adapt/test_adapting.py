@@ -1,6 +1,8 @@
 """`python -m producers adapt` on a real broker: what is published, and what is rejected."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 
 import httpx
 import msgspec
@@ -12,6 +14,12 @@ from contracts.messages import Quote
 from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.metrics import parse
 from infra.local.process import free_port, start, stop
+from producers.adapt import adapter, command
+from producers.adapt.adapter import Adapter
+from producers.adapt.mapping import read_mapping
+from producers.adapt.settings import AdaptSettings
+from producers.adapt.symbols import Symbols
+from producers.publisher import PublishingError
 from runtime.topology import Topology
 from tests.integration.conftest import dead_letters
 from tests.patience import PATIENCE_S, eventually
@@ -167,6 +175,50 @@ def test_an_instrument_that_was_published_before_a_record_is_known_to_it(
         company.wait_until_read()
     assert sorted(quotes(company)) == [*range(n)]
     assert len(dead_letters(company.kafka.bootstrap_servers, QUOTES.name)) == n
+
+
+@contextlib.contextmanager
+def in_this_process(company: Company) -> Iterator[Adapter]:
+    """Run a copy by steps."""
+    settings, symbols = AdaptSettings(kafka=company.kafka), Symbols()
+    read = read_mapping(company.mapping)
+    routes = command._routes(read, company.folder, settings, symbols)
+    with command._connected(read, routes, symbols, settings) as copy:
+        yield copy
+
+
+def go_on(copy: Adapter) -> None:
+    """Return once it has published or rejected a record."""
+    copy.run(lambda: copy.published + copy.rejected > 0, lambda: None, PATIENCE_S)
+
+
+def test_an_instrument_of_another_copy_is_awaited_behind_an_open_transaction(
+    company: Company, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group has committed its offsets, but nobody can read its record yet."""
+    orders, products = company.topic("ticks"), company.topic("products")
+    company.map(TICKS.format(topic=orders) + PRODUCTS.format(topic=products))
+    settings = {"bootstrap.servers": company.kafka.bootstrap_servers, "transactional.id": orders}
+    other = Producer(settings)
+    other.init_transactions()
+    other.begin_transaction()
+    for partition in range(topology.instruments):
+        other.produce(INSTRUMENTS.name, b"{}", b"1", partition=partition)
+    other.flush()
+    company.publish(products, [product(1)])
+    with in_this_process(company) as one:
+        go_on(one)
+    company.publish(orders, [tick("S1", 1)])
+    with in_this_process(company) as two:
+        monkeypatch.setattr(adapter, "_CATALOG_WITHIN_S", 0)
+        with pytest.raises(PublishingError, match="or a transaction open"):
+            go_on(two)
+    monkeypatch.undo()
+    other.abort_transaction()
+    with in_this_process(company) as three:
+        go_on(three)
+    assert dead_letters(company.kafka.bootstrap_servers, QUOTES.name) == []
+    assert sorted(quotes(company)) == [1]
 
 
 def catalog_entry(company: Company, i: int) -> None:

@@ -3,12 +3,16 @@
 import contextlib
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import NewTopic
 
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.topics import INSTRUMENTS
 from producers.adapt.catalog import Catalog
 from producers.adapt.symbols import Symbols
+from producers.publisher import PublishingError
+from runtime.kafka import broker as brokers
+from runtime.kafka.admin import Admin
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S, eventually
 
@@ -22,7 +26,7 @@ def record(i: int) -> tuple[bytes, bytes]:
     return instrument_key(i), encode_instrument(its)
 
 
-def test_what_was_published_before_is_known_and_an_open_transaction_is_not_awaited(
+def test_what_was_published_before_is_known_and_an_open_transaction_awaited_if_asked_for(
     company: Company, topology: Topology
 ) -> None:
     symbols = Symbols()
@@ -30,7 +34,7 @@ def test_what_was_published_before_is_known_and_an_open_transaction_is_not_await
     settings = {"bootstrap.servers": company.kafka.bootstrap_servers}
     other = Producer({**settings, "transactional.id": company.prefix})
     other.init_transactions()
-    with contextlib.closing(Catalog(company.kafka, company.prefix, symbols)) as catalog:
+    with contextlib.closing(Catalog(Admin(company.kafka), company.prefix, symbols)) as catalog:
         catalog.load(topology.instruments, PATIENCE_S)
         assert symbols.find("S0") == 0
         for i in range(1, 50):
@@ -43,11 +47,28 @@ def test_what_was_published_before_is_known_and_an_open_transaction_is_not_await
         other.flush()
         catalog.catch_up(PATIENCE_S)
         assert symbols.find("S50") is None
+        with pytest.raises(PublishingError, match="or a transaction open"):
+            catalog.catch_up(0, and_open=True)
         other.commit_transaction()
-
-        def is_known() -> bool:
-            catalog.catch_up(PATIENCE_S)
-            return symbols.find("S50") == 50
-
         # The broker may answer before it has written to the partitions that it is committed.
-        eventually(is_known, "what was committed is known")
+        catalog.catch_up(PATIENCE_S, and_open=True)
+        assert symbols.find("S50") == 50
+
+
+def test_a_topic_that_was_recreated_is_read_from_its_beginning(
+    company: Company, topology: Topology
+) -> None:
+    symbols, client = Symbols(), Admin(company.kafka)
+    company.publish(INSTRUMENTS.name, map(record, range(200)))
+    with contextlib.closing(Catalog(client, company.prefix, symbols)) as catalog:
+        catalog.load(topology.instruments, PATIENCE_S)
+        brokers.delete(client, [INSTRUMENTS.name])
+        brokers.create(client, [NewTopic(INSTRUMENTS.name, topology.instruments, 1)])
+        company.publish(INSTRUMENTS.name, map(record, range(200, 220)))
+
+        def found() -> bool:
+            with contextlib.suppress(KafkaException):
+                catalog.refresh()
+            return all(symbols.find(f"S{i}") == i for i in range(200, 220))
+
+        eventually(found, "it has what the new topic has")
