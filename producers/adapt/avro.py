@@ -7,6 +7,7 @@ from typing import Any
 
 import fastavro
 from confluent_kafka.schema_registry import Schema
+from fastavro import _read_py
 
 from producers.adapt.mapping import MappingError
 from producers.adapt.registry import Read, Registry, content_of
@@ -21,8 +22,12 @@ def avro_reader(registry: Registry, path: Path | None) -> Read:
     reader = _schema_in(path) if path is not None else None
 
     def read_as(schema: Schema) -> Read:
-        writer = fastavro.parse_schema(content_of(schema), _named(registry, schema))
-        return lambda data: fastavro.schemaless_reader(BytesIO(data), writer, reader)
+        named = _named(registry, schema)
+        writer = fastavro.parse_schema(content_of(schema), named)
+        # The compiled reader has no limit of depth: a record of a few KB ends the process.
+        is_deep = any(map(_contains_itself, named.values()))
+        read = _read_py.schemaless_reader if is_deep else fastavro.schemaless_reader
+        return lambda data: read(BytesIO(data), writer, reader)
 
     return registry.framed(read_as)
 
@@ -34,6 +39,17 @@ def _named(registry: Registry, schema: Schema) -> dict[str, Any]:
         named |= _named(registry, part)
         fastavro.parse_schema(content_of(part), named)
     return named
+
+
+def _contains_itself(schema: Any, within: tuple[str, ...] = ()) -> bool:
+    """Whether a type, parsed, has values of its own type in it, as a list of nodes has."""
+    if isinstance(schema, str):
+        return schema in within
+    if isinstance(schema, list):
+        return any(_contains_itself(each, within) for each in schema)
+    within = (*within, schema["name"]) if "name" in schema else within
+    parts = (schema[its] for its in ("type", "items", "values", "fields") if its in schema)
+    return any(_contains_itself(part, within) for part in parts)
 
 
 def _schema_in(path: Path) -> Any:

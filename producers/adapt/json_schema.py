@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 import msgspec
 from confluent_kafka.schema_registry import Schema
-from jsonschema_rs import ValidationError, validator_for
+from jsonschema_rs import Draft7Validator, ValidationError, validator_for
 
 from producers.adapt.fields import UnmappableError
 from producers.adapt.registry import Read, Registry, content_of
@@ -17,7 +17,8 @@ _BASE: Final = "json-schema:///"
 def json_schema_reader(registry: Registry) -> Read:
     """Return a function that reads JSON, and validates it against its schema.
 
-    As in `jsonschema`, `format` is not checked.
+    As in `jsonschema`, `format` is not checked. A schema that names no draft is of draft 7, as for
+    Confluent's serializers in Java.
 
     Raises:
         MappingError: no registry is set.
@@ -26,7 +27,8 @@ def json_schema_reader(registry: Registry) -> Read:
     def read_as(schema: Schema) -> Read:
         content = content_of(schema)
         parts = _parts(registry, schema, _address(content, ""))
-        validate = validator_for(
+        names_draft = isinstance(content, dict) and "$schema" in content
+        validate = (validator_for if names_draft else Draft7Validator)(
             content,
             validate_formats=False,
             # Only what the schema refers to in the registry: nothing is fetched from elsewhere.

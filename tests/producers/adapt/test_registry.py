@@ -1,5 +1,6 @@
 """Schemas of a real Schema Registry: how records are read as their schemas change."""
 
+import contextlib
 import getpass
 import json
 import os
@@ -124,6 +125,27 @@ def test_a_schema_may_refer_to_others(client: SchemaRegistryClient, tmp_path: Pa
     assert read(client, tmp_path, "avro")(write(row, CONTEXT)) == row
 
 
+@pytest.mark.parametrize("way", ["itself", "referred to"])
+def test_a_record_that_is_nested_too_deep_is_a_bad_one_and_does_not_end_the_process(
+    client: SchemaRegistryClient, tmp_path: Path, way: str
+) -> None:
+    node = {**record(("n", "int"), ("next", ["null", "shop.Tick"])), "namespace": "shop"}
+    subject = f"nested-{way[:3]}"
+    id_ = client.register_schema(f"{subject}-node", Schema(json.dumps(node), "AVRO"))
+    if way == "referred to":
+        whole = {"type": "record", "name": "W", "fields": [{"name": "list", "type": "shop.Tick"}]}
+        references = [SchemaReference("shop.Tick", f"{subject}-node", 1)]
+        id_ = client.register_schema(subject, Schema(json.dumps(whole), "AVRO", references))
+    frame, decode = b"\0" + id_.to_bytes(4, "big"), read(client, tmp_path, "avro")
+
+    def nested(depth: int) -> bytes:
+        return frame + b"\2\2" * depth + b"\2\0"
+
+    assert "'next': {'n': 1, 'next': {'n': 1, 'next': None}" in str(decode(nested(9)))
+    with pytest.raises(UnmappableError, match="recursion"):
+        decode(nested(100_000))
+
+
 def test_a_change_of_debezium_may_be_avro_and_its_key_too(
     client: SchemaRegistryClient, tmp_path: Path
 ) -> None:
@@ -163,6 +185,27 @@ def test_json_is_validated_by_its_schema(client: SchemaRegistryClient, tmp_path:
         decode(bad)
     with pytest.raises(UnmappableError, match="the value cannot be decoded: JSON is malformed"):
         decode(good.replace(b"15.4", b"NaN"))
+
+
+@pytest.mark.parametrize(
+    ("draft", "reason"),
+    [
+        (None, None),
+        ("http://json-schema.org/draft-07/schema#", None),
+        ("https://json-schema.org/draft/2020-12/schema", "maximum"),
+    ],
+)
+def test_a_json_schema_that_names_no_draft_is_of_draft_7_as_for_confluents_serializers(
+    client: SchemaRegistryClient, tmp_path: Path, draft: str | None, reason: str | None
+) -> None:
+    """Up to draft 7, what is next to a reference does not count."""
+    bid = {"$ref": "#/definitions/number", "maximum": 1}
+    parts = {"properties": {"bid": bid}, "definitions": {"number": {"type": "number"}}}
+    its = {"type": "object", **parts, **({"$schema": draft} if draft else {})}
+    id_ = client.register_schema(f"draft-{len(draft or '')}", Schema(json.dumps(its), "JSON"))
+    frame, decode = b"\0" + id_.to_bytes(4, "big"), read(client, tmp_path, "json-schema")
+    with pytest.raises(UnmappableError, match=reason) if reason else contextlib.nullcontext():
+        assert decode(frame + b'{"bid": 5}') == {"bid": 5}
 
 
 NUMBER = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "number"}
