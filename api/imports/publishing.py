@@ -9,6 +9,7 @@ that off if it still runs.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,6 +34,8 @@ from runtime.kafka.tokens import TokenError
 from runtime.tracing import OFF, Tracing
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CALL_S: Final = 10.0
 _ABORT_S: Final = 2.0
@@ -249,8 +252,9 @@ def _patiently(call: Callable[..., T], *arguments: Any) -> T:
 
 
 def _problem(error: BufferError | KafkaException | TokenError) -> Problem:
-    if isinstance(error, TokenError):
-        return Problem(LOG_UNAVAILABLE, str(error))
+    if isinstance(error, TokenError):  # which quotes the provider's answer
+        _log.error("no token for Kafka: %s", error)
+        return Problem(LOG_UNAVAILABLE, "No token for Kafka: the server's log says why")
     if isinstance(error, BufferError):
         return Problem(LOG_UNAVAILABLE, f"Kafka takes no more: {error}")
     of_kafka = error.args[0]

@@ -352,7 +352,9 @@ async def test_a_broker_that_is_away_is_named_and_nothing_was_taken(
         assert answer.headers["retry-after"] == "5"
 
 
-async def test_a_token_endpoint_that_is_away_is_named() -> None:
+async def test_a_token_endpoint_that_is_away_is_named_in_the_log_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     kafka = KafkaConfig(
         security_protocol="SASL_PLAINTEXT",
         sasl_mechanism="OAUTHBEARER",
@@ -365,7 +367,8 @@ async def test_a_token_endpoint_that_is_away_is_named() -> None:
         async with transactions.of_key("digest"):
             pass
     assert raised.value.kind is LOG_UNAVAILABLE
-    assert (kafka.sasl_token_url or "") in raised.value.detail
+    assert raised.value.detail == "No token for Kafka: the server's log says why"
+    assert (kafka.sasl_token_url or "") in caplog.text
 
 
 async def test_a_body_that_stalls_is_given_up_in_bounded_time(
