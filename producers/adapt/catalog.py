@@ -92,7 +92,8 @@ class Catalog:
         self._consumer.close()
 
     def _ends(self, level: IsolationLevel) -> dict[int, int]:
-        asked = {TopicPartition(self._topic, n): OffsetSpec.latest() for n in self._next}
+        newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(self._topic, n): newest for n in self._next}
         found = self._client.list_offsets(asked, isolation_level=level, request_timeout=_CALL_S)
         return {its.partition: answer.result().offset for its, answer in found.items()}
 
