@@ -199,7 +199,7 @@ def test_an_instrument_of_another_copy_is_awaited_behind_an_open_transaction(
     orders, products = company.topic("ticks"), company.topic("products")
     company.map(TICKS.format(topic=orders) + PRODUCTS.format(topic=products))
     settings = {"bootstrap.servers": company.kafka.bootstrap_servers, "transactional.id": orders}
-    other = Producer(settings)
+    other = Producer({**settings, "transaction.timeout.ms": 900_000})  # however slow the copies are
     other.init_transactions()
     other.begin_transaction()
     for partition in range(topology.instruments):
