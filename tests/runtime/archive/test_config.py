@@ -19,7 +19,7 @@ FILES = {"py-io-impl": "runtime.archive.durable_files.DurableFileIO"}
         ({"catalog": "rest", "catalog_uri": "here"}, r"name the catalog's http\(s\):// URL"),
         ({"catalog": "glue", "catalog_uri": "http://there"}, "leave it out"),
         ({"catalog_uri": "http://there"}, "no path of a file"),
-        ({"warehouse": "s3://bucket"}, "when the warehouse is in S3: name a file here"),
+        ({"warehouse": "s3://bucket"}, "with a warehouse in S3: name a file here"),
         ({"warehouse": "gs://bucket"}, "name a path, or s3://bucket/folder"),
         ({"warehouse": ""}, "name a path, or s3://bucket/folder"),
         ({"namespace": "A b"}, r"\[a-z0-9_\]"),
