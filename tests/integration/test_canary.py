@@ -25,6 +25,8 @@ BASE_MS = 1_700_000_040_000
 USERS = [f"u{n}" for n in range(60)]
 KNOWN = (1, 2)
 NEW = 3
+POPULAR = range(4, 14)
+"""more popular than `NEW`, and as many as are judged: lists without it continue with these"""
 """The settings of all programs while a canary is on trial."""
 
 RULES = """
@@ -57,6 +59,7 @@ def client(pipeline: Pipeline) -> Iterator[httpx.Client]:
     with pipeline.worker():
         pipeline.publish(taken(user, item, BASE_MS) for user in USERS for item in KNOWN)
         pipeline.publish(taken(f"other {n}", i, BASE_MS) for n in range(5) for i in (*KNOWN, NEW))
+        pipeline.publish(taken(f"reader {n}", i, BASE_MS) for n in range(9) for i in POPULAR)
         pipeline.wait_until_folded()
         pipeline.run("trainer", "once", active_users=0)
         with pipeline.api() as address, httpx.Client(base_url=address) as client:
@@ -121,7 +124,7 @@ def show_and_click(client: httpx.Client, clicked: set[str]) -> None:
             "type": "impression",
             "request_id": answer["request_id"],
             "user_id": user,
-            "instrument_id": NEW,
+            "instrument_id": answer["items"][0]["instrument_id"],
             "position": 1,
         }
         sent.append(seen)
@@ -141,7 +144,7 @@ def test_a_worse_generation_is_rolled_back_and_an_equal_one_promoted(
 ) -> None:
     served = recommended(client, "u0")["generation"]
 
-    # With one neighbor per item, users with 1 and 2 get popular items, and nobody gets 3.
+    # With one neighbor per item, users with 1 and 2 get popular items, of which 3 is the last.
     with trainer(pipeline, rules, neighbors_per_item=1):
         worse = await_canary(pipeline)
         found = {(a["variant"], a["generation"]) for a in (recommended(client, u) for u in USERS)}
