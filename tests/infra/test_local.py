@@ -147,7 +147,7 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     assert [status.name for status in report_of(folder).processes] == [
         *("store", "broker", "topics", "worker-1", "trainer", "api")
     ]
-    with pytest.raises(BusyError, match="runs already"):
+    with pytest.raises(BusyError, match="is already running"):
         background.up(console, folder, Options(api_port=0))
     pid = owner(folder)
     assert pid is not None
