@@ -322,7 +322,7 @@ def test_an_api_that_cannot_start_is_not_waited_for(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_KEYS_FILE", str(folder / "nothing"))
-    with pytest.raises(NotReadyError, match=r"again and again \(exit code 1\): see .*api\.log"):
+    with pytest.raises(NotReadyError, match=r"keeps exiting \(exit code 1\): see .*api\.log"):
         background.up(console, folder, UNFED)
     background.down(console, folder)
     assert owner(folder) is None
