@@ -71,7 +71,7 @@ def folded(*events: dict[str, Any], mode: Mode = USUAL, cap: int = 500) -> Users
 
 
 def feedback(kind: str, answer: str, item: int, ts: int) -> dict[str, Any]:
-    request_id = f"default.g1.model.{answer:A<22}"
+    request_id = f"default.g1.model.BABx.{answer:A<22}"
     return {"type": kind, "request_id": request_id, "user_id": "u", "instrument_id": item, "ts": ts}
 
 

@@ -29,7 +29,7 @@ def shown_to(messages: Iterable[Marked]) -> dict[str, User]:
     for mark, message in messages:
         of = users.setdefault(message["user_id"], User())
         item, is_click = message["instrument_id"], message["type"] == "click"
-        token = message["request_id"].split(".")[3][:_TOKEN]
+        token = message["request_id"].rpartition(".")[2][:_TOKEN]
         n, latest_ms, answers = of.items.get(item, (0, 0, []))
         if "c" + token in answers or (not is_click and "i" + token in answers):
             continue
