@@ -229,7 +229,9 @@ class GroupConsumer:
                 self._read_to[partition] = message.offset() or 0
             elif error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001 (its public name)
                 partition = self._kafka.name(message.topic() or ""), message.partition() or 0
-                if partition in self._mine and self._step_over(partition, message):
+                # One that has just become ours is read again from where it begins.
+                is_read = partition in self._mine and partition not in self._begun
+                if is_read and self._step_over(partition, message):
                     unreadable.append(partition)
             elif error.code() in _NOT_ALLOWED:
                 raise NotAllowedError(f"Kafka does not allow the archive to read: {RIGHTS}")
