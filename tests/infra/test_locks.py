@@ -37,6 +37,8 @@ def test_without_uv_pip_installs_the_same(tmp_path: Path) -> None:
     wheels.mkdir()
     (tmp_path / "Makefile").write_text(MAKEFILE)
     (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "clients/python").mkdir(parents=True)
+    (tmp_path / "clients/python/pyproject.toml").touch()
     (tmp_path / "requirements-uv.lock").write_text("uv==1.0 --hash=sha256:" + "0" * 64)
     (tmp_path / "requirements-dev.lock").write_text(wheel(wheels, "locked"))
     wheel(wheels, "ours")

@@ -1,5 +1,6 @@
 """A user erased over HTTP is gone from all programs, and stays so after a replay."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -26,11 +27,11 @@ def taken(users: range) -> list[Interaction]:
 
 @pytest.fixture
 def trained(pipeline: Pipeline) -> Pipeline:
-    """Some users' events, folded and trained on."""
+    """Some users' events, folded and trained on: each user has an own list."""
     pipeline.publish(taken(range(12)))
     with pipeline.worker():
         pipeline.wait_until_folded()
-    pipeline.run("trainer", "once")
+    pipeline.run("trainer", "once", user_model="user-knn")
     return pipeline
 
 
@@ -130,7 +131,8 @@ def test_a_list_that_a_training_writes_from_before_an_erasure_is_never_served(
         trained.wait_until_folded()
         trained.store.set(own_key, written)
         assert source(address) == "popular"
-        comes_back = Interaction(user_id=ERASED, instrument_id=1, ts=BASE_MS)
+        now_ms = time.time_ns() // 1_000_000
+        comes_back = Interaction(user_id=ERASED, instrument_id=1, ts=now_ms)
         trained.publish([comes_back])
         trained.wait_until_folded()
         eventually(lambda: status(address, "history") == 200, "the user starts over")

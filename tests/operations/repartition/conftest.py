@@ -59,7 +59,7 @@ class Grown(Pipeline):
 
     def wait_until_folded(self, topics: Any = STREAMED) -> None:
         for topic in topics:
-            ends = brokers.log_ends(self.kafka, topic.name, SIZES[topic.name])
+            ends = brokers.log_ends(self.kafka, topic.name, self.topology.of(topic))
             eventually(
                 lambda topic=topic, ends=ends: all(
                     self.position(topic, p) == end for p, end in ends.items()

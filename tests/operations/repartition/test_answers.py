@@ -109,7 +109,7 @@ def without_offset(value: str) -> Any:
 
 
 def answers(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what the API says."""
+    """Return what the API says, but for the ids of its problems' requests."""
     asked = [
         *(f"/v1/instruments/{i}/bars?limit=100" for i in INSTRUMENT_IDS[:5]),
         *(f"/v1/users/{user}/history" for user in USERS[:10]),
@@ -117,7 +117,8 @@ def answers(pipeline: Pipeline) -> dict[str, Any]:
         "/v1/movers?window=1h",
     ]
     with pipeline.api() as address, httpx.Client(base_url=address) as client:
-        return {path: client.get(path).json() for path in asked}
+        found = {path: client.get(path).json() for path in asked}
+    return {path: {**answer, "request_id": None} for path, answer in found.items()}
 
 
 def test_answers_are_the_same_with_more_partitions_even_if_the_copy_was_killed(
@@ -146,7 +147,7 @@ def test_answers_are_the_same_with_more_partitions_even_if_the_copy_was_killed(
         old.wait_until_folded()
         grown.wait_until_folded()
     expected = state(old)
-    assert len(expected["counts"]) > 1000
+    assert len(expected["counts"]) > 500
     assert expected["trending"]
     assert state(grown) == expected
     with ThreadPoolExecutor() as pool:

@@ -1,6 +1,7 @@
 """Whole programs on a Redis that encrypts, each as a user with the documented rights only."""
 
 import re
+import time
 
 import httpx
 import pytest
@@ -40,6 +41,7 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
             subjects = until_found(programs, client)
             for question in questions(subjects, document_of(client)):
                 eventually(lambda q=question: ask(client, q).problem is None, str(question))
+            publish_once(client, subjects)
             programs.train()
             renew_lock(programs)
             *_, rollback, _ = decisions()
@@ -52,6 +54,14 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
     unused = [c for c in documented_commands() if not used.get(f"cmdstat_{c}", {}).get("calls")]
     assert unused == []
     assert_no_password_is_shown(programs)
+
+
+def publish_once(client: httpx.Client, subjects: Subjects) -> None:
+    """Publish a quote under an idempotency key."""
+    now_ms = time.time_ns() // 1_000_000
+    about = {"instrument_id": subjects.instrument_id, "price": subjects.price, "ts": now_ms}
+    headers = {"Idempotency-Key": "once"}
+    client.post("/v1/events", json=[{"type": "quote", **about}], headers=headers).raise_for_status()
 
 
 def renew_lock(programs: Programs) -> None:
