@@ -1,6 +1,7 @@
 """Sorted streams become one, whatever their pieces are."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pyarrow as pa
 from hypothesis import given
@@ -25,12 +26,8 @@ def streams(draw: st.DrawFn, *, is_sorted: bool = True) -> list[list[pa.Table]]:
         rows = [(*key, number) for key in draw(st.lists(keys, max_size=15))]
         if is_sorted:
             rows.sort()
-        pieces, rest = [], rows
-        while rest or draw(st.booleans()):
-            n = draw(st.integers(0, 6))
-            piece, rest = rest[:n], rest[n:]
-            pieces.append(table_of(piece))
-        every.append(pieces)
+        cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=6)))
+        every.append([table_of(rows[i:j]) for i, j in pairwise([0, *cuts, len(rows)])])
     return every
 
 
