@@ -81,11 +81,12 @@ $(SPARK)/.ready: requirements-spark.lock $(READY)
 spark: $(SPARK)/.ready # train on Spark, as all its tests do, in an environment of its own
 	@$(SPARK)/bin/python -m pytest -m 'slow or not slow' tests/trainer/spark
 
-lint: $(READY) workflows ## check code, import rules, prose and workflows
+lint: $(READY) workflows ## check code, import rules, prose, workflows and each room's lines
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@git ls-files -z | xargs -0 $(BIN)/codespell
+	@$(BIN)/python -m tests.docs.line_budgets
 
 # On PyPI actionlint is only a downloader, so Go builds it. zizmor's other checks query GitHub.
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
