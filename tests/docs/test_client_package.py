@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_has_the_types_and_says_what_it_needs(wheel: Path) -> None:
-    assert wheel.name == "tickrec_client-0.1.0-py3-none-any.whl"
+    assert wheel.name == "tickrec_client-1.0.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as files:
         assert "tickrec_client/py.typed" in files.namelist()
         (name,) = (name for name in files.namelist() if name.endswith("/METADATA"))

@@ -87,10 +87,10 @@ def test_the_override_names_images_and_leaves_grafana_out() -> None:
         pass
 
     Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
-    services = yaml.load(override_of({"api": "x/tickrec/api:0.1.0"}), Loader)["services"]
+    services = yaml.load(override_of({"api": "x/tickrec/api:1.0.0"}), Loader)["services"]
 
     assert services == {
-        "api": {"image": "x/tickrec/api:0.1.0"},
+        "api": {"image": "x/tickrec/api:1.0.0"},
         "grafana": {"profiles": ["grafana"]},
     }
 
