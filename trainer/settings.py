@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from contracts.exploration import EXPLORATION_MOST
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from runtime.settings import MetricsSettings
 from trainer.counts.derived import Counting, CountsConfig
@@ -16,7 +15,7 @@ from trainer.quality.checking import QualityConfig
 from trainer.settings_file import SettingsFileSource
 
 AUTO = "auto"
-AT_SERVING = ("diversity", "exploration", "impression_discount")
+AT_SERVING = ("diversity",)
 """Settings that change answers and not the lists that these are made from."""
 
 if TYPE_CHECKING:
@@ -105,20 +104,6 @@ class TrainerSettings(_SettingsOfModels):
         le=1,
         description="how much recommendations prefer items of other categories than those "
         "before; the parameter `diversity` of a request overrides it",
-    )
-    exploration: float = Field(
-        default=0,
-        ge=0,
-        le=EXPLORATION_MOST,
-        description="share of the slots of users' recommendations that show one of the next best "
-        "items at random: costs clicks, and shows what the ranking is worth",
-    )
-    impression_discount: float = Field(
-        default=0,
-        ge=0,
-        lt=1,
-        description="share of an item's score that each impression without a click takes away "
-        "from a user's recommendations, less as days pass; 0: impressions do not count",
     )
     active_users: int = Field(
         default=10_000,

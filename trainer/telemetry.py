@@ -60,12 +60,6 @@ HAPPENED: Final = Gauge(
     "lists, `popular` of the popular list for the same users.",
     ["variant", "measure"],
 )
-CLICK_THROUGH: Final = Gauge(
-    "trainer_click_through",
-    "Clicks per impression of a variant that explores, by policy: `served` as it was shown; "
-    "estimated `ranked`, had nothing been explored, and `explored`, had all been.",
-    ["variant", "policy"],
-)
 
 # Exported as 0 from the start: Prometheus sees no increase in a series that begins with 1.
 for outcome in OUTCOMES:

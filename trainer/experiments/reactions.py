@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.feedback import Feedback
-from contracts.messages import Ints
 
 Hashes = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
@@ -21,8 +20,6 @@ Flags = npt.NDArray[np.bool_]
 class Impressions(NamedTuple):
     """What was shown, each item of an answer once."""
 
-    first: Ints
-    """(n,) of each, its place among all messages that say so: the first one's"""
     users: Hashes
     """(n,) to whom"""
     clicked: Flags
@@ -64,7 +61,7 @@ class Reactions:
         chosen = np.unique(np.frombuffer(self._chosen, np.uint64))
         users = np.frombuffer(self._shown_to, np.uint64)[first]
         unmatched = int((~np.isin(chosen, shown)).sum())
-        return Impressions(first, users, np.isin(shown, chosen), unmatched)
+        return Impressions(users, np.isin(shown, chosen), unmatched)
 
 
 def _hash(text: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from contracts.decisions import Decision
-from contracts.figures import Exploration, Happened, HeldOut
+from contracts.figures import Happened, HeldOut
 from contracts.generations import DEFAULT_VARIANT
 from contracts.log_position import LogPosition
 from trainer.judging.found import Found
@@ -105,8 +105,6 @@ class Report(msgspec.Struct, frozen=True):
     """None: too few users have enough items to hold any out"""
     happened: Happened | None = None
     """of what the variant served until then; None: nothing was, or nobody took anything new"""
-    exploration: Exploration | None = None
-    """of the variant until then; None: it does not explore, or too little was shown"""
     selection: Selection | None = None
     """None: nothing was to be chosen"""
     corrupt: list[str] = []

@@ -7,7 +7,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from contracts.decisions import Decision
-from contracts.figures import RATES
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
 from contracts.variants import shares
 from trainer.judging.happened import USERS_LEAST
@@ -26,8 +25,6 @@ def tables(current: Current | None, decisions: Sequence[Decision]) -> Renderable
         measured = [decision for decision in decisions if decision.what in MADE]
         if any(decision.figures for decision in measured):
             parts.append(_judged(measured))
-        if explored := [decision for decision in measured if _has_clicks(decision)]:
-            parts.append(_clicked(explored))
     if current.held:
         parts.append(
             "Held: a person rolled back. `python -m trainer once` trains and publishes again."
@@ -60,31 +57,6 @@ def _cells(figures: Mapping[str, float]) -> tuple[str, str, str, str]:
         popular = f"{figures['popular_ndcg']:.4f}, lead {figures['lead']:+.4f}"
         popular += f" ± {figures['lead_error']:.4f}"
     return predicted, before, happened, popular
-
-
-def _has_clicks(decision: Decision) -> bool:
-    return decision.figures.get("ctr_users", 0) >= USERS_LEAST
-
-
-def _clicked(decisions: Sequence[Decision]) -> Table:
-    """Return the click-through of each generation's variant until then, as shown and estimated."""
-    title = "Click-through of variants that explore, 95 % interval (effective impressions)"
-    table = Table(title=title, title_justify="left")
-    for column in ("generation", "variant", "as shown", "without exploration", "explored", "lead"):
-        table.add_column(column, no_wrap=True)
-    for decision in decisions:
-        figures = decision.figures
-        rates = [_rate(figures, policy) for policy in RATES]
-        lead = f"{figures['ctr_lead']:+.2%} ± {figures['ctr_lead_error']:.2%}"
-        table.add_row(decision.generation, decision.variant, *rates, lead)
-    return table
-
-
-def _rate(figures: Mapping[str, float], policy: str) -> str:
-    rate, low, high, n = (
-        figures[f"ctr_{policy}_{name}"] for name in ("rate", "low", "high", "effective")
-    )
-    return f"{rate:.2%} [{100 * low:.2f}, {100 * high:.2f}] ({n:.0f})"
 
 
 def _served(current: Current) -> Table:

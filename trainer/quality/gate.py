@@ -6,7 +6,7 @@ from typing import get_args
 import msgspec
 import structlog
 
-from contracts.figures import RATES, Exploration, Happened, HeldOut
+from contracts.figures import Happened, HeldOut
 from contracts.generations import DEFAULT_VARIANT
 from trainer import telemetry
 from trainer.judging.happened import USERS_LEAST
@@ -80,13 +80,6 @@ def report_happened(variant: str, happened: Happened | None) -> None:
         for measure in ("ndcg", "popular"):
             found = getattr(happened, measure).mean
             telemetry.HAPPENED.labels(variant, measure).set(found)
-
-
-def report_exploration(variant: str, exploration: Exploration | None) -> None:
-    """Show the click-through of a variant that explores: as shown, and what it would have been."""
-    if exploration is not None and exploration.users >= USERS_LEAST:
-        for policy in RATES:
-            telemetry.CLICK_THROUGH.labels(variant, policy).set(getattr(exploration, policy).rate)
 
 
 def _described(rule: Checked) -> str:

@@ -7,14 +7,13 @@ from typing import Any
 
 import msgspec
 
-from contracts.figures import Exploration, Happened, HeldOut
+from contracts.figures import Happened, HeldOut
 from contracts.generations import Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
-from trainer.experiments.exploration import read_exploration
 from trainer.experiments.happening import read_happened
 from trainer.generations.inputs import served_report
 from trainer.generations.publication import generation_id, publication, read_current
@@ -26,13 +25,7 @@ from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
 from trainer.quality.accuracy import check_accuracy
 from trainer.quality.checking import Checked
-from trainer.quality.gate import (
-    BadDataError,
-    report_exploration,
-    report_happened,
-    report_held_out,
-    report_rules,
-)
+from trainer.quality.gate import BadDataError, report_happened, report_held_out, report_rules
 from trainer.run.learned import Learned, data_of
 from trainer.run.placing import Placing, figures_of
 from trainer.run.selecting import select
@@ -72,7 +65,6 @@ class Building:
         served = served_report(self.store, self.keyspace, variant)
         with self.stages.timed("judge served"):
             happened = self._happened(served)
-            exploration = self._exploration(variant, settings, served)
         with self.stages.timed("hold out"):
             selection, found = select(self.learned, settings, served, self.stages, self.now)
         made_with = changed(settings, selection.found.values) if selection else settings
@@ -91,13 +83,11 @@ class Building:
                 quality=[*self.learned.checked, *accuracy],
                 held_out=held_out,
                 happened=happened,
-                exploration=exploration,
             )
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
         report_held_out(variant, held_out)
         report_happened(variant, happened)
-        report_exploration(variant, exploration)
-        figures = figures_of(held_out, happened, exploration)
+        figures = figures_of(held_out, happened)
         self.placing.place(made, variant, served_of(generation, models, made_with), figures)
         return report
 
@@ -110,16 +100,6 @@ class Building:
         partitions = Topology.from_hash(noted).interactions
         now = read_happened(self.store, self.keyspace, partitions, current, served, self.stages)
         return together(served.happened, now)
-
-    def _exploration(
-        self, variant: str, settings: TrainerSettings, served: Report | None
-    ) -> Exploration | None:
-        """Return what feedback says about the variant, if what it serves explores."""
-        current = read_current(self.store, self.keyspace)
-        shown = current.variants.get(variant) if current else None
-        if served is None or shown is None or not shown.exploration:
-            return None
-        return read_exploration(settings.kafka, variant, served.exploration, self.now())
 
     def _accuracy(self, variant: str, generation: str, held_out: HeldOut | None) -> list[Checked]:
         """Return what was checked of the accuracy; an operator's run ignores the result.
@@ -197,8 +177,6 @@ def served_of(generation: str, models: Models, settings: TrainerSettings) -> Ser
         "none" if models.users is None else models.users.name,
         settings.fold_in,
         settings.diversity,
-        settings.exploration,
-        settings.impression_discount,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
-from contracts.figures import RATES, Exploration, Happened, HeldOut
+from contracts.figures import Happened, HeldOut
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
@@ -123,15 +123,12 @@ class Placing:
         note(self.store, self.keyspace, decision)
 
 
-def figures_of(
-    held_out: HeldOut | None, happened: Happened | None, exploration: Exploration | None = None
-) -> dict[str, float]:
+def figures_of(held_out: HeldOut | None, happened: Happened | None) -> dict[str, float]:
     """Return a decision's figures: the report has more, but is kept less long.
 
     Args:
         held_out: what is predicted of the generation.
         happened: what was served until then.
-        exploration: what feedback says about the variant.
 
     >>> held_out = HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9)
     >>> figures_of(held_out, happened=None)["ndcg_low"]
@@ -158,10 +155,4 @@ def figures_of(
         }
         if happened.predicted is not None:
             figures["served_predicted"] = happened.predicted
-    if exploration is not None:
-        figures["ctr_users"] = exploration.users
-        for policy in RATES:
-            of_policy = msgspec.structs.asdict(getattr(exploration, policy))
-            figures |= {f"ctr_{policy}_{name}": value for name, value in of_policy.items()}
-        figures |= {"ctr_lead": exploration.lead.mean, "ctr_lead_error": exploration.lead.error}
     return figures

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from contracts.decisions import Decision
-from contracts.figures import Exploration, Happened, HeldOut, Mean, Rate
+from contracts.figures import Happened, HeldOut, Mean
 from contracts.generations import DEFAULT_VARIANT, Canary, Experiment, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from infra.local.process import free_port
@@ -90,23 +90,6 @@ def test_history_shows_what_happened_beside_what_was_predicted(
     assert " ".join(row) == (
         "g1 default 0.1300 ± 0.0100 (300) 0.1111 0.1234 ± 0.0100 (250) "
         "0.0511, lead +0.0723 ± 0.0300"
-    )
-
-
-def test_history_shows_what_exploration_says_if_there_are_enough_users(
-    setup: Setup, command: Command
-) -> None:
-    publish(setup, 1)
-    served, ranked, explored = (Rate(ctr, ctr - 0.01, ctr + 0.01, 512.4) for ctr in (0.1, 0.2, 0.3))
-    for users, generation in ((19, "g2"), (20, "g3")):
-        found = Exploration("", users, served, ranked, explored, Mean(-0.1, 0.02))
-        figures = figures_of(None, None, found)
-        note(setup.store, setup.keys, Decision("", generation, "e", "published", "", "", figures))
-    clicked = command("history").stdout.split("Click-through")[1].replace("│", " ").splitlines()
-    (row,) = (line.split() for line in clicked if "20.00%" in line)
-    assert " ".join(row) == (
-        "g3 e 10.00% [9.00, 11.00] (512) 20.00% [19.00, 21.00] (512) 30.00% [29.00, 31.00] (512) "
-        "-10.00% ± 2.00%"
     )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from contracts.figures import Exploration, Mean, Rate
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, SimilarList
 from tests.oracles.gram import gram_matrix
@@ -202,49 +201,11 @@ def test_where_users_get_no_lists_of_their_own_none_are_written(setup: Setup) ->
         assert not setup.store.exists(setup.keys.model_user(of_default.generation, "u1"))
 
 
-def test_what_exploration_says_stands_in_the_report_the_figures_and_the_metrics(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[str, Exploration | None]] = []
-
-    def read(kafka: Any, variant: str, last: Exploration | None, now: Any) -> Exploration:
-        asked.append((variant, last))
-        served, ranked, explored = (Rate(ctr, 0, 1, 9) for ctr in (0.1, 0.2, 0.3))
-        return Exploration("now", 20, served, ranked, explored, Mean(-0.1, 0.02))
-
-    monkeypatch.setattr("trainer.run.building.read_exploration", read)
-    setup.fill(likings())
-    assert setup.run(exploration=0.1) == "trained"  # nothing that explores was served until then
-    assert asked == []
-    assert setup.run(asked=True, exploration=0.1) == "trained"
-    found = setup.report().exploration
-    assert found is not None
-    assert asked == [("default", None)]
-    assert setup.decisions()[0].figures["ctr_ranked_rate"] == 0.2
-    for policy, rate in (("served", 0.1), ("ranked", 0.2), ("explored", 0.3)):
-        labels = {"variant": "default", "policy": policy}
-        assert REGISTRY.get_sample_value("trainer_click_through", labels) == rate
-    assert setup.run(asked=True) == "trained"  # what was served still explored
-    assert asked[1:] == [("default", found)]
-    assert setup.run(asked=True) == "trained"
-    assert setup.report().exploration is None
-    assert len(asked) == 2
-
-
 def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
     setup.fill(likings())
     values = {"fold_in_items": 7, "fold_in_half_life_days": 2.5, "fold_in_half_life_items": 3}
     assert setup.run(**values) == "trained"
     assert setup.served().fold_in == FoldIn(7, 2.5, 3)
-
-
-def test_readers_get_the_impression_discount_of_each_variant(setup: Setup, tmp_path: Path) -> None:
-    setup.fill(likings())
-    path = tmp_path / "variants.toml"
-    path.write_text("[fresh]\nimpression_discount = 0.2\n")
-    assert setup.run(variants=path) == "trained"
-    served = [setup.served(variant) for variant in ("default", "fresh")]
-    assert [each.impression_discount for each in served] == [0, 0.2]
 
 
 def test_readers_get_the_diversity_of_each_variant_and_a_new_one_needs_no_new_search(
