@@ -40,9 +40,6 @@ from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
 from api.http.security import ANY_HOST, CORS, Hosts, Named, Private, Secured, install_cors
 from api.http.streams import PATHS, WEBSOCKET_PATH
-from api.imports import endpoints as imports
-from api.imports.endpoints import Imports
-from api.imports.publishing import Transactions
 from api.instruments import describing
 from api.instruments import endpoints as instruments
 from api.instruments.catalog import Catalog
@@ -138,14 +135,6 @@ def create_app(
         settings.input_rules(),
         catalog.resolve,
     )
-    importing = Imports(
-        writing,
-        publisher,
-        Transactions(settings.kafka, metrics, tracing),
-        now_ms,
-        settings.input_rules(),
-        catalog.resolve,
-    )
     logs = LogWatch(settings.kafka, time.monotonic)
     progress = Progress(store, logs, now_ms)
     history = History(progress, now_ms)
@@ -174,7 +163,6 @@ def create_app(
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
         *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),
         *events.endpoints(writing, publisher, now_ms, settings.input_rules(), catalog.resolve),
-        *imports.endpoints(importing),
         *feedback.endpoints(writing, reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
     )
@@ -199,7 +187,7 @@ def create_app(
         ):
             yield {
                 "serving": Serving(table, store, metrics, access, Heads(hosts, cors=cors)),
-                "streams": (live, importing),
+                "streams": live,
                 CORS: cors,
             }
         await asyncio.to_thread(tracing.close)

@@ -106,7 +106,7 @@ Keys, after the namespace:
 
 `idempotency:<digest>`
     string: JSON object: of a write with an `Idempotency-Key`, a digest of the request, and its
-    answer, once there is one; the key's digest is made of the API key's tenant and of the header
+    answer, once there is one; the key's digest is made of the API key's name and of the header
     lives `IDEMPOTENCY_KEPT_S`; written by api; read by api
 
 Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):

@@ -76,9 +76,7 @@ def endpoints(
 One event or an array of up to 1,000, each with its `type`: `quote` or `interaction`.
 
 The answer is sent once Kafka has acknowledged all of them. If one is invalid, none is accepted, and
-`errors` gives the index, field and reason of each (of the first 20).
-
-For more events at a time: `/v1/events/import`.""",
+`errors` gives the index, field and reason of each (of the first 20).""",
             receive=writing.events_of,
             act=events,
             body=json_body(events_schema(), one=[QUOTE], several=[QUOTE, INTERACTION]),

@@ -63,8 +63,6 @@ class EventError(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     field: str | None = None
     """the invalid field, if it is a single one"""
-    line: int | None = None
-    """of a file, from 1"""
 
 
 class MalformedBodyError(ValueError, Failure):
@@ -117,7 +115,7 @@ def parse_events(
     messages = _valid_array(body, now_ms, rules, resolve)
     if messages is not None:
         return messages
-    return parse_each(body, lambda event: message_of(event, now_ms, rules, resolve))
+    return parse_each(body, lambda event: _message_of(event, now_ms, rules, resolve))
 
 
 def parse_each(body: bytes, parse: Callable[[bytes], M], what: str = "events") -> list[M]:
@@ -207,13 +205,13 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise MalformedBodyError(str(error)) from None
 
 
-def message_of(event: bytes, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
+def _message_of(event: bytes, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
     """Return the message of an event; ValueError if it is invalid."""
     try:
         sent = _event.decode(event)
     except (ValueError, RecursionError):  # the decoder of a single type has better reasons
         sent = decode_strictly(_strict[_tag.decode(event).type], event)
-    return checked(sent, now_ms, rules, resolve)
+    return _checked(sent, now_ms, rules, resolve)
 
 
 def _valid_array(
@@ -226,13 +224,13 @@ def _valid_array(
     try:
         events = _array.decode(body)
         if 1 <= len(events) <= MAX_EVENTS:
-            return [checked(sent, now_ms, rules, resolve) for sent in events]
+            return [_checked(sent, now_ms, rules, resolve) for sent in events]
     except (ValueError, RecursionError):
         pass
     return None
 
 
-def checked(sent: Message, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
+def _checked(sent: Message, now_ms: int, rules: InputRules, resolve: Resolve) -> Message:
     """Return the message of a decoded event; ValueError if it is invalid."""
     # Records do not have the tag, so the message is one of the contracts' own types.
     fields = msgspec.structs.asdict(sent)

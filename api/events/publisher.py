@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from api.http.limits import MAX_IMPORTS, MAX_WRITES
+from api.http.bodies import MAX_EVENTS
+from api.http.limits import MAX_WRITES
 from api.http.metrics import Metrics
 from api.http.problems import LOG_UNAVAILABLE, Failure, Problem
 from contracts.feedback import Feedback, encode_feedback, feedback_key
@@ -39,9 +40,7 @@ ANSWER_DEADLINE_S: Final = 5.0
 """In case librdkafka does not even report that."""
 _AT_ONCE: Final = 500
 """Messages that take a millisecond or so."""
-MAX_AT_ONCE: Final = 10_000
-"""Messages of one call, so that they are acknowledged in time."""
-_MAX_QUEUED: Final = (MAX_WRITES + MAX_IMPORTS) * MAX_AT_ONCE
+_MAX_QUEUED: Final = MAX_WRITES * MAX_EVENTS
 _METADATA_TIMEOUT_S: Final = 0.5
 _RIGHTS_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
@@ -176,7 +175,7 @@ class Publisher:
             LogUnavailableError: it has not, in bounded time.
             InstrumentTooLargeError: an instrument is; nothing is published.
         """
-        records = [record_of(message) for message in messages]
+        records = [_record_of(message) for message in messages]
         batch = _Batch(len(messages), self._kafka, self._metrics)
         with self._tracing.sends(record.topic for record in records) as carried:
             for n, (topic, key, value, headers) in enumerate(records, 1):
@@ -286,7 +285,7 @@ class _Rights:
         return None
 
 
-def record_of(message: Publishable) -> _Record:
+def _record_of(message: Publishable) -> _Record:
     """Return a message as Kafka takes it."""
     if isinstance(message, Tombstone):
         key, headers = encode_tombstone(message)

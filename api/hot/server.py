@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Streams(Protocol):
-    """Answers, or imports, that last as long as the client likes."""
+    """Answers that last as long as the client likes."""
 
     def close(self) -> None:
         """End all at once, and start no more."""
@@ -41,7 +41,7 @@ class State(TypedDict):
     """The lifespan state, which the application yields."""
 
     serving: Serving
-    streams: tuple[Streams, ...]
+    streams: Streams
     cors: bool
     """whether cross-origin requests are allowed, which only the framework's routes support"""
 
@@ -116,8 +116,8 @@ class Server(uvicorn.Server):
         state[DRAINING] = True
         for server in self.servers:
             server.close()
-        for streams in state.get("streams", ()):
-            streams.close()
+        if "streams" in state:
+            state["streams"].close()
         await self._await_hanging_up()
         await super().shutdown(sockets)
 

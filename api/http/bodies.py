@@ -15,8 +15,6 @@ Unknown fields are rejected: a misspelled one would be silently ignored in favor
 
 import asyncio
 import re
-import time
-from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -33,7 +31,7 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
-from api.http.quotas import KeyedImportQuota, WriteQuota
+from api.http.quotas import WriteQuota
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 4.0
@@ -41,8 +39,6 @@ BODY_TIMEOUT_S: Final = 4.0
 within the 10 s for which a server that shuts down waits for it. 1 MiB then needs 2 Mbit/s."""
 MAX_EVENTS: Final = 1000
 """Events per request of JSON."""
-PACE_TIMEOUT_S: Final = 30.0
-"""For the writer's other requests to leave an import anything of the quota."""
 
 _JSON: Final = "application/json"
 _ANYBODY: Final = ""
@@ -57,7 +53,6 @@ class Writing:
 
     def __init__(self, quota: WriteQuota) -> None:
         self._quota = quota
-        self._keyed_imports = KeyedImportQuota()
 
     async def nothing_of(self, request: Request) -> bytes:
         """Return no body, of a request that makes one change, at the cost of one event.
@@ -88,33 +83,6 @@ class Writing:
         self._spend(request, _cost(body) - 1, before=1)
         return body
 
-    def begin_keyed_import(self, request: Request) -> None:
-        """Count an import with an `Idempotency-Key`.
-
-        Raises:
-            Problem: the writer has sent too many.
-        """
-        self._keyed_imports.spend(_writer(request)[0])
-
-    async def pace(self, request: Request, events: int) -> None:
-        """Count the events of an import, and return once the quota allows them.
-
-        Raises:
-            Problem: it does not soon.
-        """
-        writer, limit = _writer(request)
-        wait_s, late_s = 0.0, time.monotonic() + PACE_TIMEOUT_S
-        while events > 0:
-            await asyncio.sleep(wait_s)
-            some, wait_s = self._quota.spend_some(writer, events, limit)
-            events -= some
-            if some:
-                late_s = time.monotonic() + PACE_TIMEOUT_S
-            elif time.monotonic() > late_s:
-                self._spend(request, events)  # which says why it cannot
-                return
-        self._spend(request, 0)  # which reports what is left
-
     def _spend(self, request: Request, events: int, before: int = 0) -> None:
         writer, limit = _writer(request)
         of_answer(request.scope).rate = self._quota.spend(writer, events, limit, before)
@@ -123,7 +91,7 @@ class Writing:
 def _writer(request: Request) -> tuple[str, RateLimitItem | None]:
     """Return whose quota a request takes from, and the limit of its key."""
     key = key_of(request)
-    return (key.tenant, key.limit) if key else (_ANYBODY, None)
+    return (key.name, key.limit) if key else (_ANYBODY, None)
 
 
 def media_type_of(request: Request) -> str:
@@ -137,16 +105,10 @@ def check_head(request: Request) -> None:
     Raises:
         Problem: it is not JSON, or larger than `MAX_BODY_BYTES`.
     """
-    check_media_type(request, [_JSON])
-    _check_size(int(request.headers.get("content-length", 0)))
-
-
-def check_media_type(request: Request, accepted: Collection[str]) -> None:
-    """Raise a Problem unless a body is declared as one of the media types `accepted`."""
-    if media_type_of(request) not in accepted:
+    if media_type_of(request) != _JSON:
         given = request.headers.get("content-type", "")
-        detail = f"Send `Content-Type: {', '.join(accepted)}`, not {given!r:.100}"
-        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, f"Send `Content-Type: {_JSON}`, not {given!r:.100}")
+    _check_size(int(request.headers.get("content-length", 0)))
 
 
 async def read_body(request: Request) -> bytes:

@@ -5,9 +5,6 @@ A request is rejected before it is routed, at a fraction of the cost of an answe
 A write counts as in flight once its body has arrived: slow senders take no places from requests
 that wait for Kafka. Bodies that are still arriving have their own bounds: in bytes, to limit
 memory, and in number per client.
-
-An import is published while its body arrives, which may take hours: imports have places of their
-own.
 """
 
 from typing import Final
@@ -17,8 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.failures import problem_response
 from api.http.limits import (
-    IMPORT,
-    MAX_IMPORTS,
     MAX_READS,
     MAX_WRITES,
     WATCHED,
@@ -120,8 +115,8 @@ class _Write:
             self._arriving = False
 
 
-class _Whole:
-    """A read or an import, which takes a place from the start to its answer."""
+class _Read:
+    """A read, which takes a place from the start to its answer."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -133,7 +128,7 @@ class _Whole:
         self._inside = True
 
     def take(self, message: Message) -> None:
-        """Accept a part of a body, without a bound."""
+        """Accept a part of a body, which no read uses."""
 
     def leave(self) -> None:
         """Give the place back."""
@@ -142,7 +137,7 @@ class _Whole:
 
 
 class Bounded:
-    """Passes reads, writes and imports on to `app`, each up to their number at a time.
+    """Passes reads and writes on to `app`, each up to their number at a time.
 
     A request is in flight until its answer begins. From then on, a stream of events no longer
     counts: it mostly waits, and has its own bound.
@@ -152,7 +147,6 @@ class Bounded:
         self._app = app
         self._reads = Gate(MAX_READS)
         self._writes = Gate(MAX_WRITES)
-        self._imports = Gate(MAX_IMPORTS)
         self._bodies = _Bodies()
         self._refusals = Refusals()
 
@@ -170,15 +164,13 @@ class Bounded:
             return
         await self._pass(under_way, scope, receive, send)
 
-    def _begun(self, scope: Scope) -> _Whole | _Write:
+    def _begun(self, scope: Scope) -> _Read | _Write:
         if scope["method"] in _READS:
-            return _Whole(self._reads)
-        if scope["path"] == IMPORT:
-            return _Whole(self._imports)
+            return _Read(self._reads)
         return _Write(self._writes, self._bodies, scope)
 
     async def _pass(
-        self, under_way: _Whole | _Write, scope: Scope, receive: Receive, send: Send
+        self, under_way: _Read | _Write, scope: Scope, receive: Receive, send: Send
     ) -> None:
         async def taking() -> Message:
             message = await receive()

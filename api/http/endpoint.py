@@ -157,8 +157,6 @@ class ActionEndpoint(Endpoint):
     """`requestBody` of its description"""
     body_kinds: tuple[Any, ...] = ()
     """the types whose schemas it refers to"""
-    keyed: bool = False
-    """whether it takes an `Idempotency-Key`"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +164,6 @@ class WriteEndpoint(ActionEndpoint):
     """An endpoint that publishes to Kafka, and at most once for each `Idempotency-Key`."""
 
     cost: int = 0
-    keyed: bool = True
     receive: Callable[[Request], Awaitable[bytes]]
     """reads the body, at the cost of what it publishes"""
     act: Callable[..., Awaitable[Response]]

@@ -1,7 +1,7 @@
 """Writes with an `Idempotency-Key` take effect at most once: a retry gets the first answer.
 
-Follows draft-ietf-httpapi-idempotency-key-header. A key belongs to its tenant, and is kept in Redis
-for a day. Requests without one do not get here.
+Follows draft-ietf-httpapi-idempotency-key-header. A key belongs to one API key, and is kept in
+Redis for a day. Requests without one do not get here.
 
 A request claims its key, publishes, and then keeps its answer under the key. If nothing was
 published, the key is free again. Otherwise a claim without an answer means that the outcome is
@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from api.http.bodies import media_type_of
 from api.http.failures import problem_of
-from api.http.keys.key import tenant_of
+from api.http.keys.key import caller_of
 from api.http.problems import (
     IDEMPOTENCY_KEY_REUSED,
     OUTCOME_UNKNOWN,
@@ -167,7 +167,7 @@ def _replayed(kept: Kept, left_ms: int, claim: Kept) -> Response:
 
 
 def key_digest(request: Request) -> str | None:
-    """Return the digest of a request's key and tenant, None if it has no key.
+    """Return the digest of a request's key and API key, None if it has no key.
 
     Raises:
         Problem: the key is invalid.
@@ -178,7 +178,7 @@ def key_digest(request: Request) -> str | None:
     found = _KEY.fullmatch(given[0])
     if found is None or len(given) > 1:
         raise broken_rule(HEADER, f"{_RULE}, not {', '.join(given)!r:.100}")
-    return _digest(tenant_of(request).encode(), found[1].encode())
+    return _digest(caller_of(request).encode(), found[1].encode())
 
 
 def _digest_of(request: Request, body: bytes) -> str:

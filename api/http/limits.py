@@ -19,10 +19,6 @@ MAX_READS: Final = 256
 promised 250 ms, with room for Redis."""
 MAX_WRITES: Final = 64
 """The queue of librdkafka has room for all of their messages."""
-MAX_IMPORTS: Final = 4
-"""Each takes some 20 to 60 MB, and the CPU that other requests leave."""
-MAX_IMPORTS_OF_A_CLIENT: Final = 2
-"""Each may take hours: one client leaves room for others."""
 
 REFUSED_AFTER_S: Final = 0.15
 """A rejection is sent so long after the request came, well within the promised 250 ms. Clients that
@@ -31,7 +27,6 @@ _TOGETHER_S: Final = 0.005
 """Rejections that are due within it are sent together."""
 WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Their requests are never rejected: monitoring must answer under overload most of all."""
-IMPORT: Final = "/v1/events/import"
 
 
 class Gate:

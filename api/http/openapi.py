@@ -111,10 +111,11 @@ def operation_of(endpoint: Endpoint, *, keyed: bool) -> Schema:
     if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
         operation["requestBody"] = endpoint.body
     shed = {} if endpoint.path in WATCHED else _SHED
-    of_kind = WRITING_ONCE if isinstance(endpoint, WriteEndpoint) else {}
+    is_write = isinstance(endpoint, WriteEndpoint)
+    of_kind = WRITING_ONCE if is_write else {}
     problems = {**shed, **of_kind, **endpoint.problems, **_refused(endpoint), **_OF_ALL}
     responses = {
-        **success_responses(endpoint.success, once=_is_keyed(endpoint)),
+        **success_responses(endpoint.success, once=is_write),
         **problem_responses(problems),
     }
     for response in responses.values():
@@ -140,11 +141,7 @@ def _kinds(table: Table) -> Iterable[Any]:
 
 def _parameters(endpoint: Endpoint) -> list[Schema]:
     described = [_described(p, in_path=p.name in endpoint.in_path) for p in endpoint.parameters]
-    return [*described, _IDEMPOTENCY_KEY] if _is_keyed(endpoint) else described
-
-
-def _is_keyed(endpoint: Endpoint) -> bool:
-    return isinstance(endpoint, ActionEndpoint) and endpoint.keyed
+    return [*described, _IDEMPOTENCY_KEY] if isinstance(endpoint, WriteEndpoint) else described
 
 
 def _described(parameter: Parameter, *, in_path: bool) -> Schema:

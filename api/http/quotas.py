@@ -18,14 +18,10 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-from limits import RateLimitItem, RateLimitItemPerHour
+from limits import RateLimitItem
 
 from api.http.problems import RATE_LIMITED, Problem
 
-MAX_PACE_S: Final = 10
-"""How long an import waits for the next window at most, rather than being rejected."""
-_KEYED_IMPORTS: Final = RateLimitItemPerHour(1_000)
-"""Kafka keeps a group and a transactional id of each key for a week."""
 _HEAD: Final = b'ratelimit-policy: "%b";q=%d;w=%d\r\nratelimit: "%b";r='
 
 
@@ -113,16 +109,6 @@ class ReadQuota(_Quota):
         return self.take(reader, limit, min(cost, limit.amount - before), before)
 
 
-class KeyedImportQuota(_Quota):
-    """The imports with an `Idempotency-Key` that each writer may still send."""
-
-    unit = "keyed imports"
-
-    def spend(self, writer: str) -> None:
-        """Count one of a writer; raises as `take`."""
-        self.take(writer, _KEYED_IMPORTS, 1)
-
-
 class WriteQuota(_Quota):
     """The events that each writer may still send."""
 
@@ -138,28 +124,6 @@ class WriteQuota(_Quota):
     ) -> bytes:
         """Count `events` of a writer, by its `own` limit if it has one, as `take` does."""
         return self.take(writer, own or self._limit, events, before)
-
-    def spend_some(
-        self, writer: str, events: int, own: RateLimitItem | None = None
-    ) -> tuple[int, float]:
-        """Count as many of `events` as an import may take now.
-
-        Returns:
-            How many these are, and for how many seconds the import has to wait for the others.
-
-        Raises:
-            Problem: it would have to wait for more than `MAX_PACE_S`.
-        """
-        limit, now_s = own or self._limit, self._now_s()
-        window = self._window(writer, limit, now_s)
-        # Waiting is short then, and the rest is for the writer's other requests.
-        is_short = limit.get_expiry() <= MAX_PACE_S
-        share = ceil(window.most / 2) if is_short else window.most
-        some = max(0, min(events, share - window.taken))
-        if some < events and not is_short and window.ends_s - now_s > MAX_PACE_S:
-            raise self._used_up(window, events, now_s)
-        window.taken += some
-        return some, window.ends_s - now_s if some < events else 0
 
 
 def _is_same(one: RateLimitItem, other: RateLimitItem) -> bool:

@@ -74,7 +74,6 @@ PROBLEM: Final[Schema] = {
                 "type": "object",
                 "properties": {
                     "index": {"type": "integer", "description": "index of the event in the body"},
-                    "line": {"type": "integer", "description": "in NDJSON and CSV, from 1"},
                     "field": {"type": "string"},
                     "reason": {"type": "string"},
                 },
@@ -82,10 +81,6 @@ PROBLEM: Final[Schema] = {
             },
         },
         "acknowledged": {"type": "integer", "description": "messages that Kafka acknowledged"},
-        "line": {
-            "type": "integer",
-            "description": "of an import: up to which line events are in the log",
-        },
     },
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
 }

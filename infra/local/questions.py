@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from infra.local import plausible
-from infra.local.asking import NDJSON, Question
+from infra.local.asking import Question
 from infra.local.described import SWITCHING_PROTOCOLS, Operation, operations
 from infra.local.subjects import Subjects
 
@@ -141,8 +141,6 @@ def _events(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question
     ]
     taken = plausible.equals({"quotes": 1, "interactions": 1})
     yield Question("/v1/events", taken, method="POST", body=events, status=202)
-    imported = "/v1/events/import"
-    yield Question(imported, taken, method="POST", body=events, status=202, media_type=NDJSON)
     # For a user that the trainer has not seen yet: computed from the event just published.
     recommended = f"/v1/users/{_NEW_USER}/recommendations?n=3"
     yield Question(recommended, plausible.because_of(instrument))

@@ -36,8 +36,6 @@ User = Literal[
     "operator",
 ]
 ADAPTED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS)
-IMPORT_PREFIX: Final = "import-"
-"""Of the consumer group and the transactional id of each import with an `Idempotency-Key`."""
 _LET_IN_WITHIN_S: Final = 5
 _CALL_S: Final = 15
 _REFUSED: Final = (
@@ -88,8 +86,6 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
             *_on("DESCRIBE", COOCCURRENCES),
             *_on("READ", *letters),
             Right("READ", "group", "api-dead-letters"),
-            Right("READ", "group", f"{IMPORT_PREFIX}*"),
-            Right("WRITE", "transactional_id", f"{IMPORT_PREFIX}*"),
         ),
         "archive": (
             *_on("READ", QUOTES, INTERACTIONS, FEEDBACK, BARS),

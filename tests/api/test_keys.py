@@ -143,17 +143,6 @@ def test_a_limit_bounds_the_requests_that_read_and_no_other_key() -> None:
         admitted_by(access, "read:users", sent(b"reader"))
 
 
-def test_keys_of_one_tenant_share_its_quota() -> None:
-    limit = parse("2/hour")
-    keys = [Key(name, granted(("read",)), limit, tenant="acme") for name in ("old", "new")]
-    access = access_by(*keys, Key("acme-2", granted(("read",)), limit))
-    for name in (b"old", b"new"):
-        admitted_by(access, "read:users", sent(name))
-    for name in (b"old", b"new"):
-        assert refusal(access, "read:users", sent(name))[0] == "rate-limited"
-    admitted_by(access, "read:users", sent(b"acme-2"))
-
-
 def test_a_key_reads_only_what_it_was_granted() -> None:
     access = access_by(Key("k", granted(("read:pipeline",))))
     assert admitted_by(access, "read:pipeline", sent(b"k")) == "k"
@@ -199,10 +188,7 @@ def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
         (json.dumps([entry("a", expires="2027-01-01T00:00:00")]), "timezone"),
         (json.dumps([entry("a", limit="many")]), "'many'"),
         (json.dumps([entry("a", limit="999/second")]), "below the 1000"),
-        (
-            json.dumps([entry("a", tenant="t"), entry("b", tenant="t", limit="1000/second")]),
-            "the keys 'a' and 'b' have the limits None and 1000/second",
-        ),
+        (json.dumps([entry("a", tenant="t")]), "unknown field `tenant`"),
         (json.dumps([entry("a"), entry("a")]), "two keys have the name 'a'"),
         (json.dumps([entry("a", expire="2027-01-01T00:00:00Z")]), "unknown field `expire`"),
         (None, "no such file: create it with `python -m api keys add NAME`"),
@@ -257,14 +243,13 @@ class TestCommands:
         assert [each.name for each in path.parent.iterdir()] == ["keys.json"]
 
     def test_the_list_is_a_table_without_hashes(self, path: Path) -> None:
-        scopes = ("--scopes", "write,read:users", "--tenant", "acme")
-        keys("add", "shop", *scopes, "--expires", "2999-01-01")
+        keys("add", "shop", "--scopes", "write,read:users", "--expires", "2999-01-01")
         keys("add", "operator", "--scopes", "read,admin", "--limit", "5/second")
         created = [each["created"] for each in json.loads(path.read_text())]
         assert keys("list").splitlines() == [
-            "name      tenant  scopes            limit     expires               created",
-            f"shop      acme    read:users,write  -         2999-01-01T00:00:00Z  {created[0]}",
-            f"operator  -       read,admin        5/second  never                 {created[1]}",
+            "name      scopes            limit     expires               created",
+            f"shop      read:users,write  -         2999-01-01T00:00:00Z  {created[0]}",
+            f"operator  read,admin        5/second  never                 {created[1]}",
         ]
 
     def test_the_first_key_has_all_scopes_and_is_made_once(self, path: Path) -> None:
@@ -282,11 +267,11 @@ class TestCommands:
         scopes, ended = {"scopes": ["admin"]}, "2021-08-15T21:00:00Z"
         entries = [
             entry("admin", expires=ended, **scopes),
-            entry("old", tenant="acme", limit="1/second", expires=ended, scopes=["read"]),
+            entry("old", limit="1/second", expires=ended, scopes=["read"]),
         ]
         write_keys(path, *entries)
         text = keys("first")
-        keys("add", "new", "--scopes", "read", "--tenant", "acme", "--limit", "5/second")
+        keys("add", "new", "--scopes", "read", "--limit", "5/second")
         found = read_keys(path)
         assert found[digest_of(text.encode())].expires_s is None
         assert [key.name for key in found.values()] == ["old", "admin", "new"]

@@ -9,7 +9,6 @@ import pytest
 
 from api.events.parsing import InvalidEventsError, parse_events
 from api.feedback.parsing import parse_feedback
-from api.imports.lines import CSV, NDJSON, Lines
 from api.models.request_ids import Signer
 from contracts.messages import Interaction, Quote
 from tests.patience import until_true
@@ -43,17 +42,6 @@ def test_events_and_feedback_name_instruments_by_id_or_symbol(sent: int | str, i
     }
     (found,) = parse_feedback(json.dumps(click).encode(), signer, NOW_MS, resolve=resolve)
     assert found.instrument_id == item
-
-
-def test_files_of_events_name_instruments_by_symbol() -> None:
-    for sent in ("AAPL", "4"):
-        for media_type, file in (
-            (CSV, f"type,price,ts,instrument_id\nquote,30.72,{NOW_MS},{sent}\n"),
-            (NDJSON[0], json.dumps(QUOTE | {"instrument_id": sent})),
-        ):
-            lines = Lines(media_type, resolve=resolve)
-            (found,) = lines.take(file.encode(), NOW_MS)
-            assert found == [Quote(instrument_id=4, price=30.72, ts=NOW_MS)]
 
 
 @pytest.mark.parametrize(

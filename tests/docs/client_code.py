@@ -17,7 +17,6 @@ from msgspec import inspect as types
 from api.app import create_app
 from api.http.endpoint import ActionEndpoint, Endpoint, Table, WriteEndpoint
 from api.http.ids import IDS
-from api.http.limits import IMPORT
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.settings import ApiSettings
 
@@ -45,13 +44,11 @@ _CHANGES: Final = ("write", "admin")
 
 
 def endpoints() -> list[Endpoint]:
-    """Return the endpoints that have a generated method: all of `/v1` but streams and imports."""
+    """Return the endpoints that have a generated method: all of `/v1` but streams."""
     return [
         endpoint
         for endpoint in _TABLE
-        if endpoint.path.startswith("/v1/")
-        and endpoint.success.kind is not None
-        and endpoint.path != IMPORT
+        if endpoint.path.startswith("/v1/") and endpoint.success.kind is not None
     ]
 
 

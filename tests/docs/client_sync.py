@@ -7,7 +7,6 @@ from typing import Final
 
 _WORDS: Final = {
     r"async for line in answer\.aiter_lines\(\):\n +yield line": "yield from answer.iter_lines()",
-    r"for chunk in chunks:\n +yield chunk": "yield from chunks",
     r"import asyncio": "import time",
     r"asyncio\.sleep": "time.sleep",
     r"async (def|with|for)": r"\1",

@@ -5,26 +5,19 @@ tests/infra/test_load_balancer.py.
 """
 
 import contextlib
-import csv
-import gzip
-import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from io import BufferedIOBase
-from itertools import count, islice
-from pathlib import Path
+from itertools import islice
 
 import httpx
-import msgspec
-import pandas as pd
 import pytest
 
 from tests.http_server import Handler, serving
-from tickrec_client import AsyncTickrec, Tickrec, TickrecError, retries, stream_events
+from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
 from tickrec_client.problems import wait_s
 from tickrec_client.stream_events import Change, Live, LiveBar, Stale
 from tickrec_client.structs import Interaction, WeightedItem
@@ -88,7 +81,7 @@ def serve() -> Iterator[Serve]:
 
             def answer(self) -> None:
                 at_s, headers = time.monotonic(), dict(self.headers)
-                body = body_of(self.rfile, headers)
+                body = self.rfile.read(int(headers.get("Content-Length", 0)))
                 came.append(Asked(self.requestline, headers, self.client_address, at_s, body))
                 answer = next(left)
                 self.send(answer.status, answer.body.encode(), **answer.headers)
@@ -98,18 +91,6 @@ def serve() -> Iterator[Serve]:
 
     with stack:
         yield serve
-
-
-def body_of(sent: BufferedIOBase, headers: Mapping[str, str]) -> bytes:
-    """Return the body of a request, which may be sent in chunks."""
-    if headers.get("Transfer-Encoding") != "chunked":
-        return sent.read(int(headers.get("Content-Length", 0)))
-    body = b""
-    while size := int(sent.readline(), 16):
-        body += sent.read(size)
-        sent.readline()
-    sent.readline()
-    return body
 
 
 def bars(*opens: float) -> Said:
@@ -228,175 +209,6 @@ def test_a_write_with_an_unknown_outcome_is_left_to_the_caller(serve: Serve) -> 
     with pytest.raises(TickrecError, match="outcome-unknown"):
         served.tickrec.publish_events([TRADE])
     assert len(served.asked) == 1
-
-
-IMPORTED = Said(202, '{"quotes":1,"interactions":1}')
-FILE = b"type,instrument_id,ts,price,user_id\nquote,4,1,2.5,\ninteraction,4,1,,ABC\n"
-
-
-@pytest.mark.parametrize(
-    "failed", [problem(503, "log-unavailable"), problem(503, "no-process"), BROKEN]
-)
-def test_an_import_is_sent_again_from_its_beginning_with_the_same_key(
-    serve: Serve, tmp_path: Path, failed: Said
-) -> None:
-    file = tmp_path / "events.csv"
-    file.write_bytes(FILE)
-    served = serve(failed, failed, IMPORTED)
-    assert served.tickrec.import_events(file).interactions == 1
-    assert [asked.body for asked in served.asked] == [FILE] * 3
-    assert len({asked.headers["Idempotency-Key"] for asked in served.asked}) == 1
-    assert {asked.headers["Content-Type"] for asked in served.asked} == {"text/csv"}
-    assert {asked.line for asked in served.asked} == {"POST /v1/events/import HTTP/1.1"}
-
-
-def test_the_key_of_an_import_may_be_given_and_is_random_else(serve: Serve) -> None:
-    served = serve(IMPORTED, IMPORTED, IMPORTED)
-    served.tickrec.import_events([TRADE], idempotency_key="mine")
-    served.tickrec.import_events([TRADE])
-    served.tickrec.import_events([TRADE])
-    mine, one, other = (asked.headers["Idempotency-Key"] for asked in served.asked)
-    assert mine == "mine"
-    assert one != other
-
-
-def test_what_can_be_iterated_over_only_once_is_sent_only_once(serve: Serve) -> None:
-    served = serve(problem(503, "log-unavailable"))
-    with pytest.raises(TickrecError, match="log-unavailable"):
-        served.tickrec.import_events(iter([TRADE]))
-    assert len(served.asked) == 1
-
-
-def test_an_import_that_an_invalid_line_stopped_is_left_to_the_caller(serve: Serve) -> None:
-    said = {"type": "urn:tickrec:problem:invalid-events", "line": 7, "acknowledged": 6}
-    said["errors"] = [{"line": 8, "index": 6, "reason": "why"}]
-    headers = {"Content-Type": "application/problem+json"}
-    served = serve(Said(422, json.dumps(said), headers))
-    with pytest.raises(TickrecError, match="invalid-events") as stopped:
-        served.tickrec.import_events([TRADE])
-    found = stopped.value
-    assert (found.line, found.acknowledged, found.errors[0].line) == (7, 6, 8)
-
-
-class Growing:
-    """Events of which each try sends one more, so that it comes further."""
-
-    sent = 0
-
-    def __iter__(self) -> Iterator[Interaction]:
-        self.sent += 1
-        yield from [TRADE] * self.sent
-
-
-def test_an_import_is_tried_as_long_as_each_try_comes_further(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failed = problem(503, "log-unavailable", 0)
-    monkeypatch.setattr(retries.Tries.__init__, "__defaults__", (count(0, 20).__next__,))
-    served = serve(*[failed] * 4, IMPORTED)
-    served.tickrec.import_events(Growing())
-    assert len(served.asked) == 5
-    served = serve(*[failed] * 4)
-    with pytest.raises(TickrecError, match="log-unavailable"):
-        served.tickrec.import_events([TRADE])
-    assert len(served.asked) == 2
-
-
-@pytest.mark.parametrize("name", ["events.txt", "events", "events.gz"])
-def test_a_file_whose_name_does_not_say_what_it_is_is_not_sent(serve: Serve, name: str) -> None:
-    with pytest.raises(ValueError, match=r"must end in one of \.csv, \.ndjson, \.jsonl"):
-        serve().tickrec.import_events(name)
-
-
-def test_a_compressed_file_is_sent_as_it_is(serve: Serve, tmp_path: Path) -> None:
-    file = tmp_path / "events.jsonl.gz"
-    file.write_bytes(packed := gzip.compress(b"{}\n"))
-    served = serve(IMPORTED)
-    served.tickrec.import_events(str(file))
-    (asked,) = served.asked
-    assert asked.body == packed
-    assert asked.headers["Content-Encoding"] == "gzip"
-    assert asked.headers["Content-Type"] == "application/x-ndjson"
-
-
-def test_events_and_data_frames_are_sent_in_chunks(serve: Serve) -> None:
-    served = serve(IMPORTED, IMPORTED)
-    n = 12_000
-    served.tickrec.import_events([TRADE] * n)
-    columns = {"type": "quote", "instrument_id": range(n), "price": 2.5}
-    times = pd.Series(pd.to_datetime([1629061628123] * n, unit="ms", utc=True))
-    served.tickrec.import_events(pd.DataFrame({**columns, "ts": times}))
-    events, frame = (asked.body.decode().splitlines() for asked in served.asked)
-    assert [msgspec.json.decode(line, type=Interaction) for line in events] == [TRADE] * n
-    assert frame[:2] == ["type,instrument_id,price,ts", "quote,0,2.5,1629061628123"]
-    assert len(frame) == n + 1
-    assert frame[-1] == f"quote,{n - 1},2.5,1629061628123"
-
-
-def test_a_data_frames_texts_are_sent_as_they_are(serve: Serve) -> None:
-    users = ["\rA", 'B"\n', "C,D"]
-    served = serve(IMPORTED)
-    frame = pd.DataFrame({"type": "interaction", "user_id": users, "instrument_id": 4, "ts": 0})
-    served.tickrec.import_events(frame)
-    (asked,) = served.asked
-    rows = csv.DictReader(io.StringIO(asked.body.decode(), newline=""))
-    assert [row["user_id"] for row in rows] == users
-
-
-def sent_rows(serve: Serve, frame: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the rows that are sent of a data frame, without their empty cells."""
-    served = serve(IMPORTED)
-    served.tickrec.import_events(frame)
-    rows = csv.DictReader(io.StringIO(served.asked[0].body.decode(), newline=""))
-    return [{name: cell for name, cell in row.items() if cell} for row in rows]
-
-
-def test_whole_numbers_that_a_missing_cell_made_floats_are_sent_as_whole_numbers(
-    serve: Serve,
-) -> None:
-    """Else the API would take user 17 for another one, "17.0", and know no instrument 4.0."""
-    quotes = pd.DataFrame({"type": "quote", "instrument_id": [4, 5], "ts": 1, "price": [2, 3]})
-    trades = pd.DataFrame({"type": "interaction", "user_id": [17, None], "ts": [2, None]})
-    frame = pd.concat([quotes, trades])
-    assert {"user_id", "instrument_id", "ts"} <= set(frame.columns[frame.dtypes == "float64"])
-    assert sent_rows(serve, frame) == [
-        {"type": "quote", "instrument_id": "4", "ts": "1", "price": "2.0"},
-        {"type": "quote", "instrument_id": "5", "ts": "1", "price": "3.0"},
-        {"type": "interaction", "user_id": "17", "ts": "2"},
-        {"type": "interaction"},
-    ]
-
-
-@pytest.mark.parametrize("value", [1.5, 2.0**53, float("inf")])
-@pytest.mark.parametrize("name", ["user_id", "instrument_id", "ts"])
-def test_a_float_that_is_no_exact_whole_number_is_named_and_nothing_is_sent(
-    serve: Serve, name: str, value: float
-) -> None:
-    row = {"type": "interaction", "user_id": "A", "instrument_id": 4, "ts": 0, name: value}
-    served = serve(IMPORTED)
-    with pytest.raises(ValueError, match=f"column '{name}' .* {value}"):
-        served.tickrec.import_events(pd.DataFrame([row]))
-    assert served.asked == []
-
-
-@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York", "+05:30"])
-@pytest.mark.parametrize("unit", ["s", "ns"])
-def test_times_of_any_time_zone_are_sent_as_epoch_ms_and_missing_ones_as_empty_cells(
-    serve: Serve, zone: str | None, unit: str
-) -> None:
-    times = pd.Series(pd.to_datetime(["2026-03-08T06:59:59Z", None])).dt.as_unit(unit)
-    times = times.dt.tz_convert(zone)  # without a zone: UTC
-    rows = sent_rows(serve, pd.DataFrame({"type": "quote", "ts": times}))
-    assert rows == [{"type": "quote", "ts": "1772953199000"}, {"type": "quote"}]
-
-
-async def test_the_client_for_asyncio_imports_alike(serve: Serve) -> None:
-    served = serve(problem(503, "log-unavailable", 0), IMPORTED)
-    async with AsyncTickrec(served.url) as tickrec:
-        assert (await tickrec.import_events([TRADE])).quotes == 1
-    first, again = served.asked
-    assert first.body == again.body != b""
-    assert first.headers["Idempotency-Key"] == again.headers["Idempotency-Key"]
 
 
 async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(

@@ -7,7 +7,7 @@ from tests.fuzz.request import CANARY, KEY, Headers
 TYPES: Final = (
     *(b"application/json", b"application/json; charset=utf-16", b"text/plain", b"", b"json", b"/"),
     *(b"application/x-www-form-urlencoded", b"multipart/form-data", b"application/xml", b"*/*"),
-    *(b"text/csv", b"application/x-ndjson", b"application/jsonl"),
+    *(b"text/csv", b"application/x-ndjson"),
     *(b"application/json, text/html", b"application/vnd.api+json", b"\xff\xfe", CANARY),
 )
 ETAGS: Final = (

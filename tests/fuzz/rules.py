@@ -34,9 +34,6 @@ _ID: Final = "4"
 _EARLIEST_S: Final = ApiSettings().input_rules().earliest_ms / 1000
 
 
-schemathesis.serializer.alias(["application/x-ndjson", "application/jsonl"], "text/plain")
-
-
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     if case.meta is not None and case.meta.generation.mode.is_positive:

@@ -10,7 +10,6 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -34,7 +33,6 @@ from tests.infra.door import needs_nginx, served
 from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
 from tickrec_client import Tickrec
-from tickrec_client.structs import Quote
 
 pytestmark = needs_nginx
 
@@ -64,12 +62,6 @@ class Door:
             if self.processes[number].poll() is not None:
                 self.processes[number] = start(api.command)
                 await_ready(api, self.processes[number])
-
-    def published_by(self, number: int) -> int:
-        """Return how many messages of a process Kafka has acknowledged, as its metrics say."""
-        metrics = httpx.get(f"{self.apis[number].address}/metrics", timeout=PATIENCE_S).text
-        counts = re.findall(r'api_published_total{outcome="acknowledged".*} (.+)', metrics)
-        return round(sum(map(float, counts)))
 
     def answered_by_first(self) -> int:
         """Return how many answers nginx had from the first process, as its log says."""
@@ -231,48 +223,6 @@ async def test_the_example_runs_as_a_script_through_nginx(
     stream = ["LiveBar", "Live", "LiveBar", "LiveBar"]
     kinds = ["bars", "published", *stream, "recommended", "published"]
     assert [line.split()[0] for line in lines] == kinds
-
-
-IMPORTED = range(10_000_000, 10_040_000)
-"""instruments, of a file of several parts"""
-
-
-class Prices:
-    """A file: a quote of each of `IMPORTED`; the rest comes once a process was killed."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.killed = threading.Event()
-
-    def __iter__(self) -> Iterator[Quote]:
-        self.sent += 1
-        for n in IMPORTED:
-            if n == IMPORTED[-1]:
-                self.killed.wait(PATIENCE_S)
-            yield Quote(instrument_id=n, price=1, ts=NOW_MS)
-
-
-@pytest.mark.kafka_only
-@pytest.mark.stack
-def test_an_import_by_the_client_goes_on_at_another_process_if_its_own_is_killed(
-    door: Door, broker: str
-) -> None:
-    before = [door.published_by(n) for n in range(2)]
-    prices = Prices()
-    with Tickrec(door.nginx.address) as tickrec, ThreadPoolExecutor(1) as thread:
-        importing = thread.submit(tickrec.import_events, prices)
-        eventually(
-            lambda: any(door.published_by(n) > before[n] for n in range(2)), "a part is published"
-        )
-        door.kill(0 if door.published_by(0) > before[0] else 1)
-        prices.killed.set()
-        assert importing.result().quotes == len(IMPORTED)
-    assert prices.sent >= 2
-    door.start_again()
-
-    records = records_of(plain(broker), QUOTES.name)
-    published = Counter(json.loads(record.value())["instrument_id"] for record in records)
-    assert [published[n] for n in IMPORTED] == [1] * len(IMPORTED)
 
 
 def test_no_write_is_sent_twice_even_if_its_process_is_killed(

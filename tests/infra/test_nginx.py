@@ -214,19 +214,6 @@ def test_a_body_of_nearly_a_megabyte_passes(proxy: Proxy) -> None:
     assert proxy.client.post("/v1/events", content=b"x" * 1_000_000).status_code == 200
 
 
-def test_an_import_of_any_length_reaches_the_api_while_it_arrives(proxy: Proxy) -> None:
-    path, half = "/v1/events/import", b"x" * 2_000_000
-
-    def file() -> Iterator[bytes]:
-        yield half
-        eventually(lambda: proxy.asked(f"begun: {path}") == 1, "the API has the first half")
-        yield half
-
-    length = {"Content-Length": str(2 * len(half))}
-    answer = proxy.client.post(path, content=file(), headers=length)
-    assert (answer.status_code, proxy.asked(path)) == (200, 1)
-
-
 @pytest.mark.parametrize(
     "path", ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/v1/../metrics", "/metrics?x=1"]
 )

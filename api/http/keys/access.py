@@ -90,7 +90,7 @@ class Access:
         """
         key = key_of(request)
         if key is not None and key.limit is not None:
-            rate = self._quota.spend(key.tenant, key.limit, reads, before=1)
+            rate = self._quota.spend(key.name, key.limit, reads, before=1)
             of_answer(request.scope).rate = rate
 
     def key(self, headers: RawHeaders) -> Key:
@@ -121,7 +121,7 @@ class Access:
             raise Problem(FORBIDDEN, missing_scope(scope))
         if key.limit is None or not cost:
             return key, b""
-        return key, self._quota.spend(key.tenant, key.limit, cost)
+        return key, self._quota.spend(key.name, key.limit, cost)
 
     def _look_up(self, header: tuple[bytes, bytes]) -> Key:
         text = _text_of(header)

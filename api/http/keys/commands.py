@@ -9,10 +9,10 @@ import msgspec
 import typer
 from pydantic_settings import BaseSettings
 
-from api.http.keys.file import Entry, KeysFileError, changing, check_entries, read_entries
+from api.http.keys.file import Entry, KeysFileError, changing, read_entries
 from api.http.keys.key import Grant, digest_of, new_text
 
-_COLUMNS: Final = ("name", "tenant", "scopes", "limit", "expires", "created")
+_COLUMNS: Final = ("name", "scopes", "limit", "expires", "created")
 _SCOPES: Final = get_args(Grant)
 _FIRST: Final = "admin"
 _ALL: Final = "read,write,admin"
@@ -46,15 +46,11 @@ def add(
     expires: Annotated[
         str | None, typer.Option(help="RFC 3339, or a date, which means its start in UTC")
     ] = None,
-    tenant: Annotated[
-        str | None,
-        typer.Option(help="tenant whose quota and idempotency keys it shares [default: none]"),
-    ] = None,
 ) -> None:
     """Add a key, and print it: it is not stored anywhere."""
     text = new_text()
     try:
-        entry = _entry(name, text, scopes, limit, expires, tenant)
+        entry = _entry(name, text, scopes, limit, expires)
         with changing(_path()) as entries:
             entries[:] = _with(entries, entry)
     except (ValueError, OSError, msgspec.ValidationError) as error:
@@ -113,7 +109,6 @@ def _entry(
     scopes: str,
     limit: str | None = None,
     expires: str | None = None,
-    tenant: str | None = None,
 ) -> Entry:
     """Return the entry of a key; ValueError, or msgspec's, if an argument is invalid."""
     named = {scope.strip() for scope in scopes.split(",")}
@@ -130,7 +125,6 @@ def _entry(
         "created": now,
         "limit": limit,
         "expires": ends,
-        "tenant": tenant,
     }
     entry = msgspec.convert(fields, Entry)
     entry.key()
@@ -142,7 +136,6 @@ def _with(entries: Sequence[Entry], entry: Entry) -> list[Entry]:
     kept = [other for other in entries if other.name != entry.name or not other.has_expired]
     if any(other.name == entry.name for other in kept):
         raise ValueError(f"there is a key {entry.name!r} already: remove it, or use another name")
-    check_entries([*kept, entry])
     return [*kept, entry]
 
 
@@ -178,7 +171,7 @@ def _table(entries: Sequence[Entry]) -> Iterator[str]:
 def _row(entry: Entry) -> tuple[str, ...]:
     scopes = ",".join(entry.scopes)
     times = _shown(entry.expires), _shown(entry.created)
-    return entry.name, entry.tenant or "-", scopes, entry.limit or "-", *times
+    return entry.name, scopes, entry.limit or "-", *times
 
 
 def _shown(time: datetime | None) -> str:

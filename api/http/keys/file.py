@@ -1,8 +1,7 @@
 """The file of API keys, `API_KEYS_FILE`: a JSON array, which stores only hashes of the keys.
 
 [{"name": "shop", "sha256": "5df6e0e2...", "scopes": ["read", "write"],
-  "tenant": "acme", "created": "2026-11-26T09:00:00Z", "limit": "1000/second",
-  "expires": "2027-01-01T00:00:00Z"}]
+  "created": "2026-11-26T09:00:00Z", "limit": "1000/second", "expires": "2027-01-01T00:00:00Z"}]
 
 The current keys follow the file, so that they change without a restart.
 """
@@ -13,6 +12,7 @@ import fcntl
 import logging
 import os
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,8 +46,6 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     limit: str | None = None
     """such as `1000/second`"""
     expires: Annotated[datetime, Meta(tz=True)] | None = None
-    tenant: Name | None = None
-    """None: the key is its own"""
 
     @property
     def has_expired(self) -> bool:
@@ -58,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         """Return the key; ValueError if its limit is invalid, or below a full request."""
         limit = parse_limit(self.limit, self.scopes) if self.limit is not None else None
         expires_s = self.expires.timestamp() if self.expires else None
-        return Key(self.name, granted(self.scopes), limit, expires_s, self.tenant or self.name)
+        return Key(self.name, granted(self.scopes), limit, expires_s)
 
 
 class KeysFileError(ValueError):
@@ -94,33 +92,11 @@ def read_entries(path: Path) -> list[Entry]:
         raise KeysFileError(f"API_KEYS_FILE {path}: no such file: {remedy}") from None
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise KeysFileError(f"API_KEYS_FILE {path}: {error}") from error
-    try:
-        check_entries(entries)
-    except ValueError as error:
-        raise KeysFileError(f"API_KEYS_FILE {path}: {error}") from error
+    names = Counter(entry.name for entry in entries)
+    for name, n in names.items():
+        if n > 1:
+            raise KeysFileError(f"API_KEYS_FILE {path}: two keys have the name {name!r}")
     return entries
-
-
-def check_entries(entries: Sequence[Entry]) -> None:
-    """Check keys against each other.
-
-    Raises:
-        ValueError: two have the same name, or are valid, of one tenant and have different limits.
-    """
-    names: set[str] = set()
-    limits: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.name in names:
-            raise ValueError(f"two keys have the name {entry.name!r}")
-        names.add(entry.name)
-        if entry.has_expired:
-            continue
-        first = limits.setdefault(entry.tenant or entry.name, entry)
-        if first.limit != entry.limit:
-            raise ValueError(
-                f"the keys {first.name!r} and {entry.name!r} have the limits {first.limit} and "
-                f"{entry.limit}: a tenant's keys share one quota, so give them the same"
-            )
 
 
 def read_keys(path: Path) -> dict[bytes, Key]:

@@ -35,12 +35,6 @@ class Key:
     """on read requests and, instead of `WRITE_LIMIT`, on the events that it writes"""
     expires_s: float | None = None
     """epoch s"""
-    tenant: str = ""
-    """whose quota and idempotency keys it shares; by default, it has its own"""
-
-    def __post_init__(self) -> None:
-        if not self.tenant:
-            object.__setattr__(self, "tenant", self.name)
 
 
 def granted(grants: Iterable[Grant]) -> frozenset[Scope]:
@@ -88,16 +82,10 @@ def key_of(request: Request) -> Key | None:
     return key
 
 
-def tenant_of(request: Request) -> str:
-    """Return the tenant whose key admitted a request, `api` if none was needed."""
-    key = key_of(request)
-    return key.tenant if key is not None else "api"
-
-
 def client_names(connection: HTTPConnection, key: Key | None) -> list[str]:
     """Return the names that a client's share counts under: its address, and its key if any."""
     address = client_of(connection.scope)
-    return [address] if key is None else [address, f"key {key.tenant}"]
+    return [address] if key is None else [address, f"key {key.name}"]
 
 
 def caller_of(request: Request) -> str:

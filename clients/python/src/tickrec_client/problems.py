@@ -22,8 +22,6 @@ class FieldError(msgspec.Struct, frozen=True):
     field: str | None = None
     index: int | None = None
     """place of the event"""
-    line: int | None = None
-    """of a file, from 1"""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -34,15 +32,14 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str = ""
     errors: list[FieldError] = []
     acknowledged: int = 0
-    line: int = 0
 
 
 class TickrecError(Exception):
     """The API answered with a problem.
 
     `kind` is the last part of `type`, such as `unknown-instrument`: branch on it. `retry_after_s`
-    says when to ask again at the earliest, 0 if the API does not say. Of an import, `line` says up
-    to which line its events are in the log, and `acknowledged` how many they are.
+    says when to ask again at the earliest, 0 if the API does not say. Of a write, `acknowledged`
+    says how many of its messages are in the log.
     """
 
     def __init__(self, answer: httpx.Response) -> None:
@@ -54,7 +51,6 @@ class TickrecError(Exception):
         self.detail = problem.detail
         self.errors = problem.errors
         self.acknowledged = problem.acknowledged
-        self.line = problem.line
         self.retry_after_s = wait_s(answer.headers.get("Retry-After", ""), time.time())
         super().__init__(f"{self.status} {self.kind}: {self.detail}")
 

@@ -13,12 +13,10 @@ POOL: Final = httpx.Limits(max_connections=100, keepalive_expiry=4)
 """Shorter than the 5 s after which the API closes a connection that is not used."""
 LISTENING: Final = httpx.Timeout(60, connect=1)
 """A stream says something every 15 s, if only that it lives."""
-UPLOADING: Final = httpx.Timeout(600, connect=1)
-"""The API reads a file no faster than it may publish it."""
 OPENING_S: Final = 5.0
 """For the handshake of a WebSocket."""
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-"""Of a WebSocket: 3,000 missed bars take less than 1 MiB."""
+"""Of a WebSocket: the newest bars of 500 instruments take some 100 KiB."""
 KEPT_ANSWERS: Final = 1000
 
 

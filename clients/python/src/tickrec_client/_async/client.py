@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Self
 
 from tickrec_client.stream_events import Change
-from tickrec_client.structs import Accepted
-from tickrec_client.uploads import Source, upload_of
 
 from .connection import AsyncConnection
 from .endpoints import AsyncEndpoints
@@ -46,27 +44,6 @@ class AsyncTickrec(AsyncEndpoints):
         from .websocket import AsyncStream
 
         return AsyncStream(*self._connection.websocket())
-
-    async def import_events(
-        self, source: Source, *, idempotency_key: str | None = None
-    ) -> Accepted:
-        """Publish a file of quotes and interactions: `POST /v1/events/import`.
-
-        Needs the scope `write`. It is sent in chunks, and after a failure again from its beginning:
-        the API skips what is in the log. If a line is invalid, correct it and send the whole file
-        with the same key.
-
-        Args:
-            source: a file, whose name ends in `.csv`, `.ndjson` or `.jsonl`, with `.gz` if it is
-                compressed; or events; or a data frame with a column `type` and those of the events.
-                What can be iterated over only once is sent only once.
-            idempotency_key: what the API knows the file by; random if None.
-
-        Raises:
-            TickrecError: the import stopped: its `line` says up to where events are in the log.
-        """
-        upload = upload_of(source)
-        return await self._connection.upload(Accepted, "/v1/events/import", upload, idempotency_key)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -14,13 +14,11 @@ from tickrec_client.requests import (
     LISTENING,
     POOL,
     TIMEOUT,
-    UPLOADING,
     Page,
     json_of,
     query_of,
 )
 from tickrec_client.retries import ONCE, REPEATABLE, MayRetry, Tries, keyed
-from tickrec_client.uploads import Counted, Upload
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -33,11 +31,6 @@ async def pages(page_after: Callable[[str | None], Awaitable[P]]) -> AsyncIterat
     while page.next_page_token is not None:
         page = await page_after(page.next_page_token)
         yield page
-
-
-async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
 
 
 class AsyncConnection:
@@ -85,31 +78,6 @@ class AsyncConnection:
         request.headers["Idempotency-Key"] = key or str(uuid.uuid4())
         answer = await self._retried(keyed, request)
         return msgspec.json.decode(answer.content, type=kind)
-
-    async def upload(self, kind: type[T], path: str, upload: Upload, key: str | None) -> T:
-        """Send a file once, with an `Idempotency-Key`: a random one if none is given.
-
-        It is sent again as long as each try comes further than those before.
-        """
-        headers = {**upload.headers, "Idempotency-Key": key or str(uuid.uuid4())}
-        tries, furthest = Tries(keyed), 0
-        while True:
-            sent = Counted(upload.chunks())
-            content = _each(sent)
-            request = self._http.build_request(
-                "POST", path, content=content, headers=headers, timeout=UPLOADING
-            )
-            try:
-                answer = await self._send(request)
-            except (TickrecError, httpx.TransportError) as error:
-                if not upload.can_restart:
-                    raise
-                if sent.bytes > furthest:
-                    tries, furthest = Tries(keyed), sent.bytes
-                pause_s = tries.pause_s(error)
-            else:
-                return msgspec.json.decode(answer.content, type=kind)
-            await asyncio.sleep(pause_s)
 
     async def lines(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]

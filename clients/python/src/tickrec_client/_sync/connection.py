@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -14,13 +14,11 @@ from tickrec_client.requests import (
     LISTENING,
     POOL,
     TIMEOUT,
-    UPLOADING,
     Page,
     json_of,
     query_of,
 )
 from tickrec_client.retries import ONCE, REPEATABLE, MayRetry, Tries, keyed
-from tickrec_client.uploads import Counted, Upload
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -33,10 +31,6 @@ def pages(page_after: Callable[[str | None], P]) -> Iterator[P]:
     while page.next_page_token is not None:
         page = page_after(page.next_page_token)
         yield page
-
-
-def _each(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    yield from chunks
 
 
 class Connection:
@@ -82,31 +76,6 @@ class Connection:
         request.headers["Idempotency-Key"] = key or str(uuid.uuid4())
         answer = self._retried(keyed, request)
         return msgspec.json.decode(answer.content, type=kind)
-
-    def upload(self, kind: type[T], path: str, upload: Upload, key: str | None) -> T:
-        """Send a file once, with an `Idempotency-Key`: a random one if none is given.
-
-        It is sent again as long as each try comes further than those before.
-        """
-        headers = {**upload.headers, "Idempotency-Key": key or str(uuid.uuid4())}
-        tries, furthest = Tries(keyed), 0
-        while True:
-            sent = Counted(upload.chunks())
-            content = _each(sent)
-            request = self._http.build_request(
-                "POST", path, content=content, headers=headers, timeout=UPLOADING
-            )
-            try:
-                answer = self._send(request)
-            except (TickrecError, httpx.TransportError) as error:
-                if not upload.can_restart:
-                    raise
-                if sent.bytes > furthest:
-                    tries, furthest = Tries(keyed), sent.bytes
-                pause_s = tries.pause_s(error)
-            else:
-                return msgspec.json.decode(answer.content, type=kind)
-            time.sleep(pause_s)
 
     def lines(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]

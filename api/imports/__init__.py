@@ -1,1 +1,0 @@
-"""Publishes files of events of any length."""
