@@ -10,15 +10,14 @@ from api.bars.answers import (
 )
 from api.bars.archive.ranges import MOST_DAYS
 from api.bars.archive.reader_thread import ARCHIVE_READING
+from api.bars.as_csv import as_csv
 from api.bars.intervals import MINUTE, PATTERN, parse_interval
 from api.bars.local_days import MAX_ZONE, parse_zone
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
 from api.bars.reading import BarReader
 from api.bars.sessions.calendars import LOADING
 from api.bars.sessions.hours import Session, parse_session
-from api.bars.tables import forms
 from api.http.endpoint import ReadEndpoint, Success, Table
-from api.http.forms import FORMING
 from api.http.parameters import (
     INSTRUMENT_ID,
     Parameter,
@@ -40,7 +39,7 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING,
     UNKNOWN_INSTRUMENT: "Instrument 4 has no quotes",
 }
-_BEYOND_REDIS: Final = {**ARCHIVE_READING, **FORMING, **LOADING}
+_BEYOND_REDIS: Final = {**ARCHIVE_READING, **LOADING}
 _PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {**_PROBLEMS, **_BEYOND_REDIS}
 _TWO: Final = [
     Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
@@ -139,7 +138,7 @@ With `session`, bars are made only of the minutes in an exchange's trading hours
 `exchange` in the catalog names the exchange by its MIC, such as XNYS. Days are then those of the
 exchange, unless `timezone` is given, and buckets without trading hours do not count.
 
-With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the answer as a header.""",
+With `Accept: text/csv`, the bars come as CSV, and the rest of the answer as a header.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number(
@@ -161,7 +160,7 @@ With `Accept`, the bars alone come as CSV, Arrow or Parquet, the rest of the ans
             ),
             read=reader.bars,
             hot=True,
-            success=Success(kind=Bars, example=_BARS, headers=KEPT, forms=forms()),
+            success=Success(kind=Bars, example=_BARS, headers=KEPT, to_csv=as_csv(Bars)),
             problems=_PROBLEMS_OF_BARS,
         ),
         ReadEndpoint(
@@ -187,7 +186,9 @@ made of many minutes. The bars are the same as those of a single instrument.""",
                 _PAGE_TOKEN,
             ),
             read=reader.bars_of_many,
-            success=Success(kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT, forms=forms()),
+            success=Success(
+                kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT, to_csv=as_csv(BarsOfMany)
+            ),
             problems={**READING, **_BEYOND_REDIS},
         ),
         ReadEndpoint(

@@ -16,7 +16,7 @@ from api.bars.past import PastReader
 from api.bars.question import Question
 from api.bars.seam import Seam
 from api.bars.sessions.hours import HoursOf, NoHoursError, Session, in_session
-from api.http.forms import BY_ACCEPT
+from api.http.csv_answers import BY_ACCEPT
 from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule
 from api.http.replies import NOW, Reply, reply

@@ -9,7 +9,7 @@ import re
 from typing import Final, NamedTuple
 
 from api.http.correlation import given_id
-from api.http.forms import names_form
+from api.http.csv_answers import names_csv
 from api.http.keys.access import CREDENTIALS
 from api.http.replies import Headers, joined
 from api.http.security import Hosts
@@ -54,7 +54,7 @@ class Heads:
         host = given.get(b"host")
         if host is not None and self._hosts is not None and not self._hosts.allow(host):
             return None  # the ordinary route rejects it
-        if b"accept" in given and names_form(value for name, value in headers if name == b"accept"):
+        if b"accept" in given and names_csv(value for name, value in headers if name == b"accept"):
             return None
         tags = None
         if b"if-none-match" in given:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.forms import Form
+from api.http.csv_answers import ToCsv
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import INVALID_REQUEST, Problem, ProblemType
 from api.http.replies import Reply
@@ -41,8 +41,8 @@ class Success:
     """of a body that is not JSON"""
     headers: tuple[str, ...] = ()
     """headers that clients may rely on"""
-    forms: tuple[Form, ...] = ()
-    """other forms that a client may ask for"""
+    to_csv: ToCsv | None = None
+    """makes it for clients that prefer CSV; None: there is none"""
 
 
 @dataclass(frozen=True, kw_only=True)

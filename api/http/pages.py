@@ -24,7 +24,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from api.http.forms import weights
+from api.http.csv_answers import weights
 from api.http.replies import Reply, conditional, etag, fields, joined, response
 
 _FILES: Final = ("icon.svg", "main.js", "style.css")

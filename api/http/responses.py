@@ -8,11 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from api.http.correlation import NAME as REQUEST_ID
+from api.http.csv_answers import ANSWER, CSV
 from api.http.endpoint import Endpoint, Success
-from api.http.forms import ANSWER, Form
 from api.http.idempotency import REPLAYED
 from api.http.parameters import Schema
 from api.http.problems import MEDIA_TYPE, UNAUTHORIZED, ProblemType
+from api.http.replies import encode
 from api.http.schemas import schema_of
 
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
@@ -98,16 +99,15 @@ def success_responses(success: Success, *, once: bool) -> Schema:
     headers = _headers(success.headers)
     if once:
         headers |= _headers((REPLAYED,), required=False)
-    if success.forms:
-        headers |= _headers((ANSWER,), required=False)
     described: Schema = {
         "description": "Success",
         "headers": headers,
-        "content": {
-            success.media_type: content,
-            **{form.media_type: _form(form, success.example) for form in success.forms},
-        },
+        "content": {success.media_type: content},
     }
+    if success.to_csv is not None:
+        headers |= _headers((ANSWER,), required=False)
+        rows, _ = success.to_csv(encode(success.example))
+        described["content"][CSV] = {"schema": {"type": "string"}, "example": rows.decode()}
     if ETAG not in success.headers:
         return {str(success.status): described}
     unchanged = {
@@ -115,13 +115,6 @@ def success_responses(success: Success, *, once: bool) -> Schema:
         "headers": _headers(success.headers),
     }
     return {str(success.status): described, "304": unchanged}
-
-
-def _form(form: Form, example: Any) -> Schema:
-    """Describe a form of an answer; those that are not text have no example."""
-    if not form.media_type.startswith("text/"):
-        return {"schema": {}}
-    return {"schema": {"type": "string"}, "example": form.encode(example, b"").decode()}
 
 
 def problem_responses(cases: Mapping[ProblemType, str]) -> Schema:

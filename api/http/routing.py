@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.correlation import of_answer
+from api.http.csv_answers import csv_answer, prefers_csv
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, WriteEndpoint
 from api.http.failures import problem_response
-from api.http.forms import chosen, formed
 from api.http.idempotency import Once
 from api.http.keys.access import Access
 from api.http.keys.key import note_key
@@ -75,13 +75,12 @@ def _view(endpoint: Endpoint, store: Store, access: Access, once: Once) -> View:
 
 def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
     async def view(request: Request) -> Response:
-        success = endpoint.success
         read = endpoint.answer(_admitted_values(endpoint, request, access))
-        form = chosen(request.headers.getlist("accept"), success.forms)
         tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
         answer = await store.answer(read)
-        if form is not None:
-            answer = await formed(answer, success.kind, form)
+        to_csv = endpoint.success.to_csv
+        if to_csv is not None and prefers_csv(request.headers.getlist("accept")):
+            answer = await csv_answer(answer, to_csv)
         found = conditional(answer, tags)
         if found.request_id:
             of_answer(request.scope).request_id = found.request_id

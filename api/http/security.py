@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.correlation import NAME as REQUEST_ID
 from api.http.correlation import STARTS
+from api.http.csv_answers import ANSWER
 from api.http.failures import problem_response
-from api.http.forms import ANSWER
 from api.http.problems import NOT_FOUND, UNKNOWN_HOST, Problem
 
 SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (

@@ -81,7 +81,7 @@ def _operation(
         (int(status), answer) for status, answer in described["responses"].items() if status < "300"
     )
     forms = success.get("content", {"": {"example": None, "schema": {}}})
-    content = next(iter(forms.values()))  # JSON comes first, then its other forms
+    content = next(iter(forms.values()))  # JSON comes first, then CSV
     body = described.get("requestBody", {"content": {}})["content"].get("application/json", {})
     return Operation(
         described["operationId"],

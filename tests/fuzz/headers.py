@@ -17,7 +17,7 @@ ETAGS: Final = (
 _VALUES: Final[dict[bytes, tuple[bytes, ...]]] = {
     b"Accept": (
         *(b"", b"*/*", b"text/html", b"x", b"*;q=0", b",,", CANARY, b"text/csv, */*;q=0.1"),
-        *(b"application/vnd.apache.parquet", b"application/vnd.apache.arrow.stream;q=0.9"),
+        *(b"text/csv;q=0.5, application/json;q=0.4",),
     ),
     b"Accept-Encoding": (b"gzip, br", b"identity;q=0", b"*;q=0", CANARY),
     b"Range": (b"bytes=0-0", b"bytes=5-1", b"bytes=-1", b"items=0-", CANARY),
