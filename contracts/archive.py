@@ -29,9 +29,6 @@ class Column:
     name: str
     type: ColumnType
     is_required: bool = True
-    is_added: bool = False
-    """whether it was added later: existing tables get it when they are next written, and it is null
-    in earlier files"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +38,7 @@ class ArchiveTable:
     name: str
     topic: Topic
     columns: tuple[Column, ...]
-    """in Iceberg, the field id of a column is its index here, from 1; a column that was added later
-    may have another id"""
+    """in Iceberg, the field id of a column is its index here, from 1"""
     day_of: str
     """the event time that partitions rows by day, UTC"""
     bucket_of: str | None
@@ -90,7 +86,7 @@ INTERACTIONS_TABLE: Final = ArchiveTable(
         Column("ts", "timestamptz"),
         # for a tombstone, as in `contracts.tombstones`
         Column("last_event_before", "timestamptz", is_required=False),
-        Column("erased_at", "timestamptz", is_required=False, is_added=True),
+        Column("erased_at", "timestamptz", is_required=False),
     ),
     day_of="ts",
     bucket_of=None,

@@ -31,9 +31,9 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     """start of its first bucket; if pages go back in time, end of its last one"""
     close: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """the previous close, if gaps are filled and pages go forward"""
-    of: str | None = None
-    """the interval of the buckets, with their time zone and order if these are not the defaults;
-    None in tokens from before this field existed"""
+    of: str = ""
+    """of a token: the interval of the buckets, with their time zone and order if these are not the
+    defaults"""
 
     def token(self, interval: Interval, sort: Sort) -> str:
         """Return the token, for `parse_token`, of a page of the same interval and order.
@@ -54,8 +54,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
             Problem: the position belongs to another interval, or to pages of the other order.
         """
         named = _named(interval, sort)
-        if self.of != named and (self.of is not None or sort != "asc"):
-            reason = f"must be of an answer with interval={named}, not {self.of or interval.query}"
+        if self.of != named:
+            reason = f"must be of an answer with interval={named}, not {self.of}"
             raise broken_rule("page_token", reason)
 
 

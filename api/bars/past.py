@@ -65,10 +65,10 @@ class _State(NamedTuple):
         if newest is None or folding is None or any(unfinished):
             return None
         if epoch is None or revised is None or not revised.startswith(epoch + b":"):
-            return None  # the worker is of a version that does not write it
+            return None  # it was claimed, and the first write after that is still to come
         newest_ms = minute_of(newest)
         before_ms = retained_before_newest_ms(folding)
-        return cls(revised, newest_ms, int(max(newest_ms - before_ms, 0)))
+        return cls(revised, newest_ms, max(newest_ms - before_ms, 0))
 
     def past_ms(self, interval: Interval) -> int:
         """Return the start of the first bucket with minutes of the newest hour or later."""

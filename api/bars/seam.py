@@ -28,20 +28,19 @@ _AGAIN_MS: Final = 10_000
 
 
 class _Folding(msgspec.Struct):
-    bars_retention_minutes: int | None = None
+    bars_retention_minutes: int
 
 
 _folding = msgspec.json.Decoder(_Folding)
 
 
-def retained_before_newest_ms(folding: bytes) -> float:
+def retained_before_newest_ms(folding: bytes) -> int:
     """Return how far back from an instrument's newest minute minutes are retained.
 
     Args:
         folding: of the position of the instrument's partition.
     """
-    retained = _folding.decode(folding).bars_retention_minutes
-    return math.inf if retained is None else (retained - 1) * MINUTE_MS
+    return (_folding.decode(folding).bars_retention_minutes - 1) * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,9 @@ _FIELD_ID: Final = FIELD_ID.encode()
 
 def columns_of(found: Table, table: ArchiveTable) -> pa.Schema:
     """Return all current columns of a table: ours, then those that others added."""
-    there = schema_to_pyarrow(found.schema())
-    # The field ids are the table's: a column that was added to it may have any.
-    ours = [f.with_metadata(there.field(f.name).metadata) for f in arrow_schema_of(table)]
-    names = {field.name for field in ours}
-    return pa.schema([*ours, *(field for field in there if field.name not in names)])
+    ours = arrow_schema_of(table)
+    theirs = [each for each in schema_to_pyarrow(found.schema()) if each.name not in ours.names]
+    return pa.schema([*ours, *theirs])
 
 
 @contextmanager

@@ -47,10 +47,9 @@ def resume(before: Position | None, bounds: Bounds, *, is_refused: bool = False)
         # What it may have dropped before we came is missing as well.
         return Resumed(Position(topic_id, before.log + 1, earliest, now), "recreated", earliest)
     # If the topic got more partitions since, records from before that are still to come.
-    at = replace(before, counts=before.counts or now)
-    if at.next < earliest:
-        return Resumed(replace(at, next=earliest), "dropped records", earliest - at.next)
-    if is_refused and at.next > bounds.end:
+    if before.next < earliest:
+        return Resumed(replace(before, next=earliest), "dropped records", earliest - before.next)
+    if is_refused and before.next > bounds.end:
         # Other records may get offsets that the table already has: that is another log.
-        return Resumed(replace(at, log=at.log + 1, next=bounds.end), "lost its end")
-    return Resumed(at, "goes on")
+        return Resumed(replace(before, log=before.log + 1, next=bounds.end), "lost its end")
+    return Resumed(before, "goes on")

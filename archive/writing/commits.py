@@ -28,7 +28,7 @@ from runtime.archive.positions import (
     encode_ranges,
     stepped,
 )
-from runtime.archive.tables import add_columns, check_table, positions_of
+from runtime.archive.tables import check_table, positions_of
 
 WHY_PROPERTY: Final = "tickrec.why"
 """append, compaction or erasure: what a snapshot was made for."""
@@ -156,11 +156,9 @@ def loaded(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Tabl
 
     Raises:
         ArchiveError: it has unexpected columns or partitions.
-        CommitFailedException: it has not all columns yet, and another process came before.
     """
     found = catalog.load_table((config.namespace, table.name))
     check_table(found, table)
-    add_columns(found, table)
     if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
         raise ArchiveError(
             f"table {table.name} has lost its property {TableProperties.COMMIT_NUM_RETRIES}=0, "

@@ -27,7 +27,7 @@ from pyiceberg.typedef import Record
 
 from contracts.archive import BUCKETS, ArchiveTable
 from contracts.messages import Ints
-from runtime.archive.tables import FIELD_ID, schema_of
+from runtime.archive.tables import schema_of
 
 ROW_GROUP_ROWS: Final = 131_072
 """A reader of one instrument or user reads no more than this."""
@@ -114,7 +114,7 @@ class FileWriter:
         self._io: FileIO = found.io
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows."""
+        """Append rows, whose schema has the table's field ids."""
         if self._writer is None:
             differences = {
                 c.name: "DELTA_BINARY_PACKED"
@@ -123,19 +123,12 @@ class FileWriter:
             }
             self._writer = pq.ParquetWriter(
                 self._stream,
-                self._with_field_ids(rows.schema),
+                rows.schema,
                 use_dictionary=[name for name in rows.schema.names if name not in differences],
                 column_encoding=differences,
                 **_COMPRESSION,
             )
         self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-
-    def _with_field_ids(self, rows: pa.Schema) -> pa.Schema:
-        """Return a schema with the table's ids: a column that was added to it may have any."""
-        return pa.schema(
-            field.with_metadata({FIELD_ID: str(self._schema.find_field(field.name).field_id)})
-            for field in rows
-        )
 
     def tell(self) -> int:
         """Return how many bytes were written, of row groups that are complete."""

@@ -54,9 +54,7 @@ def sorted_rows(
         span: which rows.
         order: by log, partition and offset; or by event time before these.
     """
-    there = found.schema().column_names
-    columns = [c.name for c in table.columns if c.name in there or not c.is_added]
-    scan = found.scan(_filter(table, span), tuple(columns))
+    scan = found.scan(_filter(table, span), tuple(column.name for column in table.columns))
     count = sum(task.file.record_count for task in scan.plan_files())
     with (
         tempfile.TemporaryDirectory(prefix="tickrec-") as folder,
@@ -66,16 +64,14 @@ def sorted_rows(
     ):
         database.register("archived", _without_zones(scan.to_arrow_batch_reader()))
         # Iceberg's timestamps are µs.
-        names = [_selected(c, is_there=c.name in columns) for c in table.columns]
+        names = [_selected(c) for c in table.columns]
         by = ", ".join(f'"{name}"' for name in (*_ORDERS[order], *PLACE))
         in_order = database.sql(f"SELECT {', '.join(names)} FROM archived ORDER BY {by}")  # noqa: S608
         batches = in_order.to_arrow_reader(_BATCH_ROWS)
         yield count, (Rows(batch.to_pydict()) for batch in batches)
 
 
-def _selected(column: Column, *, is_there: bool) -> str:
-    if not is_there:
-        return f'NULL AS "{column.name}"'
+def _selected(column: Column) -> str:
     if column.type == "timestamptz":
         return f'"{column.name}" // 1000 AS "{column.name}"'
     return f'"{column.name}"'

@@ -1,7 +1,4 @@
-"""The archive's tables in Iceberg's terms: created if missing, checked if they exist.
-
-A table may be older than one of our columns. Readers take the column as null; writers add it first.
-"""
+"""The archive's tables in Iceberg's terms: created if missing, checked if they exist."""
 
 import time
 from collections.abc import Mapping
@@ -27,7 +24,7 @@ from pyiceberg.types import (
 )
 
 from contracts.archive import BUCKETS, ArchiveTable, ColumnType
-from runtime.archive.catalog import ArchiveError, in_races, load
+from runtime.archive.catalog import ArchiveError, load
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position, positions_in
 
@@ -49,12 +46,16 @@ FIELD_ID: Final = "PARQUET:field_id"
 """The metadata key of a column's field id in Arrow."""
 _FIRST_PARTITION_FIELD: Final = 1000
 """As Iceberg numbers them."""
+FORMAT_PROPERTY: Final = "tickrec.format"
+FORMAT: Final = "1"
+"""Of the tables: columns, positions and properties, as this version reads and writes them."""
 NO_RETRIES: Final = {TableProperties.COMMIT_NUM_RETRIES: "0"}
 """pyiceberg would put a commit that lost a race on top of the winner's, positions and all."""
 MAINTAINED_PROPERTY: Final = "tickrec.maintained-ms"
 """When a table was last cleaned as a whole, and its users erased; before that, when it was made."""
 PROPERTIES: Final = {
     **NO_RETRIES,
+    FORMAT_PROPERTY: FORMAT,
     # A commit every few minutes: old metadata would soon be most of the files.
     TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "10",
     TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
@@ -82,23 +83,6 @@ def arrow_schema_of(table: ArchiveTable) -> pa.Schema:
             metadata={FIELD_ID: str(n)},
         )
         for n, column in enumerate(table.columns, 1)
-    )
-
-
-def with_added_columns(table: ArchiveTable, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Return rows of a file with the table's columns in their order; an added one may be null.
-
-    Raises:
-        KeyError: a column is missing that tables have had from the first.
-    """
-    schema = arrow_schema_of(table)
-    missing = {column.name for column in table.columns if column.is_added} - set(rows.schema.names)
-    return pa.record_batch(
-        [
-            pa.nulls(len(rows), field.type) if field.name in missing else rows.column(field.name)
-            for field in schema
-        ],
-        names=schema.names,
     )
 
 
@@ -130,54 +114,35 @@ def order_of(table: ArchiveTable) -> SortOrder:
 
 
 def open_table(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table's current state, created if missing, with columns that came later.
+    """Return a table's current state, created if missing.
 
     Raises:
-        ArchiveError: it exists with other columns or partitions; names them.
-        CommitFailedException: other commits came first each time.
+        ArchiveError: it exists with another format, other columns or partitions; names them.
     """
-    found: Table = in_races(_opened, catalog, config, table)
+    found = load(catalog, config, table) or _create(catalog, config, table)
+    check_table(found, table)
     if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
         with found.transaction() as transaction:
             transaction.set_properties(NO_RETRIES)
     return found
 
 
-def _opened(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    found = load(catalog, config, table) or _create(catalog, config, table)
-    check_table(found, table)
-    add_columns(found, table)
-    return found
-
-
-def add_columns(found: Table, table: ArchiveTable) -> None:
-    """Add to a table, and to `found`, the columns that came after it was made.
-
-    Raises:
-        CommitFailedException: another process came first, and may have added them.
-    """
-    there = found.schema().column_names
-    if missing := [c for c in table.columns if c.is_added and c.name not in there]:
-        with found.update_schema() as change:
-            for column in missing:
-                change.add_column(column.name, _TYPES[column.type])
-
-
 def check_table(found: Table, table: ArchiveTable) -> None:
     """Compare a table with its definition; other programs' columns are allowed.
 
-    One that came after the first tables may be missing, and have any field id.
-
     Raises:
-        ArchiveError: it differs; names table, column, both types, and what to do.
+        ArchiveError: it differs; names table, format, column, both types, and what to do.
     """
     name = ".".join(found.name())
+    if (format_ := found.properties.get(FORMAT_PROPERTY, "none")) != FORMAT:
+        raise ArchiveError(
+            f"table {name} is of format {format_}, not {FORMAT} ({FORMAT_PROPERTY}): give the "
+            "archive another ARCHIVE_NAMESPACE, or drop the table"
+        )
     remedy = "give the archive another ARCHIVE_NAMESPACE, or put the table right with Iceberg"
     there = {field.name: field for field in found.schema().fields}
     for n, column in enumerate(table.columns, 1):
         field = there.pop(column.name, None)
-        if field is None and column.is_added:
-            continue
         if field is None:
             raise ArchiveError(
                 f"table {name} is missing column {column.name} {column.type}: {remedy}"
@@ -185,7 +150,7 @@ def check_table(found: Table, table: ArchiveTable) -> None:
         if (field.field_type, field.required, field.field_id) != (
             _TYPES[column.type],
             column.is_required,
-            field.field_id if column.is_added else n,
+            n,
         ):
             raise ArchiveError(
                 f"column {column.name} of table {name} is {_described(field)}, not "

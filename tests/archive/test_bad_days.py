@@ -18,7 +18,7 @@ from contracts.archive import QUOTES_TABLE
 from infra.local.process import free_port
 from runtime.archive.catalog import ArchiveError
 from runtime.archive.positions import Moved, MovedOnError, Position
-from runtime.archive.tables import open_table
+from runtime.archive.tables import FORMAT_PROPERTY, open_table
 from tests.archive.conftest import Setup
 from tests.archive.samples import quotes
 from tests.archive.tables import Tables
@@ -110,6 +110,18 @@ def test_a_range_that_the_table_has_is_refused(tables: Tables) -> None:
         with pytest.raises(MovedOnError, match="the table is at 10 of log 0"):
             append(*tables, QUOTES_TABLE, [], overlapping, lambda: True)
     assert tables.positions(QUOTES_TABLE)[0].next == 10
+
+
+@pytest.mark.parametrize("other", ["2", None])
+def test_a_table_of_another_format_is_refused(tables: Tables, other: str | None) -> None:
+    with tables.found(QUOTES_TABLE).transaction() as change:
+        if other is None:
+            change.remove_properties(FORMAT_PROPERTY)
+        else:
+            change.set_properties({FORMAT_PROPERTY: other})
+    says = rf"table tickrec\.quotes is of format {(other or 'none')}, not 1 .*: give the archive"
+    with pytest.raises(ArchiveError, match=says):
+        open_table(*tables, QUOTES_TABLE)
 
 
 def test_a_table_with_another_column_is_refused(tables: Tables) -> None:

@@ -6,7 +6,6 @@ Great Expectations takes seconds to import: only the tests that need it do.
 from __future__ import annotations
 
 import doctest
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,16 +90,6 @@ def test_what_the_archive_writes_meets_the_expectations(tables: Tables) -> None:
     assert {each.table: each.rows for each in checked} == {t.name: len(GOOD[t]) for t in TABLES}
     assert [failed for each in checked for failed in each.failed] == []
     assert all(len(each.results) == len(each.suite.expectations) > 10 for each in checked)
-
-
-def test_a_table_older_than_a_column_meets_the_expectations(tables: Tables) -> None:
-    columns = tuple(c for c in INTERACTIONS_TABLE.columns if c.name != "erased_at")
-    tables.commit(replace(INTERACTIONS_TABLE, columns=columns), [EVENT])
-    checked = found_in(tables, INTERACTIONS_TABLE)
-    assert (checked.rows, checked.failed) == (1, [])
-    tables.commit(INTERACTIONS_TABLE, [EVENT])
-    checked = found_in(tables, INTERACTIONS_TABLE)
-    assert (checked.rows, checked.failed) == (2, [])
 
 
 @pytest.mark.parametrize("rows_at_once", [2, 1_000])

@@ -17,7 +17,6 @@ from contracts.archive import ERASED, INTERACTIONS_TABLE
 from contracts.log_position import LogPosition
 from contracts.times import US_PER_MS
 from contracts.tombstones import NEVER_MS
-from runtime.archive.tables import with_added_columns
 from trainer.spark.running_history import UNCONDITIONAL_MS
 
 ROWS_AT_ONCE: Final = 50_000
@@ -66,7 +65,7 @@ def read_events(
 
 def _read(io: FileIO, file: str) -> Iterator[pa.RecordBatch]:
     with io.new_input(file).open() as stream:
-        # What a file has of its own, such as columns that were added later, is not asked for.
+        # Columns that other programs added are not asked for.
         parquet = pq.ParquetFile(stream, pre_buffer=False)
         yield from parquet.iter_batches(ROWS_AT_ONCE, columns=_COLUMNS)
 
@@ -89,7 +88,6 @@ def columns_of(
     Raises:
         RowsError: a row is none that the archive writes; names `file`.
     """
-    rows = with_added_columns(INTERACTIONS_TABLE, rows)
     names, weights = [*event_weights, ERASED], np.array([*event_weights.values(), math.nan])
     places = pc.index_in(rows["event"], pa.array(names)).fill_null(-1).to_numpy()
     if (places < 0).any():

@@ -20,7 +20,7 @@ from runtime.archive.catalog import ArchiveError
 from runtime.archive.positions import Position, positions_in
 from runtime.archive.quality.places import Places
 from runtime.archive.quality.suite import PLACE_IS_COVERED, PLACE_IS_NEW, bytes_of
-from runtime.archive.tables import arrow_schema_of, with_added_columns
+from runtime.archive.tables import arrow_schema_of
 
 ROWS_AT_ONCE: Final = 500_000
 """Some 300 MB with what is made of them; a file of 128 MB has twenty million rows."""
@@ -85,7 +85,7 @@ def _rows(found: Table, table: ArchiveTable, path: str) -> Iterator[pa.RecordBat
             file = pq.ParquetFile(stream)
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
                 # Files differ in nullability and metadata; to be concatenated, schemas must match.
-                yield with_added_columns(table, batch).cast(schema)
+                yield batch.select(names).cast(schema)
     except (pa.ArrowException, FileNotFoundError, KeyError) as error:
         raise ArchiveError(
             f"{path} cannot be read ({error}): roll the table back to a snapshot without it"

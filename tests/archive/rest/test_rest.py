@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from pyiceberg.exceptions import CommitFailedException
 
 from archive.maintenance.cleaning import clean
 from archive.maintenance.rounds import maintain
@@ -209,30 +208,3 @@ def asked(command: str, url: str, logs_in: dict[str, str]) -> subprocess.Complet
         timeout=PATIENCE_S,
         check=False,
     )
-
-
-@pytest.mark.slow
-def test_concurrent_additions_of_a_column_add_it_once(
-    server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    columns = tuple(column for column in INTERACTIONS_TABLE.columns if not column.is_added)
-    with running(server):
-        one, other = open_catalog(config), open_catalog(config)
-        open_table(one, config, replace(INTERACTIONS_TABLE, columns=columns))
-        commit_table, refused = one.commit_table, []
-
-        def late(*args: Any) -> Any:
-            open_table(other, config, INTERACTIONS_TABLE)
-            try:
-                return commit_table(*args)
-            except CommitFailedException as error:
-                refused.append(error)
-                raise
-
-        monkeypatch.setattr(one, "commit_table", late)
-        found = open_table(one, config, INTERACTIONS_TABLE)
-        assert len(refused) == 1
-        assert found.schema().column_names.count("erased_at") == 1
-        tables = Tables(other, config)
-        tables.commit(INTERACTIONS_TABLE, [{"ts": TODAY_US, "erased_at": TODAY_US}])
-        assert tables.rows(INTERACTIONS_TABLE, "epoch_us(erased_at)") == [(TODAY_US,)]
