@@ -9,7 +9,7 @@ READERS := producers api operations
 # With those for topics of a company's own, the producers' are `producers-adapt`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test test-slow spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation sdk compose-check cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test test-slow spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check terraform-check lock clean
 
 help: # list the targets of every day; CONTRIBUTING.md and docs/ describe the others
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -157,15 +157,8 @@ build/%/.ready: requirements-%.lock $(READY)
 evaluation: build/dvc/.ready # repeat the changed stages of the evaluation in trainer/versions, by DVC
 	@cd trainer/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
 
-sdk: build/sdk/.ready # generate clients in Python and TypeScript, and run the smoke with each; needs Java, Maven and Node
-	@npm --prefix web ci --silent --no-audit --no-fund
-	@$(BIN)/python -m infra.sdk
-
 compose-check: $(READY) # test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
 	@$(BIN)/python -m infra.compose_check
-
-cluster-check: $(READY) # test infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
-	@$(BIN)/python -m infra.cluster_check $(if $(filter yes,$(KEDA)),--keda)
 
 TOFU := tofu -chdir=infra/terraform
 terraform-check: build/checkov/.ready # check infra/terraform with OpenTofu and checkov; needs OpenTofu
@@ -183,7 +176,6 @@ lock: # compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
 	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
-	@$(COMPILE) --group sdk --output-file requirements-sdk.lock
 	@$(COMPILE) --group checkov --output-file requirements-checkov.lock
 	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) adapt replay sessions quality local dev,--extra $(extra)) \
 		--output-file requirements-dev.lock

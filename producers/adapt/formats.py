@@ -8,10 +8,9 @@ import msgspec
 
 from producers.adapt.avro import avro_reader
 from producers.adapt.fields import UnmappableError
-from producers.adapt.json_schema import json_schema_reader
 from producers.adapt.mapping import KEY, Format, MappingError, Source
 from producers.adapt.protobuf import protobuf_reader
-from producers.adapt.registry import Registry, RegistryError, reason_of
+from producers.adapt.registry import FRAME, Registry, RegistryError, reason_of, schema_id_in
 
 Decode = Callable[[bytes | None], Any]
 _REASON_MOST = 300
@@ -55,7 +54,13 @@ def _decoder(
         return lambda data: data.decode()
     if name == "json":
         return msgspec.json.decode
-    return avro_reader(registry, schema) if name == "avro" else json_schema_reader(registry)
+    return avro_reader(registry, schema) if name == "avro" else _json_after_id
+
+
+def _json_after_id(data: bytes) -> Any:
+    """Return the JSON of a record that names a JSON Schema, which is not read."""
+    schema_id_in(data)
+    return msgspec.json.decode(data[FRAME.size :])
 
 
 def _checked(decode: Callable[[bytes], Any], what: str) -> Decode:

@@ -2,8 +2,8 @@
 
 Such a record begins with a zero byte and the id of its schema, as Confluent's serializers write it.
 confluent-kafka's client fetches the schemas. Its deserializers are not used: they prepare a schema
-for each record again, which takes longer than reading the record. `avro`, `json_schema` and
-`protobuf` read the rest of a record by its schema.
+for each record again, which takes longer than reading the record. `avro` and `protobuf` read the
+rest of a record by its schema.
 """
 
 import json

@@ -1,1 +1,0 @@
-"""Clients that generators make of the OpenAPI document, tried on a running stack."""
