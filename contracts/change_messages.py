@@ -4,7 +4,6 @@ They are most of the traffic between workers. Values shared by the entries of an
 once; columns are as narrow as `contracts.columns` makes them.
 """
 
-from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -15,13 +14,9 @@ from contracts.changes import Blocks, Changes, TakenOut
 from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, widened
 from contracts.log_position import MAX_INCARNATION, MAX_OFFSET
 from contracts.messages import decode_alone
-from contracts.pairs import are_in_row
 
-VERSION: Final = 3
-"""The latest that `decode_changes` reads. Earlier ones have each pair of items twice, in the row of
-one item and in that of the other; so a worker that expects this must not read version 3. Version 1
-has no `Blocks.holders`; version 0 has no number, and a row, column and delta for each entry."""
-_ONCE_SINCE: Final = 3
+VERSION: Final = 1
+"""The only one that `decode_changes` reads."""
 
 EVENT_BYTES: Final = 3 * 8 + 1
 ROW_BYTES: Final = 2 * 8
@@ -29,7 +24,7 @@ ROW_BYTES: Final = 2 * 8
 
 
 class UnknownVersionError(RuntimeError):
-    """The message has a later version than this program reads."""
+    """The message has another version than this program reads."""
 
 
 Count = Annotated[int, Meta(ge=0)]
@@ -38,7 +33,7 @@ Incarnation = Annotated[int, Meta(ge=0, le=MAX_INCARNATION)]
 
 
 class _Version(msgspec.Struct, frozen=True, gc=False):
-    version: Count = 0
+    version: int
 
 
 class _Blocks(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -74,23 +69,9 @@ class _Packed(msgspec.Struct, frozen=True, gc=False):
     taken_out: list[_TakenOut]
 
 
-class _PackedVersion0(msgspec.Struct, frozen=True, gc=False):
-    source: Count
-    incarnation: Incarnation
-    lineage: Count
-    rows: Count
-    first_offset: Offset
-    offset: bytes
-    i: bytes
-    j: bytes
-    delta: bytes
-    is_whole: bool
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _version = msgspec.msgpack.Decoder(_Version)
 _packed = msgspec.msgpack.Decoder(_Packed)
-_packed_version_0 = msgspec.msgpack.Decoder(_PackedVersion0)
 
 
 def encode_changes(changes: Changes) -> bytes:
@@ -116,20 +97,20 @@ def decode_changes(value: bytes | None) -> Changes:
 
     Raises:
         ValueError: it is not such a message, or a column has the wrong length.
-        UnknownVersionError: a later version of this program wrote it.
+        UnknownVersionError: it has another version: skipped, it would be missing in the counts.
     """
     if value is None:
         raise ValueError("the record has no value")
     version = decode_alone(_version.decode, value).version
-    if version > VERSION:
+    if version != VERSION:
         raise UnknownVersionError(
-            f"a message on cooccurrences has version {version}, this worker reads up to {VERSION}: "
-            "upgrade this worker"
+            f"a message on cooccurrences has version {version}, and this worker reads only version "
+            f"{VERSION}: run the version of Tickrec that published it"
         )
-    changes = _unpack(decode_alone(_packed.decode, value)) if version else _unpack_version_0(value)
+    changes = _unpack(decode_alone(_packed.decode, value))
     _check(changes.own)
     _check(changes.mirrored)
-    return _once(changes) if version < _ONCE_SINCE else changes
+    return changes
 
 
 def _check(blocks: Blocks) -> None:
@@ -145,16 +126,6 @@ def _check(blocks: Blocks) -> None:
         raise ValueError("a change is not finite")
 
 
-def _once(changes: Changes) -> Changes:
-    """Return the entries in the rows where pairs are kept, of changes that have each twice."""
-    own, mirrored = changes.own, changes.mirrored
-    return replace(
-        changes,
-        own=own.entries_where(are_in_row(own.items(), own.other)),
-        mirrored=mirrored.entries_where(are_in_row(mirrored.other, mirrored.items())),
-    )
-
-
 def _unpack(packed: _Packed) -> Changes:
     return Changes(
         source=packed.source,
@@ -164,20 +135,6 @@ def _unpack(packed: _Packed) -> Changes:
         mirrored=_unpack_blocks("mirrored", packed.mirrored, packed.first_offset),
         taken_out=[_unpack_taken_out(one) for one in packed.taken_out],
     )
-
-
-def _unpack_version_0(value: bytes) -> Changes:
-    """Return the changes of a message with offset, row, column and delta for each entry."""
-    packed = decode_alone(_packed_version_0.decode, value)
-    n = packed.rows
-    blocks = Blocks(
-        offset=widened("offset", packed.offset, n, "i") + packed.first_offset,
-        item=widened("i", packed.i, n, "i"),
-        rows=np.ones(min(n, len(packed.i)), np.int64),
-        other=widened("j", packed.j, n, "i"),
-        delta=unpack_numbers("delta", Numbers(packed.is_whole, packed.delta), n),
-    )
-    return Changes(packed.source, packed.incarnation, packed.lineage, blocks, Blocks.none())
 
 
 def _pack_blocks(blocks: Blocks, first_offset: int) -> _Blocks:

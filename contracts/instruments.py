@@ -81,8 +81,6 @@ class Delisting(msgspec.Struct, frozen=True, gc=False):
 class CatalogEntry(Instrument, frozen=True, gc=False, kw_only=True):
     """An instrument as described by its newest record."""
 
-    symbol: str
-    """valid by the rules at that time"""
     off: LogPosition
     """position of that record"""
 

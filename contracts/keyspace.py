@@ -33,8 +33,7 @@ Keys, after the namespace:
 `cooc:{c<p>}:<item>`
     hash: item -> G[item, that item], itself included, of the pairs that `contracts.pairs` puts into
     this row, about half of the item's; `off` -> last offset; `holders` -> how many users have the
-    item: written if affinities are fractions, whose sum does not say it, and if it is known, as it
-    is of an item that was first touched by a worker that counts them
+    item: written if affinities are fractions, whose sum does not say it, and if it is known
     lives forever; written by cooccurrences; read by trainer
 `items:{c<p>}`
     set: the items that have a `cooc` key
@@ -98,7 +97,7 @@ Keys, after the namespace:
     string, integer: the last token that was issued
     lives forever; written by trainer; read by trainer
 `meta:topics`
-    hash: topic -> partitions
+    hash: topic -> partitions; `format` -> `runtime.topology.FORMAT`, of all that is in Redis
     lives forever; written by operations.topics; read by all
 `meta:request-id-key`
     string: the secret that request ids are signed with
@@ -127,6 +126,8 @@ from typing import Final
 from contracts.times import MAX_TS_MS
 from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
+FORMAT_FIELD: Final = "format"
+"""Field of `meta:topics`."""
 NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
 OFFSET_FIELD: Final = "off"

@@ -96,7 +96,9 @@ def next_position(
     incarnation: str | bytes | None, next_offset: str | bytes | None
 ) -> LogPosition | None:
     """Return where a partition continues, by the fields of its hash in Redis; None: nowhere yet."""
-    return None if next_offset is None else LogPosition(int(incarnation or 0), int(next_offset))
+    if incarnation is None or next_offset is None:
+        return None
+    return LogPosition(int(incarnation), int(next_offset))
 
 
 def _parts(marks: Marks) -> tuple[Marks, Marks]:

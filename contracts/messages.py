@@ -157,11 +157,6 @@ def user_id_rule_broken(user_id: str) -> str | None:
         return "user_id contains `.` or `..` as a path segment, which proxies resolve"
     if len(user_id) <= _NEVER_TOO_LONG:
         return None
-    return user_id_too_long(user_id)
-
-
-def user_id_too_long(user_id: str) -> str | None:
-    """Return the violation if a user id has too many bytes, otherwise None."""
     size = len(user_id.encode())
     if size > MAX_USER_ID_BYTES:
         return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from contracts.messages import user_id_too_long
+from contracts.messages import check_user_id
 from contracts.times import HOUR_MS
 from contracts.topics import INTERACTIONS
 
@@ -89,9 +89,7 @@ def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None],
         user_id = key.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"the record has no value, and its key is not UTF-8: {error}") from None
-    # Only this rule for ids applies: users from before the other rules must be removable, too.
-    if (reason := user_id_too_long(user_id)) is not None:
-        raise ValueError(reason)
+    check_user_id(user_id)
     times = {
         name: _epoch_ms(name, value)
         for name, value in reversed(headers)  # the first of several counts

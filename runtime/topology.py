@@ -1,16 +1,22 @@
 """How many partitions each topic has, as `python -m operations.topics` noted in Redis.
 
-Partitions are part of the keys, so a program that counts another number must not start.
+Partitions are part of the keys, so a program that counts another number must not start; nor must
+one that reads another format of keys and values.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Final
 
+from contracts.keyspace import FORMAT_FIELD
 from contracts.topics import FEEDBACK, INSTRUMENTS, STREAMED, Topic
+
+FORMAT: Final = "1"
+"""Of all keys and values in Redis: the only one that programs read and write."""
 
 
 class TopologyError(RuntimeError):
-    """The numbers in Redis are missing, or differ from what this program sees."""
+    """What Redis notes of a namespace is missing, or differs from what this program sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +35,24 @@ class Topology:
         return self.quotes
 
     @classmethod
-    def from_hash(cls, partitions: Mapping[str, str]) -> "Topology":
+    def from_hash(cls, noted: Mapping[str, str]) -> "Topology":
         """Read the hash `meta:topics`.
 
         Raises:
-            TopologyError: a topic is missing there.
+            TopologyError: it has another format, or a topic is missing there.
         """
-        # Earlier releases did not fold these: all else works without.
-        needed = [topic for topic in STREAMED if topic not in (INSTRUMENTS, FEEDBACK)]
-        missing = [topic.name for topic in needed if topic.name not in partitions]
+        check_format(noted)
+        missing = [topic.name for topic in STREAMED if topic.name not in noted]
         if missing:
             raise TopologyError(
                 f"meta:topics in Redis has no partitions for {', '.join(missing)}: "
                 "run `python -m operations.topics` first"
             )
-        return cls(**{one.name: int(partitions.get(one.name, one.partitions)) for one in STREAMED})
+        return cls(**{topic.name: int(noted[topic.name]) for topic in STREAMED})
+
+    def as_hash(self) -> dict[str, str]:
+        """Return the hash `meta:topics`."""
+        return {FORMAT_FIELD: FORMAT} | {name: str(n) for name, n in asdict(self).items()}
 
     def of(self, topic: Topic) -> int:
         """Return how many partitions a topic of workers has."""
@@ -63,3 +72,18 @@ class Topology:
                 f"{noted}: the keys in Redis were made for {noted}. Use another NAMESPACE, or "
                 "create the topic again with the noted number"
             )
+
+
+def check_format(noted: Mapping[str, str]) -> None:
+    """Check the format of a namespace by its hash `meta:topics`, if there is one.
+
+    Raises:
+        TopologyError: it is another one than this program's.
+    """
+    found = noted.get(FORMAT_FIELD, "none")
+    if noted and found != FORMAT:
+        raise TopologyError(
+            f"meta:topics in Redis says format {found}, and this program reads only {FORMAT}: use "
+            "another NAMESPACE, which is filled from the log, or the version of Tickrec that wrote "
+            "it"
+        )

@@ -15,7 +15,7 @@ from mode import Worker
 from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
-from contracts.topics import BARS, COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import BARS, INTERACTIONS, QUOTES, STREAMED
 from runtime.kafka.rights import RightsError, rights
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
@@ -107,7 +107,6 @@ async def check_state(settings: Settings, store: Store, topology: Topology) -> N
         for topic, folding in (
             (QUOTES, settings.folding_of_bars()),
             (INTERACTIONS, settings.folding_of_histories()),
-            (COOCCURRENCES, settings.folding_of_counts()),
         )
         for partition in range(topology.of(topic))
     ]

@@ -112,7 +112,6 @@ def rules_of_topics(
         rules(
             COOCCURRENCES,
             lambda claim: Folds(changes.decode, [CountsFold(claim, store)]),
-            folding=settings.folding_of_counts(),
             index=keyspace.items,
             flush_interval_s=settings.counts_flush_interval_s,
         ),

@@ -2,7 +2,6 @@
 
 from pydantic import Field
 
-from contracts.pairs import FORM
 from runtime.settings import FoldingSettings, InputSettings, MetricsSettings, TracingSettings
 from stream_processors.store.folding import folding_text
 
@@ -76,7 +75,3 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
     def folding_of_histories(self) -> str:
         """Return what must not change while the histories in Redis live."""
         return folding_text(self.folded_by())
-
-    def folding_of_counts(self) -> str:
-        """Return the form of the counts, which no setting changes."""
-        return folding_text(FORM)

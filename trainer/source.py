@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from contracts.keyspace import FOLDING_FIELD, Keyspace
-from contracts.pairs import refusal
-from contracts.topics import COOCCURRENCES
+from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.inputs import read_positions
 from trainer.generations.report import FromArchive, Position
-from trainer.reading import ask_each, read_gram, read_user_items
+from trainer.reading import read_gram, read_user_items
 from trainer.stages import Stages
 
 
@@ -53,11 +51,9 @@ class RedisSource:
         """Return counts and histories as they stand.
 
         Raises:
-            SourceError: the counts are of another form.
             CorruptValueError: too many of them are corrupt.
             redis.exceptions.RedisError: Redis is unreachable.
         """
-        self._check_form(topology)
         with stages.timed("read counts"):
             gram = read_gram(self.store, self.keyspace, topology.cooccurrences, stages)
         with stages.timed("read histories"):
@@ -65,19 +61,3 @@ class RedisSource:
                 self.store, self.keyspace, topology.interactions, users, stages
             )
         return gram, user_items
-
-    def _check_form(self, topology: Topology) -> None:
-        """Compare the form of the counts with ours.
-
-        Raises:
-            SourceError: it is another.
-        """
-        partitions = range(topology.cooccurrences)
-        stored = ask_each(
-            self.store,
-            [self.keyspace.position(COOCCURRENCES, partition) for partition in partitions],
-            lambda pipeline, key: pipeline.hget(key, FOLDING_FIELD),
-        )
-        for partition, form in zip(partitions, stored, strict=True):
-            if refused := refusal(f"{COOCCURRENCES.name}/{partition}", form):
-                raise SourceError(refused)

@@ -69,7 +69,9 @@ class Stage:
         self.client.flushall()
         keys = Keyspace(f"bench-{uuid.uuid4().hex[:8]}")
         rows = ensure(brokers.admin(plain(self.broker.address)), self.client, keys, {})
-        topology = Topology.from_hash({row.topic.name: str(row.partitions) for row in rows})
+        topology = Topology(
+            **{row.topic.name: row.partitions for row in rows if row.topic in STREAMED}
+        )
         return Namespace(self.client, keys, topology)
 
     def empty(self, *topics: Topic) -> None:

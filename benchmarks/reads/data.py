@@ -90,8 +90,8 @@ def load(
 
 def _pointers(keyspace: Keyspace, topology: Topology, popularity: Ints) -> Iterator[Command]:
     """Return what makes the rest readable."""
-    for topic in STREAMED:
-        yield "HSET", keyspace.topics(), topic.name, topology.of(topic)
+    for name, value in topology.as_hash().items():
+        yield "HSET", keyspace.topics(), name, value
     yield "SET", keyspace.model_popular(GENERATION), lists.popular_list(popularity)
     current = Current(1, {DEFAULT_VARIANT: Served(GENERATION, lists.MODEL, lists.USER_MODEL)})
     yield "SET", keyspace.model_current(), msgspec.json.encode(current)

@@ -24,6 +24,7 @@ from contracts.pairs import are_in_row
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
+from runtime.topology import Topology
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix, entries_where, entry_rows
 
@@ -93,8 +94,9 @@ def _user_items(users: int, items: int, rng: np.random.Generator) -> Matrix:
 
 
 def _commands(keyspace: Keyspace, half: Matrix) -> Iterator[Command]:
-    for topic in STREAMED:
-        yield "HSET", keyspace.topics(), topic.name, topic.partitions
+    topology = Topology(**{topic.name: topic.partitions for topic in STREAMED})
+    for name, value in topology.as_hash().items():
+        yield "HSET", keyspace.topics(), name, value
     for topic in (INTERACTIONS, COOCCURRENCES):
         for partition in range(topic.partitions):
             key = keyspace.position(topic, partition)

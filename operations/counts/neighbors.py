@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from contracts.keyspace import FOLDING_FIELD, NOT_ITEMS, Keyspace
-from contracts.pairs import refusal, row_of
+from contracts.keyspace import NOT_ITEMS, Keyspace
+from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition
-from contracts.topics import COOCCURRENCES
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 
@@ -19,7 +18,7 @@ _ITEMS_AT_ONCE: Final = 1_000
 
 
 class NoCountsError(RuntimeError):
-    """There are no counts of the item; the text says why."""
+    """There are no counts of the item."""
 
 
 class Neighbors(NamedTuple):
@@ -35,15 +34,12 @@ def neighbors(store: Store, keyspace: Keyspace, item: int) -> Neighbors:
     """Return all pairs of an item.
 
     Raises:
-        NoCountsError: no user has the item, or the counts are of another form.
+        NoCountsError: no user has the item.
         runtime.topology.TopologyError: the namespace has no topics.
     """
     noted: Any = store.hgetall(keyspace.topics())
     partitions = Topology.from_hash(noted).cooccurrences
     partition = instrument_partition(item, partitions)
-    form: Any = store.hget(keyspace.position(COOCCURRENCES, partition), FOLDING_FIELD)
-    if refused := refusal(f"{COOCCURRENCES.name}/{partition}", form):
-        raise NoCountsError(refused)
     key = keyspace.cooc(partition, item)
     row: Any = store.hgetall(key)
     counts = {int(j): float(count) for j, count in row.items() if j not in NOT_ITEMS}

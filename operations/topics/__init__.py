@@ -4,15 +4,15 @@ Their partitions are recorded in Redis, where programs check them (`runtime.topo
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from contracts.keyspace import Keyspace
+from contracts.keyspace import FORMAT_FIELD, Keyspace
 from contracts.topics import ALL, STREAMED, Topic
 from operations.topics.configs import Asked, differences
 from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.redis.stores import Store
-from runtime.topology import TopologyError
+from runtime.topology import Topology, TopologyError, check_format
 
 
 class Row(NamedTuple):
@@ -42,8 +42,8 @@ def ensure(
         asked: of topics; topic name -> partitions will do.
 
     Raises:
-        TopologyError: a topic has another number of partitions than was asked for or noted, or a
-            setting by which counts would be wrong.
+        TopologyError: the namespace has another format, or a topic another number of partitions
+            than was asked for or noted, or a setting by which counts would be wrong.
         broker.BrokerError: the broker does not answer, or refuses.
     """
     if not isinstance(asked, Asked):
@@ -59,15 +59,20 @@ def ensure(
     broker.create(
         client, [asked.new(client, row.topic, row.partitions) for row in rows if row.created]
     )
-    for row in rows:
-        if row.topic in STREAMED:
-            store.hset(keyspace.topics(), row.topic.name, str(row.partitions))
+    topology = Topology(**{row.topic.name: row.partitions for row in rows if row.topic in STREAMED})
+    store.hset(keyspace.topics(), mapping={**topology.as_hash()})
     return rows
 
 
 def noted_partitions(store: Store, keyspace: Keyspace) -> dict[str, int]:
-    """Return topic -> partitions from Redis, empty before the first `ensure`."""
-    return {str(name): int(n) for name, n in store.hgetall(keyspace.topics()).items()}
+    """Return topic -> partitions from Redis, empty before the first `ensure`.
+
+    Raises:
+        TopologyError: the namespace has another format.
+    """
+    noted: Any = store.hgetall(keyspace.topics())
+    check_format(noted)
+    return {name: int(n) for name, n in noted.items() if name != FORMAT_FIELD}
 
 
 def _row(

@@ -15,6 +15,8 @@ from runtime.kafka.refusals import describe_error
 from runtime.redis.stores import Store
 
 _CALL_S = 15
+_UNKNOWN_EPOCH = -1
+"""Of the last record's leader: the stored one is another broker's."""
 
 
 def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list[int]:
@@ -29,8 +31,7 @@ def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list
         key = keyspace.position(topic, partition)
         store.hset(key, TOPIC_ID_FIELD, topic_id)
         if last := store.hget(key, LAST_FIELD):
-            # Without the leader's epoch, which is another broker's.
-            store.hset(key, LAST_FIELD, ":".join(str(last).split(":")[:2]))
+            store.hset(key, LAST_FIELD, f"{str(last).rpartition(':')[0]}:{_UNKNOWN_EPOCH}")
     return others
 
 

@@ -15,9 +15,8 @@ class Applied(NamedTuple):
 
     mark: int
     """of the last of these events"""
-    lineage: int | None
-    """of the histories that the changes were computed from; None: written by a worker without
-    lineages"""
+    lineage: int
+    """of the histories that the changes were computed from"""
 
 
 def fields_of(sources: Mapping[int, Applied]) -> dict[str, str]:
@@ -30,23 +29,20 @@ def fields_of(sources: Mapping[int, Applied]) -> dict[str, str]:
     for source, applied in sources.items():
         last = LogPosition.of(applied.mark)
         fields[source_field(source)] = f"{last.incarnation}:{last.offset}"
-        if applied.lineage is not None:
-            fields[source_lineage_field(source)] = str(applied.lineage)
+        fields[source_lineage_field(source)] = str(applied.lineage)
     return fields
 
 
 def applied_of(position: Mapping[str, str]) -> dict[int, Applied]:
     """Invert `fields_of`; other fields are ignored.
 
-    >>> applied_of({"next": "40", "source:2": "3:7"})[2].mark == LogPosition(3, 7).mark
-    True
+    >>> applied_of({"next": "40", "source:2": "3:7", "source-lineage:2": "5"})
+    {2: Applied(mark=844424930131975, lineage=5)}
     """
     sources: dict[int, Applied] = {}
     for name, value in position.items():
         if name.startswith(SOURCE_FIELD_PREFIX):
             source = int(name.removeprefix(SOURCE_FIELD_PREFIX))
             last = LogPosition(*map(int, value.split(":")))
-            lineage = position.get(source_lineage_field(source))
-            at = None if lineage is None else int(lineage)
-            sources[source] = Applied(last.mark, at)
+            sources[source] = Applied(last.mark, int(position[source_lineage_field(source)]))
     return sources

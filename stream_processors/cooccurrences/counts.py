@@ -15,18 +15,18 @@ import numpy as np
 import structlog
 
 from contracts.changes import Changes, TakenOut
-from contracts.log_position import NOTHING, mark, mark_of, text_of
+from contracts.log_position import NOTHING, LogPosition, mark, mark_of, text_of
 from contracts.messages import Floats, Ints
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
-from stream_processors.cooccurrences.applied import applied_of, fields_of
+from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
 from stream_processors.cooccurrences.leaving import Leaving, pieces
 from stream_processors.cooccurrences.lineages import Lineages
 from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.cooccurrences.stored import StoredRows
 from stream_processors.cooccurrences.sums import Sums, Unsummed
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
-from stream_processors.cooccurrences.unapplied import applied_in, unapplied
+from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.decoding.changes import ChangesRecord
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
@@ -106,22 +106,25 @@ class CountsFold:
         metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(self._rows_written)
 
     def _follow(self, source: int, lineage: int) -> None:
-        """Find out which changes of rebuilt histories are already applied."""
+        """Find out which changes of rebuilt histories are already applied.
+
+        Lost histories are rebuilt, with incarnation 0, from the beginning of the same log: its
+        events are the same up to the last one that was applied.
+        """
         before = self._applied.get(source)
         if before is None or before.lineage == lineage:
             return
-        after = applied_in(lineage, before, self._lineages.incarnation(source))
+        after = Applied(mark(0, LogPosition.of(before.mark).offset), lineage)
         self._applied[source] = after
-        if before.lineage is not None or after.mark != before.mark:
-            log.warning(
-                "histories are being rebuilt after Redis lost them: their changes up to what was "
-                "applied are skipped, and counts keep what only the lost ones had",
-                partition=self._claim.partition,
-                source=source,
-                applied=text_of(before.mark),
-                left_out_up_to=text_of(after.mark),
-                lineage=lineage,
-            )
+        log.warning(
+            "histories are being rebuilt after Redis lost them: their changes up to what was "
+            "applied are skipped, and counts keep what only the lost ones had",
+            partition=self._claim.partition,
+            source=source,
+            applied=text_of(before.mark),
+            left_out_up_to=text_of(after.mark),
+            lineage=lineage,
+        )
 
     async def _take(self, at: int, changes: Changes) -> None:
         self._taken = at

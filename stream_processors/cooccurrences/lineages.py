@@ -2,7 +2,7 @@
 
 import structlog
 
-from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
+from contracts.keyspace import LINEAGE_FIELD
 from contracts.topics import INTERACTIONS
 from stream_processors.store.store import Store
 
@@ -21,7 +21,6 @@ class Lineages:
         """Take the store that has the histories."""
         self._store = store
         self._ours: dict[int, int] = {}
-        self._incarnations: dict[int, int] = {}
         self._foreign: set[tuple[int, int]] = set()
 
     async def is_ours(self, source: int, lineage: int) -> bool:
@@ -43,9 +42,4 @@ class Lineages:
         if source in self._ours:
             self._foreign.add((source, self._ours[source]))
         self._ours[source] = lineage
-        self._incarnations[source] = int(position.get(INCARNATION_FIELD, 0))
         return True
-
-    def incarnation(self, source: int) -> int:
-        """Return which log the histories of a source partition were at when last read."""
-        return self._incarnations[source]

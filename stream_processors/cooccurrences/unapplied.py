@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from contracts.changes import Blocks, Changes, TakenOut
-from contracts.log_position import NOTHING, LogPosition, mark
+from contracts.log_position import NOTHING, mark
 from stream_processors.cooccurrences.applied import Applied
 
 
@@ -31,26 +31,6 @@ def unapplied(
         [one for one in changes.taken_out if one.offset > after],
     )
     return fresh, {**applied, changes.source: Applied(base + last, changes.lineage)}
-
-
-def applied_in(lineage: int, before: Applied, incarnation: int) -> Applied:
-    """Return which changes of a lineage's histories are already applied.
-
-    Lost histories are rebuilt, with incarnation 0, from the beginning of the same log: its events
-    are the same up to the last one that was applied.
-
-    Args:
-        lineage: of the histories that are in Redis.
-        before: the last applied change.
-        incarnation: of the log that these histories are at.
-
-    >>> applied_in(9, Applied(mark(1, 50), lineage=7), 0) == Applied(mark(0, 50), lineage=9)
-    True
-    """
-    last = LogPosition.of(before.mark)
-    # Incarnations never decrease within a lineage.
-    is_same = before.lineage in (None, lineage) and last.incarnation <= incarnation
-    return Applied(before.mark if is_same else mark(0, last.offset), lineage)
 
 
 def _offsets(changes: Changes) -> Iterator[int]:

@@ -54,8 +54,8 @@ class LastRecord:
     @classmethod
     def parse(cls, text: str) -> "LastRecord":
         """Parse `text`."""
-        offset, digest, *epoch = text.split(":")
-        return cls(int(offset), digest, int(epoch[0]) if epoch else UNKNOWN_EPOCH)
+        offset, digest, leader_epoch = text.split(":")
+        return cls(int(offset), digest, int(leader_epoch))
 
     @property
     def text(self) -> str:

@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 
 from contracts.event_types import changed
-from contracts.pairs import refusal
-from contracts.topics import COOCCURRENCES, Topic
+from contracts.topics import Topic
 
 
 class FoldingError(RuntimeError):
@@ -30,9 +29,6 @@ def check_folding(topic: Topic, partition: int, stored: str | None, ours: str) -
     """
     if stored is None or stored == ours:
         return
-    where = f"{topic.name}/{partition}"
-    if topic == COOCCURRENCES and (refused := refusal(where, stored)):
-        raise FoldingError(refused)
     theirs, mine = msgspec.json.decode(stored), msgspec.json.decode(ours)
     names = changed(theirs, mine)
     if not names:
@@ -42,6 +38,7 @@ def check_folding(topic: Topic, partition: int, stored: str | None, ours: str) -
         for name in names
     )
     raise FoldingError(
-        f"what Redis holds of {where} was folded with other settings: {differing}. Restore "
-        "the settings, or choose another NAMESPACE, which is filled from the log's beginning"
+        f"what Redis holds of {topic.name}/{partition} was folded with other settings: "
+        f"{differing}. Restore the settings, or choose another NAMESPACE, which is filled from the "
+        "log's beginning"
     )

@@ -80,12 +80,7 @@ class Filled:
     keys: Keyspace
 
     def topology(self) -> None:
-        noted = {
-            "quotes": TOPOLOGY.quotes,
-            "interactions": TOPOLOGY.interactions,
-            "cooccurrences": TOPOLOGY.cooccurrences,
-        }
-        self.store.hset(self.keys.topics(), mapping=noted)
+        self.store.hset(self.keys.topics(), mapping=TOPOLOGY.as_hash())
 
     def bars(self, instrument_id: int, bars: Mapping[int, BarValue]) -> None:
         """Write bars by their minute in epoch seconds."""

@@ -20,6 +20,7 @@ from infra.local.described import operations
 from infra.local.process import Command, Server, free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect
+from runtime.topology import Topology
 from tests.patience import PATIENCE_S, answers
 
 from .conftest import Filled
@@ -151,7 +152,7 @@ def fill(url: str) -> None:
     """Write the data that answers need, and an invalid history."""
     keys = Keyspace("live")
     with connect(url, "tests") as store:
-        store.hset(keys.topics(), mapping={"quotes": 1, "interactions": 1, "cooccurrences": 1})
+        store.hset(keys.topics(), mapping=Topology(1, 1, 1).as_hash())
         store.hset(keys.history(0, f"broken-{USER}"), mapping={USER: USER, "off": "[0,1]"})
         lists = {str(INSTRUMENT): [("1", 0.5, 2)]}
         Filled(store, keys).generation("20210815T210000Z-1", lists, [("1", 3)])

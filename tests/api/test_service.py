@@ -47,6 +47,20 @@ async def test_topics_that_are_not_set_up_yet_are_a_problem_until_they_are(
         assert (await client.get("/v1/users/ABC/history")).status_code == 404
 
 
+async def test_state_of_another_format_is_a_problem_that_names_it(
+    serve: Serve, filled: Filled
+) -> None:
+    filled.store.hset(filled.keys.topics(), "format", "2")
+    async with serve() as client:
+        for path, slug in (
+            ("/v1/users/ABC/history", "topics-unknown"),
+            ("/health/ready", "not-ready"),
+        ):
+            answer = await client.get(path)
+            assert problem(answer) == (503, slug)
+            assert "says format 2, and this program reads only 1" in answer.json()["detail"]
+
+
 async def test_requests_are_counted_by_their_route_never_by_their_ids(
     client: httpx.AsyncClient,
 ) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +88,7 @@ class World:
     def note_topics(self) -> None:
         """Note the topics in the store, as `python -m operations.topics` does."""
         self.reconnect()
-        self.client.hset(self.keyspace.topics(), mapping=asdict(self.topology))
+        self.client.hset(self.keyspace.topics(), mapping=self.topology.as_hash())
 
     def begin(self, fault: Iterator[float], holds: Collection[str]) -> None:
         """Begin a fault once no other one locks what it needs; it ends by itself."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from contracts.instruments import (
     MAX_INSTRUMENT_BYTES,
     SYMBOL_RULE,
-    CatalogEntry,
     Instrument,
     InstrumentDescription,
     decode_instrument,
@@ -74,11 +73,6 @@ def test_a_symbol_whose_path_is_of_something_else_is_none(symbol: str) -> None:
 )
 def test_a_symbol_whose_path_is_its_own_is_taken_even_digits_alone(symbol: str) -> None:
     assert decode_instrument(value_of(symbol=symbol)).symbol == symbol
-
-
-def test_an_entry_from_before_there_was_a_rule_is_still_read() -> None:
-    entry = msgspec.json.decode(value_of(symbol="..", off=(0, 1)), type=CatalogEntry)
-    assert entry.symbol == ".."
 
 
 @given(instruments)

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import dataclasses
 import json
 import signal
 import subprocess
@@ -199,7 +198,7 @@ class Pipeline:
 
     def note_topics(self) -> None:
         """Note the topics' partitions in a store that does not have them."""
-        self.store.hset(self.keyspace.topics(), mapping=dataclasses.asdict(self.topology))
+        self.store.hset(self.keyspace.topics(), mapping=self.topology.as_hash())
 
     def empty_store(self) -> None:
         """Delete all that the programs keep in Redis, except the partitions of the topics."""

@@ -50,7 +50,7 @@ def test_records_that_nobody_can_read_are_dead_letters_and_their_neighbors_are_c
     assert pipeline.gram() == {(4, 4): 1}
 
 
-def test_a_message_of_a_later_version_stops_its_partition_and_no_other(
+def test_a_message_of_another_version_stops_its_partition_and_no_other(
     pipeline: Pipeline,
 ) -> None:
     port = free_port()
@@ -66,7 +66,7 @@ def test_a_message_of_a_later_version_stops_its_partition_and_no_other(
         pipeline.wait_until_folded([INTERACTIONS])
         eventually(lambda: pipeline.gram() == {(item, item): 1}, "the other partition goes on")
         assert worker.poll() is None
-        assert "upgrade this worker" in said(address, f"{COOCCURRENCES.name}/0")
+        assert "reads only version 1" in said(address, f"{COOCCURRENCES.name}/0")
         assert httpx.get(address).status_code == 200
         assert httpx.get(f"{address}/ready").status_code == 503
 

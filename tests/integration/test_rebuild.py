@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import TopicPartition
 
-from contracts.keyspace import FOLDING_FIELD
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import start
@@ -36,41 +35,8 @@ def refused(pipeline: Pipeline, *arguments: str) -> str:
     return " ".join(said.split())
 
 
-def make_as_before(pipeline: Pipeline) -> None:
-    """Turn the counts into those of a version that kept each pair in two rows."""
-    whole = {}
-    for (i, j), count in pipeline.gram().items():
-        whole[i, j] = whole[j, i] = count
-    key_of = {int(key.rpartition(":")[2]): key for key in rows(pipeline)}
-    for (i, j), count in whole.items():
-        pipeline.store.hset(key_of[i], str(j), f"{count:g}")
-    for partition in range(pipeline.topology.cooccurrences):
-        key = pipeline.keyspace.position(COOCCURRENCES, partition)
-        pipeline.store.hset(key, FOLDING_FIELD, "{}")
-
-
 def rows(pipeline: Pipeline) -> list[str]:
     return list(pipeline.store.scan_iter(f"{pipeline.namespace}:cooc:*"))
-
-
-def test_counts_of_the_form_before_are_refused_and_made_again(pipeline: Pipeline) -> None:
-    pipeline.publish(events())
-    fold(pipeline)
-    expected = pipeline.gram_of_histories()
-    assert pipeline.gram() == expected
-    make_as_before(pipeline)
-
-    for program in (["stream_processors"], ["trainer", "once"]):
-        said = refused(pipeline, *program)
-        assert "the counts in Redis of cooccurrences/0 are of another form: {}, not" in said
-        assert "`python -m operations.counts rebuild`" in said
-    assert len(pipeline.gram()) > len(expected), "nothing was changed"
-
-    assert "start the workers" in pipeline.run("operations.counts", "rebuild")
-    assert rows(pipeline) == []
-    fold(pipeline)
-    assert pipeline.gram() == expected == pipeline.gram_of_histories()
-    pipeline.run("trainer", "once", item_model="cosine")
 
 
 def test_counts_are_made_again_from_the_changes(pipeline: Pipeline) -> None:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from contracts.keyspace import FOLDING_FIELD, Keyspace
+from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
-from contracts.topics import COOCCURRENCES, STREAMED
+from contracts.topics import STREAMED
 from operations.counts.__main__ import app
-from operations.counts.neighbors import NoCountsError, neighbors
+from operations.counts.neighbors import neighbors
 from runtime.redis.stores import Store
+from runtime.topology import Topology
 from tests.oracles.gram import gram_of_histories, stored_once
 
 PARTITIONS = 3
@@ -33,7 +34,8 @@ def whole(store: Store, keyspace: Keyspace) -> dict[tuple[int, int], float]:
         {i: float(random.integers(1, 4)) for i in random.choice(ITEMS, 3).tolist()} for _ in "12345"
     ]
     whole = gram_of_histories(histories)
-    store.hset(keyspace.topics(), mapping={topic.name: PARTITIONS for topic in STREAMED})
+    topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
+    store.hset(keyspace.topics(), mapping=topology.as_hash())
     for (i, j), count in stored_once(whole).items():
         partition = instrument_partition(i, PARTITIONS)
         store.sadd(keyspace.items(partition), i)
@@ -75,16 +77,6 @@ def test_what_is_no_item_or_has_no_counts_is_refused(command: Command) -> None:
     for bad in ("x", "--", "-1", str(2**63)):
         assert command(bad).exit_code == 2
     assert command("4", "--count", "0").exit_code == 2
-
-
-@pytest.mark.usefixtures("whole")
-def test_counts_of_another_form_are_refused(store: Store, keyspace: Keyspace) -> None:
-    partition = instrument_partition(4, PARTITIONS)
-    store.hset(keyspace.position(COOCCURRENCES, partition), FOLDING_FIELD, "{}")
-    with pytest.raises(
-        NoCountsError, match=r"another form: \{\}, not .*operations\.counts rebuild"
-    ):
-        neighbors(store, keyspace, 4)
 
 
 def test_a_namespace_without_topics_is_refused(command: Command) -> None:

@@ -49,6 +49,9 @@ class Servers:
     def noted(self) -> dict[str, str]:
         return self.store.hgetall(self.keyspace.topics())
 
+    def note(self, partitions: dict[str, str]) -> None:
+        self.store.hset(self.keyspace.topics(), mapping={"format": "1"} | partitions)
+
 
 @pytest.fixture
 def servers(broker: str, store_url: str, namespace: str) -> Iterator[Servers]:
@@ -78,7 +81,7 @@ def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
 
     assert not any(row.created for row in rows)
     others = (INTERACTIONS, COOCCURRENCES, INSTRUMENTS, FEEDBACK)
-    expected = {QUOTES.name: "3"} | {topic.name: "8" for topic in others}
+    expected = {"format": "1", QUOTES.name: "3"} | {topic.name: "8" for topic in others}
     assert servers.noted() == noted == expected
     offsets: list[int] = []
     producer.produce(
@@ -140,8 +143,16 @@ def test_topics_recreated_with_another_number_than_in_redis_are_refused(
     assert servers.store.hget(servers.keyspace.topics(), INTERACTIONS.name) == "2"
 
 
+def test_a_namespace_of_another_format_is_refused_and_left_as_it_is(servers: Servers) -> None:
+    servers.note({"format": "2", QUOTES.name: "3"})
+    with pytest.raises(TopologyError, match="says format 2, and this program reads only 1"):
+        servers.ensure({})
+    assert servers.noted() == {"format": "2", QUOTES.name: "3"}
+    assert servers.partitions().keys().isdisjoint(NAMES)
+
+
 def test_nothing_is_created_when_one_topic_is_refused(servers: Servers) -> None:
-    servers.store.hset(servers.keyspace.topics(), COOCCURRENCES.name, "4")
+    servers.note({COOCCURRENCES.name: "4"})
     with pytest.raises(TopologyError, match="cooccurrences"):
         servers.ensure({COOCCURRENCES.name: 5})
     assert servers.partitions().keys().isdisjoint(NAMES)
@@ -192,7 +203,7 @@ def test_a_bad_option_is_named_with_what_would_be_good(
 def test_the_command_ends_with_1_and_says_why_when_it_refuses(
     servers: Servers, topics_command: TopicsCommand
 ) -> None:
-    servers.store.hset(servers.keyspace.topics(), QUOTES.name, "4")
+    servers.note({QUOTES.name: "4"})
     done = topics_command("--partitions", "quotes=5")
     assert done.exit_code == 1
     assert "use another NAMESPACE" in done.stderr
@@ -264,7 +275,7 @@ def test_an_operators_decision_on_a_topic_concerns_only_partitions_with_another_
     assert done.stdout.startswith("partitions 0 of quotes ")
     without = {name: value for name, value in before.items() if name != "last"}
     goes_on, starts_over = (
-        {**before, "last": "6:abc", "topic_id": now},
+        {**before, "last": "6:abc:-1", "topic_id": now},
         {**without, "topic_id": "another"},
     )
     assert servers.store.hgetall(copied) == (goes_on if command == "continue" else starts_over)

@@ -18,6 +18,7 @@ from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
+from runtime.topology import Topology
 from tests.oracles.gram import gram_matrix
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
@@ -54,7 +55,8 @@ class Setup:
         return affinities
 
     def note_topics(self, offset: int) -> None:
-        self.store.hset(self.keys.topics(), mapping={t.name: PARTITIONS for t in STREAMED})
+        topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
+        self.store.hset(self.keys.topics(), mapping=topology.as_hash())
         for topic in (INTERACTIONS, COOCCURRENCES):
             for partition in range(PARTITIONS):
                 position = {"next": offset + 1, "epoch": 1, "incarnation": 0, "updated_at_ms": 0}

@@ -42,7 +42,6 @@ def programs(
     programs = Programs(broker, store, topics_of_file, tmp_path)
     programs.store.flushall()
     programs.store.acl_log_reset()
-    noted = {topic.name: getattr(topics_of_file, topic.name) for topic in STREAMED}
-    programs.store.hset(programs.keyspace.topics(), mapping=noted)
+    programs.store.hset(programs.keyspace.topics(), mapping=topics_of_file.as_hash())
     yield programs
     programs.store.close()

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from api.http.metrics import Metrics
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
-from contracts.topics import QUOTES, STREAMED
+from contracts.topics import QUOTES
 from runtime.redis.refusals import StoreRefusesError
 from runtime.redis.stores import connect, connect_async
 from runtime.topology import Topology
@@ -38,8 +38,7 @@ def pipeline(
     pipeline = Pipeline(broker, "redis://", namespace, topology, tmp_path)
     pipeline.environment["REDIS_URL"] = nodes.url
     with connect(nodes.url, "tests") as pipeline.store:
-        noted = {topic.name: topology.of(topic) for topic in STREAMED}
-        pipeline.store.hset(pipeline.keyspace.topics(), mapping=noted)
+        pipeline.store.hset(pipeline.keyspace.topics(), mapping=topology.as_hash())
         yield pipeline
 
 

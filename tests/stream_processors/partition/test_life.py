@@ -637,18 +637,18 @@ async def test_a_log_that_was_corrupt_once_is_folded_when_it_arrives_intact(scen
     assert partition.state is State.FOLDING
 
 
-async def test_a_message_of_a_later_version_stops_only_its_partition(scene: Scene) -> None:
+async def test_a_message_of_another_version_stops_only_its_partition(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition) as its_end:
         await folding(partition)
 
-        async def later(batch: RecordBatch) -> Sequence[Rejection]:
-            raise UnknownVersionError("upgrade this worker")
+        async def refuse(batch: RecordBatch) -> Sequence[Rejection]:
+            raise UnknownVersionError("version 2")
 
-        scene.folds[0].take = later  # type: ignore[method-assign]
+        scene.folds[0].take = refuse  # type: ignore[method-assign]
         scene.fetched(partition, [0], start=0)
         await asyncio.wait_for(its_end, WITHIN_S)
-    assert (partition.state, partition.why) == (State.STOPPED, "upgrade this worker")
+    assert (partition.state, partition.why) == (State.STOPPED, "version 2")
 
 
 async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) -> None:

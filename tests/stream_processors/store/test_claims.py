@@ -108,14 +108,6 @@ async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
     await mine.write(Unwritten(), 40)
 
 
-async def test_a_state_from_before_settings_were_noted_is_accepted(store: Store) -> None:
-    await claimed(store)
-    await store.client.hdel(store.keyspace.position(QUOTES, 0), "folding")
-    await claimed(store, folding='{"cap":5}')
-    with pytest.raises(FoldingError):
-        await store.fence(QUOTES, 0, '{"cap":6}')
-
-
 async def test_values_and_then_the_position_are_written(store: Store) -> None:
     mine = await claimed(store)
     value = {"60": "{}", "120": 1.5, "180": 2**63 - 1}

@@ -11,6 +11,7 @@ from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
+from runtime.topology import Topology
 from stream_processors.histories.history import History
 from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.logs import Record
@@ -20,7 +21,8 @@ PARTITIONS = 2
 
 def note_topics(store: Store, keyspace: Keyspace, folding: Mapping[str, object]) -> None:
     """Put what workers note who have folded nothing yet."""
-    store.hset(keyspace.topics(), mapping={topic.name: PARTITIONS for topic in STREAMED})
+    topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
+    store.hset(keyspace.topics(), mapping=topology.as_hash())
     for topic in (INTERACTIONS, COOCCURRENCES):
         for partition in range(PARTITIONS):
             position = {"next": 1, "epoch": 1, "incarnation": 0, "updated_at_ms": 0}
