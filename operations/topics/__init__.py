@@ -60,7 +60,8 @@ def ensure(
         client, [asked.new(client, row.topic, row.partitions) for row in rows if row.created]
     )
     topology = Topology(**{row.topic.name: row.partitions for row in rows if row.topic in STREAMED})
-    store.hset(keyspace.topics(), mapping={**topology.as_hash()})
+    noting: Any = topology.as_hash()
+    store.hset(keyspace.topics(), mapping=noting)
     return rows
 
 
