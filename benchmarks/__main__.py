@@ -4,7 +4,6 @@ import typer
 
 from benchmarks.archive import archive
 from benchmarks.bars import bars
-from benchmarks.capacity.command import capacity
 from benchmarks.interactions import interactions
 from benchmarks.keepup.scenario import keepup
 from benchmarks.models import models
@@ -12,7 +11,7 @@ from benchmarks.reads.scenario import reads
 from benchmarks.train.scenario import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (bars, interactions, keepup, reads, train, models, archive, capacity):
+for command in (bars, interactions, keepup, reads, train, models, archive):
     app.command()(command)
 
 

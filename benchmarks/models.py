@@ -10,28 +10,30 @@ to learn from. Nothing was chosen by the test split.
 Baseline: what is popular, and each of the models alone.
 """
 
-import tempfile
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 from rich.console import RenderableType
+from rich.progress import Progress
 from rich.text import Text
 
 from benchmarks.harness.report import Report, computer
 from benchmarks.harness.session import Json, folder, present
+from contracts.messages import Floats
 from trainer.commands.options import errors_reported
 from trainer.evaluation.bootstrap import lead
+from trainer.evaluation.contenders import contender
 from trainer.evaluation.interactions import Splitting
+from trainer.evaluation.measuring import judge_fold, measure_folds
+from trainer.evaluation.preparing import prepare
 from trainer.evaluation.question import Question
+from trainer.evaluation.result import Evaluation, OfModel, data_of
 from trainer.evaluation.table import sentence_on, table_of
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
-from trainer.tuning.run import Tuned, run
-from trainer.tuning.search import Search
-from trainer.tuning.space import Space
-from trainer.tuning.tunable import TunableModel
+from trainer.stages import Stages
 
 TEST_SHARE: Final = 0.25
 """Of the events, or of each user's items."""
@@ -57,28 +59,34 @@ def models(
         present(report(measure(question, n), n), json=json)
 
 
-class AsItComes(TunableModel):
-    """A model that is not tuned here."""
+class Standings(NamedTuple):
+    """How good `auto` and the models are."""
 
-    @property
-    def space(self) -> Space:
-        """Nothing is searched."""
-        return {}
+    evaluation: Evaluation
+    ndcg: dict[str, Floats]
+    """of each model, (m,) of each user's list"""
 
 
-def measure(question: Question, n: int) -> Tuned:
+def measure(question: Question, n: int) -> Standings:
     """Measure `auto` and each model.
 
     Raises:
         FileError, SplitError, NobodyError: the file makes no question.
     """
-    as_they_come = [AsItComes(name, TrainerSettings()) for name in (AUTO, *MODELS)]
-    with tempfile.TemporaryDirectory() as path:
-        search = Search(Path(path) / "trials", n, trials=1, seed=question.seed)
-        return run(question, WorkerRules(), as_they_come, search)
+    prepared, settings = prepare(question.split(), WorkerRules()), TrainerSettings()
+    models, ndcg = [], {}
+    for name in (AUTO, *MODELS):
+        stages = Stages(lambda: None, Progress(disable=True))
+        made = contender(name, settings, prepared.holdout, stages)
+        recommended = made.recommend(prepared.holdout, n, stages)
+        fold = judge_fold(prepared.holdout, recommended, prepared.items)
+        measured = measure_folds([fold], question.seed)
+        models.append(OfModel(name, made.described, dict(stages.seconds), measured))
+        ndcg[name] = fold.of_lists["ndcg"]
+    return Standings(Evaluation(data_of(str(question), prepared), question.seed, models), ndcg)
 
 
-def report(found: Tuned, n: int) -> Report:
+def report(found: Standings, n: int) -> Report:
     """Report how good each model's lists of n are, and by how much `auto` is ahead."""
     evaluation = found.evaluation
     work, ahead = sentence_on(evaluation.data), leads(found)
@@ -104,7 +112,7 @@ def report(found: Tuned, n: int) -> Report:
     return Report(figures, printed)
 
 
-def leads(found: Tuned) -> dict[str, tuple[float, tuple[float, float]]]:
+def leads(found: Standings) -> dict[str, tuple[float, tuple[float, float]]]:
     """Return by how much `auto` is ahead of each other model in nDCG.
 
     With the 95 % interval of the difference between two lists of the same user.

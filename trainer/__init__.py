@@ -4,7 +4,7 @@ Its packages, from the entry to the core; each imports only those below it (`pyp
 
 - `commands`: the command line; `versions`: the stages of an evaluation that DVC runs;
 - `run`: one run at a time, from counts and histories to generations that are served; `spark`: the
-  same counts and histories from the archive; `tuning`: a longer search on a file of events;
+  same counts and histories from the archive;
 - `experiments`: variants and canaries; `evaluation`: how good models are on a file of events;
 - `generations`: what is published and reported; `selection`: what `auto` tries and chooses;
 - `settings`; `quality`: whether counts are fit for training and a generation is fit to be served;

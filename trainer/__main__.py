@@ -16,7 +16,6 @@ from trainer.commands import operations
 from trainer.commands.engines import Again, Engine, EngineName, Master, SnapshotId, source_of
 from trainer.commands.evaluate import evaluate
 from trainer.commands.options import errors_reported
-from trainer.commands.tune import tune
 from trainer.experiments.rules import RulesError
 from trainer.experiments.variants import VariantsError
 from trainer.reading import CorruptValueError
@@ -74,7 +73,6 @@ def once(
 
 
 app.command()(evaluate)
-app.command()(tune)
 operations.register(app)
 
 

@@ -55,7 +55,7 @@ class TrainerSettings(_SettingsOfModels):
     trainer_settings_file: Path | None = Field(
         default=None,
         description="TOML file with any of the trainer's settings, for example as written by "
-        "`tune`; environment variables override it",
+        "`evaluate --best`; environment variables override it",
     )
     train_every_seconds: float = Field(
         default=60,

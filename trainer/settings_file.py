@@ -1,4 +1,4 @@
-"""Settings in a TOML file, as `tune` writes them: names as in the environment.
+"""Settings in a TOML file, as `evaluate --best` writes them: names as in the environment.
 
 `TRAINER_SETTINGS_FILE` names the file that `run` and `once` read; an environment variable of the
 same name as a setting in it comes first.
@@ -118,7 +118,7 @@ def read_settings_file(path: Path, settings: type[BaseModel]) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsFileError(
-            f"{path}: {error.strerror}: give the path of a file that `tune` wrote"
+            f"{path}: {error.strerror}: give the path of a readable file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsFileError(f"{path}: no TOML ({error}): write lines `name = value`") from error

@@ -1,7 +1,5 @@
 """Latencies and lags are what they say, and the limit is found."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,15 +26,6 @@ def test_a_percentile_is_a_latency_that_so_many_do_not_exceed(ms: list[int]) -> 
         assert sum(one < value for one in values) < len(values) * percent / 100
 
 
-def test_the_99th_of_100_latencies_is_the_one_before_the_greatest() -> None:
-    found = Latencies.of([float(n) for n in range(100, 0, -1)])
-    assert found == Latencies(count=100, p50_s=50.0, p99_s=99.0, max_s=100.0)
-
-
-def test_no_latencies_have_no_percentiles() -> None:
-    assert math.isnan(Latencies.of([]).p99_s)
-
-
 def test_a_slice_holds_the_quotes_that_were_published_in_it() -> None:
     # In the order in which they became readable.
     first, second = sliced([0.0, 10.0, 9.9], [1.0, 2.0, 3.0], slice_s=10)
@@ -53,13 +42,6 @@ def test_a_lag_is_low_that_ends_low_and_is_level() -> None:
 def test_a_lag_that_goes_up_and_down_with_each_write_does_not_grow() -> None:
     at_s = np.arange(0, 15, 0.1)
     assert Lag.of(at_s, (at_s + 0.3) % 1.0).is_low
-
-
-def test_a_lag_is_reported_at_the_start_in_the_middle_and_at_the_end() -> None:
-    at_s = np.linspace(100, 160, 61)
-    found = Lag.of(at_s, (at_s - 100) / 10)
-    assert (found.start_s, found.middle_s, found.end_s) == pytest.approx((0.5, 3.0, 5.5), abs=0.1)
-    assert (found.max_s, found.growth) == pytest.approx((6.0, 0.1))
 
 
 def published(counts: list[tuple[float, int]]) -> Published:

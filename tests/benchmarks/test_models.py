@@ -1,24 +1,20 @@
 """What `models` says rests on both lists of each user."""
 
 import numpy as np
-import pytest
 from scipy.sparse import csr_array
 
-from benchmarks.models import AsItComes, leads, report
+from benchmarks.models import Standings, leads, report
 from tests.benchmarks.reported import figures, shown
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.preparing import LeftOut
 from trainer.evaluation.result import Data, Evaluation, OfModel
 from trainer.judging.recommending import NONE, Recommended
-from trainer.models import MODELS
-from trainer.settings import AUTO, TrainerSettings
-from trainer.tuning.run import Tuned
 
 USERS, ITEMS = 40, 12
 
 
-def standings(found: dict[str, int]) -> Tuned:
+def standings(found: dict[str, int]) -> Standings:
     """Results of models that find the only item of so many of the users."""
     nothing = csr_array((USERS, ITEMS))
     train = nothing + csr_array(np.eye(USERS, ITEMS))
@@ -33,8 +29,8 @@ def standings(found: dict[str, int]) -> Tuned:
         measured = measure(holdout, recommended)
         models.append(OfModel(model, {}, {"recommend": 1.5}, measured))
         ndcg[model] = np.where(np.arange(len(items)) < hits, 1.0, 0.0)
-    data = Data("a file", USERS, ITEMS, 1, len(holdout.judged), 1, LeftOut(0, 0, 0, 0))
-    return Tuned({}, Evaluation(data, 1, models), ndcg)
+    data = Data("a file", 1, USERS, ITEMS, 1, len(holdout.judged), 1, LeftOut(0, 0, 0, 0))
+    return Standings(Evaluation(data, 1, models), ndcg)
 
 
 FOUND = {"popular": 1, "auto": 9, "user-knn": 11, "ease": 9, "cosine": 2}
@@ -56,11 +52,3 @@ def test_ahead_is_only_what_is_ahead_with_other_users_too() -> None:
     assert "auto: not surely ahead of ease in nDCG@10 by 0.0000" in printed
     for title in ("nDCG@10", "MAP@10", "precision", "novelty"):
         assert title in printed
-
-
-@pytest.mark.parametrize("name", [AUTO, *MODELS])
-def test_our_models_are_not_tuned(name: str) -> None:
-    its = AsItComes(name, TrainerSettings())
-    assert its.space == {}
-    assert its.values({}) == {}
-    assert its.fixed.keys() >= {"item_model", "neighbors_per_item"}

@@ -37,24 +37,9 @@ def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> No
     assert sum(log_ends(plain(broker), INTERACTIONS.name, topology.interactions).values()) == 100
 
 
-def fail(_start: Barrier) -> None:
-    raise RuntimeError
-
-
 def fail_later(start: Barrier) -> None:
     meet(start)
     raise RuntimeError
-
-
-def rest(start: Barrier) -> None:
-    meet(start)
-    start.wait()
-
-
-def test_nobody_waits_for_a_process_that_fails() -> None:
-    start = meeting(of=2)
-    with child(start, fail), pytest.raises(ContenderError, match="a process failed"):
-        meet(start)
 
 
 def test_a_process_that_fails_is_reported() -> None:
@@ -68,14 +53,6 @@ def test_a_process_that_fails_is_reported() -> None:
     reported = pytest.raises(ContenderError, match=r"a process failed|fail_later ended early")
     with child(start, fail_later) as failing, reported:
         outcome(failing)
-
-
-def test_a_process_that_takes_too_long_is_reported() -> None:
-    start = meeting(of=2)
-    with child(start, rest) as resting:
-        meet(start)
-        with pytest.raises(ContenderError, match=r"rest was not done within 0 s"):
-            resting.result(0)
 
 
 def test_a_template_is_complete_except_for_the_publication_time() -> None:

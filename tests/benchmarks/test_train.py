@@ -22,7 +22,7 @@ from benchmarks.train.stage import USER_ITEMS, set_up
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES
 from runtime.redis.stores import connect
-from tests.benchmarks.reported import figures, shown
+from tests.benchmarks.reported import shown
 from trainer.reading import read_gram
 from trainer.stages import Stages
 
@@ -84,13 +84,6 @@ def test_the_bar_is_five_times_scikit_learn_within_two_gigabytes(
     assert {one["reached"] for one in found.figures} == {verdict == "reached"}
     assert f"5 times scikit-learn, at most 2,147 MB: {verdict}" in shown(found)
     assert "read counts" in shown(found)
-
-
-def test_the_line_of_json_has_the_stages_of_ours() -> None:
-    (said,) = figures(training(trained(1.0)))
-    assert (said["baseline"], said["ratio"]) == ("scikit-learn", 6.0)
-    assert said["stages_s"] == STAGES
-    assert said["reached"] is True
 
 
 @pytest.mark.parametrize("other", [trained(1.0, entries=4), trained(1.0, score=2.001)])

@@ -39,18 +39,6 @@ def test_each_instrument_quotes_once_a_second_within_one_minute() -> None:
     assert {q.ts // MINUTE_MS for q in make_quotes(9_000, 100, START_MS)} == {START_MS // MINUTE_MS}
 
 
-def test_the_input_is_the_same_each_time() -> None:
-    assert list(make_quotes(50, 20, START_MS)) == list(make_quotes(50, 20, START_MS))
-    first, second = (
-        [(event.user_id, event.instrument_id) for event in make_events(50, 9, 9)] for _ in range(2)
-    )
-    assert first == second
-
-
-def test_an_input_that_ends_within_a_second_has_the_asked_length() -> None:
-    assert len(list(make_quotes(1234, 100, START_MS))) == 1234
-
-
 def test_the_sum_of_counts_is_that_of_the_gram_matrix() -> None:
     events = list(make_events(500, 20, 30))
     user_items = np.zeros((20, 30))

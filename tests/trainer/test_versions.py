@@ -17,6 +17,9 @@ from trainer.__main__ import app as trainer
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.question import Question
+from trainer.models import ITEM_MODELS
+from trainer.settings import TrainerSettings
+from trainer.settings_file import read_settings_file
 from trainer.versions.__main__ import app
 
 FOLDER: Final = Path(versions.__file__).parent
@@ -25,11 +28,11 @@ PARAMETERS: Final = yaml.safe_load((FOLDER / "params.yaml").read_text())
 PROGRAMS: Final = {"trainer": trainer, "trainer.versions": app}
 
 
-def filled_in(text: str, item: dict[str, str]) -> str:
+def filled_in(text: str) -> str:
     """Return a text of dvc.yaml as DVC makes it: a mapping becomes options, a list repeats one."""
 
     def value(name: str) -> Any:
-        found: Any = {"item": item} | PARAMETERS
+        found: Any = PARAMETERS
         for part in name.split("."):
             found = found[part]
         if not isinstance(found, dict):
@@ -46,11 +49,8 @@ def filled_in(text: str, item: dict[str, str]) -> str:
 def commands() -> Iterator[tuple[str, str]]:
     """Yield each command and the name of its stage before it."""
     for name, stage in STAGES.items():
-        of_stage = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
-        models = PARAMETERS["tune"]["models"] if "matrix" in stage else [""]
-        for command in of_stage:
-            for model in models:
-                yield name, filled_in(command, {"model": model})
+        for command in stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]:
+            yield name, filled_in(command)
 
 
 def asked(command: str) -> tuple[str, list[str]]:
@@ -70,9 +70,9 @@ def test_each_command_and_its_options_exist(command: str) -> None:
 
 
 def test_what_a_stage_takes_an_earlier_one_or_the_parameters_give() -> None:
-    given = {filled_in("${interactions}", {})}
+    given = {filled_in("${interactions}")}
     for stage in STAGES.values():
-        assert {filled_in(file, {}) for file in stage["deps"]} <= given
+        assert {filled_in(file) for file in stage["deps"]} <= given
         given |= set(stage["outs"])
 
 
@@ -97,16 +97,23 @@ def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split
     asked = Question(None, *parts, Splitting(split), 0.25, 1).split()  # type: ignore[call-arg]
     assert asked.at_random == (split == "per-user")
     evaluate, measures = of_stage["evaluate"]
-    printed = run(f"{evaluate.partition('>')[0]} --model cosine", tmp_path)
+    models = ["--model", "cosine", "--model", "auto"]
+    printed = run(" ".join([evaluate.partition(">")[0], *models]), tmp_path)
     (tmp_path / "evaluation.json").write_text(printed)
     run(measures, tmp_path)
+    assert read_settings_file(tmp_path / "best.toml", TrainerSettings)["item_model"] in ITEM_MODELS
+    assert (tmp_path / "report.html").exists()
 
-    options = ["--split", split, "--model", "cosine", "--json"]
+    options = ["--split", split, *models, "--json"]
     whole = CliRunner().invoke(trainer, ["evaluate", "--interactions", str(shop), *options])
-    (of_model,) = json.loads(whole.stdout)["models"]
-    found = of_model["measured"]["metrics"]
-    expected = {name: round(measure["value"], 6) for name, measure in found.items()}
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"cosine": expected}
+    expected = {
+        of_model["model"]: {
+            name: round(measure["value"], 6)
+            for name, measure in of_model["measured"]["metrics"].items()
+        }
+        for of_model in json.loads(whole.stdout)["models"]
+    }
+    assert json.loads((tmp_path / "metrics.json").read_text()) == expected
 
 
 def test_events_are_taken_in_as_they_are(tmp_path: Path) -> None:

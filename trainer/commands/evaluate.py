@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -26,7 +26,11 @@ from trainer.commands.options import (
 )
 from trainer.evaluation.interactions import Splitting
 from trainer.models import MODELS
-from trainer.settings import AUTO
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed, flat, flat_fields, write_settings_file
+
+if TYPE_CHECKING:  # it would take a second
+    from trainer.evaluation.result import Evaluation
 
 ModelName = enum.StrEnum("ModelName", {name: name for name in (AUTO, *MODELS)})  # type: ignore[misc]
 
@@ -35,9 +39,15 @@ def evaluate(
     interactions: InteractionsFile = None,
     train: TrainFile = None,
     test: TestFile = None,
-    split: Split = Splitting.TEMPORAL,
+    split: Split = None,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=1, help="of users, for cross-validation: each is judged by its own models"
+        ),
+    ] = 1,
     model: Annotated[list[ModelName] | None, typer.Option(help="repeatable; default: all")] = None,
     settings: SettingsFile = None,
     assignments: Settings = None,
@@ -49,6 +59,10 @@ def evaluate(
         typer.Option(help="CSV file to write: user_id, instrument_id, rank, score; of one --model"),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file to write, with plots")] = None,
+    best: Annotated[
+        Path | None,
+        typer.Option(help="TOML file to write, for TRAINER_SETTINGS_FILE: what `auto` chose"),
+    ] = None,
 ) -> None:
     """Measure how good the models' lists are, on events that they have not learned from.
 
@@ -61,23 +75,41 @@ def evaluate(
 
     names = [str(name) for name in model or ModelName]
     with errors_reported():
-        check_folders(recommendations, report)
+        check_folders(recommendations, report, best)
         if recommendations and len(names) > 1:
             raise QuestionError("--recommendations writes the lists of one model: name one --model")
+        if best and AUTO not in names:
+            raise QuestionError("--best writes what `auto` chose: add --model auto")
+        if folds > 1 and (recommendations or best):
+            raise QuestionError("--recommendations and --best need one model for all: no --folds")
         rules = worker_rules(worker or [])
         weights = rules.weights_of_types()
-        question = Question(interactions, train, test, split, test_share, seed, weights)
-        found = run(
-            question,
-            trainer_settings(settings, assignments or []),
-            names,
-            n,
-            recommendations,
-            rules,
-        )
+        splitting = split or (Splitting.TEMPORAL if folds == 1 else Splitting.PER_USER)
+        question = Question(interactions, train, test, splitting, test_share, seed, weights, folds)
+        given = trainer_settings(settings, assignments or [])
+        found = run(question, given, names, n, rules, recommendations)
+        if best:
+            write_best(best, found, given)
         if report:
             report.write_text(page_of(found), encoding="utf-8")
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
         results().print(table_of(found))
+
+
+def write_best(path: Path, evaluation: "Evaluation", given: TrainerSettings) -> None:
+    """Write the settings of what `auto` chose and measured, where they differ from the defaults."""
+    from trainer.evaluation.table import sentence_on
+
+    (auto,) = (of_model for of_model in evaluation.models if of_model.model == AUTO)
+    (found,) = auto.found
+    made_with = flat(changed(given, found.values).of_generation())
+    defaults = {name: field.default for name, field in flat_fields(TrainerSettings).items()}
+    values = {name: value for name, value in made_with.items() if value != defaults[name]}
+    comments = [
+        f"Made by `python -m trainer evaluate`. {found.why}.",
+        sentence_on(evaluation.data),
+    ]
+    write_settings_file(path, found.values | values, comments)
+    typer.echo(f"wrote {path}: run the trainer with TRAINER_SETTINGS_FILE={path}", err=True)

@@ -27,8 +27,11 @@ InteractionsFile = Annotated[
 TrainFile = Annotated[Path | None, typer.Option(help="such a file to learn from; with --test")]
 TestFile = Annotated[Path | None, typer.Option(help="such a file with what is to be found")]
 Split = Annotated[
-    Splitting,
-    typer.Option(help="the last of all events, a share of each user's items, or each one's last"),
+    Splitting | None,
+    typer.Option(
+        help="the last of all events (the default), a share of each user's items (the default with "
+        "--folds), or each one's last"
+    ),
 ]
 TestShare = Annotated[
     float, typer.Option(min=0.01, max=0.99, help="of the events, or of each user's items")

@@ -1,9 +1,10 @@
 """A model with the trainer's settings, fitted to a hold-out to make its lists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.counts.matrices import Matrix
+from trainer.judging.found import Found
 from trainer.judging.holdout import Holdout
 from trainer.judging.recommending import (
     Recommended,
@@ -27,6 +28,15 @@ class Contender:
 
     name: str
     settings: TrainerSettings
+    found: Found | None = field(default=None, compare=False)
+    """what `auto` found out, if it chose the model"""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The settings that distinguish it: of its model, or those that `auto` chose."""
+        if self.found is not None:
+            return dict(self.found.values)
+        return dict(self.settings.config(self.name))
 
     def recommend(self, holdout: Holdout, n: int, stages: Stages) -> Recommended:
         """Return the lists of n that the model's users would be shown."""
@@ -51,16 +61,14 @@ class Contender:
         return holdout.counts(self.settings.counting(self.name))
 
 
-def contender(
-    name: str, settings: TrainerSettings, holdout: Holdout, stages: Stages
-) -> tuple[Contender, dict[str, Any]]:
-    """Return a model of the registry with the trainer's settings, and what is to be known of these.
+def contender(name: str, settings: TrainerSettings, holdout: Holdout, stages: Stages) -> Contender:
+    """Return a model of the registry with the trainer's settings.
 
     `auto` is the one that it chooses on the training data, without looking at the test data. It
     holds out what the test data does: the last items, or some at random.
     """
     if name != AUTO:
-        return Contender(name, settings), settings.config(name).model_dump()
+        return Contender(name, settings)
     with stages.timed("choose"):
         found = find(
             holdout.histories,
@@ -72,4 +80,4 @@ def contender(
         )
     chosen = changed(settings, found.values)
     made_by = USER_KNN if chosen.user_model == USER_KNN else chosen.item_model
-    return Contender(made_by, chosen), dict(found.values)
+    return Contender(made_by, chosen, found)

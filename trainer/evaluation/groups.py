@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from contracts.messages import Floats, Ints
-from trainer.judging.holdout import Holdout
 from trainer.judging.metrics import Judged
 
 ACTIVITY_QUANTILES: Final = (0, 0.25, 0.5, 0.75, 1)
@@ -41,17 +40,13 @@ class PopularityGroup(msgspec.Struct, frozen=True):
     """share of the entries of all lists"""
 
 
-def by_activity(
-    of_lists: Mapping[str, Floats], holdout: Holdout, users: Ints
-) -> list[ActivityGroup]:
+def by_activity(of_lists: Mapping[str, Floats], had: Ints) -> list[ActivityGroup]:
     """Return the means of the users' values, in groups of users with fewer to more items.
 
     Args:
         of_lists: measure -> (m,) values.
-        holdout: what the users had.
-        users: (m,) its row of each value.
+        had: (m,) how many items each user had.
     """
-    had = np.diff(holdout.train.indptr)[users]
     if not len(had):
         return []
     edges = np.unique(np.quantile(had, ACTIVITY_QUANTILES, method="inverted_cdf"))
@@ -70,11 +65,15 @@ def by_activity(
     return groups
 
 
-def by_popularity(holdout: Holdout, judged: Judged) -> list[PopularityGroup]:
-    """Return what share of users' items, of sought items and of lists falls on which items."""
-    n_items = holdout.train.shape[1]
-    learned = np.bincount(holdout.train.indices, minlength=n_items)
-    consumed = np.bincount(holdout.test.indices, minlength=n_items)
+def by_popularity(learned: Ints, consumed: Ints, judged: Judged) -> list[PopularityGroup]:
+    """Return what share of users' items, of sought items and of lists falls on which items.
+
+    Args:
+        learned: (n_items,) how many users had each.
+        consumed: (n_items,) by how many each was to be found.
+        judged: the lists.
+    """
+    n_items = len(learned)
     recommended = np.bincount(judged.items[judged.filled], minlength=n_items)
     order = np.argsort(-learned, kind="stable")
     ends = np.ceil(np.array(POPULARITY_SHARES) * n_items).astype(int)

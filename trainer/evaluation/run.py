@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.progress import Progress
 
-from trainer.evaluation.contenders import contender
-from trainer.evaluation.measuring import measure
+from trainer.evaluation.contenders import Contender, contender
+from trainer.evaluation.measuring import JudgedFold, judge_fold, measure_folds
 from trainer.evaluation.preparing import Prepared, prepare
 from trainer.evaluation.question import Question
-from trainer.evaluation.result import Evaluation, OfModel, data_of
+from trainer.evaluation.result import Evaluation, OfModel, data_of, of_folds
 from trainer.evaluation.worker import WorkerRules
 from trainer.judging.recommending import NONE, Recommended
 from trainer.settings import TrainerSettings
@@ -23,8 +22,8 @@ def run(
     settings: TrainerSettings,
     models: Sequence[str],
     n: int,
-    lists_to: Path | None,
     rules: WorkerRules,
+    lists_to: Path | None = None,
 ) -> Evaluation:
     """Return how good the lists of some models are.
 
@@ -33,45 +32,53 @@ def run(
         settings: of the models.
         models: names of the registry.
         n: length of a list.
-        lists_to: where the lists of the last model are written, if anywhere.
         rules: how the workers would have folded the events.
+        lists_to: where the lists of the last model are written, if anywhere.
 
     Raises:
         QuestionError, FileError, SplitError: the files make no question.
         NobodyError: nobody has anything to be found.
     """
     with shown() as progress:
-        stages = Stages(lambda: None, progress)
-        (split,) = (question.split() for _ in stages.each([question], "reading"))
-        prepared = prepare(split, rules)
+        stages = {name: Stages(lambda: None, progress) for name in models}
+        made: dict[str, list[Contender]] = {name: [] for name in models}
+        judged: dict[str, list[JudgedFold]] = {name: [] for name in models}
+        data = []
+        steps = Stages(lambda: None, progress).each(range(question.folds), "splits")
+        for _, split in zip(steps, question.splits(), strict=True):
+            prepared = prepare(split, rules)
+            holdout = prepared.holdout
+            data.append(data_of(str(question), prepared))
+            for name, of_model in stages.items():
+                made[name].append(contender(name, settings, holdout, of_model))
+                recommended = made[name][-1].recommend(holdout, n, of_model)
+                if lists_to is not None:
+                    write_recommendations(lists_to, prepared, recommended)
+                with of_model.timed("measure"):
+                    judged[name].append(judge_fold(holdout, recommended, prepared.items))
         found = [
-            _of_model(name, prepared, settings, n, progress, question.seed, lists_to)
+            _of_model(name, made[name], judged[name], question.seed, stages[name])
             for name in models
         ]
-    return Evaluation(data=data_of(str(question), prepared), seed=question.seed, models=found)
+    return Evaluation(of_folds(data), question.seed, found)
 
 
 def _of_model(
     name: str,
-    prepared: Prepared,
-    settings: TrainerSettings,
-    n: int,
-    progress: Progress,
+    made: Sequence[Contender],
+    judged: Sequence[JudgedFold],
     seed: int,
-    lists_to: Path | None,
+    stages: Stages,
 ) -> OfModel:
-    stages = Stages(lambda: None, progress)
-    contestant, chosen = contender(name, settings, prepared.holdout, stages)
-    recommended = contestant.recommend(prepared.holdout, n, stages)
     with stages.timed("measure"):
-        measured = measure(prepared.holdout, recommended, seed)
-    if lists_to is not None:
-        write_recommendations(lists_to, prepared, recommended)
+        measured = measure_folds(judged, seed)
+    found = [one.found for one in made if one.found is not None]
     return OfModel(
         model=name,
-        settings=chosen,
+        settings=made[0].described if len(found) < 2 else {},
         seconds={stage: round(seconds, 3) for stage, seconds in stages.seconds.items()},
         measured=measured,
+        found=found,
     )
 
 

@@ -1,9 +1,13 @@
-"""Three ways to split off test events for models to predict. Pure."""
+"""Three ways to split off test events for models to predict, and folds of users. Pure."""
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
 
-from trainer.evaluation.interactions import Interactions, Mask, Split
+from contracts.messages import Ints
+from trainer.evaluation.interactions import Interactions, Mask, Split, UserIds
 from trainer.evaluation.worker import counting
 
 
@@ -31,11 +35,19 @@ def temporal(interactions: Interactions, test_share: float) -> Split:
     return Split(interactions.where(before), interactions.where(~before))
 
 
-def per_user(interactions: Interactions, test_share: float, seed: int) -> Split:
+def per_user(
+    interactions: Interactions, test_share: float, seed: int, among: Mask | None = None
+) -> Split:
     """Return all but a random share of each user's items, and these.
 
     A user's share is rounded to whole items, half to even: someone with a single item keeps it.
     All events of a user with an item are on one side, so that nothing to be found was seen.
+
+    Args:
+        interactions: what users did.
+        test_share: of each user's items.
+        seed: of the draw.
+        among: (n_events,) those that may be hidden; without it all.
 
     Raises:
         SplitError: nobody has enough items for any to be hidden.
@@ -52,15 +64,19 @@ def per_user(interactions: Interactions, test_share: float, seed: int) -> Split:
         )
     of_event = events.merge(pairs.assign(hidden=hidden), on=["user", "item"], how="left")
     test = of_event["hidden"].eq(True).to_numpy(bool)  # noqa: FBT003 (rejected items have NA)
-    return Split(interactions.where(~test), interactions.where(test), at_random=True)
+    return _split(interactions, test, among, at_random=True)
 
 
-def last(interactions: Interactions) -> Split:
+def last(interactions: Interactions, among: Mask | None = None) -> Split:
     """Return all but each user's latest item, and these: "leave one out", as the literature does.
 
     An item is as late as its last event; of items of one time, those with smaller ids are later, as
     in `contracts.fold_in`. All events of a user with an item are on one side, and someone with a
     single item keeps it.
+
+    Args:
+        interactions: what users did.
+        among: (n_events,) those that may be hidden; without it all.
 
     Raises:
         SplitError: nobody has two items.
@@ -75,7 +91,47 @@ def last(interactions: Interactions) -> Split:
         raise SplitError("nobody has two items, one of which could be hidden")
     latest = in_order[is_last].set_index("user")["item"]
     test = (events["user"].map(latest) == events["item"]).to_numpy(bool)
-    return Split(interactions.where(~test), interactions.where(test))
+    return _split(interactions, test, among)
+
+
+def by_folds(
+    interactions: Interactions, n: int, seed: int, split: Callable[[Mask], Split]
+) -> Iterator[Split]:
+    """Yield n splits for cross-validation by user: each hides items of the users of one fold.
+
+    What is hidden of a user is the same as without folds. Models learn from what the fold's users
+    keep and from all that the others did. A user's fold is a hash of the seed and the id.
+
+    Args:
+        interactions: what users did.
+        n: how many folds.
+        seed: of the hash.
+        split: splits the events, of which only those that a mask is true for may be hidden.
+
+    Source: the user-based cross-validation of LensKit (`crossfold_users`): Ekstrand, "LensKit for
+    Python", CIKM 2020.
+    """
+    fold = folds_of(interactions.users, n, seed)
+    for k in range(n):
+        yield split(fold == k)
+
+
+def folds_of(users: UserIds, n: int, seed: int) -> Ints:
+    """Return (n_events,) which of n folds the user of each event is in, from 0."""
+    names, name = np.unique(users, return_inverse=True)
+    digests = (blake2b(f"{seed}/{user}".encode(), digest_size=8).digest() for user in names)
+    folds: Ints = np.array([int.from_bytes(digest, "big") % n for digest in digests], np.int64)[
+        name
+    ]
+    return folds
+
+
+def _split(
+    interactions: Interactions, test: Mask, among: Mask | None, *, at_random: bool = False
+) -> Split:
+    if among is not None:
+        test = test & among
+    return Split(interactions.where(~test), interactions.where(test), at_random)
 
 
 def _frame(interactions: Interactions) -> tuple[pd.DataFrame, Mask]:

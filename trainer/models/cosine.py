@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix, entry_rows
-from trainer.models.interface import Entry, Range, Search
+from trainer.models.interface import Entry, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
 
@@ -131,7 +131,6 @@ ENTRY: Final = Entry(
     Cosine,
     CosineConfig,
     of="items",
-    space={"shrinkage": Range(0, 10), "popularity_damping": Range(0, 1)},
     candidates=_candidates,
     ladders={"popularity_damping": (0, 0.1, 0.2, 0.3, 0.5)},
 )

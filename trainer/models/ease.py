@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
-from trainer.models.interface import Entry, Range, Search
+from trainer.models.interface import Entry, Search
 from trainer.models.inverses import invert, lower_inverse
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, joined, rounded
@@ -260,11 +260,6 @@ ENTRY: Final = Entry(
     Ease,
     EaseConfig,
     of="items",
-    space={
-        "regularization": Range(0.3, 300, log=True),
-        "own_damping": Range(0, 1),
-        "popularity_damping": Range(0, 0.6),
-    },
     candidates=_candidates,
     ladders={"regularization": (0.03, 0.1, 0.3, 1, 3, 8, 24, 80, 250, 800, 2_500)},
 )

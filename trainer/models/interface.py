@@ -6,7 +6,7 @@ then ranks it block by block, so that no result is ever whole in memory.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -45,17 +45,6 @@ class Model(Protocol):
         ...
 
 
-class Range(NamedTuple):
-    """Where `tune` searches a setting, ends included."""
-
-    low: float
-    high: float
-    log: bool = False
-    """a factor counts as much anywhere"""
-    whole: bool = False
-    """whole numbers only"""
-
-
 class Search(Protocol):
     """What `auto` has tried so far. A candidate is a handful of settings, and the first is best."""
 
@@ -78,8 +67,6 @@ class Entry:
     """becomes a part of the trainer's settings, under the model's name"""
     of: Literal["items", "users", "everybody"]
     """whose lists it makes: its rows. It is fitted to counts, to the affinities, or to G"""
-    space: Mapping[str, Range]
-    """what `tune` searches of its configuration, by field"""
     candidates: Callable[[Search], None] | None = None
     """tries where `auto` should set out, of an item model; asked in the order of `MODELS`"""
     ladders: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -87,8 +74,3 @@ class Entry:
     by field of the configuration, all of which the candidates set"""
     order: Callable[[Any], Order] | None = None
     """how an item model's counts depend on order, by its configuration; None: it is fitted to G"""
-
-    @property
-    def is_tuned(self) -> bool:
-        """Whether there is anything to search; of item models at least how users are counted."""
-        return self.of == "items" or bool(self.space)

@@ -11,7 +11,7 @@ from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Matrix, entry_rows
 from trainer.counts.order import Order
 from trainer.models.cosine import Cosine
-from trainer.models.interface import Entry, Range, Search
+from trainer.models.interface import Entry, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
 
@@ -139,12 +139,6 @@ ENTRY: Final = Entry(
     Ordered,
     OrderedConfig,
     of="items",
-    space={
-        "backwards": Range(0, 1),
-        "lag_exponent": Range(0, 1),
-        "own_damping": Range(0, 1),
-        "popularity_damping": Range(0, 0.6),
-    },
     candidates=_candidates,
     ladders={"own_damping": (0.5, 0.6, 0.7, 0.8, 0.9, 1), "lag_exponent": (0, 0.25, 0.5, 1)},
     order=lambda config: config.order,

@@ -110,4 +110,4 @@ def decayed_counts(histories: Histories, stored: Floats, half_life_days: float) 
     return sums
 
 
-ENTRY: Final = Entry(Popular, PopularConfig, of="everybody", space={})
+ENTRY: Final = Entry(Popular, PopularConfig, of="everybody")

@@ -1,5 +1,5 @@
 """Evaluations that can be repeated and compared: the stages that DVC runs, as in `dvc.yaml`.
 
-`evaluate` and `tune` are the trainer's own commands; what else the stages take is here. Nothing
-at run time needs DVC: it has an environment of its own.
+`evaluate` is the trainer's own command; what else the stages take is here. Nothing at run time
+needs DVC: it has an environment of its own.
 """

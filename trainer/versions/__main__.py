@@ -51,7 +51,7 @@ def split(
     interactions: File,
     train: Annotated[Path, typer.Option(help="Parquet file to write: to learn from")],
     test: Annotated[Path, typer.Option(help="Parquet file to write: to be found")],
-    split: Split = Splitting.TEMPORAL,
+    split: Split = None,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
     worker: Worker = None,
@@ -59,7 +59,8 @@ def split(
     """Split events as `python -m trainer evaluate` does."""
     with errors_reported():
         weights = worker_rules(worker or []).weights_of_types()
-        parts = Question(interactions, None, None, split, test_share, seed, weights).split()
+        splitting = split or Splitting.TEMPORAL
+        parts = Question(interactions, None, None, splitting, test_share, seed, weights).split()
         _write(train, parts.train)
         _write(test, parts.test)
 

@@ -31,11 +31,10 @@ def test_what_auto_chooses_does_not_depend_on_what_is_to_be_found(
     holdout: Holdout, stages: Stages
 ) -> None:
     nothing = replace(holdout, test=csr_array(holdout.test.shape))
-    (chosen, values), (other, of_other) = (
-        contender(AUTO, SETTINGS, given, stages) for given in (holdout, nothing)
-    )
-    assert (chosen, values) == (other, of_other)
-    assert chosen.settings == changed(SETTINGS, values)
+    chosen, other = (contender(AUTO, SETTINGS, given, stages) for given in (holdout, nothing))
+    assert chosen == other
+    assert chosen.found is not None
+    assert chosen.settings == changed(SETTINGS, chosen.found.values)
     assert chosen.name in MODELS
 
 
@@ -46,7 +45,7 @@ def test_item_models_learn_from_counts_as_they_are_set_and_users_models_from_aff
     differs = {}
     for name in MODELS:
         plain, other = (
-            contender(name, settings, holdout, stages)[0].recommend(holdout, 10, stages)
+            contender(name, settings, holdout, stages).recommend(holdout, 10, stages)
             for settings in (SETTINGS, weighed)
         )
         differs[name] = not np.array_equal(plain.items, other.items)
@@ -61,7 +60,7 @@ def test_what_is_popular_is_recommended_as_it_is_served_however_little_old_event
     settings = changed(SETTINGS, {"popular_half_life_days": 0})
     served = settings.model("popular").fit(holdout.streamed).rank(np.arange(1))
     assert served.scores.max() < 1e-100
-    found = contender("popular", settings, holdout, stages)[0].recommend(holdout, 10, stages)
+    found = contender("popular", settings, holdout, stages).recommend(holdout, 10, stages)
     for user, items in zip(found.users.tolist(), found.items.tolist(), strict=True):
         had = holdout.train[[user]].indices
         expected = [item for item in served.columns.tolist() if item not in had][:10]

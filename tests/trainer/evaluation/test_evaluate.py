@@ -22,6 +22,7 @@ from trainer.evaluation.splits import temporal
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS, MODELS
 from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed
 
 
 def evaluate(*arguments: str | Path) -> Result:
@@ -132,6 +133,29 @@ def test_auto_reports_its_choice_and_is_as_good_as_that_by_name(shop: Path) -> N
     assert by_name["measured"] == auto["measured"]
 
 
+def test_auto_shows_every_candidate_and_writes_the_best_as_settings_of_the_trainer(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = tmp_path / "best.toml"
+    asked = ("--interactions", shop, "--model", "auto", "--set", "neighbors_per_item=90")
+    (auto,) = found_by(*asked)["models"]
+    shown = evaluate(*asked, "--best", best)
+    (found,) = auto["found"]
+    assert len(found["tried"]) > 20
+    tried = [line.split() for line in shown.stdout.splitlines() if "item_model=" in line]
+    assert len(tried) == len(found["tried"])
+    (chosen,) = [line for line in tried if line[0] == "chosen"]
+    assert f"item_model={found['values']['item_model']}" in chosen
+
+    assert best.read_text().startswith(f"# Made by `python -m trainer evaluate`. {found['why']}")
+    monkeypatch.setenv("TRAINER_SETTINGS_FILE", str(best))
+    settings = TrainerSettings()
+    assert settings == changed(settings, {**found["values"], "neighbors_per_item": 90})
+    by_name = settings.user_model if settings.user_model != "none" else settings.item_model
+    (as_set,) = found_by("--interactions", shop, "--model", by_name)["models"]
+    assert as_set["measured"] == auto["measured"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -144,6 +168,10 @@ def test_auto_reports_its_choice_and_is_as_good_as_that_by_name(shop: Path) -> N
         (["--interactions", "SHOP", "--worker", "history_cap=0"], "HISTORY_CAP='0'"),
         (["--interactions", "SHOP", "--settings", "none.toml"], "none.toml: No such file"),
         (["--interactions", "SHOP", "--recommendations", "x.csv"], "name one --model"),
+        (["--interactions", "SHOP", "--model", "ease", "--best", "x.toml"], "add --model auto"),
+        (["--interactions", "SHOP", "--folds", "5", "--best", "x.toml"], "no --folds"),
+        (["--interactions", "SHOP", "--folds", "5", "--split", "temporal"], "per-user or last"),
+        (["--train", "SHOP", "--test", "SHOP", "--folds", "5"], "of --interactions FILE"),
         (["--interactions", "SHOP", "--report", "none/x.html"], "x.html: there is no folder none"),
     ],
 )
@@ -156,7 +184,7 @@ def test_errors_are_reported_in_one_line(arguments: list[str], error: str, shop:
 
 def test_the_function_for_a_hold_out_finds_what_the_command_does(shop: Path) -> None:
     holdout = prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
-    made, _ = contender("cosine", TrainerSettings(), holdout, unwatched())
+    made = contender("cosine", TrainerSettings(), holdout, unwatched())
     measured = measure(holdout, made.recommend(holdout, 10, unwatched()), seed=1)
     found = found_by("--interactions", shop, "--model", "cosine")
     values = found["models"][0]["measured"]["metrics"]

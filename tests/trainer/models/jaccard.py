@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Matrix, entry_rows
-from trainer.models.interface import Entry, Range, Search
+from trainer.models.interface import Entry, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
 
@@ -85,6 +85,5 @@ ENTRY: Final = Entry(
     Jaccard,
     JaccardConfig,
     of="items",
-    space={"shrinkage": Range(0, 10)},
     candidates=_candidates,
 )

@@ -51,18 +51,11 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def test_it_is_evaluated_and_tuned_and_its_settings_are_the_trainers(
-    run: Run, shop: Path, tmp_path: Path
-) -> None:
+def test_it_is_evaluated_and_its_settings_are_the_trainers(run: Run, shop: Path) -> None:
     asked = ("--interactions", shop, "--model", "jaccard", "--n", "3")
     found = run("trainer", "evaluate", *asked, "--set", "jaccard_shrinkage=2", "--json")
     (of_model,) = json.loads(found)["models"]
     assert (of_model["model"], of_model["settings"]) == ("jaccard", {"shrinkage": 2})
-    assert "jaccard, tuned" in run("trainer", "tune", *asked, "--trials", "2")
-    written = (tmp_path / "trainer.toml").read_text()
-    assert 'item_model = "jaccard"' in written
-    assert "jaccard_shrinkage = " in written
-    assert "counts_half_life_days = " in written
 
 
 def test_auto_tries_it_and_it_is_trained_and_served(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Ints
 from trainer.counts.matrices import Matrix, matrix
-from trainer.models.interface import Entry, Range
+from trainer.models.interface import Entry
 from trainer.models.ranking import Ranking, joined, top_n
 from trainer.models.user_knn.candidates import REASONS, because, candidates
 from trainer.models.user_knn.neighbors import NOBODY, Metric, Neighbors, Users, nearest_users
@@ -114,6 +114,4 @@ class UserKnnRanker:
         return matrix(weights.ravel(), np.where(known, users, 0).ravel(), lengths, self.n_rows)
 
 
-ENTRY: Final = Entry(
-    UserKnn, UserKnnConfig, of="users", space={"k": Range(5, 500, log=True, whole=True)}
-)
+ENTRY: Final = Entry(UserKnn, UserKnnConfig, of="users")

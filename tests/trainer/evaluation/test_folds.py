@@ -1,0 +1,109 @@
+"""Cross-validation by user: each fold's models know all but what the fold's users are to find."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from trainer.__main__ import app
+from trainer.evaluation.files import read_interactions
+from trainer.evaluation.interactions import Split
+from trainer.evaluation.splits import by_folds, folds_of, last, per_user
+
+PAIRS = 60
+FOLDS = 5
+
+
+@pytest.fixture
+def couples(tmp_path: Path) -> Path:
+    """Two users each who took the same three items in the same order, and nobody else did."""
+    rows = [
+        f"{hour},{who}{pair},{10 * pair + hour}"
+        for pair in range(PAIRS)
+        for who in "ab"
+        for hour in range(3)
+    ]
+    file = tmp_path / "couples.csv"
+    file.write_text("\n".join(["ts_ms,user_id,instrument_id", *rows]) + "\n")
+    return file
+
+
+def evaluate(file: Path, *arguments: str) -> Any:
+    done = CliRunner().invoke(app, ["evaluate", "--interactions", str(file), *arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_an_item_is_found_by_exactly_those_whose_partner_is_in_another_fold(couples: Path) -> None:
+    """Where both are in one fold, nobody else has the item, so it cannot be asked for."""
+    users = [f"{who}{pair}" for pair in range(PAIRS) for who in "ab"]
+    fold = folds_of(np.array(users, object), FOLDS, seed=1)
+    together = int((fold[::2] == fold[1::2]).sum())
+    assert 0 < together < PAIRS / 2
+
+    found = evaluate(couples, "--folds", str(FOLDS), "--split", "last", "--model", "cosine")
+    (cosine,) = found["models"]
+    measured = cosine["measured"]
+    assert measured["users"] == 2 * (PAIRS - together)
+    for name in ("ndcg", "recall", "hit_rate"):
+        assert measured["metrics"][name] == {"value": 1, "low": 1, "high": 1}
+    assert found["data"]["left_out"]["pairs_of_unknown_items"] == 2 * together
+    assert [fold["values"]["ndcg"] for fold in measured["folds"]] == [1] * FOLDS
+    assert sum(fold["users"] for fold in measured["folds"]) == measured["users"]
+
+
+def pairs(split: Split) -> set[tuple[str, int]]:
+    return set(zip(split.test.users, split.test.items.tolist(), strict=True))
+
+
+def test_a_user_is_in_one_fold_and_is_asked_for_what_would_be_hidden_without_folds(
+    shop: Path,
+) -> None:
+    events = read_interactions(shop)
+    for whole, split in (
+        (per_user(events, 0.25, 1), lambda among: per_user(events, 0.25, 1, among)),
+        (last(events), lambda among: last(events, among)),
+    ):
+        folds = list(by_folds(events, FOLDS, 1, split))
+        for one, other in pairwise(folds):
+            assert not set(one.test.users) & set(other.test.users)
+        assert set().union(*map(pairs, folds)) == pairs(whole)
+        assert {fold.at_random for fold in folds} == {whole.at_random}
+        for fold in folds:
+            assert len(fold.train) + len(fold.test) == len(events)
+        sizes = [len(set(fold.test.users)) for fold in folds]
+        assert min(sizes) > max(sizes) / 3
+
+
+def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Path) -> None:
+    (cosine,) = evaluate(shop, "--folds", str(FOLDS), "--model", "cosine")["models"]
+    measured = cosine["measured"]
+    folds = measured["folds"]
+    for name in ("ndcg", "map", "novelty"):
+        estimate = measured["metrics"][name]
+        weights = [fold["users"] for fold in folds]
+        mean = np.average([fold["values"][name] for fold in folds], weights=weights)
+        assert estimate["value"] == pytest.approx(mean)
+        assert estimate["low"] < estimate["value"] < estimate["high"]
+    shown = CliRunner().invoke(
+        app, ["evaluate", "--interactions", str(shop), "--folds", "5", "--model", "cosine"]
+    )
+    assert ", per-user split, test share 0.25, 5 folds of users: learned from" in shown.stdout
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    of_folds = [float(line[2]) for line in lines if line[:1] == ["fold"]]
+    assert of_folds == [round(fold["values"]["ndcg"], 4) for fold in folds]
+
+
+def test_auto_chooses_for_each_fold_from_what_that_learns_from(shop: Path) -> None:
+    (auto,) = evaluate(shop, "--folds", "2", "--model", "auto")["models"]
+    assert len(auto["found"]) == 2
+    assert auto["settings"] == {}
+    shown = CliRunner().invoke(
+        app, ["evaluate", "--interactions", str(shop), "--folds", "2", "--model", "auto"]
+    )
+    chosen = [line for line in shown.stdout.splitlines() if "item_model=" in line]
+    assert [line.split()[:2] for line in chosen] == [["fold", "1"], ["fold", "2"]]
