@@ -1,8 +1,10 @@
 """`python -m api`: serve HTTP until SIGTERM; `python -m api keys`: make and remove API keys."""
 
 import gc
+import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,10 +12,12 @@ from api.app import create_app
 from api.hot.server import Server
 from api.http.keys.commands import app as keys
 from api.settings import ApiSettings
-from runtime.archive.given import given_archive
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
 from runtime.settings import SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from runtime.archive.config import ArchiveConfig
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
@@ -29,7 +33,7 @@ def _serve_unless_told(context: typer.Context) -> None:
 def main() -> None:
     """Serve in one process; on SIGTERM, answer the requests in flight and exit 0."""
     try:
-        settings, archive = read_settings(ApiSettings), given_archive()
+        settings, archive = read_settings(ApiSettings), _archive()
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs("api", settings.log_level)
@@ -51,6 +55,15 @@ def main() -> None:
     server.run()
     if not server.started:
         sys.exit(f"api: cannot serve on {settings.api_host}:{settings.api_port}")
+
+
+def _archive() -> "ArchiveConfig | None":
+    """Return where the archive is; nothing of it is imported if no setting says so."""
+    if not any(name.upper().startswith("ARCHIVE_") for name in os.environ):
+        return None
+    from runtime.archive.given import given_archive
+
+    return given_archive()
 
 
 def _private(settings: ApiSettings) -> tuple[str, int] | None:

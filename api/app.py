@@ -16,6 +16,7 @@ from api.bars import endpoints as bars
 from api.bars import market
 from api.bars.latest import LatestReader
 from api.bars.moving import Moving
+from api.bars.older import OlderBars
 from api.bars.reading import BarReader
 from api.bars.sessions.calendars import Calendars
 from api.events import endpoints as events
@@ -68,12 +69,11 @@ from api.settings import ApiSettings
 from api.users import endpoints as users
 from api.users.erasing import Erasure
 from api.users.reading import UserReader
-from runtime.archive.config import ArchiveConfig
 from runtime.settings import SettingsError
 from runtime.tracing import Tracing, tracing_to
 
 if TYPE_CHECKING:
-    from api.bars.archive.fallback import ArchivedBars
+    from runtime.archive.config import ArchiveConfig
 
 _log = logging.getLogger(__name__)
 _VERSION: Final = version("tickrec")
@@ -87,7 +87,7 @@ def wall_clock_ms() -> int:
 def create_app(
     settings: ApiSettings,
     now_ms: Callable[[], int] = wall_clock_ms,
-    archive: ArchiveConfig | None = None,
+    archive: "ArchiveConfig | None" = None,
 ) -> FastAPI:
     """Return the application; it connects in its lifespan, even if Redis or Kafka is down.
 
@@ -231,7 +231,7 @@ def create_app(
     return app
 
 
-def _archived_bars(config: ArchiveConfig | None) -> "ArchivedBars | None":
+def _archived_bars(config: "ArchiveConfig | None") -> OlderBars | None:
     """Return the bars of the archive, if one is configured.
 
     Raises:
@@ -241,7 +241,7 @@ def _archived_bars(config: ArchiveConfig | None) -> "ArchivedBars | None":
         return None
     try:
         # It needs pyarrow and pyiceberg, which an API without an archive need not install.
-        from api.bars.archive.fallback import archived_bars
+        from api.bars.archive.reader import archived_bars
     except ImportError as error:
         raise SettingsError(
             f"ARCHIVE_WAREHOUSE={config.warehouse!r}: the packages that read it are not installed "

@@ -8,11 +8,10 @@ from api.bars.answers import (
     BarsOfMany,
     LegacyBar,
 )
-from api.bars.archive.ranges import MOST_DAYS
-from api.bars.archive.reader_thread import ARCHIVE_READING
 from api.bars.as_csv import as_csv
 from api.bars.intervals import MINUTE, PATTERN, parse_interval
 from api.bars.local_days import MAX_ZONE, parse_zone
+from api.bars.older import ARCHIVE_READING, MOST_DAYS
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
 from api.bars.reading import BarReader
 from api.bars.sessions.calendars import LOADING

@@ -1,21 +1,16 @@
 """Reads of latest quotes, and of snapshots with the current and previous bars."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
-from api.bars.aggregation import (
-    MinuteBars,
-    Window,
-    roll_up,
-    with_partial,
-)
+from api.bars.aggregation import MinuteBars, Window, roll_up, with_partial
 from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
-from api.bars.archive.ranges import MOST_DAYS, Range
 from api.bars.intervals import DAY, MINUTE
-from api.bars.minutes import Held, MinuteReader, minute_fields
-from api.bars.seam import Seam
+from api.bars.minutes import MinuteReader, minute_fields
+from api.bars.older import MOST_DAYS, OlderBars, ReadOlder
+from api.bars.seam import Part, Seam
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem, broken_rule
 from api.http.replies import NOW, Reply, reply
@@ -23,10 +18,6 @@ from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD
 from contracts.times import MINUTE_MS, minute_start
-
-if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
-    from api.bars.archive.fallback import ArchivedBars
-    from api.bars.archive.reader import ArchiveReader
 
 QUOTES_AT_ONCE: Final = 250
 """Read in one round, so that other requests run in between."""
@@ -46,28 +37,16 @@ _DAYS: Final = 2
 """Of a snapshot: today and yesterday."""
 
 
-class _Of(NamedTuple):
-    """The data of a snapshot."""
-
-    quote: LatestQuote
-    held: Held
-    missing: Gap | None
-    """minutes that Redis may have only in part"""
-    older: Range | None
-    """minutes of which the archive may have more"""
-
-
 class LatestReader:
     """Reads the latest quotes and snapshots of one namespace, by one clock."""
 
     def __init__(
-        self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
+        self, store: Store, now_ms: Callable[[], int], older: OlderBars | None = None
     ) -> None:
-        """Read from a store, and from `archived_bars` what the store has only in part."""
+        """Read from a store, and from an archive what the store has only in part."""
         self._minutes = MinuteReader(store)
-        self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
+        self._seam = Seam(store, now_ms, older)
         self._now_ms = now_ms
-        self._archived_bars = archived_bars
 
     def newest(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
         """Return the latest quote of each instrument that ever had one, in the order of `ids`."""
@@ -96,31 +75,19 @@ class LatestReader:
         room = MINUTES_OF_SNAPSHOTS
         found = yield from self._minutes.page(windows, lengths, limit=room, minutes=room)
         yield from self._seam.read([held.partition for held in found.held.values()])
-        of_each = {
-            names[i]: _Of(
-                quote,
-                found.held[i],
-                self._seam.missing(days, found.held[i]),
-                self._seam.older(i, days, found.held[i]),
-            )
-            for i, quote in quotes.items()
-        }
-        unknown = instruments.without(quotes)
-        archived_bars = self._archived_bars
-        if archived_bars is not None and (older := sum(1 for of in of_each.values() if of.older)):
-            if older * _DAYS > MOST_DAYS:
-                raise _too_many_of_the_archive(older)
+        parts = {i: self._seam.part(i, days, found.held[i]) for i in quotes}
+        older = sum(part.older is not None for part in parts.values())
+        if older * _DAYS > MOST_DAYS:
+            raise _too_many_of_the_archive(older)
 
-            def answer(archive: "ArchiveReader") -> Reply:
-                found = {name: _archived(archive, of, days, now_ms) for name, of in of_each.items()}
-                return reply(Snapshots(found, unknown), NOW)
+        def answer(read: ReadOlder | None) -> Snapshots:
+            shown = {
+                names[i]: _snapshot(quote, parts[i], days, now_ms, read)
+                for i, quote in quotes.items()
+            }
+            return Snapshots(shown, instruments.without(quotes))
 
-            raise archived_bars.read(answer)
-        snapshots = {
-            name: _snapshot(of, _days(of.held.minutes, days, now_ms, of.missing), days, now_ms)
-            for name, of in of_each.items()
-        }
-        return reply(Snapshots(snapshots, unknown), NOW)
+        return self._seam.answer(parts.values(), answer)
 
     def _some_quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
         """Return them in one round or two: the newest minute is nearly always one of the last."""
@@ -148,34 +115,29 @@ class LatestReader:
         }
 
 
-def _archived(archive: "ArchiveReader", of: _Of, days: Window, now_ms: int) -> Snapshot:
-    """Return a snapshot from Redis and the archive."""
-    if of.older is None:
-        return _snapshot(of, _days(of.held.minutes, days, now_ms, None), days, now_ms)
-    archived = archive.last(of.older)
-    minutes = archived.followed_by(of.held.minutes, of.older)
-    return _snapshot(of, _days(minutes, days, now_ms, archived.gap(of.older)), days, now_ms)
-
-
-def _days(minutes: MinuteBars, days: Window, now_ms: int, missing: Gap | None) -> Mapping[int, Bar]:
-    """Return the bars of the days, keyed by their start."""
-    bars = with_partial(roll_up(minutes, days, now_ms), days.interval, missing)
-    return {bar.t: bar for bar in bars}
-
-
-def _snapshot(of: _Of, by_day: Mapping[int, Bar], days: Window, now_ms: int) -> Snapshot:
+def _snapshot(
+    quote: LatestQuote, part: Part, days: Window, now_ms: int, read: ReadOlder | None
+) -> Snapshot:
     running_ms = minute_start(now_ms)
     last = Window(running_ms - MINUTE_MS, running_ms, MINUTE)
-    newest = [m for m in of.held.minutes[-2:] if m[0] >= last.first_ms]
-    bars = with_partial(roll_up(newest, last, now_ms), MINUTE, of.missing)
-    by_minute = {bar.t: bar for bar in bars}
+    newest = [m for m in part.held.minutes[-2:] if m[0] >= last.first_ms]
+    whole = part.whole(read, "desc", _DAYS, MOST_DAYS)
+    by_minute = _by_start(newest, last, now_ms, part.missing)
+    by_day = _by_start(whole.minutes, days, now_ms, whole.missing)
     return Snapshot(
-        quote=of.quote,
+        quote=quote,
         minute=by_minute.get(last.last_ms),
         previous_minute=by_minute.get(last.first_ms),
         day=by_day.get(days.last_ms),
         previous_day=by_day.get(days.first_ms),
     )
+
+
+def _by_start(
+    minutes: MinuteBars, window: Window, now_ms: int, missing: Gap | None
+) -> dict[int, Bar]:
+    bars = with_partial(roll_up(minutes, window, now_ms), window.interval, missing)
+    return {bar.t: bar for bar in bars}
 
 
 def _too_many(n: int, minutes: int) -> Problem:

@@ -3,10 +3,10 @@
 from typing import Final
 
 from api.bars.answers import Bar, LatestQuote, LatestQuotes, Snapshot, Snapshots
-from api.bars.archive.reader_thread import ARCHIVE_READING
 from api.bars.latest import LatestReader
 from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
+from api.bars.older import ARCHIVE_READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.filters import Check, filter_parameters
 from api.http.named import NAMES

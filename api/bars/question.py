@@ -2,20 +2,13 @@
 
 from typing import NamedTuple
 
-import msgspec
-
-from api.bars.aggregation import (
-    MinuteBars,
-    Window,
-    fill_previous,
-    roll_up,
-    with_partial,
-)
-from api.bars.answers import Bar, Bars, Gap
-from api.bars.archive.ranges import Archived, Range
+from api.bars.aggregation import Window, fill_previous, roll_up, with_partial
+from api.bars.answers import Bars
 from api.bars.intervals import Interval
-from api.bars.minutes import Held, unknown_instrument
+from api.bars.minutes import unknown_instrument
+from api.bars.older import MOST_DAYS, ReadOlder
 from api.bars.pages import Position, Sort, cut, fill_page, fill_page_back
+from api.bars.seam import Part
 
 
 class Question(NamedTuple):
@@ -32,66 +25,45 @@ class Question(NamedTuple):
     position: Position | None
     """where a page begins; None: the last buckets are requested"""
 
-    def answer(
-        self, minutes: MinuteBars, rest: Position | None, missing: Gap | None = None
-    ) -> Bars:
+    def answer(self, part: Part, rest: Position | None, read: ReadOlder | None) -> Bars:
         """Return the answer.
 
         Args:
-            minutes: of the window; for a page, at least those of its first buckets.
-            rest: start of the minutes that do not fit on a page and are not given.
-            missing: minutes of the window that may be missing from those given.
-        """
-        instrument_id, _, window, limit, sort, filled, now_ms, position = self
-        bars = roll_up(minutes, window, now_ms)
-        if position is None:
-            if filled:
-                bars = fill_previous(bars, window, now_ms)
-            return self._answer(bars, None, missing)
-        bars, rest_ms = cut(bars, limit, sort)  # up to `limit` each from the archive and from Redis
-        if rest_ms is not None:
-            rest = Position(instrument_id, rest_ms)
-        if filled and sort == "asc":
-            bars, rest = fill_page(bars, window, position, rest, limit, now_ms)
-        elif filled:
-            bars, rest_ms = fill_page_back(bars, window, rest, limit, now_ms)
-            rest = None if rest_ms is None else Position(instrument_id, rest_ms)
-        return self._answer(bars, rest, missing)
-
-    def answer_with(
-        self, archived: Archived, older: Range, held: Held, rest: Position | None
-    ) -> Bars:
-        """Return the answer from Redis and the archive.
-
-        Args:
-            archived: what the archive has of `older`.
-            older: the minutes of the window that Redis has only in part.
-            held: what Redis holds.
-            rest: as for `answer`.
+            part: of the window; for a page, at least its first buckets.
+            rest: start of the minutes that do not fit on a page and are not in `part`.
+            read: reads the archive; None: nothing is read.
 
         Raises:
             Problem: there never was a quote.
         """
-        gap = archived.gap(older) if held.is_known else None
-        if archived.rest_ms is not None:
-            rest = Position(self.instrument_id, archived.rest_ms)
-            minutes: MinuteBars = archived.bars  # Redis's come after those that fit
-            if self.sort == "desc":
-                minutes = archived.followed_by(held.minutes, older)
-            return msgspec.structs.replace(self.answer(minutes, rest, gap), gap=gap)
-        is_cut = archived.first_ms > self.window.first_ms
-        if not held.is_known and not archived.bars and not is_cut:
-            raise unknown_instrument(self.instrument_id)
-        asked = self._replace(window=self.window.since(archived.first_ms))
-        return msgspec.structs.replace(
-            asked.answer(archived.followed_by(held.minutes, older), rest, gap),
-            continue_before=archived.first_ms if is_cut else None,
-            gap=gap,
+        instrument_id, interval, window, limit, sort, filled, now_ms, position = self
+        whole = part.whole(read, "desc" if position is None else sort, limit, MOST_DAYS)
+        minutes, continue_ms = whole.minutes, whole.rest_ms
+        if continue_ms is None and not part.held.is_known and not minutes:
+            raise unknown_instrument(instrument_id)
+        if position is None:
+            window = window if continue_ms is None else window.since(continue_ms)
+            bars = roll_up(minutes, window, now_ms)
+            if filled:
+                bars = fill_previous(bars, window, now_ms)
+        else:
+            # Up to `limit` each come from the archive and from Redis.
+            bars, rest_ms = cut(roll_up(minutes, window, now_ms), limit, sort)
+            rest_ms = continue_ms if rest_ms is None else rest_ms
+            continue_ms = None
+            if rest_ms is not None:
+                rest = Position(instrument_id, rest_ms)
+            if filled and sort == "asc":
+                bars, rest = fill_page(bars, window, position, rest, limit, now_ms)
+            elif filled:
+                bars, rest_ms = fill_page_back(bars, window, rest, limit, now_ms)
+                rest = None if rest_ms is None else Position(instrument_id, rest_ms)
+        bars = with_partial(bars, interval, whole.missing)
+        return Bars(
+            instrument_id,
+            interval.text,
+            bars if sort == "asc" else bars[::-1],
+            rest.token(interval, sort) if rest else None,
+            continue_ms,
+            whole.gap,
         )
-
-    def _answer(self, bars: list[Bar], rest: Position | None, missing: Gap | None) -> Bars:
-        """Return the answer with these bars, given oldest first."""
-        bars = with_partial(bars, self.interval, missing)
-        token = rest.token(self.interval, self.sort) if rest else None
-        in_order = bars if self.sort == "asc" else bars[::-1]
-        return Bars(self.instrument_id, self.interval.text, in_order, token)

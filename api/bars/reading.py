@@ -1,16 +1,17 @@
 """Reads of bars: each returns its complete answer."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from api.bars.aggregation import Window, fill_previous, legacy_bars, roll_up
-from api.bars.answers import Bars, Gap
-from api.bars.archive.ranges import MOST_DAYS
+from api.bars.answers import Bars
 from api.bars.intervals import MINUTE, Interval
 from api.bars.local_days import in_zone
-from api.bars.many import Of, QuestionOfMany, ReadArchive
+from api.bars.many import Of, QuestionOfMany
 from api.bars.minutes import Found, Held, MinuteReader
+from api.bars.older import OlderBars
 from api.bars.pages import Position, Sort, beginning_of, page_of
 from api.bars.past import PastReader
 from api.bars.question import Question
@@ -23,10 +24,6 @@ from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 
-if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
-    from api.bars.archive.fallback import ArchivedBars
-    from api.bars.archive.reader import ArchiveReader
-
 LEGACY_MINUTES: Final = 5
 
 
@@ -38,19 +35,19 @@ class BarReader:
         store: Store,
         now_ms: Callable[[], int],
         hours_of: HoursOf,
-        archived_bars: "ArchivedBars | None" = None,
+        older: OlderBars | None = None,
     ) -> None:
-        """Read from a store, and from `archived_bars` what the store has only in part.
+        """Read from a store, and from an archive what the store has only in part.
 
         `hours_of` returns an instrument's trading hours.
         """
         self._hours_of = hours_of
         self._minutes = MinuteReader(store)
         # What the archive adds begins with a minute, not with a bucket.
-        self._windows = self._minutes if archived_bars else PastReader(store, self._minutes)
-        self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
+        self._windows = self._minutes if older else PastReader(store, self._minutes)
+        self._seam = Seam(store, now_ms, older)
         self._now_ms = now_ms
-        self._archived_bars = archived_bars
+        self._has_archive = older is not None
 
     def bars(
         self,
@@ -93,8 +90,9 @@ class BarReader:
             window = _from(position, window, sort)
             held, rest = yield from self._page(instrument, window, limit, sort)
         asked = Question(instrument, interval, window, limit, sort, filled, now_ms, position)
-        missing = yield from self._go_on(asked, held, rest)
-        return reply(asked.answer(held.known(instrument), rest, missing), NOW, BY_ACCEPT)
+        yield from self._seam.read([held.partition])
+        part = self._seam.part(instrument, page_of(window, rest, sort), held)
+        return self._seam.answer([part], partial(asked.answer, part, rest), BY_ACCEPT)
 
     def bars_of_many(
         self,
@@ -121,8 +119,7 @@ class BarReader:
         windows = {i: _window(start, end_ms, of, share) for i, of in own.items()}
         lengths = dict(zip(names, (yield from self._minutes.lengths(list(names))), strict=True))
         known = [i for i, length in lengths.items() if length]
-        archived_bars = self._archived_bars
-        asked_of = names if archived_bars else known
+        asked_of = names if self._has_archive else known
         windows = _windows_from(page_token, {i: windows[i] for i in asked_of}, sort)
         found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit, sort)
         yield from self._seam.read([held.partition for held in found.held.values()])
@@ -131,11 +128,7 @@ class BarReader:
         asked = QuestionOfMany(
             interval, limit, sort, now_ms, of_each, found.rest, unknown, without_hours
         )
-        if archived_bars is not None and any(of.older for of in of_each):
-            raise archived_bars.read(
-                lambda of: reply(asked.answer_with(_reading(of, sort)), NOW, BY_ACCEPT)
-            )
-        return reply(asked.answer(), NOW, BY_ACCEPT)
+        return self._seam.answer([of.part for of in of_each], asked.answer, BY_ACCEPT)
 
     def _intervals(
         self,
@@ -174,10 +167,8 @@ class BarReader:
     def _of(self, instrument_id: int, name: str, window: Window, found: Found, sort: Sort) -> Of:
         held, rest = found.held[instrument_id], found.rest
         is_cut = rest is not None and rest.instrument_id == instrument_id
-        missing = self._seam.missing(window, held)
         page = page_of(window, rest if is_cut else None, sort)
-        older = self._seam.older(instrument_id, page, held)
-        return Of(instrument_id, name, window, held, missing, older)
+        return Of(instrument_id, name, window, self._seam.part(instrument_id, page, held))
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the last minutes in the first version's form."""
@@ -192,30 +183,6 @@ class BarReader:
         lengths = yield from self._minutes.lengths([instrument])
         found = yield from self._minutes.page({instrument: window}, lengths, limit, sort)
         return found.held[instrument], found.rest
-
-    def _go_on(self, asked: Question, held: Held, rest: Position | None) -> Read[Gap | None]:
-        """Return the minutes that may be missing, if no archive can have them.
-
-        Raises:
-            Handoff: the read continues in the archive.
-        """
-        yield from self._seam.read([held.partition])
-        archived_bars = self._archived_bars
-        if archived_bars is None:
-            return self._seam.missing(asked.window, held)
-        page = page_of(asked.window, rest, asked.sort)
-        older = self._seam.older(asked.instrument_id, page, held)
-        if older is None:
-            return None
-
-        def answer(archive: "ArchiveReader") -> Reply:
-            if asked.position is None:
-                archived = archive.last(older)
-            else:
-                archived = _reading(archive, asked.sort)(older, asked.limit, MOST_DAYS)
-            return reply(asked.answer_with(archived, older, held, rest), NOW, BY_ACCEPT)
-
-        raise archived_bars.read(answer)
 
 
 def _check_share(instruments: int, limit: int) -> None:
@@ -234,10 +201,6 @@ def _window(start: int | None, end_ms: int, interval: Interval, share: int) -> W
     if start is not None:
         return Window.between(start, end_ms, interval)
     return Window.before(end_ms, interval, share)
-
-
-def _reading(archive: "ArchiveReader", sort: Sort) -> ReadArchive:
-    return archive.first if sort == "asc" else archive.newest
 
 
 def _from(position: Position, window: Window, sort: Sort) -> Window:

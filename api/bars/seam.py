@@ -1,4 +1,4 @@
-"""Finds where the complete bars in Redis begin: earlier ones may be incomplete.
+"""Where the complete bars in Redis begin: earlier ones may be incomplete, and in an archive.
 
 Redis retains the minutes of an instrument that are less than `BARS_RETENTION_MINUTES` before its
 newest one, by event time. The setting is a worker's; it is stored in the position of a partition,
@@ -9,14 +9,16 @@ from a log that had already dropped records, or if records were lost.
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from api.bars.aggregation import Window
+from api.bars.aggregation import MinuteBars, Window
 from api.bars.answers import Gap
-from api.bars.archive.ranges import Range
 from api.bars.minutes import Held
+from api.bars.older import OlderBars, Range, ReadOlder
+from api.bars.pages import Sort
+from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import FOLDING_FIELD, LINEAGE_FIELD, WHOLE_FIELD
@@ -59,14 +61,62 @@ class _Partition:
 _UNKNOWN: Final = _Partition()
 
 
+class Whole(NamedTuple):
+    """The minutes of a part, from Redis and the archive."""
+
+    minutes: MinuteBars
+    missing: Gap | None
+    """minutes of which neither has all for sure"""
+    gap: Gap | None = None
+    """these, if the archive was read"""
+    rest_ms: int | None = None
+    """as in `Older`"""
+    days: int = 0
+    """of the archive that were read"""
+
+
+class Part(NamedTuple):
+    """What Redis holds of an instrument's buckets on a page."""
+
+    held: Held
+    missing: Gap | None
+    """minutes that Redis may have only in part"""
+    older: Range | None
+    """minutes of which the archive may have more; None if there is no archive"""
+
+    def whole(self, read: ReadOlder | None, sort: Sort, buckets: int, days: int) -> Whole:
+        """Return the minutes of the first or the last buckets that have any.
+
+        Args:
+            read: reads the archive; None: nothing is read.
+            sort: as `ReadOlder` takes it, as are `buckets` and `days`.
+            buckets: how many of the archive.
+            days: how many of the archive.
+        """
+        held, missing, older = self
+        if read is None or older is None:
+            return Whole(held.minutes, missing)
+        found = read(older, sort, buckets, days)
+        archived_ms = min(max(found.vouched_ms, older.first_ms), older.end_ms)
+        gap = None
+        if held.is_known and missing is not None:
+            end_ms = min(older.end_ms, missing.end)
+            gap = Gap(archived_ms, end_ms) if archived_ms < end_ms else None
+        minutes: MinuteBars = found.minutes
+        if sort == "desc" or found.rest_ms is None:  # else Redis' come after those that fit
+            # In a gap, Redis' are all there is, though some of their quotes may be missing.
+            minutes = [*minutes, *(minute for minute in held.minutes if minute[0] >= archived_ms)]
+        return Whole(minutes, gap, gap, found.rest_ms, found.days)
+
+
 class Seam:
     """The seam of one namespace, by one clock."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int], *, has_archive: bool) -> None:
+    def __init__(self, store: Store, now_ms: Callable[[], int], older: OlderBars | None) -> None:
         """Read from a store; with an archive, a missing position is read each time."""
         self._store = store
         self._now_ms = now_ms
-        self._has_archive = has_archive
+        self._older = older
         self._partitions: dict[int, _Partition] = {}
 
     def retains(self, first_ms: int, held: Held, now_ms: int) -> bool:
@@ -78,7 +128,7 @@ class Seam:
             and now_ms < known.good_until_ms
             and first_ms >= newest_ms - known.before_newest_ms
             and first_ms >= known.whole_ms
-            and (not self._has_archive or first_ms >= known.begun_ms)
+            and (self._older is None or first_ms >= known.begun_ms)
         )
 
     def read(self, partitions: Collection[int]) -> Read[None]:
@@ -93,7 +143,7 @@ class Seam:
         answers = yield [("HMGET", key, *fields) for key in keys]
         for partition, (folding, whole, lineage) in zip(due, answers, strict=True):
             if folding is None:
-                again_ms = 0 if self._has_archive else now_ms + _AGAIN_MS
+                again_ms = now_ms + _AGAIN_MS if self._older is None else 0
                 known[partition] = _Partition(good_until_ms=again_ms)
                 continue
             known[partition] = _Partition(
@@ -103,40 +153,31 @@ class Seam:
                 good_until_ms=now_ms + _AGAIN_MS,
             )
 
-    def missing(self, window: Window, held: Held) -> Gap | None:
-        """Return the minutes of a window that Redis may have only in part; after `read`."""
-        whole_ms = self._whole_from_ms(held)
-        return Gap(window.first_ms, whole_ms) if window.first_ms < whole_ms else None
+    def part(self, instrument_id: int, window: Window, held: Held) -> Part:
+        """Return what Redis has of a window, or of its buckets on the page; after `read`."""
+        known, first_ms = self._partitions.get(held.partition, _UNKNOWN), window.first_ms
+        whole_ms, until_ms = known.whole_ms, math.inf
+        if held.newest_ms is not None:
+            whole_ms = max(whole_ms, int(max(held.newest_ms - known.before_newest_ms, 0)))
+            # If Redis was created from nothing after the requested minutes, its log may have been a
+            # new one: the minutes before its first one may be in the archive.
+            held_ms = held.minutes[0][0] if held.minutes else math.inf
+            until_ms = max(whole_ms, min(known.begun_ms, held_ms))
+        missing = Gap(first_ms, whole_ms) if first_ms < whole_ms else None
+        end_ms = int(min(window.end_ms, until_ms))
+        if self._older is None or end_ms <= first_ms:
+            return Part(held, missing, None)
+        return Part(held, missing, Range(instrument_id, first_ms, end_ms, window.interval))
 
-    def older(self, instrument_id: int, window: Window, held: Held) -> Range | None:
-        """Return the minutes of which an archive may have more than Redis; after `read`.
+    def answer(
+        self, parts: Collection[Part], answer: Callable[[ReadOlder | None], Any], more: bytes = b""
+    ) -> Reply:
+        """Return the reply with an answer, which is given what reads the archive if that is needed.
 
-        Args:
-            instrument_id: whose minutes these are.
-            window: that is requested, or the part of it that is on the page.
-            held: what Redis holds of it.
+        Raises:
+            Handoff: it is, so the answer is made off the event loop.
         """
-        end_ms = int(min(window.end_ms, self._archive_until_ms(held)))
-        if end_ms <= window.first_ms:
-            return None
-        whole_ms = self._whole_from_ms(held)
-        return Range(instrument_id, window.first_ms, end_ms, window.interval, whole_ms)
-
-    def _whole_from_ms(self, held: Held) -> int:
-        """Return the time from which Redis has all minutes, epoch ms."""
-        known = self._partitions.get(held.partition, _UNKNOWN)
-        if held.newest_ms is None:
-            return known.whole_ms
-        return max(known.whole_ms, int(max(held.newest_ms - known.before_newest_ms, 0)))
-
-    def _archive_until_ms(self, held: Held) -> float:
-        """Return the time up to which an archive may have more than Redis, epoch ms, or infinity.
-
-        If Redis was created from nothing after the requested minutes, its log may have been a new
-        one: the minutes before its first one may be in the archive.
-        """
-        if held.newest_ms is None:
-            return math.inf
-        begun_ms = self._partitions.get(held.partition, _UNKNOWN).begun_ms
-        first_ms = held.minutes[0][0] if held.minutes else math.inf
-        return max(self._whole_from_ms(held), min(begun_ms, first_ms))
+        older = self._older
+        if older is None or all(part.older is None for part in parts):
+            return reply(answer(None), NOW, more)
+        raise older.off_loop(lambda: reply(answer(older.read), NOW, more))

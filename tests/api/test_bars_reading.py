@@ -251,7 +251,12 @@ def test_a_token_is_good_for_its_instrument_only(readers: Readers) -> None:
 
 
 def test_an_unknown_instrument_is_a_problem_on_every_way(readers: Readers) -> None:
-    ways = ({}, {"limit": 1000, "interval": "1d"}, {"start": 0}, {"page_token": Position(4, 0)})
+    ways = (
+        {},
+        {"limit": 1000, "interval": "1d"},
+        {"start": 0},
+        {"page_token": Position(4, 0, of="1m")},
+    )
     for query in ways:
         with pytest.raises(Problem, match="Instrument 4 has no quotes"):
             readers.one(**query)

@@ -4,7 +4,6 @@ A snapshot's manifests are immutable files, so each is read once; the list of th
 table is refreshed when it is a few seconds old.
 """
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -79,7 +78,7 @@ class _Known:
 
 @dataclass(slots=True)
 class Files:
-    """Follows the table; thread-safe."""
+    """Follows the table."""
 
     load: Callable[[], Table | None]
     """reads the table's metadata; None if there is no table"""
@@ -87,7 +86,6 @@ class Files:
     """a clock in seconds"""
     _known: _Known | None = None
     _manifests: dict[str, list[StoredFile]] = field(default_factory=dict)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def listing(self, *, refresh: bool = False) -> Listing:
         """Return the files as of a few seconds ago at most; with `refresh`, as of now.
@@ -96,11 +94,10 @@ class Files:
             ArchiveError: there is no table, or it is not valid.
             Exception: the catalog or the files do not answer.
         """
-        with self._turn:
-            known = self._known
-            if known is None or refresh or self.clock() > known.at_s + _FRESH_S:
-                self._known = known = self._read()
-            return known.listing
+        known = self._known
+        if known is None or refresh or self.clock() > known.at_s + _FRESH_S:
+            self._known = known = self._read()
+        return known.listing
 
     def _read(self) -> _Known:
         at_s, table = self.clock(), self.load()

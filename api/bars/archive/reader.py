@@ -1,118 +1,97 @@
-"""Reads bars of one instrument from the archive; it blocks, so it runs in a `reader_thread`."""
+"""Reads bars of one instrument from the archive, in the thread of `reader_thread`."""
 
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
 
 from api.bars.archive.columns import MinuteColumns, joined, newest_revisions, partial_bars
 from api.bars.archive.files import Files, Listing
-from api.bars.archive.ranges import MOST_DAYS, Archived, Range
+from api.bars.archive.reader_thread import DEADLINE_S, ReaderThread
 from api.bars.archive.rows import Rows
+from api.bars.older import ARCHIVE_UNAVAILABLE, Older, Range
+from api.bars.pages import Sort
+from api.http.problems import Problem
+from api.redis.reading import Handoff
+from contracts.archive import BARS_TABLE
 from contracts.bars import Minute
-from contracts.times import DAY_MS
+from contracts.times import DAY_MS, MINUTE_MS
+from runtime.archive.catalog import (
+    ArchiveError,
+    NotLetInError,
+    is_passing,
+    load,
+    open_catalog,
+)
+from runtime.archive.config import ArchiveConfig
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
 
 
-class ArchiveReader:
-    """The bars in the archive."""
+class ArchivedBars:
+    """The bars in the archive, as `api.bars.older.OlderBars`."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._rows = Rows()
+        self._thread = ReaderThread()
 
-    def open(self) -> None:
-        """Do the preparation of the first read: list the files.
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Accept reads for the block; the files are listed ahead of the first request."""
+        with self._thread.running():
+            self._thread.start(self._files.listing, _log_unopened)
+            yield
 
-        Raises:
-            Exception: as `Files.listing`.
-        """
-        self._files.listing()
+    def off_loop(self, answer: Callable[[], Any]) -> Handoff:
+        """Return the exception with which a read continues as `answer`, in the thread."""
+        return Handoff(lambda done: self._thread.start(lambda: _with_problems(answer), done))
 
-    def last(self, asked: Range) -> Archived:
-        """Return the last buckets of a range, all of them if they are within `MOST_DAYS`.
+    def read(self, asked: Range, sort: Sort, buckets: int, days: int) -> Older:
+        """Return the first or the last buckets of a range, as `api.bars.older.ReadOlder`.
 
         Raises:
             Exception: as `Files.listing` and `Rows.of`.
         """
         try:
-            return self._last(asked, self._files.listing())
+            return self._read(asked, sort, buckets, days, self._files.listing())
         except FileNotFoundError:  # a file was replaced since the listing was made
-            return self._last(asked, self._files.listing(refresh=True))
+            return self._read(asked, sort, buckets, days, self._files.listing(refresh=True))
 
-    def first(self, asked: Range, buckets: int, days: int) -> Archived:
-        """Return the first `buckets` of a range that have bars, fewer if `days` are read before.
-
-        Args:
-            asked: the range.
-            buckets: how many at most.
-            days: of the archive to read at most; at least a bucket's length.
-
-        Raises:
-            Exception: as `Files.listing` and `Rows.of`.
-        """
-        try:
-            return self._first(asked, buckets, days, self._files.listing())
-        except FileNotFoundError:
-            return self._first(asked, buckets, days, self._files.listing(refresh=True))
-
-    def newest(self, asked: Range, buckets: int, days: int) -> Archived:
-        """Return the last `buckets` of a range that have bars, fewer if `days` are read before.
-
-        Arguments and errors are those of `first`.
-        """
-        try:
-            return self._newest(asked, buckets, days, self._files.listing())
-        except FileNotFoundError:
-            return self._newest(asked, buckets, days, self._files.listing(refresh=True))
-
-    def _last(self, asked: Range, listing: Listing) -> Archived:
-        days = _days(asked, listing)
-        first_ms = asked.first_ms
-        if len(days) > MOST_DAYS:
-            first_ms = asked.interval.first_from(days[-MOST_DAYS] * DAY_MS)
-        bars = list(self._bars(asked, listing, [d for d in days if (d + 1) * DAY_MS > first_ms]))
-        return Archived(
-            [bar for bar in bars if bar[0] >= first_ms], first_ms, None, listing.newest_ms
-        )
-
-    def _first(self, asked: Range, buckets: int, most: int, listing: Listing) -> Archived:
-        days = _days(asked, listing)
-        bars: list[tuple[int, Minute]] = []
+    def _read(self, asked: Range, sort: Sort, buckets: int, most: int, listing: Listing) -> Older:
+        first_ms, end_ms, interval = asked.first_ms, asked.end_ms, asked.interval
+        days = listing.days(asked.instrument_id, first_ms // DAY_MS, -(-end_ms // DAY_MS))
+        is_asc = sort == "asc"
         rest_ms: int | None = None
-        if len(days) > most:
-            rest_ms = asked.interval.start_of(days[most] * DAY_MS)
-        for bar in self._bars(asked, listing, days[:most]):
-            if rest_ms is not None and bar[0] >= rest_ms:
-                break
-            if not bars or bars[-1][0] != bar[0]:
-                if buckets == 0:
-                    rest_ms = bar[0]
-                    break
-                buckets -= 1
-            bars.append(bar)
-        return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms, min(len(days), most))
-
-    def _newest(self, asked: Range, buckets: int, most: int, listing: Listing) -> Archived:
-        days = _days(asked, listing)
-        first_ms = asked.first_ms
-        if len(days) > most:
-            first_ms = asked.interval.first_from(days[-most] * DAY_MS)
-        is_cut = len(days) > most
+        if len(days) > most and is_asc:
+            rest_ms = end_ms = interval.start_of(days[most] * DAY_MS)
+        elif len(days) > most:
+            rest_ms = first_ms = interval.first_from(days[-most] * DAY_MS)
         parts: list[list[tuple[int, Minute]]] = []
         starts: set[int] = set()
-        for day in reversed(days[-most:]):
-            parts.append([bar for bar in self._bars(asked, listing, [day]) if bar[0] >= first_ms])
-            starts.update(start for start, _ in parts[-1])
-            if len(starts) > buckets:  # the first one may begin on an earlier day
-                first_ms, is_cut = sorted(starts)[-buckets], True
+        for day in days[:most] if is_asc else days[: -most - 1 : -1]:
+            found = partial_bars(self._minutes(asked, listing, day), interval)
+            parts.append(found)
+            starts.update(start for start, _ in found if first_ms <= start < end_ms)
+            if len(starts) > buckets:  # the last one to be read may go on in the next day
+                ordered = sorted(starts)
+                if is_asc:
+                    rest_ms = end_ms = ordered[buckets]
+                else:
+                    rest_ms = first_ms = ordered[-buckets]
                 break
-        bars = [bar for part in reversed(parts) for bar in part if bar[0] >= first_ms]
-        rest_ms = first_ms if is_cut else None
-        return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms, len(parts))
-
-    def _bars(
-        self, asked: Range, listing: Listing, days: list[int]
-    ) -> Iterator[tuple[int, Minute]]:
-        """Yield bars day by day: a bucket longer than a day comes in several parts."""
-        for day in days:
-            yield from partial_bars(self._minutes(asked, listing, day), asked.interval)
+        if not is_asc:
+            parts.reverse()
+        minutes = [one for part in parts for one in part if first_ms <= one[0] < end_ms]
+        vouched_ms = 0 if listing.newest_ms is None else listing.newest_ms + MINUTE_MS
+        return Older(minutes, rest_ms, vouched_ms, len(parts))
 
     def _minutes(self, asked: Range, listing: Listing, day: int) -> MinuteColumns:
         first_ms = max(asked.first_ms, day * DAY_MS)
@@ -124,7 +103,43 @@ class ArchiveReader:
         return newest_revisions(joined(found), first_ms, end_ms)
 
 
-def _days(asked: Range, listing: Listing) -> list[int]:
-    """Return the days of a range that have files, in order."""
-    first, end = asked.first_ms // DAY_MS, -(-asked.end_ms // DAY_MS)
-    return listing.days(asked.instrument_id, first, end)
+def archived_bars(config: ArchiveConfig) -> ArchivedBars:
+    """Return the bars of the archive; nothing is opened until they are `running`."""
+
+    @cache
+    def catalog() -> Catalog:
+        # One thread serves all reads: it must not wait for a silent catalog longer than a client
+        # does.
+        return open_catalog(config, answers_within_s=DEADLINE_S)
+
+    return ArchivedBars(Files(lambda: load(catalog(), config, BARS_TABLE), time.monotonic))
+
+
+def _with_problems(work: Callable[[], T]) -> T:
+    """Return what `work` returns.
+
+    Raises:
+        Problem: the archive cannot be read.
+    """
+    try:
+        return work()
+    except NotLetInError as error:
+        raise _for_the_log(error) from error
+    except ArchiveError as error:
+        raise Problem(ARCHIVE_UNAVAILABLE, str(error)) from error
+    except Exception as error:
+        if not (is_passing(error) or isinstance(error, pa.ArrowException)):
+            raise
+        raise _for_the_log(error) from error
+
+
+def _for_the_log(error: Exception) -> Problem:
+    """Log the details, which no client should see, and return the problem that says so."""
+    _log.warning("the archive cannot be read: %s: %s", type(error).__name__, error)
+    return Problem(ARCHIVE_UNAVAILABLE, f"{type(error).__name__}; see the server's log")
+
+
+def _log_unopened(_: object, error: Exception | None) -> None:
+    if error is not None:
+        message = "the archive cannot be read yet, each read tries again: %s: %s"
+        _log.warning(message, type(error).__name__, error)

@@ -1,7 +1,7 @@
 """A thread for reads of the archive, with a bounded queue in front of it.
 
 The event loop never waits for a file, and requests that only need Redis never wait for requests
-that read files.
+that read files. More threads would take processor time from requests that Redis alone can answer.
 """
 
 import asyncio
@@ -12,25 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 
-from api.http.problems import OVERLOADED, Problem, ProblemType
+from api.bars.older import ARCHIVE_UNAVAILABLE
+from api.http.problems import OVERLOADED, Problem
 from api.redis.reading import Done
 
 T = TypeVar("T")
 
-THREADS: Final = 1
-"""More would take processor time from requests that Redis alone can answer."""
 WAITING: Final = 16
 """At some 50 ms each, the last one starts after 0.8 s."""
 DEADLINE_S: Final = 5.0
 """For an answer: two months of a large archive take some 2 s."""
-
-ARCHIVE_UNAVAILABLE: Final = ProblemType(
-    "archive-unavailable", "The archive cannot be read", 503, retry_after_s=5
-)
-ARCHIVE_READING: Final[dict[ProblemType, str]] = {
-    ARCHIVE_UNAVAILABLE: "no answer in 5 s: request fewer buckets, or retry later"
-}
-"""The problems of reads of the archive, with example details."""
 
 
 class _Job(Generic[T]):
@@ -44,7 +35,7 @@ class _Job(Generic[T]):
         self._timer = self._loop.call_later(DEADLINE_S, self._expire)
 
     def run(self) -> None:
-        """Do the work, in a thread; the result is delivered on the loop."""
+        """Do the work, in the thread; the result is delivered on the loop."""
         try:
             outcome: tuple[T | None, Exception | None] = (self.work(), None)
         except Exception as error:  # noqa: BLE001 (it is passed to the callback)
@@ -64,26 +55,24 @@ class _Job(Generic[T]):
         self.end(None, Problem(ARCHIVE_UNAVAILABLE, late))
 
 
-class ReaderThreads:
+class ReaderThread:
     """Accepts work while `running`."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(WAITING)
 
     @contextmanager
-    def running(self) -> Iterator["ReaderThreads"]:
-        """Run the threads for the block; a thread that hangs does not delay the end."""
-        for number in range(THREADS):
-            threading.Thread(target=self._work, name=f"archive-{number}", daemon=True).start()
+    def running(self) -> Iterator["ReaderThread"]:
+        """Run the thread for the block; if it hangs, that does not delay the end."""
+        threading.Thread(target=self._work, name="archive", daemon=True).start()
         yield self
         with contextlib.suppress(queue.Empty):
             while True:
                 self._jobs.get_nowait()
-        for _ in range(THREADS):
-            self._jobs.put_nowait(None)
+        self._jobs.put_nowait(None)
 
     def start(self, work: Callable[[], T], done: Done[T]) -> None:
-        """Do `work` in a thread.
+        """Do `work` in the thread.
 
         `done` is called once, on the loop, within `DEADLINE_S`, with what `work` returns or raises,
         or with a Problem.

@@ -1,9 +1,6 @@
 """Reads the rows of one instrument from a Parquet file, skipping the other row groups."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,24 +9,26 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 from api.bars.archive.columns import COLUMNS, MinuteColumns
+from api.redis.lately import Lately
 
 _INSTRUMENT: Final = "instrument_id"
-_FOOTERS: Final = 512
-"""The footer of a day with thousands of instruments has some 100 KB."""
-_ROWS: Final = 500_000
-"""Of 72 bytes each. A page that shows a chart requests the same ones again and again."""
+_FOOTERS: Final = 256
+"""Kept, and at most twice as many: that of a day with thousands of instruments has some 100 KB."""
+_ROWS: Final = 250_000
+"""Kept, and at most twice as many, of 72 bytes each. A page that shows a chart requests the same
+ones again and again."""
 _ROWS_OF_AN_ENTRY: Final = 64
 """The overhead of a cache entry in rows, also of an instrument that a file does not contain."""
 
-V = TypeVar("V")
-
 
 class Rows:
-    """Caches recently read rows, as files never change; thread-safe."""
+    """Caches recently read rows, as files never change."""
 
     def __init__(self) -> None:
-        self._footers = _Recent[pq.FileMetaData](_FOOTERS)
-        self._rows = _Recent[MinuteColumns](_ROWS)
+        self._footers = Lately[str, pq.FileMetaData](_FOOTERS)
+        self._rows = Lately[tuple[str, int], MinuteColumns](
+            _ROWS, lambda rows: len(rows["minute"]) + _ROWS_OF_AN_ENTRY
+        )
 
     def of(self, io: FileIO, path: str, instrument_id: int) -> MinuteColumns:
         """Return the rows of an instrument, in the file's order.
@@ -41,9 +40,7 @@ class Rows:
         found = self._rows.get((path, instrument_id))
         if found is None:
             found = self._read(io, path, instrument_id)
-            self._rows.put(
-                (path, instrument_id), found, size=len(found["minute"]) + _ROWS_OF_AN_ENTRY
-            )
+            self._rows.keep((path, instrument_id), found)
         return found
 
     def _read(self, io: FileIO, path: str, instrument_id: int) -> MinuteColumns:
@@ -51,34 +48,11 @@ class Rows:
             io.new_input(path).open() as stream,
             pq.ParquetFile(stream, metadata=self._footers.get(path)) as file,
         ):
-            self._footers.put(path, file.metadata)
+            self._footers.keep(path, file.metadata)
             groups = _groups_with(file.metadata, instrument_id)
             found = file.read_row_groups(groups, [*COLUMNS, _INSTRUMENT], use_threads=False)
         own = found.filter(pc.equal(found.column(_INSTRUMENT), instrument_id))
         return {name: _values(own.column(name)) for name in COLUMNS}
-
-
-class _Recent(Generic[V]):
-    """A cache of the most recently used values, bounded by their total size."""
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
-        self._turn = threading.Lock()
-
-    def get(self, key: Hashable) -> V | None:
-        with self._turn:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
-
-    def put(self, key: Hashable, value: V, size: int = 1) -> None:
-        with self._turn:
-            self._room += self._kept.pop(key, (None, 0))[1] - size
-            self._kept[key] = (value, size)
-            while self._room < 0:
-                self._room += self._kept.popitem(last=False)[1][1]
 
 
 def _groups_with(footer: pq.FileMetaData, instrument_id: int) -> list[int]:

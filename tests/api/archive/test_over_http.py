@@ -10,14 +10,13 @@ import httpx
 import pytest
 from pyiceberg.table import Table
 
-from api.bars import reading
+from api.bars import many, question
 from api.bars.aggregation import Window
-from api.bars.archive import files, reader
-from api.bars.archive.fallback import ArchivedBars
+from api.bars.archive import files
 from api.bars.archive.files import Files
-from api.bars.archive.ranges import Range
-from api.bars.archive.reader import ArchiveReader
+from api.bars.archive.reader import ArchivedBars
 from api.bars.intervals import DAY, MINUTE, parse_interval
+from api.bars.older import Range
 from api.http.problems import Problem
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
@@ -47,7 +46,7 @@ NEIGHBOR = 17
 
 def few_days(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Limit what an answer reads of the archive."""
-    for module in (reader, reading):
+    for module in (many, question):
         monkeypatch.setattr(module, "MOST_DAYS", days)
 
 
@@ -263,7 +262,7 @@ async def test_the_files_are_listed_before_anyone_asks(tmp_path: Path) -> None:
         listed.set()
         return table
 
-    async with ArchivedBars(ArchiveReader(Files(load, time.monotonic))).running():
+    async with ArchivedBars(Files(load, time.monotonic)).running():
         assert await asyncio.to_thread(listed.wait, PATIENCE_S)
 
 
@@ -274,10 +273,10 @@ async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
         raise NotLetInError("as its answer says")
 
     result: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-    reading = ArchivedBars(ArchiveReader(Files(load, time.monotonic)))
+    reading = ArchivedBars(Files(load, time.monotonic))
     async with reading.running():
-        asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE, whole_from_ms=DAY_MS)
-        reading.read(lambda archive: archive.last(asked)).start(
+        asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE)
+        reading.off_loop(lambda: reading.read(asked, "asc", 1, 1)).start(
             lambda _, error: result.set_result(error)
         )
         problem = await result

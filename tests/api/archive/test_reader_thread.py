@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from api.bars.archive import reader_thread
-from api.bars.archive.reader_thread import THREADS, WAITING, ReaderThreads
+from api.bars.archive.reader_thread import WAITING, ReaderThread
+from api.bars.older import ARCHIVE_UNAVAILABLE
 from api.http.problems import OVERLOADED, Problem
 from tests.patience import PATIENCE_S
 
@@ -15,7 +16,7 @@ from tests.patience import PATIENCE_S
 class Request:
     """A piece of work that waits until it is released, and its result."""
 
-    def __init__(self, threads: ReaderThreads) -> None:
+    def __init__(self, threads: ReaderThread) -> None:
         self.go_on = threading.Event()
         self.begun = threading.Event()
         self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -33,28 +34,27 @@ class Request:
 async def is_late(asked: Request) -> None:
     problem = await asked.outcome
     assert isinstance(problem, Problem)
-    assert problem.kind is reader_thread.ARCHIVE_UNAVAILABLE
+    assert problem.kind is ARCHIVE_UNAVAILABLE
 
 
 async def test_work_runs_in_a_thread_and_its_result_arrives_on_the_loop() -> None:
-    with ReaderThreads().running() as threads:
+    with ReaderThread().running() as threads:
         asked = Request(threads)
         asked.go_on.set()
-        assert (await asked.outcome).startswith("archive-")
+        assert (await asked.outcome) == "archive"
 
 
 async def test_an_error_is_passed_on_unchanged() -> None:
     result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    with ReaderThreads().running() as threads:
+    with ReaderThread().running() as threads:
         threads.start(lambda: 1 // 0, lambda _, error: result.set_result(error))
         assert isinstance(await result, ZeroDivisionError)
 
 
 async def test_more_than_may_wait_are_turned_away_at_once() -> None:
-    with ReaderThreads().running() as threads:
-        under_way = [Request(threads) for _ in range(THREADS)]
-        for one in under_way:
-            await asyncio.to_thread(one.begun.wait, PATIENCE_S)
+    with ReaderThread().running() as threads:
+        under_way = Request(threads)
+        await asyncio.to_thread(under_way.begun.wait, PATIENCE_S)
         waiting = [Request(threads) for _ in range(WAITING)]
         refused = Request(threads)
         assert refused.outcome.done()
@@ -63,9 +63,9 @@ async def test_more_than_may_wait_are_turned_away_at_once() -> None:
             OVERLOADED,
             f"{WAITING} reads of the archive are queued already: try again in a second",
         )
-        for one in (*under_way, *waiting):
+        for one in (under_way, *waiting):
             one.go_on.set()
-        for one in (*under_way, *waiting):
+        for one in (under_way, *waiting):
             assert isinstance(await one.outcome, str)
 
 
@@ -73,16 +73,14 @@ async def test_an_answer_has_a_deadline_and_what_is_late_is_not_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reader_thread, "DEADLINE_S", PATIENCE_S)
-    with ReaderThreads().running() as busy:
-        under_way = [Request(busy) for _ in range(THREADS)]
-        for one in under_way:
-            await asyncio.to_thread(one.begun.wait, PATIENCE_S)
+    with ReaderThread().running() as busy:
+        under_way = Request(busy)
+        await asyncio.to_thread(under_way.begun.wait, PATIENCE_S)
         with monkeypatch.context() as patch:
             patch.setattr(reader_thread, "DEADLINE_S", 0.01)
             late = Request(busy)
         await is_late(late)
-        for one in under_way:
-            one.go_on.set()
+        under_way.go_on.set()
         after = Request(busy)
         after.go_on.set()
         assert isinstance(await after.outcome, str)

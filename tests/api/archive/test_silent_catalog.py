@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from api.bars.archive import fallback, reader_thread
-from api.bars.archive.fallback import ArchivedBars, archived_bars
-from api.bars.archive.ranges import Range
+from api.bars.archive import reader, reader_thread
+from api.bars.archive.reader import ArchivedBars, archived_bars
+from api.bars.intervals import MINUTE
+from api.bars.older import Range
 from runtime.archive.config import ArchiveConfig
 from tests.http_server import Handler, serving
 from tests.patience import PATIENCE_S
@@ -37,8 +38,8 @@ def silent_at_first(silent: int) -> Iterator[str]:
 async def read(archived: ArchivedBars) -> str:
     """Return a client's answer about a history."""
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    asked = Range(4, 0, 60_000, 60_000, whole_from_ms=60_000)
-    found = archived.read(lambda archive: archive.last(asked))
+    asked = Range(4, 0, 60_000, MINUTE)
+    found = archived.off_loop(lambda: archived.read(asked, "asc", 1, 1))
     found.start(lambda _, error: ended.set_result(str(error)))
     return await asyncio.wait_for(ended, PATIENCE_S)
 
@@ -46,7 +47,7 @@ async def read(archived: ArchivedBars) -> str:
 async def test_a_catalog_that_falls_silent_delays_reads_once_not_until_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (reader_thread, fallback):
+    for module in (reader_thread, reader):
         monkeypatch.setattr(module, "DEADLINE_S", 0.5, raising=False)
     with silent_at_first(2) as address:
         config = ArchiveConfig(catalog="rest", catalog_uri=address, warehouse="archive")
