@@ -3,7 +3,7 @@
 A minute is its start in epoch ms. Redis and the messages of changed bars name it in epoch s, which
 readers convert by `minute_field` and `minute_of`. A worker counts minutes since the epoch, as it
 packs them into a bar's key with the instrument: `stream_processors.bars.stored` converts them for
-Redis, `stream_processors.bars.publishing` for Kafka.
+Redis, `stream_processors.bars.bars` for Kafka.
 """
 
 from functools import lru_cache

@@ -36,7 +36,7 @@ from stream_processors.partition.rules import Rules
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from stream_processors.transport import BatchSchema, RecordBatch
+from stream_processors.transport.batches import BatchSchema, RecordBatch
 from stream_processors.transport.producer import Producer
 from stream_processors.trending.trending import TrendingFold
 

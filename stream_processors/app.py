@@ -19,7 +19,7 @@ from stream_processors import metrics
 from stream_processors.partition.assigned import AssignedPartitions, Make
 from stream_processors.partition.state import PASSING, State
 from stream_processors.settings import Settings
-from stream_processors.transport import BatchConsumer
+from stream_processors.transport.consumer import BatchConsumer
 from stream_processors.transport.credentials import credentials
 from stream_processors.transport.log import Log, LogEnd
 

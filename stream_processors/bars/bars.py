@@ -12,16 +12,16 @@ from typing import Final
 
 import numpy as np
 
-from contracts.bars import BarValue
+from contracts.bars import FIELDS, BarValue
 from contracts.changed_bars import encode_changed_bars
+from contracts.closed_bars import encode_closed_bars
 from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, REVISED_FIELD, WHOLE_FIELD
 from contracts.log_position import mark
 from contracts.messages import Ints
-from contracts.times import MINUTE_S
+from contracts.times import MINUTE_MS, MINUTE_S
 from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
 from stream_processors.bars.closing import Closing
-from stream_processors.bars.publishing import records_of
 from stream_processors.bars.stored import (
     StoredBars,
     decode_bar,
@@ -30,11 +30,11 @@ from stream_processors.bars.stored import (
     minute_in,
     minutes_of,
 )
-from stream_processors.bars.table import NO_MINUTE, BarTable, Missing
+from stream_processors.bars.table import NO_MINUTE, BarTable, Due, Missing
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.store.chunks import Channel, Unwritten
 from stream_processors.store.claims import Claim
-from stream_processors.transport.producer import Producer
+from stream_processors.transport.producer import Outgoing, Producer
 
 # Quotes folded between two checks of how much is unwritten: at most as many bars.
 _RECORDS_AT_ONCE: Final = 50_000
@@ -191,7 +191,7 @@ class BarsFold:
         due = self._table.take_due(self._closing.advance(newest))
         if not len(due.bars):
             return
-        await self._producer.publish_all(BARS.name, self._claim.partition, records_of(due))
+        await self._producer.publish_all(BARS.name, self._claim.partition, _records_of(due))
         metrics.CLOSED_BARS.inc(len(due.bars))
         metrics.REVISED_BARS.inc(int(np.count_nonzero(due.minute <= closed_before)))
 
@@ -210,3 +210,25 @@ class BarsFold:
                     keys.append(self._table.key(m.number, minute))
                     bars.append(decode_bar(value))
         self._table.insert(missing, newest_minutes, from_values(keys, bars))
+
+
+def _records_of(due: Due) -> list[Outgoing]:
+    """Return a record for each bar.
+
+    The revision is the mark of the last quote in the bar. A bar at a mark holds all quotes of its
+    minute up to that mark, regardless of worker and batches: so a revision of a bar has exactly one
+    content, and a greater one has more quotes.
+    """
+    bars = due.bars
+    columns = {letter: bars[field.name] for letter, field in FIELDS.items()}
+    columns |= {
+        "instrument_id": due.instrument_id,
+        "t": due.minute * MINUTE_MS,
+        "revision": bars["mark"],
+    }
+    values = encode_closed_bars(columns)
+    no_headers: list[tuple[str, bytes]] = []
+    return [
+        Outgoing(b"%d" % instrument_id, value, no_headers)
+        for instrument_id, value in zip(due.instrument_id.tolist(), values, strict=True)
+    ]

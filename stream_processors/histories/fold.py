@@ -99,6 +99,33 @@ def change_of(history: History, offset: int, place: int, affinity: float) -> Cha
     return Change(offset, item, j, delta, (affinity > 0) - (so_far > 0))
 
 
+def fold_rejection(
+    history: History, offset: int, item: int, affinity: float, ts_ms: int, cap: int
+) -> list[Change]:
+    """Fold the rejection of an item into the history; return what it changes in G.
+
+    It counts as if the user had never had the item: its products leave G as those of an item that
+    the cap pushes out. The history only remembers that it must not be shown, until an event of
+    another kind makes it a new item again.
+
+    Args:
+        history: changed in place.
+        offset: of the event in its partition's log.
+        item: what the user rejected.
+        affinity: of the event alone, 0 or less.
+        ts_ms: event time, epoch ms.
+        cap: the maximum number of rejected items, of which the latest are kept; ties go to the
+            greater id.
+    """
+    place = history.place_of(item)
+    changes = [change_of(history, offset, place, 0.0)] if place >= 0 else []
+    history.reject(item, affinity, ts_ms)
+    if len(history.rejected) > cap:
+        rejected = history.rejected
+        history.forget(min(rejected, key=lambda one: (rejected[one].ts_ms, one)))
+    return changes
+
+
 def fold_leaving(history: History, offset: int) -> list[Leaving]:
     """Remove all items from a history; return the change of G."""
     leaving = Leaving(offset, history.items(), history.affinities_times(1.0))

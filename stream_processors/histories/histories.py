@@ -8,6 +8,7 @@ under the same offsets, and the reader of `cooccurrences` skips them.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from contracts.change_messages import EVENT_BYTES, ROW_BYTES, encode_changes
@@ -23,15 +24,16 @@ from stream_processors.histories.erased import Erased
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.history import History
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Message, messages
-from stream_processors.histories.reading import read_histories
 from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
 from stream_processors.item_partitions import ItemPartitions
-from stream_processors.store.chunks import Group, Unwritten
+from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer
 
+# Items of histories that one script call reads, some millisecond of Redis's time.
+_ITEMS_AT_ONCE: Final = 1_000
 # Entries of G, 8 bytes each, whose changes may wait to be published.
 _ROWS_UNPUBLISHED: Final = 250_000
 # Items, some 24 bytes each, that a partition's histories may hold in memory.
@@ -206,3 +208,26 @@ def _rows_of(change: Change | Leaving) -> int:
     A leaving user changes the square of that, but only at the reader.
     """
     return len(change.j) if isinstance(change, Change) else 2 * len(change.item)
+
+
+async def read_histories(claim: Claim, keys: Sequence[str], cap: int) -> list[Sequence[str]]:
+    """Return the fields and values of each key, alternating.
+
+    Args:
+        claim: of the partition that the keys belong to.
+        keys: of users' histories.
+        cap: the maximum length of a history. A whole one may be too much for one call.
+    """
+    if cap <= _ITEMS_AT_ONCE:
+        return await claim.read(Group(key, command("HGETALL", [])) for key in keys)
+    names = await claim.read(Group(key, command("HKEYS", [])) for key in keys)
+    parts = [
+        (key, its[start : start + _ITEMS_AT_ONCE])
+        for key, its in zip(keys, names, strict=True)
+        for start in range(0, len(its), _ITEMS_AT_ONCE)
+    ]
+    values = await claim.read(Group(key, command("HMGET", part)) for key, part in parts)
+    stored: dict[str, list[str]] = {key: [] for key in keys}
+    for (key, part), its_values in zip(parts, values, strict=True):
+        stored[key] += chain.from_iterable(zip(part, its_values, strict=True))
+    return list(stored.values())

@@ -5,20 +5,4 @@ records, so that cost is negligible; Faust still owns groups, rebalances and age
 under the URL scheme `batches` in the entry-point group `faust.transports`.
 """
 
-from stream_processors.transport.batches import BatchSchema, RecordBatch
-from stream_processors.transport.consumer import BatchApp, BatchConsumer, Transport
-from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
-from stream_processors.transport.producer import Outgoing, Producer
-
-__all__ = [
-    "BatchApp",
-    "BatchConsumer",
-    "BatchSchema",
-    "Log",
-    "LogBounds",
-    "Outgoing",
-    "Producer",
-    "RecordBatch",
-    "TopicRecreatedError",
-    "Transport",
-]
+from stream_processors.transport.consumer import Transport as Transport

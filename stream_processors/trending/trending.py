@@ -10,16 +10,19 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import NOTHING, mark, mark_of, text_of
 from contracts.messages import Ints
 from stream_processors.decoding.interactions import UserEvents
 from stream_processors.numbering import NONE, Numbering
+from stream_processors.sorted_runs import Between, places_in
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.trending.known import Bools, KnownCounts
 from stream_processors.trending.tally import Events, Tally, bucket_and_page, tally_of
+
+Bools = npt.NDArray[np.bool_]
 
 # Some 24 bytes each.
 _MAX_UNCOUNTED: Final = 200_000
@@ -58,10 +61,6 @@ class TrendingFold:
         counts = columns.weight > 0
         self.add(Events(columns.instrument_id[counts], columns.ts_ms[counts], marks[counts]))
 
-    async def unwritten(self) -> Unwritten:
-        """Return the writes that count the added events."""
-        return Unwritten(await self.groups())
-
     def written(self) -> None:
         """Do nothing: what is in memory reflects the writes already."""
 
@@ -71,20 +70,20 @@ class TrendingFold:
             self._parts.append(events)
             self._n += len(events)
 
-    async def groups(self) -> Iterator[Group]:
+    async def unwritten(self) -> Unwritten:
         """Return the writes that count the added events, and clear.
 
         They must be written before the next call.
         """
         if not self._n:
-            return iter(())
+            return Unwritten()
         events = Events.joined(self._parts)
         self._parts, self._n = [], 0
         if len(self._known) > _MAX_KNOWN:
             self._forget()
         tally = tally_of(events, self._numbers(events.item), self._now_s())
         if not tally.rows:
-            return iter(())
+            return Unwritten()
         fields = list(map(str, self._numbering.ids[tally.numbers].tolist()))
         counts, is_known = self._known.of(tally.keys)
         await self._read(tally, fields, counts, is_known)
@@ -93,12 +92,12 @@ class TrendingFold:
         self._known.keep(tally.keys, counts)
         marks = np.maximum(marks, events.mark[-1])
         self._marks.update(zip(tally.rows, marks.tolist(), strict=True))
-        return self._groups(tally, fields, counts)
+        return Unwritten(self._groups(tally, fields, counts))
 
     def _forget(self) -> None:
         """Start without knowledge of what is in Redis."""
         self._numbering = Numbering()
-        self._known = KnownCounts()
+        self._known = _KnownCounts()
         self._marks: dict[int, int] = {}
         """row -> mark of its last counted event, for rows that were read"""
         self._whole: set[int] = set()
@@ -146,3 +145,30 @@ class TrendingFold:
     def _key(self, row: int) -> str:
         bucket, page = bucket_and_page(row)
         return self._claim.keyspace.trending(self._claim.partition, *bucket, page)
+
+
+class _KnownCounts:
+    """A cache of counts by key, 16 bytes each."""
+
+    def __init__(self) -> None:
+        self._keys = np.empty(0, np.int64)
+        self._counts = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def of(self, keys: Ints) -> tuple[Ints, Bools]:
+        """Return the counts of keys, (n,), 0 if unknown, and which are known."""
+        places, is_known = places_in(self._keys, keys)
+        counts = np.zeros(len(keys), np.int64)
+        counts[is_known] = self._counts[places[is_known]]
+        return counts, is_known
+
+    def keep(self, keys: Ints, counts: Ints) -> None:
+        """Insert the counts of distinct keys, (n,) each, by ascending key."""
+        places, is_known = places_in(self._keys, keys)
+        self._counts[places[is_known]] = counts[is_known]
+        if not is_known.all():
+            between = Between(len(self._keys), places[~is_known])
+            self._keys = between.insert(self._keys, keys[~is_known])
+            self._counts = between.insert(self._counts, counts[~is_known])

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from contracts.topics import INTERACTIONS
-from stream_processors.histories.reading import read_histories
+from stream_processors.histories.histories import read_histories
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from tests.stream_processors.claimed import claimed, connected

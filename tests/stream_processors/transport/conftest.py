@@ -19,7 +19,7 @@ from faust.types import TP
 
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from stream_processors.transport import RecordBatch
+from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
 from tests.patience import eventually
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from contracts.batches import decode_quotes
 from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, encode
 from stream_processors.records import NONE, Records
-from stream_processors.transport import BatchSchema, RecordBatch
-from stream_processors.transport.batches import BadRecord
+from stream_processors.transport.batches import BadRecord, BatchSchema, RecordBatch
 
 STAMP_MS = 1_700_000_000_000
 BY_THE_PRODUCER, BY_THE_BROKER = 0, 1

@@ -11,7 +11,8 @@ from faust.types import TP
 
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from stream_processors.transport import BatchConsumer, BatchSchema, RecordBatch
+from stream_processors.transport.batches import BatchSchema, RecordBatch
+from stream_processors.transport.consumer import BatchConsumer
 from tests.patience import until
 
 from .conftest import Write, new_topic

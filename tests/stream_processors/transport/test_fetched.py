@@ -4,8 +4,9 @@ import pytest
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from faust.types import TP
 
-from stream_processors.transport import RecordBatch, contents
+from stream_processors.transport import contents
 from stream_processors.transport import fetched as under_test
+from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import CorruptLogError, FetchFailure
 from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX
 from tests.raw_batches import POISON, Raw, publish_soon

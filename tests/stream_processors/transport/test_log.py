@@ -11,8 +11,7 @@ from faust.types import TP
 from infra.local.process import free_port
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from stream_processors.transport import Log, LogBounds, TopicRecreatedError
-from stream_processors.transport.log import LogEnd
+from stream_processors.transport.log import Log, LogBounds, LogEnd, TopicRecreatedError
 
 from .conftest import WAIT_S, Transactions, Write
 

@@ -8,7 +8,7 @@ from faust.types import TP
 
 from infra.local.process import free_port
 from runtime.kafka.config import plain
-from stream_processors.transport import Outgoing, Producer
+from stream_processors.transport.producer import Outgoing, Producer
 
 from .conftest import WAIT_S
 

@@ -88,7 +88,7 @@ async def check_each_counts_once(log: list[Event], flushes: list[tuple[int, int 
         end = min(taken + more, len(log))
         trending.add(given_events(log, taken, end))
         taken = end
-        claim.write(await trending.groups(), groups_through)
+        claim.write((await trending.unwritten()).groups, groups_through)
         if groups_through is None:
             position = taken
         else:
@@ -96,30 +96,8 @@ async def check_each_counts_once(log: list[Event], flushes: list[tuple[int, int 
             taken = position
     if position < len(log):
         trending.add(given_events(log, taken, len(log)))
-        claim.write(await trending.groups())
+        claim.write((await trending.unwritten()).groups)
     assert alive(stored(data)) == alive(counted(log))
-
-
-async def test_a_worker_continues_from_the_previous_ones_counts() -> None:
-    data: Hashes = {}
-    log = [(0, NOW_S), (0, NOW_S), (PAGES, NOW_S), (0, NOW_S)]
-    for pieces in ([(0, 2)], [(2, 3), (3, 4)]):
-        trending, claim = trending_of(data)
-        for first, end in pieces:
-            trending.add(given_events(log, first, end))
-            claim.write(await trending.groups())
-    assert stored(data) == counted(log)
-
-
-async def test_evicted_counts_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trending_module, "_MAX_KNOWN", len(BUCKETS_S))
-    data: Hashes = {}
-    trending, claim = trending_of(data)
-    log = [(0, NOW_S), (PAGES, NOW_S), (0, NOW_S), (PAGES, NOW_S)]
-    for first, end in ((0, 2), (2, 3), (3, 4)):
-        trending.add(given_events(log, first, end))
-        claim.write(await trending.groups())
-    assert stored(data) == counted(log)
 
 
 async def test_a_recreated_log_adds_to_the_counts() -> None:
@@ -128,25 +106,15 @@ async def test_a_recreated_log_adds_to_the_counts() -> None:
     for incarnation in (0, 1):
         trending, claim = trending_of(data, incarnation)
         trending.add(given_events(log, 0, 3, incarnation))
-        claim.write(await trending.groups())
+        claim.write((await trending.unwritten()).groups)
     assert set(stored(data).values()) == {6}
-
-
-async def test_a_late_event_counts_where_its_time_is() -> None:
-    data: Hashes = {}
-    trending, claim = trending_of(data)
-    log = [(4, NOW_S), (4, NOW_S), (4, NOW_S - 7_200)]
-    for offset in range(3):
-        trending.add(given_events(log, offset, offset + 1))
-        claim.write(await trending.groups())
-    assert stored(data) == counted(log)
 
 
 async def test_a_bucket_expires_when_no_window_includes_any_of_it() -> None:
     trending, _ = trending_of({})
     trending.add(given_events([(4, NOW_S)], 0, 1))
     expires = {}
-    for group in await trending.groups():
+    for group in (await trending.unwritten()).groups:
         length, start, _ = map(int, group.key.split(":")[-3:])
         assert group.commands[-4:-1] == ["EXPIREAT", 1, 1]
         expires[length] = int(group.commands[-1]) - start
@@ -160,7 +128,7 @@ async def test_what_a_worker_has_in_memory_is_not_read_again() -> None:
     reads = []
     for offset in range(len(log)):
         trending.add(given_events(log, offset, offset + 1))
-        claim.write(await trending.groups())
+        claim.write((await trending.unwritten()).groups)
         reads.append(claim.reads)
     assert reads == [3, 3, 6, 6, 6]
     assert stored(data) == counted(log)
@@ -169,7 +137,7 @@ async def test_what_a_worker_has_in_memory_is_not_read_again() -> None:
 async def test_a_replay_of_history_costs_no_write() -> None:
     trending, claim = trending_of({})
     trending.add(given_events([(4, NOW_S - LONG_GONE_S)], 0, 1))
-    assert list(await trending.groups()) == []
+    assert list((await trending.unwritten()).groups) == []
     assert claim.reads == 0
 
 
@@ -182,7 +150,7 @@ async def test_it_reports_when_more_waits_than_memory_should_hold(
     for _ in range(2):
         trending.add(given_events([(4, NOW_S)], 0, 1))
         said.append(trending.is_full)
-    await trending.groups()
+    await trending.unwritten()
     assert [*said, trending.is_full] == [False, True, False]
 
 
@@ -196,5 +164,5 @@ async def test_rejections_are_no_events() -> None:
     columns, _ = decode_interactions([encode(event) for event in events], NOW_S * 1000)
     trending, claim = trending_of(data)
     await trending.take(UserEvents(np.arange(len(events)), [], {}, columns))
-    claim.write(await trending.groups())
+    claim.write((await trending.unwritten()).groups)
     assert {item for _, item in stored(data)} == {0, 2}
