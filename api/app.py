@@ -33,7 +33,6 @@ from api.http.failures import Contained, install_failure_handlers
 from api.http.ids import with_ids
 from api.http.keys.access import OPEN_TO_ALL, Access
 from api.http.keys.file import Keys
-from api.http.keys.key import caller_of
 from api.http.metrics import LiveMetrics, Measured, Metrics
 from api.http.openapi import install_openapi
 from api.http.pages import install_docs, install_page
@@ -50,14 +49,11 @@ from api.live import endpoints as live_bars
 from api.live import websocket
 from api.live.bars import LiveBars
 from api.models import endpoints as models
-from api.models.deciding import Deciding
 from api.models.generations import Generations
 from api.models.popular import PopularItems
 from api.models.reading import ModelReader
 from api.models.request_ids import RequestIds
 from api.pipeline import endpoints as pipeline
-from api.pipeline.dead_letters import NewestDeadLetters
-from api.pipeline.history import History
 from api.pipeline.log_ends import LogWatch
 from api.pipeline.progress import Progress
 from api.recommendations import endpoints as recommendations
@@ -136,8 +132,6 @@ def create_app(
         catalog.resolve,
     )
     logs = LogWatch(settings.kafka, time.monotonic)
-    progress = Progress(store, logs, now_ms)
-    history = History(progress, now_ms)
     archived = _archived_bars(archive)
     latest = LatestReader(store, now_ms, archived)
     endpoints = (
@@ -160,8 +154,8 @@ def create_app(
             catalog.check,
         ),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
-        *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
-        *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),
+        *models.endpoints(ModelReader(store)),
+        *pipeline.endpoints(Progress(store, logs, now_ms)),
         *events.endpoints(writing, publisher, now_ms, settings.input_rules(), catalog.resolve),
         *feedback.endpoints(writing, reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
@@ -180,7 +174,6 @@ def create_app(
             trending.following(),
             publisher.running(),
             contextlib.aclosing(logs),
-            history.sampling(),
             contextlib.aclosing(live),
             keys.followed(access.use),
             archived.running() if archived else contextlib.nullcontext(),

@@ -61,7 +61,7 @@ Keys, after the namespace:
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
     string: `Current`; it includes the assignment of users to variants, so one read is enough
-    lives forever; written by trainer, api; read by api, trainer
+    lives forever; written by trainer; read by api, trainer
 `model:<generation>:similar:<item>`
     string: `SimilarList`
     lives while named in `model:current`, then a minute; written by trainer; read by api, trainer
@@ -73,8 +73,7 @@ Keys, after the namespace:
     lives while named in `model:current`, then a minute; written by trainer; read by api
 `model:<generation>:report`
     string: JSON object: settings, data, quality, decisions
-    lives while named in `model:current`, then a minute; written by trainer, api;
-    read by api, people
+    lives while named in `model:current`, then a minute; written by trainer; read by api, people
 `model:<generation>:keys`
     set: every key of the generation, itself included
     lives while named in `model:current`, then a minute; written by trainer; read by trainer
@@ -83,7 +82,7 @@ Keys, after the namespace:
     lives forever; written by trainer; read by trainer
 `model:decisions`
     list: JSON object: a decision on a generation, when and why; the newest `DECISIONS_KEPT`
-    lives forever; written by trainer, api; read by trainer, api, people
+    lives forever; written by trainer; read by trainer, api, people
 `model:trial`
     string: `contracts.decisions.Standing` of the canary that is, or was last, on trial
     lives forever; written by trainer; read by trainer, api

@@ -1,8 +1,8 @@
 """The transitions of `model:current` on decisions. Pure: a `Current` in, a new one out.
 
 A generation is kept as long as it is named there: by a variant, as the canary, or for a rollback of
-the default variant. It is a single value, so a decision takes effect atomically. Trainer and API
-write it with the same compare-and-set script.
+the default variant. It is a single value, so a decision takes effect atomically. The trainer writes
+it with a compare-and-set script.
 """
 
 from collections.abc import Collection

@@ -39,7 +39,6 @@ NOT_FOUND: Final = ProblemType("not-found", "Not Found", 404)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
 NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)
-CONFLICT: Final = ProblemType("conflict", "Conflicts with the current state", 409)
 REQUEST_IN_PROGRESS: Final = ProblemType(
     "request-in-progress", "The first request with this key is in progress", 409, retry_after_s=1
 )

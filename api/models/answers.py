@@ -3,7 +3,7 @@
 import msgspec
 
 from api.models.figures import Figures
-from contracts.decisions import Decision, Standing, What
+from contracts.decisions import Decision
 from contracts.generations import Served
 
 
@@ -17,7 +17,7 @@ class Model(Served, frozen=True, kw_only=True):
     """A generation that is served, or kept for a rollback."""
 
     report: Figures | None
-    """null: it is gone, damaged, or from another release"""
+    """null: it is gone or damaged"""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -26,8 +26,6 @@ class Trial(msgspec.Struct, frozen=True):
     share: float
     """of the default variant's users, 0 to 1"""
     since_ms: int
-    so_far: Standing | None = None
-    """what the trainer has measured so far; null: nothing yet"""
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -76,12 +74,3 @@ class Decisions(msgspec.Struct, frozen=True):
     """Decisions on generations, newest first."""
 
     decisions: list[Decision]
-
-
-class Decided(msgspec.Struct, frozen=True):
-    """The decision that a person has just made."""
-
-    what: What
-    generation: str
-    serves: str
-    """the generation that the default variant now serves"""

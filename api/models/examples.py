@@ -11,8 +11,8 @@ from api.models.answers import (
     Variant,
 )
 from api.models.figures import Checked, Figures, Learned
-from contracts.decisions import BY_RULES, Decision, Standing
-from contracts.figures import Happened, HeldOut, Mean
+from contracts.decisions import BY_RULES, Decision
+from contracts.figures import HeldOut
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 
 _CHECKED: Final = Checked(
@@ -29,33 +29,15 @@ _FIGURES: Final = Figures(
     data=Learned(items=500, pairs=61234, users=2000, affinities=31000),
     quality=[_CHECKED],
     held_out=HeldOut(1800, 0.31, 0.29, 0.33, 0.8, 0.9),
-    happened=Happened(
-        1200, Mean(0.3, 0.02), Mean(0.11, 0.01), lead=Mean(0.19, 0.015), predicted=0.31
-    ),
 )
 _SERVED: Final = Model("20210815T211000Z-7", "cosine", "user-knn", report=_FIGURES)
 _ON_TRIAL: Final = Model("20210815T221000Z-8", "ease", "user-knn", report=_FIGURES)
-_SO_FAR: Final = Standing(
-    generation="20210815T221000Z-8",
-    at="2021-08-15T22:40:04+00:00",
-    due_ms=1629069004000,
-    until_ms=1629151804000,
-    enough=True,
-    why="nDCG@10 0.3120 for 0.3100 served, of 210 users",
-    figures={
-        "holdout_users_served": 105,
-        "holdout_users_canary": 105,
-        "ndcg_served": 0.31,
-        "ndcg_canary": 0.312,
-        "ndcg_p": 0.6,
-    },
-)
 
 MODELS: Final = Models(
     experiment=None,
     variants=[
         Variant(DEFAULT_VARIANT, 0.9, _SERVED),
-        Variant(CANARY_VARIANT, 0.1, _ON_TRIAL, Trial(0.1, 1629065404000, _SO_FAR)),
+        Variant(CANARY_VARIANT, 0.1, _ON_TRIAL, Trial(0.1, 1629065404000)),
     ],
     previous=[],
     held=False,
@@ -75,4 +57,3 @@ EXPERIMENTS: Final = Experiments(
         Arm("ease", 1, 0.1, "20210815T211000Z-7-1"),
     ],
 )
-NO_EXPERIMENT: Final = Experiments(None, [Arm(DEFAULT_VARIANT, 0, 1, "20210815T211000Z-7")])

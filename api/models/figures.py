@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.figures import Exploration, Happened, HeldOut
+from contracts.figures import HeldOut
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -54,7 +54,3 @@ class Figures(msgspec.Struct, frozen=True):
     """null: too few users have enough items for a hold-out"""
     selection: Selection | None = None
     """null: there was nothing to choose"""
-    happened: Happened | None = None
-    """null: nothing was served before, or nobody took anything new"""
-    exploration: Exploration | None = None
-    """null: the variant did not explore, or too little was shown"""

@@ -7,7 +7,7 @@ import msgspec
 from api.http.replies import ONCE, Reply, reply
 from api.models.answers import Decisions
 from api.models.generations import NoModelYetError
-from api.models.reports import experiments_answer, figures_of, models_answer, standing_of
+from api.models.reports import experiments_answer, figures_of, models_answer
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.decisions import Decision
@@ -31,13 +31,9 @@ class ModelReader:
         """Answer with the served models."""
         current = yield from self.current()
         generations = sorted(named(current), reverse=True)[:MAX_REPORTS]
-        standing, *values = yield [
-            ("GET", self._keys.model_trial()),
-            *(("GET", self._keys.model_report(name)) for name in generations),
-        ]
-        reports = map(figures_of, values)
-        figures = dict(zip(generations, reports, strict=True))
-        return reply(models_answer(current, figures, standing_of(standing, current)), ONCE)
+        values = yield [("GET", self._keys.model_report(name)) for name in generations]
+        figures = dict(zip(generations, map(figures_of, values), strict=True))
+        return reply(models_answer(current, figures), ONCE)
 
     def experiments(self) -> Read[Reply]:
         """Answer with which users get which variant."""

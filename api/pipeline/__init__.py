@@ -1,1 +1,1 @@
-"""The workers' progress, now and recently, and the records they rejected."""
+"""The workers' progress: positions compared with the ends of the logs."""

@@ -41,10 +41,10 @@ class LogEnds:
     ends: Mapping[Partition, int] = field(default_factory=dict)
     held_back: Mapping[Partition, int] = field(default_factory=dict)
     """number of records before the end that an open transaction holds back"""
-    dead: Mapping[str, range] = field(default_factory=dict)
-    """topic -> the offsets of its dead letters"""
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+    """by topic"""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """log -> incoming records per second; empty until there are two answers"""
+    """topic -> incoming records per second; empty until there are two answers"""
     failure: str | None = None
     """why there is no answer, or why one of the logs is missing"""
 
@@ -121,12 +121,12 @@ class LogWatch:
         }
         held_back = {partition: end - latest[partition] for partition, end in ends.items()}
         letters = {
-            topic.name: range(earliest[partition], latest[partition])
+            topic.name: latest[partition] - earliest[partition]
             for topic, partition in zip(STREAMED, dead, strict=True)
             if partition in latest and partition in earliest
         }
         # A partition without an end now would have no rate the next time.
-        rates = self._rates(latest | ends) if failure is None else {}
+        rates = self._rates(ends) if failure is None else {}
         return LogEnds(ends, held_back, letters, rates, failure)
 
     def _asked(

@@ -29,24 +29,15 @@ class Progress:
         self._logs = logs
         self._now_ms = now_ms
 
-    async def look(self) -> tuple[Pipeline, LogEnds]:
-        """Return the progress, without reasons of rejections, and Kafka's answer.
+    async def look(self) -> Pipeline:
+        """Return the progress.
 
         Raises:
             StoreUnavailableError, TopologyError: Redis does not answer, or has no topology.
         """
         topology = await self._store.answer(self._store.topology())
         positions = await self._store.answer(_positions(self._store, topology))
-        ends = await self._logs.ends(topology)
-        return pipeline_answer(positions, ends, self._now_ms()), ends
-
-    async def logs(self) -> LogEnds:
-        """Return Kafka's answer.
-
-        Raises:
-            StoreUnavailableError, TopologyError: Redis does not answer, or has no topology.
-        """
-        return await self._logs.ends(await self._store.answer(self._store.topology()))
+        return pipeline_answer(positions, await self._logs.ends(topology), self._now_ms())
 
 
 def pipeline_answer(
@@ -66,14 +57,12 @@ def pipeline_answer(
             for number, position in enumerate(of_topic)
         ]
         lags = [partition.lag for partition in partitions if partition.lag is not None]
-        dead = logs.dead.get(topic)
         topics.append(
             TopicState(
                 topic,
                 sum(lags) if len(lags) == len(partitions) else None,
                 logs.rates.get(topic),
-                None if dead is None else len(dead),
-                [],
+                logs.dead_letters.get(topic),
                 partitions,
             )
         )

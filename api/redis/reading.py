@@ -11,7 +11,7 @@ from runtime.redis.refusals import is_no_right
 T = TypeVar("T")
 
 Command = tuple[str | bytes | int, ...]
-"""A command, its key, and its arguments (EVAL: script, 1, key, arguments); an answer is bytes, an
+"""A command, its key, and its arguments; an answer is bytes, an
 int, None, or a list of these."""
 Read = Generator[Sequence[Command], Sequence[Any], T]
 """Yields rounds of commands, is sent their answers, and returns the result.
@@ -52,8 +52,6 @@ def then(read: Read[T], change: Callable[[T], T]) -> Read[T]:
 
 _MANY: Final = 16
 """A round of more commands waits for its turn (`api.redis.turns`)."""
-_KEY_OF_EVAL: Final = 3
-"""The index of its key, after the script and the number of keys, one."""
 _REDIRECTIONS: Final = 3
 """Average per command of a round. While a slot moves, every command on one of its keys is
 redirected once; more redirections mean that the cluster is changing."""
@@ -151,8 +149,7 @@ class Reading(Generic[T]):
     def _send(self) -> None:
         try:
             for place, command in enumerate(self._commands):
-                key = command[_KEY_OF_EVAL if command[0] == "EVAL" else 1]
-                connection = self._nodes.connection_of(key)  # type: ignore[arg-type]
+                connection = self._nodes.connection_of(command[1])  # type: ignore[arg-type]
                 # Commands common to all requests, such as reading the pointer, are sent once an
                 # iteration.
                 send = connection.send_shared if command[0] == "GET" else connection.send

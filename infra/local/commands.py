@@ -19,7 +19,7 @@ from infra.local.asking import Ask, Question, ask, connect_api
 from infra.local.calling import Calling
 from infra.local.described import document_of
 from infra.local.look import look
-from infra.local.questions import decisions, questions
+from infra.local.questions import questions
 from infra.local.run import Running, running_stack
 from infra.local.stack import Options
 from infra.local.subjects import Subjects, served_generation
@@ -83,7 +83,7 @@ def smoke(console: Console, folder: Path, options: Options, asking: Asking = by_
         ):
             subjects = _subjects(running, store, client)
             document = document_of(client)
-            asked = [*questions(subjects, document), *decisions()]
+            asked = [*questions(subjects, document)]
             with asking(client, subjects, document, asked) as ask_api:
                 given = list(answers(running.pause, ask_api, asked))
         for answer in given:

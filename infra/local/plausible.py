@@ -166,45 +166,9 @@ def serves(said: Any) -> None:
     require(said["generation"], "no generation is named")
 
 
-def decided(what: str) -> Check:
-    """A generation had this done to it, and one is served."""
-
-    def check(said: Any) -> None:
-        same("what was done", said["what"], what)
-        require(said["generation"] and said["serves"], "no generation is named")
-
-    return check
-
-
-def decided_last(what: str) -> Check:
-    """The last decision did this, and was requested over HTTP."""
-
-    def check(said: Any) -> None:
-        last = said["decisions"][0]
-        same("the last decision", (last["what"], last["by"]), (what, "api"))
-
-    return check
-
-
-def experiment(name: str | None) -> Check:
-    """The experiment has this name, None if there is none, and the first variant is served."""
-
-    def check(said: Any) -> None:
-        same("the experiment", said["name"], name)
-        serves(said["variants"][0])
-
-    return check
-
-
 def kafka_is_ok(said: Any) -> None:
     """Kafka reports the topics."""
     same("kafka", said["kafka"], "ok")
-
-
-def looked_back(said: Any) -> None:
-    """There is a history of each topic."""
-    require(said["ts"], "nothing was looked at yet")
-    same("the lengths", {len(topic["lag"]) for topic in said["topics"]}, {len(said["ts"])})
 
 
 def counts_requests(said: Any) -> None:

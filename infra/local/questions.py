@@ -22,7 +22,7 @@ _NEW: Final = {"symbol": "NEW", "name": "New Corp.", "categories": ["tech"]}
 def questions(
     subjects: Subjects, document: Mapping[str, Any], now_s: Callable[[], float] = time.time
 ) -> Iterator[Question]:
-    """Yield a question for every operation of an OpenAPI document except those of `decisions`.
+    """Yield a question for every operation of an OpenAPI document.
 
     Those that publish use the current time.
     """
@@ -48,7 +48,6 @@ def _ours(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question]:
     yield from _prices(subjects.instrument_id)
     yield from _catalog(subjects.instrument_id)
     yield from _lists(subjects)
-    yield from _experiments()
     yield from _events(subjects, now_s)
     yield from _erasure()
     yield from _service()
@@ -63,18 +62,6 @@ def _by_example(operation: Operation, subjects: Subjects) -> Question:
     }
     check = plausible.like(operation.answer, operation.members)
     return Question(operation.target(operation.needed, of_stack), check)
-
-
-def decisions() -> Iterator[Question]:
-    """Yield decisions on generations: a canary's promotion, and its rollback.
-
-    After that the trainer publishes nothing more.
-    """
-    why = {"why": "to see whether it can be done"}
-    decided = plausible.decided
-    yield Question("/v1/models/promote", decided("promoted"), method="POST", body=why)
-    yield Question("/v1/models/rollback", decided("rolled back"), method="POST", body=why)
-    yield Question("/v1/models/decisions?n=1", plausible.decided_last("rolled back"))
 
 
 def _first_version(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question]:
@@ -124,14 +111,6 @@ def _lists(subjects: Subjects) -> Iterator[Question]:
     yield Question("/v1/recommendations/batch", of_each, method="POST", body=batch)
 
 
-def _experiments() -> Iterator[Question]:
-    demo = {"name": "demo", "weights": {"default": 1}}
-    named, path = plausible.experiment, "/v1/experiments"
-    yield Question(path, named("demo"), method="PUT", body=demo)
-    yield Question(path, named("demo"))
-    yield Question(path, named(None), method="DELETE")
-
-
 def _events(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question]:
     instrument = subjects.instrument_id
     about = {"instrument_id": instrument, "price": subjects.price, "ts": int(now_s() * 1000)}
@@ -160,6 +139,4 @@ def _erasure() -> Iterator[Question]:
 
 def _service() -> Iterator[Question]:
     yield Question("/v1/pipeline", plausible.kafka_is_ok)
-    yield Question("/v1/pipeline/history?minutes=1", plausible.looked_back)
-    yield Question("/v1/pipeline/dead_letters?limit=3", plausible.kafka_is_ok)
     yield Question("/metrics", plausible.counts_requests)

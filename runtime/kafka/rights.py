@@ -83,9 +83,7 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
         "trainer": (*_on("READ", FEEDBACK), Right("READ", "group", "trainer")),
         "api": (
             *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK),
-            *_on("DESCRIBE", COOCCURRENCES),
-            *_on("READ", *letters),
-            Right("READ", "group", "api-dead-letters"),
+            *_on("DESCRIBE", COOCCURRENCES, *letters),
         ),
         "archive": (
             *_on("READ", QUOTES, INTERACTIONS, FEEDBACK, BARS),

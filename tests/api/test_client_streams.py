@@ -214,7 +214,6 @@ READS: Mapping[str, Callable[[AsyncTickrec], Awaitable[object]]] = {
     "bars": lambda tickrec: anext(tickrec.stream_bars([4])),
     "websocket": lambda tickrec: anext(aiter(tickrec.stream())),
     "read": lambda tickrec: tickrec.instrument_bars(4),
-    "decision": lambda tickrec: tickrec.roll_back_model(),
 }
 
 

@@ -41,8 +41,8 @@ async def test_a_change_costs_one_however_many_braces_its_body_has(
         client.headers["X-API-Key"] = "operator"
         answers = await asyncio.gather(
             client.put("/v1/instruments/4", json=body),
-            client.put("/v1/experiments", json={"name": "a", "weights": {"default": 1}}),
-            client.post("/v1/models/promote", json={"why": "{{{{"}),
+            client.delete("/v1/instruments/4"),
+            client.put("/v1/instruments/5", json=body),
             client.put("/v1/instruments/4", json=body),
         )
         one_more = await client.put("/v1/instruments/4", json=body)
@@ -55,14 +55,14 @@ async def test_changes_take_nothing_of_what_a_key_may_read(serve: Serve, tmp_pat
     file = write_keys(tmp_path / "keys.json", entry("operator", scopes=scopes, limit="1/hour"))
     async with serve(api_keys_file=file) as client:
         client.headers["X-API-Key"] = "operator"
-        change = await client.post("/v1/models/promote", json={})
-        assert problem(change) == (409, "conflict")
+        change = await client.delete("/v1/instruments/4")
+        assert problem(change) == (503, "log-unavailable")
         assert change.headers["ratelimit"].startswith('"events";r=0;')
         read = await client.get("/v1/users/nobody/history")
         assert problem(read) == (404, "unknown-user")
         assert read.headers["ratelimit"].startswith('"requests";r=0;')
         for again in (
-            await client.post("/v1/models/promote", json={}),
+            await client.delete("/v1/instruments/4"),
             await client.get("/v1/users/nobody/history"),
         ):
             assert problem(again) == (429, "rate-limited")

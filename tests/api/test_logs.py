@@ -72,8 +72,6 @@ WRITES: Final[list[tuple[str, Any]]] = [
     ("/v1/feedback", FEEDBACK),
     ("/v1/recommendations", {"items": [{"instrument_id": INSTRUMENT}]}),
     ("/v1/recommendations/batch", {"user_ids": [USER]}),
-    ("/v1/models/promote", {"why": USER}),
-    ("/v1/models/rollback", {"why": USER}),
     ("/add/request", LEGACY),
     ("/add/request", {**LEGACY, "price": USER, "instrid": -INSTRUMENT}),
 ]

@@ -43,8 +43,6 @@ QUERIES: Final[dict[str, list[str]]] = {
     ],
     "/v1/movers": ["window=2h", "direction=left", "n=101", "category=a%20b"],
     "/v1/trending": ["window=2h", "n=101", "category=a%20b"],
-    "/v1/pipeline/dead_letters": ["topic=trades", "limit=0", "limit=101"],
-    "/v1/pipeline/history": ["minutes=0", "minutes=61", "minutes=x"],
 }
 """By path; the parameter that is named first breaks the rule."""
 PATHS: Final = [

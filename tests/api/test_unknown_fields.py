@@ -25,8 +25,6 @@ APPLE = {"symbol": "AAPL", "name": "Apple Inc."}
         ("PUT", "/v1/instruments/4", APPLE, "categorys", "categories"),
         ("POST", "/v1/recommendations", {"items": [{"instrument_id": 4}]}, "exclud", "exclude"),
         ("POST", "/v1/recommendations/batch", {"user_ids": ["ABC"]}, "exclud", "exclude"),
-        ("PUT", "/v1/experiments", {"name": "a", "weights": {"default": 1}}, "wights", "weights"),
-        ("POST", "/v1/models/promote", {}, "reason", "why"),
     ],
 )
 async def test_an_unknown_field_is_named_with_those_that_there_are(

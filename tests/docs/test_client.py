@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from itertools import islice
 
-import httpx
 import pytest
 
 from tests.http_server import Handler, serving
@@ -168,25 +167,6 @@ def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "write",
-    [
-        lambda tickrec: tickrec.promote_model(),
-        lambda tickrec: tickrec.roll_back_model(),
-    ],
-)
-@pytest.mark.parametrize("failed", [problem(503, "log-unavailable", 1), BROKEN])
-def test_a_write_that_may_have_been_taken_is_never_sent_again(
-    serve: Serve, write: Callable[[Tickrec], object], failed: Said
-) -> None:
-    served = serve(failed)
-
-    with pytest.raises((TickrecError, httpx.TransportError)):
-        write(served.tickrec)
-
-    assert len(served.asked) == 1
-
-
-@pytest.mark.parametrize(
     "failed", [problem(503, "log-unavailable"), problem(409, "request-in-progress", 0), BROKEN]
 )
 def test_a_write_with_an_idempotency_key_is_sent_again_with_the_same_one(
@@ -246,8 +226,6 @@ def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Sa
     [
         (lambda t: t.delete_user("ABC"), {"user_id": "ABC"}),
         (lambda t: t.delete_instrument(4), {"instrument_id": 4}),
-        (lambda t: t.delete_experiments(), {"name": None, "variants": []}),
-        (lambda t: t.put_experiments("a", {"b": 1}), {"name": "a", "variants": []}),
         (lambda t: t.item_recommendations(BASKET), {**ABOUT_ITEMS, "items": []}),
         (lambda t: t.batch_recommendations(["ABC"]), {"recommendations": []}),
     ],

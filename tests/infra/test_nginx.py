@@ -153,14 +153,11 @@ def test_requests_as_slow_as_the_api_lets_them_be_take_no_process_from_the_reads
     slow = [
         *[("DELETE", f"/v1/users/{number}") for number in range(4)],
         *[("PUT", f"/v1/instruments/{number}") for number in range(4)],
-        ("PUT", "/v1/experiments"),
-        ("DELETE", "/v1/experiments"),
         ("POST", "/v1/events"),
-        ("POST", "/v1/models/promote"),
         *[("GET", f"/v1/instruments/{number}/bars?start=0") for number in range(4)],
         ("GET", "/v1/bars?instruments=1,2&start=0"),
         ("GET", "/v1/snapshots?instruments=1,2"),
-        ("GET", "/v1/pipeline/dead_letters"),
+        ("GET", "/v1/pipeline"),
         ("GET", "/health/ready"),
     ]
 

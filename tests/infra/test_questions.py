@@ -15,7 +15,7 @@ from api.settings import ApiSettings
 from infra.local.asking import ask, problem
 from infra.local.calling import call_of
 from infra.local.described import operations
-from infra.local.questions import asks, decisions, questions
+from infra.local.questions import asks, questions
 from infra.local.subjects import Subjects
 from tickrec_client import Tickrec
 
@@ -28,7 +28,7 @@ DOCUMENT: Final = APP.openapi()
 SUBJECTS = Subjects(
     instrument_id=4, user_id="user-1", price=30.5, request_id="default.g1.model.x", recommended=5
 )
-ALL = [*questions(SUBJECTS, DOCUMENT, now_s=lambda: 1_629_061_628.5), *decisions()]
+ALL = [*questions(SUBJECTS, DOCUMENT, now_s=lambda: 1_629_061_628.5)]
 ASKED = {f"{question} {question.status}": question for question in ALL}
 
 BAR = {"t": 60_000, "o": 2.0, "h": 4.0, "l": 1.0, "c": 3.0, "v": 5.0, "n": 2, "vw": 2.5}
@@ -44,9 +44,6 @@ STREAMED_QUOTE = f"event: quote\ndata: {LIVE_QUOTE}\n\nevent: live\ndata: {{}}\n
 PROBLEM = "urn:tickrec:problem:"
 UNKNOWN = f"{PROBLEM}unknown-"
 NEW = {"instrument_id": 1_000_000}
-DEMO = '{"name": "demo", "weights": {"default": 1}}'
-WHY = '{"why": "to see whether it can be done"}'
-ARMS = [{"generation": "g1"}]
 
 OTHERS: dict[str, Any] = {
     "POST /add/request 200": {"resp": TRADE},
@@ -60,10 +57,7 @@ OTHERS: dict[str, Any] = {
     "POST /v1/recommendations/batch 200": {
         "recommendations": [{"user_id": user, "items": ITEMS} for user in ("user-1", "ABC")]
     },
-    "PUT /v1/experiments 200": {"name": "demo", "variants": ARMS},
-    "GET /v1/experiments 200": {"name": "demo", "variants": ARMS},
     "GET /v1/users/ABC/history 404": {"type": f"{UNKNOWN}user"},
-    "GET /v1/models/decisions?n=1 200": {"decisions": [{"what": "rolled back", "by": "api"}]},
 }
 """Good answers that the examples are not: the questions' own values are in them."""
 
@@ -160,8 +154,6 @@ def test_an_answer_of_another_shape_is_a_problem(name: str) -> None:
             {"type": "urn:tickrec:problem:not-found"},
             "unknown-user",
         ),
-        ("DELETE /v1/experiments 200", {"name": "demo", "variants": ARMS}, "is 'demo', not None"),
-        ("POST /v1/models/promote 200", GOOD["POST /v1/models/rollback 200"], "rolled back"),
         ("GET /metrics 200", "nothing_total 1", "no request"),
     ],
 )
@@ -197,8 +189,6 @@ def test_a_server_that_is_away_is_a_problem() -> None:
         ("GET /v1/instruments/4/bars?limit=5 200", "'http://api/v1/instruments/4/bars?limit=5'"),
         ("GET /v1/stream/bars?instruments=4 200", "-N 'http://api/v1/stream/bars?instruments=4'"),
         ("DELETE /v1/users/ABC 202", "-X DELETE http://api/v1/users/ABC"),
-        ("POST /v1/models/promote 200", f"http://api/v1/models/promote --json '{WHY}'"),
-        ("PUT /v1/experiments 200", f"-X PUT http://api/v1/experiments --json '{DEMO}'"),
     ],
 )
 def test_the_curl_command_asks_the_same_question(name: str, words: str) -> None:

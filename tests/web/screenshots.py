@@ -26,7 +26,7 @@ IMAGES: Final = PROJECT / "docs/images"
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 MOST_BYTES: Final = 300_000
 MINUTES: Final = 2.0
-"""Fewer make lines of hardly a sample; bars are back-filled."""
+"""Bars are back-filled; generations come every minute."""
 SETTLED_MS: Final = 4_000
 """Until answers that are asked for in intervals have come and what moves has moved."""
 

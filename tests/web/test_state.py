@@ -109,12 +109,6 @@ DIGITS: Final = """async () => {
   return [[10.5], [0.12345], [1e-7], [1.5e-7], [1e-12], [1e21]].map(digitsOf);
 }"""
 
-SLOTS: Final = """async () => {
-  const { slotsOf } = await import("/page/state/pipeline.js");
-  const slots = slotsOf({ ts: [1_003, 1_019, 1_019, 1_041], every_ms: 10 }, 995, 1_042);
-  return slots.map(({ ms, sample, taken }) => [ms, sample, taken]);
-}"""
-
 
 async def result(page: Page, stack: Stack, code: str) -> Any:
     """Return what becomes of code that imports the page's modules."""
@@ -159,14 +153,3 @@ async def test_places_of_an_axis_are_local_and_ascend_where_clocks_are_turned_ba
 
 async def test_prices_have_the_digits_that_they_need(page: Page, stack: Stack) -> None:
     assert await result(page, stack, DIGITS) == [2, 5, 7, 8, 8, 2]
-
-
-async def test_a_line_has_room_for_the_time_without_samples(page: Page, stack: Stack) -> None:
-    assert await result(page, stack, SLOTS) == [
-        [990, 0, False],
-        [1_000, 0, True],
-        [1_010, 2, True],
-        [1_020, 2, False],
-        [1_030, 2, False],
-        [1_040, 3, True],
-    ]

@@ -20,7 +20,7 @@ export function GenerationReport({ model }) {
       <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to
         ${whole(foldIn.items)} items, ${aging}.</p>
       ${report === null
-        ? html`<p class="note">Its report is gone, damaged or from another release.</p>`
+        ? html`<p class="note">Its report is gone or damaged.</p>`
         : html`<${Report} report=${report} />`}
     </section>
   `;
@@ -28,7 +28,7 @@ export function GenerationReport({ model }) {
 
 /** @param {{ report: Schemas["Figures"] }} props */
 function Report({ report }) {
-  const { data, selection, happened } = report;
+  const { data, selection } = report;
   const [started, finished] = [Date.parse(report.started), Date.parse(report.finished)];
   const facts = {
     ...{ Finished: minute(finished), Took: took(finished - started) },
@@ -40,7 +40,6 @@ function Report({ report }) {
       ${Object.entries(facts).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
     </dl>
     ${selection !== null && html`<p class="reason"><span class="badge">Chosen</span> ${reasonOf(selection)}</p>`}
-    ${happened !== null && html`<p class="reason"><span class="badge">Before</span> ${outcomeOf(happened)}</p>`}
     ${report.quality.length > 0 && html`<div class="wide" tabindex="0" role="region" aria-label="Rules">
       <table class="numbers rules">
         <${TableHead} titles=${["Rule", "Result", "Value", "Limit", "Meaning"]} />
@@ -52,14 +51,6 @@ function Report({ report }) {
 
 /** @param {number} ms @returns {string} */
 const took = (ms) => (ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms));
-
-/** @param {Schemas["Happened"]} happened @returns {string} of the lists that were served before */
-function outcomeOf({ users, ndcg, lead, predicted }) {
-  /** @param {Schemas["Mean"]} measured */
-  const of = ({ mean, error }) => `${mean.toFixed(4)} ± ${error.toFixed(4)}`;
-  const expected = predicted === null ? "" : `, predicted ${predicted.toFixed(4)}`;
-  return `nDCG ${of(ndcg)} by what ${whole(users)} users newly took${expected}; over the popular list ${of(lead)}`;
-}
 
 /** @param {Schemas["Selection"]} selection @returns {string} */
 function reasonOf({ found }) {

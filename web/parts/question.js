@@ -15,13 +15,12 @@ const ASKING = { kind: "asking", said: "", status: 0 };
  * @param {object} props
  * @param {string} props.title
  * @param {string} props.verb on the button that does it
- * @param {boolean} [props.outdated] whether the state that the dialog describes has changed
- * @param {(form: FormData) => Promise<string>} props.act makes the change, with the scope `admin`; returns the API's
+ * @param {() => Promise<string>} props.act makes the change, with the scope `admin`; returns the API's
  answer
  * @param {() => void} props.onClose
- * @param {import("preact").ComponentChildren} [props.children] the consequences, and the form fields
+ * @param {import("preact").ComponentChildren} [props.children] the consequences
  */
-export function Question({ title, verb, outdated = false, act, onClose, children }) {
+export function Question({ title, verb, act, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const [stage, setStage] = useState(ASKING);
   useEffect(() => dialog.current?.showModal(), []);
@@ -33,7 +32,7 @@ export function Question({ title, verb, outdated = false, act, onClose, children
     const key = form.get("admin-key");
     if (key !== null) adminKey.update(() => String(key).trim());
     setStage({ ...ASKING, kind: "sending" });
-    setStage(await stageAfter(act(form)));
+    setStage(await stageAfter(act()));
   };
   return html`
     <dialog class="question" ref=${dialog} aria-labelledby="question-title" onClose=${onClose}>
@@ -41,12 +40,10 @@ export function Question({ title, verb, outdated = false, act, onClose, children
         <h2 id="question-title">${title}</h2>
         ${!done && children}
         ${!done && html`<${AdminKey} wanted=${refused} />`}
-        ${outdated && (stage.kind === "asking" || stage.kind === "failed") && html`<p class="note refusal"
-          role="alert">What is served has changed in the meantime. Close this, review it and decide again.</p>`}
         <p class=${stage.kind === "failed" ? "note refusal" : "said"} role="status">${stage.said}</p>
         <div class="actions">
           <button type="button" onClick=${() => dialog.current?.close()}>${done ? "Close" : "Cancel"}</button>
-          ${!done && html`<button class="primary" disabled=${outdated || stage.kind === "sending"}>${verb}</button>`}
+          ${!done && html`<button class="primary" disabled=${stage.kind === "sending"}>${verb}</button>`}
         </div>
       </form>
     </dialog>
@@ -60,7 +57,7 @@ async function stageAfter(acting) {
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (error instanceof Problem) return { kind: "failed", said: `${error.message}.`, status: error.status };
-    const said = `${error.message}: it may have been done or not. Look before you decide again.`;
+    const said = `${error.message}: it may have been done or not. Look before you try again.`;
     return { kind: "failed", said, status: 0 };
   }
 }
@@ -76,7 +73,7 @@ function AdminKey({ wanted }) {
   return html`
     ${wanted && html`<p class="note refusal" role="alert">This needs a key that has the scope <code>admin</code>:
       <code> python -m api keys add NAME --scopes admin</code> makes one.</p>`}
-    <label>Admin key, sent with decisions only; empty: the key of the page
+    <label>Admin key, sent only where it is needed; empty: the key of the page
       <input ref=${field} name="admin-key" type="password" autocomplete="off" spellcheck=${false}
         defaultValue=${own} />
     </label>

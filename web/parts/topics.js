@@ -45,6 +45,8 @@ export function Topics({ topics, atMs }) {
           ${topics.map((topic) => html`<${Topic} key=${topic.topic} topic=${topic} open=${open} atMs=${atMs} />`)}
         </table>
       </div>
+      ${topics.some(({ dead_letters: n }) => n) && html`<p class="note">
+        <code>python -m operations.topics dead-letters</code> lists the dead letters with their reasons.</p>`}
     </section>
   `;
 }

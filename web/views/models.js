@@ -1,9 +1,7 @@
-// The served models, their history, and decisions on them.
+// The served models, their history, and the decisions on them.
 
 import { useRef, useState } from "preact/hooks";
 import { ask } from "../api/client.js";
-import { CanaryTrial } from "../parts/canary.js";
-import { Deciding } from "../parts/deciding.js";
 import { DecisionsTable } from "../parts/decisions.js";
 import { FiguresOverTime } from "../parts/figures_over_time.js";
 import { GenerationReport } from "../parts/generation_report.js";
@@ -12,6 +10,7 @@ import { Age } from "../shell/banner.js";
 import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
+import { minute, percent } from "../state/format.js";
 import { canaryOf, timeline } from "../state/models.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -27,15 +26,11 @@ const MOST_DECISIONS = 1000;
 
 /** @param {{ place: import("../shell/router.js").Place }} props its subject is a generation */
 export function View({ place }) {
-  const [round, setRound] = useState(0);
   const [n, setN] = useState(DECISIONS);
-  const models = /** @type {Answered<Schemas["Models"]>} */ (useKept("models", "/v1/models", round));
-  const experiments = /** @type {Answered<Schemas["Experiments"]>} */ (
-    useKept("experiments", "/v1/experiments", round)
+  const models = /** @type {Answered<Schemas["Models"]>} */ (
+    useAnswer("models", (signal) => ask("/v1/models", { signal }), EVERY_MS)
   );
-  const decisions = /** @type {Answered<Schemas["Decisions"]>} */ (
-    useKept("decisions", `/v1/models/decisions?n=${n}`, round)
-  );
+  const decisions = /** @type {Answered<Schemas["Decisions"]>} */ (useDecisions(n));
   const found = models.answer;
   const decided = decisions.answer?.decisions ?? [];
   const canary = found && canaryOf(found);
@@ -43,14 +38,10 @@ export function View({ place }) {
   return html`
     <div class="models">
       <section class="panel served" aria-labelledby="models-title">
-        <div class="tools">
-          <div class="title">
-            <h1 id="models-title">Models</h1>
-            ${found?.experiment && html`<span class="badge">experiment ${found.experiment}</span>`}
-            ${models.atMs !== null && html`<span class="age">as of <${Age} ms=${models.atMs} /></span>`}
-          </div>
-          ${found && html`<${Deciding} models=${found} experiments=${experiments.answer}
-            onDecided=${() => setRound((before) => before + 1)} />`}
+        <div class="title">
+          <h1 id="models-title">Models</h1>
+          ${found?.experiment && html`<span class="badge">experiment ${found.experiment}</span>`}
+          ${models.atMs !== null && html`<span class="age">as of <${Age} ms=${models.atMs} /></span>`}
         </div>
         ${found?.held && html`<p class="note refusal" role="status">Held: someone rolled back, so the trainer publishes
           nothing until <code>python -m trainer once</code> is run.</p>`}
@@ -80,18 +71,33 @@ function Problems({ problem }) {
   `;
 }
 
-/**
- * @param {string} name of the question
- * @param {string} path
- * @param {number} round requests at once when it grows; the last answer is shown until then
- * @returns {Answered<unknown>}
- */
-function useKept(name, path, round) {
-  const found = useAnswer(`${name} ${path} ${round}`, (signal) => ask(path, { signal }), EVERY_MS);
+/** @param {number} n @returns {Answered<unknown>} the last answer is shown until more decisions are here */
+function useDecisions(n) {
+  const path = `/v1/models/decisions?n=${n}`;
+  const found = useAnswer(`decisions ${n}`, (signal) => ask(path, { signal }), EVERY_MS);
   const kept = useRef(/** @type {Answered<unknown>} */ (found));
   if (found.answer !== null) kept.current = found;
   else if (found.problem !== null) kept.current = { ...kept.current, problem: found.problem };
   return kept.current;
+}
+
+/** @param {{ canary: Schemas["Variant"] | null }} props */
+function CanaryTrial({ canary }) {
+  const trial = canary?.trial ?? null;
+  return html`
+    <section class="panel trial" aria-labelledby="trial-title">
+      <h2 id="trial-title">Canary</h2>
+      ${canary === null || trial === null
+        ? html`<p class="note">No generation is on trial. With <code>CANARY_RULES</code> the trainer tries each on
+            some users first.</p>`
+        : html`<dl>
+            <div><dt>Generation</dt><dd>${canary.serves.generation}</dd></div>
+            <div><dt>Users</dt>
+              <dd>${percent(canary.users)} of all, ${percent(trial.share)} of the default variant's</dd></div>
+            <div><dt>On trial since</dt><dd>${minute(trial.since_ms)} (<${Age} ms=${trial.since_ms} />)</dd></div>
+          </dl>`}
+    </section>
+  `;
 }
 
 /**

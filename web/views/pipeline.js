@@ -1,9 +1,7 @@
-// The pipeline's status: problems, the workers' current and past progress, and rejected records.
+// The pipeline's status: problems, and the workers' progress.
 
 import { readiness } from "../api/health.js";
 import { ask } from "../api/client.js";
-import { Rejected } from "../parts/dead_letters.js";
-import { LastHour } from "../parts/last_hour.js";
 import { Standings } from "../parts/standings.js";
 import { Topics } from "../parts/topics.js";
 import { useAnswer, useNow, useStore } from "../shell/hooks.js";
@@ -14,43 +12,34 @@ import { standings } from "../state/pipeline.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
-/** The API queries Kafka once a second at most, and samples its history every 10 s. */
+/** The API queries Kafka once a second at most. */
 const EVERY_MS = 2_000;
-const HISTORY_EVERY_MS = 10_000;
 
 /** The names of the questions. */
 const HEALTH = "readiness";
 const PIPELINE = "pipeline";
-const HISTORY = "history of the pipeline";
 
 /** @param {AbortSignal} signal */
 const askPipeline = (signal) => /** @type {Promise<Schemas["Pipeline"]>} */ (ask("/v1/pipeline", { signal }));
-/** @param {AbortSignal} signal */
-const askHistory = (signal) =>
-  /** @type {Promise<Schemas["PipelineHistory"]>} */ (ask("/v1/pipeline/history", { signal }));
 
 /** @param {{ place: import("../shell/router.js").Place }} _ it has no subject */
 export function View(_) {
   const health = useAnswer(HEALTH, readiness, EVERY_MS);
   const pipeline = useAnswer(PIPELINE, askPipeline, EVERY_MS);
-  const history = useAnswer(HISTORY, askHistory, HISTORY_EVERY_MS);
   const failing = useStore(failures);
   const now = useNow();
   const known = {
     pipeline: pipeline.answer,
     atMs: pipeline.atMs ?? now,
-    history: history.answer,
     health: health.answer,
     noHealth: failing[HEALTH] ?? null,
     noPipeline: failing[PIPELINE] ?? refused(pipeline),
   };
   return html`
     <div class="pipeline">
-      <${Standings} all=${standings(known, now)} atMs=${pipeline.atMs} />
+      <${Standings} all=${standings(known)} atMs=${pipeline.atMs} />
       <${Refusal} problem=${pipeline.problem} />
       ${pipeline.answer && html`<${Topics} topics=${pipeline.answer.topics} atMs=${known.atMs} />`}
-      ${history.answer && history.atMs !== null && html`<${LastHour} history=${history.answer} atMs=${history.atMs} />`}
-      ${pipeline.answer && html`<${Rejected} pipeline=${pipeline.answer} />`}
     </div>
   `;
 }

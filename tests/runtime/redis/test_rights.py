@@ -9,7 +9,7 @@ import pytest
 from infra.local.asking import ask, connect_api
 from infra.local.described import document_of
 from infra.local.look import look
-from infra.local.questions import decisions, questions
+from infra.local.questions import questions
 from infra.local.subjects import Subjects, find_subjects
 from operations.counts.neighbors import neighbors
 from runtime.redis.stores import connect
@@ -44,8 +44,9 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
             publish_once(client, subjects)
             programs.train()
             renew_lock(programs)
-            *_, rollback, _ = decisions()
-            assert ask(client, rollback).problem is None
+            assert "rolled back" in programs.run(
+                "trainer", "rollback", redis_url=store.url("trainer")
+            )
             assert len([*look(looker, programs.keyspace, subjects)]) > 0
             assert neighbors(looker, programs.keyspace, subjects.instrument_id).own > 0
             assert len([*looker.scan_iter(f"{NAMESPACE}:model:*", count=1000)]) > 0

@@ -11,7 +11,6 @@ import msgspec
 TYPE_PREFIX: Final = "urn:tickrec:problem:"
 _SHOWN: Final = 200
 """Characters of an answer that is no problem of the API's."""
-_NOTHING_TAKEN: Final = frozenset({"rate-limited", "overloaded", "too-many-requests"})
 _MAY_PASS: Final = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 
 
@@ -82,14 +81,6 @@ def is_untrusted(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None
-
-
-def took_nothing(error: BaseException) -> bool:
-    """Whether a request that failed surely changed nothing, and may succeed another time."""
-    if isinstance(error, TickrecError):
-        return error.kind in _NOTHING_TAKEN
-    unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
-    return isinstance(error, unsent) and not is_untrusted(error)
 
 
 def retry_after_s(error: BaseException) -> float:

@@ -1,9 +1,8 @@
 """Which failed requests are sent again, and when.
 
-- Reads, PUT and DELETE: after any 429 or 503, and after a connection that broke.
+- Reads and erasures: after any 429 or 503, and after a connection that broke.
 - Writes to Kafka carry an `Idempotency-Key`, with which a retry counts nothing twice: they are
   also sent again while the first one is still in progress (409).
-- Other writes: only if nothing of them was taken.
 """
 
 import random
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from .problems import TickrecError, may_pass, retry_after_s, took_nothing
+from .problems import TickrecError, may_pass, retry_after_s
 
 GIVE_UP_AFTER_S: Final = 30
 _MAX_SPREAD_S: Final = 2.0
@@ -19,7 +18,6 @@ _MAX_SPREAD_S: Final = 2.0
 MayRetry = Callable[[BaseException], bool]
 
 REPEATABLE: Final[MayRetry] = may_pass
-ONCE: Final[MayRetry] = took_nothing
 
 
 def keyed(error: BaseException) -> bool:

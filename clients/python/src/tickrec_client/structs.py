@@ -522,59 +522,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     users: int
 
 
-class Mean(msgspec.Struct, frozen=True, kw_only=True):
-    """A mean over users."""
-
-    mean: float
-    error: float
-    """half of its 95 % interval, by the users"""
-
-
-class Happened(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the lists that were served before predicted what users newly took since.
-
-    The popular list is judged for the same users, so that the two can be compared, whatever these
-    users are like."""
-
-    users: int
-    """who took anything new; one who did under two generations counts for each"""
-    ndcg: Mean
-    """nDCG@10 of what was served"""
-    popular: Mean
-    """nDCG@10 of the popular list: a control that stays, and that nobody has to be shown"""
-    lead: Mean
-    """of what was served over the popular list"""
-    predicted: float | None = None
-    """nDCG@10 that was predicted of the last of these generations; null: it was not measured"""
-
-
-class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """Clicks per impression, by a policy."""
-
-    rate: float
-    low: float
-    """of the 95 % interval"""
-    high: float
-    effective: float
-    """so many impressions of the policy itself would be as many as these, weighted"""
-
-
-class Exploration(msgspec.Struct, frozen=True, kw_only=True):
-    """What was shown and clicked in a variant that explores, and what follows from it."""
-
-    at: str
-    """when it was estimated; ISO 8601, UTC"""
-    users: int
-    served: Rate
-    """as it was shown"""
-    ranked: Rate
-    """estimated, had nothing been explored"""
-    explored: Rate
-    """estimated, had all slots been explored that may be"""
-    lead: Mean
-    """of ranked items over explored ones, in slots that may be explored"""
-
-
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of a generation's report."""
 
@@ -587,10 +534,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """null: too few users have enough items for a hold-out"""
     selection: Selection | None = None
     """null: there was nothing to choose"""
-    happened: Happened | None = None
-    """null: nothing was served before, or nobody took anything new"""
-    exploration: Exploration | None = None
-    """null: the variant did not explore, or too little was shown"""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame of `quality`: see `frames.frame`."""
@@ -613,27 +556,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     impression_discount: float = 0
     """share of an item's score that an impression without a click takes away, below 1"""
     report: Figures | None
-    """null: it is gone, damaged, or from another release"""
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """The measurements of a canary so far. They are not a verdict: early looks would find a loser.
-
-    The trainer writes it while the canary is on trial."""
-
-    generation: str
-    at: str
-    """ISO 8601, UTC"""
-    due_ms: int
-    """earliest time of the decision, epoch ms; later if there is not enough data by then"""
-    until_ms: int
-    """when it is withdrawn if there is still too little data, epoch ms"""
-    enough: bool
-    """whether there is enough data for a decision"""
-    why: str
-    """the data so far, and what is missing"""
-    figures: dict[str, float]
-    """of both generations, as for a decision"""
+    """null: it is gone or damaged"""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -642,8 +565,6 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     """of the default variant's users, 0 to 1"""
     since_ms: int
-    so_far: Standing | None = None
-    """what the trainer has measured so far; null: nothing yet"""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -694,15 +615,6 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
         return frame(Decision, self.decisions)
 
 
-class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision that a person has just made."""
-
-    what: Literal["on trial", "promoted", "published", "rejected", "rolled back", "withdrawn"]
-    generation: str
-    serves: str
-    """the generation that the default variant now serves"""
-
-
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """A variant in an experiment."""
 
@@ -724,16 +636,6 @@ class Experiments(msgspec.Struct, frozen=True, kw_only=True):
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame of `variants`: see `frames.frame`."""
         return frame(Arm, self.variants)
-
-
-class LetterReason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why records were rejected, without their content."""
-
-    reason: str
-    """`…` replaces texts and numbers from the records"""
-    count: int
-    last_at_ms: int
-    """when the latest of them was rejected"""
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -762,75 +664,19 @@ class TopicState(msgspec.Struct, frozen=True, kw_only=True):
     """recent incoming records per second; null: not known yet"""
     dead_letters: int | None
     """records in its dead-letter topic, of the last 30 days"""
-    reasons: list[LetterReason]
-    """of the newest dead letters, most frequent first"""
     partitions: list[PartitionState]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame of `partitions`: see `frames.frame`."""
+        return frame(PartitionState, self.partitions)
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """The workers' progress."""
 
     kafka: str
-    """`ok`, or why the ends of the logs or the dead letters are not known"""
+    """`ok`, or why the ends of the logs are not known"""
     topics: list[TopicState]
-
-
-class TopicHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """The past progress of a topic: columns with a value for each of the `ts`; null: not known."""
-
-    topic: str
-    lag: list[int | None]
-    rate: list[float | None]
-    """incoming records per second"""
-    age_ms: list[int | None]
-    """the highest of the partitions that are behind; 0: none is"""
-    dead_letter_rate: list[float | None]
-    """rejected records per second"""
-
-
-class PipelineHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """The workers' past progress, as sampled by this process."""
-
-    since_ms: int
-    """when sampling began"""
-    every_ms: int
-    ts: list[int]
-    """times of the samples, oldest first"""
-    topics: list[TopicHistory]
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return a data frame of `topics`: see `frames.frame`."""
-        return frame(TopicHistory, self.topics)
-
-
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that a worker rejected."""
-
-    topic: str
-    partition: int | None
-    """the record's offset in the topic; null: not written by a worker"""
-    offset: int | None
-    rejected_at_ms: int
-    reason: str
-    key: str | None
-    """truncated, as `value`"""
-    value: str | None
-    """truncated; bytes that are not UTF-8 appear as `\xff`; null: the record has none"""
-    value_bytes: int
-    """of the complete value"""
-
-
-class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
-    """Records that workers rejected."""
-
-    kafka: str
-    """`ok`, or why the newest may be missing"""
-    dead_letters: list[DeadLetter]
-    """newest first"""
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return a data frame of `dead_letters`: see `frames.frame`."""
-        return frame(DeadLetter, self.dead_letters)
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from tickrec_client.requests import (
     json_of,
     query_of,
 )
-from tickrec_client.retries import ONCE, REPEATABLE, MayRetry, Tries, keyed
+from tickrec_client.retries import REPEATABLE, MayRetry, Tries, keyed
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -56,19 +56,11 @@ class AsyncConnection:
 
     async def ask(self, kind: type[T], path: str, body: object) -> T:
         """Read by a POST, whose body says what."""
-        return await self._change(REPEATABLE, kind, "POST", path, body)
-
-    async def put(self, kind: type[T], path: str, body: object) -> T:
-        """Replace something as a whole."""
-        return await self._change(REPEATABLE, kind, "PUT", path, body)
+        return await self._change(kind, "POST", path, body)
 
     async def delete(self, kind: type[T], path: str) -> T:
         """End something."""
-        return await self._change(REPEATABLE, kind, "DELETE", path, None)
-
-    async def post(self, kind: type[T], path: str, body: object) -> T:
-        """Write what must not happen twice, and has no key to prevent that."""
-        return await self._change(ONCE, kind, "POST", path, body)
+        return await self._change(kind, "DELETE", path, None)
 
     async def publish(
         self, kind: type[T], method: str, path: str, body: object, key: str | None
@@ -104,11 +96,9 @@ class AsyncConnection:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _change(
-        self, may_retry: MayRetry, kind: type[T], method: str, path: str, body: object
-    ) -> T:
+    async def _change(self, kind: type[T], method: str, path: str, body: object) -> T:
         request = self._http.build_request(method, path, **json_of(body))
-        answer = await self._retried(may_retry, request)
+        answer = await self._retried(REPEATABLE, request)
         return msgspec.json.decode(answer.content, type=kind)
 
     async def _retried(self, may_retry: MayRetry, request: httpx.Request) -> httpx.Response:

@@ -18,7 +18,7 @@ from tickrec_client.requests import (
     json_of,
     query_of,
 )
-from tickrec_client.retries import ONCE, REPEATABLE, MayRetry, Tries, keyed
+from tickrec_client.retries import REPEATABLE, MayRetry, Tries, keyed
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -56,19 +56,11 @@ class Connection:
 
     def ask(self, kind: type[T], path: str, body: object) -> T:
         """Read by a POST, whose body says what."""
-        return self._change(REPEATABLE, kind, "POST", path, body)
-
-    def put(self, kind: type[T], path: str, body: object) -> T:
-        """Replace something as a whole."""
-        return self._change(REPEATABLE, kind, "PUT", path, body)
+        return self._change(kind, "POST", path, body)
 
     def delete(self, kind: type[T], path: str) -> T:
         """End something."""
-        return self._change(REPEATABLE, kind, "DELETE", path, None)
-
-    def post(self, kind: type[T], path: str, body: object) -> T:
-        """Write what must not happen twice, and has no key to prevent that."""
-        return self._change(ONCE, kind, "POST", path, body)
+        return self._change(kind, "DELETE", path, None)
 
     def publish(self, kind: type[T], method: str, path: str, body: object, key: str | None) -> T:
         """Write to Kafka once, with an `Idempotency-Key`: a random one if none is given."""
@@ -101,11 +93,9 @@ class Connection:
         """Close all connections."""
         self._http.close()
 
-    def _change(
-        self, may_retry: MayRetry, kind: type[T], method: str, path: str, body: object
-    ) -> T:
+    def _change(self, kind: type[T], method: str, path: str, body: object) -> T:
         request = self._http.build_request(method, path, **json_of(body))
-        answer = self._retried(may_retry, request)
+        answer = self._retried(REPEATABLE, request)
         return msgspec.json.decode(answer.content, type=kind)
 
     def _retried(self, may_retry: MayRetry, request: httpx.Request) -> httpx.Response:

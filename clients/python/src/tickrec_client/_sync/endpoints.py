@@ -12,8 +12,6 @@ from tickrec_client.structs import (
     Bars,
     BarsOfMany,
     Batch,
-    DeadLetters,
-    Decided,
     Decisions,
     DescribedInstrument,
     Erasing,
@@ -29,7 +27,6 @@ from tickrec_client.structs import (
     Models,
     Movers,
     Pipeline,
-    PipelineHistory,
     Quote,
     Recommendations,
     Sample,
@@ -632,64 +629,13 @@ class Endpoints:
         """
         return self._connection.get(Decisions, "/v1/models/decisions", given(n=n))
 
-    def promote_model(
-        self, *, why: str | None = None, expected: str | None | None = None
-    ) -> Decided:
-        """Promote the canary to all users of the default variant: `POST /v1/models/promote`. Needs the scope `admin`."""
-        return self._connection.post(
-            Decided, "/v1/models/promote", given(why=why, expected=expected)
-        )
-
-    def roll_back_model(
-        self, *, why: str | None = None, expected: str | None | None = None
-    ) -> Decided:
-        """Withdraw the canary or, without one, return to the previous generation: `POST /v1/models/rollback`. Needs the scope `admin`."""
-        return self._connection.post(
-            Decided, "/v1/models/rollback", given(why=why, expected=expected)
-        )
-
     def experiments(self) -> Experiments:
         """Which users get which variant: `GET /v1/experiments`. Needs the scope `read:pipeline`."""
         return self._connection.get(Experiments, "/v1/experiments")
 
-    def put_experiments(self, name: str, weights: dict[str, float]) -> Experiments:
-        """Assign users to variants: `PUT /v1/experiments`. Needs the scope `admin`."""
-        return self._connection.put(
-            Experiments, "/v1/experiments", given(name=name, weights=weights)
-        )
-
-    def delete_experiments(self) -> Experiments:
-        """End the experiment: `DELETE /v1/experiments`. Needs the scope `admin`."""
-        return self._connection.delete(Experiments, "/v1/experiments")
-
     def pipeline(self) -> Pipeline:
         """The workers' progress: `GET /v1/pipeline`. Needs the scope `read:pipeline`."""
         return self._connection.get(Pipeline, "/v1/pipeline")
-
-    def pipeline_history(self, *, minutes: int | None = None) -> PipelineHistory:
-        """The workers' progress over the last minutes: `GET /v1/pipeline/history`. Needs the scope `read:pipeline`.
-
-        Args:
-            minutes: how far to look back.
-        """
-        return self._connection.get(PipelineHistory, "/v1/pipeline/history", given(minutes=minutes))
-
-    def dead_letters(
-        self,
-        *,
-        topic: Literal["all", "quotes", "interactions", "cooccurrences", "instruments", "feedback"]
-        | None = None,
-        limit: int | None = None,
-    ) -> DeadLetters:
-        """The newest records that workers rejected: `GET /v1/pipeline/dead_letters`. Needs the scope `admin`.
-
-        Args:
-            topic: the topic of the records.
-            limit: maximum number.
-        """
-        return self._connection.get(
-            DeadLetters, "/v1/pipeline/dead_letters", given(topic=topic, limit=limit)
-        )
 
     def publish_events(
         self, events: Sequence[Quote | Interaction], *, idempotency_key: str | None = None
