@@ -16,11 +16,11 @@ from rich.console import Console
 from benchmarks.harness.contender import ContenderError
 from benchmarks.reads import cores
 from benchmarks.reads.changing import changing
-from benchmarks.reads.contests import Both, both, contest
 from benchmarks.reads.data import Size
 from benchmarks.reads.measured import Answered, Pair, measured, reached
 from benchmarks.reads.paths import plain
 from benchmarks.reads.same import check_same, covers
+from benchmarks.reads.scenario import Both, both, contest
 from benchmarks.reads.scene import Asked, Scene, set_up
 from benchmarks.reads.situations import endpoints, recommendations
 from infra.local.process import LOOPBACK

@@ -71,9 +71,8 @@ def _spark_source(
     try:
         from trainer.spark.checking import check_archive
         from trainer.spark.session import session
-        from trainer.spark.settings import SparkSettings
         from trainer.spark.snapshot import read_snapshot
-        from trainer.spark.source import Archived, SparkSource, made_again
+        from trainer.spark.source import Archived, SparkSettings, SparkSource, made_again
     except ModuleNotFoundError as error:
         raise SourceError(
             f"--engine spark needs the package {error.name}: install requirements-spark.lock, or "

@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 from contracts.event_types import changed
 from contracts.keyspace import FOLDING_FIELD, Keyspace
 from contracts.topics import INTERACTIONS
+from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
-from runtime.settings import FoldingSettings
+from runtime.settings import FoldingSettings, SharedSettings
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.decisions import read_report
@@ -26,6 +27,19 @@ from trainer.spark.snapshot import Snapshot
 from trainer.stages import Stages
 
 log = structlog.get_logger(__name__)
+
+
+class SparkSettings(FoldingSettings, SharedSettings):
+    """The settings of a run on Spark, in addition to the trainer's: the environment's.
+
+    How events become histories is said to the trainer as it is to the workers.
+    """
+
+    archive: ArchiveConfig = ArchiveConfig()
+
+    def folding(self) -> FoldingSettings:
+        """Return how events become histories, alone."""
+        return FoldingSettings(**self.model_dump(include=set(FoldingSettings.model_fields)))
 
 
 @dataclass(frozen=True, slots=True)

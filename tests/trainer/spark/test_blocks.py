@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from contracts.archive import ERASED
 from contracts.event_types import BUILT_IN
 from contracts.log_position import LogPosition
-from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
 from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.logs import Record, rows
@@ -126,14 +125,6 @@ def test_what_is_older_than_the_erasure_of_its_user_is_left_out_however_late_it_
     (batch,) = histories(made, [])
     (items,) = items_of(iter([batch]))
     assert items["item"].to_pylist() == [2]
-
-
-def test_a_file_from_before_erasures_had_a_time_is_read_without_it() -> None:
-    made = [Record(0, 0, "u", 1, "view", 9), Record(0, 1, "u", None, ERASED, 10)]
-    (batch,) = rows(made).to_batches()
-    read = columns_of(batch.drop_columns(["erased_at"]), BUILT_IN, "a file")
-    assert read["erased_at_ms"].to_pylist() == [NEVER_MS, NEVER_MS]
-    assert read.schema == columns_of(batch, BUILT_IN, "a file").schema
 
 
 @pytest.mark.parametrize(
