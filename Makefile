@@ -157,8 +157,8 @@ build/%/.ready: requirements-%.lock $(READY)
 evaluation: build/dvc/.ready # repeat the changed stages of the evaluation in trainer/versions, by DVC
 	@cd trainer/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
 
-compose-check: $(READY) # test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
-	@$(BIN)/python -m infra.compose_check
+compose-check: $(READY) # test docker-compose.yml on the engine of DOCKER_HOST: answers, kills, the log recomputed; needs Docker
+	@$(BIN)/python -m tests.compose_check
 
 TOFU := tofu -chdir=infra/terraform
 terraform-check: build/checkov/.ready # check infra/terraform with OpenTofu and checkov; needs OpenTofu

@@ -61,11 +61,18 @@ def demo(
 
 
 @app.command()
-def smoke(broker: StartedBroker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
+def smoke(
+    broker: StartedBroker = "tansu",
+    workers: Workers = 1,
+    api_port: ApiPort = 0,
+    url: Annotated[str | None, typer.Option(help="of a stack that runs already")] = None,
+) -> None:
     """Start the stack, check every endpoint's answer, stop it; exits with 1 if one is wrong."""
     with _errors_said():
-        options = Options(broker, workers, api_port, canaries=True)
-        well = commands.smoke(console, HOME / "smoke", options)
+        if url is not None:
+            well = commands.smoke_url(console, url)
+        else:
+            well = commands.smoke(console, HOME / "smoke", Options(broker, workers, api_port))
         raise typer.Exit(0 if well else 1)
 
 

@@ -1,70 +1,34 @@
-"""Sends a request to an API, and checks the response."""
+"""Asks a running API, until it answers as it should."""
 
 import json
-import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeVar
 
 import httpx
 
-from infra.local.plausible import Check, ImplausibleError
+from infra.local.process import READY_WITHIN_S, NotReadyError
+from infra.local.requests import Request, Subjects
 
-NDJSON: Final = "application/x-ndjson"
+ANSWERED_WITHIN_S: Final = 60
 _TIMEOUT_S: Final = 3
+_PAUSE_S: Final = 0.1
 _SAID: Final = 300
 """characters of a response that an error quotes"""
+T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request, and the expected response."""
-
-    path: str
-    check: Check
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
-    body: Any = None
-    """sent as JSON, if any"""
-    media_type: str = "application/json"
-    """or `NDJSON`: each item of the body in a line"""
-    status: int = 200
-    until: str | None = None
-    """for an endless response: the first line of the last event to wait for"""
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-    def curl(self, api_url: str) -> str:
-        """Return the equivalent curl command."""
-        words = ["curl", *(["-N"] if self.until else []), shlex.quote(f"{api_url}{self.path}")]
-        implied = "GET" if self.body is None else "POST"
-        if self.method != implied:
-            words[1:1] = ["-X", self.method]
-        if self.media_type == NDJSON:
-            words += ["-H", f"'Content-Type: {NDJSON}'"]
-            words += ["--data-binary", shlex.quote(self.content().decode())]
-        elif self.body is not None:
-            words += ["--json", shlex.quote(self.content().decode())]
-        return " ".join(words)
-
-    def content(self) -> bytes:
-        """Return the body as it is sent."""
-        lines = self.body if self.media_type == NDJSON else [self.body]
-        return "\n".join(map(json.dumps, lines)).encode()
+Pause = Callable[[float], None]
+"""Lets so many seconds pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response, and what is wrong with it."""
 
-    question: Question
-    status: int | None
+    request: Request
     body: Any
     problem: str | None
-
-
-Ask = Callable[[Question], Answer]
-"""Sends the request of a question once."""
 
 
 def connect_api(api_url: str) -> httpx.Client:
@@ -72,49 +36,101 @@ def connect_api(api_url: str) -> httpx.Client:
     return httpx.Client(base_url=api_url, timeout=_TIMEOUT_S)
 
 
-def ask(client: httpx.Client, question: Question) -> Answer:
-    """Send the request once."""
-    sent: dict[str, Any] = {}
-    if question.body is not None:
-        sent = {"content": question.content(), "headers": {"Content-Type": question.media_type}}
+def ask(client: httpx.Client, request: Request) -> Answer:
+    """Send a request once."""
     try:
-        with client.stream(question.method, question.path, **sent) as response:
-            body = _read(response, question.until)
+        with client.stream(request.method, request.path, json=request.body) as response:
+            body = _read(response, request.until)
     except httpx.HTTPError as error:
-        return Answer(question, None, None, f"no answer: {error}")
-    status = response.status_code
-    return Answer(question, status, body, problem(question, status, body))
+        return Answer(request, None, f"no answer: {error}")
+    return Answer(request, body, problem(request, response.status_code, body))
 
 
-def problem(question: Question, status: int, body: Any) -> str | None:
+def problem(request: Request, status: int, body: Any) -> str | None:
     """Return what is wrong with a response, None if nothing is."""
     said = body if isinstance(body, str) else json.dumps(body)
-    if status != question.status:
-        return f"status {status} instead of {question.status}: {said[:_SAID]}"
+    if status != request.status:
+        return f"status {status} instead of {request.status}: {said[:_SAID]}"
+    if not request.filled:
+        found = body
+    elif isinstance(body, dict):
+        found = body.get(request.filled)
+    else:
+        found = request.filled in body
+    return None if found else f"no {request.filled or 'content'}: {said[:_SAID]}"
+
+
+def await_subjects(pause: Pause, client: httpx.Client, logs: str) -> Subjects:
+    """Return what to ask about, once there are quotes, events and a first generation.
+
+    Args:
+        pause: between two polls.
+        client: of the API.
+        logs: where they are, for the error.
+
+    Raises:
+        NotReadyError: there are none within `READY_WITHIN_S`.
+    """
+    found = _patiently(pause, lambda: find_subjects(client), bool, READY_WITHIN_S)
+    if found is None:
+        raise NotReadyError(
+            f"no bars, histories and lists within {READY_WITHIN_S} s: see the logs of worker, "
+            f"trainer and api in {logs}"
+        )
+    return found
+
+
+def find_subjects(client: httpx.Client) -> Subjects | None:
+    """Return what to ask about, None before the first generation."""
+
+    def items(path: str, name: str = "items") -> Any:
+        return client.get(path).raise_for_status().json()[name]
+
     try:
-        question.check(body)
-    except ImplausibleError as implausible:
-        return str(implausible)
-    except (AttributeError, IndexError, KeyError, TypeError) as missing:
-        return f"not of the documented shape, {missing!r}: {said[:_SAID]}"
+        for instrument in (item["instrument_id"] for item in items("/v1/trending?n=10")):
+            bars = items(f"/v1/instruments/{instrument}/bars?limit=1", "bars")
+            if not bars or not items(f"/v1/instruments/{instrument}/similar?n=1"):
+                continue
+            for user in items("/v1/users", "user_ids"):
+                said = client.get(f"/v1/users/{user}/recommendations?n=1").raise_for_status().json()
+                if said["items"]:
+                    first = said["items"][0]["instrument_id"]
+                    return Subjects(instrument, user, bars[0]["c"], said["request_id"], first)
+    except httpx.HTTPError:
+        pass  # there is no generation yet, or a program restarts
     return None
+
+
+def answers(pause: Pause, client: httpx.Client, asked: Iterable[Request]) -> Iterator[Answer]:
+    """Ask each request until its answer is right; yield that, or the last one in time."""
+    for request in asked:
+        yield _patiently(
+            pause,
+            lambda request=request: ask(client, request),  # type: ignore[misc]
+            lambda answer: answer.problem is None,
+            ANSWERED_WITHIN_S,
+        )
+
+
+def _patiently(
+    pause: Pause, attempt: Callable[[], T], good: Callable[[T], bool], within_s: float
+) -> T:
+    deadline = time.monotonic() + within_s
+    while not good(result := attempt()) and time.monotonic() < deadline:
+        pause(_PAUSE_S)
+    return result
 
 
 def _read(response: httpx.Response, until: str | None) -> Any:
     if until is not None and response.is_success:
-        return "\n".join(_lines_of_events(response.iter_lines(), until))
+        lines = []
+        for line in response.iter_lines():
+            lines.append(line)
+            if line == until:
+                break
+        return "\n".join(lines)
     response.read()
     try:
         return response.json()
     except ValueError:
         return response.text
-
-
-def _lines_of_events(lines: Iterable[str], until: str) -> Iterator[str]:
-    """Yield lines up to the end of the event that begins with `until`."""
-    is_last = False
-    for line in lines:
-        yield line
-        is_last = is_last or line == until
-        if is_last and not line:
-            return

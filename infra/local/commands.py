@@ -1,116 +1,104 @@
-"""`demo` and `smoke`: a stack that runs as long as the command."""
+"""`demo` and `smoke`: a stack that runs as long as the command, or one that runs elsewhere."""
 
+import os
+import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.live import Live
 
-from contracts.keyspace import Keyspace
 from infra.local import metrics, show
-from infra.local.asking import Ask, Question, ask, connect_api
-from infra.local.calling import Calling
-from infra.local.described import document_of
-from infra.local.look import look
-from infra.local.questions import questions
+from infra.local.asking import Pause, answers, await_subjects, connect_api
+from infra.local.requests import Request, requests, shown
 from infra.local.run import Running, running_stack
-from infra.local.stack import Options
-from infra.local.subjects import Subjects, served_generation
-from infra.local.tour import answers, await_subjects
-from runtime.redis.stores import Store, connect
-from tickrec_client import Tickrec
+from infra.local.stack import Options, Stack
 
 _STATUS_EVERY_S: Final = 1.0
 _STATUS_EVERY_S_IN_A_FILE: Final = 5.0
 _READINGS: Final = 6
-_CLIENT_NAME: Final = "tickrec-local"
+_DECIDED_WITHIN_S: Final = 60
+_INSIDE_ONLY: Final = "/metrics"
+"""nginx answers 404 to it."""
 
 
 def demo(console: Console, folder: Path, options: Options) -> None:
-    """Start a stack, show its responses, then its status, until Ctrl-C."""
+    """Start a stack, show three of its answers, then its status, until Ctrl-C."""
     began = time.monotonic()
     with running_stack(folder, options, partial(show.step, console)) as running:
-        stack = running.stack
-        with (
-            connect(stack.store.address, _CLIENT_NAME) as store,
-            connect_api(stack.api_url) as client,
-        ):
+        url = running.stack.api_url
+        with connect_api(url) as client:
             with console.status("waiting for the first bars, histories and lists ..."):
-                subjects = _subjects(running, store, client)
-            asked = questions(subjects, document_of(client))
-            for given in answers(running.pause, partial(ask, client), asked):
-                show.answer(console, stack.api_url, given)
-            looked = look(store, Keyspace(stack.namespace), subjects)
-            show.keys(console, stack.store.address, looked)
+                subjects = await_subjects(running.pause, client, str(folder))
+            for given in answers(running.pause, client, shown(subjects)):
+                show.answer(console, url, given)
             show.stack(console, folder)
             console.print(
                 f"\nAll of this took {time.monotonic() - began:.0f} s, and it runs until Ctrl-C.\n"
-                f"Page {stack.api_url}/   docs {stack.api_url}/docs\n"
+                f"Page {url}/   docs {url}/docs\n"
             )
-            _watch(console, running, store, client)
+            _watch(console, running, client)
 
 
-Asking = Callable[
-    [httpx.Client, Subjects, Mapping[str, Any], Sequence[Question]], AbstractContextManager[Ask]
-]
-"""Makes an `Ask` of a running API, given its OpenAPI document and all questions."""
-
-
-@contextmanager
-def by_package(
-    client: httpx.Client, subjects: Subjects, document: Mapping[str, Any], _: Sequence[Question]
-) -> Iterator[Ask]:
-    """Ask with `clients/python`."""
-    with Tickrec(str(client.base_url)) as tickrec:
-        yield Calling(tickrec, client, document, subjects.instrument_id)
-
-
-def smoke(console: Console, folder: Path, options: Options, asking: Asking = by_package) -> bool:
-    """Start a stack, check its responses, stop it; return whether all were correct."""
+def smoke(console: Console, folder: Path, options: Options) -> bool:
+    """Start a stack, check its answers, stop it; return whether all were right."""
     began = time.monotonic()
     with running_stack(folder, options, partial(show.step, console)) as running:
-        stack = running.stack
-        with (
-            connect(stack.store.address, _CLIENT_NAME) as store,
-            connect_api(stack.api_url) as client,
-        ):
-            subjects = _subjects(running, store, client)
-            document = document_of(client)
-            asked = [*questions(subjects, document)]
-            with asking(client, subjects, document, asked) as ask_api:
-                given = list(answers(running.pause, ask_api, asked))
-        for answer in given:
-            show.check(console, answer)
+        well = _checked(console, running.pause, running.stack.api_url, str(folder))
+        well = _rolls_back(console, running.pause, running.stack) and well
         running.tick()
         restarted = [status for status in running.supervisor.statuses() if status.restarts]
-        failed = [answer for answer in given if answer.problem is not None]
-        if failed or restarted:
+        if not well or restarted:
             show.stack(console, folder)
     for status in restarted:
         console.print(f"[red]✗[/] {status.name} was restarted: see {status.log}", soft_wrap=True)
-    console.print(
-        f"{len(given) - len(failed)} of {len(given)} answers as they should be, "
-        f"{len(restarted)} processes restarted, {time.monotonic() - began:.0f} s, all stopped"
-    )
-    return not failed and not restarted
+    console.print(f"{time.monotonic() - began:.0f} s, all stopped")
+    return well and not restarted
 
 
-def _subjects(running: Running, store: Store, client: httpx.Client) -> Subjects:
-    keyspace = Keyspace(running.stack.namespace)
-    return await_subjects(running.pause, keyspace, store, client, str(running.folder))
+def smoke_url(console: Console, api_url: str) -> bool:
+    """Check the answers of a running stack; return whether all were right."""
+    return _checked(console, time.sleep, api_url, "its own place", leave_out=(_INSIDE_ONLY,))
 
 
-def _watch(console: Console, running: Running, store: Store, client: httpx.Client) -> None:
+def _checked(
+    console: Console, pause: Pause, api_url: str, logs: str, leave_out: Iterable[str] = ()
+) -> bool:
+    with connect_api(api_url) as client:
+        subjects = await_subjects(pause, client, logs)
+        asked: list[Request] = [one for one in requests(subjects) if one.path not in leave_out]
+        given = list(answers(pause, client, asked))
+    for answer in given:
+        show.check(console, str(answer.request), answer.problem)
+    well = sum(answer.problem is None for answer in given)
+    console.print(f"{well} of {len(given)} answers as they should be")
+    return well == len(given)
+
+
+def _rolls_back(console: Console, pause: Pause, stack: Stack) -> bool:
+    """Have the trainer's command return to the previous generation, once there are two."""
+    trainer = next(program for program in stack.programs if program.name == "trainer")
+    argv = (*trainer.argv[:3], "rollback")
+    deadline = time.monotonic() + _DECIDED_WITHIN_S
+    while True:
+        done = subprocess.run(
+            argv, env=os.environ | trainer.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 or time.monotonic() > deadline:
+            break
+        pause(1)
+    show.check(console, "python -m trainer rollback", done.returncode and done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+def _watch(console: Console, running: Running, client: httpx.Client) -> None:
     """Show a status line until something is raised."""
     every_s = _STATUS_EVERY_S if console.is_terminal else _STATUS_EVERY_S_IN_A_FILE
-    keyspace = Keyspace(running.stack.namespace)
     # Over one second, rates would fluctuate as the simulator and the workers alternate.
     readings = deque([_read(running, client)], maxlen=_READINGS)
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -120,7 +108,7 @@ def _watch(console: Console, running: Running, store: Store, client: httpx.Clien
             line = show.status_line(
                 readings[-1],
                 metrics.rates(readings[0], readings[-1]),
-                _generation(store, keyspace),
+                _generation(client),
                 running.supervisor.statuses(),
             )
             if console.is_terminal:
@@ -129,11 +117,13 @@ def _watch(console: Console, running: Running, store: Store, client: httpx.Clien
                 console.print(line, soft_wrap=True)
 
 
-def _generation(store: Store, keyspace: Keyspace) -> str | None:
+def _generation(client: httpx.Client) -> str | None:
+    """Return the generation that most users are served."""
     try:
-        return served_generation(store, keyspace)
-    except RedisError:
+        first = client.get("/v1/models").raise_for_status().json()["variants"][0]
+    except httpx.HTTPError:
         return None
+    return str(first["serves"]["generation"])
 
 
 def _read(running: Running, client: httpx.Client) -> metrics.Reading:

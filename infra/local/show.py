@@ -1,14 +1,11 @@
-"""Terminal output of the local stack: steps, responses, keys, the status line."""
+"""Terminal output of the local stack: steps, answers, the status line."""
 
-import json
 import math
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
-from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +14,6 @@ from infra.local.metrics import Rates, Reading
 from infra.local.run import Report, read_report
 from infra.local.supervisor import State, Status
 
-_LINES: Final = 24
-"""Longer responses are cut."""
-_METRICS_SHOWN: Final = ("api_requests_total{", "api_request_seconds_count{")
 _STATE_STYLES: Final = {
     State.RUNNING: "green",
     State.SILENT: "red",
@@ -37,36 +31,20 @@ def step(console: Console, name: str, what: str, address: str) -> None:
 
 def answer(console: Console, api_url: str, given: Answer) -> None:
     """Print a request as a curl command, and the response."""
-    console.print()
-    console.print(Text(f"$ {given.question.curl(api_url)}", style="bold"), soft_wrap=True)
+    console.print(Text(f"\n$ {given.request.curl(api_url)}", style="bold"), soft_wrap=True)
     if given.problem is not None:
         console.print(Text(f"! {given.problem}", style="red"), soft_wrap=True)
-    elif isinstance(given.body, str):
-        lines = given.body.splitlines()
-        metrics = [line for line in lines if line.startswith(_METRICS_SHOWN)]
-        console.print(Text("\n".join([*(metrics[:4] or lines), "..."])), soft_wrap=True)
     else:
-        pretty = Text("\n".join(_cut(_lines(given.body, "", console.width))))
-        JSONHighlighter().highlight(pretty)
-        console.print(pretty, soft_wrap=True)
+        console.print_json(data=given.body, indent=None)
 
 
-def check(console: Console, given: Answer) -> None:
-    """Print whether a response is correct, and what is wrong with it."""
-    request = f"{given.question.method:<6} {given.question.path}"
-    if given.problem is None:
-        console.print(Text.assemble(("  ✓ ", "green"), request), soft_wrap=True)
+def check(console: Console, what: str, problem: object) -> None:
+    """Print whether something is right, and what is wrong with it."""
+    if problem:
+        line = Text.assemble(("  ✗ ", "red"), what, (f"  {problem}", "red"))
     else:
-        line = Text.assemble(("  ✗ ", "red"), request, ("  " + given.problem, "red"))
-        console.print(line, soft_wrap=True)
-
-
-def keys(console: Console, url: str, commands: Iterable[tuple[tuple[str, ...], str]]) -> None:
-    """Print Redis commands and their replies as redis-cli would."""
-    console.print(Text(f"\n$ redis-cli -u {url}", style="bold"), soft_wrap=True)
-    for command, reply in commands:
-        console.print(Text(f"> {' '.join(command)}", style="bold"), soft_wrap=True)
-        console.print(Text(reply), soft_wrap=True)
+        line = Text.assemble(("  ✓ ", "green"), what)
+    console.print(line, soft_wrap=True)
 
 
 def status_line(
@@ -155,32 +133,3 @@ def shown(path: Path) -> str:
     """Return the shortest form of a path from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _cut(lines: list[str]) -> list[str]:
-    return [*lines[: _LINES - 1], "  ..."] if len(lines) > _LINES else lines
-
-
-def _lines(value: Any, indent: str, width: int) -> list[str]:
-    """Return JSON with only wide nested values spread over lines.
-
-    >>> _lines({"a": [1, 2], "b": {"c": 3}}, "", width=24)
-    ['{', '  "a": [1, 2],', '  "b": {"c": 3}', '}']
-    """
-    flat = json.dumps(value, ensure_ascii=False)
-    nested = isinstance(value, dict | list) and any(
-        isinstance(inner, dict | list)
-        for inner in (value.values() if isinstance(value, dict) else value)
-    )
-    if not nested or len(flat) + len(indent) <= width:
-        return [flat]
-    deeper = f"{indent}  "
-    pairs = value.items() if isinstance(value, dict) else ((None, inner) for inner in value)
-    inside = []
-    for key, inner in pairs:
-        first, *rest = _lines(inner, deeper, width)
-        inside.append([deeper + ("" if key is None else f"{json.dumps(key)}: ") + first, *rest])
-    for block in inside[:-1]:
-        block[-1] += ","
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return [opening, *(line for block in inside for line in block), indent + closing]

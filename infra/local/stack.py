@@ -24,6 +24,8 @@ BrokerKind = Literal["tansu", "kafka", "kafka-secured", "own"]
 _COUNTS_FLUSH_EVERY_S: Final = "1"
 _TRAIN_EVERY_S: Final = "5"
 """Frequent: users of a local stack want to see their events count."""
+_KEPT_GENERATIONS: Final = "1"
+"""One to roll back to."""
 _ARCHIVE_FLUSH_EVERY_S: Final = "10"
 
 _USERS: Final[Mapping[str, User]] = {
@@ -40,7 +42,6 @@ _ALIVE_ELSEWHERE: Final = "/health"
 """For workers and the archive; `infra/kubernetes` uses the same."""
 _ANSWERS_WITHIN_S: Final = 4
 _USUAL_API_PORT: Final = 8000
-_CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,6 @@ class Options:
     """quotes and events are simulated"""
     archived: bool = False
     """an archive runs, and the API reads it"""
-    canaries: bool = False
-    """new generations are tried on some users first, for some seconds"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +169,8 @@ def _programs(options: Options) -> Iterator[_Program]:
     for n in range(1, options.workers + 1):
         yield _with_metrics(f"worker-{n}", ("stream_processors",), counts)
     training = _unless_given("TRAIN_EVERY_SECONDS", _TRAIN_EVERY_S)
-    rules = {"CANARY_RULES": str(_CANARY_RULES)} if options.canaries else {}
-    yield _with_metrics("trainer", ("trainer", "run"), training | rules)
+    kept = _unless_given("KEEP_GENERATIONS", _KEPT_GENERATIONS)
+    yield _with_metrics("trainer", ("trainer", "run"), training | kept)
     if options.archived:
         flushes = _unless_given("ARCHIVE_FLUSH_INTERVAL_S", _ARCHIVE_FLUSH_EVERY_S)
         yield _with_metrics("archive", ("archive", "run"), flushes)

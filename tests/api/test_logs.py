@@ -16,11 +16,11 @@ import pytest
 from api.app import create_app
 from api.settings import ApiSettings
 from contracts.keyspace import Keyspace
-from infra.local.described import operations
 from infra.local.process import Command, Server, free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect
 from runtime.topology import Topology
+from tests.described import operations
 from tests.patience import PATIENCE_S, answers
 
 from .conftest import Filled

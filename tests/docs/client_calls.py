@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from api.http.endpoint import Endpoint
-from infra.local.described import operations
+from tests.described import operations
 from tickrec_client import AsyncTickrec, Tickrec
 from tickrec_client.structs import Instrument, Interaction, Quote, SentFeedback, WeightedItem
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from api.app import create_app
 from api.settings import ApiSettings
-from infra.local.described import Operation, operations, text_of
+from tests.described import Operation, operations, text_of
 from tests.fuzz.request import CANARY
 
 OPERATIONS: Final = tuple(operations(create_app(ApiSettings()).openapi()))

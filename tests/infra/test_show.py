@@ -1,29 +1,21 @@
 """Terminal output is complete, and shows problems first."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from infra.local import show
-from infra.local.asking import Answer, Question
+from infra.local.asking import Answer
 from infra.local.metrics import Rates, Reading
+from infra.local.requests import Request
 from infra.local.run import Report
-from infra.local.show import _lines
 from infra.local.supervisor import State, Status
 
 READING = Reading(0, 0, 0, rejected=0, lag_records=12, freshness_s=0.4)
 RATES = Rates(quotes_per_s=1234, interactions_per_s=5)
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 def status(name: str = "api", state: State = State.RUNNING, restarts: int = 0) -> Status:
@@ -46,38 +38,18 @@ def printed(show_it: Any) -> str:
     return out.getvalue()
 
 
-@given(value=json_values, width=st.integers(min_value=0, max_value=120))
-def test_a_spread_out_answer_is_the_same_json(value: Any, width: int) -> None:
-    assert json.loads("\n".join(_lines(value, "", width))) == value
-
-
 def test_an_answer_comes_with_the_command_that_asks_for_it() -> None:
-    question = Question("/health/live", lambda _: None)
-    text = printed(
-        lambda c: show.answer(c, "http://api", Answer(question, 200, {"status": "alive"}, None))
-    )
+    given = Answer(Request("/health/live"), {"status": "alive"}, None)
+    text = printed(lambda c: show.answer(c, "http://api", given))
     assert text == '\n$ curl http://api/health/live\n{"status": "alive"}\n'
 
 
-def test_the_events_of_a_stream_are_shown_as_they_came() -> None:
-    question = Question("/v1/stream/bars", lambda _: None, until="event: live")
-    answer = Answer(question, 200, "event: live\ndata: {}\n", None)
-    text = printed(lambda c: show.answer(c, "http://api", answer))
-    assert text == "\n$ curl -N http://api/v1/stream/bars\nevent: live\ndata: {}\n...\n"
-
-
 def test_a_bad_answer_comes_with_what_is_wrong() -> None:
-    given_ = Answer(Question("/health/live", lambda _: None), 500, None, "status 500")
-    assert "! status 500" in printed(lambda c: show.answer(c, "http://api", given_))
-    assert "✗ GET    /health/live  status 500" in printed(lambda c: show.check(c, given_))
-
-
-def test_a_long_answer_is_cut() -> None:
-    body = {"items": [{"n": n} for n in range(100)]}
-    given_ = Answer(Question("/long", lambda _: None), 200, body, None)
-    text = printed(lambda c: show.answer(c, "http://api", given_))
-    assert text.endswith("  ...\n")
-    assert len(text.splitlines()) < 30
+    bad = Answer(Request("/health/live"), None, "status 500")
+    assert "! status 500" in printed(lambda c: show.answer(c, "http://api", bad))
+    text = printed(lambda c: show.check(c, str(bad.request), bad.problem))
+    assert text == "  ✗ GET    /health/live  status 500\n"
+    assert printed(lambda c: show.check(c, "GET /", None)) == "  ✓ GET /\n"
 
 
 def test_a_quiet_status_line_says_how_fast_how_far_behind_and_which_model() -> None:

@@ -11,14 +11,11 @@ from typing import Final
 
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from contracts.keyspace import Keyspace
-from infra.local.asking import connect_api
+from infra.local.asking import await_subjects, connect_api
 from infra.local.paths import HOME
+from infra.local.requests import Subjects
 from infra.local.run import Running, running_stack
 from infra.local.stack import Options
-from infra.local.subjects import Subjects
-from infra.local.tour import await_subjects
-from runtime.redis.stores import connect
 
 from .conftest import CHROMIUM
 from .screenshots import opened, show, views
@@ -34,12 +31,10 @@ def measure(minutes: int, speed: int, tours: int) -> None:
     folder = HOME / "memory"
     with (
         running_stack(folder, Options(api_port=0), lambda *_: None) as running,
-        connect(running.stack.store.address, "memory") as store,
         connect_api(running.stack.api_url) as api,
         sync_playwright() as playwright,
     ):
-        keyspace = Keyspace(running.stack.namespace)
-        subjects = await_subjects(running.pause, keyspace, store, api, str(folder))
+        subjects = await_subjects(running.pause, api, str(folder))
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         page = opened(browser, running.stack.api_url, "light")
         errors: list[str] = []

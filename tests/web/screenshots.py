@@ -11,14 +11,11 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from contracts.keyspace import Keyspace
-from infra.local.asking import connect_api
+from infra.local.asking import await_subjects, connect_api
 from infra.local.paths import HOME, PROJECT
+from infra.local.requests import Subjects
 from infra.local.run import Running, running_stack
 from infra.local.stack import Options
-from infra.local.subjects import Subjects
-from infra.local.tour import await_subjects
-from runtime.redis.stores import connect
 
 from .conftest import CHROMIUM
 
@@ -36,12 +33,8 @@ def take(minutes: float) -> None:
     folder = HOME / "screenshots"
     with running_stack(folder, Options(api_port=0), lambda *_: None) as running:
         stack = running.stack
-        with (
-            connect(stack.store.address, "screenshots") as store,
-            connect_api(stack.api_url) as api,
-        ):
-            keyspace = Keyspace(stack.namespace)
-            subjects = await_subjects(running.pause, keyspace, store, api, str(folder))
+        with connect_api(stack.api_url) as api:
+            subjects = await_subjects(running.pause, api, str(folder))
         print(f"{stack.api_url} gathers data for {minutes:g} minutes", flush=True)
         running.pause(60 * minutes)
         take_all(running, subjects)

@@ -6,11 +6,8 @@ import time
 import httpx
 import pytest
 
-from infra.local.asking import ask, connect_api
-from infra.local.described import document_of
-from infra.local.look import look
-from infra.local.questions import questions
-from infra.local.subjects import Subjects, find_subjects
+from infra.local.asking import ask, connect_api, find_subjects
+from infra.local.requests import Subjects, requests
 from operations.counts.neighbors import neighbors
 from runtime.redis.stores import connect
 from tests.integration.watched import watched
@@ -39,15 +36,16 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
         programs.train()
         with connect_api(address) as client, connect(store.url("looker"), "looker") as looker:
             subjects = until_found(programs, client)
-            for question in questions(subjects, document_of(client)):
-                eventually(lambda q=question: ask(client, q).problem is None, str(question))
+            for request in requests(subjects):
+                eventually(lambda r=request: ask(client, r).problem is None, str(request))
             publish_once(client, subjects)
             programs.train()
             renew_lock(programs)
             assert "rolled back" in programs.run(
                 "trainer", "rollback", redis_url=store.url("trainer")
             )
-            assert len([*look(looker, programs.keyspace, subjects)]) > 0
+            assert looker.hgetall(programs.keyspace.topics())
+            assert looker.get(programs.keyspace.model_current())
             assert neighbors(looker, programs.keyspace, subjects.instrument_id).own > 0
             assert len([*looker.scan_iter(f"{NAMESPACE}:model:*", count=1000)]) > 0
     assert denied(programs) == []
@@ -79,7 +77,7 @@ def until_found(programs: Programs, client: httpx.Client) -> Subjects:
     found: list[Subjects] = []
 
     def look_for_them() -> bool:
-        subjects = find_subjects(programs.store, programs.keyspace, client)
+        subjects = find_subjects(client)
         found.extend([subjects] if subjects else [])
         return bool(found)
 

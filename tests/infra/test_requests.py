@@ -1,0 +1,71 @@
+"""The smoke asks every endpoint once, and reports what is wrong with an answer."""
+
+import json
+from typing import Any, Final
+
+import pytest
+
+from api.app import create_app
+from api.settings import ApiSettings
+from infra.local.asking import ask, connect_api, problem
+from infra.local.requests import Request, Subjects, requests
+from tests.described import SWITCHING_PROTOCOLS, operations
+
+SUBJECTS: Final = Subjects(4, "user-1", 30.5, "default.g1.model.x", 5)
+ALL: Final = [*requests(SUBJECTS)]
+OPERATIONS: Final = [*operations(create_app(ApiSettings()).openapi())]
+
+
+def test_every_endpoint_is_asked_once_for_its_success() -> None:
+    asked = [
+        str(operation)
+        for request in ALL
+        for operation in OPERATIONS
+        if operation.arguments(request.method, request.path) is not None
+        and request.status
+        in (operation.status, 426 if operation.status == SWITCHING_PROTOCOLS else 0)
+    ]
+    assert sorted(asked) == sorted(map(str, OPERATIONS))
+
+
+@pytest.mark.parametrize("request_", ALL, ids=str)
+def test_an_example_is_right_and_another_status_or_an_empty_answer_is_not(
+    request_: Request,
+) -> None:
+    (example,) = [
+        each.answer
+        for each in OPERATIONS
+        if each.arguments(request_.method, request_.path) is not None
+    ]
+    if request_.until is None and request_.status < 300:
+        assert problem(request_, request_.status, example) is None
+    assert "status 503" in (problem(request_, 503, {"title": "Redis does not answer"}) or "")
+    assert problem(request_, request_.status, {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("request_", "body", "says"),
+    [
+        (Request("/", "items"), {"items": []}, "no items"),
+        (Request("/", "items"), {"other": [1]}, "no items"),
+        (Request("/"), {}, "no content"),
+        (Request("/", "api_requests_total{"), "nothing_total 1", "no api_requests_total"),
+    ],
+)
+def test_an_empty_answer_names_what_is_missing(request_: Request, body: Any, says: str) -> None:
+    assert says in (problem(request_, 200, body) or "")
+
+
+def test_a_server_that_is_away_is_a_problem() -> None:
+    with connect_api("http://127.0.0.1:1") as client:
+        assert (ask(client, Request("/health/live")).problem or "").startswith("no answer")
+
+
+def test_the_curl_command_asks_the_same() -> None:
+    shown = {request.curl("http://api") for request in ALL}
+    assert "curl 'http://api/v1/instruments/4/bars?limit=2'" in shown
+    assert "curl -X DELETE http://api/v1/users/smoke-test" in shown
+    (trade,) = [request for request in ALL if request.path == "/add/request"]
+    command, url, option, body = trade.curl("http://api").split(" ", 3)
+    assert (command, url, option) == ("curl", "http://api/add/request", "--json")
+    assert json.loads(body.strip("'")) == trade.body
