@@ -10,8 +10,7 @@ from rich.table import Table
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import load
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.quality.checking import Checked, check_snapshot
-from runtime.archive.quality.docs import write_docs
+from runtime.archive.quality.checking import Checked, check_snapshot, write_docs
 from runtime.archive.tables import check_table
 
 

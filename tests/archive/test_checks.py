@@ -83,6 +83,19 @@ def failures(checked: Checked) -> dict[str, tuple[int, tuple[str, ...]]]:
     }
 
 
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_column_of_a_table_has_an_expectation_and_no_other_has(table: ArchiveTable) -> None:
+    from runtime.archive.quality.expectations import expectations_of
+    from runtime.archive.quality.rows import BYTES, PLACE_IS_COVERED, PLACE_IS_NEW
+
+    expected = [each.configuration.kwargs for each in expectations_of(table, NOW_MS)]
+    of = ("column", "column_A", "column_B")
+    named = {each[name].removesuffix(BYTES) for each in expected for name in of if name in each}
+    free = {"last_event_before", "erased_at"}
+    columns = {column.name for column in table.columns} - free
+    assert named == columns | {PLACE_IS_COVERED, PLACE_IS_NEW}
+
+
 def test_what_the_archive_writes_meets_the_expectations(tables: Tables) -> None:
     for table, rows in GOOD.items():
         tables.commit(table, rows)
@@ -96,7 +109,7 @@ def test_what_the_archive_writes_meets_the_expectations(tables: Tables) -> None:
 def test_invalid_prices_are_named_with_their_places(
     tables: Tables, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
-    monkeypatch.setattr("runtime.archive.quality.reading.ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("runtime.archive.quality.rows.ROWS_AT_ONCE", rows_at_once)
     prices = [30.72, 0.0, -1.0, float("inf"), 1e-9, -2.0]
     tables.commit(QUOTES_TABLE, [QUOTE | {"price": price} for price in prices])
     name = "expect_column_values_to_be_between of price"

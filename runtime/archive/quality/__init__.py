@@ -1,8 +1,7 @@
 """Checks the archive's rows with Great Expectations.
 
-`suite` builds expectations from `contracts.archive_rules`, `reading` yields a snapshot's rows in
-batches, with added columns for what a row alone does not show, `checking` sums up the violations,
-and `docs` renders them as pages. Only programs that check import any of it.
+`expectations` is the table of what is expected, `rows` yields a snapshot's rows in batches, and
+`checking` sums up what breaks an expectation. Only programs that check import any of it.
 """
 
 import logging

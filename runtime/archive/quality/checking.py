@@ -1,24 +1,40 @@
-"""Checks a snapshot of a table against the expectations of its rows.
+"""Checks a snapshot of a table against the expectations of its rows, and writes pages of that.
 
-Great Expectations checks a batch at a time; the violations of all batches are summed up here.
+Great Expectations checks a batch at a time; the results of all batches are summed up here. It
+stores nothing, and sends no usage data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import great_expectations as gx
-from great_expectations.core import ExpectationSuite
-from great_expectations.core.batch_definition import BatchDefinition
-from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+from great_expectations.core import (
+    ExpectationSuite,
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+)
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context.data_context.ephemeral_data_context import (
+    EphemeralDataContext,
+)
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
+from great_expectations.data_context.types.resource_identifiers import (
+    ExpectationSuiteIdentifier,
+    ValidationResultIdentifier,
+)
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from contracts.archive import PLACE, ArchiveTable
-from runtime.archive.quality.contexts import context
-from runtime.archive.quality.reading import batches
-from runtime.archive.quality.suite import ADDED, expectations_of
+from runtime.archive.quality.expectations import expectations_of
+from runtime.archive.quality.rows import PLACE_IS_COVERED, PLACE_IS_NEW, batches
 
 EXAMPLES: Final = 3
 _RESULT_FORMAT: Final[dict[str, Any]] = {
@@ -28,6 +44,7 @@ _RESULT_FORMAT: Final[dict[str, Any]] = {
 }
 _SUMMED: Final = ("element_count", "missing_count", "unexpected_count")
 _LISTED: Final = ("partial_unexpected_list", "partial_unexpected_index_list")
+_SITE: Final = "archive"
 
 
 class Failed(NamedTuple):
@@ -52,7 +69,7 @@ class Checked:
     snapshot_id: int
     rows: int
     suite: ExpectationSuite
-    results: tuple[ExpectationValidationResult, ...]
+    results: list[ExpectationValidationResult]
     """of each expectation, over all rows; none if there are no rows"""
 
     @property
@@ -74,55 +91,89 @@ def check_snapshot(found: Table, table: ArchiveTable, snapshot: Snapshot, now_ms
         ArchiveError: a file cannot be read.
         PositionsError: how far the snapshot goes is unknown.
     """
-    suite, definition = _suite(table, now_ms)
-    rows = 0
+    context, rows = _context(), 0
+    suite = context.suites.add(gx.ExpectationSuite(table.name, expectations_of(table, now_ms)))
+    asset = context.data_sources.add_pandas("archive").add_dataframe_asset(table.name)
+    definition = asset.add_batch_definition_whole_dataframe("batch")
     sums: dict[str | None, ExpectationValidationResult] = {}
     for frame in batches(found, table, snapshot):
         batch = definition.get_batch(batch_parameters={"dataframe": frame})
         for result in batch.validate(suite, result_format=_RESULT_FORMAT).results:
-            key = _config(result).id
-            sums[key] = _sum(sums[key], result) if key in sums else _evaluated(result)
+            config: Any = result.expectation_config
+            if "unexpected_count" not in result.result:
+                raise RuntimeError(f"{_described(result)} has no result: {result.exception_info}")
+            before = sums.setdefault(config.id, result)
+            if before is not result:
+                _add(before, result)
         rows += len(frame)
-    results = tuple(sums[each.id] for each in suite.expectations if rows)
+    results = [sums[each.id] for each in suite.expectations if rows]
     return Checked(table.name, snapshot.snapshot_id, rows, suite, results)
 
 
-def _suite(table: ArchiveTable, now_ms: int) -> tuple[ExpectationSuite, BatchDefinition[Any]]:
-    of_run = context()
-    suite = of_run.suites.add(gx.ExpectationSuite(table.name, expectations_of(table, now_ms)))
-    asset = of_run.data_sources.add_pandas("archive").add_dataframe_asset(table.name)
-    return suite, asset.add_batch_definition_whole_dataframe("batch")
+def write_docs(folder: Path, checked: Iterable[Checked], now_ms: int) -> None:
+    """Write pages to a folder, created if missing: the data docs of Great Expectations.
+
+    Args:
+        folder: the results of an earlier check there are overwritten.
+        checked: the tables; those without rows have no page of results.
+        now_ms: the clock, epoch ms.
+
+    Raises:
+        OSError: they cannot be written there.
+    """
+    context, at = _context(), datetime.fromtimestamp(now_ms / 1_000, UTC)
+    store = {
+        "class_name": "TupleFilesystemStoreBackend",
+        "base_directory": str(folder.resolve()),
+    }
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    site: Any = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
+    context.add_data_docs_site(_SITE, site)
+    for each in checked:
+        context.suites.add(each.suite)
+        suite = ExpectationSuiteIdentifier(each.table)
+        run = RunIdentifier(run_name=f"snapshot-{each.snapshot_id}", run_time=at)
+        key = ValidationResultIdentifier(suite, run, batch_identifier=each.table)
+        n, failed = len(each.results), len(each.failed)
+        result = ExpectationSuiteValidationResult(
+            success=not failed,
+            results=each.results,
+            suite_name=each.table,
+            statistics={
+                "evaluated_expectations": n,
+                "successful_expectations": n - failed,
+                "unsuccessful_expectations": failed,
+                "success_percent": 100 * (n - failed) / n if n else None,
+            },
+            meta={
+                "run_id": run.to_json_dict(),
+                "active_batch_definition": {"data_asset_name": each.table},
+            },
+        )
+        context.validation_results_store.store_validation_results(result, key, suite)
+    context.build_data_docs([_SITE])
 
 
-def _config(result: ExpectationValidationResult) -> ExpectationConfiguration:
-    if result.expectation_config is None:
-        raise RuntimeError(f"a result says not of what: {result}")
-    return result.expectation_config
+def _context() -> EphemeralDataContext:
+    """Return a context in memory, without progress bars, analytics, and pages of its own."""
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def _evaluated(result: ExpectationValidationResult) -> ExpectationValidationResult:
-    if "unexpected_count" not in result.result:
-        raise RuntimeError(f"{_described(result)} cannot be evaluated: {result.exception_info}")
-    return result
-
-
-def _sum(
-    before: ExpectationValidationResult, result: ExpectationValidationResult
-) -> ExpectationValidationResult:
-    """Return the violations up to and including a batch, from those before it."""
-    both: dict[str, Any] = {**before.result}
+def _add(total: ExpectationValidationResult, result: ExpectationValidationResult) -> None:
+    """Add what a batch violates to what those before it do."""
+    both, more = total.result, result.result
     for name in _SUMMED:
         if name in both:
-            both[name] += _evaluated(result).result[name]
+            both[name] += more[name]
     for name in _LISTED:
-        both[name] = [*before.result.get(name, ()), *result.result.get(name, ())][:EXAMPLES]
+        both[name] = [*both.get(name, ()), *more.get(name, ())][:EXAMPLES]
     both["unexpected_percent"] = 100 * both["unexpected_count"] / both["element_count"]
-    return ExpectationValidationResult(
-        success=bool(before.success and result.success),
-        expectation_config=_config(before),
-        result=both,
-        exception_info=before.exception_info,
-    )
+    total.success = bool(total.success and result.success)
 
 
 def _failed(result: ExpectationValidationResult) -> Failed:
@@ -133,7 +184,7 @@ def _failed(result: ExpectationValidationResult) -> Failed:
 
 def _described(result: ExpectationValidationResult) -> str:
     """Return an expectation's name, its columns, and what is expected of them."""
-    config = _config(result)
+    config: Any = result.expectation_config
     expected = {name: value for name, value in config.kwargs.items() if name != "batch_id"}
     columns = [expected.pop(n) for n in ("column", "column_A", "column_B") if n in expected]
     limits = config.description or ", ".join(f"{name} {value}" for name, value in expected.items())
@@ -147,10 +198,7 @@ def _example(row: Mapping[str, Any]) -> str:
     'log 0 partition 2 offset 17 (price -1.0)'
     """
     place = " ".join(f"{name} {row[name]}" for name in PLACE)
-    values = [f"{name} {_value(row[name])}" for name in row if name not in (*PLACE, *ADDED)]
-    return f"{place} ({', '.join(values)})" if values else place
-
-
-def _value(value: object) -> object:
+    others = [name for name in row if name not in (*PLACE, PLACE_IS_NEW, PLACE_IS_COVERED)]
     # pandas has NaN where there is no value.
-    return "null" if value is None or value != value else value
+    values = [f"{n} {'null' if row[n] is None or row[n] != row[n] else row[n]}" for n in others]
+    return f"{place} ({', '.join(values)})" if values else place

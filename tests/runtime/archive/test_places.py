@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.archive.quality.places import Places
+from runtime.archive.quality.rows import Places
 
 Place = tuple[int, int, int]
 OFFSETS = st.one_of(st.integers(0, 20), st.integers(65_530, 65_540), st.integers(-3, 2**62))

@@ -1,7 +1,6 @@
 """The rows of a snapshot in batches, with added columns for what a row alone does not show."""
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -14,22 +13,25 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from contracts.archive import PLACE, ArchiveTable
-from contracts.archive_rules import BytesWithin, rules_of
 from contracts.messages import Ints
 from runtime.archive.catalog import ArchiveError
 from runtime.archive.positions import Position, positions_in
-from runtime.archive.quality.places import Places
-from runtime.archive.quality.suite import PLACE_IS_COVERED, PLACE_IS_NEW, bytes_of
 from runtime.archive.tables import arrow_schema_of
 
+PLACE_IS_NEW: Final = "place_is_new"
+PLACE_IS_COVERED: Final = "place_is_covered"
+BYTES: Final = "_bytes"
+"""What the name of a column of texts is followed by, for the lengths of its UTF-8."""
 ROWS_AT_ONCE: Final = 500_000
 """Some 300 MB with what is made of them; a file of 128 MB has twenty million rows."""
 _NOWHERE: Final = -1
 """Stands for a null in a place."""
+_CHUNK: Final = 65_536
+"""Offsets whose bits share a chunk: rows of a file are close together in the log."""
 
 
 def batches(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a snapshot, with the columns that `suite` adds to the table's.
+    """Yield the rows of a snapshot, with the columns that `expectations` needs besides.
 
     Memory is that of twice `ROWS_AT_ONCE` rows, and a bit a record.
 
@@ -40,22 +42,42 @@ def batches(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[p
     line = ancestors_of(snapshot, found.metadata)
     summaries = [dict(s.summary.additional_properties) if s.summary else {} for s in line]
     positions = positions_in(table, list(summaries))
-    texts = [rule.column for rule in rules_of(table) if isinstance(rule, BytesWithin)]
     places = Places()
-    each = itertools.chain.from_iterable(
-        _rows(found, table, path) for path in _paths(found, snapshot)
-    )
-    for rows in _joined(each):
+    for rows in _joined(found, table, snapshot):
         frame = rows.to_pandas()
-        log, partition, offset = (_integers(rows, name) for name in PLACE)
-        frame[PLACE_IS_COVERED] = covered(positions, log, partition, offset)
-        frame[PLACE_IS_NEW] = places.add(log, partition, offset)
-        for name in texts:
-            frame[bytes_of(name)] = pc.binary_length(rows[name]).to_pandas()
+        place = [np.asarray(pc.fill_null(rows[n], _NOWHERE).to_numpy(), np.int64) for n in PLACE]
+        frame[PLACE_IS_COVERED] = _covered(positions, *place)
+        frame[PLACE_IS_NEW] = places.add(*place)
+        for column in table.columns:
+            if column.type == "string":
+                frame[f"{column.name}{BYTES}"] = pc.binary_length(rows[column.name]).to_pandas()
         yield frame
 
 
-def covered(
+class Places:
+    """The places seen so far: a bit for each offset."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Hashable, npt.NDArray[np.uint8]] = {}
+
+    def add(self, log: Ints, partition: Ints, offset: Ints) -> npt.NDArray[np.bool_]:
+        """Remember the places of some rows, columns (n,), and return (n,) which ones are new.
+
+        Of several rows with one place, the first is.
+        """
+        places = pd.DataFrame({"log": log, "partition": partition, "chunk": offset // _CHUNK})
+        is_new = ~places.assign(offset=offset).duplicated().to_numpy()
+        for key, rows in places.groupby([*places]).indices.items():
+            at = offset[rows] % _CHUNK
+            seen = self._seen.get(key, np.zeros(_CHUNK // 8, np.uint8))
+            bits = np.unpackbits(seen).view(np.bool_)
+            is_new[rows] &= ~bits[at]
+            bits[at] = True
+            self._seen[key] = np.packbits(bits)
+        return is_new
+
+
+def _covered(
     positions: Mapping[int, Position], log: Ints, partition: Ints, offset: Ints
 ) -> npt.NDArray[np.bool_]:
     """Return (n,) which places, columns (n,), are before the positions."""
@@ -64,6 +86,19 @@ def covered(
         is_before = (log < at.log) | ((log == at.log) & (offset < at.next))
         is_covered |= (partition == number) & is_before
     return is_covered
+
+
+def _joined(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[pa.Table]:
+    """Yield all rows, `ROWS_AT_ONCE` or more at a time: each call has a fixed cost."""
+    some: list[pa.RecordBatch] = []
+    for path in _paths(found, snapshot):
+        for batch in _rows(found, table, path):
+            some.append(batch)
+            if sum(each.num_rows for each in some) >= ROWS_AT_ONCE:
+                yield pa.Table.from_batches(some)
+                some = []
+    if some:
+        yield pa.Table.from_batches(some)
 
 
 def _paths(found: Table, snapshot: Snapshot) -> list[str]:
@@ -90,19 +125,3 @@ def _rows(found: Table, table: ArchiveTable, path: str) -> Iterator[pa.RecordBat
         raise ArchiveError(
             f"{path} cannot be read ({error}): roll the table back to a snapshot without it"
         ) from error
-
-
-def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the rows of batches, `ROWS_AT_ONCE` or more at a time: each call has a fixed cost."""
-    some: list[pa.RecordBatch] = []
-    for batch in batches:
-        some.append(batch)
-        if sum(each.num_rows for each in some) >= ROWS_AT_ONCE:
-            yield pa.Table.from_batches(some)
-            some = []
-    if some:
-        yield pa.Table.from_batches(some)
-
-
-def _integers(rows: pa.Table, name: str) -> Ints:
-    return np.asarray(pc.fill_null(rows[name], _NOWHERE).to_numpy(), np.int64)
