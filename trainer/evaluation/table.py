@@ -11,6 +11,7 @@ from trainer.evaluation.metrics import NAMES
 from trainer.evaluation.result import Data, Evaluation
 from trainer.judging.found import Found
 from trainer.judging.metrics import N
+from trainer.models.interface import Values
 
 TITLES = {
     "ndcg": "nDCG@{n}",
@@ -47,22 +48,25 @@ def table_of(evaluation: Evaluation) -> Group:
 
 
 def _candidates(found: Sequence[Found]) -> Iterator[RenderableType]:
-    """Yield a table of what `auto` tried, best first; of several folds what it chose in each."""
-    if not found:
+    """Yield what `auto` tried, best first; of several folds what it chose in each."""
+    if len(found) != 1:
+        for fold, each in enumerate(found, start=1):
+            yield Text(f"auto, fold {fold}: {_settings(each.values)} ({each.why})")
         return
-    single = len(found) == 1
-    title = f"auto: {found[0].why}" if single else "auto chose for each fold"
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    table.title = f"\n{title}"
+    (of_all,) = found
+    yield Text(f"\nauto: {of_all.why}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", f"nDCG@{N}", "coverage", "seconds", "settings"):
         table.add_column(name, justify="left" if name in ("", "settings") else "right")
-    for fold, each in enumerate(found, start=1):
-        for tried in each.tried if single else [t for t in each.tried if t.values == each.values]:
-            chosen = ("chosen" if tried.values == each.values else "") if single else f"fold {fold}"
-            figures = f"{tried.ndcg:.4f}", f"{tried.coverage:.4f}", f"{tried.seconds:.2f}"
-            values = " ".join(f"{name}={value}" for name, value in tried.values.items())
-            table.add_row(chosen, *figures, values)
+    for tried in of_all.tried:
+        chosen = "chosen" if tried.values == of_all.values else ""
+        figures = f"{tried.ndcg:.4f}", f"{tried.coverage:.4f}", f"{tried.seconds:.2f}"
+        table.add_row(chosen, *figures, _settings(tried.values))
     yield table
+
+
+def _settings(values: Values) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def sentence_on(data: Data) -> str:
