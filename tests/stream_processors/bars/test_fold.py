@@ -81,11 +81,6 @@ def streams(draw: st.DrawFn, keys: int = 3) -> list[Quote]:
     ]
 
 
-@given(quotes=streams())
-def test_bars_match_a_fold_by_hand(quotes: list[Quote]) -> None:
-    assert named(fold(quotes)) == folded_by_hand(quotes)
-
-
 def batches_of(quotes: list[Quote], cuts: list[int]) -> list[list[Quote]]:
     ends = sorted(min(cut, len(quotes)) for cut in cuts)
     pairs = zip([0, *ends], [*ends, len(quotes)], strict=True)
@@ -131,21 +126,6 @@ def test_sums_of_whole_sizes_are_exact_up_to_two_to_the_53() -> None:
     sizes = [2.0**52, 1.0, 2.0**51, 3.0]
     bars = fold([Quote(0, 1.0, size, 0, at) for at, size in enumerate(sizes)])
     assert int(bars["volume"][0]) == 2**52 + 1 + 2**51 + 3
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_of_two_quotes_at_one_time_the_one_first_in_the_log_opens(order: tuple[int, int]) -> None:
-    quotes = [Quote(0, 10.0, 1.0, 5, 0), Quote(0, 20.0, 1.0, 5, 1)]
-    for bar in (
-        fold([quotes[place] for place in order]),
-        fold(*([quotes[place]] for place in order)),
-    ):
-        assert (bar["open"][0], bar["close"][0]) == (10.0, 20.0)
-
-
-def test_a_quote_of_size_0_is_a_quote() -> None:
-    bar = fold([Quote(0, 10.0, 0.0, 5, 0)])[0]
-    assert (bar["count"], bar["volume"], bar["notional"], bar["close"]) == (1, 0, 0, 10)
 
 
 def test_no_quotes_give_no_bars() -> None:

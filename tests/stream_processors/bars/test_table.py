@@ -214,13 +214,6 @@ def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
     assert worker.table.take_changed(0.0).minute == []
 
 
-def test_a_flush_after_quotes_that_fell_out_of_retention_in_their_own_batch() -> None:
-    log = [Quote(0, 1.0, 1.0, MINUTE_MS), Quote(0, 1.0, 1.0, 9 * MINUTE_MS)]
-    worker = Worker(log, retention=2)
-    worker.fold(2)
-    assert worker.table.take_changed(0.0).minute == [9]
-
-
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
     log = [Quote(0, float(minute + 1), 1.0, minute * MINUTE_MS) for minute in range(5)]
     worker = Worker([*log, log[0]], retention=60)

@@ -13,17 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import AffinityName, greatest, weighted, weights_of
+from contracts.affinities import AffinityName, weighted, weights_of
 from contracts.event_types import BUILT_IN
 from contracts.messages import Interaction
 from contracts.times import DAY_MS
-from contracts.topics import INTERACTIONS
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules, rules_of
-from stream_processors.histories.user_weights import InverseDegree
 from stream_processors.settings import Settings
-from stream_processors.store.folding import FoldingError, check_folding
 from tests.oracles.gram import gram_matrix
 from tests.settings import plain_histories
 
@@ -204,34 +201,6 @@ def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
     assert found == expected
 
 
-def test_a_late_event_that_weighs_less_only_tells_when_the_item_was_first_touched() -> None:
-    history, rules = History.empty(scaled=False), HistoryRules(greatest(14.0), NO_CAP)
-    assert rules.fold(history, 0, 1, TRADE, START_MS + DAY_MS, np.nan)
-    ((affinity, *_),) = rows(history).values()
-    assert rules.fold(history, 1, 1, TRADE, START_MS, np.nan) == []
-    assert rows(history) == {1: (affinity, START_MS + DAY_MS, START_MS)}
-
-
-def test_an_event_that_weighs_less_still_updates_the_time() -> None:
-    history, rules = History.empty(scaled=False), HistoryRules(greatest(14.0), NO_CAP)
-    rules.fold(history, 0, 1, TRADE, START_MS, np.nan)
-    assert rules.fold(history, 1, 1, VIEW, START_MS + DAY_MS, np.nan) == []
-    heaviest = greatest(14.0)(0.0, TRADE, START_MS)
-    assert rows(history) == {1: (heaviest, START_MS + DAY_MS, START_MS)}
-
-
-@pytest.mark.parametrize("weight", [None, InverseDegree(0.5)])
-def test_an_item_that_was_pushed_out_starts_from_zero_when_it_comes_back(
-    weight: InverseDegree | None,
-) -> None:
-    rules = HistoryRules(greatest(14.0), cap=1, weight=weight)
-    history = History.empty(scaled=rules.is_scaled)
-    for day, (item, event) in enumerate([(1, TRADE), (2, VIEW), (1, VIEW)]):
-        rules.fold(history, day, item, event, START_MS + day * DAY_MS, np.nan)
-    last_ms = START_MS + 2 * DAY_MS
-    assert rows(history)[1][:2] == (greatest(14.0)(0.0, VIEW, last_ms), last_ms)
-
-
 @given(log=logs, half_life=half_lives)
 def test_what_changes_neither_scale_nor_affinity_of_a_weighted_user_is_not_published(
     log: list[Interaction], half_life: float
@@ -250,13 +219,6 @@ def test_the_half_life_counts_where_events_decay_and_nowhere_else() -> None:
             settings(affinity, "none", days, 9).folding_of_histories() for days in (14.0, 60.0)
         }
         assert len(texts) == (1 if affinity == "binary" else 2)
-
-
-def test_another_affinity_is_refused_where_histories_are() -> None:
-    stored = settings("weighted", "none", 60.0, 9).folding_of_histories()
-    ours = settings("greatest", "none", 60.0, 9).folding_of_histories()
-    with pytest.raises(FoldingError, match="AFFINITY was weighted and is greatest"):
-        check_folding(INTERACTIONS, 0, stored, ours)
 
 
 def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:

@@ -1,5 +1,6 @@
 """Where a partition resumes, decided from Redis and the log."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,51 +25,38 @@ def position(next_offset: int, incarnation: int = 0, topic_id: str = "one") -> d
     }
 
 
-def test_without_a_position_it_starts_at_the_logs_beginning() -> None:
-    resume = where_to_resume({"epoch": "1"}, LOG, is_refused=False)
-    assert resume == Resume(3, 0, "redis was empty")
+GROWN = LogBounds("one", 3, 20)
 
 
-def test_within_the_log_it_resumes_at_the_position() -> None:
-    for at in (3, 5, 9):
-        assert where_to_resume(position(at, 2), LOG, is_refused=False) == Resume(at, 2)
-
-
-def test_another_id_means_that_the_topic_was_recreated_wherever_the_position_is() -> None:
-    for at in (0, 5, 10):
-        resume = where_to_resume(position(at, 2, "another"), LOG, is_refused=False)
-        assert resume == Resume(3, 3, "topic was recreated")
-
-
-def test_with_the_same_id_a_position_beyond_the_end_is_trusted_and_never_starts_over() -> None:
-    assert where_to_resume(position(10, 2), LOG, is_refused=False) == Resume(10, 2)
-
-
-def test_a_log_that_refuses_the_position_lost_its_end_and_is_resumed_there() -> None:
-    resume = where_to_resume(position(12, 2), LOG, is_refused=True)
-    assert resume == Resume(9, 3, "log lost its end")
-
-
-def test_a_log_that_was_cut_and_grew_beyond_the_position_is_resumed_where_it_was_cut() -> None:
-    log = LogBounds("one", 3, 20)
-    resume = where_to_resume(position(12, 2), log, is_refused=False, epoch_end=7)
-    assert resume == Resume(7, 3, "log lost its end")
-    resume = where_to_resume(position(12, 2), log, is_refused=False, epoch_end=1)
-    assert resume == Resume(3, 3, "log lost its end")
-
-
-def test_a_position_before_its_leaders_end_is_resumed_whatever_end_is_reported() -> None:
-    resume = where_to_resume(position(12, 2), LOG, is_refused=True, epoch_end=12)
-    assert resume == Resume(12, 2)
-
-
-def test_a_refusal_alone_proves_nothing() -> None:
-    assert where_to_resume(position(7, 2), LOG, is_refused=True) == Resume(7, 2)
-
-
-def test_before_the_logs_beginning_records_are_missing() -> None:
-    resume = where_to_resume(position(1, 2), LOG, is_refused=True)
-    assert resume == Resume(3, 2, "log was cut", missing=2)
+@pytest.mark.parametrize(
+    ("stored", "log", "is_refused", "epoch_end", "resume"),
+    [
+        ({"epoch": "1"}, LOG, False, None, Resume(3, 0, "redis was empty")),
+        *((position(at, 2), LOG, False, None, Resume(at, 2)) for at in (3, 5, 9)),
+        *(
+            (position(at, 2, "another"), LOG, False, None, Resume(3, 3, "topic was recreated"))
+            for at in (0, 5, 10)
+        ),
+        # The broker that was asked may be behind.
+        (position(10, 2), LOG, False, None, Resume(10, 2)),
+        (position(7, 2), LOG, True, None, Resume(7, 2)),
+        (position(12, 2), LOG, True, 12, Resume(12, 2)),
+        (position(12, 2), LOG, True, None, Resume(9, 3, "log lost its end")),
+        (position(12, 2), GROWN, False, 7, Resume(7, 3, "log lost its end")),
+        (position(12, 2), GROWN, False, 1, Resume(3, 3, "log lost its end")),
+        (position(1, 2), LOG, True, None, Resume(3, 2, "log was cut", missing=2)),
+    ],
+)
+def test_a_partition_resumes_by_its_position_and_the_bounds_of_its_log(
+    stored: dict[str, str],
+    log: LogBounds,
+    epoch_end: int | None,
+    resume: Resume,
+    *,
+    is_refused: bool,
+) -> None:
+    found = where_to_resume(stored, log, is_refused=is_refused, epoch_end=epoch_end)
+    assert found == resume
 
 
 @given(at=offsets, incarnation=incarnations, noted=ids, log=bounds, is_refused=st.booleans())
