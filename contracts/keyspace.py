@@ -55,7 +55,7 @@ Keys, after the namespace:
     the flushes under that epoch that changed a bar of an earlier hour than its instrument's newest
     one: while this is the same and no flush is unfinished, so are all of these bars that are
     retained;
-    for c also `source:<p>` -> highest log position applied, as `incarnation:offset`, and
+    for c also `source:<p>` -> highest log position applied, `[incarnation,offset]`, and
     `source-lineage:<p>` -> `lineage` of the histories that its changes were computed from; during
     a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people

@@ -5,8 +5,7 @@ incarnation is raised; so a later record always has the greater position, across
 
 In JSON a position is `[incarnation, offset]`. Where there are many, each is one number, its mark,
 which sorts in the same way: in columns, in a worker's memory, and as the revision of a closed bar.
-A partition's hash in Redis has two fields for it, which `next_position` reads. Only
-`stream_processors.cooccurrences.applied` knows another text, of fields that are stored like that.
+A partition's hash in Redis has two fields for it, which `next_position` reads.
 """
 
 from collections.abc import Iterator

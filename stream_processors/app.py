@@ -6,7 +6,6 @@ partitions own claims, positions, folds and flushes (`stream_processors.partitio
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import faust
@@ -45,7 +44,7 @@ class ReplacedError(RuntimeError):
 
 
 class StreamProcessors(faust.App):
-    """The app; implements what the batch transport needs (`transport.BatchApp`)."""
+    """The app; implements what the batch transport needs (`transport.consumer.BatchApp`)."""
 
     def __init__(
         self, settings: Settings, group: str, topics: list[str], make: Make, log_ends: Log
@@ -81,22 +80,6 @@ class StreamProcessors(faust.App):
         self.task(self._follow_ends, traced=False)
         self.on_partitions_revoked.connect(self._revoke)
         self.on_before_shutdown.connect(self._before_shutdown)
-
-    def begin(self, assigned: set[TP]) -> None:
-        """Begin the partitions that the group has just assigned."""
-        self.partitions.begin(assigned)
-
-    def hungry(self) -> set[TP]:
-        """Return the partitions for which records should be fetched."""
-        return self.partitions.hungry()
-
-    def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
-        """Report to a partition that the broker refused its fetch."""
-        self.partitions.fail(tp, life, error)
-
-    def flushed_offsets(self) -> Mapping[TP, int]:
-        """Return the positions last written."""
-        return self.partitions.flushed_offsets()
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
         """Fetch a partition from an offset on, for one of its lives."""
@@ -160,7 +143,7 @@ class StreamProcessors(faust.App):
         # Until the broker answers again, this is out of date.
         stable = {tp: self._ends[tp].stable for tp in held}
         open_s = self._open_transactions.seconds(stable, self._ends_s)
-        for tp, offset in self.flushed_offsets().items():
+        for tp, offset in self.partitions.flushed_offsets().items():
             if tp in self._ends:
                 values = (max(0, self._ends[tp].end - offset), held.get(tp, 0), open_s.get(tp, 0))
                 for gauge, value in zip(gauges, values, strict=True):

@@ -55,13 +55,11 @@ _FETCH_MIN_BYTES: Final = 1 << 17
 _MAX_POLL_INTERVAL_MS: Final = 2**31 - 1
 
 
-class BatchApp(Protocol):
-    """What the transport needs of the application, all on the main loop.
+class Partitions(Protocol):
+    """What the transport needs of the assigned partitions, all on the main loop.
 
     There topics have our names, and here those on the broker.
     """
-
-    kafka: KafkaConfig
 
     def begin(self, tps: set[TP]) -> None:
         """Begin a life of each assigned partition; lives begun before are over.
@@ -73,7 +71,7 @@ class BatchApp(Protocol):
     def hungry(self) -> Set[TP]:
         """Return the partitions that have a position and room for a batch."""
 
-    def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
+    def fail(self, tp: TP, life: object, error: Exception) -> None:
         """Handle an error that ended the fetches for this life, e.g. an offset out of range.
 
         The partition is not fetched until `BatchConsumer.seek_to` is called again.
@@ -81,6 +79,13 @@ class BatchApp(Protocol):
 
     def flushed_offsets(self) -> Mapping[TP, int]:
         """Return the next offset of each claimed partition, as it was last written."""
+
+
+class BatchApp(Protocol):
+    """What the transport needs of the application."""
+
+    kafka: KafkaConfig
+    partitions: Partitions
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -215,7 +220,7 @@ class BatchConsumer(driver.Consumer):
         # Faust may call this twice for an assignment, and for one that has just been revoked.
         if assignment is not None and assignment is not self._begun:
             self._begun = assignment
-            self._batch_app.begin(set(map(self._ours, assignment.tps)))
+            self._batch_app.partitions.begin(set(map(self._ours, assignment.tps)))
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
         """Fetch from an offset on; the results carry the life.
@@ -243,12 +248,12 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
-        wanted = active & set(map(self._there, self._batch_app.hungry()))
+        wanted = active & set(map(self._there, self._batch_app.partitions.hungry()))
         wait_s = FETCH_TIMEOUT_S if wanted == active else _ROOM_AGAIN_S
         fetched = await self._getmany(wanted, min(timeout, wait_s))
         for one in cast("list[RecordBatch | FetchFailure]", fetched):
             if isinstance(one, FetchFailure):
-                self._batch_app.fetch_failed(self._ours(one.tp), one.life, one.error)
+                self._batch_app.partitions.fail(self._ours(one.tp), one.life, one.error)
             elif self.flow_active and not self.should_stop:
                 ours = dataclasses.replace(one, tp=self._ours(one.tp))
                 yield one.tp, self._to_message(one.tp, ours)
@@ -283,7 +288,7 @@ class BatchConsumer(driver.Consumer):
         assigned = self.assignment()
         offsets = {
             there: offset
-            for tp, offset in self._batch_app.flushed_offsets().items()
+            for tp, offset in self._batch_app.partitions.flushed_offsets().items()
             if (there := self._there(tp)) in assigned
             and offset > (self._committed_offset[there] or 0)
         }

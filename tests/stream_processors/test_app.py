@@ -59,7 +59,7 @@ async def app() -> App:
     with structlog.testing.capture_logs():
         its = App()
         its.given = {A, B}
-        its.begin({A, B})
+        its.partitions.begin({A, B})
         return its
 
 

@@ -32,6 +32,7 @@ class App(faust.App):
             broker_rebalance_timeout=6.0,
         )
         self.kafka = plain(broker)
+        self.partitions = self
         self.tps = {TP(topic, 0), TP(topic, 1)}
         self.begun: list[set[TP]] = []
         self.room: set[TP] = set()
@@ -53,7 +54,7 @@ class App(faust.App):
     def hungry(self) -> set[TP]:
         return self.room
 
-    def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
+    def fail(self, tp: TP, life: object, error: Exception) -> None:
         self.failures.append((tp, life, error))
 
     def flushed_offsets(self) -> dict[TP, int]:
