@@ -1,11 +1,13 @@
 """Terminal output of the local stack: steps, answers, the status line."""
 
+import json
 import math
 import time
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +37,9 @@ def answer(console: Console, api_url: str, given: Answer) -> None:
     if given.problem is not None:
         console.print(Text(f"! {given.problem}", style="red"), soft_wrap=True)
     else:
-        console.print_json(data=given.body, indent=None)
+        body = Text(json.dumps(given.body, ensure_ascii=False))
+        JSONHighlighter().highlight(body)
+        console.print(body)
 
 
 def check(console: Console, what: str, problem: object) -> None:
