@@ -1,7 +1,5 @@
 """How good a generation is: the figures in its report, which answers show as they are. Pure."""
 
-from typing import Final
-
 import msgspec
 
 
@@ -37,59 +35,30 @@ class HeldOut(msgspec.Struct, frozen=True):
     """over what was served; null: the settings are the same, or nothing was served"""
 
 
-class Mean(msgspec.Struct, frozen=True):
-    """A mean over users."""
+class Comparison(msgspec.Struct, frozen=True):
+    """A mean over the users of a variant, and over those of the default one in the same period."""
 
+    users: int
+    users_default: int
     mean: float
-    error: float
-    """half of its 95 % interval, by the users"""
-
-
-class Happened(msgspec.Struct, frozen=True):
-    """How well the lists that were served before predicted what users newly took since.
-
-    The popular list is judged for the same users, so that the two can be compared, whatever these
-    users are like.
-    """
-
-    users: int
-    """who took anything new; one who did under two generations counts for each"""
-    ndcg: Mean
-    """nDCG@10 of what was served"""
-    popular: Mean
-    """nDCG@10 of the popular list: a control that stays, and that nobody has to be shown"""
-    lead: Mean
-    """of what was served over the popular list"""
-    predicted: float | None = None
-    """nDCG@10 that was predicted of the last of these generations; null: it was not measured"""
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """Clicks per impression, by a policy."""
-
-    rate: float
+    mean_default: float
     low: float
-    """of the 95 % interval"""
+    """of the 95 % interval of the difference; below 0 where the variant is worse"""
     high: float
-    effective: float
-    """so many impressions of the policy itself would be as many as these, weighted"""
+
+    @property
+    def loss(self) -> float:
+        """How much less the variant has, relative to the default one."""
+        difference = self.mean_default - self.mean
+        return difference / self.mean_default if self.mean_default else 0.0
 
 
-class Exploration(msgspec.Struct, frozen=True):
-    """What was shown and clicked in a variant that explores, and what follows from it."""
+class Outcome(msgspec.Struct, frozen=True):
+    """What a period showed of a variant."""
 
-    at: str
-    """when it was estimated; ISO 8601, UTC"""
-    users: int
-    served: Rate
-    """as it was shown"""
-    ranked: Rate
-    """estimated, had nothing been explored"""
-    explored: Rate
-    """estimated, had all slots been explored that may be"""
-    lead: Mean
-    """of ranked items over explored ones, in slots that may be explored"""
-
-
-RATES: Final = ("served", "ranked", "explored")
-"""The policies whose rates there are: fields of `Exploration`."""
+    variant: str
+    ndcg: Comparison | None
+    """nDCG@10, by what users newly took, of the lists that each one's variant served when the
+    period began; null: fewer than two users of either took anything new"""
+    clicks: Comparison | None = None
+    """clicks per list shown; null: no feedback came in"""

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from contracts.figures import Outcome
 from contracts.fold_in import FoldIn
 from contracts.log_position import LogPosition
 
@@ -87,12 +88,20 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class Experiment(msgspec.Struct, frozen=True):
-    """Assigns users to variants, as defined in `contracts.variants`."""
+    """Assigns users to variants, as defined in `contracts.variants`, and compares them once."""
 
     name: str
     """part of the hash: a different name assigns users to different groups"""
     weights: dict[str, float]
     """variant -> its relative share of the users; a variant that is absent has none"""
+    since_ms: int = 0
+    """when it began, epoch ms"""
+    until_ms: int = 0
+    """when its variants are compared, epoch ms"""
+    started: dict[str, Served] = {}
+    """variant -> what it served at the start; kept, and none of it once they are compared"""
+    outcomes: list[Outcome] = []
+    """of each variant but the default one, once they are compared"""
 
 
 class Canary(msgspec.Struct, frozen=True):
@@ -103,6 +112,8 @@ class Canary(msgspec.Struct, frozen=True):
     """of the default variant's users, 0 to 1"""
     since_ms: int
     """when it was first served, epoch ms"""
+    until_ms: int
+    """when it is compared with the default variant, epoch ms"""
 
 
 class Current(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -83,9 +83,6 @@ Keys, after the namespace:
 `model:decisions`
     list: JSON object: a decision on a generation, when and why; the newest `DECISIONS_KEPT`
     lives forever; written by trainer; read by trainer, api, people
-`model:trial`
-    string: `contracts.decisions.Standing` of the canary that is, or was last, on trial
-    lives forever; written by trainer; read by trainer, api
 `model:refused`
     hash: variant -> JSON object: since when its generations are rejected, and by which rule
     lives until one of that variant is published; written by trainer; read by trainer
@@ -276,10 +273,6 @@ class Keyspace:
     def model_decisions(self) -> str:
         """Decisions on generations, newest first."""
         return f"{self.namespace}:model:decisions"
-
-    def model_trial(self) -> str:
-        """The standing of the canary."""
-        return f"{self.namespace}:model:trial"
 
     def model_refused(self) -> str:
         """The variants whose generations are rejected, since when and why."""

@@ -1,8 +1,8 @@
 """The transitions of `model:current` on decisions. Pure: a `Current` in, a new one out.
 
-A generation is kept as long as it is named there: by a variant, as the canary, or for a rollback of
-the default variant. It is a single value, so a decision takes effect atomically. The trainer writes
-it with a compare-and-set script.
+A generation is kept as long as it is named there: by a variant, as the canary, for a rollback of
+the default variant, or for the comparison at an experiment's end. It is a single value, so a
+decision takes effect atomically: it is written with one compare-and-set script.
 """
 
 from collections.abc import Collection
@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from contracts.figures import Outcome
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
 
 REPLACE_SCRIPT: Final = """
@@ -26,9 +27,10 @@ class UndecidableError(ValueError):
 
 
 def named(current: Current) -> set[str]:
-    """Return the generations that are served, or kept for a rollback."""
+    """Return the generations that are served, or kept for a rollback or for a comparison."""
     on_trial = [current.canary.served] if current.canary else []
-    all_served = [*current.variants.values(), *on_trial, *current.previous]
+    compared = current.experiment.started.values() if current.experiment else ()
+    all_served = [*current.variants.values(), *on_trial, *current.previous, *compared]
     return {served.generation for served in all_served}
 
 
@@ -114,8 +116,27 @@ def rolled_back(current: Current) -> Current:
 
 
 def weighted(current: Current, experiment: Experiment | None) -> Current:
-    """Assign users to variants by an experiment; None ends the current one."""
-    return replace(current, experiment=experiment)
+    """Assign users to variants by an experiment, whose period begins; None ends the current one.
+
+    Raises:
+        UndecidableError: a variant with a weight is not served.
+    """
+    if experiment is None:
+        return replace(current, experiment=None)
+    wanted = [name for name, weight in experiment.weights.items() if weight]
+    if missing := sorted(set(wanted) - current.variants.keys()):
+        raise UndecidableError(
+            f"{', '.join(missing)} is not served: name it in VARIANTS, and wait for the next run"
+        )
+    started = {name: current.variants[name] for name in wanted}
+    return replace(current, experiment=replace(experiment, started=started))
+
+
+def compared(current: Current, outcomes: list[Outcome]) -> Current:
+    """Note the outcomes of the experiment, whose weights stay, and let go what it started with."""
+    if current.experiment is None:
+        return current
+    return replace(current, experiment=replace(current.experiment, started={}, outcomes=outcomes))
 
 
 def only(current: Current, variants: Collection[str]) -> Current:

@@ -1,25 +1,22 @@
 """Assigns users to variants: a pure function of the user's id and `model:current`.
 
-It uses weighted rendezvous hashing. Each variant draws a number for the user from a hash of
-experiment, variant and user; the variant with the largest `-weight / ln(draw)` gets the user. So:
+A hash of the experiment's name and the user's id, and nothing else, draws a number from 0 to 1. The
+variants share that range in the order of their weights, so:
 
 - A variant's share of the users is its weight divided by the sum of the weights.
 - A user stays with a variant as long as the weights are unchanged, in every process.
-- If one weight grows, users only move into that variant, proportionally from all others; if it
-  shrinks, they only move out of it. No user ever moves between two other variants.
+- Other weights may move users between any variants. They begin another period, with users of its
+  own: no figure is of users before and after.
 - The groups of different experiments are independent.
 
 A canary takes its share from the users of the default variant, by a hash of its generation and the
 user: other variants are not affected, and each canary gets different users.
-
-Sources: Thaler and Ravishankar, "A name-based mapping scheme for rendezvous", 1996; weights:
-Schindelhauer and Schomaker, "Weighted distributed hash tables", SPAA 2005.
 """
 
 import re
 from collections.abc import Collection
 from hashlib import blake2b
-from math import inf, log
+from math import inf
 
 from contracts.feedback import NAME
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment, Served
@@ -94,16 +91,16 @@ def variant_of(user_id: str, experiment: Experiment, served: Collection[str]) ->
     the result is the default variant.
 
     >>> experiment = Experiment("spring", {"default": 9, "ease": 1})
-    >>> [variant_of(user, experiment, {"default", "ease"}) for user in ("u0", "u4")]
+    >>> [variant_of(user, experiment, {"default", "ease"}) for user in ("u0", "u13")]
     ['default', 'ease']
     """
-    best, variant = 0.0, DEFAULT_VARIANT
-    for name, weight in experiment.weights.items():
-        if weight > 0 and name in served:
-            score = -weight / log(_draw(f"{experiment.name}/{name}/{user_id}"))
-            if score > best:
-                best, variant = score, name
-    return variant
+    weights = {name: of for name, of in experiment.weights.items() if of > 0 and name in served}
+    left = draw(f"{experiment.name}/{user_id}") * sum(weights.values())
+    for variant, weight in weights.items():
+        left -= weight
+        if left < 0:
+            return variant
+    return next(reversed(weights), DEFAULT_VARIANT)
 
 
 def in_canary(user_id: str, generation: str, share: float) -> bool:
@@ -111,10 +108,10 @@ def in_canary(user_id: str, generation: str, share: float) -> bool:
 
     A larger share includes all users of a smaller one.
     """
-    return _draw(f"{generation}/{user_id}") < share
+    return draw(f"{generation}/{user_id}") < share
 
 
-def _draw(text: str) -> float:
+def draw(text: str) -> float:
     """Return a number in (0, 1), uniform over texts."""
     # Names contain no slash, and the user's id, which may, comes last: all texts differ.
     number = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -16,12 +16,11 @@ from trainer.commands import operations
 from trainer.commands.engines import Again, Engine, EngineName, Master, SnapshotId, source_of
 from trainer.commands.evaluate import evaluate
 from trainer.commands.options import errors_reported
-from trainer.experiments.rules import RulesError
-from trainer.experiments.variants import VariantsError
 from trainer.reading import CorruptValueError
 from trainer.run.lock import LEASE_S
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
+from trainer.settings_file import SettingsFileError
 from trainer.source import SourceError
 
 DONE: Final = frozenset({"trained", "empty"})
@@ -101,7 +100,7 @@ def _errors_logged() -> Iterator[None]:
     """Exit with 1 on errors that need an operator."""
     try:
         yield
-    except (TopologyError, CorruptValueError, RulesError, SourceError, VariantsError) as error:
+    except (TopologyError, CorruptValueError, SettingsFileError, SourceError) as error:
         log.error("cannot train", error=str(error))  # noqa: TRY400 (the message says it all)
         raise typer.Exit(1) from error
 

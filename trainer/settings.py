@@ -17,6 +17,8 @@ from trainer.settings_file import SettingsFileSource
 AUTO = "auto"
 AT_SERVING = ("diversity",)
 """Settings that change answers and not the lists that these are made from."""
+SEARCHED = ("fold_in_", "counts_", *(f"{settings_part(model)}_" for model in ITEM_MODELS))
+"""What the names of settings begin with that `auto` chooses, or does without."""
 
 if TYPE_CHECKING:
     _SettingsOfModels = MetricsSettings

@@ -28,7 +28,7 @@ RUNS: Final = Counter(
 DECISIONS: Final = Counter(
     "trainer_decisions",
     "What was decided on generations: published, on trial, promoted, withdrawn, rolled back, "
-    "rejected.",
+    "rejected; compared, at the end of an experiment.",
     ["what"],
 )
 STAGE_SECONDS: Final = Gauge(
@@ -52,12 +52,6 @@ HELD_OUT: Final = Gauge(
     "trainer_held_out",
     "How well the generation published last predicts what users did last: measures `ndcg`, "
     "`coverage`, `personalization` of lists of 10.",
-    ["variant", "measure"],
-)
-HAPPENED: Final = Gauge(
-    "trainer_happened",
-    "nDCG@10 of what users newly took while the last generation was served: measure `ndcg` of its "
-    "lists, `popular` of the popular list for the same users.",
     ["variant", "measure"],
 )
 

@@ -4,6 +4,7 @@ import msgspec
 
 from api.models.figures import Figures
 from contracts.decisions import Decision
+from contracts.figures import Outcome
 from contracts.generations import Served
 
 
@@ -26,6 +27,8 @@ class Trial(msgspec.Struct, frozen=True):
     share: float
     """of the default variant's users, 0 to 1"""
     since_ms: int
+    until_ms: int
+    """when it is compared with the default variant, once"""
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -60,6 +63,8 @@ class Arm(msgspec.Struct, frozen=True):
     """its share of all users, 0 to 1, including the canary's"""
     generation: str | None
     """null: it is not served, so it has no users"""
+    outcome: Outcome | None = None
+    """how it compares with the default variant; null: its period is not over"""
 
 
 class Experiments(msgspec.Struct, frozen=True):
@@ -68,6 +73,9 @@ class Experiments(msgspec.Struct, frozen=True):
     name: str | None
     """null: every user gets the default variant"""
     variants: list[Arm]
+    since_ms: int | None = None
+    until_ms: int | None = None
+    """when the variants are compared, once"""
 
 
 class Decisions(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from api.models.answers import (
 )
 from api.models.figures import Checked, Figures, Learned
 from contracts.decisions import BY_RULES, Decision
-from contracts.figures import HeldOut
+from contracts.figures import Comparison, HeldOut, Outcome
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 
 _CHECKED: Final = Checked(
@@ -37,7 +37,7 @@ MODELS: Final = Models(
     experiment=None,
     variants=[
         Variant(DEFAULT_VARIANT, 0.9, _SERVED),
-        Variant(CANARY_VARIANT, 0.1, _ON_TRIAL, Trial(0.1, 1629065404000)),
+        Variant(CANARY_VARIANT, 0.1, _ON_TRIAL, Trial(0.1, 1629065404000, 1629069004000)),
     ],
     previous=[],
     held=False,
@@ -47,13 +47,16 @@ DECISION: Final = Decision(
     generation="20210815T221000Z-8",
     variant=CANARY_VARIANT,
     what="on trial",
-    why="for 60 minutes at least, with 10.0% of the users",
+    why="for 60 minutes, with 10.0% of the users",
     by=BY_RULES,
 )
+_OUTCOME: Final = Outcome("ease", Comparison(310, 1920, 0.314, 0.296, -0.006, 0.042))
 EXPERIMENTS: Final = Experiments(
     "spring",
     [
         Arm(DEFAULT_VARIANT, 9, 0.9, "20210815T211000Z-7"),
-        Arm("ease", 1, 0.1, "20210815T211000Z-7-1"),
+        Arm("ease", 1, 0.1, "20210815T211000Z-7-1", _OUTCOME),
     ],
+    1628373004000,
+    1628977804000,
 )

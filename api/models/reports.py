@@ -7,7 +7,7 @@ import msgspec
 
 from api.models.answers import Arm, Experiments, Model, Models, Trial, Variant
 from api.models.figures import Figures
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment, Served
 from contracts.variants import shares
 
 Reports = Mapping[str, Figures | None]
@@ -32,7 +32,7 @@ def models_answer(current: Current, reports: Reports) -> Models:
         for name in sorted(current.variants, key=lambda name: (name != DEFAULT_VARIANT, name))
     ]
     if canary := current.canary:
-        trial = Trial(canary.share, canary.since_ms)
+        trial = Trial(canary.share, canary.since_ms, canary.until_ms)
         model = _model(canary.served, reports)
         variants.append(Variant(CANARY_VARIANT, users[CANARY_VARIANT], model, trial))
     return Models(
@@ -44,9 +44,10 @@ def models_answer(current: Current, reports: Reports) -> Models:
 
 
 def experiments_answer(current: Current) -> Experiments:
-    """Return which users get which variant."""
-    experiment, served = current.experiment, current.variants
-    weights = experiment.weights if experiment else {}
+    """Return which users get which variant, and how these compare."""
+    experiment, served = current.experiment or Experiment("", {}), current.variants
+    weights = experiment.weights
+    outcomes = {outcome.variant: outcome for outcome in experiment.outcomes}
     users = shares(msgspec.structs.replace(current, canary=None))
     arms = [
         Arm(
@@ -54,12 +55,15 @@ def experiments_answer(current: Current) -> Experiments:
             weights.get(name, 0.0),
             users.get(name, 0.0),
             served[name].generation if name in served else None,
+            outcomes.get(name),
         )
         for name in sorted(
             served.keys() | weights.keys(), key=lambda name: (name != DEFAULT_VARIANT, name)
         )
     ]
-    return Experiments(experiment.name if experiment else None, arms)
+    if current.experiment is None:
+        return Experiments(None, arms)
+    return Experiments(experiment.name, arms, experiment.since_ms, experiment.until_ms)
 
 
 def _model(served: Served, reports: Reports) -> Model:

@@ -6,7 +6,7 @@ import httpx
 import msgspec
 
 from contracts.decisions import Decision
-from contracts.figures import HeldOut, Lead
+from contracts.figures import Comparison, HeldOut, Lead, Outcome
 from contracts.generations import Canary, Current, Experiment, Served
 from trainer.generations.decisions import note
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
@@ -16,7 +16,7 @@ from trainer.quality.checking import Checked
 from .conftest import Filled
 
 G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
-ON_TRIAL = Current(5, {"default": G2}, None, Canary(G3, 0.25, 1629061628123), [G1])
+ON_TRIAL = Current(5, {"default": G2}, None, Canary(G3, 0.25, 1629061628123, 1629065228123), [G1])
 REPORT = Report(
     generation="g2",
     fence=5,
@@ -43,7 +43,7 @@ async def test_models_are_shown_with_shares_and_the_figures_of_their_reports(
     assert (default["variant"], default["users"], default["trial"]) == ("default", 0.75, None)
     assert canary["variant"] == "canary"
     assert (canary["users"], canary["serves"]["generation"]) == (0.25, "g3")
-    assert canary["trial"] == {"share": 0.25, "since_ms": 1629061628123}
+    assert canary["trial"] == {"share": 0.25, "since_ms": 1629061628123, "until_ms": 1629065228123}
     assert (canary["serves"]["report"], body["previous"][0]["report"]) == (None, None)
     assert body["previous"][0]["generation"] == "g1"
     assert (body["experiment"], body["held"]) == (None, False)
@@ -75,13 +75,29 @@ async def test_an_experiment_is_shown_with_variants_that_are_served_or_have_a_we
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     weights = {"default": 3.0, "steep": 1.0, "later": 4.0}
-    filled.serve(Current(5, {"default": G1, "steep": G2}, Experiment("spring", weights)))
+    outcome = Outcome("steep", Comparison(40, 400, 0.3, 0.2, 0.05, 0.15))
+    spring = Experiment("spring", weights, 1_000, 2_000, outcomes=[outcome])
+    filled.serve(Current(5, {"default": G1, "steep": G2}, spring))
     assert (await client.get("/v1/experiments")).json() == {
         "name": "spring",
+        "since_ms": 1_000,
+        "until_ms": 2_000,
         "variants": [
-            {"variant": "default", "weight": 3.0, "users": 0.75, "generation": "g1"},
-            {"variant": "later", "weight": 4.0, "users": 0.0, "generation": None},
-            {"variant": "steep", "weight": 1.0, "users": 0.25, "generation": "g2"},
+            {
+                "variant": "default",
+                "weight": 3.0,
+                "users": 0.75,
+                "generation": "g1",
+                "outcome": None,
+            },
+            {"variant": "later", "weight": 4.0, "users": 0.0, "generation": None, "outcome": None},
+            {
+                "variant": "steep",
+                "weight": 1.0,
+                "users": 0.25,
+                "generation": "g2",
+                "outcome": msgspec.to_builtins(outcome),
+            },
         ],
     }
 

@@ -69,7 +69,7 @@ async def test_an_export_has_the_lists_of_all_generations_that_are_kept_and_the_
         1,
         {"default": served["g1"], "steep": served["g2"]},
         Experiment("spring", {"steep": 1}),
-        Canary(served["g3"], 0.5, 0),
+        Canary(served["g3"], 0.5, 0, 1),
         [served["g4"]],
     )
     filled.serve(current)

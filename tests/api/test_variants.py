@@ -28,7 +28,7 @@ VARIANTS = {
     for name, generation in (("default", "g1"), ("steep", "g2"))
 }
 HALF_EACH = Experiment("spring", {"default": 1, "steep": 1})
-CANARY = Canary(Served("g3", "ease", "user-knn"), 0.25, 0)
+CANARY = Canary(Served("g3", "ease", "user-knn"), 0.25, 0, 1)
 NEIGHBORS = {"g1": "11", "g2": "12", "g3": "13"}
 """By generation: what it recommends to users who have 4; 20 more to users who have nothing."""
 

@@ -62,7 +62,6 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.model_keys("g1"), "live:model:g1:keys"),
         (LIVE.model_generations(), "live:model:generations"),
         (LIVE.model_decisions(), "live:model:decisions"),
-        (LIVE.model_trial(), "live:model:trial"),
         (LIVE.model_refused(), "live:model:refused"),
         (LIVE.model_lock(), "live:model:lock"),
         (LIVE.model_fence(), "live:model:fence"),

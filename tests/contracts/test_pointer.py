@@ -3,11 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from contracts.figures import Outcome
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
 from contracts.pointer import (
     UndecidableError,
     about,
+    compared,
     named,
     on_trial,
     only,
@@ -53,7 +56,7 @@ def test_after_any_decisions_the_default_variant_is_served_and_no_more_than_aske
         try:
             current = {
                 "publish": lambda c, g=fresh: serving(c, DEFAULT_VARIANT, g, KEEP),
-                "try": lambda c, g=fresh: on_trial(c, Canary(g, 0.1, 0)),
+                "try": lambda c, g=fresh: on_trial(c, Canary(g, 0.1, 0, 1)),
                 "promote": lambda c: promoted(c, KEEP),
                 "withdraw": withdrawn,
                 "roll back": rolled_back,
@@ -86,18 +89,18 @@ def test_rolling_back_goes_one_generation_back_at_a_time_until_none_is_kept() ->
 
 
 def test_rolling_back_takes_the_canary_first() -> None:
-    current = rolled_back(on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0)))
+    current = rolled_back(on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0, 1)))
     assert (default_of(current), current.canary, current.held) == ("g2", None, True)
 
 
 def test_a_promoted_canary_can_be_rolled_back() -> None:
-    current = promoted(on_trial(serving_all("g1"), Canary(made("g2"), 0.1, 0)), KEEP)
+    current = promoted(on_trial(serving_all("g1"), Canary(made("g2"), 0.1, 0, 1)), KEEP)
     assert (default_of(current), current.canary) == ("g2", None)
     assert default_of(rolled_back(current)) == "g1"
 
 
 def test_a_decision_is_about_the_generation_that_it_names() -> None:
-    trial = on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0))
+    trial = on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0, 1))
     for current, expected in ((trial, "g3"), (trial, None), (serving_all("g2"), "g2")):
         assert about(current, expected) is current
     for current, expected, state in (
@@ -111,9 +114,27 @@ def test_a_decision_is_about_the_generation_that_it_names() -> None:
 
 def test_there_is_no_canary_before_anything_is_served() -> None:
     with pytest.raises(UndecidableError, match="nothing is served yet"):
-        on_trial(Current(1, {}), Canary(made("g1"), 0.1, 0))
+        on_trial(Current(1, {}), Canary(made("g1"), 0.1, 0, 1))
     with pytest.raises(UndecidableError, match="no canary is on trial"):
         promoted(serving_all("g1"), KEEP)
+
+
+def test_what_an_experiment_began_with_is_kept_until_its_variants_are_compared() -> None:
+    current = serving(serving_all("g1", keep=0), "steep", made("s1"), 0)
+    spring = Experiment("spring", {"default": 1, "steep": 1, "none": 0}, 0, 1)
+    current = weighted(current, spring)
+    for variant, generation in (("default", "g2"), ("steep", "s2"), ("default", "g3")):
+        current = serving(current, variant, made(generation), 0)
+    assert named(current) == {"g1", "s1", "g3", "s2"}
+    outcomes = [Outcome("steep", None)]
+    assert named(weighted(current, None)) == named(compared(current, outcomes)) == {"g3", "s2"}
+    assert compared(current, outcomes).experiment == replace(spring, outcomes=outcomes)
+    assert compared(weighted(current, None), outcomes) == weighted(current, None)
+
+
+def test_variants_that_are_not_served_have_no_users() -> None:
+    with pytest.raises(UndecidableError, match="ease, steep is not served: name it in VARIANTS"):
+        weighted(serving_all("g1"), Experiment("spring", {"default": 1, "steep": 1, "ease": 2}))
 
 
 def test_nothing_is_kept_unless_asked_for() -> None:
@@ -124,7 +145,8 @@ def test_nothing_is_kept_unless_asked_for() -> None:
 def test_other_variants_and_weights_are_left_alone() -> None:
     current = serving(serving_all("g1"), "steep", made("s1"), KEEP)
     current = weighted(current, Experiment("spring", {"default": 1, "steep": 1}))
+    experiment = current.experiment
     current = serving(current, DEFAULT_VARIANT, made("g2"), KEEP)
     assert current.variants["steep"] == made("s1")
-    assert current.experiment == Experiment("spring", {"default": 1, "steep": 1})
+    assert current.experiment == experiment
     assert weighted(only(current, ()), None).variants.keys() == {DEFAULT_VARIANT}

@@ -71,7 +71,8 @@ def filled(broker: str, store_url: str) -> Iterator[Filled]:
 @pytest.fixture(autouse=True)
 def served(filled: Filled) -> None:
     """Have a canary on trial, and a generation to go back to."""
-    current = Current(5, {"default": G1}, None, Canary(G2, 0.25, 1629061628123), [G3])
+    canary = Canary(G2, 0.25, 1629061628123, 1629065228123)
+    current = Current(5, {"default": G1}, None, canary, [G3])
     filled.serve(current)
 
 

@@ -115,17 +115,41 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
     assert setup.served_generation
 
 
+ALL_IN_ONE_RUN = """
+import sys, threading
+from trainer.run.runs import Runs
+from trainer.settings import TrainerSettings
+
+assert Runs(TrainerSettings(), threading.Event()).once(only_if_changed=True, wait_for_lock_s=0)
+sys.exit(any(name.startswith("trainer.experiments") for name in sys.modules))
+"""
+
+
+def test_without_rules_for_canaries_nothing_of_experiments_is_imported(
+    setup: Setup, environment: dict[str, str], tmp_path: Path
+) -> None:
+    setup.fill(np.ones((3, 2)))
+    rules = tmp_path / "canary.toml"
+    rules.write_text("")
+    for more, imported in (({}, 0), ({"CANARY_RULES": str(rules)}, 1)):
+        setup.something_happens()
+        child = process("-c", ALL_IN_ONE_RUN, environment=environment | more)
+        with child as run:
+            assert run.wait(PATIENCE_S) == imported
+    assert setup.current.canary is not None
+
+
 LAUNCHER = """
 import os, signal, socket, sys, threading
 # A run imports these when it needs them.
-import trainer.experiments.accuracy, trainer.selection.auto
+import trainer.experiments.canary, trainer.selection.auto
 from runtime.logs import configure_logs
-from trainer.experiments import trial
+from trainer.experiments import periods
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 
 configure_logs("trainer", "ERROR")
-trial.read_clicks = lambda *_: None  # there is no Kafka
+periods.read_feedback = lambda *_: None  # there is no Kafka
 send, sent = socket.socket.sendall, 0
 
 def send_up_to(last, connection, data):
@@ -231,7 +255,7 @@ def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_
     # Each run judges the canary of the one before, promotes it, publishes another variant, and
     # tries out the next canary.
     rules, variants = tmp_path / "canary.toml", tmp_path / "variants.toml"
-    rules.write_text("minutes = 0\nneeds = 0\n")
+    rules.write_text("minutes = 0\nusers_least = 0\n")
     variants.write_text("[few]\nneighbors_per_item = 5\n")
     environment |= {
         "CANARY_RULES": str(rules),

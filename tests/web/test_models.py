@@ -57,7 +57,8 @@ def served(stack: Stack) -> Stack:
     filled = stack.model
     since_ms = round(time.time() * 1000) - 20 * MINUTE_MS
     variants = {"default": G2, "steep": STEEP}
-    current = Current(5, variants, None, Canary(G3, 0.25, since_ms), [G1])
+    canary = Canary(G3, 0.25, since_ms, since_ms + 60 * MINUTE_MS)
+    current = Current(5, variants, None, canary, [G1])
     filled.serve(current)
     filled.store.delete(filled.keys.model_decisions())
     for minutes_ago, generation in ((120, G1), (60, G2), (20, G3)):
@@ -143,6 +144,7 @@ async def test_a_canary_is_shown_with_its_users_and_the_start_of_its_trial(
     await expect(trial).to_contain_text(f"{G3.generation}")
     await expect(trial).to_contain_text("25.0% of all, 25.0% of the default variant's")
     await expect(trial).to_contain_text(re.compile(r"On trial since.*\((19|2\d) min ago\)"))
+    await expect(trial).to_contain_text("Compared at")
 
 
 async def test_a_rollback_by_hand_is_named_as_the_reason_why_nothing_comes(

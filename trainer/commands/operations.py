@@ -4,6 +4,7 @@ They need no lock and wait for no run: each is one compare-and-set of `model:cur
 progress notices the change, and respects it.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -14,19 +15,23 @@ from redis.exceptions import RedisClusterException, RedisError
 from rich.console import Console
 
 from contracts.decisions import BY_PERSON, Decision, What
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current
+from contracts.feedback import NAME
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment
 from contracts.keyspace import Keyspace
 from contracts.pointer import UndecidableError, about, promoted, rolled_back, weighted
+from contracts.times import DAY_MS
+from contracts.variants import check_experiment
 from runtime.logs import configure_logs
 from runtime.redis.stores import Store, connect
 from trainer.commands.options import errors_reported
-from trainer.experiments.variants import VariantsError, parse_weights
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.publication import change_current, end_unnamed, read_current
 from trainer.generations.tables import tables
 from trainer.settings import TrainerSettings
 
 SHOWN: Final = 20
+PERIOD_DAYS: Final = 7
+"""Of an experiment: users come back within a week."""
 Expected = Annotated[
     str | None,
     typer.Option(help="the generation that it is about: with another one, nothing is done"),
@@ -88,18 +93,35 @@ def weights(
     of_variants: Annotated[
         list[str] | None, typer.Argument(help="such as default=9 steep=1", metavar="VARIANT=WEIGHT")
     ] = None,
+    days: Annotated[
+        float, typer.Option(min=0, help="after which the variants are compared, once")
+    ] = PERIOD_DAYS,
 ) -> None:
     """Distribute the users over the variants now; without arguments, end the experiment."""
     with _store() as (store, keyspace, _):
+        now_ms = round(datetime.now(UTC).timestamp() * 1000)
+        until_ms = now_ms + round(days * DAY_MS)
         try:
-            wanted = parse_weights(experiment, of_variants or []) if experiment else None
-        except VariantsError as error:
+            given = dict(map(_weight, of_variants or []))
+            wanted = Experiment(experiment, given, now_ms, until_ms) if experiment else None
+            if wanted:
+                check_experiment(wanted)
+        except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         _, after = _change(store, keyspace, lambda current: weighted(current, wanted))
     _print(tables(after, []))
-    missing = sorted(wanted.weights.keys() - after.variants.keys()) if wanted else []
-    if missing:
-        _print(f"not served yet, so without users: {', '.join(missing)}")
+
+
+def _weight(text: str) -> tuple[str, float]:
+    """Return a variant and its weight.
+
+    >>> _weight("steep=0.5")
+    ('steep', 0.5)
+    """
+    name, _, number = text.partition("=")
+    if not re.fullmatch(NAME, name) or not re.fullmatch(r"\d+(\.\d+)?", number):
+        raise ValueError(f"{text!r} is no weight: write variant=number, such as default=9")
+    return name, float(number)
 
 
 def _change(

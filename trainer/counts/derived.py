@@ -4,6 +4,7 @@ The workers' G weights all users alike, or by `USER_WEIGHT`, and cannot be rewei
 Histories can: they have every affinity and the time of its last event. Pure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,6 +79,13 @@ class Histories:
     """(entries,) aligned with `affinities.data`: the last event's time"""
     first_ms: Ints | None = None
     """(entries,) the first event's time; None: the same"""
+    users: Sequence[str] = ()
+    """n_users ids; if there are none, the rows' numbers are"""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """n_users ids."""
+        return self.users or [str(row) for row in range(self.affinities.shape[0])]
 
     @property
     def since_ms(self) -> Ints:
@@ -96,7 +104,7 @@ class Histories:
     def where(self, kept: npt.NDArray[np.bool_]) -> "Histories":
         """Return the entries that `kept`, (entries,), is true for, of the same users and items."""
         some = entries_where(self.affinities, kept)
-        return Histories(some, self.ts_ms[kept], self.since_ms[kept])
+        return Histories(some, self.ts_ms[kept], self.since_ms[kept], self.users)
 
 
 def histories_of(user_items: UserItems, items: Ints) -> tuple[Histories, Floats]:
@@ -119,7 +127,7 @@ def histories_of(user_items: UserItems, items: Ints) -> tuple[Histories, Floats]
     # Ids ascend in both, so columns still ascend within a row.
     made: Matrix = csr_array((user_items.unscaled[known], places[known], indptr), shape)
     times = (user_items.ts_ms[known], user_items.first_ms[known])
-    return Histories(made, *times), stored.data[known]
+    return Histories(made, *times, user_items.users), stored.data[known]
 
 
 def first_users(user_items: UserItems, n: int) -> UserItems:

@@ -55,8 +55,8 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
             found["first_ms"],
         )
     )
-    times = (np.asarray(some.data, np.int64) for some in (ts_ms, first_ms))
-    histories = Histories(affinities, *times)
+    last, first = (np.asarray(some.data, np.int64) for some in (ts_ms, first_ms))
+    histories = Histories(affinities, last, first, users.tolist())
     streamed: Matrix = csr_array(stored.T @ stored)
     streamed.sort_indices()
 

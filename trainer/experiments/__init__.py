@@ -1,8 +1,7 @@
-"""A new generation on trial: some users get it, and after a while it is judged once.
+"""Variants and canaries: what each one's users newly took, compared once, when a period is over.
 
-`rules` reads the criteria, `accuracy` measures its lists and the served ones on what users did
-since, `clicks` counts the clicks on either, `verdict` compares, and `trial` acts on the verdict.
-It is judged once, as soon as its time is over and enough was seen: looking repeatedly until one is
-ahead finds a winner among equals (Johari et al., "Peeking at A/B
-tests", KDD 2017).
+`ndcg` and `clicks` measure one figure a user, `periods` compares the means of two variants' users.
+`canary` is the gate that tries each new generation on some users first, `rules` its criteria;
+`ab` compares the variants of an experiment. A period is fixed before it begins: looking repeatedly
+until one is ahead finds a winner among equals (Johari et al., "Peeking at A/B tests", KDD 2017).
 """

@@ -25,11 +25,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from contracts.feedback import NAME
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
-from contracts.variants import check_experiment
-from trainer.models import ITEM_MODELS, MODELS, settings_part
-from trainer.settings import AT_SERVING, AUTO, TrainerSettings
-from trainer.settings_file import changed, flat_fields
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
+from trainer.models import MODELS, settings_part
+from trainer.settings import AT_SERVING, AUTO, SEARCHED, TrainerSettings
+from trainer.settings_file import SettingsFileError, changed, flat_fields
 
 TAKEN: Final = frozenset({DEFAULT_VARIANT, CANARY_VARIANT})
 
@@ -46,70 +45,34 @@ OF_A_VARIANT: Final = (
 """What the names of settings begin with that a variant may have of its own."""
 
 
-SEARCHED: Final = (
-    "fold_in_",
-    "counts_",
-    *(f"{settings_part(model)}_" for model in ITEM_MODELS),
-)
-"""What the names of those begin with that `auto` chooses, or does without."""
-
-
-class VariantsError(ValueError):
-    """The file or the command line has invalid variants."""
-
-
 def read_variants(path: Path, settings: TrainerSettings) -> dict[str, TrainerSettings]:
     """Return the settings of each variant in a file; what it leaves out is as in `settings`.
 
     Raises:
-        VariantsError: the file has none, or there is no such file.
+        SettingsFileError: the file has none, or there is no such file.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: _variant(name, table, settings) for name, table in tables.items()}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-        raise VariantsError(f"{path} (VARIANTS) has no variants: {error}") from error
-
-
-def parse_weights(name: str, weights: list[str]) -> Experiment:
-    """Return the experiment given as `default=9 steep=1`.
-
-    >>> parse_weights("spring", ["default=9", "steep=1"])
-    Experiment(name='spring', weights={'default': 9.0, 'steep': 1.0})
-
-    Raises:
-        VariantsError: it is none.
-    """
-    experiment = Experiment(name, dict(map(_weight, weights)))
-    try:
-        check_experiment(experiment)
-    except ValueError as error:
-        raise VariantsError(str(error)) from error
-    return experiment
+        raise SettingsFileError(f"{path} (VARIANTS) has no variants: {error}") from error
 
 
 def _variant(name: str, table: Any, settings: TrainerSettings) -> TrainerSettings:
     if not re.fullmatch(NAME, name) or name in TAKEN:
-        raise VariantsError(f"{name!r} is no variant's name: {NAME}, and not {sorted(TAKEN)}")
+        raise SettingsFileError(f"{name!r} is no variant's name: {NAME}, and not {sorted(TAKEN)}")
     if not isinstance(table, dict):
-        raise VariantsError(f"{name} is no table of settings but {table!r}")
+        raise SettingsFileError(f"{name} is no table of settings but {table!r}")
     known = [name for name in flat_fields(TrainerSettings) if name.startswith(OF_A_VARIANT)]
     if unknown := table.keys() - set(known):
-        raise VariantsError(f"[{name}] has {sorted(unknown)}, which are no settings of a model")
+        raise SettingsFileError(f"[{name}] has {sorted(unknown)}, which are no settings of a model")
     searched = sorted(key for key in table if key.startswith(SEARCHED))
     if searched and table.get("item_model", settings.item_model) == AUTO:
-        raise VariantsError(
+        raise SettingsFileError(
             f"[{name}] has {searched}, which `auto` would choose itself: set its item_model, too"
         )
     try:
         made: TrainerSettings = changed(settings, table)
     except ValidationError as error:
-        raise VariantsError(f"[{name}]: {error}") from error
+        raise SettingsFileError(f"[{name}]: {error}") from error
     return made
-
-
-def _weight(text: str) -> tuple[str, float]:
-    name, _, number = text.partition("=")
-    if not re.fullmatch(NAME, name) or not re.fullmatch(r"\d+(\.\d+)?", number):
-        raise VariantsError(f"{text!r} is no weight: write variant=number, such as default=9")
-    return name, float(number)

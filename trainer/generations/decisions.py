@@ -1,19 +1,15 @@
-"""Decisions on generations: kept in Redis for operators, in the log, and in the reports.
-
-Also the interim results of a trial.
-"""
+"""Decisions on generations: kept in Redis for operators, in the log, and in the reports."""
 
 import msgspec
 import structlog
 
-from contracts.decisions import Decision, Standing
+from contracts.decisions import Decision
 from contracts.keyspace import DECISIONS_KEPT, Keyspace
 from runtime.redis.stores import Store
 from trainer import telemetry
 from trainer.generations.report import Report
 
 _decision = msgspec.json.Decoder(Decision)
-_standing = msgspec.json.Decoder(Standing)
 _report = msgspec.json.Decoder(Report)
 log = structlog.get_logger(__name__)
 
@@ -40,21 +36,6 @@ def read_decisions(store: Store, keyspace: Keyspace, n: int = DECISIONS_KEPT) ->
     """Return the last n decisions, newest first."""
     stored = store.lrange(keyspace.model_decisions(), 0, n - 1)
     return [_decision.decode(value) for value in stored]
-
-
-def note_standing(store: Store, keyspace: Keyspace, standing: Standing) -> None:
-    """Log a canary's interim results, and store them for display."""
-    log.info("the canary stays on trial", **msgspec.to_builtins(standing))
-    store.set(keyspace.model_trial(), msgspec.json.encode(standing))
-
-
-def read_standing(store: Store, keyspace: Keyspace) -> Standing | None:
-    """Return a canary's latest interim results; None if there are none, or from another release."""
-    try:
-        stored = store.get(keyspace.model_trial())
-        return _standing.decode(stored) if stored else None
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        return None
 
 
 def read_report(store: Store, keyspace: Keyspace, generation: str) -> Report | None:

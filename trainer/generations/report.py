@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from contracts.decisions import Decision
-from contracts.figures import Happened, HeldOut
+from contracts.figures import HeldOut
 from contracts.generations import DEFAULT_VARIANT
 from contracts.log_position import LogPosition
 from trainer.judging.found import Found
@@ -103,8 +103,6 @@ class Report(msgspec.Struct, frozen=True):
     """those that it was made with, chosen ones included"""
     held_out: HeldOut | None = None
     """None: too few users have enough items to hold any out"""
-    happened: Happened | None = None
-    """of what the variant served until then; None: nothing was, or nobody took anything new"""
     selection: Selection | None = None
     """None: nothing was to be chosen"""
     corrupt: list[str] = []

@@ -1,18 +1,25 @@
 """Tables of what is served and what was decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from contracts.decisions import Decision
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
+from contracts.generations import (
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Canary,
+    Current,
+    Experiment,
+    Served,
+)
 from contracts.variants import shares
-from trainer.judging.happened import USERS_LEAST
 
 MADE: Final = ("published", "on trial")
-"""Decisions that come with what is predicted of a generation, and what happened before it."""
+"""Decisions that come with what is predicted of a generation."""
 
 
 def tables(current: Current | None, decisions: Sequence[Decision]) -> RenderableType:
@@ -33,35 +40,27 @@ def tables(current: Current | None, decisions: Sequence[Decision]) -> Renderable
 
 
 def _judged(decisions: Sequence[Decision]) -> Table:
-    """Return what was predicted of each generation, and what happened to the one before it."""
-    table = Table(title="nDCG@10, 95 % interval (users)", title_justify="left")
-    for column in ("generation", "variant", "predicted", "served before: predicted", "happened"):
+    """Return what is predicted of each generation."""
+    table = Table(title="nDCG@10 on users' latest items, 95 % interval", title_justify="left")
+    for column in ("generation", "variant", "predicted", "users"):
         table.add_column(column, no_wrap=True)
-    table.add_column("popular list, same users", no_wrap=True)
     for decision in decisions:
-        table.add_row(decision.generation, decision.variant, *_cells(decision.figures))
+        of, predicted, users = decision.figures, "", ""
+        if "ndcg" in of:
+            predicted = f"{of['ndcg']:.4f} ({of['ndcg_low']:.4f} .. {of['ndcg_high']:.4f})"
+            users = f"{of['holdout_users']:.0f}"
+        table.add_row(decision.generation, decision.variant, predicted, users)
     return table
 
 
-def _cells(figures: Mapping[str, float]) -> tuple[str, str, str, str]:
-    """Return predicted, predicted of what was served before, happened to it, and the control."""
-    predicted = before = happened = popular = ""
-    if "ndcg" in figures:
-        error = (figures["ndcg_high"] - figures["ndcg_low"]) / 2
-        predicted = f"{figures['ndcg']:.4f} ± {error:.4f} ({figures['holdout_users']:.0f})"
-    if "served_predicted" in figures:
-        before = f"{figures['served_predicted']:.4f}"
-    if figures.get("served_users", 0) >= USERS_LEAST:
-        error = figures["served_ndcg_error"]
-        happened = f"{figures['served_ndcg']:.4f} ± {error:.4f} ({figures['served_users']:.0f})"
-        popular = f"{figures['popular_ndcg']:.4f}, lead {figures['lead']:+.4f}"
-        popular += f" ± {figures['lead_error']:.4f}"
-    return predicted, before, happened, popular
-
-
 def _served(current: Current) -> Table:
-    experiment = f", experiment {current.experiment.name}" if current.experiment else ""
-    table = Table(title=f"Served{experiment}", title_justify="left")
+    experiment, canary = current.experiment, current.canary
+    title = "Served"
+    if experiment:
+        title += f", experiment {experiment.name}{_period(experiment)}"
+    if canary:
+        title += f", canary{_period(canary)}"
+    table = Table(title=title, title_justify="left")
     for column in ("variant", "generation", "item model", "user model"):
         table.add_column(column, no_wrap=True)
     table.add_column("users", justify="right", no_wrap=True)
@@ -74,6 +73,11 @@ def _served(current: Current) -> Table:
     for served in current.previous:
         _add(table, "(kept)", served, "")
     return table
+
+
+def _period(of: Experiment | Canary) -> str:
+    since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (of.since_ms, of.until_ms))
+    return f" ({since:%Y-%m-%d %H:%M} .. {until:%Y-%m-%d %H:%M} UTC)"
 
 
 def _add(table: Table, name: str, served: Served, users: str) -> None:

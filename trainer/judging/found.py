@@ -64,27 +64,23 @@ def lead_of(of_users: Floats, of_served: Floats) -> Lead:
     return Lead(*(round(figure, 6) for figure in figures))
 
 
-def not_chosen_on(of_users: Sequence[Floats], chosen: int) -> Floats:
-    """Return (n_users,) each user's nDCG of what the other half of the users would have chosen.
+def not_chosen_on(of_users: Sequence[Floats]) -> Floats:
+    """Return (n_users,) each user's nDCG of the candidate that is best for the other half of them.
 
-    The best of many candidates owes a part of its lead to the users it was chosen on, so their own
-    figure is too high. What a half would have chosen is the best candidate for that half of
-    those that are no better than the chosen one for all.
+    The best of many candidates owes a part of its lead to the users that it was chosen on, so their
+    own figure is too high.
 
     Args:
         of_users: of each candidate, (n_users,) its nDCG.
-        chosen: which of them was chosen.
 
     Source: Cawley and Talbot, "On over-fitting in model selection and subsequent selection bias in
     performance evaluation", JMLR 11, 2010; here with two folds of users.
 
     >>> lucky, steady = np.array([1.0, 0, 1, 0]), np.array([0.4, 0.4, 0.4, 0.4])
-    >>> not_chosen_on([lucky, steady], chosen=0).tolist()
+    >>> not_chosen_on([lucky, steady]).tolist()
     [0.4, 0.0, 0.4, 0.0]
     """
     figures = np.stack(of_users)
-    means = figures.mean(axis=1)
-    figures = figures[means <= means[chosen]]
     is_even = np.arange(figures.shape[1]) % 2 == 0
     for_even, for_odd = (figures[:, half].mean(axis=1).argmax() for half in (~is_even, is_even))
     found: Floats = np.where(is_even, figures[for_even], figures[for_odd])

@@ -5,6 +5,7 @@ event with an item decides, not the last. An affinity that is a sum of events is
 whole, with those that came later.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from scipy.sparse import csr_array
 
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
+from contracts.variants import draw
 from trainer.counts.derived import (
     Counting,
     Histories,
@@ -129,9 +131,10 @@ def hold_out(
     if not at_random:
         latest = _with_whole_visits(histories, latest)
     n_latest = np.bincount(user[latest], minlength=len(degrees))
-    able = np.flatnonzero(both if is_temporal else (n_latest > 0) & (degrees >= LEAST_ITEMS))
+    is_able = both if is_temporal else (n_latest > 0) & (degrees >= LEAST_ITEMS)
+    order = drawn(histories.names, str(seed))
     sampled = np.zeros(len(degrees), np.bool_)
-    sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
+    sampled[order[is_able[order]][:users_most]] = True
     held = after if is_temporal else sampled[user] & latest
     found = histories.affinities
     whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
@@ -149,6 +152,14 @@ def hold_out(
         without(streamed, whole[changed], rest[changed]),
         csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
     )
+
+
+def drawn(users: Sequence[str], salt: str) -> Ints:
+    """Return (n_users,) places of users in an order drawn by a hash of each, whoever else there is.
+
+    So the first ones are a random sample, and mostly the same ones later.
+    """
+    return np.argsort([draw(f"{salt}/{user}") for user in users]).astype(np.int64)
 
 
 def _with_whole_visits(

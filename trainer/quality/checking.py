@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.figures import HeldOut
 from contracts.messages import Floats
 from trainer.counts.matrices import Gram
 from trainer.quality.figures import Popularity, of_all, of_items
@@ -24,6 +25,11 @@ those of items with few counts, unless something is wrong."""
 BELOW_ZERO: Final = 1e-6
 """Subtracting weights again leaves 1e-16 of them; more was never added."""
 
+ACCURACY: Final = "ndcg_kept"
+"""The rule on how well a generation predicts."""
+KEPT_MIN: Final = 0.95
+"""A generation that surely predicts worse than this is refused. `python -m trainer once` publishes
+anyway; `auto` may give up less for coverage."""
 MEANINGS: Final = {
     "own": "share of the counts in rows of items without a count of their own",
     "beyond": "share of the counts in rows with counts beyond sqrt(G_ii x G_jj)",
@@ -31,6 +37,8 @@ MEANINGS: Final = {
     "items_kept": "number of items, relative to the served generation; at least the limit",
     "single_user": "share of the items with a single user",
     "popularity_shift": "population stability index against the served generation",
+    ACCURACY: "nDCG of the hold-out at the upper end of its 95 % interval, for one of the served "
+    "settings on the same users; at least the limit",
 }
 """What each rule compares with its limit, which is a maximum unless stated otherwise."""
 
@@ -145,6 +153,18 @@ def check(gram: Gram, before: Popularity | None, settings: QualityConfig) -> lis
             for rule in rules(settings)
         ),
     ]
+
+
+def check_accuracy(held_out: HeldOut | None) -> list[Checked]:
+    """Return the rule on accuracy, and whether it holds; nothing if there is nothing to compare.
+
+    A generation's settings and the served ones learn from the same data and are asked for the same
+    users' items, so neither the data nor the kind of hold-out makes a difference between them.
+    """
+    if held_out is None or held_out.lead is None:
+        return []
+    kept = held_out.lead.kept_at_best
+    return [Checked(ACCURACY, "hard", kept >= KEPT_MIN, kept, KEPT_MIN, MEANINGS[ACCURACY])]
 
 
 def _of_items(gram: Gram, limit: float) -> Iterator[Checked]:

@@ -3,29 +3,25 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
-from contracts.figures import Happened, HeldOut
+from contracts.figures import HeldOut
 from contracts.generations import Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
-from runtime.topology import Topology
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
-from trainer.experiments.happening import read_happened
+from trainer.generations.gate import Gate, Reject
 from trainer.generations.inputs import served_report
-from trainer.generations.publication import generation_id, publication, read_current
+from trainer.generations.publication import generation_id, publication
 from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
 from trainer.judging.found import held_out_of
-from trainer.judging.happened import together
 from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
-from trainer.quality.accuracy import check_accuracy
-from trainer.quality.checking import Checked
-from trainer.quality.gate import BadDataError, report_happened, report_held_out, report_rules
+from trainer.quality.checking import check_accuracy
+from trainer.quality.reporting import BadDataError, report_held_out, report_rules
 from trainer.run.learned import Learned, data_of
 from trainer.run.placing import Placing, figures_of
 from trainer.run.selecting import select
@@ -43,6 +39,7 @@ class Building:
     keyspace: Keyspace
     learned: Learned
     placing: Placing
+    gate: Gate
     fence: int
     """the fencing token of the lock that the run holds"""
     stages: Stages
@@ -63,15 +60,18 @@ class Building:
         """
         before = self.stages.seconds.copy()
         served = served_report(self.store, self.keyspace, variant)
-        with self.stages.timed("judge served"):
-            happened = self._happened(served)
         with self.stages.timed("hold out"):
             selection, found = select(self.learned, settings, served, self.stages, self.now)
         made_with = changed(settings, selection.found.values) if selection else settings
         made_with = self._with_half_life(made_with)
         generation = generation_id(self.learned.started, self.fence, place)
-        held_out = held_out_of(found)
-        accuracy = self._accuracy(variant, generation, held_out)
+        draft = self._draft(variant, generation, made_with, selection, held_out_of(found))
+        report_rules([], draft.quality, variant)
+        ruling = self.gate.decide(draft)
+        if isinstance(ruling, Reject):
+            error = BadDataError(ruling.broken)
+            self.placing.rejected(generation, variant, str(error))
+            raise error
         models = models_of(made_with)
         with publication(self.store, self.keyspace, generation, self.fence) as made:
             writing = Writing(made, self.keyspace, self.stages)
@@ -79,42 +79,13 @@ class Building:
             users = first_users(self.learned.user_items, users_listed(made_with))
             lists = writing.write(models, self.learned.gram, counts, self._recent(made_with), users)
             report = msgspec.structs.replace(
-                self._report(variant, generation, lists, before, made_with, selection),
-                quality=[*self.learned.checked, *accuracy],
-                held_out=held_out,
-                happened=happened,
+                draft, lists=lists, finished=self.now().isoformat(), seconds=self._seconds(before)
             )
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
-        report_held_out(variant, held_out)
-        report_happened(variant, happened)
-        figures = figures_of(held_out, happened)
-        self.placing.place(made, variant, served_of(generation, models, made_with), figures)
+        report_held_out(variant, draft.held_out)
+        made_of = served_of(generation, models, made_with)
+        self.placing.place(made, variant, made_of, figures_of(draft.held_out), ruling)
         return report
-
-    def _happened(self, served: Report | None) -> Happened | None:
-        """Return how well what is served did, with what was served before if that is little."""
-        current = read_current(self.store, self.keyspace)
-        if served is None or current is None:
-            return None
-        noted: Any = self.store.hgetall(self.keyspace.topics())
-        partitions = Topology.from_hash(noted).interactions
-        now = read_happened(self.store, self.keyspace, partitions, current, served, self.stages)
-        return together(served.happened, now)
-
-    def _accuracy(self, variant: str, generation: str, held_out: HeldOut | None) -> list[Checked]:
-        """Return what was checked of the accuracy; an operator's run ignores the result.
-
-        Raises:
-            BadDataError: it predicts worse than what is served; it is noted.
-        """
-        checked = check_accuracy(held_out)
-        if not self.placing.by_person:
-            try:
-                report_rules(checked, self.learned.checked, variant)
-            except BadDataError as error:
-                self.placing.rejected(generation, variant, str(error))
-                raise
-        return checked
 
     def _counts(self, settings: TrainerSettings) -> Matrix:
         """Return what the item model is fitted to."""
@@ -137,36 +108,42 @@ class Building:
         learned, days = self.learned, settings.config("popular").half_life_days
         return recent_counts(learned.histories, learned.stored, learned.gram.counts, days)
 
-    def _report(
+    def _draft(
         self,
         variant: str,
         generation: str,
-        lists: Lists,
-        before: Mapping[str, float],
         made_with: TrainerSettings,
         selection: Selection | None,
+        held_out: HeldOut | None,
     ) -> Report:
+        """Return the report as far as it is known before the lists are written."""
         learned = self.learned
-        own = {
-            stage: seconds - before.get(stage, 0)
-            for stage, seconds in self.stages.seconds.items()
-            if stage not in learned.seconds
-        }
         return Report(
             generation=generation,
             fence=self.fence,
             started=learned.started.isoformat(),
-            finished=self.now().isoformat(),
+            finished="",
             inputs=learned.inputs,
             data=data_of(learned.gram, learned.user_items),
-            lists=lists,
-            seconds={stage: round(s, 6) for stage, s in (learned.seconds | own).items()},
+            lists=Lists(0, 0, 0, 0, 0),
+            seconds={},
             variant=variant,
+            quality=[*learned.checked, *check_accuracy(held_out)],
             settings=made_with.of_generation(),
+            held_out=held_out,
             selection=selection,
             corrupt=learned.corrupt,
             n_corrupt=learned.n_corrupt,
         )
+
+    def _seconds(self, before: Mapping[str, float]) -> dict[str, float]:
+        """Return the time of each stage: of what was read for all, and since then of its own."""
+        own = {
+            stage: seconds - before.get(stage, 0)
+            for stage, seconds in self.stages.seconds.items()
+            if stage not in self.learned.seconds
+        }
+        return {stage: round(s, 6) for stage, s in (self.learned.seconds | own).items()}
 
 
 def served_of(generation: str, models: Models, settings: TrainerSettings) -> Served:

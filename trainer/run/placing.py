@@ -4,19 +4,28 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
-from contracts.figures import Happened, HeldOut
+from contracts.figures import HeldOut
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Served
 from contracts.keyspace import Keyspace
+from contracts.times import MINUTE_MS
 from runtime.redis.stores import Store
-from trainer.experiments.rules import CanaryRules
 from trainer.generations.decisions import note
+from trainer.generations.gate import Serve, Try
 from trainer.generations.publication import Publication, read_current
-from trainer.quality.accuracy import Refusal
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """That a variant's generations are refused: an entry of `model:refused`."""
+
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    rule: str
+    """of those that are broken, the first"""
+
 
 _refusal: Final = msgspec.json.Decoder(Refusal)
 
@@ -27,8 +36,6 @@ class Placing:
 
     store: Store
     keyspace: Keyspace
-    rules: CanaryRules | None
-    """None: whatever is new is served at once"""
     keep: int
     """earlier generations that can be rolled back to"""
     by_person: bool
@@ -43,10 +50,9 @@ class Placing:
         variant: str,
         served: Served,
         figures: dict[str, float],
+        ruling: Serve | Try,
     ) -> None:
-        """Serve a generation whose keys are all written.
-
-        The first one of the default variant is served to all: nobody has anything to lose.
+        """Serve a generation whose keys are all written, to all users or, to try it, to some.
 
         Raises:
             SupersededError, HeldError: as `Publication.serve` does.
@@ -57,8 +63,8 @@ class Placing:
             made.withdraw_others(frozenset(self.variants))
         # Before it is published: if this were lost later, an old refusal would let a bad one pass.
         self.store.hdel(self.keyspace.model_refused(), variant, *others)
-        if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
-            self._try_out(made, served, figures, self.rules)
+        if isinstance(ruling, Try):
+            self._try_out(made, served, figures, ruling)
             return
         made.serve(served, variant=variant, keep=self.keep, release=self.by_person)
         why = "to all of the variant's users at once"
@@ -90,11 +96,13 @@ class Placing:
         made: Publication,
         served: Served,
         figures: dict[str, float],
-        rules: CanaryRules,
+        ruling: Try,
     ) -> None:
         since_ms = round(self.now().timestamp() * 1000)
-        made.try_out(Canary(served, rules.share, since_ms), release=self.by_person)
-        why = f"for {rules.minutes:g} minutes at least, with {rules.share:.1%} of the users"
+        until_ms = since_ms + round(ruling.minutes * MINUTE_MS)
+        canary = Canary(served, ruling.share, since_ms, until_ms)
+        made.try_out(canary, release=self.by_person)
+        why = f"for {ruling.minutes:g} minutes, with {ruling.share:.1%} of the users"
         by, what = self._by(), CANARY_VARIANT
         self._note(made.generation, what, "on trial", why, by=by, figures=figures)
 
@@ -123,36 +131,19 @@ class Placing:
         note(self.store, self.keyspace, decision)
 
 
-def figures_of(held_out: HeldOut | None, happened: Happened | None) -> dict[str, float]:
+def figures_of(held_out: HeldOut | None) -> dict[str, float]:
     """Return a decision's figures: the report has more, but is kept less long.
 
-    Args:
-        held_out: what is predicted of the generation.
-        happened: what was served until then.
-
-    >>> held_out = HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9)
-    >>> figures_of(held_out, happened=None)["ndcg_low"]
+    >>> figures_of(HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9))["ndcg_low"]
     0.2
     """
-    figures: dict[str, float] = {}
-    if held_out is not None:
-        figures = {
-            "holdout_users": held_out.users,
-            "ndcg": held_out.ndcg,
-            "ndcg_low": held_out.low,
-            "ndcg_high": held_out.high,
-            "coverage": held_out.coverage,
-            "personalization": held_out.personalization,
-        }
-    if happened is not None:
-        figures |= {
-            "served_users": happened.users,
-            "served_ndcg": happened.ndcg.mean,
-            "served_ndcg_error": happened.ndcg.error,
-            "popular_ndcg": happened.popular.mean,
-            "lead": happened.lead.mean,
-            "lead_error": happened.lead.error,
-        }
-        if happened.predicted is not None:
-            figures["served_predicted"] = happened.predicted
-    return figures
+    if held_out is None:
+        return {}
+    return {
+        "holdout_users": held_out.users,
+        "ndcg": held_out.ndcg,
+        "ndcg_low": held_out.low,
+        "ndcg_high": held_out.high,
+        "coverage": held_out.coverage,
+        "personalization": held_out.personalization,
+    }

@@ -23,10 +23,10 @@ from contracts.keyspace import Keyspace
 from runtime.redis.refusals import StoreRefusesError
 from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect
 from trainer import telemetry
-from trainer.experiments.trial import Waiting
+from trainer.generations.gate import Waiting
 from trainer.generations.publication import HeldError, SupersededError
 from trainer.generations.report import Report
-from trainer.quality.gate import BadDataError
+from trainer.quality.reporting import BadDataError
 from trainer.run.lock import LEASE_S, LeaseLostError, LockedError, held
 from trainer.run.training import Skipped, Training
 from trainer.settings import TrainerSettings

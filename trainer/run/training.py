@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -14,14 +14,12 @@ from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import histories_of
 from trainer.counts.matrices import Gram
-from trainer.experiments.rules import CanaryRules, read_rules
-from trainer.experiments.trial import Trial, Waiting
-from trainer.experiments.variants import read_variants
+from trainer.generations.gate import AccuracyGate, Gate, Waiting
 from trainer.generations.inputs import served_popularity, served_report
-from trainer.generations.publication import generation_id
+from trainer.generations.publication import generation_id, read_current
 from trainer.generations.report import Inputs, Report
 from trainer.quality.checking import Checked, check
-from trainer.quality.gate import BadDataError, report_corrupt, report_rules
+from trainer.quality.reporting import BadDataError, report_corrupt, report_rules
 from trainer.run.building import Building, users_listed
 from trainer.run.learned import Learned
 from trainer.run.placing import Placing
@@ -29,6 +27,9 @@ from trainer.selection.auto import SAMPLE_USERS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.source import Source
 from trainer.stages import Stages
+
+if TYPE_CHECKING:
+    from trainer.experiments.periods import Periods
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +66,14 @@ class Training:
             TopologyError: the topics were never made.
             CorruptValueError: too many counts or histories are corrupt.
             BadDataError: they break a hard rule.
-            RulesError, VariantsError: a file that the settings name is invalid.
+            SettingsFileError: a file that the settings name is invalid.
             SupersededError: another trainer took over.
             HeldError: an operator rolled back in the meantime.
         """
-        started, path = self.now(), self.settings.canary_rules
-        rules = read_rules(path) if path else None
+        started, gate = self.now(), self._gate(by_person=not only_if_changed)
         others = self._others()
-        # A run that does not wait for a trial replaces a canary that is not due.
-        waiting = self._trial(rules).step(notes=only_if_changed)
+        # A run that does not wait for a trial replaces a canary whose period is not over.
+        waiting = self._waiting(gate)
         if only_if_changed and waiting is not None:
             return waiting
         noted: Any = self.store.hgetall(self.keyspace.topics())
@@ -88,14 +88,14 @@ class Training:
         gram, user_items = self.source.read(topology, users, self.stages)
         if not len(gram.items) and not user_items.users:
             return Skipped.EMPTY
-        placing = self._placing(rules, others, by_person=not only_if_changed)
+        placing = self._placing(others, by_person=not only_if_changed)
         checked = self._checked(gram, served, placing, started)
         seconds = self.stages.seconds.copy()
         histories, stored = histories_of(user_items, gram.items)
         learned = Learned(gram, user_items, histories, stored, inputs, checked, started, seconds)
         report_corrupt(learned.corrupt, learned.n_corrupt)
         building = Building(
-            self.store, self.keyspace, learned, placing, self.fence, self.stages, self.now
+            self.store, self.keyspace, learned, placing, gate, self.fence, self.stages, self.now
         )
         # A run that ends halfway is repeated: the default variant's report decides whether anything
         # has changed, so it comes last.
@@ -107,30 +107,44 @@ class Training:
                 log.error("rejected", variant=variant, reason=str(error))  # noqa: TRY400
         return building.publish(DEFAULT_VARIANT, self.settings, 0)
 
+    def _gate(self, *, by_person: bool) -> Gate:
+        """Return what decides on generations; without rules, nothing of experiments is imported."""
+        accuracy, path = AccuracyGate(by_person), self.settings.canary_rules
+        if path is None:
+            return accuracy
+        from trainer.experiments.canary import CanaryGate
+        from trainer.experiments.rules import read_rules
+
+        keep = self.settings.keep_generations
+        return CanaryGate(accuracy, read_rules(path), self._periods(), keep, self.fence, self.now)
+
+    def _waiting(self, gate: Gate) -> Waiting | None:
+        """Compare what is due, and return what the run has to wait for."""
+        current, now = read_current(self.store, self.keyspace), self.now()
+        experiment = current.experiment if current else None
+        if experiment and experiment.started and now.timestamp() * 1000 >= experiment.until_ms:
+            from trainer.experiments.ab import compare_variants
+
+            compare_variants(self._periods(), experiment, now)
+        return Waiting.HELD if current and current.held else gate.waiting()
+
+    def _periods(self) -> "Periods":
+        from trainer.experiments.periods import Periods
+
+        return Periods(self.store, self.keyspace, self.settings.kafka, self.stages)
+
     def _others(self) -> dict[str, TrainerSettings]:
         """Return the variants other than the default one."""
-        path = self.settings.variants
-        return read_variants(path, self.settings) if path else {}
+        if self.settings.variants is None:
+            return {}
+        from trainer.experiments.variants import read_variants
 
-    def _trial(self, rules: CanaryRules | None) -> Trial:
-        return Trial(
-            store=self.store,
-            keyspace=self.keyspace,
-            rules=rules,
-            kafka=self.settings.kafka,
-            keep=self.settings.keep_generations,
-            fence=self.fence,
-            now=self.now,
-            stages=self.stages,
-        )
+        return read_variants(self.settings.variants, self.settings)
 
-    def _placing(
-        self, rules: CanaryRules | None, others: Mapping[str, object], *, by_person: bool
-    ) -> Placing:
+    def _placing(self, others: Mapping[str, object], *, by_person: bool) -> Placing:
         return Placing(
             store=self.store,
             keyspace=self.keyspace,
-            rules=rules,
             keep=self.settings.keep_generations,
             by_person=by_person,
             variants=others.keys(),

@@ -18,19 +18,21 @@ from typing import Final
 
 import numpy as np
 
+from contracts.figures import Lead
 from contracts.messages import Floats
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
-from trainer.judging.holdout import hold_out
+from trainer.judging.holdout import drawn, hold_out
 from trainer.judging.metrics import N, error_of
 from trainer.models import MODELS, USER_KNN, settings_part
 from trainer.models.cosine import Cosine
 from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
+from trainer.quality.checking import KEPT_MIN
 from trainer.selection.popular import half_lives
 from trainer.selection.trials import Trials
-from trainer.settings import AUTO, TrainerSettings
+from trainer.settings import AUTO, SEARCHED, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 
@@ -88,11 +90,11 @@ def find(
     holdout = hold_out(histories, stored, streamed, users, SEED, at_random=at_random)
     n_users = len(holdout.judged)
     if n_users < LEAST_USERS:
-        why = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
+        few = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
         given: Values = {"item_model": settings.item_model}
         plain = UNLESS_BETTER if settings.item_model == AUTO else given
         user_model = USER_KNN if settings.user_model == USER_KNN else "none"
-        return Found({**plain, "user_model": user_model}, why, n_users)
+        return Found({**plain, "user_model": user_model}, few, n_users)
     trials = Trials.on(holdout, settings, stages)
     del holdout  # as large as what is searched with
     search = _Search(trials)
@@ -107,13 +109,16 @@ def find(
         # Of lists that someone wants anyway, the figures are those of what is served.
         if settings.user_model == USER_KNN or trials.leads(own, chosen):
             chosen = own
-    return search.found(chosen, served)
+    why = search.why(chosen)
+    if served is not None and settings.item_model == AUTO:
+        kept = search.unless_refused(chosen, served)
+        chosen, why = kept, why if kept is chosen else "as served, no lead over it is beyond chance"
+    return search.found(chosen, served, why)
 
 
 def _few_enough(histories: Histories, users_most: int) -> int:
     """Return how many users have no more than `ROWS_MOST` items together, about."""
-    able = np.random.default_rng(SEED).permutation(histories.affinities.shape[0])[:users_most]
-    rows = histories.affinities[able]
+    rows = histories.affinities[drawn(histories.names, str(SEED))[:users_most]]
     _, first = np.unique(rows.indices, return_index=True)
     if len(first) <= ROWS_MOST:
         return users_most
@@ -208,12 +213,33 @@ class _Search:
         able = [tried for tried in self.trials.tried if tried.ndcg >= enough]
         return max(able, key=lambda tried: (tried.coverage, tried.ndcg))
 
-    def _not_chosen_on(self, chosen: Tried) -> Floats:
-        """Return (n_users,) the nDCG of what was chosen without each, of those served alike."""
-        tried = self.trials.tried
+    def unless_refused(self, chosen: Tried, served: Values) -> Tried:
+        """Return what is chosen or, if the gate would refuse it, what is served, as far as it may.
+
+        Otherwise lists of a plain candidate could be refused, and it be searched for again, for as
+        long as the served one leads, but not beyond the chance of 50 candidates.
+        """
+        of_user = self.trials.settings.user_model
+        values = {n: value for n, value in served.items() if n.startswith(("item_", *SEARCHED))}
+        values["user_model"] = served["user_model"] if of_user == AUTO else of_user
+        kept = self.trials.measure(values)
+        return kept if self._lead(chosen, kept).kept_at_best < KEPT_MIN else chosen
+
+    def _of_users(self, tried: Tried) -> Floats:
+        return self.trials.ndcg[self.trials.tried.index(tried)]
+
+    def _lead(self, one: Tried, other: Tried) -> Lead:
+        return lead_of(self._of_users(one), self._of_users(other))
+
+    def _figures(self, chosen: Tried, served: Values | None) -> Floats:
+        """Return (n_users,) the nDCG of what is chosen, without the luck of the search for it."""
+        own = self._of_users(chosen)
+        if chosen.values in (UNLESS_BETTER, served):  # these were not found on these users
+            return own
         user_model = chosen.values["user_model"]
-        alike = [k for k, each in enumerate(tried) if each.values["user_model"] == user_model]
-        return not_chosen_on([self.trials.ndcg[k] for k in alike], alike.index(tried.index(chosen)))
+        alike = [t for t in self.trials.tried if t.values["user_model"] == user_model]
+        best = max(alike, key=lambda tried: tried.ndcg)
+        return own + not_chosen_on([*map(self._of_users, alike)]) - self._of_users(best)
 
     def _differ(self, one: Values, other: Values) -> bool:
         """Return whether a generation of one would not be that of the other."""
@@ -221,19 +247,18 @@ class _Search:
         of_one, of_other = (changed(settings, values).of_generation() for values in (one, other))
         return bool(of_one != of_other)
 
-    def found(self, chosen: Tried, served: Values | None) -> Found:
+    def found(self, chosen: Tried, served: Values | None, why: str) -> Found:
         """Return what was found out, of which a candidate was chosen, and how it compares."""
-        of_users = self._not_chosen_on(chosen)
+        of_users = self._figures(chosen, served)
         ndcg = round(float(of_users.mean()), 6)
         tried = sorted(self.trials.tried, key=lambda tried: -tried.ndcg)
         lead = None
         if served is not None and self._differ(chosen.values, served):
-            of_served = self.trials.ndcg[self.trials.tried.index(self.trials.measure(served))]
-            lead = lead_of(of_users, of_served)
+            lead = self._lead(chosen, self.trials.measure(served))
         error = error_of(of_users)
         return Found(
             chosen.values,
-            f"nDCG@{N} {chosen.ndcg:.4f}, coverage {chosen.coverage:.3f}: {self._why(chosen)}",
+            f"nDCG@{N} {chosen.ndcg:.4f}, coverage {chosen.coverage:.3f}: {why}",
             len(of_users),
             ndcg,
             round(ndcg - error, 6),
@@ -242,7 +267,8 @@ class _Search:
             lead,
         )
 
-    def _why(self, chosen: Tried) -> str:
+    def why(self, chosen: Tried) -> str:
+        """Return why a candidate is chosen."""
         n, given_up = len(self.trials.tried), self.trials.settings.auto.accuracy_given_up
         if chosen.values == UNLESS_BETTER:
             return f"no lead of {n - 1} other candidates is beyond chance"

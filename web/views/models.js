@@ -95,6 +95,7 @@ function CanaryTrial({ canary }) {
             <div><dt>Users</dt>
               <dd>${percent(canary.users)} of all, ${percent(trial.share)} of the default variant's</dd></div>
             <div><dt>On trial since</dt><dd>${minute(trial.since_ms)} (<${Age} ms=${trial.since_ms} />)</dd></div>
+            <div><dt>Compared at</dt><dd>${minute(trial.until_ms)}</dd></div>
           </dl>`}
     </section>
   `;

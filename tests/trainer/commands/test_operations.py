@@ -7,9 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from contracts.decisions import Decision
-from contracts.figures import Happened, HeldOut, Mean
-from contracts.generations import DEFAULT_VARIANT, Canary, Experiment, Served
+from contracts.figures import HeldOut
+from contracts.generations import DEFAULT_VARIANT, Canary, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
+from contracts.times import DAY_MS
 from infra.local.process import free_port
 from tests.trainer.setup import Setup
 from trainer.__main__ import app
@@ -39,7 +40,7 @@ def publish(setup: Setup, fence: int, *, canary: bool = False) -> None:
     with publication(setup.store, setup.keys, generation, fence) as made:
         made.write({setup.keys.model_popular(generation): b"{}"})
     if canary:
-        made.try_out(Canary(Served(generation, "ease", "user-knn"), 0.1, 0), release=False)
+        made.try_out(Canary(Served(generation, "ease", "user-knn"), 0.1, 0, 1), release=False)
     else:
         made.serve(Served(generation, "cosine", "user-knn"), keep=1)
     at = datetime(2021, 8, 16, fence, tzinfo=UTC).isoformat()
@@ -76,21 +77,14 @@ def test_history_shows_what_is_served_to_whom_and_every_decision(
     assert "g2" not in command("history", "--n", "1").stdout.split("Decisions")[1]
 
 
-def test_history_shows_what_happened_beside_what_was_predicted(
-    setup: Setup, command: Command
-) -> None:
+def test_history_shows_what_is_predicted(setup: Setup, command: Command) -> None:
     publish(setup, 1)
     assert "nDCG" not in command("history").stdout
-    mean = Mean(0.1234, 0.01)
-    happened = Happened(250, mean, Mean(0.0511, 0.02), Mean(0.0723, 0.03), predicted=0.1111)
-    figures = figures_of(HeldOut(300, 0.13, 0.12, 0.14, 0.5, 0.5), happened)
+    figures = figures_of(HeldOut(300, 0.13, 0.12, 0.14, 0.5, 0.5))
     note(setup.store, setup.keys, Decision("", "g1", "default", "published", "", "", figures))
     lines = command("history").stdout.replace("│", " ").splitlines()
-    (row,) = (line.split() for line in lines if "0.1111" in line)
-    assert " ".join(row) == (
-        "g1 default 0.1300 ± 0.0100 (300) 0.1111 0.1234 ± 0.0100 (250) "
-        "0.0511, lead +0.0723 ± 0.0300"
-    )
+    (row,) = (line.split() for line in lines if "0.1300" in line)
+    assert " ".join(row) == "g1 default 0.1300 (0.1200 .. 0.1400) 300"
 
 
 def test_promote_serves_the_canary_to_all(setup: Setup, command: Command) -> None:
@@ -132,6 +126,12 @@ def test_rollback_withdraws_the_canary_and_then_the_generation(
         (["rollback", "--expected", "g9"], "g9 is expected, but g1 is served, without a canary"),
         (["weights", "spring", "default"], "'default' is no weight"),
         (["weights", "spring"], "no variant has a weight above 0"),
+        (["weights", "spring 2021", "default=1"], "not a valid name"),
+        (["weights", "spring", "default=1", "steep=1"], "steep is not served"),
+        *(
+            (["weights", "spring", "default=1", wrong], f"'{wrong}' is no weight")
+            for wrong in ("steep=", "steep=-1", "=1", "steep=x", "a.b=1")
+        ),
     ],
 )
 def test_an_impossible_command_prints_one_line_and_changes_nothing(
@@ -162,11 +162,15 @@ def test_an_unreachable_redis_is_reported(command: Command) -> None:
 
 def test_weights_hold_at_once_and_end_with_the_experiment(setup: Setup, command: Command) -> None:
     publish(setup, 1)
-    done = command("weights", "spring", "default=3", "steep=1")
-    assert done.exit_code == 0, done.stderr
-    assert "not served yet, so without users: steep" in done.stdout
-    experiment = Experiment("spring", {"default": 3, "steep": 1})
-    assert setup.current.experiment == experiment
-    assert "Decisions" not in done.stdout
+    for days, given in ((7, ()), (0.5, ("--days", "0.5"))):
+        done = command("weights", "spring", "default=3", *given)
+        assert done.exit_code == 0, done.stderr
+        experiment = setup.current.experiment
+        assert experiment is not None
+        assert (experiment.name, experiment.weights) == ("spring", {"default": 3})
+        assert experiment.until_ms - experiment.since_ms == days * DAY_MS
+        assert experiment.started == {"default": setup.served()}
+        assert "Served, experiment spring (" in done.stdout
+        assert "Decisions" not in done.stdout
     assert command("weights").exit_code == 0
     assert setup.current.experiment is None

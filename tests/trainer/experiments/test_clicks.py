@@ -1,10 +1,8 @@
-"""Feedback is read from a real broker, counts once, by users, and only for two generations.
-
-A click counts with its impression, wherever in the log the two stand.
-"""
+"""Feedback is read from a real broker, and counts once, by users, for their own variant alone."""
 
 import random
 import time
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -17,11 +15,11 @@ from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from tests.trainer.experiments.behaving import publish
 from trainer.experiments import feedback as module
-from trainer.experiments.clicks import count, read_clicks
-from trainer.experiments.verdict import Clicked
+from trainer.experiments.clicks import clicks_per_list
+from trainer.experiments.feedback import read_feedback
 
 TOKEN = "Jq3xT0mBzv9cWd2LrK5uYA"
-GENERATIONS = ("g1", "g2")
+VARIANTS = ("default", "canary")
 
 
 def now_ms() -> int:
@@ -29,7 +27,7 @@ def now_ms() -> int:
 
 
 def feedback(
-    generation: str,
+    variant: str,
     kind: FeedbackType = "impression",
     instrument: int = 4,
     n: int = 0,
@@ -38,71 +36,51 @@ def feedback(
     user: str = "",
     source: str = "history",
 ) -> Feedback:
-    """Return a message about the n-th answer of a generation, which the user "u<n>" got."""
+    """Return a message about the n-th answer of a variant, which the user "u<n>" got."""
     return Feedback(
         type=kind,
-        request_id=f"default.{generation}.{source}.{n:06d}{TOKEN[6:]}",
-        user_id=user or f"u{n}",
+        request_id=f"{variant}.g1.{source}.{n:06d}{TOKEN[6:]}",
+        user_id=user or f"{variant}/u{n}",
         instrument_id=instrument,
         position=1,
         ts=ts or now_ms(),
     )
 
 
-def by_user(clicked: Clicked) -> list[tuple[int, int]]:
-    """Return impressions and clicks of each user, in a known order."""
-    return sorted(zip(clicked.impressions.tolist(), clicked.clicks.tolist(), strict=True))
+def own_variant(user: str) -> str:
+    return user.partition("/")[0]
 
 
-def test_what_was_sent_twice_counts_once() -> None:
-    shown = [feedback("g1", n=n) for n in range(10)]
-    clicked = [feedback("g1", "click", n=0), feedback("g1", "click", n=1)]
-    others = [feedback("g2", n=20), feedback("g2", instrument=5, n=20), feedback("g3", n=30)]
-    others += [feedback("g2", "click", n=20)]
+def rates(messages: Iterable[Feedback]) -> dict[str, list[float]]:
+    """Return clicks per list of each variant's users, in a known order."""
+    found = clicks_per_list(messages, VARIANTS, own_variant)
+    return {variant: sorted(of_users.tolist()) for variant, of_users in found.items()}
+
+
+def test_what_was_sent_twice_counts_once_and_a_list_however_much_of_it_was_seen() -> None:
+    messages = [feedback("default", instrument=i, n=n) for n in range(4) for i in (4, 5, 6)]
+    messages += [feedback("default", "click", i, n=0) for i in (4, 5)]
+    messages += [feedback("canary", n=20), feedback("canary", "click", n=20), feedback("steep")]
     for times in (1, 2):
-        found = count([*shown, *clicked, *others] * times, GENERATIONS)
-        assert by_user(found.served) == [(1, 0)] * 8 + [(1, 1)] * 2
-        assert by_user(found.canary) == [(2, 1)]
+        assert rates(messages * times) == {"default": [0, 0, 0, 2], "canary": [1]}
 
 
-def test_answers_that_are_for_no_user_do_not_count() -> None:
-    similar = [feedback("g1", kind, source="similar") for kind in FEEDBACK_TYPES]
-    found = count([*similar, feedback("g1", n=1)], GENERATIONS)
-    assert by_user(found.served) == [(1, 0)]
-    assert found.served.unmatched == 0
+def test_a_user_is_one_figure_over_all_lists() -> None:
+    messages = [feedback("default", n=n, user=f"default/u{n % 3}") for n in range(9)]
+    messages += [feedback("default", "click", n=n, user=f"default/u{n % 3}") for n in (0, 3, 1)]
+    assert rates(messages)["default"] == pytest.approx([0, 1 / 3, 2 / 3])
 
 
-def test_impressions_and_clicks_are_added_up_by_user() -> None:
-    messages = [feedback("g1", n=n, user=f"u{n % 3}") for n in range(9)]
-    messages += [feedback("g1", "click", n=n, user=f"u{n % 3}") for n in (0, 3, 1)]
-    assert by_user(count(messages, GENERATIONS).served) == [(3, 0), (3, 1), (3, 2)]
-
-
-def test_a_click_without_its_impression_is_counted_apart() -> None:
-    messages = [
-        feedback("g1"),
-        feedback("g1", "click", instrument=5),  # of the same answer, but never shown
-        feedback("g1", "click", n=1),
-        feedback("g2", "click", n=2),
-        feedback("g3", "click", n=3),
-    ]
-    found = count(messages * 2, GENERATIONS)
-    assert by_user(found.served) == [(1, 0)]
-    assert (found.served.unmatched, found.canary.unmatched) == (2, 1)
-    assert by_user(found.canary) == []
-
-
-def test_a_users_impressions_from_before_the_trial_do_not_count() -> None:
-    messages = [feedback("g1", n=n) for n in range(3)]
-    messages += [feedback("g2", n=7, user="u1"), feedback("g2", "click", n=7, user="u1")]
-    found = count(messages, GENERATIONS)
-    assert by_user(found.served) == [(1, 0)] * 2
-    assert by_user(found.canary) == [(1, 1)]
+def test_other_variants_answers_for_nobody_and_clicks_without_impression_do_not_count() -> None:
+    messages = [feedback("default", kind, source="similar") for kind in FEEDBACK_TYPES]
+    messages += [feedback("default", kind, n=1, user="canary/u1") for kind in FEEDBACK_TYPES]
+    messages += [feedback("default", "click", n=2)]
+    assert rates([*messages, feedback("default", n=3)]) == {"default": [0], "canary": []}
 
 
 messages_sent = st.builds(
     feedback,
-    st.sampled_from(["g1", "g2", "g3"]),
+    st.sampled_from(["default", "canary", "steep"]),
     st.sampled_from(["impression", "click"]),
     st.integers(1, 3),
     st.integers(0, 9),
@@ -115,57 +93,49 @@ def test_the_order_of_the_log_and_repetitions_do_not_matter(
 ) -> None:
     shuffled = messages + random.choices(messages, k=20) if messages else []
     random.shuffle(shuffled)
-    before, after = count(messages, GENERATIONS), count(shuffled, GENERATIONS)
-    for one, other in ((before.served, after.served), (before.canary, after.canary)):
-        assert by_user(one) == by_user(other)
-        assert one.unmatched == other.unmatched
-        assert (one.clicks <= one.impressions).all()
+    assert rates(messages) == rates(shuffled)
 
 
-def test_feedback_since_the_trial_began_is_read_from_every_partition(
+def test_feedback_since_then_is_read_from_every_partition(
     broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(broker, [feedback("g1", n=n, ts=now_ms() - 60_000) for n in range(5)])
+    publish(broker, [feedback("default", n=n, ts=now_ms() - 60_000) for n in range(5)])
     since = now_ms() - 1_000
     publish(
         broker,
-        [feedback("g1", n=n) for n in range(100, 140)]
-        + [feedback("g2", n=n) for n in range(30)]
-        + [feedback("g2", "click", n=n) for n in range(3)] * 2,
+        [feedback("default", n=n) for n in range(100, 140)]
+        + [feedback("canary", n=n) for n in range(30)]
+        + [feedback("canary", "click", n=n) for n in range(3)] * 2,
         b"no feedback",
         b'{"type":"click"}',
     )
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
-    found = read_clicks(plain(broker), GENERATIONS, since, now_ms())
-    assert found is not None
-    assert by_user(found.served) == [(1, 0)] * 40
-    assert by_user(found.canary) == [(1, 0)] * 27 + [(1, 1)] * 3
+    found = read_feedback(plain(broker), since, now_ms(), rates)
+    assert found == {"default": [0] * 40, "canary": [0] * 27 + [1] * 3}
 
 
 def test_no_feedback_at_all_is_nothing_shown(
     broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
-    found = read_clicks(plain(broker), GENERATIONS, now_ms(), now_ms())
-    assert found is not None
-    for clicked in (found.served, found.canary):
-        assert (by_user(clicked), clicked.unmatched) == ([], 0)
+    found = read_feedback(plain(broker), now_ms(), now_ms(), rates)
+    assert found == {"default": [], "canary": []}
 
 
 def test_an_unreachable_kafka_yields_no_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(module, "PAUSE_S", 0)
-    assert read_clicks(plain(f"127.0.0.1:{free_port()}"), GENERATIONS, 0, now_ms()) is None
+    assert read_feedback(plain(f"127.0.0.1:{free_port()}"), 0, now_ms(), rates) is None
 
 
 def test_feedback_beyond_what_memory_allows_is_not_read(
     broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     since = now_ms()
-    publish(broker, [feedback("g1", n=n) for n in range(2_000)])
+    publish(broker, [feedback("default", n=n) for n in range(2_000)])
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr(module, "RECORDS_AT_ONCE", 100)
     monkeypatch.setattr(module, "RECORDS_MOST", 500)
-    found = read_clicks(plain(broker), GENERATIONS, since, now_ms())
+    found = read_feedback(plain(broker), since, now_ms(), rates)
     assert found is not None
-    assert 500 <= found.served.impressions.sum() < 700
+    assert 500 <= len(found["default"]) < 700

@@ -10,11 +10,11 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from tests.trainer.setup import Setup
-from trainer.experiments.variants import VariantsError, parse_weights, read_variants
+from trainer.experiments.variants import read_variants
 from trainer.models import ITEM_MODELS
 from trainer.run.placing import Placing
 from trainer.settings import TrainerSettings
-from trainer.settings_file import changed
+from trainer.settings_file import SettingsFileError, changed
 from trainer.stages import StoppedError
 
 SETTINGS = TrainerSettings(item_model="cosine", user_model="user-knn")
@@ -50,26 +50,13 @@ def test_a_variant_replaces_some_settings_and_leaves_the_others(tmp_path: Path) 
     ],
 )
 def test_invalid_variants_are_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(VariantsError, match=rf"(?s)variants\.toml \(VARIANTS\).*{said}"):
+    with pytest.raises(SettingsFileError, match=rf"(?s)variants\.toml \(VARIANTS\).*{said}"):
         read_variants(written(tmp_path, text), SETTINGS)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VariantsError, match=r"nowhere\.toml \(VARIANTS\).*No such file"):
+    with pytest.raises(SettingsFileError, match=r"nowhere\.toml \(VARIANTS\).*No such file"):
         read_variants(tmp_path / "nowhere.toml", SETTINGS)
-
-
-@pytest.mark.parametrize("typed", ["steep", "steep=", "steep=-1", "=1", "steep=x", "a.b=1"])
-def test_invalid_weights_are_named(typed: str) -> None:
-    with pytest.raises(VariantsError, match=typed):
-        parse_weights("spring", ["default=1", typed])
-
-
-def test_an_experiment_needs_a_name_and_somebody() -> None:
-    with pytest.raises(VariantsError, match="not a valid name"):
-        parse_weights("spring 2021", ["default=1"])
-    with pytest.raises(VariantsError, match="above 0"):
-        parse_weights("spring", ["default=0"])
 
 
 def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
@@ -142,5 +129,5 @@ def test_each_variant_has_the_model_of_its_settings_and_a_report_of_its_own(
 
 def test_a_file_that_names_no_variants_ends_the_process(setup: Setup, tmp_path: Path) -> None:
     setup.fill(np.ones((4, 3)))
-    with pytest.raises(VariantsError, match="no_such"):
+    with pytest.raises(SettingsFileError, match="no_such"):
         setup.run(variants=written(tmp_path, "[few]\nno_such = 1"))

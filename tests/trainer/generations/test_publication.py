@@ -52,7 +52,7 @@ class Generations(Setup):
 
     def try_out(self, generation: str, fence: int) -> None:
         made = self.written(generation, fence)
-        made.try_out(Canary(served(made), 0.1, 7), release=False)
+        made.try_out(Canary(served(made), 0.1, 7, 8), release=False)
 
     def put_current(self, current: Current) -> None:
         self.store.set(self.keys.model_current(), msgspec.json.encode(current))
@@ -209,7 +209,7 @@ def test_a_canary_and_what_it_is_compared_with_live_while_it_is_on_trial(
     generations.try_out("g2", 2)
     with generations.claim("g3", 3):  # a run that fails before it serves anything
         pass
-    assert generations.current.canary == Canary(Served("g2", "cosine", "user-knn"), 0.1, 7)
+    assert generations.current.canary == Canary(Served("g2", "cosine", "user-knn"), 0.1, 7, 8)
     assert generations.served_generation == "g1"
     assert generations.stay("g1", "g2")
 
@@ -268,7 +268,7 @@ def test_an_earlier_trainer_that_wakes_up_cannot_try_out(generations: Generation
     stalled = generations.written("g2", 2)
     generations.try_out("g3", 3)
     with pytest.raises(SupersededError, match="fence 3, generation g2 has 2"):
-        stalled.try_out(Canary(served(stalled), 0.5, 8), release=False)
+        stalled.try_out(Canary(served(stalled), 0.5, 8, 9), release=False)
     canary = generations.current.canary
     assert canary is not None
     assert canary.served.generation == "g3"

@@ -13,7 +13,8 @@ from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import DECISIONS_KEPT
 from tests.trainer.setup import Affinities, Setup, broken_rules
 from trainer.judging.found import lead_of
-from trainer.quality.accuracy import KEPT_MIN, RULE, Refusal, check_accuracy
+from trainer.quality.checking import ACCURACY, KEPT_MIN, check_accuracy
+from trainer.run.placing import Refusal
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 
@@ -77,7 +78,7 @@ def trained(setup: Setup, kinds: Affinities) -> Setup:
 
 def keeps_accuracy(setup: Setup) -> bool:
     """Return whether the served generation meets the rule, by its report."""
-    (rule,) = (rule for rule in setup.report().quality if rule.rule == RULE)
+    (rule,) = (rule for rule in setup.report().quality if rule.rule == ACCURACY)
     return rule.holds
 
 
@@ -141,7 +142,7 @@ def test_a_refusal_is_known_though_decisions_on_other_variants_came_after_it(
 def test_a_refusal_that_cannot_be_read_is_none(trained: Setup, stored: str) -> None:
     trained.store.hset(trained.keys.model_refused(), DEFAULT_VARIANT, stored)
     assert trained.run(**WORSE) == "rejected"
-    assert refused_since(trained).rule == RULE
+    assert refused_since(trained).rule == ACCURACY
 
 
 def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_when(
@@ -160,7 +161,7 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     assert setup.served().generation > default.generation
     refused = [d for d in setup.decisions() if d.what == "rejected"]
     assert [decision.variant for decision in refused] == ["short"]
-    assert refused_since(setup, "short").rule == RULE
+    assert refused_since(setup, "short").rule == ACCURACY
     assert (broken_rules("hard", "short"), broken_rules("hard")) == (1, 0)
     assert not setup.store.hexists(setup.keys.model_refused(), DEFAULT_VARIANT)
 

@@ -13,7 +13,7 @@ from tests.oracles.gram import gram_matrix
 from trainer.counts.matrices import Gram
 from trainer.quality.checking import Checked, QualityConfig, check
 from trainer.quality.figures import Popularity
-from trainer.quality.gate import BadDataError, pass_or_raise
+from trainer.quality.reporting import BadDataError, pass_or_raise
 
 LIMITS = QualityConfig()
 

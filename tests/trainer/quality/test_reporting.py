@@ -2,7 +2,7 @@
 
 from tests.trainer.setup import broken_rules
 from trainer.quality.checking import Checked, Level
-from trainer.quality.gate import report_rules
+from trainer.quality.reporting import report_rules
 
 
 def rule(level: Level, *, holds: bool) -> Checked:

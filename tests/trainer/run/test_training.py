@@ -15,6 +15,7 @@ from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
 from trainer.models import cosine, ease
+from trainer.selection import auto
 from trainer.settings import AUTO
 from trainer.settings_file import changed
 
@@ -127,6 +128,28 @@ def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: 
     assert second.held_out.ndcg == pytest.approx(first.held_out.ndcg, abs=1e-6)
     assert second.held_out.lead is None, "there is nothing to compare"
     assert "ndcg_kept" not in {rule.rule for rule in second.quality}
+
+
+def test_a_default_that_would_be_refused_is_not_searched_for_at_every_run(
+    chosen: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.selection.trials.SURE", 99)  # as with few users: nothing leads
+    worst = {"item_model": "ease", "user_model": "none", "ease_regularization": 1e9}
+    monkeypatch.setattr("trainer.selection.auto.UNLESS_BETTER", worst)
+    searches, search = [], auto._Search.item_models
+
+    def counted(of: Any) -> None:
+        searches.append(of)
+        search(of)
+
+    monkeypatch.setattr(auto._Search, "item_models", counted)
+    before = chosen.report()
+    for events in (4, 1, 1):  # of 30: the first time, that is enough to look again
+        chosen.something_happens(events)
+        assert chosen.run() == "trained"
+    assert chosen.report().settings == before.settings
+    assert len(searches) == 1
+    assert [decision.what for decision in chosen.decisions()] == ["published"] * 4
 
 
 def more_events(setup: Setup) -> dict[str, Any]:

@@ -15,8 +15,11 @@ from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import unwatched
 from trainer.counts.derived import Histories
-from trainer.judging.found import Found, Tried
+from trainer.judging.found import Found, Tried, held_out_of
+from trainer.judging.holdout import drawn
 from trainer.models import ITEM_MODELS, USER_KNN, cosine, ease
+from trainer.models.interface import Values
+from trainer.quality.checking import check_accuracy
 from trainer.selection import auto, trials
 from trainer.selection.auto import LEAST_USERS, find
 from trainer.settings import AUTO, TrainerSettings
@@ -27,13 +30,13 @@ SETTINGS = TrainerSettings()
 SURE = trials.SURE
 
 
-def found_in(had: Dense, ts_ms: Dense, **values: Any) -> Found:
+def found_in(had: Dense, ts_ms: Dense, *, served: Values | None = None, **values: Any) -> Found:
     """Return what is found in users' items, (n_users, n_items), and the times of these."""
     histories = Histories(csr_array(had), ts_ms[had > 0].astype(np.int64))
     settings = changed(SETTINGS, {"auto_accuracy_given_up": 0} | values)
     stored = histories.affinities.data
     gram = csr_array(gram_matrix(had))
-    return find(histories, stored, gram, settings, unwatched())
+    return find(histories, stored, gram, settings, unwatched(), served=served)
 
 
 def without_time(found: Found) -> list[tuple[dict[str, Any], float, float, float]]:
@@ -192,8 +195,26 @@ def test_a_lead_that_may_be_chance_is_not_taken(few: None, monkeypatch: pytest.M
     found = found_in(*of_kinds(users=30), user_model="none")
     assert found.tried[0].values != found.values == auto.UNLESS_BETTER
     assert found.why.endswith("other candidates is beyond chance")
+    assert found.ndcg == by_values(found, **auto.UNLESS_BETTER).ndcg
     clear = found_in(*with_a_thread(), user_model="none")
     assert clear.values == clear.tried[0].values
+
+
+def test_what_is_served_is_kept_where_the_gate_would_refuse_the_default(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "SURE", 99)  # so nothing leads
+    served = {"item_model": "cosine", "user_model": "none", "cosine_popularity_damping": 0.1}
+    served |= {"fold_in_half_life_items": 0.7, "counts_user_weight_exponent": 0.5}
+    found = found_in(*with_a_thread(), served=served | {"neighbors_per_item": 30})
+    assert found.values == served
+    assert found.why.endswith("as served, no lead over it is beyond chance")
+    assert found.lead is not None, "other lists are longer"
+    assert check_accuracy(held_out_of(found))[0].holds
+
+    monkeypatch.setattr(trials, "SURE", SURE)
+    better = found_in(*with_a_thread(), served=served)
+    assert better.tried[0].values == better.values != served
 
 
 @pytest.mark.parametrize("users", [0, 1, LEAST_USERS - 1])
@@ -297,6 +318,17 @@ def test_of_more_items_than_are_inverted_at_once_it_asks_for_those_of_fewer_user
     assert found.ndcg is not None
     assert found.ndcg > 0.3
     assert set(ITEM_MODELS) == {tried.values["item_model"] for tried in found.tried}
+
+
+def test_the_same_users_are_held_out_whoever_else_there_is(few: None) -> None:
+    had, _ = of_kinds()
+    names = [f"u{n}" for n in range(120)]
+    draws = [names[place] for place in drawn(names, "1")]
+    others = [*names[60:], "a", "b", *names[:60]]
+    assert [user for place in drawn(others, "1") if (user := others[place]) in names] == draws
+    assert sorted(draws) == sorted(names)
+    assert draws != [names[place] for place in drawn(names, "2")]
+    assert Histories(csr_array(had), np.empty(0)).names[:2] == ["0", "1"]
 
 
 def test_no_more_users_are_held_out_than_the_sample_has(

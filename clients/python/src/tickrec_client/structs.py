@@ -565,6 +565,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     """of the default variant's users, 0 to 1"""
     since_ms: int
+    until_ms: int
+    """when it is compared with the default variant, once"""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -597,7 +599,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 8601, UTC"""
     generation: str
     variant: str
-    what: Literal["on trial", "promoted", "published", "rejected", "rolled back", "withdrawn"]
+    what: Literal[
+        "compared", "on trial", "promoted", "published", "rejected", "rolled back", "withdrawn"
+    ]
     why: str
     by: str
     """`BY_RULES`, `BY_PERSON`, or the caller of the API"""
@@ -615,6 +619,29 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
         return frame(Decision, self.decisions)
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean over the users of a variant, and over those of the default one in the same period."""
+
+    users: int
+    users_default: int
+    mean: float
+    mean_default: float
+    low: float
+    """of the 95 % interval of the difference; below 0 where the variant is worse"""
+    high: float
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a period showed of a variant."""
+
+    variant: str
+    ndcg: Comparison | None
+    """nDCG@10, by what users newly took, of the lists that each one's variant served when the
+    period began; null: fewer than two users of either took anything new"""
+    clicks: Comparison | None = None
+    """clicks per list shown; null: no feedback came in"""
+
+
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """A variant in an experiment."""
 
@@ -624,6 +651,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """its share of all users, 0 to 1, including the canary's"""
     generation: str | None
     """null: it is not served, so it has no users"""
+    outcome: Outcome | None = None
+    """how it compares with the default variant; null: its period is not over"""
 
 
 class Experiments(msgspec.Struct, frozen=True, kw_only=True):
@@ -632,10 +661,9 @@ class Experiments(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     """null: every user gets the default variant"""
     variants: list[Arm]
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return a data frame of `variants`: see `frames.frame`."""
-        return frame(Arm, self.variants)
+    since_ms: int | None = None
+    until_ms: int | None = None
+    """when the variants are compared, once"""
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,17 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.decisions import Decision, Standing
+from contracts.decisions import Decision
 from contracts.generations import PopularList, SimilarList
 from contracts.histories import HistoryEntry
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.pointer import rolled_back
+from contracts.times import MINUTE_MS
 from contracts.variants import in_canary
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
 from trainer.experiments import feedback
-from trainer.generations.decisions import read_report, read_standing
+from trainer.generations.decisions import read_report
 from trainer.generations.publication import change_current
 from trainer.run import runs as runs_module
 from trainer.settings import TrainerSettings
@@ -28,9 +29,7 @@ USERS = 40
 RULES = """\
 share = 0.5
 minutes = 30
-minutes_most = 300
 rest_minutes = 30
-[holdout]
 users_least = 5
 """
 
@@ -45,7 +44,7 @@ def settings(
     path = tmp_path / "canary.toml"
     path.write_text(RULES)
     kafka = plain(f"127.0.0.1:{free_port()}")
-    changes = {"canary_rules": path, "keep_generations": 1, "kafka": kafka}
+    changes = {"canary_rules": path, "keep_generations": 1, "kafka": kafka, "user_model": "none"}
     return settings.model_copy(update=changes)
 
 
@@ -63,7 +62,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class OnTrial(Setup):
-    """A served generation and a canary; item 103 is similar to all, and nobody has it."""
+    """A served generation and a canary; item 103 is similar to all, and nobody has it.
+
+    Nobody has a list of their own.
+    """
 
     clock: Clock
     served_id: str
@@ -77,14 +79,11 @@ class OnTrial(Setup):
             self.store.zadd(self.active_key(user), {user: ts_ms})
 
     def spoil_canary(self) -> None:
-        """Empty its lists but users' own, as a fault on the way to Redis might."""
+        """Empty its lists, as a fault on the way to Redis might."""
         for key in self.store.scan_iter(self.keys.model_similar(self.canary_id, "*")):
             self.store.set(key, msgspec.json.encode(SimilarList("cosine", [])))
         popular = msgspec.json.encode(PopularList("popular", []))
         self.store.set(self.keys.model_popular(self.canary_id), popular, keepttl=True)
-
-    def standing(self) -> Standing | None:
-        return read_standing(self.store, self.keys)
 
     def canary_ends_soon(self) -> bool:
         keys = (self.keys.model_popular(self.canary_id), self.keys.model_report(self.canary_id))
@@ -114,7 +113,8 @@ def what_became_of(decision: Decision) -> tuple[str, str, str]:
 def test_the_first_generation_is_served_to_all_and_the_next_one_to_some(trial: OnTrial) -> None:
     assert trial.served_id != trial.canary_id
     assert trial.current.canary is not None
-    assert trial.current.canary.share == 0.5
+    canary = trial.current.canary
+    assert (canary.share, canary.until_ms - canary.since_ms) == (0.5, 30 * MINUTE_MS)
     assert [what_became_of(decision) for decision in trial.decisions()] == [
         (trial.canary_id, "on trial", "rules"),
         (trial.served_id, "published", "rules"),
@@ -129,37 +129,12 @@ def test_nothing_is_trained_while_a_canary_is_on_trial(trial: OnTrial) -> None:
     assert trial.current == before
 
 
-def test_interim_results_are_noted_now_and_then_and_decide_nothing(trial: OnTrial) -> None:
-    before = trial.current
-    assert before.canary is not None
-    since_ms = before.canary.since_ms
-    trial.spoil_canary()
-    assert trial.run() == "on trial"
-    first = trial.standing()
-    assert first is not None
-    assert (first.generation, first.enough) == (trial.canary_id, False)
-    assert (first.due_ms, first.until_ms) == (since_ms + 30 * 60_000, since_ms + 300 * 60_000)
-    assert first.figures == {"holdout_users_served": 0, "holdout_users_canary": 0}
-
-    trial.everyone_takes_103()
-    trial.clock.forward(2)
-    assert trial.run() == "on trial"
-    assert trial.standing() == first
-    trial.clock.forward(2)
-    assert trial.run() == "on trial"
-    second = trial.standing()
-    assert second is not None
-    assert second.enough
-    assert (second.figures["ndcg_served"], second.figures["ndcg_canary"]) == (1, 0.5)
-    assert trial.current == before
-
-
-def test_an_operators_run_does_not_measure_a_canary_that_it_replaces(trial: OnTrial) -> None:
+def test_an_operators_run_replaces_a_canary_whose_period_is_not_over(trial: OnTrial) -> None:
     assert trial.run(asked=True) == "trained"
     canary = trial.current.canary
     assert canary is not None
     assert canary.served.generation not in (trial.served_id, trial.canary_id)
-    assert trial.standing() is None
+    assert {decision.what for decision in trial.decisions()} == {"published", "on trial"}
 
 
 def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(trial: OnTrial) -> None:
@@ -175,11 +150,12 @@ def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(trial: O
     assert what_became_of(promoted) == (trial.canary_id, "promoted", "rules")
     on_canary = sum(in_canary(f"u{n}", trial.canary_id, 0.5) for n in range(USERS))
     assert promoted.figures == {
-        "holdout_users_served": USERS - on_canary,
-        "holdout_users_canary": on_canary,
-        "ndcg_served": 1,
-        "ndcg_canary": 1,
-        "ndcg_p": 1,
+        "ndcg_users": on_canary,
+        "ndcg_users_default": USERS - on_canary,
+        "ndcg_mean": 1,
+        "ndcg_mean_default": 1,
+        "ndcg_low": 0,
+        "ndcg_high": 0,
     }
     report = read_report(trial.store, trial.keys, trial.canary_id)
     assert report is not None
@@ -207,7 +183,8 @@ def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(trial: O
     assert trial.canary_ends_soon()
     decision = trial.decisions()[0]
     assert what_became_of(decision) == (trial.canary_id, "rolled back", "rules")
-    assert decision.why == f"nDCG@10 0.5000 for 1.0000 served, of {USERS} users"
+    assert decision.why.startswith("nDCG@10 0.0000 of ")
+    assert decision.why.endswith(" of the default variant: -1.0000 (-1.0000 .. -1.0000)")
 
     trial.clock.forward(29)
     assert trial.run() == "resting"
@@ -216,23 +193,11 @@ def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(trial: O
     assert trial.current.canary is not None
 
 
-def test_a_canary_with_too_little_data_stays_on_trial_until_there_is_enough(trial: OnTrial) -> None:
-    before = trial.current
-    trial.something_happens()
-    for minutes in (31, 268):
-        trial.clock.forward(minutes)
-        assert trial.run() == "on trial"
-        assert trial.current == before
-    trial.everyone_takes_103()
-    assert trial.run() == "trained"
-    assert trial.served().generation == trial.canary_id
-
-
-def test_a_canary_that_never_gets_enough_data_is_withdrawn_and_the_next_one_follows(
+def test_a_canary_whose_users_did_too_little_is_withdrawn_and_the_next_one_follows(
     trial: OnTrial,
 ) -> None:
     trial.spoil_canary()  # which nobody can know
-    trial.clock.forward(301)
+    trial.clock.forward(31)
     trial.something_happens()
     assert trial.run() == "trained"
     assert trial.served().generation == trial.served_id
@@ -243,18 +208,51 @@ def test_a_canary_that_never_gets_enough_data_is_withdrawn_and_the_next_one_foll
     assert latest.what == "on trial"
     assert what_became_of(decided) == (trial.canary_id, "withdrawn", "rules")
     assert decided.why == (
-        "too little was seen to say; 0 of 5 users of the canary and 0 others did anything new; "
-        "feedback could not be read"
+        "too few users to compare, where 5 are needed: fewer than two users took anything new"
     )
 
 
-def test_rules_that_need_no_evidence_promote_without_any(trial: OnTrial) -> None:
+def rules_of(trial: OnTrial, text: str) -> None:
     assert trial.settings.canary_rules is not None
-    trial.settings.canary_rules.write_text(f"needs = 0\n{RULES}")
+    trial.settings.canary_rules.write_text(text)
+
+
+def test_rules_that_need_no_users_promote_without_any(trial: OnTrial) -> None:
+    rules_of(trial, "users_least = 0")
     trial.clock.forward(31)
     trial.something_happens()
     assert trial.run() == "trained"
     assert trial.served().generation == trial.canary_id
+
+
+def test_a_period_that_began_is_not_changed_by_other_rules(trial: OnTrial) -> None:
+    rules_of(trial, "minutes = 0")
+    trial.something_happens()
+    assert trial.run() == "on trial"
+
+
+def test_clicks_decide_only_where_a_rule_names_them(
+    trial: OnTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clicks(*_: object) -> dict[str, np.ndarray]:
+        return {"default": np.tile([0.9, 1.0], 20), "canary": np.tile([0.1, 0.2], 20)}
+
+    monkeypatch.setattr("trainer.experiments.periods.read_feedback", clicks)
+    trial.everyone_takes_103()
+    trial.clock.forward(31)
+    before = trial.current
+    assert trial.run() == "unchanged"
+    assert trial.served().generation == trial.canary_id
+    promoted = trial.decisions()[0]
+    assert promoted.figures["clicks_mean"] == pytest.approx(0.15)
+    assert "clicks per list 0.1500 of 40 users" in promoted.why
+
+    for users, what in ((40, "rolled back"), (41, "withdrawn")):
+        trial.store.set(trial.keys.model_current(), msgspec.json.encode(before))
+        rules_of(trial, f"{RULES}[clicks]\nusers_least = {users}")
+        trial.run()
+        decision = next(d for d in trial.decisions() if d.generation == trial.canary_id)
+        assert decision.what == what
 
 
 def test_nothing_is_trained_after_an_operator_rolled_back(trial: OnTrial) -> None:
@@ -275,7 +273,7 @@ def test_a_decision_preceded_by_another_one_is_dropped(
     def interfere(*_: object) -> None:
         change_current(trial.store, trial.keys, rolled_back)
 
-    monkeypatch.setattr("trainer.experiments.trial.read_clicks", interfere)
+    monkeypatch.setattr("trainer.experiments.periods.read_feedback", interfere)
     trial.run()
     assert trial.served().generation == trial.served_id
     assert "promoted" not in {decision.what for decision in trial.decisions()}

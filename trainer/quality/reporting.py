@@ -1,4 +1,4 @@
-"""Whether a run may go on: broken soft rules are warnings, hard ones end it."""
+"""Reports what was checked: broken soft rules are warnings, hard ones end the run."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -6,10 +6,9 @@ from typing import get_args
 import msgspec
 import structlog
 
-from contracts.figures import Happened, HeldOut
+from contracts.figures import HeldOut
 from contracts.generations import DEFAULT_VARIANT
 from trainer import telemetry
-from trainer.judging.happened import USERS_LEAST
 from trainer.quality.checking import Checked, Level
 
 log = structlog.get_logger(__name__)
@@ -72,14 +71,6 @@ def report_held_out(variant: str, held_out: HeldOut | None) -> None:
     if held_out is not None:
         for measure in ("ndcg", "coverage", "personalization"):
             telemetry.HELD_OUT.labels(variant, measure).set(getattr(held_out, measure))
-
-
-def report_happened(variant: str, happened: Happened | None) -> None:
-    """Show how well what a variant served did, and the popular list for the same users."""
-    if happened is not None and happened.users >= USERS_LEAST:
-        for measure in ("ndcg", "popular"):
-            found = getattr(happened, measure).mean
-            telemetry.HAPPENED.labels(variant, measure).set(found)
 
 
 def _described(rule: Checked) -> str:

@@ -1,0 +1,219 @@
+"""Users are judged by the lists that their variant served at the start, as they stand in Redis."""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from contracts.fold_in import FoldIn
+from contracts.generations import Popular, PopularList, Recommendation, Served, UserList
+from contracts.histories import HistoryEntry
+from contracts.messages import Floats
+from contracts.times import DAY_MS
+from tests.trainer.experiments.behaving import put_history, put_lists, put_report
+from tests.trainer.setup import PARTITIONS, Setup, unwatched
+from trainer import telemetry
+from trainer.experiments import ndcg as module
+from trainer.experiments.ndcg import Period, read_ndcg
+from trainer.reading import active
+
+SINCE_MS = 1_000
+WHOLE = FoldIn()
+SECOND, THIRD = 1 / math.log2(3), 1 / math.log2(4)
+"""nDCG@10 of a list with the only item at that place."""
+
+
+def served(generation: str, fold_in: FoldIn = WHOLE) -> Served:
+    return Served(generation, "cosine", "user-knn", fold_in)
+
+
+def ndcg(
+    setup: Setup,
+    started: dict[str, Served] | None = None,
+    variant_of: Callable[[str], str | None] = lambda _: "default",
+) -> dict[str, Floats]:
+    period = Period("spring", SINCE_MS, started or {"default": served("g1")}, variant_of)
+    return read_ndcg(setup.store, setup.keys, PARTITIONS, period, unwatched())
+
+
+def of_user(setup: Setup, fold_in: FoldIn = WHOLE) -> float:
+    """Return the nDCG of the only user."""
+    (figure,) = ndcg(setup, {"default": served("g1", fold_in)})["default"].tolist()
+    return float(figure)
+
+
+def put_items(setup: Setup, user: str, items: dict[int, int]) -> None:
+    """Write a history of items with the time of their last event."""
+    put_history(setup, user, {item: HistoryEntry(1, ts_ms) for item, ts_ms in items.items()})
+
+
+def put_affinities(setup: Setup, had: dict[int, float], taken: int) -> None:
+    """Write the history of a user who had something at one time, and took an item since."""
+    entries = {item: HistoryEntry(affinity, 500) for item, affinity in had.items()}
+    put_history(setup, "u", entries | {taken: HistoryEntry(1, 1_500)})
+
+
+def put_popular(setup: Setup, generation: str, *items: int) -> None:
+    value = PopularList("popular", [Popular(str(item), 9 - n, 1) for n, item in enumerate(items)])
+    setup.store.set(setup.keys.model_popular(generation), msgspec.json.encode(value))
+
+
+def test_each_user_is_judged_once_and_by_the_own_variants_lists(setup: Setup) -> None:
+    for n in range(60):
+        put_items(setup, f"u{n}", {1: 500, 2: 600, 7: 1_500})
+    put_items(setup, "had nothing", {7: 1_500})
+    put_items(setup, "did nothing", {1: 500})
+    put_lists(setup, "g1", {1: {3: 0.9, 7: 0.5}, 2: {3: 0.1}})
+    put_lists(setup, "g2", {1: {7: 0.9}, 2: {1: 0.9}})
+    started = {"default": served("g1"), "steep": served("g2")}
+    variants = {"u0": "steep", "u1": "gone", "u2": None}
+    found = ndcg(setup, started, lambda user: variants.get(user, "default"))
+    assert found["default"].tolist() == pytest.approx([SECOND] * 57)
+    assert found["steep"].tolist() == [1]
+
+
+def test_users_are_drawn_whenever_they_were_active(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "USERS_MOST", 20)
+    monkeypatch.setattr(module, "_USERS_AT_ONCE", 7)
+    for n in range(200):
+        put_items(setup, f"u{n}", {1: 500, 7 + (n >= 100): 2_000 + n})
+    put_lists(setup, "g1", {1: {8: 0.5}})
+    found = ndcg(setup)["default"]
+    assert len(found) == 20
+    assert 0.2 < found.mean() < 0.8, "the later half takes 8"
+    assert ndcg(setup)["default"].tolist() == found.tolist()
+
+
+def test_items_times_part_before_from_after(setup: Setup) -> None:
+    put_history(
+        setup,
+        "u",
+        {
+            5: HistoryEntry(1, 1_000),  # before
+            6: HistoryEntry(1, 1_001, f=400),  # again
+            7: HistoryEntry(1, 1_001),  # since
+        },
+    )
+    put_lists(setup, "g1", {5: {6: 0.9, 7: 0.5}, 7: {8: 1}})
+    assert of_user(setup) == 1
+
+
+def test_affinities_count_without_the_users_scale(setup: Setup) -> None:
+    entries = {1: HistoryEntry(3.0, 500, s=3), 2: HistoryEntry(2.0, 500)}
+    put_history(setup, "u", entries | {7: HistoryEntry(1, 1_500)})
+    put_lists(setup, "g1", {1: {8: 0.5}, 2: {7: 0.4}})
+    assert of_user(setup) == 1
+
+
+@pytest.mark.parametrize(("items", "expected"), [(2, 0), (3, 1)])
+def test_as_many_of_the_latest_items_are_folded_in_as_the_generation_wants(
+    setup: Setup, items: int, expected: float
+) -> None:
+    put_affinities(setup, {1: 1, 2: 1, 9: 1}, taken=7)  # of one time: 1 is the latest
+    put_lists(setup, "g1", {9: {7: 1.0}})
+    assert of_user(setup, FoldIn(items=items)) == expected
+
+
+@pytest.mark.parametrize(("days", "expected"), [(0, SECOND), (1, 1)])
+def test_items_weigh_less_by_age_if_the_generation_wants_that(
+    setup: Setup, days: float, expected: float
+) -> None:
+    at = {1: HistoryEntry(1, 500), 2: HistoryEntry(4, 500 - 3 * DAY_MS)}
+    put_history(setup, "u", at | {7: HistoryEntry(1, 1_500)})
+    put_lists(setup, "g1", {1: {7: 1.0}, 2: {8: 1.0}})
+    assert of_user(setup, FoldIn(half_life_days=days)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({1: {7: 0.5}, 2: {7: -0.4}}, 1),
+        ({1: {7: 0.5}, 2: {7: -0.5}}, 0),
+        ({1: {7: -0.5}}, 0),
+        ({1: {2: 0.9, 7: 0.1}}, 1),
+        ({1: {8: 0.5, 9: 0.4, 7: 0.3}}, THIRD),
+    ],
+    ids=["outweighed", "even", "against", "had already", "third"],
+)
+def test_what_is_recommended_is_what_the_api_would(
+    setup: Setup, lists: dict[int, dict[int, float]], expected: float
+) -> None:
+    put_affinities(setup, {1: 1, 2: 1}, taken=7)
+    put_lists(setup, "g1", lists)
+    assert of_user(setup) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("lists", "expected"), [({}, 1), ({1: {8: 0.5}}, SECOND)])
+def test_short_lists_go_on_with_the_generations_popular_items(
+    setup: Setup, lists: dict[int, dict[int, float]], expected: float
+) -> None:
+    put_affinities(setup, {1: 1}, taken=7)
+    put_lists(setup, "g1", lists)
+    put_popular(setup, "g1", 1, 7, 8)
+    assert of_user(setup) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("seen_ms", "expected"), [(700, 1), (599, SECOND)])
+def test_an_own_list_comes_first_unless_it_ended_with_an_event_before(
+    setup: Setup, seen_ms: int, expected: float
+) -> None:
+    put_items(setup, "u", {1: 500, 2: 600, 7: 1_500})
+    put_lists(setup, "g1", {1: {9: 0.9, 7: 0.5}})
+    put_report(setup, "g1", learned_until_ms=seen_ms)
+    own = UserList("user-knn", (0, 1), [Recommendation("7", 0.5, [])])
+    setup.store.set(setup.keys.model_user("g1", "u"), msgspec.json.encode(own))
+    assert of_user(setup) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "entry", ['{"r":1,"t":500,"s":0}', '{"r":1,"t":99999999999999999999}', "[]", "x"]
+)
+def test_a_history_that_cannot_be_read_is_left_out_and_counted(setup: Setup, entry: str) -> None:
+    for user in ("u", "v"):
+        put_items(setup, user, {1: 500, 7: 2_000})
+    setup.store.hset(setup.history_key("v"), "2", entry)
+    put_lists(setup, "g1", {1: {7: 0.5}})
+    assert of_user(setup) == 1
+    assert telemetry.CORRUPT_VALUES._value.get() == 1
+
+
+def test_a_user_whose_history_is_something_else_or_gone_is_left_out(setup: Setup) -> None:
+    for user in ("u", "v", "erased"):
+        put_items(setup, user, {1: 500, 7: 2_000})
+    setup.store.delete(key := setup.history_key("v"), setup.history_key("erased"))
+    setup.store.set(key, "no hash")
+    assert len(ndcg(setup)["default"]) == 1
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b'{"model":"cosine","items":[{"item":"x","score":1,"support":1}]}',
+        b'{"model":"cosine","items":[{"item":"99999999999999999999","score":1,"support":1}]}',
+    ],
+)
+def test_a_list_that_cannot_be_read_is_missing(setup: Setup, stored: bytes) -> None:
+    put_items(setup, "u", {1: 500, 2: 600, 7: 1_500})
+    put_lists(setup, "g1", {1: {8: 0.9}, 2: {7: 0.1}})
+    setup.store.set(setup.keys.model_similar("g1", "1"), stored)
+    assert of_user(setup) == 1
+
+
+def test_active_users_are_asked_for_page_by_page(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(active, "_USERS_PER_PAGE", 10)
+    for n in range(95):
+        put_items(setup, f"u{n}", {1: 500, 7: 2_000 + n})
+    assert len(ndcg(setup)["default"]) == 95
+
+
+def test_nobody_is_no_user(setup: Setup) -> None:
+    assert ndcg(setup)["default"].tolist() == []

@@ -1,0 +1,126 @@
+"""Users of two variants are compared once, by the difference of their means."""
+
+import msgspec
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from contracts.figures import Comparison, Outcome
+from contracts.generations import DEFAULT_VARIANT, Experiment, Served
+from contracts.histories import HistoryEntry
+from contracts.keyspace import REPLACED_GENERATION_TTL_S
+from contracts.pointer import serving, weighted
+from contracts.variants import variant_of
+from infra.local.process import free_port
+from runtime.kafka.config import plain
+from tests.trainer.experiments.behaving import put_history, put_lists
+from tests.trainer.setup import Setup
+from trainer.experiments import feedback
+from trainer.experiments.periods import compare, figures_of
+from trainer.experiments.rules import Rule
+from trainer.generations.publication import change_current, publication
+
+
+def test_the_interval_is_that_of_welch() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.random(40), random.random(300) * 0.5
+    found = compare(one, other)
+    assert found is not None
+    of_one, of_other = one.var(ddof=1) / 40, other.var(ddof=1) / 300
+    freedom = (of_one + of_other) ** 2 / (of_one**2 / 39 + of_other**2 / 299)
+    half = t.ppf(0.975, freedom) * (of_one + of_other) ** 0.5
+    difference = one.mean() - other.mean()
+    expected = Comparison(40, 300, one.mean(), other.mean(), difference - half, difference + half)
+    assert msgspec.structs.astuple(found) == pytest.approx(
+        msgspec.structs.astuple(expected), abs=1e-6
+    )
+
+
+def test_users_who_are_all_alike_differ_for_sure_and_few_users_in_nothing() -> None:
+    assert compare(np.ones(5), np.zeros(9)) == Comparison(5, 9, 1, 0, 1, 1)
+    assert compare(np.ones(1), np.zeros(9)) is None
+    assert compare(np.ones(5), np.zeros(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("high", "mean", "is_broken"),
+    [(-0.01, 0.4, True), (0.01, 0.4, False), (-0.001, 0.495, False), (-0.01, 0.55, False)],
+    ids=["a loss", "maybe chance", "a loss that is allowed", "a gain"],
+)
+def test_a_rule_is_broken_by_a_loss_beyond_what_is_allowed_and_beyond_chance(
+    high: float, mean: float, *, is_broken: bool
+) -> None:
+    found = Comparison(100, 100, mean, 0.5, -0.2, high)
+    assert Rule(loss_max=0.02).is_broken(found) == is_broken
+    assert not Rule().is_broken(None)
+
+
+def test_a_rule_is_met_by_enough_users_of_either() -> None:
+    for users, others, is_met in ((100, 100, True), (99, 500, False), (500, 99, False)):
+        assert Rule().is_met(Comparison(users, others, 0, 0, 0, 0)) == is_met
+    assert not Rule().is_met(None)
+    assert Rule(users_least=0).is_met(None)
+
+
+@pytest.fixture
+def begun(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """An experiment that is over, of users who took 7; what began it is no longer served."""
+    monkeypatch.setattr(feedback, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(feedback, "PAUSE_S", 0)
+    setup.fill(np.ones((4, 3)))
+    experiment = Experiment("spring", {DEFAULT_VARIANT: 1, "steep": 1}, 1_000_000, 2_000_000)
+    for generation, variant in (("g1", DEFAULT_VARIANT), ("s1", "steep")):
+        with publication(setup.store, setup.keys, generation, 0):
+            pass
+        put_lists(setup, generation, {1: {7 if variant == "steep" else 8: 1}})
+        setup.store.sadd(
+            setup.keys.model_keys(generation), setup.keys.model_similar(generation, "1")
+        )
+        served = Served(generation, "cosine", "none")
+        change_current(setup.store, setup.keys, lambda c, v=variant, s=served: serving(c, v, s, 0))
+    change_current(setup.store, setup.keys, lambda current: weighted(current, experiment))
+    for n in range(60):
+        entries = {1: HistoryEntry(1, 500_000), 7: HistoryEntry(1, 1_500_000)}
+        put_history(setup, f"user {n}", entries)
+    kafka = plain(f"127.0.0.1:{free_port()}")
+    settings = setup.settings.model_copy(update={"kafka": kafka, "user_model": "none"})
+    return Setup(setup.store, setup.keys, settings)
+
+
+def test_an_experiments_variants_are_compared_by_the_next_run_and_decide_nothing(
+    begun: Setup,
+) -> None:
+    experiment = begun.current.experiment
+    assert experiment is not None
+    in_steep = [variant_of(f"user {n}", experiment, experiment.started) for n in range(60)].count(
+        "steep"
+    )
+    assert begun.run() == "trained"
+    decision = begun.decisions()[1]
+    assert (decision.what, decision.variant, decision.generation, decision.by) == (
+        *("compared", "steep", "s1", "rules"),
+    )
+    assert decision.why.startswith(f"experiment spring: nDCG@10 1.0000 of {in_steep} users, 0.0000")
+    found = Comparison(in_steep, 60 - in_steep, 1, 0, 1, 1)
+    outcome = Outcome("steep", found)
+    assert decision.figures == figures_of(outcome)
+    after = begun.current.experiment
+    assert after == msgspec.structs.replace(experiment, started={}, outcomes=[outcome])
+    for generation in ("g1", "s1"):
+        ttl = begun.store.ttl(begun.keys.model_similar(generation, "1"))
+        assert 0 < ttl <= REPLACED_GENERATION_TTL_S
+    begun.something_happens()
+    assert begun.run() == "trained"
+    assert [d.what for d in begun.decisions()].count("compared") == 1
+
+
+def test_an_experiments_first_generations_live_through_its_period(begun: Setup) -> None:
+    def longer(current):  # type: ignore[no-untyped-def]
+        experiment = msgspec.structs.replace(current.experiment, until_ms=2**52)
+        return msgspec.structs.replace(current, experiment=experiment)
+
+    change_current(begun.store, begun.keys, longer)
+    assert begun.run() == "trained"
+    for generation in ("g1", "s1"):
+        assert begun.store.ttl(begun.keys.model_similar(generation, "1")) == -1
+    assert "compared" not in {decision.what for decision in begun.decisions()}

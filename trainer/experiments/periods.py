@@ -1,0 +1,104 @@
+"""Compares the users of variants with those of the default one, at the end of a period.
+
+The figure is the difference of the users' means, with its 95 % interval by Welch: users are drawn
+independently, so those of two variants are independent samples, and each user is one figure however
+much they did. Clicks stand beside, and decide only where a rule names them.
+
+Source: Welch, "The generalization of `Student's' problem when several different population
+variances are involved", Biometrika 34, 1947.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from scipy.stats import ttest_ind
+
+from contracts.figures import Comparison, Outcome
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import Keyspace
+from contracts.messages import Floats
+from runtime.kafka.config import KafkaConfig
+from runtime.redis.stores import Store
+from runtime.topology import Topology
+from trainer.experiments.clicks import clicks_per_list
+from trainer.experiments.feedback import read_feedback
+from trainer.experiments.ndcg import Period, read_ndcg
+from trainer.stages import Stages
+
+CONFIDENCE: Final = 0.95
+MEASURES: Final = {"ndcg": "nDCG@10", "clicks": "clicks per list"}
+"""The fields of an `Outcome`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """What periods are read from."""
+
+    store: Store
+    keyspace: Keyspace
+    kafka: KafkaConfig
+    stages: Stages
+
+    def outcomes(self, period: Period, now_ms: int) -> list[Outcome]:
+        """Return what a period showed of each variant but the default one."""
+        noted: Any = self.store.hgetall(self.keyspace.topics())
+        partitions = Topology.from_hash(noted).interactions
+        ndcg = read_ndcg(self.store, self.keyspace, partitions, period, self.stages)
+        counted = partial(clicks_per_list, variants=ndcg.keys(), variant_of=period.variant_of)
+        clicks = read_feedback(self.kafka, period.since_ms, now_ms, counted) or {}
+        return [
+            Outcome(variant, *(_compared(of, variant) for of in (ndcg, clicks)))
+            for variant in ndcg
+            if variant != DEFAULT_VARIANT
+        ]
+
+
+def compare(variant: Floats, default: Floats) -> Comparison | None:
+    """Return how the figures of a variant's users compare; None of fewer than two users. Pure."""
+    if min(len(variant), len(default)) < 2:
+        return None
+    mean, mean_default = float(variant.mean()), float(default.mean())
+    low = high = mean - mean_default
+    if variant.std() or default.std():
+        test = ttest_ind(variant, default, equal_var=False)
+        low, high = map(float, test.confidence_interval(CONFIDENCE))
+    figures = (round(figure, 6) for figure in (mean, mean_default, low, high))
+    return Comparison(len(variant), len(default), *figures)
+
+
+def described(outcome: Outcome) -> str:
+    """Return what an outcome says.
+
+    >>> described(Outcome("steep", Comparison(40, 400, 0.25, 0.5, -0.35, -0.15)))
+    'nDCG@10 0.2500 of 40 users, 0.5000 of 400 of the default variant: -0.2500 (-0.3500 .. -0.1500)'
+    """
+    said = [
+        f"{MEASURES[name]} {of.mean:.4f} of {of.users} users, {of.mean_default:.4f} of "
+        f"{of.users_default} of the default variant: {of.mean - of.mean_default:+.4f} "
+        f"({of.low:+.4f} .. {of.high:+.4f})"
+        for name, of in _comparisons(outcome)
+    ]
+    return "; ".join(said) or "fewer than two users took anything new"
+
+
+def figures_of(outcome: Outcome) -> dict[str, float]:
+    """Return the figures of a decision on an outcome."""
+    return {
+        f"{name}_{field}": value
+        for name, of in _comparisons(outcome)
+        for field, value in msgspec.structs.asdict(of).items()
+    }
+
+
+def _comparisons(outcome: Outcome) -> Iterator[tuple[str, Comparison]]:
+    found = ((name, getattr(outcome, name)) for name in MEASURES)
+    yield from ((name, of) for name, of in found if of is not None)
+
+
+def _compared(figures: dict[str, Floats], variant: str) -> Comparison | None:
+    if DEFAULT_VARIANT not in figures:
+        return None
+    return compare(figures[variant], figures[DEFAULT_VARIANT])
