@@ -40,4 +40,5 @@ def test_of_canaries_whose_lists_are_spoiled_all_are() -> None:
 
 def test_the_gate_refuses_hardly_any_choice_among_equals() -> None:
     random = random_numbers()
-    assert sum(refused(random, users) for users in (60, 200) for _ in range(200)) <= 2
+    n_refused = sum(refused(random, users) for users in (60, 200) for _ in range(200))
+    assert n_refused <= most(400, 0.01)
