@@ -9,7 +9,7 @@ READERS := producers api operations
 # With those for topics of a company's own, the producers' are `producers-adapt`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test test-slow spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test test-slow spark lint types workflows sbom docs web screenshots format chaos chaos-modes fuzz bench evaluation compose-check terraform-check lock clean
 
 help: # list the targets of every day; CONTRIBUTING.md and docs/ describe the others
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,9 +135,6 @@ chaos: $(READY) # inject SEEDS times 50 faults, and compare every count
 
 chaos-modes: $(READY) # the same in every mode: affinity, user weight, store and its durability
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --faults 11 --modes
-
-matrix: $(READY) # run every value of every setting on a started stack
-	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest -m 'not slow' tests/settings
 
 fuzz: $(READY) # send the API requests of all kinds, CASES of them (SEED=...)
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))

@@ -243,11 +243,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that drive a browser, and start with groups that take long in one process.
+    """Mark tests that drive a browser, and start with those, which take long in one process.
 
     Those would otherwise finish last.
     """
     for item in items:
         if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
             item.add_marker(pytest.mark.stack)
-    items.sort(key=lambda item: not item.nodeid.startswith((WEB, "tests/settings/")))
+    items.sort(key=lambda item: not item.nodeid.startswith(WEB))

@@ -14,11 +14,13 @@ The rules are those of docs/guarantees.md and the settings:
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction
 from contracts.times import DAY_MS
 
 DECAY_STARTS_MS: Final = 1_577_836_800_000
@@ -114,6 +116,17 @@ def fold(
     furthest = _furthest(counted(history), scale)
     history[furthest].scale = scale
     yield furthest
+
+
+def histories(events: Iterable[Interaction], rules: Rules) -> dict[str, History]:
+    """Return the history of each user who has done anything, as a batch makes it."""
+    of_user: dict[str, History] = defaultdict(dict)
+    for event in events:
+        value = None if event.price is None else event.price * (event.quantity or 1)
+        its = of_user[event.user_id]
+        for _ in fold(its, event.instrument_id, event.event, event.ts, value, rules):
+            pass
+    return of_user
 
 
 def _reject(history: History, item: int, kind: str, ts_ms: int, rules: Rules) -> None:

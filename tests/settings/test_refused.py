@@ -17,18 +17,18 @@ from annotated_types import Ge, Gt
 
 from runtime.settings import SettingsError, read_settings
 from runtime.topology import Topology
+from tests.docs.settings_page import PROGRAMS
 from tests.patience import PATIENCE_S
-from tests.settings.rows import ALL, OF_ARCHIVE, SETTINGS, Program
 from tests.settings.wrong_values import kind_of, wrong_values_of
 from trainer.settings_file import flat_fields
 
-STARTED: Final[dict[Program, tuple[str, ...]]] = {
+STARTED: Final[dict[str, tuple[str, ...]]] = {
     "producers": ("producers", "simulate"),
     "workers": ("stream_processors",),
     "trainer": ("trainer", "run"),
     "api": ("api",),
 }
-EXIT_CODES: Final[dict[Program, int]] = {"producers": 2, "workers": 1, "trainer": 2, "api": 1}
+EXIT_CODES: Final[dict[str, int]] = {"producers": 2, "workers": 1, "trainer": 2, "api": 1}
 """Commands with options exit as their CLI library does on an invalid one."""
 SECRETS: Final = {"API_KEYS", "REDIS_URL"}
 """Their values are not shown."""
@@ -64,19 +64,19 @@ FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
 """Which have tests of their own in tests/trainer: of settings files, rules and variants."""
 
 
-def wrong_values(program: Program) -> dict[str, list[tuple[str, str]]]:
+def wrong_values(program: str) -> dict[str, list[tuple[str, str]]]:
     """Return setting -> wrong values, each with words of the reason."""
-    fields = {name.upper(): field for name, field in flat_fields(SETTINGS[program]).items()}
+    fields = {name.upper(): field for name, field in flat_fields(PROGRAMS[program]).items()}
     return {
         name: [*wrong_values_of(field), *OWN_RULES.get(name, {}).items()]
         for name, field in fields.items()
-        if not name.startswith(OF_ARCHIVE.upper())
+        if not name.startswith("ARCHIVE_")  # tests/archive/test_settings.py
     }
 
 
 def rounds() -> Iterator[Any]:
     """Yield program and wrong values, no more than one of a setting at a time."""
-    for program in ALL:
+    for program in STARTED:
         wrong = wrong_values(program)
         for n in range(max(map(len, wrong.values()))):
             some = {setting: says[n] for setting, says in wrong.items() if len(says) > n}
@@ -85,12 +85,12 @@ def rounds() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("program", "wrong"), list(rounds()))
 def test_each_wrong_value_is_named_with_its_setting_and_bound(
-    monkeypatch: pytest.MonkeyPatch, program: Program, wrong: dict[str, tuple[str, str]]
+    monkeypatch: pytest.MonkeyPatch, program: str, wrong: dict[str, tuple[str, str]]
 ) -> None:
     for setting, (value, _) in wrong.items():
         monkeypatch.setenv(setting, value)
     with pytest.raises(SettingsError) as refused:
-        read_settings(SETTINGS[program])
+        read_settings(PROGRAMS[program])
     said = str(refused.value)
     for setting, (value, bound) in wrong.items():
         named = [said[found.start() :][:NEAR] for found in re.finditer(rf"\b{setting}\b", said)]
@@ -101,8 +101,8 @@ def test_each_wrong_value_is_named_with_its_setting_and_bound(
         )
 
 
-@pytest.mark.parametrize("program", ALL)
-def test_a_program_with_wrong_values_ends_and_names_all_of_them(program: Program) -> None:
+@pytest.mark.parametrize("program", STARTED)
+def test_a_program_with_wrong_values_ends_and_names_all_of_them(program: str) -> None:
     wrong = {"NAMESPACE": "a{b}", "LOG_LEVEL": "LOUD"}
     code, said = outcome(*STARTED[program], environment=wrong)
     assert code == EXIT_CODES[program], said
@@ -111,7 +111,7 @@ def test_a_program_with_wrong_values_ends_and_names_all_of_them(program: Program
 
 
 def test_each_setting_refuses_something_or_says_why_not() -> None:
-    wrong = {name: values for program in ALL for name, values in wrong_values(program).items()}
+    wrong = {name: values for program in STARTED for name, values in wrong_values(program).items()}
     assert {name for name, values in wrong.items() if not values} == (
         ANYTHING_GOES | FILES | OF_CONNECTIONS
     )
@@ -120,7 +120,7 @@ def test_each_setting_refuses_something_or_says_why_not() -> None:
 def test_each_number_has_bounds() -> None:
     numbers = {
         name: field.metadata
-        for of in SETTINGS.values()
+        for of in PROGRAMS.values()
         for name, field in flat_fields(of).items()
         if kind_of(field) in (int, float)
     }

@@ -4,127 +4,200 @@ import contextlib
 import random
 import threading
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import httpx
+import numpy as np
 import pytest
 from confluent_kafka import Producer
+from scipy.sparse import csr_array
 
-from contracts.messages import Interaction, Quote
-from contracts.topics import QUOTES, STREAMED, dead_letters
+from contracts.messages import Interaction, Quote, encode
+from contracts.times import MINUTE_MS
+from contracts.topics import ALL, QUOTES, STREAMED, Topic, dead_letters
+from infra.local.process import Command, free_port
+from runtime.kafka import broker as brokers
 from runtime.kafka.admin import Admin
-from runtime.kafka.rights import RightsError, check_rights, rights
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.rights import RightsError, User, check_rights, rights
+from runtime.topology import Topology
+from stream_processors.settings import Settings
 from tests.guarded import Guarded
-from tests.integration.conftest import log_ends
+from tests.integration.conftest import Pipeline
+from tests.oracles.histories import Rules, histories
 from tests.patience import PATIENCE_S, eventually
-from tests.settings.matrix import USERS as PROGRAMS
-from tests.settings.rows import ALL, Given, Row, rows
-from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, SIMILAR, until_equal
-from tests.settings.seen_running import metrics_port
-from tests.settings.stack import Servers, Stack
-from tests.settings.world import INSTRUMENTS, ITEMS, USERS
+from trainer.settings import TrainerSettings
 
 pytestmark = pytest.mark.slow
 
+USERS_OF: Final[dict[str, User]] = {
+    "operations.topics": "topics", "worker": "workers", "trainer": "trainer", "api": "api",
+}  # fmt: skip
+"""By the name of a process: each program logs in as a user with no more rights than it needs."""
+PARTITIONS: Final = 2
+INSTRUMENTS: Final = (1, 2, 3, 4, 5)
+ITEMS: Final = tuple(range(1, 19))
+USERS: Final = tuple(f"u{n}" for n in range(40))
 BAD_RECORDS: Final = 7
 LOAD_S: Final = 20
 AT_ONCE: Final = 50
+NEAR: Final = 1e-9
+"""Sums of floats in another order."""
 
 
-def tenant(name: str) -> list[Row]:
-    """Return the settings of a tenant, whose namespace and prefix nobody else has."""
-    settings = {
-        "KAFKA_BOOTSTRAP_SERVERS": Given.SECURED,
-        "KAFKA_PREFIX": f"{name}.",
-        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "KAFKA_SSL_CA_FILE": Given.AUTHORITY,
-        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-        "KAFKA_SASL_PASSWORD": Given.PASSWORD,
-        "REDIS_URL": Given.NODE,
-        "NAMESPACE": Given.FRESH,
-    }
-    of_some = {
-        "METRICS_PORT": (("workers", "trainer"), Given.PORT),
-        "COUNTS_FLUSH_INTERVAL_S": (("workers",), "0.2"),
-        "FLUSH_INTERVAL_S": (("workers",), "0.2"),
-        "TRAIN_EVERY_SECONDS": (("trainer",), "0.5"),
-        "ITEM_MODEL": (("trainer",), "cosine"),
-        "USER_MODEL": (("trainer",), "none"),
-        "API_PORT": (("api",), Given.PORT),
-    }
-    return [
-        *(row for setting, value in settings.items() for row in rows(setting, ALL, {value: name})),
-        *(
-            row
-            for setting, (of, value) in of_some.items()
-            for row in rows(setting, of, {value: name})
-        ),
-        *(row for of in PROGRAMS for row in rows("KAFKA_SASL_USERNAME", of, {of: name})),
-    ]
+class Tenant(Pipeline):
+    """The programs of a tenant, whose namespace and prefix nobody else has."""
+
+    def __init__(
+        self, name: str, broker: str, store_url: str, login: Guarded, folder: Path
+    ) -> None:
+        topology = Topology(**dict.fromkeys((topic.name for topic in STREAMED), PARTITIONS))
+        super().__init__(broker, store_url, f"{name}-{uuid.uuid4().hex[:8]}", topology, folder)
+        self.name = name
+        self.kafka = KafkaConfig(bootstrap_servers=broker, prefix=f"{name}.")
+        self.metrics_port = free_port()
+        self.quotes: list[Quote] = []
+        self.events: list[Interaction] = []
+        self._login = login
+
+    def command(self, name: str, *arguments: str, **settings: str | int) -> Command:
+        """The command that starts a program as its user."""
+        login = {k.lower(): v for k, v in self._login.environment(USERS_OF[name]).items()}
+        return super().command(
+            name, *arguments, kafka_prefix=self.kafka.prefix, **login, **settings
+        )
+
+    def _ends(self, topic: Topic) -> dict[int, int]:
+        return brokers.log_ends(self.kafka, topic.name, PARTITIONS)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Tenant"]:
+        """Run a worker and an API on fresh topics."""
+        client = brokers.admin(self.kafka)
+        names = {self.kafka.topic(topic.name) for topic in ALL}
+        brokers.delete(client, brokers.partitions_of(client).keys() & names)
+        self._login.grant(self.namespace, self.kafka.prefix)
+        options = [part for t in STREAMED for part in ("--partitions", f"{t.name}={PARTITIONS}")]
+        self.run("operations.topics", *options)
+        with self.worker(metrics_port=self.metrics_port), self.api() as address:
+            self.client = httpx.Client(base_url=address, timeout=PATIENCE_S)
+            with self.client:
+                yield self
+
+    def feed(self, seed: int, until_s: float) -> None:
+        """Post quotes and events of its own, as fast as they are taken."""
+        draw = random.Random(f"{seed}/{self.name}")
+        while time.monotonic() < until_s:
+            now_ms = time.time_ns() // 1_000_000
+            quotes = [
+                Quote(
+                    instrument_id=draw.choice(INSTRUMENTS),
+                    price=draw.randrange(1, 99) / 4,
+                    ts=now_ms,
+                )
+                for _ in range(AT_ONCE)
+            ]
+            events = [
+                Interaction(user_id=draw.choice(USERS), instrument_id=draw.choice(ITEMS), ts=now_ms)
+                for _ in range(AT_ONCE)
+            ]
+            body = b",".join(_typed(message) for message in (*quotes, *events))
+            json_type = {"Content-Type": "application/json"}
+            answer = self.client.post("/v1/events", content=b"[%b]" % body, headers=json_type)
+            assert answer.status_code == 202, answer.text
+            self.quotes += quotes
+            self.events += events
+
+    def get(self, path: str) -> Any:
+        """Return an answer's JSON."""
+        return self.client.get(path).raise_for_status().json()
 
 
-def feed(stack: Stack, seed: int, until_s: float) -> None:
-    """Post quotes and events of a tenant's own, as fast as they are taken."""
-    draw = random.Random(f"{seed}/{stack.name}")
-    while time.monotonic() < until_s:
-        now_ms = time.time_ns() // 1_000_000
-        quotes = [
-            Quote(
-                instrument_id=draw.choice(INSTRUMENTS), price=draw.randrange(1, 99) / 4, ts=now_ms
-            )
-            for _ in range(AT_ONCE)
-        ]
-        events = [
-            Interaction(user_id=draw.choice(USERS), instrument_id=draw.choice(ITEMS), ts=now_ms)
-            for _ in range(AT_ONCE)
-        ]
-        stack.post([*quotes, *events])
+def _typed(message: Quote | Interaction) -> bytes:
+    kind = b"quote" if isinstance(message, Quote) else b"interaction"
+    return b'{"type":"' + kind + b'",' + encode(message)[1:]
 
 
 def test_each_equals_its_own_recomputation(
-    broker: str, guarded: Guarded, store_url: str, cluster_url: str, tmp_path: Path
+    broker: str, guarded: Guarded, store_url: str, seed: int, tmp_path: Path
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    servers = Servers(broker, store_url, cluster_url, guarded)
     with contextlib.ExitStack() as owned:
         tenants = []
         for name in ("fox", "owl"):
             (tmp_path / name).mkdir()
-            made = Stack(name, tenant(name), servers, tmp_path / name)
-            tenants.append(owned.enter_context(made.running()))
+            tenant = Tenant(name, broker, store_url, guarded, tmp_path / name)
+            tenants.append(owned.enter_context(tenant.running()))
         until_s = time.monotonic() + LOAD_S
-        feeds = [threading.Thread(target=feed, args=(t, seed, until_s)) for t in tenants]
+        feeds = [threading.Thread(target=t.feed, args=(seed, until_s)) for t in tenants]
         for thread in feeds:
             thread.start()
         for thread in feeds:
             thread.join()
-        for stack in tenants:
-            stack.wait_until_folded()
-            for view in (BARS, AFFINITIES, POPULAR, SIMILAR):
-                until_equal(stack, view)
-            print(stack.name, len(stack.world.quotes), "quotes", len(stack.world.events), "events")
+        for tenant in tenants:
+            print(tenant.name, len(tenant.quotes), "quotes", len(tenant.events), "events")
+            assert tenant.quotes
+            tenant.wait_until_folded()
+            assert_bars(tenant)
+            assert_lists(tenant)
         fox, owl = tenants
         spoil(fox)
         assert letters(fox) == BAD_RECORDS
         assert letters(owl) == 0
 
 
-def spoil(stack: Stack) -> None:
+def assert_bars(tenant: Tenant) -> None:
+    """Assert that the API serves the bars of the tenant's own quotes."""
+    for instrument in INSTRUMENTS:
+        prices: dict[int, list[float]] = {}
+        for quote in tenant.quotes:
+            if quote.instrument_id == instrument:
+                prices.setdefault(quote.ts // MINUTE_MS * MINUTE_MS, []).append(quote.price)
+        answer = tenant.get(f"/v1/instruments/{instrument}/bars?limit=1000")
+        found = {bar["t"]: (bar["h"], bar["l"], bar["n"]) for bar in answer["bars"]}
+        assert found == {t: (max(some), min(some), len(some)) for t, some in prices.items()}
+
+
+def assert_lists(tenant: Tenant) -> None:
+    """Assert that histories, counts and lists are those of the tenant's own events."""
+    of_user = histories(tenant.events, Rules.of(Settings()))
+    r = np.zeros((len(of_user), len(ITEMS)))
+    for row, (user, history) in enumerate(of_user.items()):
+        items = tenant.get(f"/v1/users/{user}/history")["items"]
+        found = {item["instrument_id"]: item["affinity"] for item in items}
+        expected = {item: held.affinity for item, held in history.items()}
+        assert found == pytest.approx(expected, rel=NEAR)
+        for item, affinity in expected.items():
+            r[row, ITEMS.index(item)] = affinity
+    own = {"item_model": "cosine", "user_model": "none"}
+    assert "trained" in tenant.run("trainer", "once", **own)
+    model = TrainerSettings(**own).model("cosine")  # type: ignore[arg-type]
+    ranked = model.fit(csr_array(r.T @ r)).rank(np.arange(len(ITEMS)))
+    for row, item in enumerate(ITEMS):
+        served = tenant.get(f"/v1/instruments/{item}/similar?n=100")["items"]
+        some = slice(ranked.indptr[row], ranked.indptr[row + 1])
+        columns, scores = ranked.columns[some].tolist(), ranked.scores[some].tolist()
+        similar = {ITEMS[k]: score for k, score in zip(columns, scores, strict=True)}
+        assert {i["instrument_id"]: i["score"] for i in served} == pytest.approx(similar, rel=NEAR)
+
+
+def spoil(tenant: Tenant) -> None:
     """Publish records that break a rule, and wait until they are rejected."""
-    producer = Producer(stack.kafka.librdkafka())
+    producer = Producer(tenant.kafka.librdkafka())
     for _ in range(BAD_RECORDS):
-        producer.produce(stack.kafka.topic(QUOTES.name), b"neither", b"3")
+        producer.produce(tenant.kafka.topic(QUOTES.name), b"neither", b"3")
     assert producer.flush(PATIENCE_S) == 0
-    sample = f'records_rejected_total{{topic="{QUOTES.name}"}}'
-    port = metrics_port(stack, "workers")
-    eventually(lambda: stack.metric(port, sample) == BAD_RECORDS, "all bad records rejected")
-    eventually(lambda: letters(stack) >= BAD_RECORDS, "all of them among the dead letters")
+    sample = f'records_rejected_total{{topic="{QUOTES.name}"}} {BAD_RECORDS}.0'
+    url = f"http://127.0.0.1:{tenant.metrics_port}/metrics"
+    eventually(lambda: sample in httpx.get(url).text.splitlines(), "all bad records rejected")
+    eventually(lambda: letters(tenant) >= BAD_RECORDS, "all of them among the dead letters")
 
 
-def letters(stack: Stack) -> int:
+def letters(tenant: Tenant) -> int:
     """Return how many dead letters a tenant has."""
-    return sum(log_ends(stack.kafka, dead_letters(topic).name, 1)[0] for topic in STREAMED)
+    return sum(brokers.log_ends(tenant.kafka, dead_letters(t).name, 1)[0] for t in STREAMED)
 
 
 def test_a_tenants_user_may_do_nothing_with_the_others_topics(

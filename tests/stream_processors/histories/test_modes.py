@@ -1,6 +1,6 @@
 """In every mode histories match a batch recomputation of the events, and G matches the histories.
 
-The recomputation is that of the settings matrix: plain Python, without the fold's code.
+The recomputation is plain Python, without the fold's code.
 """
 
 from collections import defaultdict
@@ -22,7 +22,8 @@ from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules, rules_of
 from stream_processors.settings import Settings
 from tests.oracles.gram import gram_matrix
-from tests.settings import plain_histories
+from tests.oracles.histories import Rules
+from tests.oracles.histories import histories as recomputed
 
 from .changes import N_ITEMS, NO_CAP, Matrix, add, gram_by_offset
 
@@ -124,7 +125,7 @@ def test_histories_are_those_of_a_batch_recomputation(
 ) -> None:
     given_ = settings(affinity, user_weight, half_life, cap)
     histories, _ = fold(log, rules_of(given_))
-    expected = plain_histories.histories(log, given_)
+    expected = recomputed(log, Rules.of(given_))
     assert histories.keys() == expected.keys()
     for user, history in histories.items():
         found = rows(history)
