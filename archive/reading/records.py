@@ -1,6 +1,6 @@
 """Records of a topic as rows of its table. Pure.
 
-A record that breaks the topic's rules makes no row: the worker that folds the topic keeps it as a
+A record that breaks the topic's rules makes no row. If workers fold the topic, they keep it as a
 dead letter.
 """
 
@@ -64,6 +64,8 @@ class Rows(NamedTuple):
     """records that break a rule"""
     misplaced: int = 0
     """those of them whose key belongs to another partition, by all numbers of partitions"""
+    reason: str = ""
+    """why one of them was rejected, of a topic that no worker folds"""
 
 
 class _MisplacedError(ValueError):
@@ -89,7 +91,9 @@ def rows_of(
     """
     readable = [record for record in records if has_readable_headers(record)]
     rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms), rules)
-    return rows._replace(rejected=rows.rejected + len(records) - len(readable))
+    unreadable = len(records) - len(readable)
+    reason = rows.reason or ("its headers cannot be read" if unreadable else "")
+    return rows._replace(rejected=rows.rejected + unreadable, reason=reason)
 
 
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:
@@ -122,7 +126,7 @@ def _interactions(
             raise _MisplacedError
         return message, ts_ms
 
-    index, decoded, misplaced = _each(decode, records, clock_ms)
+    index, decoded, errors = _each(decode, records, clock_ms)
     messages = [message for message, _ in decoded]
     events = [None if isinstance(m, Tombstone) else m for m in messages]
     tombstones = [m if isinstance(m, Tombstone) else None for m in messages]
@@ -141,14 +145,15 @@ def _interactions(
         ),
         erased_at=_times_us(None if t is None else t.erased_at_ms for t in tombstones),
     )
-    return Rows(batch, len(records) - len(decoded), misplaced)
+    misplaced = sum(isinstance(error, _MisplacedError) for error in errors)
+    return Rows(batch, len(errors), misplaced)
 
 
 def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:
     def decode(record: Message, now_ms: int) -> Feedback:
         return decode_feedback(record.value() or b"", now_ms, rules)
 
-    index, messages, _ = _each(decode, records, clock_ms)
+    index, messages, errors = _each(decode, records, clock_ms)
     names = Feedback.__struct_fields__
     columns = {name: [getattr(m, name) for m in messages] for name in names}
     batch = _batch(
@@ -157,7 +162,7 @@ def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints, rules: I
         _offsets(records)[index],
         **_of_table(FEEDBACK_TABLE, columns),
     )
-    return Rows(batch, len(records) - len(messages))
+    return Rows(batch, len(errors), reason=str(errors[0]) if errors else "")
 
 
 def _bars(place: Place, records: Sequence[Message], _: Ints, __: InputRules) -> Rows:
@@ -168,7 +173,7 @@ def _bars(place: Place, records: Sequence[Message], _: Ints, __: InputRules) -> 
         _offsets(records)[bars.index],
         **_of_table(BARS_TABLE, bars.columns),
     )
-    return Rows(batch, len(rejections))
+    return Rows(batch, len(rejections), reason=rejections[0].reason if rejections else "")
 
 
 _ROWS: Final[Mapping[str, Callable[[Place, Sequence[Message], Ints, InputRules], Rows]]] = {
@@ -181,20 +186,18 @@ _ROWS: Final[Mapping[str, Callable[[Place, Sequence[Message], Ints, InputRules],
 
 def _each(
     decode: Callable[[Message, int], T], records: Sequence[Message], clock_ms: Ints
-) -> tuple[Ints, list[T], int]:
-    """Return the places of the good records, what they are, and how many are misplaced."""
-    index, messages, misplaced = [], [], 0
+) -> tuple[Ints, list[T], list[ValueError]]:
+    """Return the places of the good records, what they are, and the errors of the others."""
+    index, messages, errors = [], [], []
     for place, (record, now_ms) in enumerate(zip(records, clock_ms.tolist(), strict=True)):
         try:
             message = decode(record, now_ms)
-        except _MisplacedError:
-            misplaced += 1
-            continue
-        except ValueError:
+        except ValueError as error:
+            errors.append(error)
             continue
         index.append(place)
         messages.append(message)
-    return np.array(index, np.int64), messages, misplaced
+    return np.array(index, np.int64), messages, errors
 
 
 def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> pa.RecordBatch:

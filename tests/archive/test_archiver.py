@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 from prometheus_client import Gauge
+from structlog.testing import capture_logs
 
 from archive.archiver import Archiver
 from archive.metrics import HELD_BACK, LAG, MISSING, OPEN_TRANSACTION, REJECTED
@@ -17,7 +18,7 @@ from archive.state import State
 from archive.writing.commits import append
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
-from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
+from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from contracts.partitioning import user_partition
 from contracts.topics import QUOTES
 from runtime.kafka import broker as brokers
@@ -79,6 +80,19 @@ def test_events_and_feedback_are_rows_as_they_were_sent(setup: Setup) -> None:
     assert setup.rows(FEEDBACK_TABLE, "user_id, instrument_id, type, position, epoch_ms(ts)") == [
         ("ABC", 4, "click", 1, ts + 2)
     ]
+
+
+def test_feedback_that_breaks_a_rule_is_counted_and_logged(setup: Setup) -> None:
+    before = rejected(FEEDBACK_TABLE)
+    setup.publish(
+        [(FEEDBACK_TABLE.name, b"ABC", b'{"type":"click"}'), feedback("ABC", 4, now_ms())]
+    )
+    with capture_logs() as logs, setup.running():
+        eventually(lambda: len(setup.rows(FEEDBACK_TABLE)) == 1, "the feedback")
+    assert rejected(FEEDBACK_TABLE) - before == 1
+    (line,) = [line for line in logs if line["event"] == "records rejected"]
+    assert (line["topic"], line["rejected"]) == ("feedback", 1)
+    assert "`request_id`" in line["reason"]
 
 
 def test_two_archives_share_the_partitions_and_write_each_record_once(setup: Setup) -> None:
@@ -171,7 +185,7 @@ def test_a_batch_too_large_to_decompress_is_skipped_and_its_neighbors_are_rows(
 ) -> None:
     """6 kB of zstd are 200 MB, twice what librdkafka takes; it would ask for it again for ever."""
     bomb, name = [Raw(b" " * 200_000_000), Raw(b"{}")], setup.kafka.topic(QUOTES.name)
-    before = rejected()
+    before = rejected(QUOTES_TABLE)
     for first in (0, 50):
         setup.publish([*quotes(50, first)])
         for partition in range(PARTITIONS):
@@ -182,11 +196,11 @@ def test_a_batch_too_large_to_decompress_is_skipped_and_its_neighbors_are_rows(
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 150, "the quotes")
     assert setup.sizes() == list(range(150))
-    assert rejected() - before == 2 * PARTITIONS
+    assert rejected(QUOTES_TABLE) - before == 2 * PARTITIONS
 
 
-def rejected() -> float:
-    return REJECTED.labels(QUOTES_TABLE.name)._value.get()
+def rejected(table: ArchiveTable) -> float:
+    return REJECTED.labels(table.name)._value.get()
 
 
 @pytest.mark.kafka_only

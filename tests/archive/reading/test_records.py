@@ -55,7 +55,7 @@ def ms(row: dict[str, Any], column: str) -> int:
 @given(st.lists(quotes | st.just(None), max_size=20))
 def test_quotes(sent: list[Quote | None]) -> None:
     records = [message(7 * n, q and encode(q)) for n, q in enumerate(sent)]
-    rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
+    rows, rejected, *_ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
     assert rejected == sent.count(None)
     decoded = [
         (r["log"], r["partition"], r["offset"], r["instrument_id"], r["price"], r["size"])
@@ -70,7 +70,7 @@ def test_quotes(sent: list[Quote | None]) -> None:
 @given(st.lists(interactions, max_size=20))
 def test_interactions(sent: list[Interaction]) -> None:
     records = [message(n, encode(event)) for n, event in enumerate(sent)]
-    rows, rejected, _ = rows_of(INTERACTIONS_TABLE, PLACE, records, NOW_MS)
+    rows, rejected, *_ = rows_of(INTERACTIONS_TABLE, PLACE, records, NOW_MS)
     assert rejected == 0
     decoded = [
         Interaction(
@@ -88,7 +88,7 @@ def test_a_tombstone_is_a_row_at_its_broker_timestamp(
     before_ms: int | None, erased_at_ms: int | None
 ) -> None:
     key, headers = encode_tombstone(Tombstone("ABC", before_ms, erased_at_ms))
-    rows, rejected, _ = rows_of(
+    rows, rejected, *_ = rows_of(
         INTERACTIONS_TABLE, PLACE, [message(3, None, key=key, headers=headers)], NOW_MS
     )
     (row,) = rows.to_pylist()
@@ -101,8 +101,9 @@ def test_a_tombstone_is_a_row_at_its_broker_timestamp(
 
 def test_feedback() -> None:
     _, _, value = feedback("ABC", 4, NOW_MS)
-    rows, _, _ = rows_of(FEEDBACK_TABLE, PLACE, [message(0, value), message(1, b"{}")], NOW_MS)
-    (row,) = rows.to_pylist()
+    made = rows_of(FEEDBACK_TABLE, PLACE, [message(0, value), message(1, b"{}")], NOW_MS)
+    assert (made.rejected, made.reason) == (1, "Object missing required field `type`")
+    (row,) = made.batch.to_pylist()
     sent = decode_feedback(value, NOW_MS)
     assert (row["type"], row["request_id"], row["user_id"], row["instrument_id"]) == (
         sent.type, sent.request_id, sent.user_id, sent.instrument_id,
@@ -113,7 +114,7 @@ def test_feedback() -> None:
 def test_bars() -> None:
     bar = ClosedBar(4, 60_000, 2.5, 3.0, 2.0, 2.75, 7.0, 2, 19.0, 60_001, 61_000, 17_834)
     value = msgspec.json.encode(bar)
-    rows, rejected, _ = rows_of(BARS_TABLE, PLACE, [message(0, None), message(1, value)], NOW_MS)
+    rows, rejected, *_ = rows_of(BARS_TABLE, PLACE, [message(0, None), message(1, value)], NOW_MS)
     (row,) = rows.to_pylist()
     assert rejected == 1
     names = ("offset", "instrument_id", "open", "high", "low", "close", "volume", "count",
@@ -134,7 +135,7 @@ def test_bars() -> None:
 def test_future_events_are_judged_by_the_broker_timestamp(kind: int, stamp_ms: int, n: int) -> None:
     quote = Quote(instrument_id=1, price=1, ts=NOW_MS + MAX_AHEAD_MS)
     record = message(0, encode(quote), timestamp=(kind, stamp_ms))
-    rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
+    rows, rejected, *_ = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
     assert (rows.num_rows, rejected) == (n, 1 - n)
 
 
@@ -143,7 +144,7 @@ def test_a_slow_clock_keeps_events_valid_by_the_broker_timestamp(behind_ms: int)
     records = [
         message(n, encode(Quote(instrument_id=1, price=1, ts=NOW_MS + n))) for n in range(100)
     ]
-    rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS - behind_ms)
+    rows, rejected, *_ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS - behind_ms)
     assert (rows.num_rows, rejected) == (100, 0)
 
 
