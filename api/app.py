@@ -118,9 +118,7 @@ def create_app(
     trending = TrendingItems(store, catalog.shown, catalog, request_ids, now_ms)
     generations = Generations(store.keys)
     popular = PopularItems(store.keys, generations)
-    recommended = RecommendationReader(
-        store, generations, popular, request_ids, metrics, catalog, now_ms
-    )
+    recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
         publisher,
         store,

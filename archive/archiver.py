@@ -152,8 +152,8 @@ class Archiver:
             writer.buffer.add(number, rows.batch, (new[-1].offset() or 0) + 1)
             metrics.REJECTED.labels(writer.table.name).inc(rows.rejected)
             if rows.rejected and writer.table.topic not in STREAMED:  # nobody has dead letters
-                at = {"topic": topic, "partition": number, "offset": new[0].offset()}
-                log.warning("records rejected", **at, rejected=rows.rejected, reason=rows.reason)
+                place = {"topic": topic, "partition": number, "offset": new[0].offset()}
+                log.warning("records rejected", **place, rejected=rows.rejected, reason=rows.reason)
 
     def _counts_if_grown(
         self, writer: TableWriter, number: int, counts: tuple[int, ...]

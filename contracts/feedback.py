@@ -1,9 +1,8 @@
 """The messages on `feedback`, and the `request_id` that links them to an answer.
 
-They record impressions and clicks, to measure experiments, and to let items sink that a user was
-shown without a click (`contracts.impressions`). A client that retries may publish the same messages
-twice. Readers of the topic recognize duplicates by `(request_id, user_id, instrument_id,
-type)`: users share the ids of answers that are for no user.
+They record impressions and clicks, to measure experiments. A client that retries may publish the
+same messages twice. Readers of the topic recognize duplicates by `(request_id, user_id,
+instrument_id, type)`: users share the ids of answers that are for no user.
 """
 
 import base64
@@ -17,7 +16,6 @@ import msgspec
 from msgspec import Meta
 
 from contracts.decoding import Decoders, decode_one
-from contracts.exploration import DRAW_CHARACTERS
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     EpochMs,
@@ -45,21 +43,15 @@ was requested, also where popular instruments took the place of others."""
 NO_VARIANT: Final = "none"
 """The variant of answers that no model made: trending instruments."""
 _SHOWN_MASK: Final = 0xFFFF
-_ITEMS: Final = rf"([A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}})\."
-_DRAW: Final = rf"(?:([A-Za-z0-9_-]{{1,{DRAW_CHARACTERS}}})\.)?"
-"""Absent unless the variant explores."""
-_SHOWN: Final = rf"(?:{_ITEMS}{_DRAW}(?=[^.]{{44}}$))?"
-"""Absent in ids from before this part was introduced; ids that have it are signed."""
-_UNSIGNED: Final = rf"^({NAME})\.({NAME})\.({NAME})\.{_SHOWN}([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
-_SIGNATURE: Final = rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})"
-_SENT: Final = rf"{_UNSIGNED}{_SIGNATURE}$"
-_IN_TOPIC: Final = rf"{_UNSIGNED}{_SIGNATURE}?$"
-"""Absent in ids from before signatures were introduced."""
-_request_id: Final = re.compile(_IN_TOPIC)
+_SHOWN: Final = rf"[A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}}"
+_TOKEN: Final = f"[A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}}"
+_SIGNATURE: Final = f"[A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}}"
+_PATTERN: Final = rf"^({NAME})\.({NAME})\.({NAME})\.({_SHOWN})\.({_TOKEN})({_SIGNATURE})$"
+_request_id: Final = re.compile(_PATTERN)
 
 
 class RequestId(NamedTuple):
-    """The parts of a request id: at most 436 URL-safe characters.
+    """The parts of a request id: at most 411 URL-safe characters.
 
     They are in this order; all but the last two are followed by a dot.
     """
@@ -69,13 +61,11 @@ class RequestId(NamedTuple):
     source: str
     """of the recommendations: the user's own list, the live history, or popular items; or one of
     `SHARED_SOURCES`"""
-    shown: str | None
+    shown: str
     """the recommended items: see `encode_shown`"""
-    draw: str | None
-    """how slots were explored: see `contracts.exploration`; None: the variant did not explore"""
     token: str
     """random, unique for each answer; of those that are kept for all, a digest of the answer"""
-    signature: str | None = None
+    signature: str
     """of all other parts and the user, if it was made for one; verified with the key
     (`api.models.request_ids`)"""
 
@@ -84,7 +74,7 @@ class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     """An instrument of an answer was shown to a user, or clicked."""
 
     type: FeedbackType
-    request_id: Annotated[str, Meta(extra_json_schema={"pattern": _IN_TOPIC})]
+    request_id: Annotated[str, Meta(extra_json_schema={"pattern": _PATTERN})]
     """of the answer that recommended it"""
     user_id: UserId
     instrument_id: InstrumentId
@@ -95,7 +85,6 @@ class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
 class SentFeedback(Reaction, gc=False, frozen=True, kw_only=True):
     """Feedback as sent by a client: `ts` defaults to now."""
 
-    request_id: Annotated[str, Meta(extra_json_schema={"pattern": _SENT})]
     ts: EpochMs | None = None
 
 
@@ -168,17 +157,17 @@ def encode_shown(instrument_ids: Sequence[int]) -> str:
 
 
 def may_be_of(request: RequestId, instrument_id: int) -> bool:
-    """Return whether a request id's answer may have had an instrument; True if it is unknown.
+    """Return whether a request id's answer may have had an instrument.
 
     >>> request = parse_request_id("v.g.history." + encode_shown([4, 70001]) + "." + 44 * "A")
     >>> may_be_of(request, 70001), may_be_of(request, 5)
     (True, False)
     """
-    return request.shown is None or shown_bits(instrument_id) in decode_shown(request.shown)
+    return instrument_id & _SHOWN_MASK in decode_shown(request.shown)
 
 
 def decode_shown(shown: str) -> tuple[int, ...]:
-    """Return the bits of each instrument of an answer, in its order.
+    """Return the last 16 bits of each instrument of an answer, in its order.
 
     >>> decode_shown(encode_shown([4, 70001]))
     (4, 4465)
@@ -187,15 +176,10 @@ def decode_shown(shown: str) -> tuple[int, ...]:
     return struct.unpack(f"<{len(packed) // 2}H", packed[: len(packed) // 2 * 2])
 
 
-def shown_bits(instrument_id: int) -> int:
-    """Return the bits by which an instrument is recognized in the part of a request id."""
-    return instrument_id & _SHOWN_MASK
-
-
 def parse_request_id(text: str) -> RequestId:
     """Parse a request id without verifying its signature: its form proves nothing.
 
-    >>> parts = "default.20210815T211000Z-7.history."
+    >>> parts = "default.20210815T211000Z-7.history.BAA."
     >>> parse_request_id(parts + "Jq3xT0mBzv9cWd2LrK5uYA" + "bRqW9nT2xYc0LmVd8sKfPA").source
     'history'
 

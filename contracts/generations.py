@@ -81,10 +81,6 @@ class Served(msgspec.Struct, frozen=True):
     """how histories are folded into the items' lists"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
-    exploration: float = 0
-    """share of the slots of users' answers that are explored (`contracts.exploration`)"""
-    impression_discount: float = 0
-    """share of an item's score that an impression without a click takes away, below 1"""
 
 
 class Experiment(msgspec.Struct, frozen=True):

@@ -44,10 +44,6 @@ Keys, after the namespace:
     `lineage`, `incarnation` and `next` of `position:{n<p>}`, read before the hash, are the version
     of a copy: they change with every flush that changes the catalog, so a process with a copy polls
     these three, and reads the hash again when one of them has changed.
-`impressions:{f<p>}:<user>`
-    hash: item -> `contracts.impressions.Impressions`; `off` -> last offset
-    lives `KEPT_DAYS` there after the user's last impression or click, by the store's clock; deleted
-    with the user; written by impressions, api; read by impressions, api
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
@@ -120,7 +116,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.times import MAX_TS_MS
-from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 FORMAT_FIELD: Final = "format"
 """Field of `meta:topics`."""
@@ -233,10 +229,6 @@ class Keyspace:
     def catalog(self, partition: int) -> str:
         """The instruments of a partition."""
         return f"{self.namespace}:catalog:{_tag(INSTRUMENTS, partition)}"
-
-    def impressions(self, partition: int, user_id: str) -> str:
-        """The items that a user was shown lately."""
-        return f"{self.namespace}:impressions:{_tag(FEEDBACK, partition)}:{user_id}"
 
     def position(self, topic: Topic, partition: int) -> str:
         """The progress of a partition, and its owner."""

@@ -72,12 +72,12 @@ INSTRUMENTS: Final = Topic(
 )
 FEEDBACK: Final = Topic(
     name="feedback",
-    letter="f",
+    letter="",
     key="user id, UTF-8",
     # An experiment runs for weeks and is measured after its end.
     retention_h=24 * 90,
     written_by="api",
-    read_by="stream_processors: impressions, trainer, and people who measure experiments",
+    read_by="trainer, archive, and people who measure experiments",
 )
 BARS: Final = Topic(
     name="bars",
@@ -90,7 +90,7 @@ BARS: Final = Topic(
     read_by="archive, and anyone who wants closed bars",
     partitioned_as=QUOTES.name,
 )
-STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS, FEEDBACK)
+STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
 """The topics that workers fold, each of which keeps its positions in Redis."""
 
 
@@ -109,4 +109,4 @@ def dead_letters(topic: Topic) -> Topic:
     )
 
 
-ALL: Final = (*STREAMED, BARS, *map(dead_letters, STREAMED))
+ALL: Final = (*STREAMED, FEEDBACK, BARS, *map(dead_letters, STREAMED))

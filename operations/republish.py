@@ -12,12 +12,11 @@ from typing import Final, NamedTuple
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
-from contracts.feedback import decode_feedback, feedback_key
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument, instrument_key
 from contracts.messages import decode_interaction, decode_quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
-from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from operations.dead_letters import NO_VALUE
 from runtime.kafka.config import KafkaConfig
 
@@ -32,7 +31,6 @@ _KEY_OF: Final[Mapping[str, Callable[[bytes, int, InputRules], bytes]]] = {
     INSTRUMENTS.name: lambda value, _, rules: instrument_key(
         decode_instrument(value, rules).instrument_id
     ),
-    FEEDBACK.name: lambda value, now_ms, rules: feedback_key(decode_feedback(value, now_ms, rules)),
 }
 """topic -> a function that validates a value and returns its key"""
 

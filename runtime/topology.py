@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from contracts.keyspace import FORMAT_FIELD
-from contracts.topics import FEEDBACK, INSTRUMENTS, STREAMED, Topic
+from contracts.topics import INSTRUMENTS, STREAMED, Topic
 
 FORMAT: Final = "1"
 """Of all keys and values in Redis: the only one that programs read and write."""
@@ -27,7 +27,6 @@ class Topology:
     interactions: int
     cooccurrences: int
     instruments: int = INSTRUMENTS.partitions
-    feedback: int = FEEDBACK.partitions
 
     @property
     def bars(self) -> int:

@@ -6,7 +6,6 @@
 | `interactions`  | histories, to Redis, and changes of G, to `cooccurrences`; counts for trending |
 | `cooccurrences` | the rows of G, to Redis                                                        |
 | `instruments`   | the catalog, to Redis                                                          |
-| `feedback`      | what users were shown without a click, to Redis                                |
 """
 
 from collections.abc import Callable, Mapping
@@ -17,19 +16,18 @@ import faust
 
 from contracts.messages import Rejection
 from contracts.times import DAY_S
-from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 from runtime.topology import Topology
 from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
-from stream_processors.decoding import changes, feedback, instruments, interactions, quotes
+from stream_processors.decoding import changes, instruments, interactions, quotes
 from stream_processors.decoding.intake import Intake
 from stream_processors.decoding.interactions import UserEvents
 from stream_processors.decoding.placement import Placement
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
-from stream_processors.impressions.impressions import ImpressionsFold
 from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.partition.fold import Folds
 from stream_processors.partition.rules import Rules
@@ -74,7 +72,6 @@ def rules_of_topics(
     of_quotes = decoding(QUOTES, quotes.decode)
     of_events = decoding(INTERACTIONS, interactions.decode)
     of_instruments = decoding(INSTRUMENTS, instruments.decode)
-    of_feedback = decoding(FEEDBACK, feedback.decode)
 
     def folds_of_quotes(claim: Claim) -> Folds[Quotes]:
         bars = BarsFold(
@@ -116,6 +113,5 @@ def rules_of_topics(
             flush_interval_s=settings.counts_flush_interval_s,
         ),
         rules(INSTRUMENTS, lambda claim: Folds(of_instruments, [CatalogFold(claim)])),
-        rules(FEEDBACK, lambda claim: Folds(of_feedback, [ImpressionsFold(claim)])),
     )
     return {one.topic.name: one for one in every}

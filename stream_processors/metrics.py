@@ -45,7 +45,7 @@ FLUSH_SECONDS: Final = Histogram(
 )
 FLUSHED_VALUES: Final = Counter(
     "flushed_values",
-    "Bars, histories, items, instruments or users' impressions written.",
+    "Bars, histories, items or instruments written.",
     ["topic"],
 )
 LAG: Final = Gauge(

@@ -30,7 +30,6 @@ from typing import Final, Literal
 
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
-from contracts.exploration import Draw, encode_draw
 from contracts.feedback import (
     SHARED_SOURCES,
     SIGNATURE_CHARACTERS,
@@ -64,13 +63,7 @@ class Signer:
         self._keyed = blake2b(key=key, digest_size=_SIGNATURE_BYTES)
 
     def new(
-        self,
-        variant: str,
-        generation: str,
-        source: str,
-        user_id: str,
-        items: Sequence[int],
-        draw: Draw | None = None,
+        self, variant: str, generation: str, source: str, user_id: str, items: Sequence[int]
     ) -> str:
         """Return a unique id that cannot be guessed.
 
@@ -83,15 +76,11 @@ class Signer:
             source: of the answer, as `contracts.feedback.NAME` allows.
             user_id: the user of the answer.
             items: the recommended items.
-            draw: how slots were explored; None: the variant does not explore.
 
         >>> Signer(b"key").new("default", "20210815T211000Z-7", "history", "ABC", [4])[:-44]
         'default.20210815T211000Z-7.history.BAA.'
         """
-        shown = encode_shown(items)
-        if draw is not None:
-            shown = f"{shown}.{encode_draw(draw, len(items))}"
-        signed = f"{variant}.{generation}.{source}.{shown}.{_token()}"
+        signed = f"{variant}.{generation}.{source}.{encode_shown(items)}.{_token()}"
         return signed + self._signature(signed, user_id)
 
     def for_items(self, variant: str, generation: str, items: Sequence[int]) -> str:

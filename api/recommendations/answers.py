@@ -18,13 +18,11 @@ class Recommended(Named, frozen=True, gc=False, omit_defaults=True):
     `source` is present if it is another one than that of the answer: where that has too few
     instruments, the next sources add theirs. `catalog` is any other instrument of the catalog, and
     `new` one without interactions, for users whose history is concentrated in its category.
-    `explored` is present if it was drawn at random from the next best ones.
     """
 
     score: float
     because: list[AnsweredId]
     source: OtherSource | None = None
-    explored: bool = False
 
 
 class Recommendations(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ Equal scores are ordered by the smaller id.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -16,7 +16,6 @@ from api.recommendations.answers import OtherSource, Recommended, Source
 from api.recommendations.boosting import boosted
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
-from api.recommendations.sinking import Factors, sunk
 from api.users.history import Histories, latest_items, rejected
 from contracts.fold_in import SCORE_DECIMALS, FoldIn
 from contracts.generations import UserList
@@ -51,8 +50,6 @@ class Wish(msgspec.Struct, frozen=True):
     variant does"""
     names: bool = False
     """whether items have their instruments' names, and not only the symbols"""
-    sinks: Factors | None = None
-    """what was shown to the user without a click; None: nothing"""
     offset: int = 0
     """how many of the list come before the first one; sources choose from its start"""
 
@@ -95,28 +92,14 @@ class Wish(msgspec.Struct, frozen=True):
         return replace(self, excluded=self.excluded.union(items))
 
 
-class Explorable(NamedTuple):
-    """What a page is drawn from in a variant that explores."""
-
-    items: Sequence[Recommended]
-    """the list up to the end of the page, as it is without draws"""
-    ranked: Sequence[Recommended]
-    """the candidates: the best ones of the list, in their order before diversity"""
-    offset: int
-    n: int
-    diversity: float
-
-
 class Chosen(msgspec.Struct, frozen=True):
     """Recommendations with their source and model."""
 
     source: Source
     model: str
     items: list[Recommended]
-    explorable: Explorable | None = None
-    """if the variant explores; then `items` are what it is without"""
     encoded: msgspec.Raw | None = None
-    """the items as an answer has them, as results are cached; None if the variant explores"""
+    """the items as an answer has them, of a result that is cached"""
 
     def and_then(self, source: OtherSource, items: Iterable[Recommended]) -> "Chosen":
         """Return these, and then items of another source."""
@@ -145,7 +128,7 @@ def from_own_list(own: UserList, wish: Wish) -> Chosen:
     if shown is not None:
         kept = (i for i in kept if shown(int(i.item)))
     items = (Recommended(int(i.item), i.score, [int(item) for item in i.because]) for i in kept)
-    return Chosen("model", own.model, sunk(boosted(items, wish.boosts), wish.sinks, wish.n))
+    return Chosen("model", own.model, [*islice(boosted(items, wish.boosts), wish.n)])
 
 
 def from_history(
@@ -172,11 +155,8 @@ def from_history(
     if not len(shares.places) or not total:
         return nothing
     left_out = lists.places.of_known(wish.left_out(history))
-    sinks = lists.places.by_known(wish.sinks) if wish.sinks else None
     item_at, sums = lists.places.item_at, lists.sums()
-    items = shares.best(
-        total, left_out, item_at, [*rows], wish.n, sums, wish.shown, sinks, wish.boosts
-    )
+    items = shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown, wish.boosts)
     return Chosen("history", lists.model, items)
 
 
@@ -256,7 +236,7 @@ def from_popular(popular: Ranked, history: Histories, wish: Wish) -> Chosen:
     """Choose from the most popular items."""
     kept = popular.boosted(wish.boosts).shown(wish.left_out(history), wish.shown)
     items = (Recommended(item, score, []) for item, score in kept)
-    return Chosen("popular", popular.model, sunk(items, wish.sinks, wish.n))
+    return Chosen("popular", popular.model, [*islice(items, wish.n)])
 
 
 def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
@@ -270,4 +250,4 @@ def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
     if wish.boosts is not None:
         items = items[np.argsort(-wish.boosts.of(items), kind="stable")]
     kept = (Recommended(item, 0, []) for item in items.tolist() if item not in left_out)
-    return sunk(kept, wish.sinks, wish.n)
+    return [*islice(kept, wish.n)]

@@ -20,19 +20,10 @@ def diversity_of(wish: Wish, generation: Generation) -> float:
     return generation.served.diversity if wish.diversity is None else wish.diversity
 
 
-def pool_for(wish: Wish, diversity: float, exploration: float = 0) -> Wish:
-    """Return the wish for the candidates, from the start of the list."""
-    return replace(wish, n=ranked_for(wish.offset, wish.n, diversity, exploration))
-
-
-def ranked_for(offset: int, n: int, diversity: float, exploration: float) -> int:
-    """Return how many of the best items a page needs as candidates.
-
-    These are more than it ends at, if others than the best may be shown.
-    """
-    block = CANDIDATES * n
-    most = offset + (block if exploration else n)
-    return -(-most // block) * block if diversity else most
+def pool_for(wish: Wish, diversity: float) -> Wish:
+    """Return the wish for the candidates, from the start of the list: whole blocks if diverse."""
+    block = CANDIDATES * wish.n
+    return replace(wish, n=-(-wish.end // block) * block if diversity else wish.end)
 
 
 def diversified_up_to(

@@ -50,7 +50,7 @@ MAX_TRENDING: Final = 100
 
 EXAMPLE: Final = Recommendations(
     user_id="ABC",
-    request_id="default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
+    request_id="default.20210815T211000Z-7.history.AAAFAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
     source="history",
     model="cosine",
     variant="default",
@@ -123,8 +123,7 @@ ranked by how often, how recently, and how well they fit the rest; then comes `h
 If a source has fewer than `n` instruments, the next ones follow, and these instruments have a
 `source` of their own. Instruments that the catalog marks as unlisted are never recommended.
 `category`, `exclude_category` and `filter` narrow the list further; then there are `n` instruments
-if the catalog has that many, as the rest of it comes last. `boost` reorders each source. If the
-variant discounts impressions, instruments that the user was shown without a click rank lower. Every
+if the catalog has that many, as the rest of it comes last. `boost` reorders each source. Every
 tenth instrument may be a `new` one: a listed one without interactions, for users whose history is
 concentrated in its category.""",
             parameters=(

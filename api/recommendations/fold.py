@@ -1,7 +1,7 @@
 """Sums weighted rows: the items with the largest sums, and what contributed to each. Pure."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -66,7 +66,6 @@ class Shares:
         n: int,
         sums: Floats,
         shown: Shown | None = None,
-        factors: Mapping[int, float] | None = None,
         boosts: Boosts | None = None,
     ) -> list[Recommended]:
         """Return the items with the `n` largest sums, as shares of `total`, above 0, largest first.
@@ -82,13 +81,10 @@ class Shares:
             n: how many at most.
             sums: zeros to sum into, one for each place or more; they are zeros again at the end.
             shown: filter of the items that may be shown; None: all.
-            factors: what the sums of some places are multiplied by.
             boosts: what the sum of each item is multiplied by.
         """
         np.add.at(sums, self.places, self.shares)
         sums[left_out] = 0
-        if factors:
-            sums[[*factors]] *= [*factors.values()]
         if boosts is not None:
             # Of a place with several entries, each assigns the same product.
             sums[self.places] *= boosts.of(item_at[self.places])

@@ -1,6 +1,6 @@
 """Assigns each item a place, an index into arrays, in the order of first use."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -44,13 +44,6 @@ class Places:
         """Return the places of those of `items` that have one."""
         place_of = self._place_of.get
         return [place for item in items if (place := place_of(item)) is not None]
-
-    def by_known(self, values: Mapping[int, float]) -> dict[int, float]:
-        """Return the values of those of their items that have a place, by place."""
-        place_of = self._place_of.get
-        return {
-            place: value for item, value in values.items() if (place := place_of(item)) is not None
-        }
 
     def _placed(self, item: int) -> int:
         place = self._place_of.get(item)

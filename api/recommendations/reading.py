@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -27,7 +26,6 @@ from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.history import Histories
 from contracts.partitioning import user_partition
-from runtime.topology import Topology
 
 LEGACY_ITEMS: Final = 10
 
@@ -43,14 +41,11 @@ class RecommendationReader:
         request_ids: RequestIds,
         metrics: Metrics,
         catalog: Catalog,
-        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
-        self._recommending = Recommending(
-            store.keys, generations, popular, catalog, metrics, now_ms
-        )
+        self._recommending = Recommending(store.keys, generations, popular, catalog, metrics)
         self._counted = metrics.recommendations
         self._catalog = catalog
 
@@ -136,10 +131,7 @@ class RecommendationReader:
         key = self._store.keys.history(partition, user_id)
 
         def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
-            impressions = self._impressions_key(generation, user_id, topology)
-            chosen = yield from self._recommending.choose(
-                generation, user_id, key, wish, impressions
-            )
+            chosen = yield from self._recommending.choose(generation, user_id, key, wish)
             return None if chosen is None else (generation, chosen)
 
         found = yield from self._generations.within_one(user_id, read)
@@ -147,24 +139,12 @@ class RecommendationReader:
             raise GenerationReplacedError
         return found
 
-    def _impressions_key(
-        self, generation: Generation, user_id: str, topology: Topology
-    ) -> str | None:
-        """Return where a user's impressions are; None if they do not count."""
-        if not generation.served.impression_discount:
-            return None
-        partition = user_partition(user_id, topology.feedback)
-        return self._store.keys.impressions(partition, user_id)
-
     def _recommended(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen, str]]:
         generation, chosen = yield from self.chosen(user_id, wish)
         self._counted.note(chosen.source, generation.variant, chosen.model)
         signer = yield from self._request_ids.signer()
-        chosen, draw = self._recommending.drawn(generation, user_id, chosen, wish)
         items = [item.instrument_id for item in chosen.items]
-        request_id = signer.new(
-            generation.variant, generation.name, chosen.source, user_id, items, draw
-        )
+        request_id = signer.new(generation.variant, generation.name, chosen.source, user_id, items)
         return generation, chosen, request_id
 
 

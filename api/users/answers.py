@@ -62,19 +62,6 @@ class OwnList(msgspec.Struct, frozen=True):
     items: list[OwnItem]
 
 
-class ShownItem(msgspec.Struct, frozen=True, gc=False):
-    """An instrument that the user was shown lately."""
-
-    instrument_id: AnsweredId
-    impressions: int
-    """since the user's last click on it, if there was any"""
-    last_shown_ts: int
-    """of the latest impression or click, epoch ms"""
-    answers: list[str]
-    """the last of its answers, latest first: `i` for an impression or `c` for a click, and the
-    beginning of the request id's token"""
-
-
 class Export(msgspec.Struct, frozen=True):
     """Everything that Redis has about a user."""
 
@@ -88,8 +75,6 @@ class Export(msgspec.Struct, frozen=True):
     """latest first"""
     lists: list[OwnList]
     """of the generations that are served, or kept for a rollback"""
-    shown: list[ShownItem] = []
-    """of the last four weeks, latest first"""
 
 
 class Erasing(msgspec.Struct, frozen=True):

@@ -24,7 +24,6 @@ from api.users.answers import (
     OwnItem,
     OwnList,
     Sample,
-    ShownItem,
 )
 from api.users.erasing import Erasure
 from api.users.reading import UserReader
@@ -43,7 +42,6 @@ _EXPORT: Final = Export(
     lists=[
         OwnList("20210815T211000Z-7", "user-knn", up_to_date=True, items=[OwnItem(488, 0.225, [4])])
     ],
-    shown=[ShownItem(488, 2, 1629061655000, ["iJq3xT0", "i9yzRTb"])],
 )
 _READING: Final[dict[ProblemType, str]] = {**READING, **LONG_USER_ID}
 
@@ -102,8 +100,8 @@ Any other data about a user is in Kafka's topics, for as long as they retain it.
 Removes the user from histories and from all counts; answered once Kafka has acknowledged the
 erasure.
 
-Precomputed lists and impressions are deleted at once, the history within a second or two. The
-erasure also applies to a replay. A user who comes back afterwards starts with an empty history.
+Precomputed lists are deleted at once, the history within a second or two. The erasure also applies
+to a replay. A user who comes back afterwards starts with an empty history.
 Repeating the request does no harm, and an unknown user gets the same answer.""",
             parameters=(USER_ID,),
             act=erasure.erase,

@@ -1,12 +1,11 @@
-"""Erases a user: publishes a record that removes the history, and deletes lists and impressions.
+"""Erases a user: publishes a record that removes the history, and deletes lists.
 
 The log decides (`docs/adr/0010`): once Kafka has the record, the workers remove the history and the
 user's part of all counts, and a replay from the beginning of the log has the same result. Own lists
-and impressions are deleted at once; of feedback that is folded later, impressions expire by
-themselves (`docs/adr/0022`). A training run that read the history before may still write a list;
-it is never served, as its `off` is that of a deleted history: offsets only grow, so a user who
-comes back has a different one. It expires with its generation. An API process checks cached answers
-against the history's `off` in the same way before it serves them.
+are deleted at once. A training run that read the history before may still write a list; it is never
+served, as its `off` is that of a deleted history: offsets only grow, so a user who comes back has a
+different one. It expires with its generation. An API process checks cached answers against the
+history's `off` in the same way before it serves them.
 """
 
 import asyncio
@@ -24,7 +23,6 @@ from api.redis.reading import Command, Read
 from api.redis.store import Store
 from api.users.answers import Erasing
 from contracts.generations import decode_current
-from contracts.partitioning import user_partition
 from contracts.pointer import named
 from contracts.tombstones import Tombstone
 
@@ -44,7 +42,7 @@ class Erasure:
         self._publish = publish
 
     async def erase(self, request: Request, user_id: str) -> Response:
-        """Answer 202 once the erasure is in the log, and lists and impressions are deleted.
+        """Answer 202 once the erasure is in the log, and lists are deleted.
 
         Repeating the request does no harm, whatever the first result was.
 
@@ -56,16 +54,9 @@ class Erasure:
             raise broken_rule("user_id", "slashes must be encoded as %2F")
         await self._publish([Tombstone(user_id, erased_at_ms=time.time_ns() // 1_000_000)])
         await self._store.answer(self._end_lists(user_id))
-        await self._store.answer(self._end_impressions(user_id))
         # A generation that was just replaced still has its lists, until no process reads it.
         await asyncio.sleep(SEEN_BY_ALL_S)
         return respond(Erasing(user_id), 202)
-
-    def _end_impressions(self, user_id: str) -> Read[None]:
-        """Delete what the user was shown."""
-        topology = yield from self._store.topology()
-        partition = user_partition(user_id, topology.feedback)
-        yield [("UNLINK", self._keys.impressions(partition, user_id))]
 
     def _end_lists(self, user_id: str) -> Read[None]:
         (pointer,) = yield [("GET", self._keys.model_current())]

@@ -5,17 +5,13 @@ from typing import Final
 
 import msgspec
 
-from api.users.answers import Export, KnownItem, OwnItem, OwnList, ShownItem
+from api.users.answers import Export, KnownItem, OwnItem, OwnList
 from api.users.history import Histories, latest_items
 from contracts.generations import Current, UserList
-from contracts.impressions import Impressions
-from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import LogPosition, parse_log_position
 from contracts.variants import served_to
 
 _list: Final = msgspec.json.Decoder(UserList)
-_impressions: Final = msgspec.json.Decoder(Impressions)
-_OFFSET: Final = OFFSET_FIELD.encode()
 
 
 def own_lists(values: Mapping[str, bytes | None], offset: bytes | None) -> list[OwnList]:
@@ -33,22 +29,12 @@ def own_lists(values: Mapping[str, bytes | None], offset: bytes | None) -> list[
     ]
 
 
-def shown_items(flat: Sequence[bytes]) -> list[ShownItem]:
-    """Return what an `impressions` hash has, given as alternating fields and values."""
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    fields.pop(_OFFSET, None)
-    stored = {int(item): _impressions.decode(value) for item, value in fields.items()}
-    shown = [ShownItem(item, one.n, one.t, one.a) for item, one in stored.items()]
-    return sorted(shown, key=lambda one: (-one.last_shown_ts, one.instrument_id))
-
-
 def export_answer(
     user_id: str,
     history: Histories,
     last_event_ts: int | None,
     current: Current | None,
     lists: Sequence[OwnList],
-    shown: Sequence[ShownItem],
 ) -> Export:
     """Return the export of a user; `current` is what is served, None if nothing is."""
     found = None if current is None else served_to(user_id, current)
@@ -60,7 +46,6 @@ def export_answer(
         None if served is None else served.generation,
         [_known(item, history) for item in latest_items(history, len(history))],
         list(lists),
-        list(shown),
     )
 
 

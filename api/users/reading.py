@@ -7,7 +7,7 @@ from api.http.replies import ONCE, OWN, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.answers import Sample
-from api.users.export import export_answer, own_lists, shown_items
+from api.users.export import export_answer, own_lists
 from api.users.history import history_answer, history_of, offset_of
 from contracts.generations import decode_current
 from contracts.partitioning import user_partition
@@ -52,12 +52,10 @@ class UserReader:
         """
         topology = yield from self._store.topology()
         partition = user_partition(user_id, topology.interactions)
-        of_feedback = user_partition(user_id, topology.feedback)
-        flat, last, pointer, impressions = yield [
+        flat, last, pointer = yield [
             ("HGETALL", self._keys.history(partition, user_id)),
             ("ZSCORE", self._keys.active(partition), user_id),
             ("GET", self._keys.model_current()),
-            ("HGETALL", self._keys.impressions(of_feedback, user_id)),
         ]
         current = decode_current(pointer)
         generations = [] if current is None else sorted(named(current))
@@ -65,8 +63,7 @@ class UserReader:
         values = (yield asked) if asked else []
         by_generation = dict(zip(generations, values, strict=True))
         history, lists = history_of(flat), own_lists(by_generation, offset_of(flat))
-        shown = shown_items(impressions)
-        if not history and not lists and not shown:
+        if not history and not lists:
             raise Problem(UNKNOWN_USER, "There is no data about the user")
         last_ts = None if last is None else int(float(last))
-        return reply(export_answer(user_id, history, last_ts, current, lists, shown), ONCE)
+        return reply(export_answer(user_id, history, last_ts, current, lists), ONCE)

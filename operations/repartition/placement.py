@@ -2,7 +2,7 @@
 
 A record that the workers folded belongs to the id that they folded it under, regardless of its key.
 A rejected one is skipped: it is in the topic's dead letters, and may have been republished from
-there.
+there. Feedback, which nothing folds, goes by its key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ def place(
     topic: Topic, records: Records, partitions: Partitions, rules: InputRules = ANY
 ) -> list[int]:
     """Return the partition that each record is copied to, n of them; `LEFT_OUT` for none."""
-    if topic == FEEDBACK:  # nothing folds it, so its key need not belong to its partition
+    if topic == FEEDBACK:
         places = [_of(key or b"", partitions.after) for key in records.keys]
     else:
         places = [

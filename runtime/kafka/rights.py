@@ -92,7 +92,7 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
         "topics": (*_on("CREATE", *ALL), *_on("DESCRIBE_CONFIGS", *ALL), *_on("DESCRIBE", *ALL)),
         "operator": (
             *_on("READ", *letters),
-            *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK),
+            *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
             Right("READ", "group", "tickrec-dead-letters"),
         ),
     }

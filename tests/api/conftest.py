@@ -37,7 +37,6 @@ from contracts.generations import (
     UserList,
 )
 from contracts.histories import HistoryEntry
-from contracts.impressions import Impressions
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
@@ -108,14 +107,6 @@ class Filled:
         """Write affinity and last event time of items."""
         key = self.keys.history(user_partition(user_id, TOPOLOGY.interactions), user_id)
         fields = {item: msgspec.json.encode(HistoryEntry(r, t)) for item, (r, t) in items.items()}
-        self.store.hset(key, mapping={**fields, OFFSET_FIELD: msgspec.json.encode((0, off))})
-
-    def impressions(self, user_id: str, items: Mapping[int, tuple[int, int]], off: int) -> None:
-        """Write how often items were shown without a click, and when the last time was."""
-        key = self.keys.impressions(user_partition(user_id, TOPOLOGY.feedback), user_id)
-        fields = {
-            item: msgspec.json.encode(Impressions(n, t, [])) for item, (n, t) in items.items()
-        }
         self.store.hset(key, mapping={**fields, OFFSET_FIELD: msgspec.json.encode((0, off))})
 
     def generation(

@@ -16,7 +16,7 @@ from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
 from api.redis.store import Store
 
-from .conftest import NOW_MS, Filled
+from .conftest import Filled
 
 T = TypeVar("T")
 
@@ -30,7 +30,6 @@ class Reader:
         filled: Filled,
         raw: Redis,
         now_s: Callable[[], float] | None = None,
-        wall_ms: Callable[[], int] = lambda: NOW_MS,
     ) -> None:
         """Read by a clock: without one, a second is over whenever it is looked at.
 
@@ -46,7 +45,7 @@ class Reader:
         request_ids = RequestIds(store.keys)
         self.similar = SimilarReader(store, generations, popular, catalog, request_ids).neighbors
         recommended = RecommendationReader(
-            store, generations, popular, request_ids, self.metrics, catalog, wall_ms
+            store, generations, popular, request_ids, self.metrics, catalog
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
         self.for_user = recommended.for_user

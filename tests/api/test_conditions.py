@@ -4,7 +4,6 @@ The answers are compared with what a loop over the instruments makes of the whol
 """
 
 import random
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,11 +13,11 @@ import pytest
 
 from api.http.filters import parse_boost, parse_condition
 from contracts.feedback import decode_shown
-from contracts.generations import Current, Popular, PopularList, Served
+from contracts.generations import Popular, PopularList
 from tests.cases import each
 from tests.patience import until_true
 
-from .conftest import ALL_ALIKE, Filled, Serve
+from .conftest import Filled, Serve
 from .problems import refused_fields
 from .test_attributes import meets
 from .test_offset import BASKET, BATCH, joined, page
@@ -174,28 +173,6 @@ async def test_boosts_come_before_diversity_and_its_pages_have_each_instrument_o
             item["instrument_id"] for item in whole
         ]
         assert len({item["instrument_id"] for item in found}) == len(found)
-
-
-async def test_a_boost_multiplies_what_impressions_left_of_a_score(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    served = Served("g1", "cosine", "user-knn", ALL_ALIKE, impression_discount=0.5)
-    filled.serve(Current(1, {"default": served}))
-    filled.impressions("folded", {7: (1, time.time_ns() // 1_000_000)}, off=1)
-    boost = f"currency:eq:{attributes_of(7)['currency']}:4"
-
-    async def score(*boosts: str) -> float:
-        found = await page(client, USER, 0, 100, boost=boosts)
-        return next(item["score"] for item in found if item["instrument_id"] == 7)
-
-    plain = next(
-        i["score"] for i in await page(client, STRANGER, 0, 100) if i["instrument_id"] == 7
-    )
-    assert plain == 98
-    once = await score()
-    assert await score(boost) == pytest.approx(4 * once)
-    filled.impressions("folded", {7: (0, time.time_ns() // 1_000_000)}, off=2)
-    assert once < await score() <= 2.001 * once
 
 
 async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular_and_boosted(

@@ -136,13 +136,13 @@ async def test_accepted_feedback_stands_in_the_log_under_its_user_and_is_counted
     answer = await client.post("/v1/feedback", json=sent[1:])
     assert (answer.status_code, answer.json()) == (202, {"impressions": 4, "clicks": 5})
 
-    found = read_back(broker, FEEDBACK.name, topology.feedback, 9)
+    found = read_back(broker, FEEDBACK.name, FEEDBACK.partitions, 9)
     messages = [decode_feedback(record.value, NOW_MS) for record in found]
     expected = parse_feedback(body(*sent[1:]), SIGNER, NOW_MS)
     assert sorted(messages, key=str) == sorted(expected, key=str)
     for record, message in zip(found, messages, strict=True):
         assert record.key == message.user_id.encode()
-        assert record.partition == user_partition(message.user_id, topology.feedback)
+        assert record.partition == user_partition(message.user_id, FEEDBACK.partitions)
     metrics = (await client.get("/metrics")).text
     labels = 'kind="{}",source="history",variant="default"'
     assert f"api_feedback_total{{{labels.format('impression')}}} 4.0" in metrics
@@ -157,7 +157,7 @@ async def test_one_bad_message_keeps_its_whole_request_out_of_the_log_and_of_the
     assert [(e["index"], e["field"]) for e in answer.json()["errors"]] == [(1, "position")]
     assert "api_feedback_total{" not in (await client.get("/metrics")).text
     await client.post("/v1/feedback", json=CLICK | {"position": 7})
-    (record,) = read_back(broker, FEEDBACK.name, topology.feedback, 1)
+    (record,) = read_back(broker, FEEDBACK.name, FEEDBACK.partitions, 1)
     assert decode_feedback(record.value, NOW_MS).position == 7
 
 

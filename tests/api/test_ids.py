@@ -12,7 +12,7 @@ from tests.contracts.test_messages import UNREACHABLE
 from .problems import refused_fields
 
 EVENT = {"type": "interaction", "instrument_id": 4, "ts": 1629061628123}
-REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
+REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 SEEN = {"type": "click", "request_id": REQUEST_ID, "instrument_id": 4, "position": 1}
 LEGACY = {"price": "10.273", "timestamp": "1629061628", "instrid": 4}
 

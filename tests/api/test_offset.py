@@ -8,8 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.fold_in import FoldIn
-from contracts.generations import Current, Popular, PopularList, Served
+from contracts.generations import Popular, PopularList
 from contracts.trending import Bucket
 from tests.patience import until_true
 
@@ -112,27 +111,6 @@ async def test_diversified_pages_of_one_length_have_each_instrument_once(
         plain = ids_of(await page(client, path, 0, 100))
         assert sorted(ids) == sorted(plain), path
         assert ids != plain
-
-
-async def test_explored_pages_of_one_length_have_each_instrument_once(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    paths = [USER, OWN, *map(STRANGER.format, range(5))]
-    plain = {path: ids_of(await page(client, path, 0, 100)) for path in paths}
-    served = Served("g1", "cosine", "user-knn", FoldIn(), exploration=0.5)
-    filled.serve(Current(2, {"default": served}))
-
-    @until_true
-    async def followed() -> None:
-        assert any("explored" in item for item in await page(client, USER, 0, 50))
-
-    await followed()
-    for n, diversity in ((3, 0), (10, 0), (3, 0.9), (7, 0.9)):
-        for path in paths:
-            items = await joined(client, path, n, diversity=diversity)
-            assert sum("explored" in item for item in items) > 3, path
-            assert all("symbol" in item for item in items)
-            assert sorted(ids_of(items)) == sorted(plain[path]), (path, n, diversity)
 
 
 async def test_what_a_list_does_not_reach_is_empty_and_beyond_the_bound_is_invalid(

@@ -111,9 +111,8 @@ def plain_scores(
     excluded=st.sets(ids),
     n=limits,
     others=st.sampled_from([0, 10_000]),
-    sinks=st.dictionaries(ids, st.sampled_from([0.1, 0.5])),
 )
-def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero_and_what_was_shown_sinks(
+def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     history: dict[int, HistoryEntry],
     similar: dict[int, SimilarList],
     *,
@@ -122,11 +121,9 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero_and_what_was_sh
     excluded: set[int],
     n: int,
     others: int,
-    sinks: dict[int, float],
 ) -> None:
-    scores = plain_scores(similar, history, fold_in)
-    expected = {item: score * sinks.get(item, 1) for item, score in scores.items()}
-    wish, read = Wish(n, frozenset(excluded), include_seen, sinks=sinks), GenerationLists()
+    expected = plain_scores(similar, history, fold_in)
+    wish, read = Wish(n, frozenset(excluded), include_seen), GenerationLists()
     read.places.of_all(range(100, 100 + others))  # items of other users' lists
     chosen = recommended(similar, history, wish, fold_in, read)
 

@@ -37,7 +37,6 @@ async def test_an_export_has_all_that_redis_has_of_a_user(
     filled.store.hset(filled.keys.history(partition, "Zoë/1"), "2", weighted)
     filled.store.zadd(filled.keys.active(partition), {"Zoë/1": 9})
     filled.user_list("g1", "Zoë/1", off=7, items=LIST)
-    filled.impressions("Zoë/1", {3: (2, 8), 4: (0, 9)}, off=7)
     answer = await client.get(f"/v1/users/{quote('Zoë/1', safe='')}/export")
     assert answer.headers["cache-control"] == "no-store"
     one = {"instrument_id": 1, "affinity": 1.0, "first_event_ts": 5, "last_event_ts": 5}
@@ -53,10 +52,6 @@ async def test_an_export_has_all_that_redis_has_of_a_user(
         ],
         "lists": [
             {"generation": "g1", "model": "user-knn", "up_to_date": True, "items": SHOWN},
-        ],
-        "shown": [
-            {"instrument_id": 4, "impressions": 0, "last_shown_ts": 9, "answers": []},
-            {"instrument_id": 3, "impressions": 2, "last_shown_ts": 8, "answers": []},
         ],
     }
 

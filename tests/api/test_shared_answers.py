@@ -25,7 +25,7 @@ async def client(
     writing: httpx.AsyncClient, filled: Filled, topology: Topology
 ) -> httpx.AsyncClient:
     filled.generation("g1", {"4": [("5", 0.9, 5.0), ("7", 0.8, 4.0)]}, popular=[("5", 9.0)])
-    assert topology.feedback  # the topics are there
+    assert topology.quotes  # the topics are there
     bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
     filled.store.hset(filled.keys.trending(0, *bucket, 0), mapping={"5": 9, "7": 3})
     return writing

@@ -9,7 +9,7 @@ from tests.cases import each
 
 EVENT = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
-REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
+REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 SEEN = {"type": "click", "request_id": REQUEST_ID, "user_id": "ABC", "instrument_id": 4}
 SEEN |= {"position": 1}
 APPLE = {"symbol": "AAPL", "name": "Apple Inc."}

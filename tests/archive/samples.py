@@ -7,7 +7,7 @@ from contracts.feedback import Feedback, encode_feedback, feedback_key
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
 
-REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA"
+REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 
 
 def now_ms() -> int:

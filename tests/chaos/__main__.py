@@ -26,9 +26,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="how many runs, of each mode")] = 1,
     faults: Annotated[int, typer.Option(min=1, help="in each run")] = 50,
     first_seed: Annotated[int, typer.Option(help="of the first run; the next ones count up")] = 1,
-    records_per_s: Annotated[
-        int, typer.Option(min=20, help="quotes, interactions and feedback")
-    ] = 300,
+    records_per_s: Annotated[int, typer.Option(min=20, help="quotes and interactions")] = 300,
     affinity: Annotated[AffinityName, typer.Option()] = "binary",
     user_weight: Annotated[UserWeight, typer.Option()] = "none",
     store: Annotated[StoreKind, typer.Option()] = "single",

@@ -1,4 +1,4 @@
-"""Compares Redis and the topic of closed bars with the log of quotes, events and feedback.
+"""Compares Redis and the topic of closed bars with the log of quotes and events.
 
 The world must be idle.
 """

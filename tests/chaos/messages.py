@@ -10,17 +10,10 @@ import time
 from typing import Final, NamedTuple
 
 from contracts.event_types import BUILT_IN
-from contracts.feedback import (
-    FEEDBACK_TYPES,
-    TOKEN_CHARACTERS,
-    Feedback,
-    encode_feedback,
-    feedback_key,
-)
 from contracts.messages import Interaction, Quote, encode, key_of
-from contracts.topics import COOCCURRENCES, FEEDBACK, INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 
-PUBLISHED: Final = (QUOTES, INTERACTIONS, FEEDBACK)
+PUBLISHED: Final = (QUOTES, INTERACTIONS)
 """The topics of the feed."""
 FOLLOWED: Final = (*PUBLISHED, COOCCURRENCES)
 """The topics of a run, in the order of the pipeline: the catalog, which is folded too, has no
@@ -35,12 +28,7 @@ _USERS: Final = 150
 _BAD_SHARE: Final = 0.005
 _BAD_VALUES: Final = (b"", b"not JSON", b'{"instrument_id":-1}', b"\xff\xfe")
 _ERASED_SHARE: Final = 0.01
-_TOPIC_SHARES: Final = (0.6, 0.3, 0.1)
-# So few users and so many instruments that items leave a user's hash; so few answers that many
-# messages say what was said before.
-_SHOWN_TO: Final = 4
-_SHOWN_ITEMS: Final = 300
-_SHOWN_IN: Final = 2_000
+_TOPIC_WEIGHTS: Final = (2, 1)
 _EVENTS_OF_NOW: Final = 20
 # A rule allows for five minutes.
 _TOO_FAR_AHEAD_MS: Final = 6 * 60_000
@@ -99,14 +87,10 @@ class Messages:
         self._bad_share = bad_share
 
     def next(self) -> Publication:
-        (topic,) = self._rng.choices(PUBLISHED, _TOPIC_SHARES)
+        (topic,) = self._rng.choices(PUBLISHED, _TOPIC_WEIGHTS)
         if topic == QUOTES:
             quote = self._quote()
             return Publication(topic.name, key_of(quote), self._or_bad(encode(quote)))
-        if topic == FEEDBACK:
-            feedback = self._feedback()
-            value = self._or_bad(encode_feedback(feedback))
-            return Publication(topic.name, feedback_key(feedback), value)
         event = self._interaction()
         is_erasure = self._erasures and self._rng.random() < _ERASED_SHARE
         erased_or_sent = None if is_erasure else self._or_bad(encode(event))
@@ -134,19 +118,6 @@ class Messages:
             event=rng.choice(list(BUILT_IN)),
             price=rng.randint(1, 64_000) / 64 if has_price else None,
             quantity=rng.randint(1, 5_000) if has_quantity else None,
-            ts=self._event_time_ms(),
-        )
-
-    def _feedback(self) -> Feedback:
-        rng = self._rng
-        token = f"{rng.randrange(_SHOWN_IN):06d}".ljust(TOKEN_CHARACTERS, "A")
-        return Feedback(
-            type=rng.choices(FEEDBACK_TYPES, (0.9, 0.1))[0],
-            request_id=f"default.g1.model.{token}",
-            user_id=f"user-{rng.randrange(_SHOWN_TO)}",
-            # Some items are shown much more often than others, so also in several answers.
-            instrument_id=int(_SHOWN_ITEMS * rng.random() ** 3),
-            position=1,
             ts=self._event_time_ms(),
         )
 

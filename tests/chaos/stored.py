@@ -20,7 +20,7 @@ def stored_values(store: Store, keyspace: Keyspace) -> Values:
     values: Values = {}
     for key in store.scan_iter(f"{keyspace.namespace}:*", count=1000):
         kind = key.split(":")[1]
-        if kind in ("bars", "impressions"):
+        if kind == "bars":
             fields = store.hgetall(key).items()
             values.update({(key, field): json.loads(value) for field, value in fields})
         elif kind == "history":

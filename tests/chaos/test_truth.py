@@ -15,8 +15,6 @@ from tests.chaos.stored import differences
 from tests.chaos.truth.bars import bars_of
 from tests.chaos.truth.expected import Expected, expected_values
 from tests.chaos.truth.histories import Users
-from tests.chaos.truth.impressions import User as ShownUser
-from tests.chaos.truth.impressions import shown_to
 from tests.chaos.truth.messages import Marked, expected_dead_letters
 
 DECAY_STARTS_MS = 1_577_836_800_000
@@ -68,31 +66,6 @@ def folded(*events: dict[str, Any], mode: Mode = USUAL, cap: int = 500) -> Users
     for mark, message in marked(*events):
         users.fold(mark, message)
     return users
-
-
-def feedback(kind: str, answer: str, item: int, ts: int) -> dict[str, Any]:
-    request_id = f"default.g1.model.BABx.{answer:A<22}"
-    return {"type": kind, "request_id": request_id, "user_id": "u", "instrument_id": item, "ts": ts}
-
-
-def test_an_impression_counts_once_in_an_answer_and_no_more_once_it_was_clicked() -> None:
-    first, again = feedback("impression", "one", 4, 1_000), feedback("impression", "one", 4, 9_000)
-    assert shown_to(marked(first, again))["u"] == ShownUser({4: (1, 1_000, ["ioneAAA"])}, (0, 0))
-    click, late = feedback("click", "one", 4, 3_000), feedback("impression", "one", 4, 4_000)
-    assert shown_to(marked(first, click, late))["u"] == ShownUser(
-        {4: (0, 3_000, ["coneAAA"])}, (0, 1)
-    )
-    others = [feedback("impression", name, 4, 2_000) for name in ("two", "three", "four")]
-    assert shown_to(marked(first, *others, again))["u"].items[4] == (
-        *(5, 9_000),
-        ["ioneAAA", "ifourAA", "ithreeA"],
-    )
-
-
-def test_the_item_that_was_shown_longest_ago_leaves_when_there_are_too_many() -> None:
-    many = [feedback("impression", f"a{item}", item, 1_000 + item // 2) for item in range(201)]
-    assert min(shown_to(marked(*many))["u"].items) == 1
-    assert len(shown_to(marked(*many))["u"].items) == 200
 
 
 def test_a_bar_opens_with_the_first_quote_by_event_time_and_at_a_tie_by_offset() -> None:

@@ -25,7 +25,7 @@ from contracts.histories import HistoryEntry
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import Keyspace, source_field, source_lineage_field
 from contracts.log_position import LogPosition
-from contracts.topics import COOCCURRENCES, FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from contracts.trending import PAGES
 
 LIVE = Keyspace("live")
@@ -49,7 +49,6 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.cooc(0, 4), "live:cooc:{c0}:4"),
         (LIVE.items(0), "live:items:{c0}"),
         (LIVE.catalog(5), "live:catalog:{n5}"),
-        (LIVE.impressions(2, "ABC"), "live:impressions:{f2}:ABC"),
         (LIVE.position(INSTRUMENTS, 5), "live:position:{n5}"),
         (LIVE.position(QUOTES, 3), "live:position:{q3}"),
         (LIVE.position(INTERACTIONS, 3), "live:position:{i3}"),
@@ -103,7 +102,6 @@ def test_all_keys_of_a_partition_share_a_slot_of_redis_cluster(
             keys.cooc(partition, other),
         ],
         [keys.position(INSTRUMENTS, partition), keys.catalog(partition)],
-        [keys.position(FEEDBACK, partition), keys.impressions(partition, user)],
     ):
         assert len({key_slot(key.encode()) for key in group}) == 1
 
@@ -119,7 +117,7 @@ def test_other_ids_have_other_keys(one: int, other: int, user: str, another: str
 def test_the_topics_partitions_are_spread_over_slots() -> None:
     positions = [
         LIVE.position(topic, partition)
-        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS, FEEDBACK)
+        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
         for partition in range(8)
     ]
     assert len({key_slot(key.encode()) for key in positions}) == len(positions)

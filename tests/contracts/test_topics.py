@@ -6,6 +6,7 @@ from contracts.topics import (
     ALL,
     BARS,
     DEAD_LETTERS_SUFFIX,
+    FEEDBACK,
     INSTRUMENTS,
     QUOTES,
     STREAMED,
@@ -26,7 +27,6 @@ def test_the_names_are_those_that_the_users_feeds_write_to() -> None:
         "interactions",
         "cooccurrences",
         "instruments",
-        "feedback",
     ]
 
 
@@ -53,6 +53,12 @@ def test_closed_bars_outlive_their_quotes_in_as_many_partitions_and_are_folded_b
     assert BARS not in STREAMED
     assert (BARS.partitioned_as, BARS.partitions) == (QUOTES.name, QUOTES.partitions)
     assert BARS.retention_h > QUOTES.retention_h
+
+
+def test_feedback_is_kept_for_its_readers_and_folded_by_no_worker() -> None:
+    assert FEEDBACK in ALL
+    assert FEEDBACK not in STREAMED
+    assert dead_letters(FEEDBACK) not in ALL
 
 
 def test_only_the_catalog_is_compacted_as_only_there_a_key_has_one_record_that_counts() -> None:

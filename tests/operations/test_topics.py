@@ -13,7 +13,6 @@ from contracts.topics import (
     ALL,
     BARS,
     COOCCURRENCES,
-    FEEDBACK,
     INSTRUMENTS,
     INTERACTIONS,
     QUOTES,
@@ -67,7 +66,7 @@ def test_missing_topics_are_created_as_the_contracts_say(servers: Servers) -> No
     assert [(row.topic.name, row.created) for row in rows] == [(name, True) for name in NAMES]
     seen = servers.partitions()
     assert {name: seen[name] for name in NAMES} == {t.name: t.partitions for t in ALL}
-    assert Topology.from_hash(servers.noted()) == Topology(8, 8, 8, 8, 8)
+    assert Topology.from_hash(servers.noted()) == Topology(8, 8, 8, 8)
 
 
 def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
@@ -80,7 +79,7 @@ def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
     rows = servers.ensure({})
 
     assert not any(row.created for row in rows)
-    others = (INTERACTIONS, COOCCURRENCES, INSTRUMENTS, FEEDBACK)
+    others = (INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
     expected = {"format": "1", QUOTES.name: "3"} | {topic.name: "8" for topic in others}
     assert servers.noted() == noted == expected
     offsets: list[int] = []

@@ -35,7 +35,7 @@ from runtime.kafka.config import plain
 from .conftest import ReadAll, Start
 
 T0_MS = 1_629_000_000_000
-REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
+REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 
 
 def write(config: ArchiveConfig, table: ArchiveTable, rows: Sequence[Mapping[str, Any]]) -> None:

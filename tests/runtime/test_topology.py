@@ -8,13 +8,12 @@ NOTED = {
     "interactions": "4",
     "cooccurrences": "2",
     "instruments": "6",
-    "feedback": "3",
     "something else": "1",
 }
 
 
 def test_the_hash_has_the_partitions_of_each_topic() -> None:
-    assert Topology.from_hash(NOTED) == Topology(8, 4, 2, 6, 3)
+    assert Topology.from_hash(NOTED) == Topology(8, 4, 2, 6)
 
 
 @pytest.mark.parametrize("topic", sorted(NOTED.keys() - {"format", "something else"}))
@@ -37,12 +36,12 @@ def test_another_format_is_refused_by_name_with_the_remedy(found: str | None) ->
 
 
 def test_a_hash_is_read_back_as_it_was_noted() -> None:
-    topology = Topology(8, 4, 2, 6, 3)
+    topology = Topology(8, 4, 2, 6)
     assert Topology.from_hash(topology.as_hash()) == topology
 
 
 def test_all_topics_that_are_missing_are_named() -> None:
-    with pytest.raises(TopologyError, match="quotes, interactions, cooccurrences"):
+    with pytest.raises(TopologyError, match="quotes, interactions, cooccurrences, instruments"):
         Topology.from_hash({})
 
 

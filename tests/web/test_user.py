@@ -7,8 +7,6 @@ import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
-from contracts.generations import Current, Served
-
 from .accessible import assert_accessible, assert_fits
 from .seeds import FAR, GENERATION, HUGE, ODD, OTHER, RARE, SCRIPT, SUCA, rows, seed, traded
 from .stack import Stack
@@ -115,20 +113,6 @@ async def test_it_recommends_by_the_wishes_in_the_address(page: Page, stack: Sta
     await page.get_by_label("Buy again").uncheck()
     await expect(page).to_have_url(re.compile(r"\?window=1h&diversity=0.5$"))
     await expect(listed.filter(has_text="repeat")).to_have_count(0)
-
-
-async def test_what_was_chosen_at_random_is_marked(page: Page, stack: Stack) -> None:
-    name = "20261126T100001Z-1"
-    many = [(str(1_000 + n), 0.5 - n / 1_000, 2.0) for n in range(50)]
-    stack.model.generation(name, {str(SUCA): many})
-    explores = Served(name, "cosine", "user-knn", exploration=0.9)
-    stack.model.serve(Current(1, {"default": explores}))
-    try:
-        await page.goto(f"{stack.url}/#/user/ABC")
-        explored = rows(page, "Recommendations").filter(has_text="explored")
-        await expect(explored).not_to_have_count(0)
-    finally:
-        seed(stack)
 
 
 async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:

@@ -26,7 +26,6 @@ const SOURCES = {
   new: "a new listing of a category that the user prefers",
   catalog: "others that the catalog has, by symbol",
 };
-const EXPLORED = "Chosen at random among the next best, to learn how it does";
 /** After this time, an act is unlikely to change the answer. */
 const PATIENCE_MS = 10_000;
 
@@ -106,8 +105,7 @@ function Row({ item, place, source, moved, acting }) {
     <td class="because">${item.because.length === 0
       ? html`<span class="age">everyone</span>`
       : item.because.map((one, n) => html`${n > 0 && ", "}<${SymbolLink} key=${one} id=${one} />`)}</td>
-    <td class="source" title=${SOURCES[source]}>${source}${item.explored && html` <span class="badge"
-      title=${EXPLORED}>explored</span>`}</td>
+    <td class="source" title=${SOURCES[source]}>${source}</td>
     <td>${item.score < 1 ? item.score.toFixed(3) : whole(item.score)}</td>
     <td class="mark">${mark(moved)}</td>
     <td><${ActButton} acting=${acting} id=${id} /></td>

@@ -10,14 +10,13 @@ from typing import Any, Final, NamedTuple
 from contracts.event_types import BUILT_IN
 from contracts.keyspace import ERASED_FIELD, HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
-from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
+from contracts.topics import INTERACTIONS, QUOTES
 from contracts.trending import PAGES
 from runtime.topology import Topology
 from tests.chaos.log import Log
 from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
 from tests.chaos.truth.bars import bars_of
 from tests.chaos.truth.histories import Pair, Users
-from tests.chaos.truth.impressions import shown_to
 from tests.chaos.truth.messages import Marked, good
 from tests.oracles.gram import stored_once
 from tests.oracles.histories import Held
@@ -47,9 +46,8 @@ def expected_values(
     retention_minutes: int = RETENTION_MINUTES,
     cap: int = HISTORY_CAP,
 ) -> Expected:
-    """Return every value of bars, histories, active users, G, days of events and impressions."""
+    """Return every value of bars, histories, active users, G and days of events."""
     values: Values = dict(_bars(log, keyspace, topology, retention_minutes))
-    values |= dict(_impressions(log, keyspace, topology))
     users = Users(mode, cap)
     for p in range(topology.interactions):
         events = good(log.counted((INTERACTIONS.name, p)), erasures=mode.erasures)
@@ -81,15 +79,6 @@ def _bars(
             for second, bar in of_minute.items():
                 if second > newest_s - retention_minutes * 60:
                     yield (key, str(second)), bar
-
-
-def _impressions(log: Log, keyspace: Keyspace, topology: Topology) -> Iterator[tuple[Name, Any]]:
-    for p in range(topology.feedback):
-        for user_id, shown in shown_to(good(log.counted((FEEDBACK.name, p)))).items():
-            key = keyspace.impressions(p, user_id)
-            yield (key, OFFSET_FIELD), list(shown.mark)
-            for item, (n, latest_ms, answers) in shown.items.items():
-                yield (key, str(item)), {"n": n, "t": latest_ms, "a": answers}
 
 
 def _histories(users: Users, keyspace: Keyspace, topology: Topology) -> Iterator[tuple[Name, Any]]:

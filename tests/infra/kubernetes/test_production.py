@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from contracts.keyspace import Keyspace
-from contracts.topics import COOCCURRENCES, FEEDBACK, INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.settings import SharedSettings
 from tests.infra.kubernetes.conftest import rendered, secret_variables
 
@@ -41,7 +41,7 @@ def test_workers_scale_by_the_lag_of_all_topics_that_a_feed_fills(production: An
     triggers = kafka_triggers(production)
 
     assert [one["topic"] for one in triggers] == [
-        t.name for t in (QUOTES, INTERACTIONS, COOCCURRENCES, FEEDBACK)
+        t.name for t in (QUOTES, INTERACTIONS, COOCCURRENCES)
     ]
     namespace = SharedSettings.model_fields["namespace"].default
     assert {one["consumerGroup"] for one in triggers} == {Keyspace(namespace).consumer_group()}

@@ -39,7 +39,7 @@ def feedback(
     """Return a message about the n-th answer of a variant, which the user "u<n>" got."""
     return Feedback(
         type=kind,
-        request_id=f"{variant}.g1.{source}.{n:06d}{TOKEN[6:]}",
+        request_id=f"{variant}.g1.{source}.BAA.{n:06d}{TOKEN[6:]}{22 * 'A'}",
         user_id=user or f"{variant}/u{n}",
         instrument_id=instrument,
         position=1,

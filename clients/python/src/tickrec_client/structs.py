@@ -254,14 +254,12 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `source` is present if it is another one than that of the answer: where that has too few
     instruments, the next sources add theirs. `catalog` is any other instrument of the catalog, and
-    `new` one without interactions, for users whose history is concentrated in its category.
-    `explored` is present if it was drawn at random from the next best ones."""
+    `new` one without interactions, for users whose history is concentrated in its category."""
 
     instrument_id: int
     score: float
     because: list[int]
     source: Literal["catalog", "history", "new", "popular"] | None = None
-    explored: bool = False
     symbol: str | None = None
     """absent if the catalog does not have the instrument"""
     name: str | None = None
@@ -413,19 +411,6 @@ class OwnList(msgspec.Struct, frozen=True, kw_only=True):
         return frame(OwnItem, self.items)
 
 
-class ShownItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument that the user was shown lately."""
-
-    instrument_id: int
-    impressions: int
-    """since the user's last click on it, if there was any"""
-    last_shown_ts: int
-    """of the latest impression or click, epoch ms"""
-    answers: list[str]
-    """the last of its answers, latest first: `i` for an impression or `c` for a click, and the
-    beginning of the request id's token"""
-
-
 class Export(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that Redis has about a user."""
 
@@ -439,8 +424,10 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     """latest first"""
     lists: list[OwnList]
     """of the generations that are served, or kept for a rollback"""
-    shown: list[ShownItem] = []
-    """of the last four weeks, latest first"""
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame of `history`: see `frames.frame`."""
+        return frame(KnownItem, self.history)
 
 
 class Erasing(msgspec.Struct, frozen=True, kw_only=True):
@@ -551,10 +538,6 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """how histories are folded into the items' lists"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
-    exploration: float = 0
-    """share of the slots of users' answers that are explored (`contracts.exploration`)"""
-    impression_discount: float = 0
-    """share of an item's score that an impression without a click takes away, below 1"""
     report: Figures | None
     """null: it is gone or damaged"""
 

@@ -1,1 +1,0 @@
-"""Folds feedback into how often users were shown items without a click."""
