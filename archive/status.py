@@ -31,16 +31,7 @@ def status(catalog: Catalog, config: ArchiveConfig, tables: Iterable[ArchiveTabl
         Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is unreachable.
     """
     shown = Table(title=f"{config.namespace} in {config.warehouse}")
-    for column in (
-        "table",
-        "rows",
-        "files",
-        "MiB",
-        "bytes a row",
-        "newest",
-        "maintained",
-        "positions",
-    ):
+    for column in _COLUMNS:
         shown.add_column(column, justify="left" if column in ("table", "positions") else "right")
     for table in tables:
         found = load(catalog, config, table)

@@ -53,6 +53,7 @@ def young(good_for_s: float, clock_s: Callable[[], float] = time.time) -> Callab
     return lambda: clock_s() <= until_s
 
 
+@in_races.wraps
 def append(
     catalog: Catalog,
     config: ArchiveConfig,
@@ -71,17 +72,6 @@ def append(
         Exception: as `is_passing` knows it. It is then unknown whether the commit succeeded; if
             so, a retry is refused.
     """
-    in_races(_append, catalog, config, table, files, moved, is_young)
-
-
-def _append(
-    catalog: Catalog,
-    config: ArchiveConfig,
-    table: ArchiveTable,
-    files: Collection[DataFile],
-    moved: Mapping[int, Moved],
-    is_young: Callable[[], bool],
-) -> None:
     found = loaded(catalog, config, table)
     _check_young(table, is_young)
     positions = stepped(positions_of(found, table), moved)
@@ -96,6 +86,7 @@ def _append(
                 snapshot.append_data_file(file)
 
 
+@in_races.wraps
 def replace(
     catalog: Catalog,
     config: ArchiveConfig,
@@ -113,18 +104,6 @@ def replace(
         CommitFailedException: other commits came first each time.
         ArchiveError: the table now has unexpected columns or partitions.
     """
-    in_races(_replace, catalog, config, table, old, new, is_young, why)
-
-
-def _replace(
-    catalog: Catalog,
-    config: ArchiveConfig,
-    table: ArchiveTable,
-    old: Collection[DataFile],
-    new: Collection[DataFile],
-    is_young: Callable[[], bool],
-    why: str,
-) -> None:
     found = loaded(catalog, config, table)
     _check_young(table, is_young)
     there = {entry.file.file_path for entry in found.scan().plan_files()}

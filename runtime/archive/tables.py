@@ -7,10 +7,11 @@ from typing import Any, Final
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import TableAlreadyExistsError
+from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, TableProperties
-from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import BucketTransform, DayTransform, IdentityTransform, Transform
 from pyiceberg.types import (
@@ -164,15 +165,32 @@ def check_table(found: Table, table: ArchiveTable) -> None:
         )
 
 
-def positions_of(found: Table, table: ArchiveTable) -> dict[int, Position]:
-    """Return how far a table goes, by its current snapshot; empty if it has none.
+def positions_of(
+    found: Table, table: ArchiveTable, snapshot: Snapshot | None = None
+) -> dict[int, Position]:
+    """Return how far a table goes, by its current snapshot or another one; empty if it has none.
 
     Raises:
         runtime.archive.positions.PositionsError: that is unknown.
     """
-    line = ancestors_of(found.current_snapshot(), found.metadata)
+    line = ancestors_of(snapshot or found.current_snapshot(), found.metadata)
     return positions_in(table, [dict(s.summary.additional_properties) if s.summary else {}
                                 for s in line])  # fmt: skip
+
+
+def files_of(found: Table, snapshot: Snapshot) -> list[DataFile]:
+    """Return the files of a snapshot, in the order of their addresses.
+
+    Raises:
+        ArchiveError: one has deleted rows in it; names it.
+    """
+    tasks = list(found.scan(snapshot_id=snapshot.snapshot_id).plan_files())
+    if deleted := [task.file.file_path for task in tasks if task.delete_files]:
+        raise ArchiveError(
+            f"{deleted[0]} has deleted rows in it, as another engine writes them: let that engine "
+            "rewrite the table's files (copy-on-write)"
+        )
+    return sorted((task.file for task in tasks), key=lambda file: file.file_path)
 
 
 def maintained_s(found: Table) -> float:

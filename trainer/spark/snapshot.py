@@ -8,13 +8,12 @@ from typing import Final
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
-from pyiceberg.table.snapshots import ancestors_of
 
 from contracts.archive import INTERACTIONS_TABLE
 from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.positions import Position, PositionsError, positions_in
-from runtime.archive.tables import check_table
+from runtime.archive.positions import Position, PositionsError
+from runtime.archive.tables import check_table, files_of, positions_of
 from trainer.generations.report import Position as LogPosition
 from trainer.source import SourceError
 from trainer.spark.events import Until
@@ -115,17 +114,9 @@ def _named(table: Table, snapshot_id: int | None) -> IcebergSnapshot:
 
 
 def _read(table: Table, snapshot: IcebergSnapshot) -> Snapshot:
-    files, rows = [], 0
-    for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files():
-        if task.delete_files:
-            raise SourceError(
-                f"{task.file.file_path} has deleted rows in it, as another engine writes them: let "
-                "that engine rewrite the table's files (copy-on-write)"
-            )
-        files.append(task.file.file_path)
-        rows += task.file.record_count
-    line = ancestors_of(snapshot, table.metadata)
-    summaries = [dict(s.summary.additional_properties) if s.summary else {} for s in line]
-    positions = positions_in(INTERACTIONS_TABLE, list(summaries))
-    # In one order, whatever the manifests' is.
-    return Snapshot(snapshot.snapshot_id, positions, table.io, sorted(files), rows)
+    files = files_of(table, snapshot)
+    positions = positions_of(table, INTERACTIONS_TABLE, snapshot)
+    rows = sum(file.record_count for file in files)
+    return Snapshot(
+        snapshot.snapshot_id, positions, table.io, [file.file_path for file in files], rows
+    )

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyiceberg.table.snapshots import Snapshot
 
 from contracts.archive import PLACE, ArchiveTable
 from contracts.messages import Ints
 from runtime.archive.catalog import ArchiveError
-from runtime.archive.positions import Position, positions_in
-from runtime.archive.tables import arrow_schema_of
+from runtime.archive.positions import Position
+from runtime.archive.tables import arrow_schema_of, files_of, positions_of
 
 PLACE_IS_NEW: Final = "place_is_new"
 PLACE_IS_COVERED: Final = "place_is_covered"
@@ -39,9 +39,7 @@ def batches(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[p
         ArchiveError: a file cannot be read, or has deleted rows in it; names it.
         PositionsError: how far the snapshot goes is unknown.
     """
-    line = ancestors_of(snapshot, found.metadata)
-    summaries = [dict(s.summary.additional_properties) if s.summary else {} for s in line]
-    positions = positions_in(table, list(summaries))
+    positions = positions_of(found, table, snapshot)
     places = Places()
     for rows in _joined(found, table, snapshot):
         frame = rows.to_pandas()
@@ -91,25 +89,15 @@ def _covered(
 def _joined(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[pa.Table]:
     """Yield all rows, `ROWS_AT_ONCE` or more at a time: each call has a fixed cost."""
     some: list[pa.RecordBatch] = []
-    for path in _paths(found, snapshot):
-        for batch in _rows(found, table, path):
+    # In the order of paths: it decides which of two equal places is the first.
+    for file in files_of(found, snapshot):
+        for batch in _rows(found, table, file.file_path):
             some.append(batch)
             if sum(each.num_rows for each in some) >= ROWS_AT_ONCE:
                 yield pa.Table.from_batches(some)
                 some = []
     if some:
         yield pa.Table.from_batches(some)
-
-
-def _paths(found: Table, snapshot: Snapshot) -> list[str]:
-    tasks = list(found.scan(snapshot_id=snapshot.snapshot_id).plan_files())
-    if deleted := [task.file.file_path for task in tasks if task.delete_files]:
-        raise ArchiveError(
-            f"{deleted[0]} has deleted rows in it, as another engine writes them: let that engine "
-            "rewrite the table's files (copy-on-write)"
-        )
-    # In one order, whatever the manifests' is: it decides which of two equal places is the first.
-    return sorted(task.file.file_path for task in tasks)
 
 
 def _rows(found: Table, table: ArchiveTable, path: str) -> Iterator[pa.RecordBatch]:
