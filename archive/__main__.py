@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from pyiceberg.catalog import Catalog
 from rich.console import Console
 
-from archive import health, last_resort
+from archive import health
 from archive.archiver import Archiver
 from archive.maintenance import rounds
 from archive.patience import Patience, StoppedError, is_worth_another_try
@@ -191,7 +191,7 @@ def _working(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    last_resort.watch(state)
+    health.watch(state)
     with _errors_logged():
         if settings.metrics_port:
             health.serve(state, settings.metrics_host, settings.metrics_port)

@@ -1,17 +1,26 @@
-"""/health, /health/ready and /metrics of the archive, over HTTP.
+"""/health, /health/ready and /metrics of the archive, over HTTP, and the end of a stalled process.
 
 Healthy means that the loop keeps running. While a server is unreachable it is healthy, as it waits
 and needs no restart, but not ready.
 """
 
 import json
+import os
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from archive.state import State
+
+END_AFTER_S: Final = 180.0
+"""From when a process was first found stalled until it is ended."""
+_LOOK_EVERY_S: Final = 10.0
+
+log = structlog.get_logger(__name__)
 
 
 def serve(state: State, host: str, port: int) -> None:
@@ -51,3 +60,24 @@ def serve(state: State, host: str, port: int) -> None:
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+
+
+def watch(
+    state: State, end_after_s: float = END_AFTER_S, look_every_s: float = _LOOK_EVERY_S
+) -> None:
+    """Look from now on, in a thread; end the process with 1 when it has been stalled for too long.
+
+    Kubernetes restarts what is unhealthy, Docker Compose only what has ended. A loop that waits for
+    a server goes on, and is not ended. One that stands still is in a call that does not return, and
+    no other thread can end that call. Kafka still has what is not committed.
+    """
+
+    def look() -> None:
+        stalled_s = 0.0
+        while stalled_s <= end_after_s:
+            time.sleep(look_every_s)
+            stalled_s = stalled_s + look_every_s if state.is_stalled else 0.0
+        log.error("the loop stands still: ending, so that a new process is started")
+        os._exit(1)
+
+    threading.Thread(target=look, name="last resort", daemon=True).start()

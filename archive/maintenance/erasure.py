@@ -185,17 +185,6 @@ class Erasure:
         )
 
 
-def erase(
-    catalog: Catalog,
-    config: ArchiveConfig,
-    earliest: Mapping[int, Position],
-    files_good_for_s: float,
-) -> int:
-    """Erase users from all tables; return how many of their rows went. Raises as `Erasure.run`."""
-    erasure = Erasure(catalog, config, lambda: earliest, files_good_for_s)
-    return sum(erasure.run(table) for table in OF_USERS)
-
-
 def _is_feedback_erased(gone: TakenOut, rows: pa.Table) -> npt.NDArray[np.bool_]:
     until_us = [gone.until_us.get(user, 0) for user in rows["user_id"].to_pylist()]
     return np.array(column_us(rows, "ts") < np.array(until_us, np.int64))

@@ -3,7 +3,7 @@
 What is in a table is counted by DuckDB, from the Parquet files of the current snapshot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
+from archive.maintenance.erasure import OF_USERS, Erasure
 from archive.writing.commits import append
 from archive.writing.files import write
 from contracts.archive import ArchiveTable
@@ -59,6 +60,11 @@ class Tables(NamedTuple):
         after = Position("topic", 0, start + len(rows))
         files = write(found, table, rows_of(table, placed))
         append(*self, table, files, {0: Moved(before, start, after)}, is_young=lambda: True)
+
+    def erase(self, earliest: Mapping[int, Position], files_good_for_s: float = 60) -> int:
+        """Erase users from all tables; return how many of their rows went."""
+        erasure = Erasure(*self, lambda: earliest, files_good_for_s)
+        return sum(erasure.run(table) for table in OF_USERS)
 
     def write_unreferenced(self, table: ArchiveTable, rows: Rows) -> list[Path]:
         """Write files that no snapshot gets; return them."""

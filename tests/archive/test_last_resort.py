@@ -9,7 +9,7 @@ from tests.patience import PATIENCE_S
 
 PROGRAM = """
 import threading
-from archive.last_resort import watch
+from archive.health import watch
 from archive.state import State
 
 looked = threading.Semaphore(0)

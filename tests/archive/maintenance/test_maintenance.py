@@ -12,7 +12,6 @@ from pyiceberg.table import Table
 from archive.maintenance import cleaning, erasure
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
-from archive.maintenance.erasure import erase
 from archive.settings import Times
 from archive.writing import commits
 from archive.writing.commits import GoneError, TooOldError, replace
@@ -82,7 +81,7 @@ def test_erased_users_are_gone_from_every_file(tables: Tables) -> None:
     ])  # fmt: skip
     positions = tables.positions(INTERACTIONS_TABLE)
     # Feedback of 0.1 ms after the erasure may be from before it, by a clock that is ahead.
-    assert erase(*tables, {}, 60) == 7
+    assert tables.erase({}) == 7
     left = tables.rows(INTERACTIONS_TABLE, 'user_id, event, "offset"')
     assert sorted(left) == sorted(
         [("stays", "view", n) for n in range(1, 10, 2)]
@@ -92,7 +91,7 @@ def test_erased_users_are_gone_from_every_file(tables: Tables) -> None:
         ("stays", ts),
         ("to-be-erased", ts + 100 + MAX_AHEAD_MS * 1_000),
     ]
-    assert erase(*tables, {}, 60) == 0
+    assert tables.erase({}) == 0
     assert tables.positions(INTERACTIONS_TABLE) == positions
 
 
@@ -100,9 +99,9 @@ def test_when_the_log_has_dropped_the_tombstone_nothing_names_the_user(tables: T
     user, ts = "somebody-with-a-name", TODAY_US
     tables.commit(INTERACTIONS_TABLE, [{"user_id": user, "event": "view", "ts": ts}])
     tables.commit(INTERACTIONS_TABLE, [{"user_id": user, "event": ERASED, "ts": ts}])
-    erase(*tables, {0: Position("topic", 0, 1)}, 60)
+    tables.erase({0: Position("topic", 0, 1)}, 60)
     assert tables.rows(INTERACTIONS_TABLE, "user_id, event") == [(user, ERASED)]
-    erase(*tables, {0: Position("topic", 0, 2)}, 60)
+    tables.erase({0: Position("topic", 0, 2)}, 60)
     assert tables.rows(INTERACTIONS_TABLE) == []
     # The metadata that names the old files goes with the next commits.
     for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
@@ -166,7 +165,7 @@ def test_what_was_rewritten_for_too_long_is_not_committed(tables: Tables) -> Non
     with pytest.raises(TooOldError):
         compact(*tables, INTERACTIONS_TABLE, Rule(MIB, -1, is_forced=True), 0)
     with pytest.raises(TooOldError):
-        erase(*tables, {}, -1)
+        tables.erase({}, -1)
     assert tables.files(INTERACTIONS_TABLE) == before
 
 
@@ -204,8 +203,8 @@ def test_a_tombstone_that_the_log_dropped_is_removed_after_all_that_it_erases(
     with monkeypatch.context() as patch:
         patch.setattr(commits, "replace", dies)
         with pytest.raises(GoneError):
-            erase(*tables, {0: Position("topic", 0, 4)}, 60)
-    erase(*tables, {0: Position("topic", 0, 4)}, 60)
+            tables.erase({0: Position("topic", 0, 4)}, 60)
+    tables.erase({0: Position("topic", 0, 4)}, 60)
     assert tables.rows(INTERACTIONS_TABLE) == []
 
 
@@ -243,7 +242,7 @@ def test_only_a_tag_or_branch_that_keeps_erased_rows_is_dropped(tables: Tables) 
     tables.commit(INTERACTIONS_TABLE, [{"user_id": user, "event": ERASED, "ts": TODAY_US}])
     # Rows that an earlier round took out of the table are still in what is tagged.
     for erased in (2, 0):
-        assert erase(*tables, {0: Position("topic", 0, 0)}, 60) == erased
+        assert tables.erase({0: Position("topic", 0, 0)}, 60) == erased
     for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
         assert tables.found(table).refs().keys() == {"main", "without"}
         clean(*tables, table, AT_ONCE, time.time() + 1)

@@ -6,7 +6,6 @@ from pyiceberg.types import DoubleType, StringType
 
 from archive.maintenance import compaction
 from archive.maintenance.compaction import Rule, compact
-from archive.maintenance.erasure import erase
 from archive.writing.files import FileWriter
 from contracts.archive import ERASED, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from tests.archive.tables import TODAY_US, Tables
@@ -50,7 +49,7 @@ def test_erasure_keeps_columns_that_others_added(tables: Tables) -> None:
     fill_in(tables, INTERACTIONS_TABLE, "campaign")
     tombstone = {"user_id": "gone", "event": ERASED, "ts": TODAY_US + 1}
     tables.commit(INTERACTIONS_TABLE, [tombstone])
-    assert erase(*tables, {}, 60) == 1
+    assert tables.erase({}) == 1
     assert noted(tables, INTERACTIONS_TABLE, "campaign") == 1
 
 
