@@ -2,6 +2,6 @@
 
 However many clients listen, a process subscribes to the workers' channels once (`channels`,
 `following`), and decodes and encodes each bar once (`board`, `frames`). Each client has a
-`listener`, which holds its pending events, and a `stream`, its answer. A client that comes back
-names what it has (`cursor`), and gets what it missed (`snapshots`). `bars` combines these.
+`listener`, which holds its pending events, and a `stream`, its answer. `bars`
+combines these.
 """

@@ -11,7 +11,6 @@ from typing import Final
 from api.http.limits import PerClient
 from api.http.metrics import LiveMetrics
 from api.http.problems import NOT_READY, OVERLOADED, TOO_MANY_STREAMS, Problem
-from api.live.cursor import Cursor
 from api.live.following import Follower
 from api.live.frames import Form
 from api.live.listener import Listener, Subscriptions
@@ -59,7 +58,6 @@ class LiveBars:
         form: Form,
         subscribed: Subscriptions,
         clients: Collection[str],
-        since: Cursor | None = None,
     ) -> Listener:
         """Return a listener whose snapshot can be read; pass it to `leave` at the end.
 
@@ -67,8 +65,6 @@ class LiveBars:
             form: in which it receives events.
             subscribed: what it receives.
             clients: the identities that it counts for, such as address and key.
-            since: what its client received before, if anything: it then also gets the bars that
-                have changed since.
 
         Raises:
             Problem: one of `clients` has as many as it may have, or there are `MAX_CLIENTS`
@@ -81,10 +77,10 @@ class LiveBars:
         if len(self._listeners) >= MAX_CLIENTS:
             raise Problem(OVERLOADED, FULL)
         self._clients.enter(clients)
-        listener = Listener(form, self._follower.cursor, self._metrics)
+        listener = Listener(form, self._metrics)
         self._listeners[listener] = clients
         self._metrics.clients.set(len(self._listeners))
-        self.change(listener, subscribed, since)
+        self.change(listener, subscribed)
         self._follow()
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
@@ -97,18 +93,16 @@ class LiveBars:
             raise
         return listener
 
-    def change(
-        self, listener: Listener, subscribed: Subscriptions, since: Cursor | None = None
-    ) -> None:
+    def change(self, listener: Listener, subscribed: Subscriptions) -> None:
         """Give a listener other subscriptions; the snapshot of those added follows, and `live`."""
         if listener not in self._listeners:  # it has ended
             return
         added = subscribed - listener.subscribed
         self._board.remove(listener, listener.subscribed - subscribed)
         self._board.add(listener, added)
-        listener.watch(subscribed, since)
+        listener.watch(subscribed)
         if added or not listener.ready.is_set():
-            self._follower.welcome(listener, added, since)
+            self._follower.welcome(listener, added)
 
     def leave(self, listener: Listener) -> None:
         """Remove a listener; after the last one, the subscription ends a little later."""

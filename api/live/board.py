@@ -32,7 +32,7 @@ class _Held(NamedTuple):
     frame: Frame
 
     def event(self, instrument_id: int, minute_ms: int) -> BarEvent:
-        return BarEvent((instrument_id, minute_ms), self.frame, self.value.off.mark)
+        return BarEvent((instrument_id, minute_ms), self.frame)
 
 
 class _Watched:
@@ -105,15 +105,6 @@ class Board:
             if watched.quote is None:
                 watched.quote = quote_frame(instrument_id, watched.bars[minute_ms].value)
             yield QuoteEvent(instrument_id, watched.quote)
-
-    def events(self, bars: Iterable[ChangedBar]) -> list[BarEvent]:
-        """Return the events of bars that are not merged."""
-        now_ms = self._now_ms()
-        found = ((i, minute_of(minute_s), _decode(value)) for i, minute_s, value in bars)
-        return [
-            BarEvent((i, ms), bar_frame(i, ms, value, now_ms), value.off.mark)
-            for i, ms, value in found
-        ]
 
     def _newest(
         self, subscriptions: Iterable[Subscription], channel: Channel

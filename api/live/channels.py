@@ -54,8 +54,8 @@ class Subscription:
         for _ in channels:
             await self._connection.read_response()
 
-    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
-        """Yield each message with its channel, for as long as the subscription lasts.
+    async def messages(self) -> AsyncIterator[bytes]:
+        """Yield each message, for as long as the subscription lasts.
 
         Raises:
             redis.exceptions.RedisError: it is lost.
@@ -72,7 +72,7 @@ class Subscription:
             asked = False
             kind, channel, *rest = said
             if kind == b"smessage":
-                yield channel.decode(), rest[0]
+                yield rest[0]
             elif kind == b"sunsubscribe":
                 raise SubscriptionLostError(f"{channel.decode()} moved to another node")
 

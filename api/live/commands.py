@@ -16,7 +16,6 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
-from api.live.cursor import Cursor, parse_cursor
 from api.live.frames import Form
 from api.live.listener import Channel, Subscription
 
@@ -37,9 +36,6 @@ class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 class Subscribe(_Command, frozen=True, tag="subscribe"):
     """Adds subscriptions."""
-
-    since: str | None = None
-    """the last `id` that the client received: it gets the bars that have changed since"""
 
 
 class Unsubscribe(_Command, frozen=True, tag="unsubscribe"):
@@ -77,17 +73,6 @@ def command_of(message: bytes | str) -> Command:
         reason = "Name instruments in `bars`, in `quotes` or in both"
         raise Problem(INVALID_REQUEST, f"{reason}, not {_quoted(message)}")
     return command
-
-
-def since_of(command: Command) -> Cursor | None:
-    """Return what the client had received, None if it does not say; Problem if it is no id."""
-    since = command.since if isinstance(command, Subscribe) else None
-    if since is None:
-        return None
-    cursor = parse_cursor(since)
-    if cursor is None:
-        raise broken_rule("since", f"must be an `id` that the stream sent, not {since!r:.100}")
-    return cursor
 
 
 def changed_by(command: Command, names: Names, resolve: Resolve) -> Changed:

@@ -26,7 +26,6 @@ from api.http.problems import (
 from api.http.streams import BARS_PATH, QUOTES_PATH, WEBSOCKET_PATH
 from api.live.bars import FULL, STOPPING, LiveBars
 from api.live.commands import MAX_INSTRUMENTS, unknown_symbols
-from api.live.cursor import UNKNOWN, Cursor, parse_cursor
 from api.live.frames import (
     LIVE,
     OPENING,
@@ -65,10 +64,7 @@ _OF_EVENTS: Final = {
 _value = BarValue(
     30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 1629061628123, LogPosition(0, 41)
 )
-_CURSOR: Final = Cursor(1629061628900, (42, 17))
-_SINCE: Final = """\
-The last of the events sent together has an `id`. A client that reconnects with the last id as
-`Last-Event-ID`, as browsers do automatically,"""
+_BACK: Final = "A client that reconnects gets the newest state first, like any other"
 _BOUNDS: Final = """\
 An address may have 100 streams (`STREAMS_PER_CLIENT`), and so may a key, if one is sent.
 
@@ -93,8 +89,7 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
             raise unknown_symbols(instruments.unknown)
         form, opening = SERVER_SENT[ids], OPENING
         subscribed = frozenset(Subscription(channel, i) for i in instruments.names)
-        since = _since(request)
-        listener = await live.listen(form, subscribed, clients_of(request, access), since)
+        listener = await live.listen(form, subscribed, clients_of(request, access))
         if instruments.unknown:
             opening += form.message([unknown_frame(instruments.unknown)[form]])
         return EventStream(live, listener, tracing, opening)
@@ -121,13 +116,12 @@ Minute bars of up to 500 instruments, as server-sent events.
   changes, about once a second. A slow client gets only the latest state of a bar, and if too many
   wait, of the two newest minutes of each instrument, with a `gap` for the others.
 - `live`: the newest bars are complete; what follows are live changes.
-- `stale`: the server lost Redis, so changes may be missing from here on. The stream stays open;
-  missed bars, the newest bars and `live` follow as soon as Redis is back.
+- `stale`: the server lost Redis, so changes are missing from here on. The stream stays open; the
+  newest bars and `live` follow as soon as Redis is back.
 - `gap`: bars from `start` to before `end` may have changed and are not sent; `/v1/bars` has them.
 
-{_SINCE} first gets the bars that have
-changed since then, of the last 60 minutes and up to 3,000, and then the newest ones as usual. If
-there may be others, it gets a `gap`.
+{_BACK}. Bars that
+it missed, also after `stale`, are in `/v1/bars` from the last `t` that it has.
 
 {_BOUNDS}""",
             parameters=(
@@ -157,8 +151,7 @@ The newest quotes of up to 500 instruments, as server-sent events: as `/v1/strea
   `instrument_id`. Not every quote is sent: each instrument has about one a second at most, and a
   slow client gets only the latest.
 
-{_SINCE} gets the newest quotes first, like any
-other.
+{_BACK}.
 
 {_BOUNDS}""",
             parameters=(
@@ -182,12 +175,11 @@ A WebSocket, which OpenAPI cannot describe: a request without `Upgrade: websocke
 in `T`:
 
 - `{"action":"subscribe","bars":[4,"AAPL"],"quotes":["AAPL"]}` adds instruments, by ids or symbols,
-  up to 500 in one stream, and `unsubscribe` removes them. With `since`, the last `id` that the
-  client received, bars that it has missed come first.
+  up to 500 in one stream, and `unsubscribe` removes them.
 - `success` is the first message; `subscription`: everything subscribed, after each command;
   `error`: the `code`, `type` and detail (`msg`) of a problem with a command; the stream stays open.
 - `b`, `q`, `live`, `stale`, `gap`: as `bar`, `quote`, `live`, `stale` and `gap` of
-  `/v1/stream/bars` and `/v1/stream/quotes`. The last one in a message may have an `id`.
+  `/v1/stream/bars` and `/v1/stream/quotes`.
 
 No key is needed. Streams of all kinds count together for `STREAMS_PER_CLIENT`.""",
             parameters=(IDS,),
@@ -212,17 +204,10 @@ async def _refuse(_request: Request, **_values: object) -> NoReturn:
     raise Problem(UPGRADE_REQUIRED, _NO_UPGRADE)
 
 
-def _since(request: Request) -> Cursor | None:
-    """Return what a client has received before; what it names need not be an id of ours."""
-    last_id = request.headers.get("last-event-id")
-    return (parse_cursor(last_id) or UNKNOWN) if last_id else None
-
-
 def _success(*example: Frame) -> Success:
-    """Return a stream of events; the last but one of the example has an id."""
+    """Return a stream of events."""
     form = SERVER_SENT["number"]
-    *first, last = (frame[form] for frame in example)
-    text = OPENING + form.message(first, _CURSOR) + form.message([last])
+    text = OPENING + form.message([frame[form] for frame in example])
     return Success(
         kind=None,
         example=text.decode(),
@@ -237,7 +222,6 @@ def _schema(kinds: set[str]) -> Schema:
         "description": "each event",
         "properties": {
             "event": {"enum": sorted(kinds)},
-            "id": {"type": "string", "description": "on the last of the events sent together"},
             "data": {"type": "string", "contentMediaType": "application/json"},
         },
         "required": ["event", "data"],

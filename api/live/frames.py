@@ -15,7 +15,6 @@ from api.bars.aggregation import Window, roll_up
 from api.bars.answers import Bar, Gap, LatestQuote
 from api.bars.intervals import MINUTE
 from api.http.ids import as_strings
-from api.live.cursor import Cursor
 from contracts.bars import BarValue
 
 OPENING: Final = b"retry: 2000\n\n"
@@ -57,16 +56,16 @@ class Form(ABC):
         """Return an event whose data is a JSON object."""
 
     @abstractmethod
-    def message(self, events: Sequence[bytes], cursor: Cursor | None = None) -> bytes:
-        """Return events, at least one, as they are sent; the last one has the cursor, if any."""
+    def message(self, events: Sequence[bytes]) -> bytes:
+        """Return events, at least one, as they are sent."""
 
 
 class ServerSent(Form):
     r"""Server-sent events.
 
     >>> form = ServerSent("number")
-    >>> form.message([form.event("live", b"{}")], Cursor(1629061628123, (41,)))
-    b'event: live\ndata: {}\nid: 1629061628123.29\n\n'
+    >>> form.message([form.event("live", b"{}")])
+    b'event: live\ndata: {}\n\n'
     """
 
     heartbeat = b":\n\n"  # a comment: it keeps proxies from closing the connection
@@ -75,18 +74,17 @@ class ServerSent(Form):
         """Return the lines of an event."""
         return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
-    def message(self, events: Sequence[bytes], cursor: Cursor | None = None) -> bytes:
-        """Return the events, the last one with the cursor as its id."""
-        said = b"".join(events)
-        return said if cursor is None else b"%bid: %b\n\n" % (said[:-1], cursor.encoded)
+    def message(self, events: Sequence[bytes]) -> bytes:
+        """Return the events one after the other."""
+        return b"".join(events)
 
 
 class OfWebSocket(Form):
     """Arrays of objects.
 
     >>> form = OfWebSocket("number")
-    >>> form.message([form.event("live", b"{}")], Cursor(1629061628123, (41,)))
-    b'[{"T":"live","id":"1629061628123.29"}]'
+    >>> form.message([form.event("live", b"{}")])
+    b'[{"T":"live"}]'
     """
 
     heartbeat = b""  # the server pings
@@ -96,12 +94,9 @@ class OfWebSocket(Form):
         name = _NAME_OF.get(kind) or kind.encode()
         return b'{"T":"%b"%b%b' % (name, b"" if data == b"{}" else b",", data[1:])
 
-    def message(self, events: Sequence[bytes], cursor: Cursor | None = None) -> bytes:
-        """Return the array of the events, the last one with the cursor as its `id`."""
-        said = b",".join(events)
-        if cursor is None:
-            return b"[%b]" % said
-        return b'[%b,"id":"%b"}]' % (said[:-1], cursor.encoded)
+    def message(self, events: Sequence[bytes]) -> bytes:
+        """Return the array of the events."""
+        return b"[%b]" % b",".join(events)
 
 
 SERVER_SENT: Final[Mapping[str, Form]] = {ids: ServerSent(ids) for ids in ("number", "string")}

@@ -10,13 +10,12 @@ What is subscribed is awaited until its snapshot is there: nothing of it is sent
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from api.bars.answers import Gap
 from api.http.metrics import LiveMetrics
 from api.http.streams import HEARTBEAT_S
-from api.live.cursor import Cursor
 from api.live.frames import LIVE, Form, Frame, gap_frame
 from contracts.times import MINUTE_MS
 
@@ -44,15 +43,6 @@ class BarEvent(NamedTuple):
     at: tuple[int, int]
     """instrument and start of the minute in epoch ms"""
     frame: Frame
-    mark: int
-    """of its last quote: a later state of the bar has a greater one"""
-
-
-class Changed(NamedTuple):
-    """A state of a bar that a client may have missed, as it was read."""
-
-    partition: int
-    bar: BarEvent
 
 
 class QuoteEvent(NamedTuple):
@@ -62,42 +52,22 @@ class QuoteEvent(NamedTuple):
     frame: Frame
 
 
-class Snapshot(NamedTuple):
-    """What a listener that begins has to know."""
-
-    bars: Iterable[BarEvent]
-    """the newest of each instrument"""
-    quotes: Iterable[QuoteEvent]
-    missed: Iterable[Changed] = ()
-    """the bars that changed since the client left, oldest first"""
-    gap: Gap | None = None
-    """minutes whose bars may have changed since then, and are not sent"""
-
-
 class Listener:
     """One client."""
 
-    def __init__(
-        self, form: Form, cursor: Callable[[], Cursor | None], metrics: LiveMetrics
-    ) -> None:
-        """Receive events in a form; `cursor` is what clients without pending events have."""
+    def __init__(self, form: Form, metrics: LiveMetrics) -> None:
+        """Receive events in a form."""
         self.form = form
         self.subscribed: Subscriptions = frozenset()
-        self.since: Cursor | None = None
-        """what the client has received, if that is known"""
         self.ready = asyncio.Event()
         """set once a snapshot could be read, or at the end"""
         self.events_sent = 0
         """bars and quotes"""
-        self._cursor = cursor
         self._metrics = metrics
         self._awaited: Subscriptions = frozenset()
         self._bars: dict[tuple[int, int], Frame] = {}
         self._bars_most = 0
         self._quotes: dict[int, Frame] = {}
-        self._caught_up: dict[tuple[int, int], tuple[int, int]] = {}
-        """What was missed -> its partition, and its mark: messages with the same states, or earlier
-        ones, may be on their way."""
         self._first: list[Frame] = []
         self._last: list[Frame] = []
         self._gap: Gap | None = None
@@ -109,8 +79,8 @@ class Listener:
         """Whether it has the snapshot of something, and receives its changes."""
         return bool(self.subscribed - self._awaited)
 
-    def watch(self, subscribed: Subscriptions, since: Cursor | None) -> None:
-        """Receive these instead; `since` is what the client has of those that are added."""
+    def watch(self, subscribed: Subscriptions) -> None:
+        """Receive these instead."""
         removed = self.subscribed - subscribed
         for at in [at for at in self._bars if ("bars", at[0]) in removed]:
             del self._bars[at]
@@ -119,34 +89,26 @@ class Listener:
         self._awaited = self._awaited - removed | (subscribed - self.subscribed)
         self.subscribed = subscribed
         self._bars_most = PENDING_MOST * len(subscribed)
-        if since is not None:
-            self.since = since.earlier(self.since)
 
-    def begin(self, subscriptions: Subscriptions, snapshot: Snapshot) -> None:
-        """Accept the snapshot of what is awaited; its changes follow from here on.
+    def begin(
+        self, subscriptions: Subscriptions, bars: Iterable[BarEvent], quotes: Iterable[QuoteEvent]
+    ) -> None:
+        """Accept the newest of what is awaited; its changes follow from here on.
 
         A change that arrived since then is not older than the snapshot.
         """
         self._awaited -= subscriptions
-        for at, frame, _ in snapshot.bars:
+        for at, frame in bars:
             self._bars.setdefault(at, frame)
-        for instrument_id, frame in snapshot.quotes:
+        for instrument_id, frame in quotes:
             self._quotes.setdefault(instrument_id, frame)
-        for partition, (at, frame, mark) in snapshot.missed:
-            if at not in self._bars:
-                self._first.append(frame)
-                self._caught_up[at] = partition, mark
-        if snapshot.gap is not None:
-            self._note_gap(snapshot.gap)
         if subscriptions:  # without, there is nothing that the event could be about
             self._last = [LIVE]
         self._something.set()
 
     def offer_bar(self, bar: BarEvent) -> None:
         """Accept a changed bar. This runs for each listener of each bar: nothing else may."""
-        at, frame, mark = bar
-        if self._caught_up and at in self._caught_up and mark <= self._caught_up[at][1]:
-            return
+        at, frame = bar
         if at in self._bars:
             self._metrics.conflated.inc()
         elif len(self._bars) >= self._bars_most:
@@ -171,7 +133,6 @@ class Listener:
             self._something.set()
         self._bars.clear()
         self._quotes.clear()
-        self._caught_up.clear()
         self._awaited = self.subscribed
 
     def end(self) -> None:
@@ -198,14 +159,7 @@ class Listener:
         self._gap, self._last = None, []
         if not frames:  # `watch` left nothing
             return self.form.heartbeat
-        form, cursor = self.form, None if self._awaited else self._cursor()
-        if self._caught_up and cursor is not None and cursor is not self.since:
-            # All messages with earlier states have arrived.
-            self._caught_up = {
-                at: own for at, own in self._caught_up.items() if own[1] >= cursor.marks[own[0]]
-            }
-        self.since = cursor or self.since
-        return form.message([frame[form] for frame in frames], cursor)
+        return self.form.message([frame[self.form] for frame in frames])
 
     def _taken(self) -> list[Frame]:
         """Take the pending bars and quotes that may be sent."""
@@ -226,8 +180,6 @@ class Listener:
             if n_held[instrument_id] > MINUTES_HELD:
                 del self._bars[at]
                 self._metrics.conflated.inc()
-                self._note_gap(Gap(minute_ms, minute_ms + MINUTE_MS))
-
-    def _note_gap(self, gap: Gap) -> None:
-        known = self._gap or gap
-        self._gap = Gap(min(known.start, gap.start), max(known.end, gap.end))
+                end_ms = minute_ms + MINUTE_MS
+                known = self._gap or Gap(minute_ms, end_ms)
+                self._gap = Gap(min(known.start, minute_ms), max(known.end, end_ms))

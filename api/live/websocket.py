@@ -26,8 +26,6 @@ from api.live.listener import Listener
 from api.live.stream import PACE_S, Sender, StalledError
 from runtime.tracing import Tracing
 
-CATCH_UP_PACE_S: Final = 1.0
-"""The interval of commands with `since`: each may take some 60 ms of this process's time."""
 _RESTARTS: Final = 1012
 """The code of a close: clients may reconnect at once."""
 
@@ -100,23 +98,19 @@ class _Connection:
     async def _obey(self) -> None:
         """Follow the client's commands until it disconnects."""
         while (message := await self._websocket.receive())["type"] == "websocket.receive":
-            pause_s = PACE_S  # each subscription is a read
             try:
-                pause_s = await self._follow(message.get("text") or message.get("bytes") or b"")
+                await self._follow(message.get("text") or message.get("bytes") or b"")
             except Problem as problem:
                 await self._say(commands.error(problem))
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(PACE_S)  # each subscription is a read
 
-    async def _follow(self, message: str | bytes) -> float:
-        """Follow a command; return how long to wait before the next one, in seconds."""
+    async def _follow(self, message: str | bytes) -> None:
         command = commands.command_of(message)
-        since = commands.since_of(command)
         self._names, unknown = commands.changed_by(command, self._names, self._resolve)
         await self._say(commands.subscription(self._names, self._listener.form))
-        self._live.change(self._listener, frozenset(self._names), since)
+        self._live.change(self._listener, frozenset(self._names))
         if unknown:
             await self._say(commands.error(commands.unknown_symbols(unknown)))
-        return PACE_S if since is None else CATCH_UP_PACE_S
 
 
 def _check_origin(websocket: WebSocket, origins: frozenset[str]) -> None:

@@ -32,6 +32,7 @@ from tests.stream_processors.in_memory import indexes
 from .conftest import NOW_MS, TOPOLOGY
 
 Event = tuple[str, Any]
+FOLDING = '{"bars_retention_minutes":1440}'
 
 
 def value(n: int, offset: int | None = None) -> BarValue:
@@ -45,7 +46,6 @@ class Stream:
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
         self._lines = answer.aiter_lines()
-        self.last_id: str | None = None
 
     async def next(self) -> Event:
         """Return the next event and its data, or `("", text)` for a comment or a field alone."""
@@ -60,8 +60,6 @@ class Stream:
             return ("end", None)
         if not said[0].startswith("event: "):
             return ("", said[0])
-        if said[-1].startswith("id: "):
-            self.last_id = said[-1].removeprefix("id: ")
         data = msgspec.json.decode(said[1].removeprefix("data: "))
         return (said[0].removeprefix("event: "), data)
 
@@ -90,17 +88,15 @@ class Served:
     async def stream(
         self,
         *instruments: int | str,
-        last_id: str | None = None,
         channel: str = "bars",
         ids: str = "number",
     ) -> AsyncIterator[Stream]:
         """Listen to instruments for the block, as soon as the server has found Redis."""
-        headers = {} if last_id is None else {"Last-Event-ID": last_id}
         async with contextlib.AsyncExitStack() as stack:
 
             @until_true
             async def answered() -> httpx.Response:
-                requested = self.requested(*instruments, channel=channel, ids=ids, **headers)
+                requested = self.requested(*instruments, channel=channel, ids=ids)
                 answer = await stack.enter_async_context(requested)
                 assert answer.status_code == 200
                 return answer
@@ -148,11 +144,9 @@ async def served(
         base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits
     ) as client:
         try:
-            live, _ = server.lifespan.state["streams"]
-            yield Served(client, live)
+            yield Served(client, server.lifespan.state["streams"])
         finally:
-            for streams in server.lifespan.state["streams"]:
-                streams.close()
+            server.lifespan.state["streams"].close()
             server.should_exit = True
             await serving
 
@@ -200,11 +194,11 @@ async def worker(redis_url: str, namespace: str) -> AsyncIterator[Worker]:
 
 async def claimed(store: Store, topic: Topic, partition: int) -> Claim:
     """Claim a partition, and go on where it stands."""
-    position = await store.fence(topic, partition, "{}")
+    position = await store.fence(topic, partition, FOLDING)
     next_offset = int(position.get(NEXT_FIELD) or 0)
     claim = Claim(
         store, topic, partition, position,
-        next_offset=next_offset, incarnation=0, topic_id="one", folding="{}",
+        next_offset=next_offset, incarnation=0, topic_id="one", folding=FOLDING,
         index=indexes(store.keyspace)[topic](partition),
     )  # fmt: skip
     await claim.write(Unwritten(), next_offset)

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ from tickrec_client.stream_events import (
     Refused,
     Stale,
     Subscribed,
+    Unknown,
 )
-from tickrec_client.structs import Gap
 
 from .conftest import RUNNING_S, Filled
 from .streaming import Served, Worker, served, value
@@ -37,14 +38,14 @@ from .streaming import Served, Worker, served, value
 class Proxy:
     """Passes connections on to a server, until they are cut."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, api_url: httpx.URL) -> None:
+        self.api_url = api_url
         self._open: set[asyncio.StreamWriter] = set()
         self._passing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass a connection on."""
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        there, back = await asyncio.open_connection(self.api_url.host, self.api_url.port)
         self._open |= {writer, back}
         with contextlib.suppress(OSError):
             await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
@@ -76,7 +77,7 @@ async def api_(where: dict[str, Any], filled: Filled) -> AsyncIterator[Served]:
 async def proxy(api_: Served, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Proxy, str]]:
     """A proxy of the API, and its address."""
     monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
-    proxy = Proxy(api_.client.base_url.port or 0)
+    proxy = Proxy(api_.client.base_url)
     server = await asyncio.start_server(proxy, "127.0.0.1", 0)
     yield proxy, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
@@ -100,7 +101,7 @@ async def test_a_websocket_whose_connection_is_cut_goes_on_with_what_it_missed(
     proxy: tuple[Proxy, str], workers: Worker
 ) -> None:
     cut, url = proxy
-    await workers.write([(4, *bar(1))])
+    await workers.write([(4, *bar(1, 9))])
     async with AsyncTickrec(url) as tickrec, tickrec.stream() as stream:
         changes = aiter(stream)
         await stream.subscribe(bars=[4, "XYZ"], quotes=["AAPL"])  # before it is open
@@ -110,18 +111,83 @@ async def test_a_websocket_whose_connection_is_cut_goes_on_with_what_it_missed(
         assert [of.n for of in received if isinstance(of, LiveBar)] == [1]
         await stream.subscribe(bars=[6])
         await until(changes, Live)
-        await workers.write([(4, *bar(2))])
+        await workers.write([(4, *bar(2, 5))])
         await until(changes, LiveBar)
         cut.cut()
-        await workers.write([(i, *bar(n, n)) for i in (4, 6) for n in (9, 5)])
-        await workers.write([(5, *bar(3))])
+        await workers.write([(4, *bar(3, 6)), (4, *bar(7, 3)), (4, *bar(8)), (6, *bar(9, 1))])
+        await workers.write([(5, *bar(3)), (6, *bar(9))])
         assert isinstance((await until(changes, Stale))[-1], Stale)
         again = await until(changes, Live)
         got = [(of.instrument_id, of.n) for of in again if isinstance(of, LiveBar)]
-        assert {(4, 9), (4, 5), (6, 9), (6, 5), (4, 2)} == set(got)
+        assert got[:3] == [(4, 3), (4, 2), (4, 7)], "missed, or changed since the minute before"
+        assert sorted(got[3:]) == [(4, 8), (6, 9)], "the newest ones; it had no bar of instrument 6"
         assert [of.price for of in again if isinstance(of, LiveQuote)] == [3]
         await stream.unsubscribe(bars=[4, 6, "XYZ"])
         assert (await until(changes, Subscribed))[-1] == Subscribed({}, {"AAPL": 5})
+
+
+Open = Callable[[AsyncTickrec, Sequence[int]], AsyncIterator[Received | Unknown]]
+
+
+async def of_websocket(
+    tickrec: AsyncTickrec, instruments: Sequence[int]
+) -> AsyncIterator[Received | Unknown]:
+    async with tickrec.stream() as stream:
+        await stream.subscribe(bars=instruments)
+        async for change in stream:
+            yield change
+
+
+@pytest.mark.parametrize("open_", [AsyncTickrec.stream_bars, of_websocket])
+async def test_what_a_client_folds_from_connections_cut_at_any_moment_is_what_v1_bars_answers(
+    open_: Open, proxy: tuple[Proxy, str], workers: Worker, filled: Filled, seed: int
+) -> None:
+    cut, url = proxy
+    rng, minutes_ago = random.Random(seed), 50
+    instruments = list(range(8))
+    folded: dict[tuple[int, int], int] = {}
+    losses = 0
+
+    async def fold(tickrec: AsyncTickrec) -> None:
+        nonlocal losses
+        async for change in open_(tickrec, instruments):
+            losses += isinstance(change, Stale)
+            if isinstance(change, LiveBar):
+                folded[change.instrument_id, change.t] = change.n
+
+    async def of_v1(tickrec: AsyncTickrec) -> dict[tuple[int, int], int]:
+        start, end = (RUNNING_S - 3600) * 1000, (RUNNING_S + 60) * 1000
+        found = await tickrec.bars(instruments, start=start, end=end, limit=10_000)
+        return {(int(i), bar.t): bar.n for i, bars in found.bars.items() for bar in bars}
+
+    async with AsyncTickrec(url) as tickrec, AsyncTickrec(str(cut.api_url)) as direct:
+        await workers.write([(i, *bar(1, minutes_ago)) for i in instruments])
+        folding = asyncio.create_task(fold(tickrec))
+        n = 1
+        async with asyncio.timeout(PATIENCE_S):
+            while len(folded) < len(instruments):  # noqa: ASYNC110 (from the first bars on)
+                await asyncio.sleep(0.01)
+            while minutes_ago or losses < 5:
+                n += 1
+                minutes_ago = max(minutes_ago - (rng.random() < 0.2), 0)
+                # A late quote changes the bar of the minute before.
+                ago = minutes_ago + (rng.random() < 0.3)
+                some = rng.sample(instruments, rng.randint(1, 6))
+                await workers.write([(i, *bar(n, ago)) for i in some])
+                await asyncio.sleep(rng.choice([0, 0, 0.01, 0.05]))
+                if rng.random() < 0.03:
+                    cut.cut()
+                elif rng.random() < 0.02:
+                    filled.store.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            expected = await of_v1(direct)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(10):
+                    while folded != expected and not folding.done():  # noqa: ASYNC110 (it follows)
+                        await asyncio.sleep(0.01)
+        folding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await folding
+        assert folded == expected
 
 
 async def test_a_command_that_is_refused_is_not_sent_again_with_those_that_were_accepted(
@@ -174,18 +240,6 @@ async def test_a_stream_that_is_closed_while_it_is_opened_ends(
         await stream.subscribe(bars=[4])
         async with asyncio.timeout(PATIENCE_S):
             assert [change async for change in aiter(stream)] == []
-
-
-async def test_a_client_that_was_away_for_long_gets_a_gap(
-    proxy: tuple[Proxy, str], workers: Worker
-) -> None:
-    _, url = proxy
-    await workers.write([(4, *bar(1))])
-    async with AsyncTickrec(url) as tickrec, tickrec.stream() as stream:
-        stream._last_id = f"{(RUNNING_S - 7200) * 1000}.0.0.0"
-        await stream.subscribe(bars=[4])
-        gap, *_ = [of for of in await until(aiter(stream), Live) if isinstance(of, Gap)]
-        assert gap.end == (RUNNING_S - 59 * 60) * 1000
 
 
 async def test_a_stream_that_is_closed_ends(proxy: tuple[Proxy, str]) -> None:
@@ -242,19 +296,19 @@ async def test_the_client_without_asyncio_streams_alike(
 
     async def cut_and_write() -> None:
         cut.cut()
-        await workers.write([(4, *bar(9, 9))])
+        await workers.write([(4, *bar(9, 1)), (4, *bar(5))])
 
     def follow() -> None:
         with Tickrec(url) as tickrec, tickrec.stream() as stream:
             stream.subscribe(bars=[4], quotes=["AAPL"])
             changes: Iterator[Received] = iter(stream)
             assert list(itertools.islice(changes, 2)) == [Subscribed({"4": 4}, {"AAPL": 5}), Live()]
-            call(workers.write([(4, *bar(1))]))
+            call(workers.write([(4, *bar(1, 2))]))
             first = next(changes)
             assert isinstance(first, LiveBar)
             call(cut_and_write())
             again = list(itertools.takewhile(lambda change: change != Live(), changes))
-            assert [of.n for of in again if isinstance(of, LiveBar)] == [9, 1]
+            assert [of.n for of in again if isinstance(of, LiveBar)] == [1, 9, 5]
 
     with ThreadPoolExecutor(1) as thread:
         await loop.run_in_executor(thread, follow)

@@ -8,14 +8,11 @@ from prometheus_client import CollectorRegistry
 
 from api.http.metrics import LiveMetrics
 from api.live.board import Board
-from api.live.cursor import Cursor
 from api.live.frames import SERVER_SENT, stale_frame
 from api.live.listener import (
     MINUTES_HELD,
     PENDING_MOST,
-    Changed,
     Listener,
-    Snapshot,
     Subscription,
     Subscriptions,
 )
@@ -29,12 +26,11 @@ STALE = stale_frame("redis-away")
 
 
 NUMBERS = SERVER_SENT["number"]
-CURSOR = Cursor(NOW_MS, (41,))
 
 
 def listener_of(*instruments: int) -> Listener:
-    listener = Listener(NUMBERS, lambda: CURSOR, LiveMetrics(CollectorRegistry()))
-    listener.watch(bars_of(*instruments), None)
+    listener = Listener(NUMBERS, LiveMetrics(CollectorRegistry()))
+    listener.watch(bars_of(*instruments))
     return listener
 
 
@@ -46,25 +42,19 @@ def add_6(board: Board, listener: Listener) -> Subscriptions:
     """Add the bars of instrument 6, which are not begun; return the added subscriptions."""
     added = bars_of(6)
     board.add(listener, added)
-    listener.watch(listener.subscribed | added, None)
+    listener.watch(listener.subscribed | added)
     return added
 
 
-def begin(listener: Listener, board: Board, *missed: Changed) -> None:
+def begin(listener: Listener, board: Board) -> None:
     """Begin with the snapshot of all subscriptions."""
     subscribed = listener.subscribed
-    bars, quotes = board.newest_bars(subscribed), board.newest_quotes(subscribed)
-    listener.begin(subscribed, Snapshot(bars, quotes, missed))
+    listener.begin(subscribed, board.newest_bars(subscribed), board.newest_quotes(subscribed))
 
 
 def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> ChangedBar:
     encoded = msgspec.json.encode(value(n, offset)).decode()
     return ChangedBar(instrument, RUNNING_S + 60 * minute, encoded)
-
-
-def read(board: Board, *bars: ChangedBar) -> list[Changed]:
-    """Return bars as they are read for a client that returns."""
-    return [Changed(0, event) for event in board.events(bars)]
 
 
 async def taken(listener: Listener) -> list[tuple[int, int, int]]:
@@ -120,42 +110,27 @@ async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
     listener.interrupt(STALE)
     listener.interrupt(STALE)
     board.take([changed(4, 0, 6)])
-    assert await listener.take() == STALE[NUMBERS], "without an id"
+    assert await listener.take() == STALE[NUMBERS]
     listener.interrupt(STALE)  # again, before there was a snapshot
     board.forget_bars()
     board.take_snapshot([changed(4, 0, 3)])  # the store went back
     begin(listener, board)
     said = await listener.take() or b""
     assert said.count(b'"n":3,') == said.count(b"event: bar") == 1
-    assert said.endswith(b"event: live\ndata: {}\nid: %b\n\n" % str(CURSOR).encode())
+    assert said.endswith(b"event: live\ndata: {}\n\n")
 
 
-async def test_what_is_not_begun_is_not_sent_nor_is_there_an_id(
+async def test_what_is_not_begun_is_not_sent(
     board_and_listener: tuple[Board, Listener],
 ) -> None:
     board, listener = board_and_listener
     added = add_6(board, listener)
     board.take([changed(6, -1, 1), changed(6, 0, 2), changed(4, 0, 3)])
-    said = await listener.take() or b""
-    assert (said.count(b"event: bar"), b"id: " in said) == (1, False)
-    missed = read(board, changed(6, -3, 7), changed(6, -1, 8), changed(6, 0, 9))
-    listener.begin(added, Snapshot(board.newest_bars(added), [], missed))
+    assert await taken(listener) == [(4, 0, 3)]
+    listener.begin(added, board.newest_bars(added), [])
     board.take([changed(6, 0, 10)])
     # Those that came in the meantime are not older than the snapshot.
-    assert await taken(listener) == [(6, -3, 7), (6, -1, 1), (6, 0, 10)]
-
-
-async def test_a_message_that_is_overtaken_by_the_read_of_what_was_missed_is_not_sent(
-    board_and_listener: tuple[Board, Listener],
-) -> None:
-    board, listener = board_and_listener
-    added = add_6(board, listener)
-    listener.begin(added, Snapshot([], [], read(board, changed(6, -9, 40), changed(6, -8, 50))))
-    assert await taken(listener) == [(6, -9, 40), (6, -8, 50)]
-    board.take([changed(6, -9, 39), changed(6, -8, 50), changed(6, -9, 40), changed(6, 0, 60)])
-    assert await taken(listener) == [(6, 0, 60)]
-    board.take([changed(6, -9, 61)])
-    assert await taken(listener) == [(6, -9, 61)]
+    assert await taken(listener) == [(6, -1, 1), (6, 0, 10)]
 
 
 async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
@@ -163,10 +138,10 @@ async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
     board, listener = Board(lambda: now_ms), listener_of(4)
     board.add(listener, listener.subscribed)
     board.take([changed(4, 0, 1)])
-    ((_, frame, _),) = board.newest_bars(listener.subscribed)
+    ((_, frame),) = board.newest_bars(listener.subscribed)
     assert not frame.content.closed
     now_ms += 60_000
-    ((_, frame, _),) = board.newest_bars(listener.subscribed)
+    ((_, frame),) = board.newest_bars(listener.subscribed)
     assert frame.content.closed
 
 

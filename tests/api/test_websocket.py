@@ -52,7 +52,7 @@ async def test_each_subscription_brings_the_newest_bars_and_then_those_that_chan
         assert (bar["instrument_id"], bar["n"]) == (5, 9)
 
 
-async def test_an_event_has_the_fields_and_the_id_that_it_has_as_a_server_sent_event(
+async def test_an_event_has_the_fields_that_it_has_as_a_server_sent_event(
     api_: Served, workers: Worker
 ) -> None:
     await workers.write([(4, RUNNING_S, value(2))])
@@ -60,7 +60,7 @@ async def test_an_event_has_the_fields_and_the_id_that_it_has_as_a_server_sent_e
         ((_, bar),) = (await stream.until("live"))[1:]
         await client.say("subscribe", 4)
         assert await client.next("b") == {"T": "b", **bar}
-        assert await client.next("live") == {"T": "live", "id": stream.last_id}
+        assert await client.next("live") == {"T": "live"}
     async with api_.stream(4, channel="quotes") as stream, client_of(api_) as client:
         ((_, quote),) = (await stream.until("live"))[1:]
         await client.say("subscribe", quotes=[4])
@@ -133,8 +133,7 @@ async def test_an_error_names_the_value_and_the_stream_goes_on(api_: Served) -> 
         ('{"action":"subscribe","trades":[4]}', 422, "`trades`"),
         ('{"action":"subscribe","bars":[4,-1]}', 422, "[4,-1]"),
         ('{"action":"subscribe","quotes":[9223372036854775808]}', 422, "quotes: must be a whole"),
-        ('{"action":"subscribe","bars":[4],"since":"yesterday"}', 422, "'yesterday'"),
-        ('{"action":"unsubscribe","bars":[4],"since":"1.1"}', 422, "`since`"),
+        ('{"action":"subscribe","bars":[4],"since":"1.1"}', 422, "`since`"),
         (msgspec.json.encode({"action": "subscribe", "bars": list(range(501))}), 422, "be 501"),
         (b'{"action":"subscribe","bars":%b,"quotes":[500]}' % ALL, 422, "be 501"),
         ('{"action":"subscribe","bars":[4,"XYZ"]}', 404, "'XYZ'"),

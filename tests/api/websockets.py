@@ -21,8 +21,6 @@ class Client:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
-        self.last_id: str | None = None
-        """the last one that came"""
         self._events: list[Message] = []
 
     async def say(
@@ -30,10 +28,9 @@ class Client:
         action: str,
         *bars: int | str,
         quotes: Iterable[int | str] | None = None,
-        since: str | None = None,
     ) -> Message:
         """Send a command, and return the next answer to one."""
-        asked = {"bars": bars or None, "quotes": quotes, "since": since}
+        asked = {"bars": bars or None, "quotes": quotes}
         given = {name: value for name, value in asked.items() if value is not None}
         command = msgspec.json.encode({"action": action, **given})
         await self.connection.send(command.decode())
@@ -45,7 +42,6 @@ class Client:
             while True:
                 while self._events:
                     event = self._events.pop(0)
-                    self.last_id = event.get("id", self.last_id)
                     if event["T"] in kinds:
                         return event
                 self._events += msgspec.json.decode(await self.connection.recv())

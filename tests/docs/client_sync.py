@@ -6,7 +6,6 @@ import sys
 from typing import Final
 
 _WORDS: Final = {
-    r"async for line in answer\.aiter_lines\(\):\n +yield line": "yield from answer.iter_lines()",
     r"import asyncio": "import time",
     r"asyncio\.sleep": "time.sleep",
     r"async (def|with|for)": r"\1",
@@ -35,8 +34,8 @@ def synchronous(code: str) -> str:
 
 
 def formatted(code: str) -> str:
-    """Return code as ruff formats it, without imports that are not used."""
-    select = ("--select", "F401,I", "--fix-only", "--quiet")
+    """Return code as ruff formats it, with `yield from` and without imports that are not used."""
+    select = ("--select", "F401,I,UP028", "--unsafe-fixes", "--fix-only", "--quiet")
     return _ruff("format", _ruff("check", code, *select))
 
 

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from itertools import islice
 
+import msgspec
 import pytest
 
 from tests.http_server import Handler, serving
 from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
 from tickrec_client.problems import wait_s
 from tickrec_client.stream_events import Change, Live, LiveBar, Stale
-from tickrec_client.structs import Interaction, WeightedItem
+from tickrec_client.structs import Gap, Interaction, WeightedItem
 
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
 BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}
@@ -196,7 +197,7 @@ async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(
 ) -> None:
     monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
     busy, refused = problem(503, "overloaded", 1), problem(422, "invalid-request")
-    broken = Said(200, event(1, 41), {"Content-Length": "999", "Connection": "close"})
+    broken = Said(200, event(1), {"Content-Length": "999", "Connection": "close"})
     served = serve(busy, bars(1), Said(304), broken, refused)
     async with AsyncTickrec(served.url, "secret") as tickrec:
         found = [(await tickrec.instrument_bars(4, limit=5)).bars[0].o for _ in range(2)]
@@ -209,7 +210,6 @@ async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(
     assert served.asked[1].at_s - served.asked[0].at_s >= 1
     assert served.asked[2].headers["If-None-Match"] == '"(1,)"'
     assert [what(change) for change in changes] == [1, Stale("disconnected")]
-    assert served.asked[4].headers["Last-Event-ID"] == "41"
     assert {asked.headers["X-API-Key"] for asked in served.asked} == {"secret"}
 
 
@@ -268,21 +268,48 @@ def test_a_user_id_may_have_any_character(serve: Serve, user_id: str, in_path: s
     assert served.asked[0].line.split()[1] == f"/v1/users/{in_path}/history"
 
 
-def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was_stale(
+def test_a_stream_that_breaks_goes_on_with_what_it_missed_and_tells_that_it_was_stale(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
-    unfinished = 'event: bar\ndata: {"t":1}\nid: 99'
-    broken = Said(200, event(1, 41) + unfinished, {"Content-Length": "999", "Connection": "close"})
-    live = "event: unheard-of\ndata: 1\n\nevent: live\ndata: {}\nid: 42\n\n"
-    served = serve(broken, problem(503, "not-ready", 0), Said(200, event(2, 42) + live))
-    streamed = list(islice(served.tickrec.stream_bars([4, "SUCA"]), 5))
+    unfinished = 'event: bar\ndata: {"t":1}'
+    broken = Said(200, event(1) + unfinished, {"Content-Length": "999", "Connection": "close"})
+    live = "event: unheard-of\ndata: 1\n\nevent: live\ndata: {}\n\n"
+    again = Said(200, event(4) + live)
+    missed = [
+        {"interval": "1m", "unknown": [], "bars": {"4": [minute(t) for t in some]}, **more}
+        for some, more in (
+            ([1, 2], {"next_page_token": "rest"}),
+            ([3, 4], {"next_page_token": None, "gap": {"start": 0, "end": 60_000}}),
+        )
+    ]
+    pages = [Said(200, json.dumps(page), {"ETag": '"x"'}) for page in missed]
+    served = serve(broken, problem(503, "not-ready", 0), again, *pages)
+    streamed = list(islice(served.tickrec.stream_bars([4, "SUCA"]), 9))
     gone = Stale("disconnected")
-    assert [what(change) for change in streamed] == [1, gone, gone, 2, Live()]
-    asked = {request.line.split()[1] for request in served.asked}
-    assert asked == {"/v1/stream/bars?instruments=4%2CSUCA"}
-    ids = [request.headers.get("Last-Event-ID") for request in served.asked]
-    assert ids == [None, "41", "41"]
+    gap = Gap(start=0, end=60_000)
+    assert [what(change) for change in streamed] == [1, gone, gone, 1, 2, 3, gap, 4, Live()]
+    *opened, first, second = [request.line.split()[1] for request in served.asked]
+    assert opened == ["/v1/stream/bars?instruments=4%2CSUCA"] * 3
+    assert first == "/v1/bars?instruments=4&start=0&end=240000&limit=10000"
+    assert second == f"{first}&page_token=rest"
+
+
+def test_instruments_that_were_idle_before_and_after_a_loss_are_not_asked_for() -> None:
+    def live(instrument: int, minutes: int) -> LiveBar:
+        bar = {**minute(minutes), "instrument_id": instrument}
+        return msgspec.convert(bar, LiveBar)
+
+    missing = stream_events.Missing()
+    for instrument, minutes in ((1, 9), (2, 9), (3, 2), (4, 2), (5, 9)):
+        missing.take(live(instrument, minutes))
+    missing.take(Stale("disconnected"))
+    for instrument, minutes in ((1, 9), (2, 12), (3, 2), (4, 11), (6, 12)):
+        assert missing.take(live(instrument, minutes)) == []
+    asked = [(q["instruments"], q["start"], q["end"]) for q in missing.queries()]
+    assert asked == [([1, 2], 480_000, 720_000), ([4], 60_000, 660_000)]
+    assert len(missing.take(Live())) == 6
+    assert list(missing.queries()) == []
 
 
 def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
@@ -292,10 +319,14 @@ def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
         next(served.tickrec.stream_bars([]))
 
 
-def event(start_ms: int, id_: int) -> str:
-    data = json.dumps({**BAR, "t": start_ms, "instrument_id": 4})
-    return f"retry: 2000\n\n:\n\nevent: bar\ndata: {data}\nid: {id_}\n\n"
+def minute(n: int) -> dict[str, object]:
+    return {**BAR, "t": n * 60_000}
+
+
+def event(n: int) -> str:
+    data = json.dumps({**minute(n), "instrument_id": 4})
+    return f"retry: 2000\n\n:\n\nevent: bar\ndata: {data}\n\n"
 
 
 def what(change: Change) -> object:
-    return change.t if isinstance(change, LiveBar) else change
+    return change.t // 60_000 if isinstance(change, LiveBar) else change

@@ -48,7 +48,7 @@ export function openBarStream(instruments, listener) {
 /** @param {string} instruments @param {Listener} listener @param {AbortSignal} signal */
 async function follow(instruments, listener, signal) {
   /** @type {Progress} */
-  const progress = { lastId: null, tries: 0 };
+  const progress = { tries: 0 };
   for (;;) {
     await untilVisible(signal);
     const hidden = whenHidden(signal);
@@ -67,7 +67,7 @@ async function follow(instruments, listener, signal) {
   }
 }
 
-/** @typedef {{ lastId: string | null, tries: number }} Progress the last event, and the failures since */
+/** @typedef {{ tries: number }} Progress the failures since the last `live` */
 
 /**
  * @param {string} instruments
@@ -82,7 +82,6 @@ async function readOnce(instruments, listener, progress, signal) {
   try {
     const answer = await sent("/v1/stream/bars", {
       query: { instruments },
-      headers: progress.lastId === null ? {} : { "Last-Event-ID": progress.lastId },
       signal: AbortSignal.any([signal, silence.signal]),
     });
     const parse = createParser();
@@ -112,8 +111,7 @@ function tell(events, listener, progress) {
   /** @type {LiveBar[]} */
   const bars = events.filter(({ event }) => event === "bar").map(({ data }) => parsed(data));
   if (bars.length > 0) listener.onBars(bars);
-  for (const { event, id } of events) {
-    if (id !== null) progress.lastId = id;
+  for (const { event } of events) {
     if (event === "live") {
       progress.tries = 0;
       noteAnswer(QUESTION);

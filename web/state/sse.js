@@ -1,6 +1,6 @@
 // Parses server-sent events from chunks of text, by the HTML standard (9.2.6).
 
-/** @typedef {{ readonly event: string, readonly data: string, readonly id: string | null }} ServerSent */
+/** @typedef {{ readonly event: string, readonly data: string }} ServerSent */
 
 /** @returns {(piece: string) => ServerSent[]} takes the next chunk, and returns the events that it completes */
 export function createParser() {
@@ -15,14 +15,11 @@ export function createParser() {
 /** @param {string} block @returns {ServerSent[]} none if it has no data: a comment, or `retry` alone */
 function eventOf(block) {
   let event = "message";
-  /** @type {string | null} */
-  let id = null;
   const data = [];
   for (const line of block.split("\n")) {
     const [, field, value] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
     if (field === "event") event = value ?? "";
-    else if (field === "id") id = value ?? "";
     else if (field === "data") data.push(value ?? "");
   }
-  return data.length > 0 ? [{ event, data: data.join("\n"), id }] : [];
+  return data.length > 0 ? [{ event, data: data.join("\n") }] : [];
 }

@@ -1,15 +1,20 @@
 """The events of streams, how they are read, and the commands of a WebSocket. Pure."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from .structs import Bar, Gap, LatestQuote
+from .structs import Bar, BarsOfMany, Gap, LatestQuote
+
+T = TypeVar("T")
 
 RECONNECT_S: Final = 2.0
 """As the stream's `retry` says."""
+_MINUTE_MS: Final = 60_000
+_INSTRUMENTS_A_READ: Final = 100
+_BARS_A_PAGE: Final = 10_000
 
 
 class LiveBar(Bar, frozen=True, kw_only=True):
@@ -85,15 +90,13 @@ class Event(NamedTuple):
 
     name: str
     data: str
-    id: str
-    """the last one sent with this event or an earlier one; empty if there was none"""
 
 
 class EventParser:
     """Takes the lines of a stream; an event without its final empty line is ignored."""
 
     def __init__(self) -> None:
-        self._name, self._data, self._last_id = "message", list[str](), ""
+        self._name, self._data = "message", list[str]()
 
     def event_at(self, line: str) -> Event | None:
         """Return the event that a line ends, if it ends one."""
@@ -103,14 +106,12 @@ class EventParser:
             self._name = value
         elif field == "data":
             self._data.append(value)
-        elif field == "id":
-            self._last_id = value
         elif not line:
             return self._ended()
         return None
 
     def _ended(self) -> Event | None:
-        found = Event(self._name, "\n".join(self._data), self._last_id) if self._data else None
+        found = Event(self._name, "\n".join(self._data)) if self._data else None
         self._name, self._data = "message", []
         return found
 
@@ -118,8 +119,8 @@ class EventParser:
 def server_sent_events(lines: Iterable[str]) -> Iterator[Event]:
     """Yield the events of a stream.
 
-    >>> list(server_sent_events(["event: bar", "data: {}", "id: 7", "", ": alive", "", "data: 1"]))
-    [Event(name='bar', data='{}', id='7')]
+    >>> list(server_sent_events(["event: bar", "data: {}", "", ": alive", "", "data: 1"]))
+    [Event(name='bar', data='{}')]
     """
     parser = EventParser()
     return (event for line in lines if (event := parser.event_at(line)) is not None)
@@ -133,26 +134,91 @@ def change_of(event: Event) -> Change | None:
 
 class _Head(msgspec.Struct):
     T: str
-    id: str | None = None
 
 
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _head: Final = msgspec.json.Decoder(_Head).decode
 
 
-def received(message: str | bytes) -> Iterator[tuple[Received, str | None]]:
-    """Yield what a message of a WebSocket says, each with its id, if it has one.
+def received(message: str | bytes) -> Iterator[Received]:
+    """Yield what a message of a WebSocket says.
 
     Events that this client does not know are left out.
 
-    >>> list(received('[{"T":"success","msg":"connected"},{"T":"live","id":"1.29"}]'))
-    [(Live(), '1.29')]
+    >>> list(received('[{"T":"success","msg":"connected"},{"T":"live"}]'))
+    [Live()]
     """
     for raw in _raws(message):
         head = _head(raw)
         kind = _RECEIVED.get(head.T)
         if kind is not None:
-            yield msgspec.json.decode(raw, type=kind), head.id
+            yield msgspec.json.decode(raw, type=kind)
+
+
+class Missing:
+    """The bars that a stream has missed: those before the newest one of each instrument.
+
+    From a `Stale` to the next `Live`, bars wait: those that were missed are passed on first.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+        """instrument -> start of its newest bar that was passed on"""
+        self._waiting: list[LiveBar] | None = None
+
+    def take(self, change: T) -> Sequence[T | LiveBar]:
+        """Return what is passed on now; before a `Live`, the bars of `queries` come first."""
+        if isinstance(change, Stale):
+            self._waiting = []
+        elif isinstance(change, Live):
+            waiting, self._waiting = self._waiting or [], None
+            return [*map(self._noted, waiting), change]
+        elif isinstance(change, LiveBar):
+            if self._waiting is not None:
+                self._waiting.append(change)
+                return []
+            self._noted(change)
+        return [change]
+
+    def queries(self) -> Iterator[dict[str, Any]]:
+        """Yield the queries for what was missed, each with all parameters but `page_token`.
+
+        They begin a minute before the last bar: a late quote may have changed that one, too.
+        """
+        by_start = defaultdict(list)
+        newest, active = self._newest(), max(self._last.values(), default=0) - _MINUTE_MS
+        for instrument, t in newest.items():
+            last = self._last.get(instrument)
+            if last is not None and (t > last or last >= active):
+                by_start[last - _MINUTE_MS].append(instrument)
+        for start, instruments in by_start.items():
+            for first in range(0, len(instruments), _INSTRUMENTS_A_READ):
+                some = instruments[first : first + _INSTRUMENTS_A_READ]
+                end = max(newest[instrument] for instrument in some)
+                yield {"instruments": some, "start": start, "end": end, "limit": _BARS_A_PAGE}
+
+    def bars(self, page: BarsOfMany) -> Iterator[LiveBar | Gap]:
+        """Yield the missed bars of an answer, and its gap if it has one."""
+        newest = self._newest()
+        for name, bars in page.bars.items():
+            instrument = int(name)
+            for bar in bars:
+                if bar.t < newest[instrument]:
+                    fields = msgspec.structs.asdict(bar)
+                    yield self._noted(LiveBar(**fields, instrument_id=instrument))
+        if page.gap is not None:
+            yield page.gap
+
+    def _newest(self) -> dict[int, int]:
+        """Return the newest minute of each instrument among the bars that wait."""
+        found: dict[int, int] = {}
+        for bar in self._waiting or ():
+            found[bar.instrument_id] = max(bar.t, found.get(bar.instrument_id, 0))
+        return found
+
+    def _noted(self, bar: LiveBar) -> LiveBar:
+        self._last[bar.instrument_id] = max(bar.t, self._last.get(bar.instrument_id, 0))
+        return bar
 
 
 _Names = dict[str, dict[str, None]]
@@ -175,7 +241,7 @@ class Wanted:
         """Note a command, and return it."""
         named = {"bars": dict.fromkeys(map(str, bars)), "quotes": dict.fromkeys(map(str, quotes))}
         self._unanswered.append((action, named))
-        return _command(action, named, None)
+        return _command(action, named)
 
     def answered(self, event: Received) -> None:
         """Take note of an event, if it is the answer to a command."""
@@ -191,25 +257,21 @@ class Wanted:
             else:
                 self._of[channel] = {n: None for n in self._of[channel] if n not in names}
 
-    def again(self, since: str | None) -> list[str]:
+    def again(self) -> list[str]:
         """Return the commands for a new connection: what was accepted, then what has no answer.
 
         >>> wanted = Wanted()
         >>> wanted.change("subscribe", [4], [])
         '{"action":"subscribe","bars":["4"],"quotes":[]}'
-        >>> wanted.again("1.29")
-        ['{"action":"subscribe","bars":["4"],"quotes":[],"since":"1.29"}']
+        >>> wanted.again()
+        ['{"action":"subscribe","bars":["4"],"quotes":[]}']
         """
         if any(self._of.values()):
             self._unanswered.appendleft(("subscribe", self._of))
             self._of = {"bars": {}, "quotes": {}}
-        return [
-            _command(action, named, since if action == "subscribe" else None)
-            for action, named in self._unanswered
-        ]
+        return [_command(action, named) for action, named in self._unanswered]
 
 
-def _command(action: str, named: _Names, since: str | None) -> str:
+def _command(action: str, named: _Names) -> str:
     names = {channel: list(names) for channel, names in named.items()}
-    since_ = {} if since is None else {"since": since}
-    return msgspec.json.encode({"action": action, **names, **since_}).decode()
+    return msgspec.json.encode({"action": action, **names}).decode()

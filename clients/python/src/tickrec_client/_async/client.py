@@ -43,7 +43,7 @@ class AsyncTickrec(AsyncEndpoints):
         """
         from .websocket import AsyncStream
 
-        return AsyncStream(*self._connection.websocket())
+        return AsyncStream(self._connection)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -15,6 +15,7 @@ from tickrec_client.requests import (
     POOL,
     TIMEOUT,
     Page,
+    given,
     json_of,
     query_of,
 )
@@ -54,6 +55,18 @@ class AsyncConnection:
             self._keep(request.url, answer)
         return msgspec.json.decode(answer.content, type=kind)
 
+    def all_pages(self, kind: type[P], path: str, query: Mapping[str, Any]) -> AsyncIterator[P]:
+        """Yield all pages of what is not read again: these answers are not kept."""
+
+        async def page_after(token: str | None) -> P:
+            params = query_of({**query, **given(page_token=token)})
+            answer = await self._retried(
+                REPEATABLE, self._http.build_request("GET", path, params=params)
+            )
+            return msgspec.json.decode(answer.content, type=kind)
+
+        return pages(page_after)
+
     async def ask(self, kind: type[T], path: str, body: object) -> T:
         """Read by a POST, whose body says what."""
         return await self._change(kind, "POST", path, body)
@@ -71,12 +84,10 @@ class AsyncConnection:
         answer = await self._retried(keyed, request)
         return msgspec.json.decode(answer.content, type=kind)
 
-    async def lines(
-        self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> AsyncGenerator[str]:
+    async def lines(self, path: str, query: Mapping[str, Any]) -> AsyncGenerator[str]:
         """Yield the lines of an answer as they come, for as long as they do."""
         async with self._http.stream(
-            "GET", path, params=query_of(query), headers=headers, timeout=LISTENING
+            "GET", path, params=query_of(query), timeout=LISTENING
         ) as answer:
             if answer.is_error:
                 await answer.aread()

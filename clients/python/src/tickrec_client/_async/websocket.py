@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Self
 
 import httpx
@@ -12,21 +13,24 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from tickrec_client import stream_events
 from tickrec_client.problems import TickrecError, is_untrusted, may_pass, retry_after_s
 from tickrec_client.requests import MAX_MESSAGE_BYTES, OPENING_S
-from tickrec_client.stream_events import Received, Stale, Wanted, received
+from tickrec_client.stream_events import Missing, Received, Stale, Wanted, received
+
+from .connection import AsyncConnection
+from .stream import passed_on
 
 
 class AsyncStream:
     """A WebSocket: iterate over it to open it, and to receive what happens.
 
-    After a lost connection it subscribes again, and receives the bars that it missed, or a `Gap`.
+    After a lost connection it subscribes again, and first yields the bars that it missed.
     """
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
-        self._url = url
-        self._headers = headers
+    def __init__(self, api: AsyncConnection) -> None:
+        self._api = api
+        self._url, self._headers = api.websocket()
         self._wanted = Wanted()
+        self._missing = Missing()
         self._connection: ClientConnection | None = None
-        self._last_id: str | None = None
         self._closed = threading.Event()
 
     async def subscribe(
@@ -41,7 +45,7 @@ class AsyncStream:
         """Receive nothing more of these; name them as they were subscribed."""
         await self._say(self._wanted.change("unsubscribe", bars, quotes))
 
-    async def __aiter__(self) -> AsyncIterator[Received]:
+    async def __aiter__(self) -> AsyncGenerator[Received]:
         """Yield what happens, until it is closed.
 
         Raises:
@@ -51,30 +55,21 @@ class AsyncStream:
         while not self._closed.is_set():
             pause_s = stream_events.RECONNECT_S
             try:
-                async with connect(
-                    self._url,
-                    additional_headers=self._headers,
-                    open_timeout=OPENING_S,
-                    max_size=MAX_MESSAGE_BYTES,
-                ) as connection:
-                    await self._subscribe_again(connection)
-                    async for message in connection:
-                        for change, last_id in received(message):
-                            self._last_id = last_id or self._last_id
-                            self._wanted.answered(change)
-                            yield change
-            except InvalidStatus as error:
-                problem = _problem(error)
-                if not may_pass(problem):
-                    raise problem from error
-                pause_s = max(pause_s, retry_after_s(problem))
+                async with aclosing(self._connected()) as changes:
+                    async for change in changes:
+                        yield change
+            except (TickrecError, httpx.TransportError) as error:
+                if not may_pass(error):
+                    raise
+                pause_s = max(pause_s, retry_after_s(error))
             except (ConnectionClosed, InvalidHandshake, OSError) as error:
                 if is_untrusted(error):
                     raise
             self._connection = None
             if self._closed.is_set():
                 return
-            yield Stale("disconnected")
+            for each in self._missing.take(Stale("disconnected")):
+                yield each
             await asyncio.sleep(pause_s)
 
     async def aclose(self) -> None:
@@ -89,12 +84,30 @@ class AsyncStream:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    async def _connected(self) -> AsyncGenerator[Received]:
+        """Yield what happens on one connection."""
+        try:
+            async with connect(
+                self._url,
+                additional_headers=self._headers,
+                open_timeout=OPENING_S,
+                max_size=MAX_MESSAGE_BYTES,
+            ) as connection:
+                await self._subscribe_again(connection)
+                async for message in connection:
+                    for event in received(message):
+                        self._wanted.answered(event)
+                        async for change in passed_on(self._api, self._missing, event):
+                            yield change
+        except InvalidStatus as error:
+            raise _problem(error) from error
+
     async def _subscribe_again(self, connection: ClientConnection) -> None:
         self._connection = connection
         if self._closed.is_set():
             await connection.close()
             return
-        for command in self._wanted.again(self._last_id):
+        for command in self._wanted.again():
             await self._say(command)
 
     async def _say(self, command: str) -> None:

@@ -43,7 +43,7 @@ class Tickrec(Endpoints):
         """
         from .websocket import Stream
 
-        return Stream(*self._connection.websocket())
+        return Stream(self._connection)
 
     def close(self) -> None:
         """Close all connections."""

@@ -15,6 +15,7 @@ from tickrec_client.requests import (
     POOL,
     TIMEOUT,
     Page,
+    given,
     json_of,
     query_of,
 )
@@ -54,6 +55,16 @@ class Connection:
             self._keep(request.url, answer)
         return msgspec.json.decode(answer.content, type=kind)
 
+    def all_pages(self, kind: type[P], path: str, query: Mapping[str, Any]) -> Iterator[P]:
+        """Yield all pages of what is not read again: these answers are not kept."""
+
+        def page_after(token: str | None) -> P:
+            params = query_of({**query, **given(page_token=token)})
+            answer = self._retried(REPEATABLE, self._http.build_request("GET", path, params=params))
+            return msgspec.json.decode(answer.content, type=kind)
+
+        return pages(page_after)
+
     def ask(self, kind: type[T], path: str, body: object) -> T:
         """Read by a POST, whose body says what."""
         return self._change(kind, "POST", path, body)
@@ -69,13 +80,9 @@ class Connection:
         answer = self._retried(keyed, request)
         return msgspec.json.decode(answer.content, type=kind)
 
-    def lines(
-        self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> Generator[str]:
+    def lines(self, path: str, query: Mapping[str, Any]) -> Generator[str]:
         """Yield the lines of an answer as they come, for as long as they do."""
-        with self._http.stream(
-            "GET", path, params=query_of(query), headers=headers, timeout=LISTENING
-        ) as answer:
+        with self._http.stream("GET", path, params=query_of(query), timeout=LISTENING) as answer:
             if answer.is_error:
                 answer.read()
                 raise TickrecError(answer)

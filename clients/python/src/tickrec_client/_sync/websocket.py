@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from typing import Self
 
 import httpx
@@ -12,21 +13,24 @@ from websockets.sync.client import ClientConnection, connect
 from tickrec_client import stream_events
 from tickrec_client.problems import TickrecError, is_untrusted, may_pass, retry_after_s
 from tickrec_client.requests import MAX_MESSAGE_BYTES, OPENING_S
-from tickrec_client.stream_events import Received, Stale, Wanted, received
+from tickrec_client.stream_events import Missing, Received, Stale, Wanted, received
+
+from .connection import Connection
+from .stream import passed_on
 
 
 class Stream:
     """A WebSocket: iterate over it to open it, and to receive what happens.
 
-    After a lost connection it subscribes again, and receives the bars that it missed, or a `Gap`.
+    After a lost connection it subscribes again, and first yields the bars that it missed.
     """
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
-        self._url = url
-        self._headers = headers
+    def __init__(self, api: Connection) -> None:
+        self._api = api
+        self._url, self._headers = api.websocket()
         self._wanted = Wanted()
+        self._missing = Missing()
         self._connection: ClientConnection | None = None
-        self._last_id: str | None = None
         self._closed = threading.Event()
 
     def subscribe(
@@ -41,7 +45,7 @@ class Stream:
         """Receive nothing more of these; name them as they were subscribed."""
         self._say(self._wanted.change("unsubscribe", bars, quotes))
 
-    def __iter__(self) -> Iterator[Received]:
+    def __iter__(self) -> Generator[Received]:
         """Yield what happens, until it is closed.
 
         Raises:
@@ -51,30 +55,19 @@ class Stream:
         while not self._closed.is_set():
             pause_s = stream_events.RECONNECT_S
             try:
-                with connect(
-                    self._url,
-                    additional_headers=self._headers,
-                    open_timeout=OPENING_S,
-                    max_size=MAX_MESSAGE_BYTES,
-                ) as connection:
-                    self._subscribe_again(connection)
-                    for message in connection:
-                        for change, last_id in received(message):
-                            self._last_id = last_id or self._last_id
-                            self._wanted.answered(change)
-                            yield change
-            except InvalidStatus as error:
-                problem = _problem(error)
-                if not may_pass(problem):
-                    raise problem from error
-                pause_s = max(pause_s, retry_after_s(problem))
+                with closing(self._connected()) as changes:
+                    yield from changes
+            except (TickrecError, httpx.TransportError) as error:
+                if not may_pass(error):
+                    raise
+                pause_s = max(pause_s, retry_after_s(error))
             except (ConnectionClosed, InvalidHandshake, OSError) as error:
                 if is_untrusted(error):
                     raise
             self._connection = None
             if self._closed.is_set():
                 return
-            yield Stale("disconnected")
+            yield from self._missing.take(Stale("disconnected"))
             time.sleep(pause_s)
 
     def close(self) -> None:
@@ -89,12 +82,29 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _connected(self) -> Generator[Received]:
+        """Yield what happens on one connection."""
+        try:
+            with connect(
+                self._url,
+                additional_headers=self._headers,
+                open_timeout=OPENING_S,
+                max_size=MAX_MESSAGE_BYTES,
+            ) as connection:
+                self._subscribe_again(connection)
+                for message in connection:
+                    for event in received(message):
+                        self._wanted.answered(event)
+                        yield from passed_on(self._api, self._missing, event)
+        except InvalidStatus as error:
+            raise _problem(error) from error
+
     def _subscribe_again(self, connection: ClientConnection) -> None:
         self._connection = connection
         if self._closed.is_set():
             connection.close()
             return
-        for command in self._wanted.again(self._last_id):
+        for command in self._wanted.again():
             self._say(command)
 
     def _say(self, command: str) -> None:
