@@ -23,6 +23,6 @@ class Decision(msgspec.Struct, frozen=True):
     what: What
     why: str
     by: str
-    """`BY_RULES`, `BY_PERSON`, or the caller of the API"""
+    """`BY_RULES` or `BY_PERSON`"""
     figures: dict[str, float] = {}
     """the figures that the decision is based on"""

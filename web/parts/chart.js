@@ -186,4 +186,4 @@ class Drawing {
 }
 
 /** @param {number} ms @returns {UTCTimestamp} the library's form of a time */
-export const secondsOf = (ms) => /** @type {UTCTimestamp} */ (ms / 1000);
+const secondsOf = (ms) => /** @type {UTCTimestamp} */ (ms / 1000);

@@ -17,8 +17,8 @@ export function GenerationReport({ model }) {
   return html`
     <section class="panel report" aria-labelledby="report-title">
       <h2 id="report-title">Report of ${model.generation}</h2>
-      <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to
-        ${whole(foldIn.items)} items, ${aging}.</p>
+      <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in
+        up to ${whole(foldIn.items)} items, ${aging}.</p>
       ${report === null
         ? html`<p class="note">Its report is gone or damaged.</p>`
         : html`<${Report} report=${report} />`}

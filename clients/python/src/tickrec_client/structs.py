@@ -587,7 +587,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ]
     why: str
     by: str
-    """`BY_RULES`, `BY_PERSON`, or the caller of the API"""
+    """`BY_RULES` or `BY_PERSON`"""
     figures: dict[str, float] = {}
     """the figures that the decision is based on"""
 
