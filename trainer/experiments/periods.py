@@ -2,7 +2,7 @@
 
 The figure is the difference of the users' means, with its 95 % interval by Welch: users are drawn
 independently, so those of two variants are independent samples, and each user is one figure however
-much they did. Clicks stand beside, and decide only where a rule names them.
+much they did. Clicks are reported, too, and decide only where a rule names them.
 
 Source: Welch, "The generalization of `Student's' problem when several different population
 variances are involved", Biometrika 34, 1947.

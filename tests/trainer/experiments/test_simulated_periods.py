@@ -1,6 +1,6 @@
 """Of equal canaries few are rolled back, and the interval is where it says.
 
-The script beside it prints more of this, for docs/operations.md.
+The script of that name prints more of this, for docs/operations.md.
 """
 
 import secrets
