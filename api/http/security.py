@@ -50,7 +50,6 @@ _SENT: Final = (
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
-    "Last-Event-ID",
     "X-API-Key",
     REQUEST_ID,
 )
