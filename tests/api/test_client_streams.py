@@ -181,7 +181,7 @@ async def test_what_a_client_folds_from_connections_cut_at_any_moment_is_what_v1
                     filled.store.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             expected = await of_v1(direct)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     while folded != expected and not folding.done():  # noqa: ASYNC110 (it follows)
                         await asyncio.sleep(0.01)
         folding.cancel()

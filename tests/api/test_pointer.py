@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from api.http.metrics import Metrics
 from api.http.problems import Problem
-from api.models.generations import POINTER_KEPT_S
+from api.models.generations import POINTER_KEPT_S, SEEN_BY_ALL_S
 from api.recommendations.choosing import Wish
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -245,21 +245,17 @@ def test_items_whose_lists_are_in_memory_are_answered_without_redis(reader: Read
     assert [asked(), asked()] == [lists + of_request_ids, []]
 
 
-async def test_a_decision_is_seen_by_the_next_answer_of_every_process(
-    serve: Serve, filled: Filled
-) -> None:
+async def test_a_decision_is_seen_by_every_process_soon_after(serve: Serve, filled: Filled) -> None:
     variants = {
         name: Served(generation, "cosine", "user-knn")
         for name, generation in (("default", "g1"), ("steep", "g2"))
     }
-    current = Current(1, variants, Experiment("spring", {"default": 1}))
-    filled.serve(current)
     async with serve() as one, serve() as other:
         for variant in ("steep", "default") * 5:
             for client in (other, one):
                 await client.get("/v1/users/ABC/recommendations")
-            body = {"name": "spring", "weights": {variant: 1}}
-            assert (await one.put("/v1/experiments", json=body)).status_code == 200
+            filled.serve(Current(1, variants, Experiment("spring", {variant: 1})))
+            await asyncio.sleep(SEEN_BY_ALL_S)
             for client in (one, other):
                 answer = (await client.get("/v1/users/ABC/recommendations")).json()
                 assert answer["variant"] == variant

@@ -155,7 +155,7 @@ def hold_out(
 
 
 def drawn(users: Sequence[str], salt: str) -> Ints:
-    """Return (n_users,) places of users in an order drawn by a hash of each, independent of the other users.
+    """Return (n_users,) places of users, ordered by a hash of salt and id alone.
 
     So the first ones are a random sample, and mostly the same ones later.
     """
