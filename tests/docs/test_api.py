@@ -41,7 +41,7 @@ OPERATION: Final = re.compile(r"`([A-Z]+) (/\S*)`")
 PROBLEM: Final = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 OF_NGINX: Final = re.compile(rf'"type":"{TYPE_PREFIX}([a-z-]+)","title":"[^"]+","status":(\d+)')
 BLOCK: Final = re.MULTILINE | re.DOTALL
-JSON: Final = re.compile(r"^```(?:json|console\n\$ curl [^\n]*)\n(.*?)^```$", BLOCK)
+JSON: Final = re.compile(r"^```(?:json|console\n\$ curl [^\n]*)\n([{\[].*?)^```$", BLOCK)
 SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
 
 BOUNDS: Final = ("maximum", "maxItems")
