@@ -1,147 +1,137 @@
-"""The cases of the fuzz: seeded, pure, and independent of each other.
+"""The cases of the fuzz: seeded and pure.
 
-`case(seed, n)` is the n-th. Import it to send the same requests to something else: a `Case` of one
-request is a plain request, however odd.
+Values of valid JSON and of single parameters are schemathesis's; here is what it cannot send.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from itertools import chain
 from random import Random
 from typing import Final
 
-from tests.fuzz import bodies, targets
+from tests.fuzz import targets
 from tests.fuzz.garbage import garbage
-from tests.fuzz.headers import ETAGS, KEYS, ODD_HEADERS, TYPES
-from tests.fuzz.request import CANARY, KEY, KNOWN, Case, Garbage, Headers, Request
+from tests.fuzz.request import CANARY, KEY, KNOWN, Case, Headers, Request
 
-METHODS: Final = (
-    *(b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"POST", b"GET", b"PROPFIND"),
-    *(b"PURGE", b"SEARCH", b"MKCOL", b"LINK", b"SUBSCRIBE", b"M-SEARCH", b"QUERY"),
+METHODS: Final = b"HEAD OPTIONS PUT DELETE PATCH TRACE POST GET PROPFIND PURGE M-SEARCH".split()
+TYPES: Final = (
+    *(b"application/json", b"application/json", b"application/json; charset=utf-16", b"", b"/"),
+    *(b"multipart/form-data", b"text/csv", b"application/x-ndjson", b"\xff\xfe", CANARY),
+)
+_VALUES: Final[dict[bytes, tuple[bytes, ...]]] = {
+    b"If-None-Match": (
+        *(b"*", b'"x"', b'W/"x"', b"x", b"", b'"', b"W/", b'"a", "b", W/"c"', b"* , *", b",,,"),
+        *(b'"' + CANARY + b'"', b'"\xff"', b'"' + b"x" * 9000 + b'"', b",".join([b'"x"'] * 2000)),
+    ),
+    b"Accept": (b"", b"*/*", b"x", b"*;q=0", b",,", CANARY, b"text/csv;q=0.5, */*;q=0.4"),
+    b"Range": (b"bytes=0-0", b"bytes=5-1", b"items=0-", CANARY),
+    b"Host": (*b"[ ] x/y?z# :: \xff a:99999 [::1]:80 u:p@h h:x".split(), b"", b"a b", CANARY),
+    b"Connection": (b"close", b"x", b"close, keep-alive", CANARY),
+    b"Last-Event-ID": (*b"0 1629061628123.29.0 1.-1 \xb2 .".split(), b"0" + b".f" * 500, CANARY),
+    b"X" * 5000: (CANARY,),
+    b"Content-Length": (b"0", b"000"),
+    b"Expect": (b"100-continue", b"x", CANARY),
+}
+ODD_HEADERS: Final[tuple[Headers, ...]] = (
+    *(((name, value),) for name, values in _VALUES.items() for value in values),
+    ((b"If-None-Match", b"x"), (b"If-None-Match", b"*")),
+    ((b"Connection", b"Upgrade, HTTP2-Settings"), (b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"AA")),
+    ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Key", b"x")),
+    ((b"X-Forwarded-For", CANARY), (b"X-Forwarded-Proto", b"x"), (b"Forwarded", b"for=" + CANARY)),
+    ((b"X-HTTP-Method-Override", b"DELETE"), (b"X-Original-URL", b"/" + CANARY)),
+    ((b"Cookie", (CANARY + b"=1; ") * 300), (b"Origin", b"http://" + CANARY)),
+    ((b"Origin", b"null"), (b"Access-Control-Request-Method", b"PUT")),
+    ((b"X-Request-ID", CANARY), (b"Traceparent", CANARY), (b"Accept-Encoding", b"identity;q=0")),
+    ((b"X-Bytes", bytes(range(0x80, 0x100))), (b"X-Empty", b""), (b"X-Tab", b"\ta\tb\t")),
+    tuple((b"X-%d" % n, b"x") for n in range(500)),
+)
+KEYS: Final[tuple[Headers, ...]] = (
+    *(((b"X-API-Key", KEY),),) * 12,
+    *((), *(((b"X-API-Key", key),) for key in (b"", KEY + b"x", b"\xff\xc3", b"x" * 60_000))),
+    *(((b"Authorization", s + KEY),) for s in (b"Bearer ", b"bearer  ", b"Basic ", b"\xff")),
+)
+SOUND: Final = [
+    json.dumps(body).replace('"ABC"', json.dumps(CANARY.decode())).encode()
+    for each in targets.OPERATIONS
+    for body in each.bodies
+]
+"""The examples of all bodies, of a user who must not appear anywhere."""
+_TOKEN: Final = re.compile(rb'"[^"]*"|-?\d[\d.]*')
+ODD_TOKENS: Final = (
+    *rb"""NaN -Infinity 1e999 -0 0x1 01 1. "\ud800" "\u0000" "\x" 'x' [4] {} {"a":1} 4.0 null true
+    9223372036854775808""".split(),
+    *(b"1" * 5000, b'"\xff"', b'"' + b"x" * 900_000 + b'"', b"[" * 999 + b"]" * 999),
+)
+_LIMIT_BYTES: Final = 1024 * 1024
+RAW: Final = (
+    *b'{ } [ ] {} [] [[]] [{}] [1,] {"a":} null 0 a=1&b=2 /*c*/[] <a/> {}{}'.split() * 4,
+    *(b"", b" ", b"\xff", b"\xef\xbb\xbf{}", b"\xfe\xff\x00{\x00}", b"\x00", CANARY) * 4,
+    *(b"[" * 100_000, b'{"a":' * 100_000, b"[" + b"1," * 400_000 + b"1]"),
+    *(b" " * (_LIMIT_BYTES + over) + b"[]" for over in (-2, -1)),
+    b"[" + b",".join([b"{}"] * 1001) + b"]",
 )
 
 
-def cases(seed: int, count: int) -> Iterator[Case | Garbage]:
+def cases(seed: int, count: int) -> Iterator[Case]:
     """Yield the first `count` cases of a seed."""
-    return (case(seed, n) for n in range(count))
+    rng = Random(seed)
+    for make in rng.choices([*_KINDS], [*_KINDS.values()], k=count):
+        made = make(rng)
+        pieces = rng.choice((1, 1, 1, 1, 2, 5))
+        yield made if isinstance(made, Case) else Case(make.__name__, (made,), pieces)
 
 
-def case(seed: int, n: int) -> Case | Garbage:
-    """Return the n-th case of a seed."""
-    rng = Random(f"{seed}/{n}")
-    kinds, weights = zip(*_KINDS, strict=True)
-    return rng.choices(kinds, weights)[0](rng)  # type: ignore[no-any-return]
+def read(rng: Random) -> Request:
+    """Return a GET of any target, with any key."""
+    kinds = (targets.known, targets.odd_id, targets.odd_id, targets.odd_query, targets.odd_path)
+    version = rng.choice((b"HTTP/1.0", *(b"HTTP/1.1",) * 20))
+    return Request(rng.choice(kinds)(rng), headers=rng.choice(KEYS), version=version)
 
 
-def _alone(kind: str, request: Request, rng: Random) -> Case:
-    return Case(kind, (request,), rng.choice((1, 1, 1, 1, 2, 5)))
-
-
-def _known(rng: Random) -> Case:
-    return _alone("read", _reading(targets.known(rng), rng), rng)
-
-
-def _odd_id(rng: Random) -> Case:
-    return _alone("odd id", _reading(targets.odd_id(rng), rng), rng)
-
-
-def _odd_query(rng: Random) -> Case:
-    return _alone("odd query", _reading(targets.odd_query(rng), rng), rng)
-
-
-def _odd_path(rng: Random) -> Case:
-    return _alone("odd path", Request(targets.odd_path(rng)), rng)
-
-
-def _absolute(rng: Random) -> Case:
-    return _alone("absolute form", Request(targets.absolute(rng)), rng)
-
-
-def _method(rng: Random) -> Case:
-    target = rng.choice(
-        (*targets.FIXED, *targets.WRITES, targets.known(rng), targets.odd_path(rng))
-    )
+def method(rng: Random) -> Request:
+    """Return a request of any method."""
+    paths = (*targets.FIXED, *targets.WRITES, targets.known(rng), targets.odd_path(rng))
     method = rng.choice(METHODS)
     body = b"" if method in {b"GET", b"HEAD", b"TRACE"} else rng.choice((b"", b"{}", CANARY))
-    return _alone("method", Request(target, method, body=body), rng)
+    return Request(rng.choice(paths), method, body=body)
 
 
-def _headers(rng: Random) -> Case:
-    headers: Headers = ()
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        headers += rng.choice(ODD_HEADERS)
-    return _alone("headers", Request(targets.known(rng), headers=_once(headers)), rng)
+def headers(rng: Random) -> Request:
+    """Return a read with odd headers, none of which stands in two of their sets."""
+    sets = {given[0][0]: given for given in rng.choices(ODD_HEADERS, k=rng.choice((1, 1, 3)))}
+    headers = (*chain.from_iterable(sets.values()), (b"X-API-Key", KEY))
+    return Request(targets.known(rng), rng.choice((b"GET", b"GET", b"HEAD")), headers)
 
 
-def _conditional(rng: Random) -> Case:
-    tags = tuple((b"If-None-Match", rng.choice(ETAGS)) for _ in range(rng.choice((1, 1, 2))))
-    headers = (*tags, (b"X-API-Key", KEY))
-    method = rng.choice((b"GET", b"GET", b"HEAD"))
-    return _alone("conditional", Request(targets.known(rng), method, headers), rng)
-
-
-def _write(rng: Random) -> Case:
-    body = bodies.sound(rng) if rng.random() < 0.2 else bodies.odd(rng)
-    return _alone("body", _writing(body, rng), rng)
-
-
-def _large(rng: Random) -> Case:
-    return Case("large body", (_writing(bodies.large(rng), rng),))
-
-
-def _reading_body(rng: Random) -> Case:
-    body = bodies.odd(rng)
-    framed = bodies.parts(body, rng) if rng.random() < 0.5 else body
-    return _alone("body of a read", Request(targets.known(rng), body=framed), rng)
-
-
-def _old(rng: Random) -> Case:
-    headers = rng.choice(((), ((b"Connection", b"keep-alive"),), ((b"Host", b""),)))
-    return _alone("HTTP/1.0", Request(targets.odd_id(rng), b"GET", headers, b"", b"HTTP/1.0"), rng)
-
-
-def _pipelined(rng: Random) -> Case:
-    makers = (_known, _odd_id, _odd_query, _method, _headers, _conditional, _write, _reading_body)
-    odd = [rng.choice(makers)(rng).requests[0] for _ in range(rng.choice((1, 2, 3, 8)))]
-    mixed = [each for request in odd for each in rng.choice(((request,), (KNOWN, request)))]
-    return Case("pipelined", (*mixed, KNOWN), rng.choice((1, 1, 3)))
-
-
-def _hung_up(rng: Random) -> Case:
-    return replace(_pipelined(rng), kind="hung up", hangs_up=True)
-
-
-def _reading(target: bytes, rng: Random) -> Request:
-    return Request(target, headers=rng.choice(KEYS))
-
-
-def _writing(body: bytes, rng: Random) -> Request:
-    headers: Headers = ((b"Content-Type", rng.choice((TYPES[0], TYPES[0], rng.choice(TYPES)))),)
-    headers += rng.choice(KEYS)
+def body(rng: Random) -> Request:
+    """Return a write, or at times a read, with a body of any kind, often in chunks."""
+    sound = rng.choice(SOUND)
+    begin, end = rng.choice([found.span() for found in _TOKEN.finditer(sound)])
+    changed = sound[:begin] + rng.choice((*ODD_TOKENS, b"", rng.randbytes(1))) + sound[end:]
+    noise = rng.randbytes(rng.choice((1, 60, 2000)))
+    body = rng.choice((sound, sound[:begin], changed, changed, changed, rng.choice(RAW), noise))
+    size = max(1, len(body) // rng.choice((1, 2, 7)))
+    parts = tuple(body[at : at + size] for at in range(0, len(body), size))
+    headers = ((b"Content-Type", rng.choice(TYPES)), *rng.choice(KEYS))
+    framed = parts if rng.random() < 0.25 else body
     if rng.random() < 0.1:
-        headers += ((b"Expect", rng.choice((b"100-continue", b"100-Continue", b"x", CANARY))),)
-    framed = bodies.parts(body, rng) if rng.random() < 0.25 else body
+        return Request(targets.known(rng), b"GET", headers, framed)
     return Request(rng.choice(targets.WRITES), b"POST", headers, framed)
 
 
-def _once(headers: Headers) -> Headers:
-    """Return the headers without the later ones of a name: more than one Host is not valid HTTP."""
-    return tuple({name.lower(): (name, value) for name, value in reversed(headers)}.values())
+def pipelined(rng: Random) -> Case:
+    """Return requests that go out at once, some with a known one before them."""
+    odd = [rng.choice((read, read, method, headers, body))(rng) for _ in range(rng.randint(1, 8))]
+    mixed = [each for request in odd for each in rng.choice(((request,), (KNOWN, request)))]
+    return Case("pipelined", (*mixed, KNOWN), rng.choice((1, 1, 3)), hangs_up=rng.random() < 0.25)
 
 
-_KINDS: Final[tuple[tuple[Callable[[Random], Case | Garbage], float], ...]] = (
-    (_known, 10),
-    (_odd_id, 20),
-    (_odd_query, 15),
-    (_odd_path, 10),
-    (_absolute, 2),
-    (_method, 6),
-    (_headers, 8),
-    (_conditional, 5),
-    (_write, 14),
-    (_large, 0.3),
-    (_reading_body, 2),
-    (_old, 2),
-    (_pipelined, 3),
-    (_hung_up, 1),
-    (garbage, 4),
-)
+_KINDS: Final[dict[Callable[[Random], Case | Request], float]] = {
+    read: 60,
+    method: 6,
+    headers: 14,
+    body: 16,
+    pipelined: 4,
+    garbage: 4,
+}

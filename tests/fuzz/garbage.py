@@ -3,18 +3,13 @@
 from random import Random
 from typing import Final
 
-from tests.fuzz.request import CANARY, KNOWN, Garbage
+from tests.fuzz.request import CANARY, KNOWN, Case
 
 _GET: Final = b"GET /instruments/4 HTTP/1.1\r\n"
 _POST: Final = b"POST /v1/events HTTP/1.1\r\nHost: a\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _HIDDEN: Final = b"GET /v1/users/" + CANARY + b"/history HTTP/1.1\r\nHost: a\r\n\r\n"
 """A request that a proxy in front may treat as part of the preceding body."""
-
-OTHER_PROTOCOLS: Final = (
-    *(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    *(b"SSH-2.0-x\r\n", b"*1\r\n$4\r\nPING\r\n", b"\x00" * 64, b"\xff" * 64, b"{}\r\n\r\n"),
-)
 REQUEST_LINES: Final = (
     *(b"GET", b"GET /", b"GET  / HTTP/1.1", b"GET / HTTP/9.9", b"GET / HTTQ/1.1", b"get / x"),
     *(b"GET /a b HTTP/1.1", b"BREW /pot HTTP/1.1", b"get / HTTP/1.1", b"G\x00T / HTTP/1.1"),
@@ -29,12 +24,9 @@ HEADERS: Final = (
 LENGTHS: Final = (b"-1", b"+2", b"2x", b"", b"9" * 30, b"0x2", b"2,2", b"2 2", b"\xb2", b"1\r\n 2")
 CODINGS: Final = (b"xchunked", b"chunked, gzip", b"gzip", b"identity", b"", b"\x0bchunked")
 CHUNK_SIZES: Final = (b"x", b"-2", b"0x2", b"1", b"f" * 17, b"2\n", b" 2", b"", b"2;a=\n2")
-CUT_OFF: Final = (
-    *(b"", b"G", b"GET", _GET, _GET + b"Host: a", _POST + b"Content-Length: 99\r\n\r\n{}"),
-    _POST + _CHUNKED + b"\r\n5\r\n{}",
-)
 NO_HTTP: Final = (
-    *OTHER_PROTOCOLS,
+    *(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    *(b"SSH-2.0-x\r\n", b"*1\r\n$4\r\nPING\r\n", b"\x00" * 64, b"\xff" * 64, b"{}\r\n\r\n"),
     *(line + b"\r\nHost: a\r\n\r\n" for line in REQUEST_LINES),
     *(_GET + header + b"\r\n\r\n" for header in HEADERS),
     *(_POST + b"Content-Length: " + length + b"\r\n\r\n{}" for length in LENGTHS),
@@ -43,20 +35,21 @@ NO_HTTP: Final = (
     _POST + _CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n" + _HIDDEN,
     *(_POST + b"Transfer-Encoding: " + c + b"\r\n\r\n0\r\n\r\n" + _HIDDEN for c in CODINGS),
     *(_POST + _CHUNKED + b"\r\n" + size + b"\r\n{}\r\n0\r\n\r\n" + _HIDDEN for size in CHUNK_SIZES),
-    *CUT_OFF,
+    *(b"G", b"GET", _GET, _GET + b"Host: a", _POST + b"Content-Length: 99\r\n\r\n{}"),  # cut off
+    _POST + _CHUNKED + b"\r\n5\r\n{}",
 )
 
 
-def garbage(rng: Random) -> Garbage:
+def garbage(rng: Random) -> Case:
     """Return bytes that are not HTTP: alone or after a request, well known or random."""
     kind = rng.randrange(5)
     if kind < 2:
-        return Garbage("not HTTP", rng.choice(NO_HTTP))
-    if kind == 4:
-        return Garbage("after a request", rng.choice(REQUEST_LINES) + b"\r\n\r\n", (KNOWN,))
+        return Case("not HTTP", (), garbage=rng.choice(NO_HTTP))
     if kind == 2:
-        return Garbage("not HTTP", rng.randbytes(rng.choice((1, 16, 300, 5000))))
+        return Case("random", (), garbage=rng.randbytes(rng.choice((1, 16, 300, 5000))))
+    if kind == 3:
+        return Case("after a request", (KNOWN,), garbage=rng.choice(REQUEST_LINES) + b"\r\n\r\n")
     broken = bytearray(_GET + b"Host: a\r\nAccept: */*\r\n\r\n")
     for _ in range(rng.choice((1, 2, 8))):
         broken[rng.randrange(len(broken))] = rng.randrange(256)
-    return Garbage("broken bytes", bytes(broken))
+    return Case("broken bytes", (), garbage=bytes(broken))

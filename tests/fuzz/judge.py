@@ -43,15 +43,6 @@ def complaints(request: Request | None, answer: Answer) -> list[str]:
     return found
 
 
-def kind_of(answer: Answer) -> str:
-    """Return the status of an answer, and the last part of its problem's type."""
-    try:
-        problem = json.loads(answer.body)["type"].removeprefix(TYPE_PREFIX)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return str(answer.status)
-    return f"{answer.status} {problem}"
-
-
 def _of_headers(answer: Answer) -> list[str]:
     found = [
         f"what the client sent stands in the header {name!r}"

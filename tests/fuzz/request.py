@@ -25,26 +25,16 @@ class Request:
 
     def wire(self) -> bytes:
         """Return its bytes, framed by its body unless its headers say how."""
-        start = b"%b %b %b\r\n" % (self.method, self.target, self.version)
-        headers = (*self._missing(), *self.headers)
+        body, headers = self.body, self.headers
+        if b"host" not in {name.lower() for name, _ in headers}:
+            headers = ((b"Host", b"tickrec.test"), *headers)
+        if isinstance(body, tuple):
+            headers = (*headers, (b"Transfer-Encoding", b"chunked"))
+            body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*body, b""))
+        elif body or self.method in {b"POST", b"PUT", b"PATCH"}:
+            headers = (*headers, (b"Content-Length", b"%d" % len(body)))
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return start + lines + b"\r\n" + self._framed()
-
-    def _missing(self) -> Headers:
-        """Return the headers that it needs and was not given."""
-        given = {name.lower() for name, _ in self.headers}
-        host: Headers = () if b"host" in given else ((b"Host", b"tickrec.test"),)
-        if isinstance(self.body, tuple):
-            return (*host, (b"Transfer-Encoding", b"chunked"))
-        if self.body or self.method in {b"POST", b"PUT", b"PATCH"}:
-            return (*host, (b"Content-Length", b"%d" % len(self.body)))
-        return host
-
-    def _framed(self) -> bytes:
-        if not isinstance(self.body, tuple):
-            return self.body
-        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in self.body if part)
-        return chunks + b"0\r\n\r\n"
+        return b"%b %b %b\r\n%b\r\n%b" % (self.method, self.target, self.version, lines, body)
 
 
 KNOWN = Request(b"/health/live")
@@ -61,21 +51,9 @@ class Case:
     """in how many writes its bytes go out"""
     hangs_up: bool = False
     """whether the client is gone before an answer can come"""
+    garbage: bytes = b""
+    """bytes after the requests that are not HTTP, or have no clear end: at most one answer"""
 
     def wire(self) -> bytes:
         """Return its bytes."""
-        return b"".join(request.wire() for request in self.requests)
-
-
-@dataclass(frozen=True, slots=True)
-class Garbage:
-    """Bytes that are not HTTP, or have no clear end: answered 400, then closed."""
-
-    kind: str
-    sent: bytes
-    before: tuple[Request, ...] = ()
-    """requests that go out with it, and are answered first"""
-
-    def wire(self) -> bytes:
-        """Return its bytes."""
-        return b"".join(request.wire() for request in self.before) + self.sent
+        return b"".join(request.wire() for request in self.requests) + self.garbage

@@ -27,6 +27,7 @@ _KNOWN: Final = {
     "timezone": "America/New_York",
 }
 """Attributes of the catalog that is served, and a time zone."""
+_CATEGORIES: Final = frozenset({"category", "exclude_category"})
 _LEFT_OUT: Final = frozenset({"page_token", "session"})
 _DIGITS: Final = 18
 """Of any number of 63 bits."""
@@ -55,11 +56,19 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 @schemathesis.hook
 def filter_case(context: HookContext, case: Case) -> bool:
-    """Leave out ids that are invalid because they are negative: as texts, they are symbols."""
-    instruments = case.query.get("instruments") if case.query else None
+    """Leave out ids that are invalid because they are negative: as texts, they are symbols.
+
+    And lists of categories with an empty part, which the server ignores.
+    """
+    query = case.query or {}
+    instruments = query.get("instruments")
     named = instruments if isinstance(instruments, list) else []
     named = [*named, (case.path_parameters or {}).get("instrument")]
-    return not any(isinstance(name, int | float) and name < 0 for name in named)
+    if any(isinstance(name, int | float) and name < 0 for name in named):
+        return False
+    categories = [query[name] for name in _CATEGORIES & query.keys()]
+    texts = [",".join(map(str, it)) if isinstance(it, list) else str(it) for it in categories]
+    return all(part.strip() for text in texts for part in text.split(","))
 
 
 def _bent(value: Any, now_s: float) -> Any:

@@ -7,12 +7,12 @@ framing is intact.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.fuzz.judge import complaints, kind_of
-from tests.fuzz.request import KNOWN, Case, Garbage
+from tests.fuzz.judge import complaints
+from tests.fuzz.request import KNOWN, Case
 from tests.fuzz.wire import LIMIT_BYTES, Answer, ClosedError, FramingError, read_answer
 from tests.patience import PATIENCE_S
 
@@ -20,23 +20,7 @@ CONNECTIONS: Final = 8
 ANSWER_WITHIN_S: Final = 2 * PATIENCE_S
 """Longer than any bound of the server; a longer wait means that it hangs."""
 ENOUGH_FINDINGS: Final = 20
-_SHOWN: Final = 600
 _AFTER: Final = Case("known", (KNOWN,))
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A violation, and the bytes that caused it."""
-
-    case: Case | Garbage
-    number: int
-    complaint: str
-
-    def __str__(self) -> str:
-        wire = self.case.wire()
-        more = f" and {len(wire) - _SHOWN} bytes more" if len(wire) > _SHOWN else ""
-        sent = f"{wire[:_SHOWN]!r}{more}"
-        return f"case {self.number} ({self.case.kind}): {self.complaint}\n    {sent}"
 
 
 @dataclass(slots=True)
@@ -44,20 +28,19 @@ class Tally:
     """The results of the cases so far."""
 
     cases: int = 0
-    answers: Counter[str] = field(default_factory=Counter)
-    """by status and type of problem"""
-    findings: list[Finding] = field(default_factory=list)
+    answers: Counter[int] = field(default_factory=Counter)
+    """by status"""
+    findings: list[str] = field(default_factory=list)
+    """each violation, with the bytes that caused it"""
 
 
-async def run(
-    port: int, cases: Iterable[Case | Garbage], done: Callable[[], object] = lambda: None
-) -> Tally:
-    """Put cases to the server at a local port, `done` after each; end early on many findings."""
+async def run(port: int, cases: Iterable[Case]) -> Tally:
+    """Put cases to the server at a local port; end early on many findings."""
     tally = Tally()
-    numbered = enumerate(cases)
+    shared = iter(cases)
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
-            group.create_task(_Client(port, tally).put_all(numbered, done))
+            group.create_task(_Client(port, tally).put_all(shared))
     return tally
 
 
@@ -67,85 +50,75 @@ class _Client:
     def __init__(self, port: int, tally: Tally) -> None:
         self._port = port
         self._tally = tally
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._opened: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def put_all(
-        self, numbered: Iterator[tuple[int, Case | Garbage]], done: Callable[[], object]
-    ) -> None:
-        for number, case in numbered:
+    async def put_all(self, cases: Iterator[Case]) -> None:
+        for case in cases:
             if len(self._tally.findings) >= ENOUGH_FINDINGS:
                 break
-            for complaint in await self._complaints(case):
-                self._tally.findings.append(Finding(case, number, complaint))
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    found = await (self._throw(case) if case.garbage else self._put(case))
+            except (TimeoutError, FramingError, ConnectionError) as error:
+                found = [f"{type(error).__name__}: {error}"]
+            if found:
+                self._close()
+            self._tally.findings += [f"{case.kind}: {it}\n  {case.wire()[:900]!r}" for it in found]
             self._tally.cases += 1
-            done()
         self._close()
-
-    async def _complaints(self, case: Case | Garbage) -> list[str]:
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                found = await (self._put(case) if isinstance(case, Case) else self._throw(case))
-        except TimeoutError:
-            found = [f"no answer within {ANSWER_WITHIN_S} s"]
-        except (FramingError, ConnectionError) as error:
-            found = [f"{type(error).__name__}: {error}"]
-        if found:
-            self._close()
-        return found
 
     async def _put(self, case: Case) -> list[str]:
         """Send requests, then the known one; return what is wrong with their answers."""
         found = []
         for sent in (case, _AFTER):
-            reader = await self._send(sent.wire(), sent.pieces)
+            reader, _ = await self._send(sent)
             if sent.hangs_up:
                 self._close()
                 continue
             for request in sent.requests:
                 answer = await self._read(reader, head=request.method == b"HEAD")
                 found += complaints(request, answer)
-                if answer.closes or answer.streams:
+                if answer.streams or (b"connection", b"close") in answer.headers:
                     self._close()
                     return found
         return found
 
-    async def _throw(self, garbage: Garbage) -> list[str]:
-        """Send what is no HTTP on a connection of its own; return what is wrong with its answer."""
+    async def _throw(self, case: Case) -> list[str]:
+        """Send garbage on a connection of its own; return what is wrong with its answer."""
         self._close()
-        reader = await self._send(garbage.wire(), 1)
-        for request in garbage.before:
+        reader, writer = await self._send(case)
+        for request in case.requests:
             if found := complaints(request, await self._read(reader, head=False)):
                 return found
-        assert self._writer is not None
-        self._writer.write_eof()
+        writer.write_eof()
         answers = []
         with contextlib.suppress(ClosedError, ConnectionResetError):
             while True:
                 answers.append(await self._read(reader, head=False))
         self._close()
         found = [each for answer in answers for each in complaints(None, answer)]
-        if len(answers) > 1:
-            found.append(f"{len(answers)} answers, as if it were several requests")
-        return found
+        return (
+            found + [f"{len(answers)} answers, as if it were several requests"][: len(answers) > 1]
+        )
 
     async def _read(self, reader: asyncio.StreamReader, *, head: bool) -> Answer:
         answer = await read_answer(reader, head=head)
-        self._tally.answers[kind_of(answer)] += 1
+        self._tally.answers[answer.status] += 1
         return answer
 
-    async def _send(self, wire: bytes, pieces: int) -> asyncio.StreamReader:
-        """Write bytes to the connection, in so many pieces, and return where answers come in."""
-        if self._reader is None or self._writer is None:
-            opened = await asyncio.open_connection("127.0.0.1", self._port, limit=LIMIT_BYTES)
-            self._reader, self._writer = opened
-        size = len(wire) // pieces + 1
+    async def _send(self, case: Case) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Write a case's bytes in its number of pieces; return the connection."""
+        if self._opened is None:
+            opening = asyncio.open_connection("127.0.0.1", self._port, limit=LIMIT_BYTES)
+            self._opened = await opening
+        wire = case.wire()
+        size = len(wire) // case.pieces + 1
         for at in range(0, len(wire), size):
-            self._writer.write(wire[at : at + size])
+            self._opened[1].write(wire[at : at + size])
             await asyncio.sleep(0)  # the other connections' turn
-        return self._reader
+        return self._opened
 
     def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
-        self._reader = self._writer = None
+        if self._opened is not None:
+            self._opened[1].transport.abort()
+        self._opened = None

@@ -5,9 +5,8 @@ random numbers gives the same targets.
 """
 
 import re
-from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from api.app import create_app
@@ -18,7 +17,6 @@ from tests.fuzz.request import CANARY
 OPERATIONS: Final = tuple(operations(create_app(ApiSettings()).openapi()))
 READS: Final = [each for each in OPERATIONS if each.method == "GET" and each.in_path]
 WRITES: Final = [each.path.encode() for each in OPERATIONS if each.method == "POST"]
-STREAM: Final = b"/v1/stream/bars?instruments="
 FIXED: Final = (
     *(
         each.target(query, {}).encode()
@@ -26,161 +24,86 @@ FIXED: Final = (
         if each.method == "GET" and not each.in_path
         for query in (each.needed, [name for name, shown in each.in_query.items() if shown])
     ),
-    b"/openapi.json",
-    b"/docs",
+    *(b"/openapi.json", b"/docs"),
 )
-KNOWN_IDS: Final = (b"4", b"5", b"007", b"ABC", b"Zo%C3%AB", b"a%2Fb", b"a%0Ab", b"%F0%9F%90%B1")
+KNOWN_IDS: Final = b"4 5 007 ABC Zo%C3%AB a%2Fb a%0Ab %F0%9F%90%B1".split()
 ODD_IDS: Final = (
-    *(b"", b"0", b"-1", b"+4", b"4.0", b"1e3", b"0x10", b"1_0", b"%34", b"%204", b"4%20"),
-    *(b"9223372036854775807", b"9223372036854775808", b"-9223372036854775809", b"9" * 19),
-    *(b"9" * 20, b"9" * 400, b"9" * 5000, b"0" * 30 + b"4", b"NaN", b"inf", b"null", b"true"),
-    *(b"%D9%A4", b"%EF%BC%94", b"%C2%B2", b"%E0%A5%AA"),  # digits of other scripts
-    *(b"%F0%9F%98%80", b"%F0%9F%98%80" * 32, b"%F0%9F%98%80" * 33, b"%C3%A9" * 64, b"%C3%A9" * 65),
-    *(b"x" * 128, b"x" * 129, b"x" * 9000, b"%E2%80%AE", b"e%CC%81", b"%EF%BB%BF4", b"%E2%80%8B4"),
-    *(b"%2F", b"%2F%2F", b"%2f4", b"4%2F", b"%252F", b"%25252F", b"%5C", b"..%5C..%5C", b"..%2F"),
-    *(b".", b"..", b"%2e", b"%2e%2e", b"../4", b"./4", b"x/../4", b"../../../../etc/passwd"),
-    *(b"%00", b"4%00", b"a%00b", b"%0D%0AX-" + CANARY + b":%201", b"%0A", b"%09", b"%7F", b"%1B"),
-    *(b"%", b"%%", b"%4", b"%zz", b"%u0034", b"%25", b"4%", b"%FF", b"%C3%28", b"%ED%A0%80"),
-    *(b"%F4%90%80%80", b"%C0%AF", b"*", b"4*", b"4;v=1", b"4,5", b"a:b", b"{id}", b"$where", b"~"),
-    *(b"'%20OR%20'1'='1", b"%3Cscript%3E", b"live:model:current", b"%7B0%7D", b"%n%s", b"4%3Fa=1"),
-    *(b"4%23a", b"similar", b"history", b"recommendations", b"similar/4", b"a/b/c", b"4/", b"/4"),
+    *b"""0 -1 +4 4.0 1e3 0x10 1_0 %34 %204 4%20 NaN null 9223372036854775807 9223372036854775808
+    -9223372036854775809 %D9%A4 %EF%BC%94 %C2%B2 %E2%80%AE e%CC%81 %EF%BB%BF4 %E2%80%8B4
+    %2F %2F%2F 4%2F %252F %5C ..%5C..%5C ..%2F . .. %2e%2e ../4 ./4 x/../4 ../../../../etc/passwd
+    %00 4%00 a%00b %0A %09 %7F %1B % %% %4 %zz %u0034 %25 %FF %C3%28 %ED%A0%80 %F4%90%80%80
+    %C0%AF * 4* 4;v=1 4,5 a:b {id} $where ~ '%20OR%20'1'='1 %3Cscript%3E live:model:current
+    %7B0%7D %n%s 4%3Fa=1 4%23a similar history recommendations similar/4 a/b/c 4/ /4""".split(),
+    *(b"", b"%0D%0AX-" + CANARY + b":%201", b"0" * 30 + b"4", *(b"9" * n for n in (19, 20, 5000))),
+    *(b"x" * 128, b"x" * 129, b"x" * 9000, *(b"%F0%9F%98%80" * n for n in (1, 32, 33))),
 )
 ODD_VALUES: Final = (
-    *(b"", b"0", b"1", b"-1", b"5", b"1000", b"1001", b"200", b"201", b"100", b"101", b"%2B5"),
-    *(b"5.0", b"5.5", b"1e2", b"1e400", b"nan", b"NaN", b"inf", b"-inf", b"0x5", b"1_0", b"%205"),
-    *(b"9" * 30, b"9" * 5000, b"%D9%A5", b"true", b"false", b"on", b"TRUE", b"null", b"None"),
-    *(b"none", b"previous", b"1m", b"5m", b"4h"),
-    *(
-        b"desc",
-        b"Asia/Kolkata",
-        b"7m",
-        b"10080m",
-        b"10081m",
-        b"0m",
-        b"05m",
-        b"1M",
-        b"1d",
-        b"1w",
-        b"60",
-        b"[1]",
-        b"{}",
-    ),
-    *(b"4,7", b",", b",,4,,", b"4,x", b"4,-1", b"4%2C7", b"4,%207", b",".join([b"4"] * 1001)),
-    *(b"currency:eq:USD", b"currency:eq:USD:2", b"currency:in:USD,,EUR", b"currency::USD", b":eq:"),
-    *(
-        b"lot:ge:40",
-        b"lot:ge:40:0.5",
-        b"lot:lt:x",
-        b"lot:eq:1e400",
-        b"lot:ne:%FF",
-        b"halted:lt:true",
-    ),
-    *(b"halted:ne:true:1e2", b"lot:eq:4:0", b"lot:eq:4:nan", b"none:eq:1", b"a:eq:" + b"x" * 600),
-    *(b"%00", b"%"),
-    *(b"%zz", b"%FF", b"%F0%9F%98%80", b"1629061680000", b"253402300799999", b"253402300800000"),
-    *(b"2021-08-15T21:08:00Z", b"2021-08-15T21:08:00%2B02:00", b"2021-08-15T21:08:00+02:00"),
-    *(b"2021-08-15", b"2021-02-30T00:00:00Z", b"0001-01-01T00:00:00Z", b"9999-12-31T23:59:59Z"),
-    *(b"9999-12-31T23:59:59-23:59", b"1970-01-01T00:00:00+23:59", b"2016-12-31T23:59:60Z", b"-0"),
-    *(b"2021-W01-1T00:00:00Z", b"now", b"a=b", b"a%26limit=1", CANARY, b"%0D%0A" + CANARY),
+    *b"""0 1 -1 5 1000 1001 200 201 100 101 %2B5 5.0 5.5 1e2 1e400 nan -inf 0x5 1_0 %205 %D9%A5
+    true false on TRUE null none previous 1m 5m 4h desc Asia/Kolkata 7m 10080m 10081m 0m 05m 1M 1d
+    1w 60 [1] {} 4,7 , ,,4,, 4,x 4,-1 4%2C7 4,%207 currency:eq:USD currency:eq:USD:2
+    currency:in:USD,,EUR currency::USD :eq: lot:ge:40 lot:ge:40:0.5 lot:lt:x lot:eq:1e400 lot:ne:%FF
+    halted:lt:true halted:ne:true:1e2 lot:eq:4:0 lot:eq:4:nan none:eq:1 %00 % %zz %FF %F0%9F%98%80
+    1629061680000 253402300799999 253402300800000 2021-08-15T21:08:00Z 2021-08-15T21:08:00%2B02:00
+    2021-08-15T21:08:00+02:00 2021-08-15 2021-02-30T00:00:00Z 0001-01-01T00:00:00Z
+    9999-12-31T23:59:59-23:59 1970-01-01T00:00:00+23:59 2016-12-31T23:59:60Z -0
+    2021-W01-1T00:00:00Z a=b a%26limit=1""".split(),
+    *(b"", CANARY, b"%0D%0A" + CANARY, b"9" * 5000, b"4," * 1000 + b"4", b"a:eq:" + b"x" * 600),
 )
 ODD_PARAMETERS: Final = (
     *sorted({name.encode() for each in OPERATIONS for name in each.in_query}),
     *(b"LIMIT", b"limit%00", b"n[]", b"", b"unknown", b"%6E", CANARY),
 )
-STRUCTURES: Final[tuple[Callable[[bytes], bytes], ...]] = (
-    lambda path: b"/" + path,
-    lambda path: b"//" + path,
-    lambda path: path + b"/",
-    lambda path: path + b"//",
-    lambda path: path.replace(b"/", b"//"),
-    lambda path: b"/." + path,
-    lambda path: b"/x/.." + path,
-    lambda path: b"/.." + path,
-    lambda path: b"/%2e%2e" + path,
-    lambda path: b"/%2F" + path,
-    lambda path: b"/" + path[1:].replace(b"/", b"%2F", 2),
-    lambda path: b"/" + path[1:].replace(b"/", b"\\"),
-    lambda path: path.upper(),
-    lambda path: path + b"%00",
-    lambda path: path + b";a=" + CANARY,
-    lambda path: path + b".json",
-    lambda path: path + b"?",
-    lambda path: path + b"??a=1",
-    lambda path: path + b"?a#b",
-    lambda path: path + b"#" + CANARY,
-    lambda path: path.rsplit(b"/", 1)[0] + b"/",
-    lambda path: path + b"/" + CANARY * 900,
-    lambda path: path + b"/x" * 4000,
+STRUCTURES: Final = (
+    *b"""/PATH //PATH PATH/ PATH// /.PATH /x/..PATH /..PATH /%2e%2ePATH /%2FPATH PATH%00 PATH.json
+    PATH? PATH??a=1 PATH?a#b http://tickrec.testPATH HTTPS://u:p@[::1]:80PATH""".split(),
+    *(b"PATH;a=" + CANARY, b"PATH#" + CANARY, b"PATH/" + CANARY * 900, b"PATH" + b"/x" * 4000),
 )
-NOWHERE: Final = (
-    *(b"/", b"*", b"//", b"///", b"/.", b"/..", b"/%2F", b"/%", b"/%00", b"/v1", b"/v1/", b"/v2/x"),
-    *(b"/v1/instrument", b"/v1/users/", b"/health", b"/favicon.ico", b"/robots.txt", b"/.env"),
-    *(b"/docs/oauth2-redirect", b"/redoc", b"/docs/", b"/openapi.yaml", b"/metrics/", b"/add"),
-    *(b"/instruments/", b"/instruments//", b"/instruments/similar", b"/add/request/" + CANARY),
-)
+NOWHERE: Final = b"""/ * // /// /. /.. /%2F /% /%00 /v1 /v1/ /v2/x /v1/instrument /v1/users/ /health
+    /.env /docs/oauth2-redirect /redoc /docs/ /metrics/ /add /instruments/ /instruments//
+    /instruments/similar""".split()
 
 
 def known(rng: Random) -> bytes:
     """Return the target of a valid read."""
     operation = rng.choice(READS)
-    path = _path(operation, rng.choice(KNOWN_IDS))
     shown = [(name, values) for name, values in operation.in_query.items() if values]
-    pairs = [_sound_pair(rng, *rng.choice(shown)) for _ in range(rng.randrange(3)) if shown]
-    return path + b"?" + b"&".join(pairs) if pairs else path
+    chosen = [rng.choice(shown) for _ in range(rng.randrange(3)) if shown]
+    pairs = [f"{name}={text_of(rng.choice(values))}".encode() for name, values in chosen]
+    return _path(operation, rng.choice(KNOWN_IDS)) + (b"?" + b"&".join(pairs) if pairs else b"")
 
 
 def odd_id(rng: Random) -> bytes:
-    """Return the target of a read of an odd id."""
-    of = rng.choice(ODD_IDS) if rng.random() < 0.7 else _any_id(rng)
-    return _path(rng.choice(READS), of)
+    """Return the target of a read of an odd id: listed, digits or bytes, percent-encoded."""
+    size = rng.choice((1, 2, 5, 20, 70, 140))
+    characters = "".join(map(chr, rng.choices(range(0xD800), k=size)))
+    digits = b"".join(b"%d" % rng.choice((0, 9, rng.randrange(10))) for _ in range(size))
+    generated = (digits, *(quote(it, safe="").encode() for it in (characters, rng.randbytes(size))))
+    return _path(rng.choice(READS), rng.choice(ODD_IDS if rng.random() < 0.7 else generated))
 
 
 def odd_query(rng: Random) -> bytes:
     """Return the target of a read with an odd query."""
-    pairs = [_pair(rng) for _ in range(rng.choice((0, 1, 1, 2, 3, 40)))]
+    pairs = [
+        rng.choice(ODD_PARAMETERS) + rng.choice((b"=", b"=", b"=", b"", b"==")) + value
+        for value in rng.choices(ODD_VALUES, k=rng.choice((0, 1, 1, 2, 3, 40)))
+    ]
     joined = rng.choice((b"&", b"&", b"&", b"&&", b";")).join(pairs)
     if rng.random() < 0.05:
-        return STREAM + rng.choice(ODD_VALUES) + b"&" + joined
+        return b"/v1/stream/bars?instruments=" + rng.choice(ODD_VALUES) + b"&" + joined
     return _path(rng.choice(READS), rng.choice(KNOWN_IDS)) + b"?" + joined
 
 
 def odd_path(rng: Random) -> bytes:
     """Return a target of an odd structure."""
-    read = _path(rng.choice(READS), rng.choice(KNOWN_IDS))
-    path = rng.choice((*FIXED, b"/v1/events", read))
     if rng.random() < 0.2:
         return rng.choice(NOWHERE)
-    return rng.choice(STRUCTURES)(path)
-
-
-def absolute(rng: Random) -> bytes:
-    """Return a target in the form that proxies are sent."""
-    authority = rng.choice((b"tickrec.test", b"other.test:81", b"u:p@h", b"[::1]:80", CANARY))
-    return rng.choice((b"http://", b"https://", b"HTTP://")) + authority + known(rng)
+    path = rng.choice((*FIXED, b"/v1/events", _path(rng.choice(READS), rng.choice(KNOWN_IDS))))
+    if rng.random() < 0.8:
+        return rng.choice(STRUCTURES).replace(b"PATH", path)
+    slashes = (b"/" + path[1:].replace(b"/", mark) for mark in (b"//", b"\\", b"%2F"))
+    return rng.choice((*slashes, path.upper(), path.rpartition(b"/")[0] + b"/"))
 
 
 def _path(operation: Operation, of: bytes) -> bytes:
     """Return an operation's path, of an id as it is."""
     return re.sub(rb"\{\w+\}", lambda _: of, operation.path.encode())
-
-
-def _sound_pair(rng: Random, name: str, values: Sequence[Any]) -> bytes:
-    return f"{name}={text_of(rng.choice(values))}".encode()
-
-
-def _pair(rng: Random) -> bytes:
-    name = rng.choice(ODD_PARAMETERS)
-    return name + rng.choice((b"=", b"=", b"=", b"", b"==")) + rng.choice(ODD_VALUES)
-
-
-def _any_id(rng: Random) -> bytes:
-    """Return digits, characters or bytes at random, the latter two percent-encoded."""
-    size = rng.choice((1, 2, 5, 20, 70, 140))
-    kind = rng.randrange(3)
-    if kind == 0:
-        return b"".join(rng.choice((b"0", b"9", b"%d" % rng.randrange(10))) for _ in range(size))
-    if kind == 1:
-        points = (rng.randrange(0x110000) for _ in range(size))
-        text = "".join(chr(point) for point in points if not 0xD800 <= point < 0xE000)
-        return quote(text, safe="").encode()
-    return quote(rng.randbytes(size), safe="").encode()
