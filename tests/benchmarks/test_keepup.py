@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.harness.report import Servers
 from benchmarks.keepup.prober import Waiting
 from benchmarks.keepup.publisher import Load, Published
-from benchmarks.keepup.report import Lag, Latencies, sliced
+from benchmarks.keepup.report import Lag, Latencies, Trial, report, sliced
 from benchmarks.keepup.scenario import lag_of
+from tests.benchmarks.reported import shown
 
 
 def lag(growth: float = 0.0, at_end: float = 0.5) -> Lag:
@@ -24,13 +26,6 @@ def test_a_percentile_is_a_latency_that_so_many_do_not_exceed(ms: list[int]) -> 
         assert value in values
         assert sum(one <= value for one in values) >= len(values) * percent / 100
         assert sum(one < value for one in values) < len(values) * percent / 100
-
-
-def test_a_slice_holds_the_quotes_that_were_published_in_it() -> None:
-    # In the order in which they became readable.
-    first, second = sliced([0.0, 10.0, 9.9], [1.0, 2.0, 3.0], slice_s=10)
-    assert (first.count, first.max_s) == (2, 3.0)
-    assert (second.count, second.max_s) == (1, 2.0)
 
 
 def test_a_lag_is_low_that_ends_low_and_is_level() -> None:
@@ -64,15 +59,6 @@ def test_records_folded_before_they_count_as_published_are_no_lag() -> None:
     assert (found.max_s, found.end_s) == (0.3, 0.0)
 
 
-def test_pending_quotes_are_probed_in_turn() -> None:
-    waiting = Waiting([4, 5, 6])
-    assert waiting.next() is None
-    sent = [waiting.send(at_s)[0] for at_s in (0.0, 0.1, 0.2, 0.3)]
-    assert sent[:3] == [5, 6, 4]
-    assert sent[3] == 5
-    assert {waiting.next() for _ in range(3)} == {4, 5, 6}
-
-
 def test_a_later_price_shows_that_the_earlier_quotes_were_readable_too() -> None:
     waiting = Waiting([4])
     for at_s in (0.0, 1.0, 2.0):
@@ -84,3 +70,20 @@ def test_a_later_price_shows_that_the_earlier_quotes_were_readable_too() -> None
     assert waiting.next() == 4
     assert waiting.give_up(now_s=5.0) == 1
     assert (waiting.at_s, waiting.latency_s) == ([0.0, 1.0, 2.0], [2.5, 1.5, 3.0])
+
+
+def test_a_verdict_hides_nothing() -> None:
+    latency_s = (1.0, 2.0, 12.0)
+    trial = Trial(
+        Load(20, quotes_per_s=50_000),
+        Latencies.of(latency_s),
+        sliced([1.0, 2.0, 12.0], latency_s, 10),
+        Lag(start_s=0.6, middle_s=0.7, end_s=0.6, max_s=1.3, growth=0.4),
+        {"worker": 3.0, "api": 1.0, "publisher": 1.0, "broker": 2.0, "store": 1.0, "others": 0.5},
+        {"records": 1_010_000, "most_late_s": 3.0, "late_at_end_s": 3.0},
+        {"looks": 800, "look_every_s": 0.02, "refused": 0, "unreadable": 1},
+    )
+    text = shown(report([trial], Servers("Apache Kafka 4", "Valkey 9")))
+    assert "p99 12.00 s, above 1.5 s; the lag grows" in text
+    assert "1 quotes were never readable" in text
+    assert "the publisher was too slow for this rate" in text

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from benchmarks.models import Standings, leads, report
-from tests.benchmarks.reported import figures, shown
+from tests.benchmarks.reported import shown
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.preparing import LeftOut
@@ -34,14 +34,6 @@ def standings(found: dict[str, int]) -> Standings:
 
 
 FOUND = {"popular": 1, "auto": 9, "user-knn": 11, "ease": 9, "cosine": 2}
-
-
-def test_auto_is_compared_with_each_model_alone() -> None:
-    said = {line["baseline"]: line for line in figures(report(standings(FOUND), n=10))}
-    assert said.keys() == FOUND.keys() - {"auto"}
-    assert {line["unit"] for line in said.values()} == {"nDCG@10 of auto"}
-    assert said["user-knn"]["lead"] < 0 < said["cosine"]["lead"]
-    assert said["cosine"]["value"] / said["cosine"]["baseline_value"] == 4.5
 
 
 def test_ahead_is_only_what_is_ahead_with_other_users_too() -> None:

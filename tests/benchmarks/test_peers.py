@@ -6,20 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import peers
 from benchmarks.harness.contender import ContenderError
 from benchmarks.peers.engines import Engine, program
-from benchmarks.peers.progress import (
-    DONE_FIELD,
-    FINISHED_FIELD,
-    STARTED_FIELD,
-    progress_key,
-)
 from benchmarks.peers.quotes import Bar, decode
-from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode
-
-FLINK = Path(peers.__file__).with_name("flink")
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e3), st.floats(0, 1e3)), min_size=1))
@@ -38,21 +28,6 @@ def test_the_peers_read_the_quotes_that_ours_reads() -> None:
     quote = Quote(instrument_id=4, price=30.72, size=100, ts=1_629_061_628_123)
     its = decode(encode(quote))
     assert (its.instrument_id, its.price, its.size, its.ts) == (4, 30.72, 100, quote.ts)
-
-
-def test_all_peers_write_where_the_benchmark_looks() -> None:
-    source = (FLINK / "RedisBars.java").read_text()
-    for field in (STARTED_FIELD, DONE_FIELD, FINISHED_FIELD):
-        assert f'"{field}"' in source
-    keyspace = Keyspace("ns")
-    assert f'"{keyspace.bars(0, 4).removeprefix("ns").removesuffix("4")}"' in source
-    assert f'"{progress_key("ns").removeprefix("ns")}"' in source
-
-
-def test_plain_faust_runs_in_our_own_environment(tmp_path: Path) -> None:
-    peer = program(Engine.PLAIN_FAUST, tmp_path)
-    assert peer.argv[1:] == ("-m", "benchmarks.peers.plain_faust")
-    assert str(peer).startswith("plain-faust 0.")
 
 
 def test_flink_reports_a_missing_jdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,19 @@
 """The publisher's process begins when all have met, and keeps to its rate."""
 
 import time
-from collections import Counter
 from multiprocessing.synchronize import Barrier
 
-import msgspec
 import pytest
 
 from benchmarks.harness.child import Child, child, meet, meeting
 from benchmarks.harness.contender import ContenderError
-from benchmarks.keepup.publisher import Flow, Load, flows, publish, template
-from contracts.batches import decode_interactions, decode_quotes
-from contracts.messages import Interaction, Quote
+from benchmarks.keepup.publisher import Flow, Load, publish
+from contracts.messages import Quote
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
-
-LOAD = Load(1.0, quotes_per_s=50, instruments=50, events_per_s=10, users=20)
 
 
 def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> None:
@@ -53,26 +48,6 @@ def test_a_process_that_fails_is_reported() -> None:
     reported = pytest.raises(ContenderError, match=r"a process failed|fail_later ended early")
     with child(start, fail_later) as failing, reported:
         outcome(failing)
-
-
-def test_a_template_is_complete_except_for_the_publication_time() -> None:
-    now_ms = time.time_ns() // 1_000_000
-    key, head = template(Quote(instrument_id=4, price=30.72, size=100, ts=0))
-    columns, rejections = decode_quotes([head + b"%d}" % now_ms], now_ms)
-    assert not rejections
-    assert (key, columns.instrument_id.tolist(), columns.ts_ms.tolist()) == (b"4", [4], [now_ms])
-    key, head = template(Interaction(user_id="ABC", instrument_id=4, ts=0))
-    events, rejections = decode_interactions([head + b"%d}" % now_ms], now_ms)
-    assert not rejections
-    assert (key, events.user_id, events.ts_ms.tolist()) == (b"ABC", ["ABC"], [now_ms])
-
-
-def test_each_instrument_quotes_as_often_as_the_others_but_for_those_apart() -> None:
-    quotes, events = flows(LOAD, {7, 9})
-    keys = Counter(int(key) for key, _ in quotes.take(2 * 48))
-    assert keys == dict.fromkeys(set(range(50)) - {7, 9}, 2)
-    taken = [msgspec.json.decode(value, type=Interaction) for _, value in events.take(100)]
-    assert {event.user_id for event in taken} <= {f"user-{number}" for number in range(20)}
 
 
 def test_a_flow_is_due_at_its_rate_whenever_it_is_asked() -> None:

@@ -1,9 +1,7 @@
 """Ours and the baseline answer the same on the same data, and results are reported in full."""
 
-import dataclasses
 import io
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -17,7 +15,7 @@ from benchmarks.harness.contender import ContenderError
 from benchmarks.reads import cores
 from benchmarks.reads.changing import changing
 from benchmarks.reads.data import Size
-from benchmarks.reads.measured import Answered, Pair, measured, reached
+from benchmarks.reads.measured import Answered, Pair, reached
 from benchmarks.reads.paths import plain
 from benchmarks.reads.same import check_same, covers
 from benchmarks.reads.scenario import Both, both, contest
@@ -109,35 +107,6 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both
     assert "400 instruments with 200 neighbors each, 300 users" in shown(found)
 
 
-@needs_wrk
-@pytest.mark.slow
-def test_recommendations_are_reported_with_what_was_kept_while_histories_change(
-    scene: Scene, servers: Both
-) -> None:
-    chosen = [
-        dataclasses.replace(
-            one,
-            connections=2,
-            warm_up_s=1,
-            at_least_s=3,
-            events_a_second=one.events_a_second // 50,
-        )
-        for one in recommendations(SIZE, 1)
-        if one.name.endswith(("changing", "own lists"))
-    ]
-    while_changing, own = contest(scene, servers, chosen, 1, 1, lambda *_: None)
-    for found in (while_changing, own):
-        lines = figures(found)
-        assert [line["baseline"] for line in lines] == ["naive, a plain GET", "naive"]
-        assert all(answers["failed"] == 0 for answers in lines[0]["answers"].values())
-    # Some histories stayed as they were between two answers, and others did not.
-    work, of_own = (str(found.figures[0]["work"]) for found in (while_changing, own))
-    (kept,) = re.findall(r"kept of the answers (\d+\.\d)%, of the lists (\d+\.\d)%", work)
-    assert 0 < float(kept[0]) < 100
-    assert float(kept[1]) > 0
-    assert re.search(r"kept of the answers \d+\.\d%, of the lists none", of_own)
-
-
 @pytest.mark.slow
 def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scene) -> None:
     with connect(scene.store.address, "tests") as store:
@@ -170,20 +139,6 @@ def test_a_bar_is_reached_by_the_ratio_at_a_lower_p99_without_refusals() -> None
     assert not meets(run(5_000, 0.02), pair)
     assert not meets(run(5_000, 0.01, refused=1), pair)
     assert meets(run(5_000, 0.02), Pair("ours", "other", 5.0, by_p99=False))
-
-
-def test_ratios_are_taken_within_a_round() -> None:
-    runs = {
-        "ours": [run(6_000, 0.01), run(3_000, 0.01)],
-        "other": [run(1_000, 0.02), run(1_000, 0.01)],
-    }
-    found = measured("x", "GET /x", runs, [Pair("ours", "other", 5.0)], "Valkey 9")
-    (line,) = figures(found)
-    assert (line["ratio"], line["spread"]["ratio"]) == (4.5, [3.0, 6.0])
-    assert (line["p99_ratio"], line["reached"]) == (0.75, False)
-    said = shown(found)
-    assert "4.5 times other (3.0 .. 6.0 in 2 rounds); p99 0.75 of its (0.50 .. 1.00)" in said
-    assert "5 times at a lower p99: not reached" in said
 
 
 @pytest.mark.parametrize(

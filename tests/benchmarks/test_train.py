@@ -30,15 +30,6 @@ QUIET = {"others": 0.1}
 STAGES = {"read counts": 3.0, "rank item lists": 0.5, "whole run": 9.0}
 
 
-def test_every_item_has_a_user_and_data_is_the_same_each_time() -> None:
-    data = make(2_000, 600, seed=1)
-    assert data.user_items.sum(axis=0).min() >= 1
-    assert set(data.user_items.data) == {1}
-    assert data.pairs == (data.gram.nnz - 2_000) / 2
-    again = make(2_000, 600, seed=1)
-    assert (again.gram != data.gram).nnz == 0  # type: ignore[attr-defined]
-
-
 def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
     store_url: str, namespace: str
 ) -> None:
