@@ -1,7 +1,8 @@
 """Checks that hold for every answer. Pure: an answer in, complaints out."""
 
-import json
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from api.http import problems
 from api.http.problems import TYPE_PREFIX, ProblemType
@@ -15,7 +16,6 @@ _OURS: Final = {
 _FRAMEWORK: Final = {TYPE_PREFIX + "not-found": 404, TYPE_PREFIX + "method-not-allowed": 405}
 TYPES: Final = _OURS | _FRAMEWORK
 """Every `type` of a problem that clients may meet, and its status."""
-_MEMBERS: Final = {"type": str, "title": str, "status": int, "detail": str, "instance": str}
 _NEEDED: Final = {
     304: b"etag",
     401: b"www-authenticate",
@@ -27,6 +27,14 @@ _SECRET: Final = (CANARY, KEY)
 _REQUEST_ID: Final = b"x-request-id"
 NO_HTTP: Final = problems.INVALID_HTTP.uri.encode()
 KNOWN_BODY: Final = b'{"status":"alive"}'
+
+
+class _Problem(msgspec.Struct):
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
 
 
 def complaints(request: Request | None, answer: Answer) -> list[str]:
@@ -70,8 +78,8 @@ def _of_body(answer: Answer) -> list[str]:
         found.append("reveals the code")
     if answer.body and b"json" in (answer.header(b"content-type") or b""):
         try:
-            json.loads(answer.body, parse_constant=_no_json)
-        except ValueError as error:
+            msgspec.json.decode(answer.body)
+        except msgspec.DecodeError as error:
             found.append(f"is not JSON: {error}")
     return found
 
@@ -82,20 +90,12 @@ def _of_problem(answer: Answer) -> list[str]:
     if not answer.body:  # to HEAD
         return []
     try:
-        problem: dict[str, Any] = json.loads(answer.body)
-    except ValueError:
-        return []  # said already
-    found = [
-        f"the problem's {name} is {problem.get(name)!r}"
-        for name, kind in _MEMBERS.items()
-        if not isinstance(problem.get(name), kind)
-    ]
-    if problem.get("status") != answer.status:
-        found.append(f"status {answer.status}, but {problem.get('status')} in the problem")
-    if TYPES.get(problem.get("type", "")) != answer.status:
-        found.append(f"{answer.status} with the type {problem.get('type')!r}")
+        problem = msgspec.json.decode(answer.body, type=_Problem)
+    except msgspec.DecodeError as error:
+        return [f"no problem: {error}"]
+    found = []
+    if problem.status != answer.status:
+        found.append(f"status {answer.status}, but {problem.status} in the problem")
+    if TYPES.get(problem.type) != answer.status:
+        found.append(f"{answer.status} with the type {problem.type!r}")
     return found
-
-
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from tests.fuzz.judge import complaints
@@ -19,42 +18,34 @@ from tests.patience import PATIENCE_S
 CONNECTIONS: Final = 8
 ANSWER_WITHIN_S: Final = 2 * PATIENCE_S
 """Longer than any bound of the server; a longer wait means that it hangs."""
-ENOUGH_FINDINGS: Final = 20
+ENOUGH_COMPLAINTS: Final = 20
 _AFTER: Final = Case("known", (KNOWN,))
 
 
-@dataclass(slots=True)
-class Tally:
-    """The results of the cases so far."""
+async def run(port: int, cases: Iterable[Case]) -> tuple[list[str], Counter[int]]:
+    """Put cases to the server at a local port; end early on many complaints.
 
-    cases: int = 0
-    answers: Counter[int] = field(default_factory=Counter)
-    """by status"""
-    findings: list[str] = field(default_factory=list)
-    """each violation, with the bytes that caused it"""
-
-
-async def run(port: int, cases: Iterable[Case]) -> Tally:
-    """Put cases to the server at a local port; end early on many findings."""
-    tally = Tally()
-    shared = iter(cases)
+    Returns complaints, each with the bytes that caused it, and the number of answers by status.
+    """
+    shared, found, answers = iter(cases), list[str](), Counter[int]()
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
-            group.create_task(_Client(port, tally).put_all(shared))
-    return tally
+            group.create_task(_Client(port, found, answers).put_all(shared))
+    return found, answers
 
 
 class _Client:
     """One connection at a time, opened again after each that the server closed."""
 
-    def __init__(self, port: int, tally: Tally) -> None:
+    def __init__(self, port: int, found: list[str], answers: Counter[int]) -> None:
         self._port = port
-        self._tally = tally
+        self._found = found
+        self._answers = answers
         self._opened: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def put_all(self, cases: Iterator[Case]) -> None:
         for case in cases:
-            if len(self._tally.findings) >= ENOUGH_FINDINGS:
+            if len(self._found) >= ENOUGH_COMPLAINTS:
                 break
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -63,8 +54,7 @@ class _Client:
                 found = [f"{type(error).__name__}: {error}"]
             if found:
                 self._close()
-            self._tally.findings += [f"{case.kind}: {it}\n  {case.wire()[:900]!r}" for it in found]
-            self._tally.cases += 1
+            self._found += [f"{case.kind}: {it}\n  {case.wire()[:900]!r}" for it in found]
         self._close()
 
     async def _put(self, case: Case) -> list[str]:
@@ -103,7 +93,7 @@ class _Client:
 
     async def _read(self, reader: asyncio.StreamReader, *, head: bool) -> Answer:
         answer = await read_answer(reader, head=head)
-        self._tally.answers[answer.status] += 1
+        self._answers[answer.status] += 1
         return answer
 
     async def _send(self, case: Case) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

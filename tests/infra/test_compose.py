@@ -313,13 +313,6 @@ def test_each_image_is_built_from_a_lock_and_a_package_that_exist(service: str) 
     assert SERVICES[service]["command"][0].startswith(package)
 
 
-def test_the_api_is_another_image_where_it_reads_an_archive() -> None:
-    for service in ("api", "keys"):
-        tag = SERVICES[service]["image"]
-        assert filled_in(tag) == "tickrec/api:1.0.0"
-        assert filled_in(tag, ARCHIVE_WAREHOUSE="/archive") == "tickrec/api-archive:1.0.0"
-
-
 def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:
     mounted = [filled_in(v).split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
     files = [source for source in mounted if source.startswith("./")]

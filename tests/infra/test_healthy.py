@@ -4,8 +4,6 @@ import socket
 import time
 from functools import partial
 
-from prometheus_client import start_http_server
-
 from infra.local.process import LOOPBACK, free_port
 from tests.commands import run
 from tests.http_server import Handler, serving
@@ -63,16 +61,6 @@ def test_a_server_that_answers_in_parts_is_not_cut_off() -> None:
         eventually(lambda: bool(ends), "the server has answered")
 
     assert ends == [None]
-
-
-def test_it_passes_for_the_page_of_a_real_exporter() -> None:
-    server, thread = start_http_server(0, LOOPBACK)
-    try:
-        assert check(f"http://{LOOPBACK}:{server.server_port}/metrics").returncode == 0
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_it_fails_where_nothing_listens() -> None:

@@ -52,12 +52,6 @@ def test_a_server_answers_once_it_runs_and_is_gone_afterwards(
     assert not psutil.pid_exists(process.pid)
 
 
-def test_a_store_says_what_it_is(tmp_path: Path) -> None:
-    server = stores.valkey(free_port(), tmp_path)
-    with running(server):
-        assert stores.product(server.address) == server.product
-
-
 def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(tmp_path: Path) -> None:
     port = free_port()
     with running(stores.valkey(port, tmp_path)):
