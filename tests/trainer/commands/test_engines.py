@@ -13,20 +13,23 @@ def test_without_options_it_is_what_the_workers_keep() -> None:
     assert source_of(Engine.REDIS, None, None, None, threading.Event()) is RedisSource
 
 
+NEEDED = "--master, --snapshot and --again need --engine spark"
+
+
 @pytest.mark.parametrize(
-    ("master", "snapshot", "again"),
-    [("local[2]", None, None), (None, 7, None), (None, None, "20261126T052721Z-15")],
+    ("engine", "options", "error"),
+    [
+        (Engine.REDIS, ("local[2]", None, None), NEEDED),
+        (Engine.REDIS, (None, 7, None), NEEDED),
+        (Engine.REDIS, (None, None, "20261126T052721Z-15"), NEEDED),
+        (Engine.SPARK, (None, 7, "20261126T052721Z-15"), "--again and --snapshot both choose"),
+    ],
 )
-def test_options_of_spark_need_spark(
-    master: str | None, snapshot: int | None, again: str | None
+def test_options_that_exclude_each_other_are_refused(
+    engine: Engine, options: tuple[str | None, int | None, str | None], error: str
 ) -> None:
-    with pytest.raises(ValueError, match="--master, --snapshot and --again need --engine spark"):
-        source_of(Engine.REDIS, master, snapshot, again, threading.Event())
-
-
-def test_the_data_source_is_chosen_by_only_one_option() -> None:
-    with pytest.raises(ValueError, match="--again and --snapshot both choose"):
-        source_of(Engine.SPARK, None, 7, "20261126T052721Z-15", threading.Event())
+    with pytest.raises(ValueError, match=error):
+        source_of(engine, *options, threading.Event())
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,9 +56,3 @@ def test_ordered_counts_are_those_of_a_plain_recomputation_however_they_are_cut(
     assert found.toarray() == pytest.approx(plain(affinities, ts_ms, order, lags), rel=1e-12)
     assert found.has_canonical_format
     assert (found.data > 0).all()
-
-
-def test_what_comes_next_counts_more_than_what_came_before_and_the_nearer_more() -> None:
-    three = csr_array([[1.0, 1, 1]])
-    found = ordered(three, np.array([30, 10, 20]), Order(backwards=0.25, lag_exponent=1))
-    assert found.toarray().tolist() == [[1, 0.125, 0.25], [0.5, 1, 1], [1, 0.25, 1]]

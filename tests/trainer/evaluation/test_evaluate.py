@@ -161,7 +161,7 @@ def test_auto_shows_every_candidate_and_writes_the_best_as_settings_of_the_train
     [
         ([], "give either --interactions FILE or both --train FILE and --test FILE"),
         (["--train", "a.csv"], "give either --interactions FILE or both"),
-        (["--interactions", "none.csv"], "none.csv: No such file or directory"),
+        (["--interactions", "none.csv"], "none.csv: No such file or directory: give the path"),
         (["--interactions", "SHOP", "--set", "shrinkage=1"], "no setting is called shrinkage"),
         (["--interactions", "SHOP", "--set", "cosine_shrinkage=x"], "COSINE_SHRINKAGE='x'"),
         (["--interactions", "SHOP", "--worker", "cap=1"], "--worker: no setting is called cap"),

@@ -288,13 +288,3 @@ def test_bad_data_is_rejected_noted_once_and_what_is_served_stays(trial: OnTrial
     assert (trial.current.variants, trial.current.canary) == (before.variants, before.canary)
     (rejected,) = (d for d in trial.decisions() if d.what == "rejected")
     assert "beyond" in rejected.why
-
-
-def test_what_was_checked_is_in_the_report(trial: OnTrial) -> None:
-    for generation in (trial.served_id, trial.canary_id):
-        report = read_report(trial.store, trial.keys, generation)
-        assert report is not None
-        rules = {rule.rule: rule for rule in report.quality}
-        assert rules["beyond"].holds
-        assert rules["items_kept"].value == 1
-        assert rules["popularity_shift"].value == 0

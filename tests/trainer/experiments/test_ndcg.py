@@ -16,7 +16,6 @@ from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer import telemetry
 from trainer.experiments import ndcg as module
 from trainer.experiments.ndcg import Period, read_ndcg
-from trainer.reading import active
 
 SINCE_MS = 1_000
 WHOLE = FoldIn()
@@ -204,15 +203,6 @@ def test_a_list_that_cannot_be_read_is_missing(setup: Setup, stored: bytes) -> N
     put_lists(setup, "g1", {1: {8: 0.9}, 2: {7: 0.1}})
     setup.store.set(setup.keys.model_similar("g1", "1"), stored)
     assert of_user(setup) == 1
-
-
-def test_active_users_are_asked_for_page_by_page(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(active, "_USERS_PER_PAGE", 10)
-    for n in range(95):
-        put_items(setup, f"u{n}", {1: 500, 7: 2_000 + n})
-    assert len(ndcg(setup)["default"]) == 95
 
 
 def test_nobody_is_no_user(setup: Setup) -> None:

@@ -17,17 +17,13 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_an_empty_file_has_the_documented_defaults(tmp_path: Path) -> None:
-    shown = re.search(r"```toml\n(.*?)```", module.__doc__ or "", re.DOTALL)
-    assert shown
-    assert read_rules(written(tmp_path, "")) == CanaryRules()
-    assert read_rules(written(tmp_path, shown[1])) == CanaryRules()
-
-
-def test_the_page_for_operators_shows_the_same_defaults(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8")
-    shown = [text for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "share" in text]
-    assert len(shown) == 1
-    assert read_rules(written(tmp_path, shown[0])) == CanaryRules()
+    (of_module,), of_page = (
+        re.findall(r"```toml\n(.*?)```", text, re.DOTALL) for text in (module.__doc__ or "", page)
+    )
+    (on_page,) = (text for text in of_page if "share" in text)
+    for text in ("", of_module, on_page):
+        assert read_rules(written(tmp_path, text)) == CanaryRules()
 
 
 def test_what_is_written_counts(tmp_path: Path) -> None:
@@ -38,6 +34,7 @@ def test_what_is_written_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        None,
         "share = 1.0",
         "shares = 0.1",
         "share =",
@@ -46,11 +43,6 @@ def test_what_is_written_counts(tmp_path: Path) -> None:
         "needs = 1",
     ],
 )
-def test_rules_that_are_none_name_the_file(tmp_path: Path, text: str) -> None:
+def test_rules_that_are_none_name_the_file(tmp_path: Path, text: str | None) -> None:
     with pytest.raises(SettingsFileError, match=r"canary\.toml \(CANARY_RULES\)"):
-        read_rules(written(tmp_path, text))
-
-
-def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsFileError, match="nowhere"):
-        read_rules(tmp_path / "nowhere.toml")
+        read_rules(tmp_path / "canary.toml" if text is None else written(tmp_path, text))

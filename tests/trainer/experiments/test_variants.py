@@ -37,6 +37,7 @@ def test_a_variant_replaces_some_settings_and_leaves_the_others(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (None, "No such file"),
         ("[steep]\nredis_url = 'x'", "redis_url"),
         ("[steep]\nno_such = 1", "no_such"),
         ("[steep]\nactive_users = 5", "active_users"),
@@ -49,14 +50,10 @@ def test_a_variant_replaces_some_settings_and_leaves_the_others(tmp_path: Path) 
         ("steep =", "Invalid value"),
     ],
 )
-def test_invalid_variants_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_variants_are_named(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "variants.toml" if text is None else written(tmp_path, text)
     with pytest.raises(SettingsFileError, match=rf"(?s)variants\.toml \(VARIANTS\).*{said}"):
-        read_variants(written(tmp_path, text), SETTINGS)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsFileError, match=r"nowhere\.toml \(VARIANTS\).*No such file"):
-        read_variants(tmp_path / "nowhere.toml", SETTINGS)
+        read_variants(path, SETTINGS)
 
 
 def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(

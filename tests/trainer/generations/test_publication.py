@@ -11,7 +11,7 @@ import pytest
 
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
-from contracts.pointer import promoted, rolled_back, withdrawn
+from contracts.pointer import promoted, rolled_back
 from runtime.redis.stores import Store
 from tests.trainer.setup import Setup
 from trainer.generations.publication import (
@@ -175,13 +175,6 @@ def test_no_key_is_left_of_an_ended_generation_whose_list_of_keys_is_gone_first(
         assert generations.lifetimes(generation) == set()
 
 
-def test_other_variants_survive_a_claim(generations: Generations) -> None:
-    variants = {"canary": Served("g0", "cosine", "user-knn")}
-    generations.put_current(Current(1, variants))
-    with generations.claim("g1", 2):
-        assert generations.current == Current(2, variants)
-
-
 def test_a_pointer_that_changes_concurrently_is_read_again(
     generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,17 +205,6 @@ def test_a_canary_and_what_it_is_compared_with_live_while_it_is_on_trial(
     assert generations.current.canary == Canary(Served("g2", "cosine", "user-knn"), 0.1, 7, 8)
     assert generations.served_generation == "g1"
     assert generations.stay("g1", "g2")
-
-
-def test_a_canary_that_is_rolled_back_ends_and_what_is_served_stays(
-    generations: Generations,
-) -> None:
-    generations.publish("g1", 1)
-    generations.try_out("g2", 2)
-    generations.decide(withdrawn)
-    assert generations.served_generation == "g1"
-    assert generations.stay("g1")
-    assert generations.ends_soon("g2")
 
 
 def test_a_canary_that_is_promoted_stays_and_what_it_replaces_is_kept_or_ends(

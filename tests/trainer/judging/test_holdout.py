@@ -157,15 +157,6 @@ def test_what_is_left_is_known_as_it_was_when_the_rest_had_not_happened(regulari
         assert [ts for ts, *_ in timed(made.histories, made.histories.ts_ms, user)] == expected
 
 
-def test_an_item_that_was_bought_before_and_again_is_not_to_be_found() -> None:
-    had = csr_array(np.ones((8, 4)))
-    first = np.tile([1, 2, 3, 9], 8) * DAY_MS
-    again = np.tile([9, 2, 3, 9], 8) * DAY_MS
-    made = hold_out(Histories(had, again, first), had.data, csr_array(gram_matrix(had)), 8, 0)
-    assert made.test.toarray().tolist() == [[0, 0, 0, 1]] * 8
-    assert made.train.toarray().tolist() == [[1, 1, 1, 0]] * 8
-
-
 def test_without_users_nothing_is_held_out() -> None:
     nobody = Histories(csr_array((0, 3)), np.empty(0, np.int64))
     made = hold_out(nobody, np.empty(0), csr_array(np.eye(3)), 5, 0)

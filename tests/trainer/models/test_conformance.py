@@ -204,6 +204,11 @@ def test_a_single_item_has_no_neighbors(one: Conforming, n_users: int) -> None:
 
 
 @every_item_model
+def test_an_item_without_its_own_count_is_no_neighbor_yet(one: Conforming) -> None:
+    assert ranked(one.model, csr([[1, 1], [1, 0]])) == [[], []]
+
+
+@every_item_model
 @fewer
 @given(affinities=binary() | weighted())
 def test_no_item_is_its_own_neighbor_and_support_is_what_the_two_have_in_common(

@@ -62,9 +62,5 @@ def test_cosine_stays_at_one_while_a_row_is_newer_than_the_other() -> None:
     assert ranked(Cosine(CosineConfig()), csr([[5, 5], [4, 4]]))[0] == [(1, 1.0)]
 
 
-def test_an_item_without_its_own_count_is_no_neighbor_yet() -> None:
-    assert ranked(Cosine(CosineConfig()), csr([[1, 1], [1, 0]])) == [[], []]
-
-
 def test_counts_too_large_to_multiply_still_have_a_cosine() -> None:
     assert ranked(Cosine(CosineConfig()), csr([[1e300, 5e299], [5e299, 1e300]]))[0] == [(1, 0.5)]

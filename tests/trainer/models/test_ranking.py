@@ -11,8 +11,6 @@ from contracts.fold_in import SCORE_DECIMALS
 from trainer.counts.blocks import blocks
 from trainer.models.ranking import rounded, top_n
 
-# A slow machine is no finding.
-
 # Few values, so that nearly everything ties.
 tied = arrays(
     np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(0, 3)

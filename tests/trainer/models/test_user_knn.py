@@ -144,17 +144,6 @@ def test_the_score_is_the_formula_by_brute_force(seed: int, metric: Metric) -> N
         assert dict(of_user) == pytest.approx({i: s for i, s in expected.items() if s > 0})
 
 
-def test_raw_distances_prefer_who_has_little_to_who_has_the_same_and_more() -> None:
-    # User 1 has one item, another one; user 2 has what user 0 has, and four items more.
-    of = csr([[1, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0], [1, 1, 0, 1, 1, 1, 1]])
-    raw, unit_length = (
-        ranked(UserKnn(UserKnnConfig(k=1, metric=metric)), of)[0]
-        for metric in ("raw", "unit-length")
-    )
-    assert [item for item, _ in raw] == [2]
-    assert [item for item, _ in unit_length] == [3, 4, 5, 6]
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> None:
     random = np.random.default_rng(seed)

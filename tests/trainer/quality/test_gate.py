@@ -1,4 +1,9 @@
-"""Valid data passes; each kind of damage is found, reported and stopped."""
+"""Valid data passes; each kind of damage is found, reported and stopped.
+
+The shift of popularity is the population stability index, over deciles of what was popular.
+"""
+
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +15,11 @@ from scipy.sparse import csr_array
 
 from contracts.pairs import are_in_row
 from tests.oracles.gram import gram_matrix
+from tests.trainer.setup import broken_rules
 from trainer.counts.matrices import Gram
-from trainer.quality.checking import Checked, QualityConfig, check
-from trainer.quality.figures import Popularity
-from trainer.quality.reporting import BadDataError, pass_or_raise
+from trainer.quality.checking import Checked, Level, QualityConfig, check
+from trainer.quality.figures import Popularity, popularity_shift
+from trainer.quality.reporting import BadDataError, pass_or_raise, report_rules
 
 LIMITS = QualityConfig()
 
@@ -39,12 +45,14 @@ def checked(
     return {rule.rule: rule for rule in check(gram_of(counts, below_zero), before, limits)}
 
 
-def popularity_of(counts: Counts, top: int = 200) -> Popularity:
+def popularity_of(own: dict[int, float], top: int = 200) -> Popularity:
+    ordered = sorted(own.items(), key=lambda entry: (-entry[1], entry[0]))[:top]
+    return Popularity(len(own), sum(own.values()), dict(ordered))
+
+
+def own_of(counts: Counts) -> dict[int, float]:
     own = counts.diagonal()
-    order = np.argsort(-own, kind="stable")[:top]
-    return Popularity(
-        int((own > 0).sum()), float(own.sum()), {100 + int(i): float(own[i]) for i in order}
-    )
+    return {100 + int(i): float(own[i]) for i in np.flatnonzero(own)}
 
 
 @given(
@@ -56,7 +64,7 @@ def popularity_of(counts: Counts, top: int = 200) -> Popularity:
 )
 def test_the_gram_matrix_of_any_affinities_breaks_no_hard_rule(affinities: Counts) -> None:
     counts = gram_matrix(affinities)
-    found = check(gram_of(counts), popularity_of(counts), LIMITS)
+    found = check(gram_of(counts), popularity_of(own_of(counts)), LIMITS)
     assert [rule for rule in found if rule.level == "hard" and not rule.holds] == []
 
 
@@ -121,7 +129,7 @@ def test_counts_below_zero_are_stopped_unless_they_are_floating_noise() -> None:
 
 
 def test_items_that_are_gone_are_stopped() -> None:
-    before = popularity_of(counts_of(items=100))
+    before = popularity_of(own_of(counts_of(items=100)))
     assert checked(counts_of(items=51), before=before)["items_kept"].holds
     found = checked(counts_of(items=49), before=before)
     assert found["items_kept"].value == 0.49
@@ -147,3 +155,53 @@ def test_the_limits_are_settings() -> None:
 def test_nothing_at_all_passes() -> None:
     empty = Gram(np.empty(0, np.int64), csr_array((0, 0)))
     assert pass_or_raise(check(empty, None, LIMITS)) == []
+
+
+def own_gram(own: dict[int, float]) -> Gram:
+    items = np.array(sorted(own), np.int64)
+    return Gram(items, csr_array(np.diag([own[int(item)] for item in items])))
+
+
+counted = st.dictionaries(st.integers(0, 500), st.integers(1, 1000), min_size=1)
+
+
+@given(counted, st.floats(0.01, 100))
+def test_the_same_popularity_is_no_shift_however_much_more_there_is(
+    own: dict[int, float], factor: float
+) -> None:
+    more = {item: count * factor for item, count in own.items()}
+    assert popularity_shift(popularity_of(own), own_gram(more)) == pytest.approx(0, abs=1e-9)
+
+
+@given(counted, counted)
+def test_a_shift_is_never_negative(before: dict[int, float], now: dict[int, float]) -> None:
+    assert popularity_shift(popularity_of(before), own_gram(now)) >= 0
+
+
+def test_a_shift_over_two_bins_is_that_by_hand() -> None:
+    # One item has 60 %, then 40 %; all else is in no bin, as it was not among the most popular.
+    before, now = {1: 60.0, 2: 40.0}, own_gram({1: 40.0, 2: 30.0, 3: 30.0})
+    expected = (0.4 - 0.6) * math.log(0.4 / 0.6) + (0.6 - 0.4) * math.log(0.6 / 0.4)
+    assert popularity_shift(popularity_of(before, top=1), now) == pytest.approx(expected)
+
+
+def test_a_new_favorite_is_a_significant_shift_and_a_common_day_is_none() -> None:
+    random = np.random.default_rng(0)
+    before = {item: 1000 / (item + 1) for item in range(300)}
+    a_day_later = {i: n + random.poisson(0.05 * n) for i, n in before.items()}
+    assert popularity_shift(popularity_of(before), own_gram(a_day_later)) < 0.01
+    assert popularity_shift(popularity_of(before), own_gram(a_day_later | {999: 3000.0})) > 0.25
+
+
+def test_nothing_to_compare_with_is_no_shift() -> None:
+    assert popularity_shift(Popularity(0, 0, {}), own_gram({1: 1})) == 0
+
+
+def test_broken_rules_are_counted_for_the_variant_that_breaks_them() -> None:
+    def rule(level: Level, *, holds: bool) -> Checked:
+        return Checked("ndcg_kept", level, holds, 0.5, 0.8, "nDCG of the hold-out")
+
+    report_rules([rule("soft", holds=False)], [rule("soft", holds=False)], "short")
+    report_rules([rule("soft", holds=True)])
+    assert (broken_rules("soft", "short"), broken_rules("hard", "short")) == (2, 0)
+    assert (broken_rules("soft"), broken_rules("hard")) == (0, 0)

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
@@ -20,7 +18,6 @@ from infra.local.store import valkey
 from runtime.redis.stores import connect
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import PARTITIONS, Setup
-from trainer.counts.blocks import blocks
 from trainer.reading import hashes as reading
 from trainer.reading import wire as module
 from trainer.reading.gram import read_gram
@@ -40,14 +37,6 @@ def unix_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     argv = (*server.command.argv, "--unixsocket", str(folder / "setup.store.sock"))
     with running(replace(server, command=replace(server.command, argv=argv))):
         yield folder / "setup.store.sock"
-
-
-@given(st.lists(st.integers(0, 2 * module.COST_PER_CHUNK)))
-def test_what_is_asked_at_once_has_a_bounded_cost_or_is_one_command(costs: list[int]) -> None:
-    cuts = blocks(np.array(costs, dtype=np.int64), module.COST_PER_CHUNK)
-    chunks = [costs[start:stop] for start, stop in cuts]
-    assert [cost for chunk in chunks for cost in chunk] == costs
-    assert all(len(chunk) == 1 or sum(chunk) <= module.COST_PER_CHUNK for chunk in chunks)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
