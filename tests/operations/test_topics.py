@@ -142,35 +142,33 @@ def test_topics_recreated_with_another_number_than_in_redis_are_refused(
     assert servers.store.hget(servers.keyspace.topics(), INTERACTIONS.name) == "2"
 
 
-def test_a_namespace_of_another_format_is_refused_and_left_as_it_is(servers: Servers) -> None:
-    servers.note({"format": "2", QUOTES.name: "3"})
-    with pytest.raises(TopologyError, match="says format 2, and this program reads only 1"):
-        servers.ensure({})
-    assert servers.noted() == {"format": "2", QUOTES.name: "3"}
+@pytest.mark.parametrize(
+    ("noted", "asked", "says"),
+    [
+        ({"format": "2", QUOTES.name: "3"}, {}, "says format 2, and this program reads only 1"),
+        ({"format": "1", COOCCURRENCES.name: "4"}, {COOCCURRENCES.name: 5}, "cooccurrences"),
+    ],
+)
+def test_nothing_is_changed_when_a_format_or_one_topic_is_refused(
+    servers: Servers, noted: dict[str, str], asked: dict[str, int], says: str
+) -> None:
+    servers.note(noted)
+    with pytest.raises(TopologyError, match=says):
+        servers.ensure(asked)
+    assert servers.noted() == noted
     assert servers.partitions().keys().isdisjoint(NAMES)
 
 
-def test_nothing_is_created_when_one_topic_is_refused(servers: Servers) -> None:
-    servers.note({COOCCURRENCES.name: "4"})
-    with pytest.raises(TopologyError, match="cooccurrences"):
-        servers.ensure({COOCCURRENCES.name: 5})
-    assert servers.partitions().keys().isdisjoint(NAMES)
-
-
-def test_a_broker_that_lost_its_topics_gets_them_back_with_the_noted_partitions(
+def test_a_broker_or_a_store_that_lost_everything_gets_the_partitions_from_the_other(
     servers: Servers,
 ) -> None:
     servers.ensure({QUOTES.name: 3})
     brokers.delete(servers.client, NAMES)
     servers.ensure({})
     assert servers.partitions()[QUOTES.name] == 3
-
-
-def test_a_store_that_lost_everything_gets_the_brokers_partitions_noted(servers: Servers) -> None:
-    servers.ensure({QUOTES.name: 3})
     servers.store.delete(servers.keyspace.topics())
     servers.ensure({})
-    assert servers.store.hget(servers.keyspace.topics(), QUOTES.name) == "3"
+    assert servers.noted()[QUOTES.name] == "3"
 
 
 def test_the_command_prints_each_topic_and_says_whether_it_was_there(

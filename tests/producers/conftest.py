@@ -1,61 +1,38 @@
-"""Fixtures of the producers' tests: a plain consumer, and the program as a child process."""
+"""Fixtures of the producers' tests: a reader of topics, and the program as a child process."""
 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message
 
-from tests.patience import PATIENCE_S
+from runtime.kafka.config import plain
+from tests.kafka_log import records_of
+from tests.patience import eventually
 
 ReadAll = Callable[[str, int], list[Message]]
 Start = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
-def reader() -> Iterator[Callable[[str], ReadAll]]:
-    """A function that returns `read_all` of the broker at an address."""
-    with ExitStack() as stack:
+def records_at(address: str, topic: str, at_least: int) -> list[Message]:
+    """Return the records of a topic, from start to end, once there are so many."""
+    found: list[Message] = []
 
-        def of(address: str) -> ReadAll:
-            consumer = Consumer(
-                {
-                    "bootstrap.servers": address,
-                    "group.id": "tests",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
-                    "fetch.wait.max.ms": 10,
-                }
-            )
-            stack.callback(consumer.close)
-            return partial(_read_all, consumer)
+    def are_enough() -> bool:
+        found[:] = records_of(plain(address), topic)
+        return len(found) >= at_least
 
-        yield of
+    eventually(are_enough, f"{at_least} records of {topic}")
+    return found
 
 
 @pytest.fixture
-def read_all(broker: str, reader: Callable[[str], ReadAll]) -> ReadAll:
+def read_all(broker: str) -> ReadAll:
     """A function that reads a topic from start to end, with a minimum number of records."""
-    return reader(broker)
-
-
-def _read_all(consumer: Consumer, topic: str, at_least: int) -> list[Message]:
-    partitions = set(consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions)
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    records: list[Message] = []
-    ended: set[int] = set()
-    deadline = time.monotonic() + PATIENCE_S
-    while len(records) < at_least or ended != partitions:
-        assert time.monotonic() < deadline, f"{len(records)} of {at_least} records of {topic}"
-        got = consumer.consume(10_000, timeout=0.1)
-        ended |= {message.partition() for message in got if message.error()}
-        records += [message for message in got if not message.error()]
-    return records
+    return partial(records_at, broker)
 
 
 @pytest.fixture

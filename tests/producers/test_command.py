@@ -4,7 +4,6 @@ import json
 import math
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
-from .conftest import ReadAll, Start
+from .conftest import ReadAll, Start, records_at
 
 FAR_FUTURE_MS = 2**41
 
@@ -125,7 +124,7 @@ def test_without_a_broker_it_names_the_address_and_fails(start: Start, tmp_path:
 
 @pytest.mark.slow
 def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
-    start: Start, reader: Callable[[str], ReadAll], tmp_path: Path
+    start: Start, tmp_path: Path
 ) -> None:
     server = tansu(free_port(), tmp_path)
     with running(server) as process:
@@ -140,7 +139,7 @@ def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
             DELIVERY_TIMEOUT_S="3",
         )
         await_line(child, "simulating")
-        assert reader(server.address)("quotes", 1)
+        assert records_at(server.address, "quotes", 1)
         process.kill()
         code, lines, errors = ended(child)
     assert code == 1

@@ -55,12 +55,9 @@ def test_on_a_terminal_the_progress_is_a_bar_with_count_and_rate(
 def test_the_summary_reports_what_was_delivered_and_what_was_not() -> None:
     with capture_logs() as lines:
         tell(SUMMARY)
+    expected = {"delivered": 300, "failed": 2, "rejected": 1, "records_per_s": 200}
     (line,) = lines
-    assert line["delivered"] == 300
-    assert line["failed"] == 2
-    assert line["rejected"] == 1
-    assert line["records_per_s"] == 200
-    assert line["reasons"] == {"_MSG_TIMED_OUT": 2}
+    assert line == line | expected | {"reasons": {"_MSG_TIMED_OUT": 2}}
 
 
 def test_the_summary_of_a_terminal_is_one_sentence() -> None:

@@ -169,15 +169,10 @@ def test_event_types_have_their_shares(world: World) -> None:
     )
 
 
-def test_the_same_plan_makes_the_same_records() -> None:
-    first, second = simulated(SMALL, LIVE_FROM_MS), simulated(SMALL, LIVE_FROM_MS)
-    assert [b.records for b in first] == [b.records for b in second]
-
-
-def test_another_seed_makes_others() -> None:
-    other = replace(SMALL, seed=SEED + 1)
-    for one, another in zip(simulated(SMALL, 0), simulated(other, 0), strict=True):
-        assert one.records != another.records
+def test_a_plan_makes_the_same_records_again_and_another_seed_others() -> None:
+    plans = (SMALL, SMALL, replace(SMALL, seed=SEED + 1))
+    for first, second, other in zip(*(simulated(p, LIVE_FROM_MS) for p in plans), strict=True):
+        assert first.records == second.records != other.records
 
 
 def test_the_rate_of_events_changes_no_quote() -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import httpx
 import msgspec
@@ -50,8 +50,8 @@ def tick(symbol: str, k: int) -> tuple[bytes, bytes]:
     return symbol.encode(), json.dumps(row).encode()
 
 
-def catalog(company: Company, n: int = 10) -> None:
-    entries = [Instrument(i, symbol=f"S{i}", name=f"S{i}") for i in range(n)]
+def catalog(company: Company, ids: Iterable[int] = range(10)) -> None:
+    entries = [Instrument(i, symbol=f"S{i}", name=f"S{i}") for i in ids]
     company.publish(
         INSTRUMENTS.name,
         [(instrument_key(each.instrument_id), encode_instrument(each)) for each in entries],
@@ -90,6 +90,17 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
     ]
 
 
+def counts(port: int, names: Iterable[str]) -> dict[str, float]:
+    """Return what a copy says at a port of some of its metrics."""
+    said = parse(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+    return {
+        name: sum(
+            its for (of, _), its in said.items() if of.removesuffix("_total") == f"adapt_{name}"
+        )
+        for name in names
+    }
+
+
 def test_what_is_read_published_rejected_and_not_read_yet_is_counted(
     company: Company, topology: Topology
 ) -> None:
@@ -100,19 +111,11 @@ def test_what_is_read_published_rejected_and_not_read_yet_is_counted(
     company.settings["METRICS_PORT"] = str(port)
     company.publish(topic, [*ticks(50), (b"?", b"{")])
 
-    def counts() -> dict[str, float]:
-        said = parse(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
-        return {
-            name: sum(
-                its for (of, _), its in said.items() if of.removesuffix("_total") == f"adapt_{name}"
-            )
-            for name in ("records_read", "records_published", "records_rejected", "lag_records")
-        }
-
+    expected = {"records_read": 51, "records_published": 50, "records_rejected": 1,
+                "lag_records": 0}  # fmt: skip
     with company.copies("one"):
         company.wait_until_read()
-        expected = dict(zip(counts(), (51, 50, 1, 0), strict=True))
-        eventually(lambda: counts() == expected, f"it says {expected}")
+        eventually(lambda: counts(port, expected) == expected, f"it says {expected}")
 
 
 def test_an_instrument_that_is_listed_while_it_runs_is_found(
@@ -120,11 +123,11 @@ def test_an_instrument_that_is_listed_while_it_runs_is_found(
 ) -> None:
     topic = company.topic("ticks")
     company.map(TICKS.format(topic=topic))
-    catalog(company, 1)
+    catalog(company, [0])
     with company.copies("one"):
         company.publish(topic, [tick("S0", 1)])
         company.wait_until_read()
-        catalog(company, 2)
+        catalog(company, [1])
         company.publish(topic, [tick("S1", 1)])
         company.wait_until_read()
     assert sorted(quotes(company)) == [0, 1]
@@ -169,7 +172,7 @@ def test_an_instrument_that_was_published_before_a_record_is_known_to_it(
     n = 100
     with company.copies("one"):
         for i in range(n):
-            catalog_entry(company, i)
+            catalog(company, [i])
             # Another unknown one: the catalog was read for it a moment ago.
             company.publish(topic, [tick("?", i), tick(f"S{i}", i)])
         company.wait_until_read()
@@ -221,11 +224,6 @@ def test_an_instrument_of_another_copy_is_awaited_behind_an_open_transaction(
     assert sorted(quotes(company)) == [1]
 
 
-def catalog_entry(company: Company, i: int) -> None:
-    its = Instrument(i, symbol=f"S{i}", name=f"S{i}")
-    company.publish(INSTRUMENTS.name, [(instrument_key(i), encode_instrument(its))])
-
-
 def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_lag(
     company: Company, topology: Topology
 ) -> None:
@@ -247,22 +245,12 @@ def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_
     port = free_port()
     company.settings["METRICS_PORT"] = str(port)
 
-    def counts() -> dict[str, float]:
-        said = parse(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
-        return {
-            of.removeprefix("adapt_").removesuffix("_total"): sum(
-                its for (name, _), its in said.items() if name == of
-            )
-            for of in ("adapt_records_published_total", "adapt_records_filtered_total",
-                       "adapt_records_rejected_total", "adapt_lag_records")
-        }  # fmt: skip
-
     expected = {"records_published": 1, "records_filtered": 1, "records_rejected": 0,
                 "lag_records": 0}  # fmt: skip
     with company.copies("one"):
         # To the very end, with the mark of the last transaction.
         company.wait_until_read()
-        eventually(lambda: counts() == expected, f"it says {expected}")
+        eventually(lambda: counts(port, expected) == expected, f"it says {expected}")
 
 
 def test_a_second_copy_of_the_same_name_stops_the_first(

@@ -17,20 +17,16 @@ from runtime.topology import Topology
 from tests.patience import PATIENCE_S, eventually
 
 from .conftest import Company
+from .test_adapting import catalog as publish
 
 pytestmark = pytest.mark.kafka_only
-
-
-def record(i: int) -> tuple[bytes, bytes]:
-    its = Instrument(i, symbol=f"S{i}", name=f"S{i}")
-    return instrument_key(i), encode_instrument(its)
 
 
 def test_what_was_published_before_is_known_and_an_open_transaction_awaited_if_asked_for(
     company: Company, topology: Topology
 ) -> None:
     symbols = Symbols()
-    company.publish(INSTRUMENTS.name, [record(0)])
+    publish(company, [0])
     settings = {"bootstrap.servers": company.kafka.bootstrap_servers}
     other = Producer({**settings, "transactional.id": company.prefix})
     other.init_transactions()
@@ -38,12 +34,12 @@ def test_what_was_published_before_is_known_and_an_open_transaction_awaited_if_a
         catalog.load(topology.instruments, PATIENCE_S)
         assert symbols.find("S0") == 0
         for i in range(1, 50):
-            company.publish(INSTRUMENTS.name, [record(i)])
+            publish(company, [i])
             catalog.catch_up(PATIENCE_S)
             assert symbols.find(f"s{i}") == i
         other.begin_transaction()
-        key, value = record(50)
-        other.produce(INSTRUMENTS.name, value, key)
+        entry = Instrument(50, symbol="S50", name="S50")
+        other.produce(INSTRUMENTS.name, encode_instrument(entry), instrument_key(50))
         other.flush()
         catalog.catch_up(PATIENCE_S)
         assert symbols.find("S50") is None
@@ -59,12 +55,12 @@ def test_a_topic_that_was_recreated_is_read_from_its_beginning(
     company: Company, topology: Topology
 ) -> None:
     symbols, client = Symbols(), Admin(company.kafka)
-    company.publish(INSTRUMENTS.name, map(record, range(200)))
+    publish(company, range(200))
     with contextlib.closing(Catalog(client, company.prefix, symbols)) as catalog:
         catalog.load(topology.instruments, PATIENCE_S)
         brokers.delete(client, [INSTRUMENTS.name])
         brokers.create(client, [NewTopic(INSTRUMENTS.name, topology.instruments, 1)])
-        company.publish(INSTRUMENTS.name, map(record, range(200, 220)))
+        publish(company, range(200, 220))
 
         def found() -> bool:
             with contextlib.suppress(KafkaException):

@@ -67,67 +67,41 @@ def test_a_condition_may_read_a_key_that_no_field_reads(tmp_path: Path) -> None:
     assert decoders(source, tmp_path, Registry(None)).key(b'{"id": 1}') == {"id": 1}
 
 
+PRICES = [
+    ("", "quotes need price: add it to the table `fields`"),
+    ('price = {path = "last", pathh = 1}', "unknown field `pathh`"),
+    ('price = {path = "last", constant = 1}', "price has path and constant: give exactly one"),
+    ("price = {}", "price has no source: give exactly one of path, mean, symbol, constant"),
+    ('price = {symbol = "last"}', "price: `symbol` is for the instrument_id of quotes"),
+    ('price = {path = "last", unit = "s"}', "price: `unit` is for ts"),
+    ("price = {constant = 1, default = 2}", "price: a constant needs no default"),
+    ('price = {path = "last", others = "skip"}', "price: `others` goes with `values`"),
+    ('prize = "last"', "quotes have no field prize, only instrument_id, price"),
+]
+CONDITIONS = [
+    ("", "no condition: give exactly one of in, not_in, matches, not_matches"),
+    (', in = [1], matches = "1"', "in and matches: give exactly one of"),
+    (', matches = "("', "missing ), unterminated subpattern"),
+    (
+        ', matches = "a{4294967296}"',
+        "the repetition number is too large: give a regular expression",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
         ("[[sources]]", "[sources", "Expected ']'"),
         ('into = "quotes"', 'into = "bars"', "Invalid enum value 'bars' - at `$.sources[0].into`"),
-        (
-            'price = "last"',
-            'prize = "last"',
-            "quotes have no field prize, only instrument_id, price",
-        ),
-        ('price = "last"', "", "quotes need price: add it to the table `fields`"),
-        ('price = "last"', 'price = {path = "last", pathh = 1}', "unknown field `pathh`"),
-        (
-            'price = "last"',
-            'price = {path = "last", constant = 1}',
-            "price has path and constant: give exactly one",
-        ),
-        (
-            'price = "last"',
-            "price = {}",
-            "price has no source: give exactly one of path, mean, symbol, constant",
-        ),
-        (
-            'price = "last"',
-            'price = {symbol = "last"}',
-            "price: `symbol` is for the instrument_id of quotes",
-        ),
-        ('price = "last"', 'price = {path = "last", unit = "s"}', "price: `unit` is for ts"),
-        (
-            'price = "last"',
-            "price = {constant = 1, default = 2}",
-            "price: a constant needs no default",
-        ),
         ('"ticks"', '"quotes"', "topic quotes is Tickrec's own: name one of yours"),
         ('into = "quotes"', 'into = "quotes"\nschema = "x"', 'no effect with format = "json"'),
         ('into = "quotes"', 'into = "quotes"\nformat = "protobuf"', "goes with format"),
         ('into = "quotes"', 'into = "quotes"\nmessage = "x"', "goes with format"),
-        (
-            'price = "last"',
-            'price = {path = "last", others = "skip"}',
-            "price: `others` goes with `values`",
-        ),
-        (
-            "[sources.fields]",
-            'where = [{path = "id"}]\n[sources.fields]',
-            "where id: no condition: give exactly one of in, not_in, matches, not_matches",
-        ),
-        (
-            "[sources.fields]",
-            'where = [{path = "id", in = [1], matches = "1"}]\n[sources.fields]',
-            "where id: in and matches: give exactly one of",
-        ),
-        (
-            "[sources.fields]",
-            'where = [{path = "id", matches = "("}]\n[sources.fields]',
-            "where id: missing ), unterminated subpattern",
-        ),
-        (
-            "[sources.fields]",
-            'where = [{path = "id", matches = "a{4294967296}"}]\n[sources.fields]',
-            "where id: the repetition number is too large: give a regular expression",
+        *(('price = "last"', new, reason) for new, reason in PRICES),
+        *(
+            ("[sources.", f'where = [{{path = "id"{rule}}}]\n[sources.', f"where id: {reason}")
+            for rule, reason in CONDITIONS
         ),
         ("30.72", "-1", "Expected `float` >= 1e-18 - at `$.price`, which is -1"),
         ("30.72", "x", "topic ticks: the example is not JSON"),

@@ -116,7 +116,7 @@ def test_the_user_may_be_a_number_in_the_key_and_kinds_of_events_have_other_name
 
 
 def test_an_instrument_has_categories_and_attributes() -> None:
-    fields = {"instrument_id": "id", "symbol": "sym", "name": "sym", "categories": "sector"}
+    fields = {**NAMED, "categories": "sector"}
     value = {"id": 4, "sym": "AAPL", "sector": "tech", "isin": "US0378331005", "lot": 100}
     attributes = {"isin": "isin", "lot": "lot", "tick": "tick"}
     assert mapped("instruments", fields, value, attributes=attributes) == {
@@ -223,9 +223,8 @@ def test_a_reason_names_the_attribute_or_the_id_that_it_is_about(value: Any, key
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Decimal("NaN")])
 def test_an_attribute_that_json_cannot_express_is_rejected(value: Any) -> None:
-    fields = {"instrument_id": "id", "symbol": "sym", "name": "sym"}
     with pytest.raises(UnmappableError, match=r"attributes.tick is (nan|inf), which is no number"):
-        mapped("instruments", fields, {"id": 4, "sym": "A", "x": value}, attributes={"tick": "x"})
+        mapped("instruments", NAMED, {"id": 4, "sym": "A", "x": value}, attributes={"tick": "x"})
 
 
 _HUGE = 10**400
@@ -279,8 +278,8 @@ def test_whatever_a_record_has_it_is_mapped_or_rejected_with_a_reason(
 
 
 def test_a_tombstone_removes_the_instrument_in_its_key() -> None:
-    fields = {"instrument_id": "$key.id", "symbol": "sym", "name": "sym"}
+    fields = {**NAMED, "instrument_id": "$key.id"}
     removal = mapper("instruments", fields)(None, {"id": "4"}, TS_MS, NOW_MS)
     assert (removal.key, removal.value) == (b"4", None)
     with pytest.raises(UnmappableError, match="names no instrument_id: map it from `\\$key`"):
-        mapper("instruments", {**fields, "instrument_id": "id"})(None, {"id": 4}, TS_MS, NOW_MS)
+        mapper("instruments", NAMED)(None, {"id": 4}, TS_MS, NOW_MS)
