@@ -5,27 +5,18 @@ from typing import Any, Final
 
 import pytest
 
-from api.bars.latest import LatestReader
-from api.bars.reading import BarReader
-from api.http.metrics import Metrics
 from api.http.parameters import RequestedInstruments
-from api.redis.store import Store
 from contracts.keyspace import FOLDING_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 
-from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
-from .test_bars_reading import DAY_S, Readers, dense, no_hours
+from .conftest import RUNNING_S, TOPOLOGY, Filled
+from .test_bars_reading import DAY_S, Readers, dense
+from .test_bars_reading import readers as readers  # a fixture
 
 RETAINED: Final = 60
 HOUR: Final = RUNNING_S // 3600 * 3600
 Position = Callable[..., None]
-
-
-@pytest.fixture
-def readers(store_url: str, filled: Filled) -> Readers:
-    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
-    return Readers(BarReader(store, clock, no_hours), LatestReader(store, clock), filled)
 
 
 @pytest.fixture
@@ -38,10 +29,6 @@ def position(filled: Filled) -> Position:
         filled.store.hset(key, mapping={FOLDING_FIELD: folding, **fields})
 
     return write
-
-
-def clock() -> int:
-    return NOW_MS
 
 
 def partial(bars: list[dict[str, Any]]) -> list[int]:

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from api.http.metrics import Metrics
@@ -177,12 +176,6 @@ async def test_before_the_catalog_is_read_what_needs_it_is_unavailable(
     assert "movers: keeping" not in caplog.text
 
 
-async def test_without_a_redis_the_server_starts(serve: Serve) -> None:
-    async with serve(redis_url="redis://127.0.0.1:1") as client:
-        assert (await client.get("/v1/instruments")).status_code == 503
-        assert (await client.get("/health/live")).status_code == 200
-
-
 @each("text", ["AAPL", "aapl", "a%61PL", "4"])
 async def test_a_symbol_stands_for_its_instrument(filled: Filled, serve: Serve, text: str) -> None:
     filled.instrument(4, "AAPL")
@@ -192,15 +185,6 @@ async def test_a_symbol_stands_for_its_instrument(filled: Filled, serve: Serve, 
         for rest in ("", "/bars", "/similar"):
             answer = await client.get(f"/v1/instruments/{text}{rest}")
             assert answer.json()["instrument_id"] == 4, answer.text
-
-
-async def test_digits_only_mean_an_id_even_if_they_are_a_symbol(
-    filled: Filled, serve: Serve
-) -> None:
-    filled.instrument(4, "22423")
-    filled.instrument(22423, "OTHER")
-    async with serve() as client:
-        assert (await client.get("/v1/instruments/22423")).json()["symbol"] == "OTHER"
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USD", "a/similar/b", "x/y/z"])
@@ -213,26 +197,11 @@ async def test_a_symbol_may_have_slashes(filled: Filled, serve: Serve, symbol: s
         assert answer.json()["instrument_id"] == 4, answer.text
 
 
-@each("path", ["/v1/bars", "/v1/quotes/latest", "/v1/snapshots"])
-async def test_of_several_instruments_the_unknown_ones_are_named_with_what_the_others_have(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    answer = await client.get(path, params={"instruments": "4,XYZ"})
-    assert answer.status_code == 200
-    assert answer.json()["unknown"] == ["XYZ", "4"]  # which has no quotes
-
-
 async def test_an_unknown_symbol_excludes_nothing(filled: Filled, serve: Serve) -> None:
     filled.generation("g1", {"4": [("5", 0.5, 2)]}, popular=[("7", 3), ("8", 2)])
     async with serve() as client:
         answer = await client.get("/v1/users/ABC/recommendations?exclude=7,XYZ")
         assert [item["instrument_id"] for item in answer.json()["items"]] == [8]
-
-
-async def test_the_first_versions_paths_take_ids_only(filled: Filled, serve: Serve) -> None:
-    filled.instrument(4, "AAPL")
-    async with serve() as client:
-        assert (await client.get("/instruments/AAPL")).status_code == 422
 
 
 async def test_an_instrument_has_its_newest_quote(filled: Filled, serve: Serve) -> None:

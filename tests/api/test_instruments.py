@@ -84,12 +84,6 @@ async def test_an_unknown_instrument_is_a_problem(client: httpx.AsyncClient) -> 
     }
 
 
-async def test_the_largest_instrument_is_one(client: httpx.AsyncClient, filled: Filled) -> None:
-    filled.bars(2**63 - 1, {RUNNING_S: bar(1, 1, 1, 1)})
-    answer = await client.get(f"/v1/instruments/{2**63 - 1}/bars")
-    assert answer.json()["instrument_id"] == 2**63 - 1
-
-
 async def test_neighbors_have_their_exact_shape(client: httpx.AsyncClient, filled: Filled) -> None:
     filled.generation("g1", {"4": [("0", 0.75, 3.0), ("5", 0.5, 2.0), ("6", 0.25, 1.0)]})
     answer = await client.get("/v1/instruments/4/similar?n=2")

@@ -77,11 +77,6 @@ def test_without_keys_everybody_may_do_everything() -> None:
     assert admitted_by(Access(None), "admin") is None
 
 
-def test_what_is_open_needs_no_key_and_asks_for_none() -> None:
-    assert admitted_by(access_by(READER), None) is None
-    assert admitted_by(access_by(READER), None, sent(b"made up")) is None
-
-
 def test_no_key_of_a_file_admits_nobody() -> None:
     assert refusal(access_by(), "read:users")[0] == "unauthorized"
 
@@ -116,11 +111,6 @@ def test_a_key_may_have_any_characters_and_come_in_either_header(text: str) -> N
         assert refusal(access, "write", sent(text.encode("latin-1")))[0] == "unauthorized"
 
 
-def test_a_key_without_the_scope_is_rejected_with_the_scope_named() -> None:
-    said = refusal(access_by(READER), "admin", sent(b"reader"))
-    assert said == ("forbidden", "The key does not have the scope `admin`")
-
-
 def test_a_key_ends_at_its_moment_though_it_was_known() -> None:
     now_s = NOW_S
     access = access_by(Key("k", granted(("read",)), expires_s=NOW_S + 5), now_s=lambda: now_s)
@@ -149,14 +139,6 @@ def test_a_key_reads_only_what_it_was_granted() -> None:
     for scope in ("read:users", "read:recommendations"):
         detail = refusal(access, scope, sent(b"k"))[1]  # type: ignore[arg-type]
         assert detail == f"The key does not have the scope `{scope}`"
-
-
-def test_other_keys_hold_at_once_when_they_change() -> None:
-    access = access_by(READER)
-    assert admitted_by(access, "read:users", sent(b"reader")) == "reader"
-    access.use({digest_of(b"new"): Key("new", granted(("read",)))})
-    assert refusal(access, "read:users", sent(b"reader"))[0] == "unauthorized"
-    assert admitted_by(access, "read:users", sent(b"new")) == "new"
 
 
 def test_what_is_remembered_of_headers_is_bounded() -> None:

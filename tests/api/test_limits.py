@@ -10,7 +10,6 @@ from limits import parse
 
 from api.http.problems import Problem
 from api.http.quotas import ReadQuota, WriteQuota
-from tests.patience import until_true
 
 from .conftest import Serve
 from .keys import entry, write_keys
@@ -99,26 +98,6 @@ async def test_without_keys_all_share_one_quota_wherever_they_come_from(serve: S
         assert slug(await client.post("/v1/events", content=b"{", headers=headers)) == (
             "rate-limited"
         )
-
-
-async def test_a_quota_comes_back_when_its_window_ends(serve: Serve) -> None:
-    async with serve(write_limit="1000/second") as client:
-
-        async def asked(body: bytes) -> str:
-            return slug(await client.post("/v1/events", content=body))
-
-        @until_true
-        async def used_up() -> None:
-            # On a busy machine a window may end between the two.
-            await asked(FULL_OF_NOTHING)
-            assert await asked(b"{") == "rate-limited"
-
-        @until_true
-        async def come_back() -> None:
-            assert await asked(b"{") == "malformed-json"
-
-        await used_up()
-        await come_back()
 
 
 async def test_reading_is_not_limited(serve: Serve) -> None:

@@ -206,18 +206,6 @@ def test_reasons_come_in_the_order_of_their_shares_and_equal_ones_by_the_smaller
     assert found.score == 0.5
 
 
-def test_what_other_items_speak_against_is_not_recommended() -> None:
-    history = {1: HistoryEntry(1, 0), 2: HistoryEntry(2, 0)}
-    similar = {
-        1: SimilarList("ease", [Neighbor("8", 0.5, 1), Neighbor("9", 0.5, 1)]),
-        2: SimilarList(
-            "ease", [Neighbor("7", 0.2, 1), Neighbor("9", -0.1, 1), Neighbor("8", -0.25, 1)]
-        ),
-    }
-    found = recommended(similar, history).items
-    assert [(item.instrument_id, item.because) for item in found] == [(7, [2]), (9, [1])]
-
-
 def test_only_as_many_of_the_latest_items_count_as_the_generation_says() -> None:
     history = {t: HistoryEntry(1, t) for t in range(51)}
     similar = {item: SimilarList("cosine", [Neighbor(f"{900 + item}", 1, 1)]) for item in history}
@@ -268,27 +256,6 @@ def test_an_own_list_is_cut_after_leaving_out_what_is_excluded() -> None:
     chosen = from_own_list(own, Wish(1, frozenset({1}), include_seen=False))
     assert (chosen.source, chosen.model) == ("model", "user-knn")
     assert [(i.instrument_id, i.because) for i in chosen.items] == [(2, [7])]
-
-
-@pytest.mark.parametrize(("include_seen", "expected"), [(False, [3]), (True, [1, 3])])
-def test_popular_items_that_were_seen_are_left_out_unless_wished_for(
-    *, include_seen: bool, expected: list[int]
-) -> None:
-    popular = popular_of([1, 2, 3])
-    wish = Wish(5, frozenset({2}), include_seen)
-    chosen = from_popular(popular, {1: HistoryEntry(1, 0)}, wish)
-    assert [i.instrument_id for i in chosen.items] == expected
-    assert all(i.because == [] for i in chosen.items)
-
-
-@pytest.mark.parametrize("include_seen", [False, True])
-def test_rejected_items_are_never_recommended(*, include_seen: bool) -> None:
-    history = {1: HistoryEntry(0, 0), 2: HistoryEntry(-1, 0), 3: HistoryEntry(1, 0)}
-    wish = Wish(5, frozenset(), include_seen, shown=AllBut(set()))
-    popular = from_popular(popular_of([1, 2, 4]), history, wish)
-    assert [i.instrument_id for i in popular.items] == [4]
-    similar = {3: SimilarList("cosine", [Neighbor(i, 0.5, 1) for i in ("1", "2", "4")])}
-    assert [i.instrument_id for i in recommended(similar, history, wish).items] == [4]
 
 
 def test_a_disliked_item_is_evidence_against_similar_ones_and_a_hidden_one_tells_nothing() -> None:
@@ -366,11 +333,6 @@ def test_a_list_that_somebody_else_wrote_is_read_as_well() -> None:
 def test_neighbors_keep_their_order_and_are_cut() -> None:
     own = SimilarList("cosine", [Neighbor("5", 0.9, 3), Neighbor("0", 0.4, 2)])
     assert [(i.instrument_id, i.score, i.support) for i in similar_items(own, 1)] == [(5, 0.9, 3)]
-
-
-def test_similar_are_those_with_scores_above_zero() -> None:
-    own = SimilarList("ease", [Neighbor("5", 0.9, 3), Neighbor("0", 0, 2), Neighbor("7", -0.4, 2)])
-    assert [i.instrument_id for i in similar_items(own, 3)] == [5]
 
 
 @given(histories, lists)
