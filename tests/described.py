@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
-import httpx
-
 _REF: Final = "#/components/schemas/"
 SWITCHING_PROTOCOLS: Final = 101
 """The status of a WebSocket's success."""
@@ -58,12 +56,6 @@ class Operation:
         path = self.path.format(**{name: text_of(given[name]) for name in self.in_path})
         pairs = "&".join(f"{name}={text_of(given[name])}" for name in query)
         return f"{path}?{pairs}" if pairs else path
-
-
-def document_of(client: httpx.Client) -> dict[str, Any]:
-    """Return the OpenAPI document of an API."""
-    document: dict[str, Any] = client.get("/openapi.json").raise_for_status().json()
-    return document
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
