@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from api.bars.answers import Bar, Bars, BarsOfMany
-from api.http.csv_answers import ToCsv
+from api.http.csv_answers import MAX_HEADER_BYTES, ToCsv
 
 INSTRUMENT: Final = "instrument"
 _COLUMNS: Final = Bar.__struct_fields__
@@ -24,9 +24,18 @@ def as_csv(kind: type[Bars] | type[BarsOfMany]) -> ToCsv:
         del rest["bars"]
         # With `ids=string`, ids are strings in the answer.
         rows = _rows(msgspec.json.decode(body, type=kind, strict=False))
-        return rows, msgspec.json.encode(rest)
+        return rows, _header(rest)
 
     return made
+
+
+def _header(rest: dict[str, Any]) -> bytes:
+    """Return members of an answer, without the longest ones if they exceed `MAX_HEADER_BYTES`."""
+    while len(header := msgspec.json.encode(rest)) > MAX_HEADER_BYTES:
+        longest = max(rest, key=lambda name: len(msgspec.json.encode(rest[name])))
+        del rest[longest]
+        rest.setdefault("omitted", []).append(longest)
+    return header
 
 
 def _rows(answer: Bars | BarsOfMany) -> bytes:

@@ -14,6 +14,8 @@ from api.http.replies import JSON, Reply, etag, fields, fields_in
 
 ANSWER: Final = "Tickrec-Answer"
 """The header with what the rows have no place for, as JSON."""
+MAX_HEADER_BYTES: Final = 4096
+"""Of its value: a proxy takes a server whose headers exceed its limit, 8 kB in nginx, for dead."""
 BY_ACCEPT: Final = b"vary: Accept\r\n"
 """A header of answers that CSV can be made of."""
 CSV: Final = "text/csv"

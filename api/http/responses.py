@@ -38,7 +38,7 @@ _HEADERS: Final[Mapping[str, Schema]] = {
         "schema": {"const": "true"},
     },
     ANSWER: {
-        "description": "the other members of the JSON answer, if the format has no place for them",
+        "description": "the JSON answer's other members; `omitted` names those that do not fit",
         "schema": {"type": "string", "contentMediaType": "application/json"},
     },
     REQUEST_ID: {

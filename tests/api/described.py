@@ -1,6 +1,7 @@
 """A check of each answer that a test gets: the OpenAPI document declares its status and headers."""
 
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ def described_by(app: FastAPI) -> Check:
     """Return a hook that asserts that an answer of `app` is one of its operation's."""
 
     async def check(answer: httpx.Response) -> None:
+        assert len(b"".join(chain(*answer.headers.raw))) < 6000, "too much for nginx"
         operation = _operation(app, answer.request)
         if operation is None:
             return

@@ -26,29 +26,16 @@ QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "size": 100, "ts":
 TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
 LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
 
+# A few: tests/contracts/test_messages.py has all rules.
 BROKEN: list[tuple[dict[str, Any], str | None]] = [
-    ({**QUOTE, "price": 5e-324}, "price"),
-    ({**QUOTE, "price": 1e308}, "price"),
-    ({**QUOTE, "size": 5e-324}, "size"),
-    ({**QUOTE, "size": 1e308}, "size"),
-    ({**TRADE, "quantity": 1e308}, "quantity"),
-    ({**QUOTE, "instrument_id": -1}, "instrument_id"),
     ({**QUOTE, "instrument_id": 2**63}, "instrument_id"),
     ({**QUOTE, "instrument_id": "XYZ"}, "instrument_id"),
-    ({**QUOTE, "price": 0}, "price"),
+    ({**QUOTE, "price": 5e-324}, "price"),
     ({**QUOTE, "price": "1"}, "price"),
-    ({**QUOTE, "price": None}, "price"),
-    ({**QUOTE, "size": -1}, "size"),
-    ({**QUOTE, "ts": -1}, "ts"),
-    ({**QUOTE, "ts": 1.5}, "ts"),
     ({**QUOTE, "ts": NOW_MS + MAX_AHEAD_MS + 1}, "ts"),
     ({**TRADE, "ts": NOW_MS + MAX_AHEAD_MS + 1}, "ts"),
-    ({**TRADE, "user_id": ""}, "user_id"),
-    ({**TRADE, "user_id": "x" * 129}, "user_id"),
     ({**TRADE, "user_id": "é" * 65}, "user_id"),
     ({**TRADE, "event": "buy"}, "event"),
-    ({**TRADE, "quantity": 0}, "quantity"),
-    ({**TRADE, "price": -1}, "price"),
     ({**TRADE, "type": "trade"}, "type"),
     *(({k: v for k, v in QUOTE.items() if k != name}, name) for name in QUOTE if name != "size"),
     ({k: v for k, v in TRADE.items() if k != "user_id"}, "user_id"),

@@ -100,12 +100,6 @@ async def test_without_keys_all_share_one_quota_wherever_they_come_from(serve: S
         )
 
 
-async def test_reading_is_not_limited(serve: Serve) -> None:
-    async with serve(write_limit="1000/minute") as client:
-        await client.post("/v1/events", content=FULL_OF_NOTHING)
-        assert slug(await client.get("/v1/users/nobody/history")) == "unknown-user"
-
-
 @pytest.mark.parametrize(
     ("headers", "refusal"),
     [

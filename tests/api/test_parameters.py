@@ -119,8 +119,3 @@ def test_categories_are_named_as_the_catalog_may_name_them() -> None:
     for text in ("ä", "a b", "x" * 65, "tech\n.", "a/b"):
         with pytest.raises(ValueError, match="must name categories"):
             parse_categories(text)
-
-
-@given(st.text())
-def test_only_ascii_digits_mean_an_instrument_in_the_first_version(text: str) -> None:
-    assert is_instrument(text) == (text != "" and set(text) <= set("0123456789"))
