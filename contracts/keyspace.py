@@ -16,9 +16,9 @@ Keys, after the namespace:
     lives until that minute is closed; written by bars; read by bars
 `history:{i<p>}:<user>`
     hash: item -> `contracts.histories.HistoryEntry`, rejected ones included; `off` -> last offset;
-    `erased` -> of a user who came back, as in `erased`
-    lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user,
-    `off` remains until the next flush, or for a year; written by histories; read by api, trainer
+    `erased` -> of a user who was erased, as in the set
+    lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user, it
+    stays without items until the next flush, or a year; written by histories; read by api, trainer
 `active:{i<p>}`
     sorted set: user by last event time, epoch ms
     lives as the user's history; written by histories; read by histories, api, trainer

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from contracts.messages import check_user_id
-from contracts.times import HOUR_MS
+from contracts.messages import MAX_AHEAD_MS, check_user_id
+from contracts.times import HOUR_MS, MAX_TS_MS
 from contracts.topics import INTERACTIONS
 
 LAST_EVENT_BEFORE_HEADER: Final = "last_event_before"
@@ -74,8 +74,13 @@ def encode_tombstone(tombstone: Tombstone) -> tuple[bytes, list[tuple[str, bytes
     return tombstone.user_id.encode(), headers
 
 
-def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None], ...]) -> Tombstone:
+def decode_tombstone(
+    key: bytes | None, headers: tuple[tuple[str, bytes | None], ...], now_ms: int = MAX_TS_MS
+) -> Tombstone:
     """Decode the tombstone of a record without a value.
+
+    An erasure dated further ahead of the clock than an event may be counts as of that limit: as of
+    its own time, it would leave out later events, and have other erasures forgotten.
 
     >>> decode_tombstone(b"ABC", (("last_event_before", b"1629061628123"),))
     Tombstone(user_id='ABC', last_event_before_ms=1629061628123, erased_at_ms=None)
@@ -95,7 +100,10 @@ def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None],
         for name, value in reversed(headers)  # the first of several counts
         if name in (LAST_EVENT_BEFORE_HEADER, ERASED_AT_HEADER)
     }
-    return Tombstone(user_id, times.get(LAST_EVENT_BEFORE_HEADER), times.get(ERASED_AT_HEADER))
+    erased_at_ms = times.get(ERASED_AT_HEADER)
+    if erased_at_ms is not None:
+        erased_at_ms = min(erased_at_ms, now_ms + MAX_AHEAD_MS)
+    return Tombstone(user_id, times.get(LAST_EVENT_BEFORE_HEADER), erased_at_ms)
 
 
 def _epoch_ms(name: str, value: bytes | None) -> int:

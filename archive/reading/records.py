@@ -117,7 +117,8 @@ def _interactions(
     def decode(record: Message, now_ms: int) -> tuple[Interaction | Tombstone, int]:
         value = record.value()
         if value is None:
-            message: Interaction | Tombstone = decode_tombstone(record.key(), headers_of(record))
+            headers = headers_of(record)
+            message: Interaction | Tombstone = decode_tombstone(record.key(), headers, now_ms)
             ts_ms = record.timestamp()[1]
         else:
             message = decode_interaction(value, now_ms, rules)

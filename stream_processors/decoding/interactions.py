@@ -35,7 +35,8 @@ def decode(
     batch: RecordBatch, placement: Placement, intake: Intake
 ) -> tuple[UserEvents, list[Rejection]]:
     """Return the events of a batch, and its invalid records."""
-    columns, rejected = decode_interactions(batch.values(), batch.clock_ms(), intake.rules)
+    clock_ms = batch.clock_ms()
+    columns, rejected = decode_interactions(batch.values(), clock_ms, intake.rules)
     intake.note(INTERACTIONS.name, columns.unknown_fields)
     events: list[Event] = list(
         zip(
@@ -56,7 +57,8 @@ def decode(
             rejections.append(rejection)
             continue
         try:
-            tombstone = decode_tombstone(record.key, tuple(record.headers))
+            now_ms = int(clock_ms[rejection.place])
+            tombstone = decode_tombstone(record.key, tuple(record.headers), now_ms)
         except ValueError as error:
             rejections.append(Rejection(rejection.place, str(error)))
         else:

@@ -38,10 +38,7 @@ class Erased:
         self._may_be_any = True
 
     def groups(self) -> Iterator[Group]:
-        """Yield the unwritten erasures, to be written before the histories are deleted.
-
-        An emptied history skips its tombstone in a replay, so nothing would note the erasure again.
-        """
+        """Yield the unwritten erasures."""
         for user, before_ms in self._unwritten.items():
             commands = command("ZADD", ["GT", str(before_ms), pseudonym(user)])
             commands += command("ZREMRANGEBYSCORE", ["-inf", str(before_ms - KEPT_MS)])

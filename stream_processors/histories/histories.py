@@ -69,7 +69,7 @@ class HistoriesFold:
         self._rows = 0
         self._rows_a_record = float(rules.rows_an_event)
         self._bare: set[str] = set()
-        """users whose hash in Redis has only an offset, below the position"""
+        """users whose hash in Redis has no items, and an offset below the position"""
         self._newest_ts_ms = 0
         # An event's changes stay together: a message may exceed the limit by one event.
         greatest = 2 * EVENT_BYTES * rules.changes_an_event + ROW_BYTES * rules.rows_an_event
@@ -114,7 +114,7 @@ class HistoriesFold:
         metrics.CHANGES.inc(self._rows)
         self._changes, self._rows = [], 0
         await self._retention.enforce()
-        return Unwritten(self._groups(), first=list(self._erased.groups()))
+        return Unwritten(self._groups())
 
     def written(self) -> None:
         """Forget the least recently changed histories, when there are many."""
@@ -132,7 +132,8 @@ class HistoriesFold:
         without = [place for place, history in enumerate(histories) if history.is_bare]
         before_ms = await self._erased.before_ms([users[place] for place in without])
         for place, its_before_ms in zip(without, before_ms, strict=True):
-            histories[place].erased_before_ms = its_before_ms
+            history = histories[place]
+            history.erased_before_ms = max(history.erased_before_ms, its_before_ms)
         for user, history in zip(users, histories, strict=True):
             self._cache.insert(user, history)
 
@@ -146,9 +147,12 @@ class HistoriesFold:
             place, user, item, weight, ts_ms, value = event
             history, offset = get(user), offsets[place]
             lengths += len(history)
-            if base + offset <= history.mark:
-                continue
             tombstone = tombstones.get(place) if tombstones else None
+            if base + offset <= history.mark:
+                if tombstone and history.erased_before_ms:
+                    # A failover may have kept the history, but not the erasure of the same flush.
+                    self._erased.note(user, history.erased_before_ms)
+                continue
             if tombstone and not tombstone.applies_to(history.last_ts_ms()):
                 continue
             if ts_ms < history.erased_before_ms and not tombstone:
@@ -197,6 +201,7 @@ class HistoriesFold:
             yield Group(self._key(user), history_commands(user, history))
         for user in self._bare - changed.keys():
             yield Group(self._key(user), delete_bare())
+        yield from self._erased.groups()
 
     def _key(self, user: str) -> str:
         return self._claim.keyspace.history(self._claim.partition, user)

@@ -62,9 +62,9 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
 def history_commands(user: str, history: History) -> Commands:
     """Return the writes of a user's hash and the index of users.
 
-    A removed user keeps a hash with only the offset, by which a replay is detected. The next flush
-    may delete it, `delete_bare`; if the worker ends before, it expires after the last replay that
-    the log allows.
+    A removed user keeps a hash with the offset, by which a replay is detected, and the time of an
+    erasure, which the replay notes again. The next flush may delete it, `delete_bare`; if the
+    worker ends before, it expires after the last replay that the log allows.
     """
     commands: Commands = []
     if history.is_emptied:
@@ -80,14 +80,14 @@ def history_commands(user: str, history: History) -> Commands:
 
 
 def delete_bare() -> Commands:
-    """Return the deletion of a hash that has only an offset, below the position."""
+    """Return the deletion of a hash without items, with an offset below the position."""
     return command("UNLINK", [])
 
 
 def _fields(history: History) -> list[str]:
     """Return fields and values that Redis does not have yet: the offset, and touched items."""
     fields = [OFFSET_FIELD, text_of(history.mark)]
-    if history.erased_before_ms and not history.is_bare:
+    if history.erased_before_ms:
         fields += (ERASED_FIELD, str(history.erased_before_ms))
     if history.touched:
         for item, affinity, ts_ms, first_ms, *scaled in history.records_of(history.touched):

@@ -109,8 +109,7 @@ def _joined(every: Sequence[Unwritten]) -> Unwritten:
             raise ValueError(f"two folds publish: on {channel.name} and on {one.channel.name}")
         fields.update(one.fields)
         channel = channel or one.channel
-    first = [group for one in every for group in one.first]
-    return Unwritten(_all([one.groups for one in every]), fields, channel, first)
+    return Unwritten(_all([one.groups for one in every]), fields, channel)
 
 
 def _all(parts: Sequence[Groups]) -> Groups:

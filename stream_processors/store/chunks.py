@@ -57,12 +57,11 @@ class Unwritten(NamedTuple):
     """What is in memory and not yet in Redis."""
 
     groups: Groups = ()
-    """in any order: one chunk is sent while the one before it is written"""
+    """in any order: one chunk is sent while the one before it is written, and a failover in a flush
+    may lose any of them and keep the others"""
     fields: Mapping[str, str] = MappingProxyType({})
     """of the position, written with it: the fold's own ones"""
     channel: Channel | None = None
-    first: Sequence[Group] = ()
-    """written before any of `groups` is sent"""
 
 
 class Chunk(NamedTuple):

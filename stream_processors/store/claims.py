@@ -159,9 +159,6 @@ class Claim:
         n = 0
         writing: asyncio.Future[None] | None = None
         channel = unwritten.channel
-        for chunk in chunks(unwritten.first, self._store.chunk_cost):
-            n += 1
-            await self._write_chunk(chunk, n, flush, next_offset, channel)
         try:
             async for some in each_part(unwritten.groups):
                 for chunk in chunks(some, self._store.chunk_cost):

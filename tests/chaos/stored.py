@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, Keyspace
+from contracts.keyspace import ERASED_FIELD, NOT_ITEMS, OFFSET_FIELD, Keyspace
 from runtime.redis.stores import Store
 from tests.chaos.truth.expected import DAY_S, Expected, Values
 
@@ -39,8 +39,8 @@ def stored_values(store: Store, keyspace: Keyspace) -> Values:
 
 
 def _history(fields: dict[str, str]) -> dict[str, Any]:
-    """Return a history's fields; of a user who was taken out only the offset may be left."""
-    if fields.keys() <= {OFFSET_FIELD}:
+    """Return a history's fields; of a user who was taken out there may be some without items."""
+    if fields.keys() <= {OFFSET_FIELD, ERASED_FIELD}:
         return {}
     return {
         field: json.loads(value) if field in NOT_ITEMS else _entry(json.loads(value))

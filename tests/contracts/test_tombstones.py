@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.times import MAX_TS_MS
 from contracts.tombstones import Tombstone, decode_tombstone, encode_tombstone
 
 tombstones = st.builds(
     Tombstone,
     st.text(st.characters(codec="utf-8", exclude_characters=".\0\ufffd"), min_size=1, max_size=30),
-    *(st.none() | st.integers(0, 10**15 - 1) for _ in range(2)),
+    *(st.none() | st.integers(0, MAX_TS_MS) for _ in range(2)),
 )
 
 

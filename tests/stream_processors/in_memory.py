@@ -28,9 +28,8 @@ def indexes(keyspace: Keyspace) -> dict[Topic, Callable[[int], str]]:
 
 
 async def groups_of(unwritten: Unwritten) -> list[Group]:
-    """Return all groups to be written, of all steps."""
-    later = [group async for some in each_part(unwritten.groups) for group in some]
-    return [*unwritten.first, *later]
+    """Return all groups to be written."""
+    return [group async for some in each_part(unwritten.groups) for group in some]
 
 
 @dataclass

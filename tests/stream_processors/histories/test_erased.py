@@ -1,15 +1,17 @@
 """Repeated or late events do not bring back an erased user."""
 
+import time
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
 
 from contracts.keyspace import NOT_ITEMS
-from contracts.messages import Interaction
+from contracts.messages import MAX_AHEAD_MS, Interaction
 from contracts.tombstones import KEPT_MS, Tombstone, pseudonym
 from stream_processors import metrics
 from tests.stream_processors.folding import batch_of_events, histories_in_memory
-from tests.stream_processors.in_memory import KEYSPACE, flush
+from tests.stream_processors.in_memory import KEYSPACE, flush, groups_of
 from tests.stream_processors.simulated_store import Hashes
 
 ERASED_AT_MS = 1_700_000_000_000
@@ -57,20 +59,14 @@ async def test_events_from_before_an_erasure_that_arrive_after_it_are_skipped(
 
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("at_once", [1, 100])
-async def test_a_user_who_comes_back_has_what_came_after_the_erasure_only(
+async def test_a_user_who_comes_back_has_what_is_dated_after_the_erasure_only(
     at_once: int, *, restarted: bool
 ) -> None:
     data: Hashes = {}
-    after = took(7, ERASED_AT_MS)
-    log = [*BEFORE, ERASURES[0], BEFORE[0], after, BEFORE[1], took(8, ERASED_AT_MS + 1)]
+    late, after = took(9, ERASED_AT_MS - 1), took(7, ERASED_AT_MS)
+    log = [*BEFORE, ERASURES[0], BEFORE[0], after, late, took(8, ERASED_AT_MS + 1)]
     await folded(log, data, at_once, restarted=restarted)
     assert items_of(data, "A") == {"7", "8"}
-
-
-async def test_events_first_sent_after_the_erasure_are_skipped_by_their_time() -> None:
-    data: Hashes = {}
-    await folded([*BEFORE, ERASURES[0], took(9, ERASED_AT_MS - 1)], data, 1)
-    assert items_of(data, "A") == set()
 
 
 async def test_a_user_who_was_inactive_for_long_may_come_back_with_any_event() -> None:
@@ -87,6 +83,37 @@ async def test_no_key_names_the_erased_user_and_erasures_of_a_year_ago_are_forgo
     assert data[KEYSPACE.erased(0)] == {pseudonym("A"): str(ERASED_AT_MS)}
     await folded([later], data, 1)
     assert data[KEYSPACE.erased(0)].keys() == {pseudonym("C")}
+
+
+@pytest.mark.parametrize("reached", [*product([False, True], repeat=4)])
+@pytest.mark.parametrize("log", [[*BEFORE, one, took(9, BEFORE[1].ts)] for one in ERASURES])
+async def test_an_erasure_outlives_the_loss_of_any_chunks_of_its_flush(
+    log: list[Interaction | Tombstone], reached: tuple[bool, ...]
+) -> None:
+    data: Hashes = {}
+    await folded(log[:3], data, 3)
+    fold, claim = histories_in_memory(data)
+    await fold.take(batch_of_events(log, 3, len(log)))
+    groups = await groups_of(await fold.unwritten())
+    assert len(groups) <= len(reached)
+    claim.write(group for group, has_reached in zip(groups, reached, strict=False) if has_reached)
+    for start, end in ((3, len(log)), (len(log), len(log) + 3)):
+        fold, claim = histories_in_memory(data)
+        await fold.take(batch_of_events([*log, *BEFORE], start, end))
+        await flush(fold, claim)
+    assert items_of(data, "A") == set()
+    assert items_of(data, "B") == {"3"}
+
+
+async def test_an_erasure_of_a_clock_that_is_ahead_does_not_let_others_be_forgotten() -> None:
+    data: Hashes = {}
+    now_ms = time.time_ns() // 1_000_000
+    ahead = Tombstone("B", erased_at_ms=now_ms + 2 * KEPT_MS)
+    await folded([took(1, now_ms - 9), Tombstone("A", erased_at_ms=now_ms), ahead], data, 1)
+    await folded([took(2, now_ms - 9), took(3, now_ms, "B")], data, 1)
+    assert (items_of(data, "A"), items_of(data, "B")) == (set(), set())
+    bound_ms = int(data[KEYSPACE.erased(0)][pseudonym("B")])
+    assert now_ms <= bound_ms - MAX_AHEAD_MS <= time.time_ns() // 1_000_000
 
 
 async def test_without_erasures_no_user_is_looked_up() -> None:

@@ -50,7 +50,7 @@ async def test_a_bare_history_is_deleted_once_the_position_has_passed() -> None:
         stored.append(dict(data[KEYSPACE.history(0, "A")]))
     with_item = {"off": "[0,0]", "1": '{"r":1,"t":0}'}
     with_new_item = {"off": "[0,3]", "erased": "1", "2": '{"r":1,"t":1}'}
-    assert stored == [with_item, {"off": "[0,1]"}, {}, with_new_item]
+    assert stored == [with_item, {"off": "[0,1]", "erased": "1"}, {}, with_new_item]
 
 
 async def test_a_record_in_the_wrong_partition_is_rejected_and_names_its_user() -> None:

@@ -115,27 +115,3 @@ def test_items_that_left_are_deleted_and_others_are_left_alone() -> None:
     data[KEY]["2"] = "untouched"
     write(data, its)
     assert data[KEY] == {"off": "[0,7]", "2": "untouched", "3": '{"r":1,"t":9,"f":7}'}
-
-
-def test_a_removed_user_keeps_the_offset_and_leaves_the_index() -> None:
-    data: Hashes = {}
-    its = history([(1, 1.0, 5, 5)], scaled=False)
-    write(data, its)
-    its.settle()
-    its.clear()
-    its.mark = 8
-    write(data, its)
-    assert data[KEY] == {"off": "[0,8]"}
-    assert data[KEYSPACE.active(0)] == {}
-
-
-def test_a_user_who_comes_back_at_once_has_the_new_items_only() -> None:
-    data: Hashes = {}
-    its = history([(1, 1.0, 5, 5)], scaled=False)
-    write(data, its)
-    its.settle()
-    its.clear()
-    its.add(2, 1.0, 3)
-    write(data, its)
-    assert data[KEY] == {"off": "[0,7]", "2": '{"r":1,"t":3}'}
-    assert data[KEYSPACE.active(0)] == {"A": "3"}

@@ -1,6 +1,6 @@
 """Several folds of a topic's records, as one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,12 +25,11 @@ class Fold:
     groups: Groups = ()
     fields: dict[str, str] = field(default_factory=dict)
     channel: Channel | None = None
-    first: Sequence[Group] = ()
     taken: list[int] = field(default_factory=list)
     n_written: int = 0
 
     def begun(self) -> Unwritten:
-        return Unwritten(self.groups, self.fields, self.channel, self.first)
+        return Unwritten(self.groups, self.fields, self.channel)
 
     async def take(self, records: list[int]) -> None:
         self.taken += records
@@ -74,12 +73,6 @@ async def test_they_are_written_together_in_their_order() -> None:
         assert (unwritten.fields, unwritten.channel) == ({"b": "1", "a": "2"}, channel)
     joined.written()
     assert [one.n_written for one in each] == [1, 1]
-
-
-async def test_what_either_writes_first_is_written_first() -> None:
-    unwritten = await folds(Fold(groups=[A]), Fold(groups=[A], first=[B])).unwritten()
-    assert unwritten.first == [B]
-    assert await groups_of(unwritten) == [B, A, A]
 
 
 async def test_groups_may_come_some_at_a_time() -> None:

@@ -193,33 +193,6 @@ async def test_a_worker_replaced_in_the_middle_of_a_flush_stops_there(store: Sto
     assert (await bars(store, 4), await bars(store, 5)) == ({"newest": "1"}, {})
 
 
-async def test_what_comes_first_is_written_before_anything_else_is_sent(store: Store) -> None:
-    mine = await claimed(store)
-    mine_run, store.chunk_cost = mine._run, 1
-    sent: list[str] = []
-    is_reached, may_be_written = asyncio.Event(), asyncio.Event()
-
-    async def run(script: str, keys: list[str], *arguments: Any) -> Any:
-        sent.extend(keys)
-        if len(sent) == 2:
-            is_reached.set()
-            await may_be_written.wait()
-        return await mine_run(script, keys, *arguments)
-
-    mine._run = run  # type: ignore[method-assign]
-    first = [bar(store, item, newest=1) for item in (4, 5)]
-    then = [bar(store, item, newest=1) for item in (6, 7)]
-    writing = asyncio.ensure_future(mine.write(Unwritten(then, first=first), 40))
-    async with asyncio.timeout(PATIENCE_S):
-        await is_reached.wait()
-    for _ in range(100):
-        await asyncio.sleep(0)
-    assert sent == [group.key for group in first]
-    may_be_written.set()
-    await writing
-    assert sent == [group.key for group in (*first, *then)]
-
-
 async def test_a_position_or_an_epoch_that_went_back_is_noticed(store: Store) -> None:
     mine = await claimed(store)
     await mine.write(Unwritten(), 40)
