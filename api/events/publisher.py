@@ -2,16 +2,17 @@
 
 librdkafka reports deliveries to a thread that polls it; the last report of a batch wakes the
 coroutine that waits for it. The producer is idempotent, so its own retries cause no duplicates.
-If it can no longer guarantee that, it reports a fatal error and accepts no more messages: a new
-producer then replaces it.
+A producer that reports a fatal error, or whose messages all fail for `_FAILING_S`, is replaced:
+after an outage, a broker may refuse the sequence numbers of one for good.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -44,8 +45,14 @@ _MAX_QUEUED: Final = MAX_WRITES * MAX_EVENTS
 _METADATA_TIMEOUT_S: Final = 0.5
 _RIGHTS_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
+_FAILING_S: Final = DELIVERY_TIMEOUT_MS / 1000
+"""As long as a delivery may take."""
 _REPLACED_EVERY_S: Final = 1.0
 """The least time between replacements, should fatal errors repeat."""
+_FATAL: Final = (KafkaException, SystemError)
+"""What polling raises on a fatal error; the latter if confluent-kafka calls back meanwhile."""
+_REMEMBERED_S: Final = 60.0
+"""How long a failure counts as the current state if no message follows it."""
 
 Publishable = Quote | Interaction | Feedback | Tombstone | Instrument | Delisting
 _Headers = Sequence[tuple[str, str | bytes | None]]
@@ -79,8 +86,11 @@ class LogUnavailableError(ConnectionError, Failure):
 class _Batch:
     """The deliveries of the messages of one request."""
 
-    def __init__(self, total: int, kafka: KafkaConfig, metrics: Metrics) -> None:
+    def __init__(
+        self, total: int, kafka: KafkaConfig, metrics: Metrics, note: Callable[[str | None], None]
+    ) -> None:
         self.total = total
+        self._note = note
         self._kafka = kafka
         self.acknowledged = 0
         self._sent = total
@@ -94,7 +104,9 @@ class _Batch:
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Take librdkafka's report; called by the polling thread."""
         topic = self._kafka.name(message.topic() or "")
-        self.count(topic, None if error is None else describe_error(error))
+        failure = None if error is None else describe_error(error)
+        self._note(failure)
+        self.count(topic, failure)
 
     def reject(self, topic: str, reason: str) -> None:
         """Count a message that librdkafka did not accept."""
@@ -142,9 +154,13 @@ class Publisher:
         self._refusals = Refusals()
         self._rights = _Rights(kafka)
         self._stopping = threading.Event()
-        self._fatal: str | None = None
-        """the fatal error of the producer, until it is replaced"""
-        self._replaced_at_s = -_REPLACED_EVERY_S
+        self._failure: str | None = None
+        """why the last delivery failed; None: it did not"""
+        self._failed_s = 0.0
+        """when that was"""
+        self._failing_from_s = math.inf
+        """when the first message failed after which this producer delivered none"""
+        self._replaced_s = -math.inf
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -158,8 +174,7 @@ class Publisher:
         try:
             yield
         finally:
-            with contextlib.suppress(KafkaException):  # a fatal error, which librdkafka has logged
-                await asyncio.to_thread(self._producer.flush, ANSWER_DEADLINE_S)
+            await asyncio.to_thread(_end, self._producer)
             self._stopping.set()
             await asyncio.to_thread(poller.join)
             await asyncio.to_thread(self._leave)
@@ -176,7 +191,7 @@ class Publisher:
             InstrumentTooLargeError: an instrument is; nothing is published.
         """
         records = [_record_of(message) for message in messages]
-        batch = _Batch(len(messages), self._kafka, self._metrics)
+        batch = _Batch(len(messages), self._kafka, self._metrics, self._note)
         with self._tracing.sends(record.topic for record in records) as carried:
             for n, (topic, key, value, headers) in enumerate(records, 1):
                 if n % _AT_ONCE == 0:
@@ -195,8 +210,8 @@ class Publisher:
 
     async def check(self, topology: Topology) -> str:
         """Return `ok`, or why messages cannot be published as `topology` says."""
-        if self._fatal is not None:
-            return f"{self._kafka.bootstrap_servers}: {self._fatal}"
+        if self._failure is not None and time.monotonic() < self._failed_s + _REMEMBERED_S:
+            return f"{self._kafka.bootstrap_servers}: {self._failure}"
         try:
             seen = await asyncio.to_thread(self._producer.list_topics, timeout=_METADATA_TIMEOUT_S)
         except KafkaException as error:
@@ -235,29 +250,46 @@ class Publisher:
             logger=_log,
         )
 
+    def _note(self, failure: str | None) -> None:
+        """Note why a delivery failed, None: it did not; called by a polling thread."""
+        self._failure = failure
+        if failure is None:
+            self._failing_from_s = math.inf
+        else:
+            self._failed_s = time.monotonic()
+            self._failing_from_s = min(self._failing_from_s, self._failed_s)
+
     def _poll(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._producer.poll(_POLL_S)
-            except KafkaException as error:  # librdkafka logs errors that it recovers from
-                self._fatal = error.args[0].str()
-                _log.error("Kafka needs a new producer: %s", self._fatal)
-                try:
-                    self._replace_producer()
-                except TokenError as error:  # the old one keeps failing, so this is tried again
-                    self._fatal = str(error)
+            except _FATAL as error:
+                self._note(str(error.__cause__ or error))
+                self._failing_from_s = -math.inf
+            due_s = max(self._failing_from_s + _FAILING_S, self._replaced_s + _REPLACED_EVERY_S)
+            if time.monotonic() >= due_s:
+                self._replace_producer()
 
     def _leave(self) -> None:
         del self._producer  # this closes librdkafka and waits for its threads
 
     def _replace_producer(self) -> None:
-        """Switch to a new producer; messages that the old one still had are reported as failed."""
-        self._stopping.wait(max(0, self._replaced_at_s + _REPLACED_EVERY_S - time.monotonic()))
-        self._replaced_at_s = time.monotonic()
-        old, self._producer = self._producer, self._new_producer()
-        self._fatal = None
-        old.purge()
-        old.flush(_POLL_S)
+        """Switch to a new producer; the old one delivers what it still can, and then ends."""
+        _log.error("Kafka needs a new producer: %s", self._failure)
+        self._replaced_s = time.monotonic()
+        try:
+            old, self._producer = self._producer, self._new_producer()
+        except TokenError as error:  # this is tried again
+            self._note(str(error))
+            return
+        self._failing_from_s = math.inf
+        threading.Thread(target=_end, args=(old,), name="kafka-end", daemon=True).start()
+
+
+def _end(producer: Producer) -> None:
+    """Wait in bounded time for a producer's last delivery reports."""
+    with contextlib.suppress(*_FATAL):
+        producer.flush(ANSWER_DEADLINE_S)
 
 
 class _Rights:

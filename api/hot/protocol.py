@@ -247,20 +247,11 @@ class HotProtocol(BoundedArrival):
         self.transport.write(b"".join(parts))
 
 
-class _Nobody:
-    """An event that nobody waits for."""
-
-    def set(self) -> None:
-        """Do nothing."""
-
-
-_NOBODY: Final = _Nobody()
-
-
 class _Cycle:
     """What uvicorn's protocol needs to know about the hot request in flight, or the last one."""
 
-    message_event = _NOBODY
+    message_event: Final = asyncio.Event()
+    """that nobody waits for"""
     more_body = False
 
     def __init__(self) -> None:

@@ -59,14 +59,14 @@ def _too_many_bodies(limit: int, of_whom: str) -> Problem:
     return Problem(OVERLOADED, f"{limit} bodies{of_whom} are still arriving: try later")
 
 
-class _Write:
-    """A write: first its body arrives, then it takes a place."""
+class _Place:
+    """A request's place among those in flight; that of a write begins when its body has arrived."""
 
     def __init__(self, gate: Gate, bodies: _Bodies, scope: Scope) -> None:
         self._gate = gate
         self._bodies = bodies
         self._client = client_of(scope)
-        self._has_body = any(
+        self._has_body = scope["method"] not in _READS and any(
             name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
             for name, value in scope["headers"]
         )
@@ -84,7 +84,7 @@ class _Write:
 
     def take(self, message: Message) -> None:
         """Accept a part of the body, and at its end take a place; Problem if there is no room."""
-        if self._inside or message["type"] != "http.request":
+        if not self._arriving or message["type"] != "http.request":
             return
         if not message.get("more_body", False):
             self._arrived()
@@ -115,27 +115,6 @@ class _Write:
             self._arriving = False
 
 
-class _Read:
-    """A read, which takes a place from the start to its answer."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._inside = False
-
-    def begin(self) -> None:
-        """Take a place; Problem if there is none."""
-        self._gate.enter()
-        self._inside = True
-
-    def take(self, message: Message) -> None:
-        """Accept a part of a body, which no read uses."""
-
-    def leave(self) -> None:
-        """Give the place back."""
-        self._gate.under_way -= self._inside
-        self._inside = False
-
-
 class Bounded:
     """Passes reads and writes on to `app`, each up to their number at a time.
 
@@ -155,7 +134,8 @@ class Bounded:
         if scope["type"] != "http" or scope["path"] in WATCHED:
             await self._app(scope, receive, send)
             return
-        under_way = self._begun(scope)
+        gate = self._reads if scope["method"] in _READS else self._writes
+        under_way = _Place(gate, self._bodies, scope)
         try:
             under_way.begin()
         except Problem as problem:
@@ -164,14 +144,7 @@ class Bounded:
             return
         await self._pass(under_way, scope, receive, send)
 
-    def _begun(self, scope: Scope) -> _Read | _Write:
-        if scope["method"] in _READS:
-            return _Read(self._reads)
-        return _Write(self._writes, self._bodies, scope)
-
-    async def _pass(
-        self, under_way: _Read | _Write, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _pass(self, under_way: _Place, scope: Scope, receive: Receive, send: Send) -> None:
         async def taking() -> Message:
             message = await receive()
             under_way.take(message)

@@ -124,7 +124,8 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
             summary="Whether reads can be served",
             description="""\
 Ready means that Redis answers and knows the topics. `kafka` is separate, as reads do not need it:
-it is checked at most once a second, and is `ok` or `unavailable`; the server's log has the reason.
+it is checked at most once a second, and is `ok` or `unavailable`, as after a message that was not
+acknowledged; the server's log has the reason.
 
 A server that is shutting down is not ready, either.""",
             act=ready,

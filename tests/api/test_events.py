@@ -195,21 +195,14 @@ def test_a_trade_of_the_first_version_means_a_quote_and_an_interaction(
     [
         ({"price": "abc"}, "price"),
         ({"price": "nan"}, "price"),
-        ({"price": "inf"}, "price"),
         ({"price": "0"}, "price"),
-        ({"price": None}, "price"),
         ({"price": "9" * 400}, "price"),
         ({"timestamp": "yesterday"}, "timestamp"),
         ({"timestamp": 1e300}, "timestamp"),
-        ({"timestamp": 1e308}, "timestamp"),
-        ({"timestamp": -1}, "timestamp"),
         ({"timestamp": str(NOW_MS)}, "timestamp"),
         ({"instrid": -1}, "instrid"),
-        ({"instrid": 2**63}, "instrid"),
         ({"instrid": "x"}, "instrid"),
-        ({"userid": ""}, "userid"),
         ({"userid": "é" * 65}, "userid"),
-        ({"userid": 5}, "userid"),
     ],
 )
 def test_a_rule_that_such_a_trade_breaks_goes_by_its_own_names(

@@ -1,4 +1,4 @@
-"""Replacing a producer after a fatal error, and the frequency of checks of Kafka.
+"""Replacing a producer that publishes no more, and the frequency of checks of Kafka.
 
 librdkafka can simulate a fatal error. confluent-kafka does not expose this, so these tests call
 the library.
@@ -6,18 +6,26 @@ the library.
 
 import asyncio
 import ctypes
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import confluent_kafka
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import NewTopic
 
-from api.events.publisher import Publisher
+from api.events.publisher import LogUnavailableError, Publisher
 from api.http.metrics import Metrics
 from contracts.messages import Quote
+from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
+from infra.local.kafka.server import kafka
+from infra.local.process import Server, free_port, running
+from infra.local.tansu import tansu
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until_true
 
 from .conftest import Serve
 
@@ -32,6 +40,14 @@ def end(producer: Producer) -> None:
     librdkafka = ctypes.CDLL(str(path))
     handle = ctypes.c_void_p.from_address(id(producer) + AFTER_THE_HEAD_OF_AN_OBJECT)
     librdkafka.rd_kafka_test_fatal_error(handle, OUT_OF_ORDER_SEQUENCE_NUMBER, b"tests")
+
+
+@until_true
+async def published(publisher: Publisher) -> None:
+    try:
+        await publisher.publish([QUOTE])
+    except LogUnavailableError as error:
+        raise AssertionError from error
 
 
 @pytest.fixture
@@ -55,19 +71,26 @@ async def test_after_a_fatal_error_a_new_producer_publishes(
     assert caplog.text.count("Kafka needs a new producer") == 2
 
 
-async def test_readiness_says_what_ended_the_producer_until_there_is_another(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("make", [tansu, pytest.param(kafka, marks=pytest.mark.slow)])
+async def test_after_the_broker_stood_still_messages_are_published_and_readiness_knows(
+    make: Callable[[int, Path], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publisher = Publisher(plain("127.0.0.1:1"), Metrics())
-    monkeypatch.setattr("api.events.publisher._REPLACED_EVERY_S", PATIENCE_S)
-    async with publisher.running():
-        for _ in range(2):  # the first one is replaced at once
-            ended = publisher._producer
-            end(ended)
-            async with asyncio.timeout(PATIENCE_S):
-                while publisher._producer is ended and publisher._fatal is None:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-        assert "test_fatal_error" in await publisher.check(Topology(1, 1, 1))
+    server, topics = make(free_port(), tmp_path), (QUOTES, INTERACTIONS, FEEDBACK)
+    monkeypatch.setattr("api.events.publisher.DELIVERY_TIMEOUT_MS", 1000)
+    publisher = Publisher(plain(server.address), Metrics())
+    with running(server) as process:
+        created = [NewTopic(topic.name, 1, 1) for topic in topics]
+        brokers.create(brokers.admin(plain(server.address)), created)
+        async with publisher.running():
+            await published(publisher)
+            process.send_signal(signal.SIGSTOP)
+            for _ in range(3):
+                with pytest.raises(LogUnavailableError):
+                    await publisher.publish([QUOTE])
+            process.send_signal(signal.SIGCONT)
+            assert "Message timed out" in await publisher.check(Topology(1, 1, 1))
+            await published(publisher)
+            assert await publisher.check(Topology(1, 1, 1)) == "ok"
 
 
 async def test_a_fatal_error_that_comes_at_the_end_lets_it_end(
