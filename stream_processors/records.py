@@ -1,48 +1,23 @@
 """Records of a partition as columns: an object only for the few that are looked at one by one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from aiokafka.record.util import decode_varint_py as decode_varint
-from aiokafka.record.util import encode_varint_py as encode_varint
 
 from contracts.decoding import Ints
-from contracts.spans import ABSENT, Spans
+from contracts.spans import Spans
 
-_APPENDED: Final = 1
-"""Kafka's timestamp type for records stamped by the broker."""
-
-BYTES_A_RECORD: Final = 9 * 8
+BYTES_A_RECORD: Final = 8 * 8
 """Of its columns."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
-
 PRODUCERS_STAMP: Final = -1
 """Instead of a broker's timestamp."""
-_SMALLEST: Final = 7
-"""Bytes of a record without key, value and headers."""
-
-
-class Packed(NamedTuple):
-    """The records of a Kafka batch in its bytes, and what its header says of them."""
-
-    payload: memoryview
-    """decompressed"""
-    n: int
-    base_offset: int
-    last_offset_delta: int
-    base_timestamp: int
-    appended_at: int
-    """the broker's timestamp of all, `PRODUCERS_STAMP` if each has its producer's"""
-
-    @property
-    def is_plausible(self) -> bool:
-        """Whether the bytes have room for as many records."""
-        return 0 < self.n * _SMALLEST <= len(self.payload)
 
 
 class Record(NamedTuple):
@@ -59,10 +34,8 @@ class Columns(NamedTuple):
 
     offset: Ints
     """ascending"""
-    timestamp: Ints
-    """epoch ms"""
-    is_appended: Ints
-    """1 if the timestamp is the broker's, 0 if it is the producer's"""
+    appended_at: Ints
+    """the broker's timestamp, epoch ms; `PRODUCERS_STAMP` if each has its producer's"""
     key_at: Ints
     key_length: Ints
     value_at: Ints
@@ -80,35 +53,11 @@ class Records:
     data: bytes
     columns: Columns
 
-    @classmethod
-    def of(cls, records: Sequence[Any]) -> "Records":
-        """Return the columns of records as aiokafka parses them."""
-        headers = [one.headers for one in records]
-        written = [_written(its) if its else b"" for its in headers]
-        keys, values = Spans.of([r.key for r in records]), Spans.of([r.value for r in records])
-        values_at = len(keys.data)
-        spans = Spans.of(written)
-        n = len(records)
-        columns = Columns(
-            offset=np.fromiter((one.offset for one in records), np.int64, n),
-            timestamp=np.fromiter((one.timestamp for one in records), np.int64, n),
-            is_appended=np.fromiter(
-                (one.timestamp_type == _APPENDED for one in records), np.int64, n
-            ),
-            key_at=keys.start,
-            key_length=keys.length,
-            value_at=values_at + values.start,
-            value_length=values.length,
-            headers_at=values_at + len(values.data) + spans.start,
-            headers=np.fromiter(map(len, headers), np.int64, n),
-        )
-        return cls(keys.data + values.data + spans.data, columns)
-
     def __len__(self) -> int:
         return len(self.columns.offset)
 
     def __getitem__(self, place: int) -> Record:
-        offset, _, _, key_at, key_length, value_at, value_length, headers_at, headers = (
+        offset, _, key_at, key_length, value_at, value_length, headers_at, headers = (
             int(column[place]) for column in self.columns
         )
         return Record(
@@ -140,7 +89,7 @@ class Records:
         return map(self.__getitem__, np.flatnonzero(self.columns.headers).tolist())
 
     def _bytes(self, at: int, length: int) -> bytes | None:
-        return None if length == ABSENT else self.data[at : at + length]
+        return None if length < 0 else self.data[at : at + length]
 
     def _headers(self, at: int, n: int) -> Headers:
         found = []
@@ -153,33 +102,4 @@ class Records:
         return tuple(found)
 
 
-def joined(parts: Sequence[Records]) -> Records:
-    """Return the records of all parts, in order."""
-    if len(parts) == 1:
-        return parts[0]
-    start, moved = 0, []
-    for part in parts:
-        columns = part.columns
-        moved.append(
-            columns._replace(
-                key_at=columns.key_at + start,
-                value_at=columns.value_at + start,
-                headers_at=columns.headers_at + start,
-            )
-        )
-        start += len(part.data)
-    data = b"".join(part.data for part in parts)
-    return Records(data, Columns._make(map(np.concatenate, zip(*moved, strict=True))))
-
-
-def _written(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
-    """Return headers as Kafka writes them."""
-    written = bytearray()
-    for name, value in headers:
-        for part in (name.encode(), value):
-            encode_varint(ABSENT if part is None else len(part), written.append)
-            written += part or b""
-    return bytes(written)
-
-
-NONE: Final = Records.of([])
+NONE: Final = Records(b"", Columns(*np.empty((len(Columns._fields), 0), np.int64)))

@@ -1,12 +1,14 @@
 """Hand-made Kafka batches that no client library would write."""
 
 import asyncio
+import struct
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as Builder
+from aiokafka.record.util import calc_crc32c
 
 Header = tuple[bytes, bytes | None]
 
@@ -17,10 +19,22 @@ class Raw(NamedTuple):
     value: bytes | None
     key: bytes | None = None
     headers: Sequence[Header] = ()
+    delta: int | None = None
+    """of the offset, instead of its place in the batch"""
 
 
 POISON = b"\xff\xfe"
 """The name of a header that is not UTF-8."""
+_FIELDS = {
+    "base_offset": (">q", 0),
+    "magic": (">b", 16),
+    "attributes": (">h", 21),
+    "last_offset_delta": (">i", 23),
+    "base_timestamp": (">q", 27),
+    "max_timestamp": (">q", 35),
+    "n": (">i", 57),
+}
+"""Of a batch's header: format and place."""
 
 
 class _Name(str):
@@ -37,10 +51,21 @@ def batch_of(records: Sequence[Raw], compression: int = 0, stamp_ms: int | None 
     """Return a batch whose checksum is right; its first record's offset is 0."""
     builder = Builder(2, compression, 0, -1, -1, -1, 1 << 30)
     stamp_ms = time.time_ns() // 1_000_000 if stamp_ms is None else stamp_ms
-    for offset, record in enumerate(records):
+    for place, record in enumerate(records):
         headers: Any = [(_Name(name), value) for name, value in record.headers]
-        builder.append(offset, stamp_ms, record.key, record.value, headers)
-    return bytes(builder.build())
+        delta = place if record.delta is None else record.delta
+        builder.append(delta, stamp_ms, record.key, record.value, headers)
+    return patched(builder.build(), last_offset_delta=len(records) - 1)
+
+
+def patched(batch: bytes, **fields: int) -> bytes:
+    """Return a batch with other fields in its header, and a checksum that is right."""
+    changed = bytearray(batch)
+    for name, value in fields.items():
+        form, at = _FIELDS[name]
+        struct.pack_into(form, changed, at, value)
+    struct.pack_into(">I", changed, 17, calc_crc32c(bytes(changed[21:])))
+    return bytes(changed)
 
 
 def publish(broker: str, topic: str, partition: int, records: Sequence[Raw]) -> int:

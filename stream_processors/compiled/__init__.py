@@ -1,8 +1,8 @@
-"""What numba compiles: the usual way from the bytes of a fetch to columns of quotes.
+"""What numba compiles: the way from the bytes of a fetch to columns of quotes.
 
-Compiled code parses what is written as nearly all of it is, and says what else there is. aiokafka
-and msgspec parse that, and everything until the code is loaded or where numba is missing: what is
-valid is up to them.
+`frames` finds the records in Kafka batches, in Python until its machine code is loaded, or where
+numba is missing. `quotes` parses quotes that are written as nearly all are; msgspec parses the
+others, and all of them without numba: what is valid is up to it.
 """
 
 import os
@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ import structlog
 
 from contracts.batches import OrdinaryQuotes
 from contracts.spans import Spans
-from stream_processors.records import Packed, Records
+from stream_processors.compiled import frames
 
 log = structlog.get_logger()
 
@@ -28,10 +28,10 @@ _OF_IMAGE: Final = Path(sys.prefix, "numba")
 
 
 class Code:
-    """The compiled functions; None where they are not available."""
+    """The compiled functions, or what there is without them."""
 
     def __init__(self) -> None:
-        self.records_of: Callable[[Sequence[Packed]], Records | None] | None = None
+        self.read_frames = frames.interpreted
         self.ordinary_quotes: Callable[[Spans], OrdinaryQuotes] | None = None
 
     def load(self) -> None:
@@ -40,15 +40,15 @@ class Code:
         _configure()
         try:
             # Imported here, as each of them needs numba.
-            from stream_processors.compiled import frames, quotes
+            from stream_processors.compiled import compiled_frames, quotes
         except Exception as error:  # noqa: BLE001 (of numba, LLVM or the linker: none is needed)
             log.warning(
-                "numba cannot be loaded: records and quotes are parsed one by one, at 40 % of the "
-                "speed",
+                "numba cannot be loaded: records and quotes are parsed without it, which takes "
+                "several times as long",
                 error=repr(error),
             )
             return
-        self.records_of, self.ordinary_quotes = frames.records_of, quotes.read
+        self.read_frames, self.ordinary_quotes = compiled_frames.read, quotes.read
         log.info("compiled code is loaded", seconds=round(time.monotonic() - started_s, 1))
 
 

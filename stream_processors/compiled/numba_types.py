@@ -4,22 +4,21 @@ For modules that only `stream_processors.compiled` imports: some platforms have 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.extending import register_jitable
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-Int: TypeAlias = Any
-"""A 64-bit integer: numba has no other, while to mypy `int` and `np.int64` differ."""
 
 BYTES: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 INTS: Final = numba.int64[::1]
 FLOATS: Final = numba.float64[::1]
 BOOLS: Final = numba.boolean[::1]
 VOID: Final = numba.void
-BOOL: Final = numba.boolean
+INT: Final = numba.int64
+TABLE: Final = numba.int64[:, ::1]
 
 
 def compiled(result: Any, *arguments: Any) -> Callable[[F], F]:
@@ -29,8 +28,8 @@ def compiled(result: Any, *arguments: Any) -> Callable[[F], F]:
 
 
 def inlined(function: F) -> F:
-    """Compile a function into its callers."""
-    inline: F = numba.njit(function, nogil=True)
+    """Have a function compiled into its compiled callers; others call it as it is."""
+    inline: F = register_jitable(function)
     return inline
 
 

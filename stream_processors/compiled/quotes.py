@@ -16,13 +16,13 @@ import numpy as np
 from contracts.batches import OrdinaryQuotes
 from contracts.spans import Spans
 from contracts.times import MAX_TS_MS
+from stream_processors.compiled.frames import Int
 from stream_processors.compiled.numba_types import (
     BOOLS,
     BYTES,
     FLOATS,
     INTS,
     VOID,
-    Int,
     as_bytes,
     compiled,
     inlined,

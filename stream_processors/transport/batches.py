@@ -10,7 +10,7 @@ import numpy as np
 from faust.types import TP, AppT, Message
 
 from contracts.messages import Ints, Rejection
-from stream_processors.records import NONE, Records
+from stream_processors.records import NONE, PRODUCERS_STAMP, Records
 
 UNKNOWN_EPOCH: Final = -1
 """The leader epoch if a broker does not report one, as in Kafka's protocol."""
@@ -38,7 +38,7 @@ class RecordBatch:
     """the next fetch offset, beyond transaction markers and compacted records"""
     records: Records
     unreadable: Sequence[BadRecord] = ()
-    """records in between that cannot be parsed, see `transport.salvage`"""
+    """what cannot be parsed in between, see `transport.contents`"""
     leader_epoch: int = UNKNOWN_EPOCH
     """of the last Kafka batch: later leaders of the partition have greater ones"""
 
@@ -91,9 +91,8 @@ class RecordBatch:
         regardless of their clocks, and so does a replay. Otherwise the timestamp is from the
         producer's clock, which may be slow, and our clock counts.
         """
-        columns = self.records.columns
-        now_ms = time.time_ns() // 1_000_000
-        return np.where(columns.is_appended, columns.timestamp, now_ms)
+        appended_at, now_ms = self.records.columns.appended_at, time.time_ns() // 1_000_000
+        return np.where(appended_at == PRODUCERS_STAMP, now_ms, appended_at)
 
 
 class BatchSchema(faust.Schema[Any, Any]):

@@ -1,124 +1,146 @@
 """Reads what Kafka batches contain, many at once.
 
-Batches written the usual way are read by compiled code. Where there is none, or one of them is
-written otherwise, aiokafka's parser reads them, and `salvage` what that cannot read.
+What cannot be read is a bad record with its bytes and the reason, a record, the rest of a batch
+behind a wrong length, or a batch; what follows it is read. The batch's checksum is right: it is as
+its producer wrote it, so a retry would not help.
 """
 
 import struct
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from aiokafka.errors import UnsupportedCodecError
+import numpy as np
+from aiokafka.errors import CorruptRecordException
 
+from contracts.spans import ABSENT
 from stream_processors.compiled import CODE
-from stream_processors.records import (
-    BYTES_A_RECORD,
-    NONE,
-    PRODUCERS_STAMP,
-    Packed,
-    Records,
-    joined,
-)
-from stream_processors.transport import salvage
+from stream_processors.compiled.frames import FRAME, HEADERS, NAME, REST, Fault
+from stream_processors.records import BYTES_A_RECORD, NONE, PRODUCERS_STAMP, Columns, Records
 from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.unpacking import unpacked
 
 RECORDS_MAX: Final = 1_000_000
 """Per Kafka batch, as librdkafka's `batch.num.messages` allows."""
 
-_FRAMED: Final = 2
-"""Kafka's format since 0.11."""
-_N: Final = struct.Struct(">57xi")
-"""The number of records, at the end of a batch's header."""
+_HEADER: Final = struct.Struct(">q8xb4xhiqq14xi")
+"""Of a batch in Kafka's format since 0.11."""
+_FORMAT_AT, _FORMAT = 16, 2
+_CODEC, _IS_APPENDED = 7, 8
+"""Bits of a batch's attributes."""
+_SMALLEST: Final = 2
+"""Bytes of a record with a length that is not 0."""
+_REASONS: Final = {
+    FRAME: "the record cannot be parsed: its fields exceed its length",
+    HEADERS: "the record's headers cannot be parsed: they do not end where the record ends",
+    NAME: "a header's name is not UTF-8",
+}
 
-_Parsed = tuple[Records, Sequence[BadRecord]]
 
+class Batch(NamedTuple):
+    """A Kafka batch, without its header and decompressed; for aiokafka, one record: its last."""
 
-class Contents:
-    """What a Kafka batch with a right checksum contains; for aiokafka, one record: its last."""
+    payload: bytes | memoryview
+    n: int
+    base_offset: int
+    last_offset_delta: int
+    appended_at: int
+    """as in `Columns`"""
+    fault: str = ""
+    """why all of it is bad: then the payload is the batch as it was fetched"""
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:
-        """Unpack a batch, and parse it unless compiled code may.
+    @property
+    def offset(self) -> int:
+        """The last one."""
+        return self.base_offset + self.last_offset_delta
 
-        Args:
-            batch: as aiokafka's parser represents it.
-            raw: its bytes.
-
-        Raises:
-            aiokafka.errors.KafkaError: its format or compression is not supported here.
-        """
-        self._batch = batch
-        self._raw = raw
-        self.offset = batch.next_offset - 1
-        self.packed = _packed(batch, raw) if CODE.records_of else None
-        self._parsed = self._parse() if self.packed is None else None
+    @property
+    def capacity(self) -> int:
+        """How many records there may be."""
+        return min(self.n, len(self.payload) // _SMALLEST)
 
     @property
     def size_bytes(self) -> int:
         """The size in memory."""
-        if self.packed is not None:
-            return len(self.packed.payload) + self.packed.n * BYTES_A_RECORD
-        records, unreadable = self.parsed()
-        return records.size_bytes + sum(len(one.value or b"") for one in unreadable)
-
-    def parsed(self) -> _Parsed:
-        """Return the records, read one by one, and those that cannot be."""
-        return self._parse() if self._parsed is None else self._parsed
-
-    def _parse(self) -> _Parsed:
-        # Batches of an old format have no record count.
-        n = getattr(self._batch, "last_offset_delta", 0) + 1
-        if n > RECORDS_MAX:
-            why = f"a batch of {n} records, more than {RECORDS_MAX}, is not parsed"
-            return NONE, [BadRecord(self._batch.base_offset, None, bytes(self._raw), why)]
-        try:
-            return Records.of(list(self._batch)), ()
-        except (MemoryError, UnsupportedCodecError):
-            raise
-        except Exception:  # noqa: BLE001 (the checksum is right: what is wrong is the producer's)
-            records, unreadable = salvage.records_of(bytes(self._raw))
-            return Records.of(records), unreadable
+        return len(self.payload) + self.capacity * BYTES_A_RECORD
 
 
-def read(batches: Sequence[Contents], first_offset: int) -> _Parsed:
-    """Return the records of batches from an offset on, and those that cannot be parsed."""
-    if not batches:
-        return NONE, ()
-    unreadable: list[BadRecord] = []
-    records = _framed([one.packed for one in batches])
-    if records is None:
-        parts = [one.parsed() for one in batches]
-        records = joined([part for part, _ in parts])
-        unreadable = [one for _, some in parts for one in some if one.offset >= first_offset]
+def opened(raw: memoryview) -> Batch:
+    """Return a batch whose checksum is right.
+
+    Raises:
+        aiokafka.errors.CorruptRecordException: its offsets are none of a log.
+        MemoryError: there is no room to decompress it.
+    """
+    if raw[_FORMAT_AT] != _FORMAT:
+        (offset,) = struct.unpack_from(">q", raw)
+        why = f"a batch of format {raw[_FORMAT_AT]} is not parsed: use a client of Kafka 0.11 on"
+        return Batch(raw, 0, offset, 0, PRODUCERS_STAMP, why)
+    base_offset, _, attributes, last, _, max_timestamp, n = _HEADER.unpack_from(raw)
+    if not 0 <= base_offset <= base_offset + last < 2**63 - 1:
+        raise CorruptRecordException(f"a batch has offsets {base_offset} to {base_offset + last}")
+    appended_at = max_timestamp if attributes & _IS_APPENDED else PRODUCERS_STAMP
+    batch = Batch(raw[_HEADER.size :], n, base_offset, last, appended_at)
+    if last >= RECORDS_MAX:
+        return _bad(batch, raw, f"a batch of {last + 1} records, more than {RECORDS_MAX}")
+    if not 0 <= n <= last + 1:
+        return _bad(batch, raw, f"a batch of {n} records in {last + 1} offsets")
+    codec = attributes & _CODEC
+    if not codec or not n:
+        return batch
+    try:
+        return batch._replace(payload=unpacked(codec, raw[_HEADER.size :]))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 (each codec has errors of its own)
+        return _bad(batch, raw, f"a batch of {n} records cannot be unpacked: {error}")
+
+
+def _bad(batch: Batch, raw: memoryview, why: str) -> Batch:
+    return batch._replace(payload=raw, n=0, fault=why)
+
+
+def read(batches: Sequence[Batch], first_offset: int) -> tuple[Records, list[BadRecord]]:
+    """Return the records of batches from an offset on, and what cannot be read, by offset."""
+    records, bad = _parsed([batch for batch in batches if not batch.fault])
+    bad += [
+        BadRecord(batch.base_offset, None, bytes(batch.payload), batch.fault)
+        for batch in batches
+        if batch.fault
+    ]
     if len(records) and records.columns.offset[0] < first_offset:
         # A fetch from the middle of a batch returns all of it.
         records = records.take(records.columns.offset >= first_offset)
-    return records, unreadable
-
-
-def _framed(batches: Sequence[Packed | None]) -> Records | None:
-    packed = [one for one in batches if one is not None]
-    if CODE.records_of is None or len(packed) < len(batches):
-        return None
-    return CODE.records_of(packed)
-
-
-def _packed(batch: Any, raw: memoryview) -> Packed | None:
-    """Return a batch's records unpacked; None if it is not of a kind that `frames` may read."""
-    if getattr(batch, "magic", 0) != _FRAMED:
-        return None
-    (n,) = _N.unpack_from(raw)
-    payload = raw[_N.size :]
-    try:
-        if batch.compression_type:
-            payload = memoryview(unpacked(batch.compression_type, payload))
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 (each codec has errors of its own: the parser says which)
-        return None
-    appended_at = batch.max_timestamp if batch.timestamp_type else PRODUCERS_STAMP
-    packed = Packed(
-        payload, n, batch.base_offset, batch.last_offset_delta, batch.first_timestamp, appended_at
+    return records, sorted(
+        (one for one in bad if one.offset >= first_offset), key=lambda one: one.offset
     )
-    is_plausible = packed.is_plausible and max(n, batch.last_offset_delta + 1) <= RECORDS_MAX
-    return packed if is_plausible else None
+
+
+def _parsed(batches: Sequence[Batch]) -> tuple[Records, list[BadRecord]]:
+    if not batches:
+        return NONE, []
+    data = b"".join(batch.payload for batch in batches)
+    capacity = sum(batch.capacity for batch in batches)
+    numbers = np.array([(len(batch.payload), *batch[1:-1]) for batch in batches], np.int64)
+    rows = np.empty(len(batches), np.int64)
+    faults = np.empty((capacity + len(batches), len(Fault._fields)), np.int64)
+    columns = np.empty((len(Columns._fields), capacity), np.int64)
+    n = CODE.read_frames(data, np.ascontiguousarray(numbers.T), rows, faults, columns)
+    records = Records(data, Columns(*columns[:, : rows[-1]]))
+    return records, [_bad_record(data, batches, Fault(*row)) for row in faults[:n].tolist()]
+
+
+def _bad_record(data: bytes, batches: Sequence[Batch], fault: Fault) -> BadRecord:
+    batch, place = batches[fault.batch], fault.place
+    offset, whole = batch.base_offset + place, data[fault.start : fault.end]
+    if fault.why == REST:
+        why = f"{fault.left} records from here on cannot be parsed: their lengths are wrong"
+        return BadRecord(offset, None, whole, why if fault.left else "no record, after the last")
+    if fault.why == FRAME:
+        return BadRecord(offset, None, whole, _REASONS[FRAME])
+    key, value = (
+        None if length == ABSENT else data[at : at + length]
+        for at, length in (fault[-4:-2], fault[-2:])
+    )
+    last = batch.last_offset_delta - fault.left
+    why = f"the record's offset delta is {fault.delta}, which should be {place} to {last}"
+    return BadRecord(offset, key, value, _REASONS.get(fault.why, why))

@@ -18,9 +18,8 @@ from aiokafka.consumer import fetcher as aiokafka
 from faust.types import TP
 
 from stream_processors.records import Records
-from stream_processors.transport import unpacking
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
-from stream_processors.transport.contents import Contents, read
+from stream_processors.transport.contents import Batch, opened, read
 
 TAKE_BYTES: Final = 6 << 20
 """Per partition and call: no more Kafka batches are added above this size."""
@@ -69,7 +68,6 @@ class Fetched:
     """The fetcher's responses for partitions with a position. For the consumer's thread only."""
 
     def __init__(self, fetcher: Any) -> None:
-        unpacking.bound()
         self._fetcher = fetcher
         self._assignment: Any = None
         self._lives: dict[TP, object] = {}
@@ -200,13 +198,13 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
 
     def take(self, max_bytes: int) -> _Taken:
         """Return the records of the next batches."""
-        batches: list[Contents] = []
+        batches: list[Batch] = []
         size = 0
         error: Exception | None = None
         try:
-            for contents in self:
-                batches.append(contents)
-                size += contents.size_bytes
+            for batch in self:
+                batches.append(batch)
+                size += batch.size_bytes
                 if size >= max_bytes:
                     break
             else:
@@ -216,8 +214,8 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
         records, unreadable = read(batches, self._first_offset)
         return _Taken(records, unreadable, error)
 
-    def _consumer_record(self, tp: Any, contents: Contents) -> Contents:  # noqa: ARG002 (aiokafka's signature)
-        return contents
+    def _consumer_record(self, tp: Any, batch: Batch) -> Batch:  # noqa: ARG002 (aiokafka's signature)
+        return batch
 
 
 class _Batches:
@@ -240,17 +238,16 @@ class _Batches:
         epoch, of_format = _LEADER_EPOCH.unpack_from(self._batches.data, start)
         self.leader_epoch = epoch if of_format >= _FORMAT_WITH_EPOCH else UNKNOWN_EPOCH
         self._at += _LENGTH.size + length
-        return _Batch(self._batches.next_batch(), self._batches.data, start, self._at)
+        raw = memoryview(self._batches.data)[start : self._at]
+        return _Batch(self._batches.next_batch(), raw)
 
 
 class _Batch:
     """A Kafka batch that is iterated as if it were one record, its last."""
 
-    def __init__(self, batch: Any, data: bytes, start: int, end: int) -> None:
+    def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
-        self._data = data
-        self._start = start
-        self._end = end
+        self._raw = raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -258,8 +255,8 @@ class _Batch:
     def __next__(self) -> Any:
         return next(self._batch)
 
-    def __iter__(self) -> Iterator[Contents]:
-        yield Contents(self._batch, memoryview(self._data)[self._start : self._end])
+    def __iter__(self) -> Iterator[Batch]:
+        yield opened(self._raw)
 
 
 def _whole(response: Any) -> _WholeBatches:

@@ -1,20 +1,18 @@
 """Bounds the decompressed size of a Kafka batch.
 
 The broker limits compressed bytes: 6 kB of zstd may be 200 MB, and a batch of 1 MiB more than a
-worker's memory. aiokafka decompresses any size. Its parsers call the codecs by their imported
-names, so `bound` replaces these.
+worker's memory.
 """
 
 import gzip
 import io
 import mmap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import cramjam
-from aiokafka.record import default_records as in_python
-from aiokafka.record._crecords import default_records as in_c
+from aiokafka.codec import snappy_decode
 
 UNPACKED_BYTES_MAX: Final = 64 << 20
 """Producers limit a batch's size before compression: 1 MB in librdkafka, 16 kB in Java."""
@@ -39,13 +37,6 @@ class _Room(threading.local):
 _ours = _Room()
 
 
-def bound() -> None:
-    """Keep aiokafka from decompressing any batch to more than `UNPACKED_BYTES_MAX`."""
-    for parser in (in_c, in_python):
-        for name, decode in _DECODERS.items():
-            setattr(parser, name, decode)
-
-
 def unpacked(codec: int, payload: memoryview) -> bytes:
     """Decompress the records of a Kafka batch.
 
@@ -56,8 +47,9 @@ def unpacked(codec: int, payload: memoryview) -> bytes:
     Raises:
         Exception: it cannot be decompressed; each codec has errors of its own.
     """
-    decode: Callable[[bytes], bytes] = getattr(in_python, _NAMES[codec])
-    return decode(payload.tobytes())
+    if codec not in _DECODERS:
+        raise ValueError(f"codec {codec} is unknown")
+    return _DECODERS[codec](payload.tobytes())
 
 
 def _into_room(decompress_into: Callable[[Any, Any], int]) -> Callable[[Any], bytes]:
@@ -81,11 +73,9 @@ def _gzip(payload: Any) -> bytes:
     return content
 
 
-# Not snappy, whose format bounds it: three bytes become at most 64.
-_DECODERS: Final = {
-    "zstd_decode": _into_room(cramjam.zstd.decompress_into),
-    "lz4_decode": _into_room(cramjam.lz4.decompress_into),
-    "gzip_decode": _gzip,
+_DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
+    1: _gzip,
+    2: snappy_decode,  # its format bounds it: three bytes become at most 64
+    3: _into_room(cramjam.lz4.decompress_into),
+    4: _into_room(cramjam.zstd.decompress_into),
 }
-_NAMES: Final = {1: "gzip_decode", 2: "snappy_decode", 3: "lz4_decode", 4: "zstd_decode"}
-"""The codecs that aiokafka imports, by number."""

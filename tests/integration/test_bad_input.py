@@ -20,6 +20,12 @@ GOOD_EVENT = b'{"user_id":"ABC","instrument_id":4,"ts":1629061628123}'
 ONE = np.array([1])
 ADDED = Blocks(ONE, ONE, ONE, ONE, np.array([1.0]))
 TOO_FAR = Changes(0, 2**40, 0, ADDED, Blocks.none())
+BAD = {
+    b"name is not UTF-8": {"headers": [(POISON, b"x")]},
+    b"delta is 1000000,": {"delta": 1_000_000},
+    b"delta is -1,": {"delta": -1},
+}
+"""Why nobody can read a record -> what it has instead of a good one."""
 
 
 def test_records_that_nobody_can_read_are_dead_letters_and_their_neighbors_are_counted(
@@ -33,20 +39,20 @@ def test_records_that_nobody_can_read_are_dead_letters_and_their_neighbors_are_c
     with pipeline.worker() as worker:
         for topic, partition in poison.items():
             neighbor = Raw(good.get(topic, b"bad"), b"key")
-            bad = neighbor._replace(headers=[(POISON, b"x")])
-            records = [neighbor, bad, neighbor] if topic in good else [bad]
-            publish(pipeline.broker, topic.name, partition, records)
+            for fields in BAD.values():
+                bad = neighbor._replace(**fields)
+                records = [neighbor, bad, neighbor] if topic in good else [bad]
+                publish(pipeline.broker, topic.name, partition, records)
         pipeline.publish_raw((COOCCURRENCES.name, None, value, 0) for value in without_changes)
         pipeline.wait_until_folded()
         assert worker.poll() is None
     for topic in poison:
-        of_header, others = [], []
-        for value, headers in dead_letters(pipeline.broker, topic.name):
-            by_reason = of_header if b"name is not UTF-8" in headers["reason"] else others
-            by_reason.append(value)
-        assert of_header == [good.get(topic, b"bad")]
+        found = dead_letters(pipeline.broker, topic.name)
+        of_reason = {why: [v for v, its in found if why in its["reason"]] for why in BAD}
+        assert of_reason == {why: [good.get(topic, b"bad")] for why in BAD}
+        others = [v for v, its in found if not any(why in its["reason"] for why in BAD)]
         assert others == (without_changes if topic is COOCCURRENCES else [])
-    assert pipeline.bars(4)[1_629_061_620].n == 2
+    assert pipeline.bars(4)[1_629_061_620].n == 6
     assert pipeline.gram() == {(4, 4): 1}
 
 

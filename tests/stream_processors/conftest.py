@@ -1,6 +1,7 @@
 """Compiled code, as a worker uses it some seconds after its start.
 
-- `compiled_code` (session): it is loaded; without it, every record is parsed one by one.
+- `compiled_code` (session): it is loaded; without it, records are found in Python, and quotes
+  parsed one by one.
 """
 
 import pytest
@@ -11,4 +12,4 @@ from stream_processors.compiled import CODE
 @pytest.fixture(scope="session")
 def compiled_code() -> None:
     CODE.load()
-    assert CODE.records_of is not None
+    assert CODE.ordinary_quotes is not None

@@ -2,30 +2,29 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from aiokafka import ConsumerRecord
+from aiokafka.record._crecords import DefaultRecordBatchBuilder as Builder
 from faust.types import TP
 
-from stream_processors.records import Records
+from stream_processors.records import PRODUCERS_STAMP
 from stream_processors.transport.batches import RecordBatch
-
-APPENDED_AT_MS = 1_700_000_000_000
-
+from stream_processors.transport.contents import Batch, opened, read
 
 Headers = Sequence[tuple[str, bytes | None]]
 
 
 def record(
-    topic: str,
-    partition: int,
     offset: int,
-    value: bytes | None,
+    value: bytes | None = b"",
+    *,
     key: bytes | None = None,
-    timestamp_ms: int = APPENDED_AT_MS,
     headers: Headers = (),
-) -> ConsumerRecord[bytes | None, bytes | None]:
-    return ConsumerRecord(
-        topic, partition, offset, timestamp_ms, 0, key, value, None, -1, -1, tuple(headers)
-    )
+    appended_at: int = PRODUCERS_STAMP,
+) -> Batch:
+    """Return a Kafka batch of one record."""
+    builder = Builder(2, 0, 0, -1, -1, -1, 1 << 24)
+    builder.append(0, 0, key, value, list(headers))
+    batch = opened(memoryview(builder.build()))
+    return batch._replace(base_offset=offset, appended_at=appended_at)
 
 
 def batch_of(
@@ -42,9 +41,8 @@ def batch_of(
     Keys and headers are by offset.
     """
     records = [
-        record(topic, partition, at, value, keys.get(at), headers=headers.get(at, ()))
-        for at, value in values
+        record(at, value, key=keys.get(at), headers=headers.get(at, ())) for at, value in values
     ]
     first = records[0].offset if start is None else start
     end = records[-1].offset + 1 if records else first
-    return RecordBatch(TP(topic, partition), life, first, end, Records.of(records))
+    return RecordBatch(TP(topic, partition), life, first, end, read(records, 0)[0])

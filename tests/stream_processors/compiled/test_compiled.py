@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from contracts.messages import Quote, encode
 from stream_processors import compiled
-from stream_processors.compiled import CODE, Code
+from stream_processors.compiled import CODE, Code, frames
 from stream_processors.decoding.intake import Intake
 from stream_processors.decoding.placement import Placement
 from stream_processors.decoding.quotes import decode
@@ -19,14 +19,16 @@ QUOTE = Quote(instrument_id=4, price=30.72, size=100, ts=1_629_061_628_123)
 
 
 def test_without_numba_the_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "stream_processors.compiled.frames", raising=False)
-    monkeypatch.delattr(compiled, "frames", raising=False)
+    for name in ("compiled_frames", "quotes"):
+        monkeypatch.delitem(sys.modules, f"stream_processors.compiled.{name}", raising=False)
+        monkeypatch.delattr(compiled, name, raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "stream_processors.compiled.numba_types", raising=False)
     code = Code()
     with capture_logs() as logs:
         code.load()
-    assert code.records_of is code.ordinary_quotes is None
+    assert code.ordinary_quotes is None
+    assert code.read_frames is frames.interpreted
     (line,) = logs
     assert line["log_level"] == "warning"
     assert "numba cannot be loaded" in line["event"]

@@ -7,11 +7,10 @@ from faust.types import TP
 
 from runtime.tracing import Tracing, tracing_to
 from stream_processors.partition.spans import _HEADERS_READ_MOST, LINKS_MOST, Recorded
-from stream_processors.records import Records
 from stream_processors.store.chunks import Group
 from stream_processors.transport.batches import RecordBatch
 from tests.otlp import AT_ONCE, SPAN, Receiver, receiving
-from tests.stream_processors.records import record
+from tests.stream_processors.records import batch_of
 
 QUOTES_1 = TP("quotes", 1)
 
@@ -35,22 +34,19 @@ def trace(number: int) -> str:
     return f"{number:032x}"
 
 
-def batch_of(start: int, traces: list[int], n: int) -> RecordBatch:
+def batch_of_traces(start: int, traces: list[int], n: int) -> RecordBatch:
     """Return a batch of n records, the first of which come from these traces."""
-    parents = [f"00-{trace(number)}-{SPAN}-01".encode() for number in traces]
-    with_headers = [
-        record("quotes", 1, start + place, b"", headers=(("other", None), ("traceparent", parent)))
-        for place, parent in enumerate(parents)
-    ]
-    others = [record("quotes", 1, start + place, b"") for place in range(len(traces), n)]
-    records = with_headers + others
-    return RecordBatch(QUOTES_1, "life", start, start + n, Records.of(records))
+    headers = {
+        start + place: [("other", None), ("traceparent", f"00-{trace(number)}-{SPAN}-01".encode())]
+        for place, number in enumerate(traces)
+    }
+    return batch_of(*QUOTES_1, [(start + place, b"") for place in range(n)], headers=headers)
 
 
 def test_a_batch_links_once_to_each_span_that_published_some_of_it(
     tracing: Tracing, receiver: Receiver
 ) -> None:
-    with Recorded(tracing, QUOTES_1).batch(batch_of(10, [7, 8, 7, 7], n=1_000)):
+    with Recorded(tracing, QUOTES_1).batch(batch_of_traces(10, [7, 8, 7, 7], n=1_000)):
         pass
     span = receiver.one("process quotes")
     assert span.links == [(trace(7), SPAN), (trace(8), SPAN)]
@@ -71,12 +67,12 @@ def test_a_flush_is_a_child_of_the_last_batch_and_has_the_links_of_all(
 ) -> None:
     spans = Recorded(tracing, QUOTES_1)
     for number in (1, 2):
-        with spans.batch(batch_of(number, [number], n=1)):
+        with spans.batch(batch_of_traces(number, [number], n=1)):
             pass
     with spans.flush(2) as counted:
         groups = [Group("a", []), Group("b", [])]
         assert list(counted(groups)) == groups
-    with spans.batch(batch_of(3, [3], n=1)), spans.flush(1):
+    with spans.batch(batch_of_traces(3, [3], n=1)), spans.flush(1):
         pass  # as when memory is full in the middle of a batch
     first = receiver.one("flush quotes", links=[(trace(1), SPAN), (trace(2), SPAN)])
     assert (first.attributes["tickrec.records"], first.attributes["tickrec.values"]) == (2, 2)
@@ -88,7 +84,7 @@ def test_a_flush_is_a_child_of_the_last_batch_and_has_the_links_of_all(
 def test_links_are_few_however_many_traces_there_are(tracing: Tracing, receiver: Receiver) -> None:
     spans = Recorded(tracing, QUOTES_1)
     for start in (0, 100):
-        with spans.batch(batch_of(start, list(range(start + 1, start + 101)), n=100)):
+        with spans.batch(batch_of_traces(start, list(range(start + 1, start + 101)), n=100)):
             pass
     with spans.flush(200):
         pass
@@ -104,7 +100,7 @@ def test_few_headers_are_read_however_many_traces_are_not_recorded() -> None:
             self.read += 1
 
     unsampled = Unsampled()
-    with Recorded(unsampled, QUOTES_1).batch(batch_of(0, list(range(1, 1_001)), n=1_000)):
+    with Recorded(unsampled, QUOTES_1).batch(batch_of_traces(0, list(range(1, 1_001)), n=1_000)):
         pass
     assert unsampled.read == _HEADERS_READ_MOST
 

@@ -3,40 +3,26 @@ import itertools
 import time
 from unittest import mock
 
-import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.batches import decode_quotes
 from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, encode
-from stream_processors.records import NONE, Records
+from stream_processors.records import NONE, PRODUCERS_STAMP
 from stream_processors.transport.batches import BadRecord, BatchSchema, RecordBatch
+from stream_processors.transport.contents import Batch, read
+from tests.stream_processors.records import record
 
 STAMP_MS = 1_700_000_000_000
-BY_THE_PRODUCER, BY_THE_BROKER = 0, 1
 
 steps = st.lists(st.integers(1, 5), min_size=1, max_size=20)
 
 
-def record(
-    offset: int,
-    value: bytes | None = b"",
-    *,
-    key: bytes | None = None,
-    timestamp_ms: int = STAMP_MS,
-    timestamp_type: int = BY_THE_BROKER,
-) -> ConsumerRecord[bytes | None, bytes | None]:
-    return ConsumerRecord(
-        "quotes", 0, offset, timestamp_ms, timestamp_type, key, value, None, -1, -1, ()
-    )
-
-
-def batch_of(*records: ConsumerRecord[bytes | None, bytes | None], end: int = 0) -> RecordBatch:
-    start = records[0].offset if records else 0
-    end = end or (records[-1].offset + 1 if records else 0)
-    return RecordBatch(TP("quotes", 0), "life", start, end, Records.of(records))
+def batch_of(*records: Batch, end: int = 0) -> RecordBatch:
+    start = records[0].offset
+    end = end or records[-1].offset + 1
+    return RecordBatch(TP("quotes", 0), "life", start, end, read(records, 0)[0])
 
 
 @given(first=st.integers(0, 2**40), steps=steps)
@@ -99,44 +85,23 @@ def test_a_size_grows_by_values_and_records() -> None:
     assert three.size_bytes == 3 * alone + 4
 
 
-@pytest.mark.parametrize(
-    ("stamped_ms_ago", "by", "counts_ms_ago"),
-    [
-        (60_000, BY_THE_BROKER, 60_000),
-        (-60_000, BY_THE_BROKER, -60_000),
-        (60_000, BY_THE_PRODUCER, 0),
-        (-60_000, BY_THE_PRODUCER, 0),
-    ],
-    ids=["by the broker", "by a broker ahead of us", "by a slow producer", "by a fast producer"],
-)
-def test_a_brokers_timestamp_counts_regardless_of_our_clock_but_not_a_producers(
-    stamped_ms_ago: int, by: int, counts_ms_ago: int
-) -> None:
+def test_each_record_has_its_own_brokers_timestamp_and_our_clock_without_one() -> None:
     before_ms = time.time_ns() // 1_000_000
-    stamped = record(0, timestamp_ms=before_ms - stamped_ms_ago, timestamp_type=by)
-    clock_ms = int(batch_of(stamped).clock_ms()[0])
-    after_ms = time.time_ns() // 1_000_000
-    assert before_ms - counts_ms_ago <= clock_ms <= after_ms - counts_ms_ago
-
-
-def test_each_record_has_its_own_clock() -> None:
-    records = [record(n, timestamp_ms=1_000 + n) for n in range(3)]
-    assert batch_of(*records).clock_ms().tolist() == [1_000, 1_001, 1_002]
-
-
-def test_in_a_batch_with_both_kinds_of_timestamps_each_record_uses_its_own() -> None:
-    by = [BY_THE_BROKER, BY_THE_PRODUCER, BY_THE_BROKER, BY_THE_PRODUCER]
-    records = [record(n, timestamp_ms=1_000 + n, timestamp_type=kind) for n, kind in enumerate(by)]
+    ahead_ms = before_ms + 60_000
+    stamps = [1_000, PRODUCERS_STAMP, ahead_ms, PRODUCERS_STAMP]
+    records = [record(n, appended_at=stamp) for n, stamp in enumerate(stamps)]
     clock_ms = batch_of(*records).clock_ms().tolist()
-    assert (clock_ms[0], clock_ms[2]) == (1_000, 1_002)
-    assert min(clock_ms[1], clock_ms[3]) > STAMP_MS
+    assert clock_ms == [1_000, clock_ms[1], ahead_ms, clock_ms[1]]
+    assert before_ms <= clock_ms[1] <= time.time_ns() // 1_000_000
 
 
 @given(behind_s=st.integers(0, 7 * 86_400))
 def test_workers_whose_clocks_differ_reject_the_same_records(behind_s: int) -> None:
     live = [encode(Quote(instrument_id=4, price=1, ts=STAMP_MS))] * 3
     ahead = encode(Quote(instrument_id=4, price=1, ts=STAMP_MS + MAX_AHEAD_MS + 1))
-    batch = batch_of(*(record(n, value) for n, value in enumerate([*live, ahead])))
+    batch = batch_of(
+        *(record(n, value, appended_at=STAMP_MS) for n, value in enumerate([*live, ahead]))
+    )
     slow_ns = (STAMP_MS - behind_s * 1_000) * 1_000_000
     with mock.patch("time.time_ns", return_value=slow_ns):
         _, rejections = decode_quotes(batch.values(), batch.clock_ms())

@@ -1,0 +1,359 @@
+"""A Kafka batch's records are found and judged alike by machine code and by Python.
+
+`FUZZ_BATCHES=100000` tries so many mutated batches.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record._crecords import DefaultRecordBatchBuilder as Builder
+from aiokafka.record.default_records import _DefaultRecordBatchPy as TheirBatch
+from aiokafka.record.util import decode_varint_py, encode_varint
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_processors.compiled import CODE, frames
+from stream_processors.transport.batches import BadRecord
+from stream_processors.transport.contents import opened, read
+from tests.raw_batches import POISON, Raw, batch_of, patched
+
+CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+FUZZ_BATCHES = int(os.environ.get("FUZZ_BATCHES", "3000"))
+HEADER_BYTES = 61
+BASE, STAMP_MS = 70, 1_700_000_000_000
+ABC = [Raw(b"aaaa", b"1"), Raw(b"bbbb", b"2"), Raw(b"cccc", b"3")]
+NEXT = patched(batch_of([Raw(b"next")], 0, STAMP_MS), base_offset=2**40)
+
+some_bytes = st.one_of(st.none(), st.binary(max_size=20), st.binary(min_size=100, max_size=200))
+headers = st.lists(st.tuples(st.text(max_size=5), some_bytes), max_size=3)
+records = st.lists(
+    st.tuples(st.integers(1, 300), st.integers(-1000, 2**40), some_bytes, some_bytes, headers),
+    min_size=1,
+    max_size=12,
+)
+Found = tuple[list[Any], list[BadRecord]]
+
+
+class Watched(bytes):
+    """Bytes that nobody reads outside."""
+
+    def __getitem__(self, at: Any) -> Any:
+        assert isinstance(at, slice) or 0 <= at < len(self)
+        return super().__getitem__(at)
+
+
+def in_python(data: bytes, *others: Any) -> int:
+    return frames.interpreted(Watched(data), *others)
+
+
+def found(*raws: bytes, first_offset: int = 0) -> Found:
+    """Return the good and the bad records of batches; both ways of reading them agree."""
+    both = []
+    for way in (CODE.read_frames, in_python):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(CODE, "read_frames", way)
+            batches = [opened(memoryview(raw)) for raw in raws]
+            good, bad = read(batches, first_offset)
+            stamps = good.columns.appended_at.tolist()
+            both.append(([(*r, t) for r, t in zip(good, stamps, strict=True)], bad))
+    assert both[0] == both[1]
+    return both[0]
+
+
+def theirs(raw: bytes) -> list[Any]:
+    """Return the records as aiokafka parses them.
+
+    Raises:
+        Exception: it cannot.
+    """
+    batch = iter(TheirBatch(raw))
+    stamp = batch.max_timestamp if batch.timestamp_type else -1
+    # Not its varints in C, which read past the end: that ends the process.
+    its = [batch._read_msg(decode_varint_py) for _ in range(batch._num_records)]
+    assert batch._pos == len(batch._buffer)
+    return [(r.offset, r.key, r.value, tuple(r.headers), stamp) for r in its]
+
+
+def written(given_: list[Any], compression: int = 0) -> bytes:
+    """Return a batch, as aiokafka's producer writes it, of records with gaps between them."""
+    builder = Builder(2, compression, 0, -1, -1, -1, 1 << 24)
+    offset = -1
+    for step, later_ms, key, value, its_headers in given_:
+        offset += step
+        builder.append(offset, STAMP_MS + later_ms, key, value, its_headers)
+    return bytes(builder.build())
+
+
+def based(records_: list[Raw], compression: int = 0, **fields: int) -> bytes:
+    return patched(batch_of(records_, compression, STAMP_MS), base_offset=BASE, **fields)
+
+
+@given(batches=st.lists(records, min_size=1, max_size=3), compression=st.integers(0, 4))
+def test_batches_are_read_as_aiokafka_parses_them(batches: list[Any], compression: int) -> None:
+    raws = [written(one, compression) for one in batches]
+    assert found(*raws) == ([r for raw in raws for r in theirs(raw)], [])
+
+
+@pytest.mark.parametrize("compression", CODECS.values(), ids=CODECS)
+@pytest.mark.parametrize("n", [1, 10_000])
+def test_a_batch_of_any_size_and_codec_is_read(n: int, compression: int) -> None:
+    raw = written([(1, 0, b"k", b"%d" % place, [("h", b"1")]) for place in range(n)], compression)
+    good, bad = found(raw)
+    assert good == [(place, b"k", b"%d" % place, (("h", b"1"),), -1) for place in range(n)]
+    assert not bad
+
+
+@pytest.mark.parametrize("compression", CODECS.values(), ids=CODECS)
+def test_a_record_whose_headers_name_is_not_utf_8_is_bad_alone_with_its_key_and_value(
+    compression: int,
+) -> None:
+    fine, poison = ("é€𐍈".encode(), b"yes"), (POISON, b"x")
+    raws = [
+        Raw(b"a", b"1"),
+        Raw(b"b", b"2", [fine, poison]),
+        Raw(None, None, [fine, (b"", None)]),
+        Raw(b"d", b"4", [poison, fine]),
+        Raw(bytes(1_000)),  # otherwise compression saves nothing, and aiokafka skips it
+    ]
+    good, bad = found(based(raws, compression))
+    assert [r[:4] for r in good] == [
+        (70, b"1", b"a", ()),
+        (72, None, None, (("é€𐍈", b"yes"), ("", None))),
+        (74, None, bytes(1_000), ()),
+    ]
+    assert bad == [
+        (71, b"2", b"b", "a header's name is not UTF-8"),
+        (73, b"4", b"d", "a header's name is not UTF-8"),
+    ]
+
+
+@given(st.one_of(st.binary(max_size=6), st.text(max_size=4).map(str.encode)))
+def test_a_headers_name_is_text_if_python_says_so(name: bytes) -> None:
+    good, bad = found(batch_of([Raw(b"", None, [(name, None)])]))
+    try:
+        expected = [((name.decode(), None),)]
+    except UnicodeDecodeError:
+        expected = []
+    assert [r[3] for r in good] == expected
+    assert len(bad) == 1 - len(expected)
+
+
+@pytest.mark.parametrize(
+    ("deltas", "wrong"),
+    [
+        ([0, 1, 2], {}),
+        ([0, 1_000_000, 2], {1: "which should be 1 to 1"}),
+        ([1_000_000, 1, 2], {0: "which should be 0 to 0"}),
+        ([0, 1, 2**31 - 1], {2: "which should be 2 to 2"}),
+        ([0, 0, 0], {1: "offset delta is 0", 2: "offset delta is 0"}),
+        ([0, -1, 2], {1: "offset delta is -1"}),
+        ([0, 2, 1], {1: "offset delta is 2", 2: "offset delta is 1"}),
+        ([0, 4, 2, 3, 4], {1: "offset delta is 4"}),
+    ],
+)
+def test_a_record_whose_offset_is_not_its_place_in_the_batch_is_bad_alone(
+    deltas: list[int], wrong: dict[int, str]
+) -> None:
+    raws = [Raw(b"%d" % at, b"k", delta=delta) for at, delta in enumerate(deltas)]
+    good, bad = found(based(raws), NEXT)
+    right = [at for at in range(len(raws)) if at not in wrong]
+    assert [r[:3] for r in good[:-1]] == [(BASE + at, b"k", b"%d" % at) for at in right]
+    assert good[-1][2] == b"next"
+    assert [one[:3] for one in bad] == [(BASE + at, b"k", b"%d" % at) for at in wrong]
+    assert all(why in one.reason for one, why in zip(bad, wrong.values(), strict=True))
+
+
+def test_in_a_compacted_batch_a_record_is_good_where_the_others_have_room() -> None:
+    raws = [Raw(b"", delta=delta) for delta in (2, 9, 5, 8)]
+    good, (bad,) = found(based(raws, last_offset_delta=9))
+    assert [r[0] - BASE for r in good] == [2, 5, 8]
+    assert (bad.offset - BASE, "9, which should be 3 to 7" in bad.reason) == (3, True)
+
+
+@pytest.mark.parametrize("attributes", [1, 127, 128, 255])
+def test_a_records_attributes_are_one_byte_that_means_nothing(attributes: int) -> None:
+    """As in Kafka's DefaultRecord.readFrom and librdkafka's rd_kafka_msgset_reader_msg_v2."""
+    raw = bytearray(batch_of(ABC))
+    raw[HEADER_BYTES + 1] = attributes
+    assert found(bytes(raw)) == found(batch_of(ABC))
+
+
+def changed(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    return lambda raw: raw.replace(old, new, 1)
+
+
+def varint(value: int) -> bytes:
+    its: list[int] = []
+    encode_varint(value, its.append)
+    return bytes(its)
+
+
+MALFORMED = "its fields exceed its length"
+A_RECORD = varint(11) + bytes((0, 0, 2, 2)) + b"2\x08bbbb\x00"
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "reason"),
+    [
+        *(
+            (changed(b"\x08bbbb", varint(size) + b"bbbb"[len(varint(size)) - 1 :]), None, MALFORMED)
+            for size in (6, 2**20, 2**31)
+        ),
+        (changed(b"\x02" + b"2", b"\x7e" + b"2"), None, MALFORMED),
+        (changed(b"bbbb\x00", b"bbbb\x02"), b"bbbb", "headers cannot be parsed"),
+        (changed(b"bbbb\x00", b"bbbb\x01"), b"bbbb", "headers cannot be parsed"),
+        (changed(b"\x08bbbb\x00", b"\x06bbb\x00\x00"), b"bbb", "headers cannot be parsed"),
+    ],
+)
+def test_a_malformed_record_is_bad_alone_with_what_can_be_read(
+    change: Callable[[bytes], bytes], value: bytes | None, reason: str
+) -> None:
+    raw = based(ABC)
+    assert A_RECORD in raw
+    good, (bad,) = found(change(raw), NEXT)
+    assert [(r[0], r[2]) for r in good[:-1]] == [(70, b"aaaa"), (72, b"cccc")]
+    assert (bad.offset, bad.key) == (71, b"2" if value else None)
+    assert bad.value == value if value else change(A_RECORD) == bad.value
+    assert reason in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "values", "offset", "rest", "reason"),
+    [
+        (
+            changed(A_RECORD, b"\x17" + A_RECORD[1:])(based(ABC)),
+            [b"aaaa"], 71, b"\x17" + based(ABC)[HEADER_BYTES + 13 :],
+            "2 records from here on cannot be parsed",
+        ),
+        (
+            patched(based(ABC) + b"more"), [b"aaaa", b"bbbb", b"cccc"], 72, b"more",
+            "no record, after the last",
+        ),
+        (
+            based(ABC, n=5, last_offset_delta=4), [b"aaaa", b"bbbb", b"cccc"], 73, b"",
+            "2 records from here on",
+        ),
+        *(
+            (broken, [], BASE, broken, reason)
+            for broken, reason in [
+                (based(ABC, n=4), "4 records in 3 offsets"),
+                (based(ABC, n=-1), "-1 records in 3 offsets"),
+                (based(ABC, last_offset_delta=10**6), "more than 1000000"),
+                (based(ABC, attributes=5), "cannot be unpacked: codec 5 is unknown"),
+                (based(ABC, attributes=1), "a batch of 3 records cannot be unpacked: "),
+                (based(ABC, magic=1), "format 1 is not parsed"),
+                (based(ABC, magic=3), "format 3 is not parsed"),
+            ]
+        ),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)  # fmt: skip
+def test_what_is_no_record_is_bad_with_all_its_bytes_and_no_other_batch_with_it(
+    raw: bytes, values: list[bytes], offset: int, rest: bytes, reason: str
+) -> None:
+    good, (bad,) = found(raw, NEXT)
+    assert [r[2] for r in good] == [*values, b"next"]
+    assert bad[:3] == (offset, None, rest)
+    assert reason in bad.reason
+
+
+def test_a_batch_emptied_by_compaction_has_nothing() -> None:
+    empty = patched(based(ABC)[:HEADER_BYTES], n=0, attributes=4)
+    assert found(empty) == ([], [])
+    assert opened(memoryview(empty)).offset == BASE + 2
+
+
+@pytest.mark.parametrize("fields", [{"base_offset": -1}, {"base_offset": 2**63 - 1},
+                                    {"last_offset_delta": -1}])  # fmt: skip
+def test_offsets_that_no_log_has_are_an_error(fields: dict[str, int]) -> None:
+    with pytest.raises(CorruptRecordException, match="a batch has offsets"):
+        opened(memoryview(patched(based(ABC), **fields)))
+
+
+def test_brokers_timestamps_are_those_of_the_batch() -> None:
+    good, _ = found(based(ABC, attributes=8, max_timestamp=STAMP_MS))
+    assert [r[-1] for r in good] == [STAMP_MS] * 3
+
+
+def test_a_fetch_from_the_middle_of_a_batch_begins_there() -> None:
+    raw = based([*ABC, Raw(b"dddd", delta=9), Raw(b"eeee")])
+    good, bad = found(raw, first_offset=72)
+    assert ([r[0] for r in good], [one.offset for one in bad]) == ([72, 74], [73])
+    good, bad = found(raw, based(ABC, n=-1), first_offset=74)
+    assert ([r[0] for r in good], bad) == ([74], [])
+
+
+def mutated(chance: random.Random) -> Iterator[bytes]:
+    """Yield batches, most of which are not as anybody writes them."""
+    names = [b"a", b"traceparent", "é".encode(), POISON]
+    fields = {
+        "last_offset_delta": lambda: chance.choice([0, 1, 5, 20, chance.randrange(-2, 2**31)]),
+        "n": lambda: chance.choice([0, 1, 5, 20, chance.randrange(-(2**31), 2**31)]),
+        "attributes": lambda: chance.choice([0, 8, 16, chance.randrange(64)]),
+        "max_timestamp": lambda: chance.randrange(-(2**63), 2**63),
+        "base_offset": lambda: chance.randrange(2**63),
+    }
+    while True:
+        raws = []
+        for place in range(chance.randrange(1, 8)):
+            value, key = chance.randbytes(chance.randrange(200)), chance.randbytes(9)
+            headers_ = [(chance.choice(names), chance.choice([None, b"x"]))] * chance.randrange(3)
+            delta = chance.choice([0, -1, 3, 2**31 - 1]) if chance.random() < 0.1 else place
+            raws.append(
+                Raw(value, key, headers_ if chance.random() < 0.3 else (), delta)
+                if chance.random() < 0.9
+                else Raw(None)
+            )
+        raw = bytearray(batch_of(raws, 0, STAMP_MS))
+        for _ in range(chance.randrange(4)):
+            at = chance.randrange(HEADER_BYTES, len(raw) + 1)
+            odd = chance.choice([0, 1, 2, 126, 127, 128, 129, 255, chance.randrange(256)])
+            cut = chance.choice([0, 1, 1, 1, 1, chance.randrange(30)])
+            raw[at : at + cut] = bytes([odd]) * (1 if cut else chance.choice([1, 9, 10]))
+        its = {name: value() for name, value in fields.items() if chance.random() < 0.05}
+        yield patched(bytes(raw), **its)
+
+
+def attributes_of(raw: bytes) -> list[int]:
+    """Return the attributes of the records that aiokafka finds, which reads a varint there."""
+    at, its = HEADER_BYTES, []
+    for _ in range(TheirBatch(raw)._num_records):
+        size, at = frames._varint_at(raw, at, len(raw))
+        its.append(raw[at])
+        at += size
+    return its
+
+
+def test_what_aiokafka_parses_of_mutated_batches_is_read_and_the_rest_accounted_for(
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    compared = 0
+    for _, raw in zip(range(FUZZ_BATCHES), mutated(chance), strict=False):
+        try:
+            batch = opened(memoryview(raw))
+        except CorruptRecordException:
+            continue
+        good, bad = found(raw, NEXT)
+        assert good.pop()[2] == b"next"
+        offsets = [r[0] for r in good]
+        assert offsets == sorted(set(offsets))
+        assert [one.offset for one in bad] == sorted(one.offset for one in bad)
+        assert all(batch.base_offset <= o <= batch.offset for o in [*offsets, *(b[0] for b in bad)])
+        if not bad:
+            assert len(good) == batch.n
+        try:
+            expected = theirs(raw)
+        except Exception:  # noqa: BLE001 (each codec has errors of its own)
+            continue
+        its = [batch.base_offset, *(r[0] for r in expected), batch.offset]
+        legal = its[1:-1] == sorted(set(its[1:-1])) and its == sorted(its)
+        if legal and not batch.fault and max(attributes_of(raw), default=0) < 128:
+            compared += 1
+            assert (good, bad) == (expected, [])
+    print(f"{compared} of {FUZZ_BATCHES} compared")
+    assert compared > FUZZ_BATCHES / 10
