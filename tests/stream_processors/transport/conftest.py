@@ -54,7 +54,6 @@ def write(broker: str, topic: str) -> Write:
         partition: int = 0,
         compression: str = "none",
         at_once: int = 1_000_000,
-        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         producer = Producer(
             {
@@ -68,7 +67,7 @@ def write(broker: str, topic: str) -> Write:
             }
         )
         for value in values:
-            producer.produce(topic, value=value, partition=partition, headers=list(headers))
+            producer.produce(topic, value=value, partition=partition)
         assert producer.flush(WAIT_S) == 0
 
     return write_values

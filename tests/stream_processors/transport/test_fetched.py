@@ -4,7 +4,6 @@ import pytest
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from faust.types import TP
 
-from stream_processors.transport import contents
 from stream_processors.transport import fetched as under_test
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import CorruptLogError, FetchFailure
@@ -61,27 +60,6 @@ async def test_a_batch_has_the_epoch_of_its_leader(
     assert {batch.leader_epoch for batch in batches} == {0}
     reader.seek(4)
     assert (await reader.batch()).leader_epoch == 0  # of a marker alone
-
-
-async def test_absent_values_and_keys_come_as_none(reader: Reader, write: Write) -> None:
-    write([b"a", None])
-    (batch,) = await reader.read(0, 2)
-    assert batch.values() == [b"a", None]
-    assert batch.records[0].key is None
-
-
-@pytest.mark.parametrize("compression", ["none", "lz4"])
-async def test_records_with_headers_are_separate_a_kafka_batch_at_a_time(
-    reader: Reader, write: Write, compression: str
-) -> None:
-    header = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-    write(numbered(0, 10), compression=compression)
-    write(numbered(10, 10), compression=compression, headers=[header])
-    write(numbered(20, 10), compression=compression)
-    batches = await reader.read(15, 30)
-    found = [record for batch in batches for record in batch.records.with_headers()]
-    assert [record.offset for record in found] == [15, 16, 17, 18, 19]
-    assert [record.headers for record in found] == [(header,)] * 5
 
 
 async def test_a_batch_carries_the_life_that_sought_it(reader: Reader, write: Write) -> None:
@@ -264,20 +242,6 @@ async def test_a_batch_that_unpacks_to_too_much_is_separate_and_skipped(
     (unreadable,) = [one for batch in batches for one in batch.unreadable]
     assert (unreadable.offset, unreadable.key) == (3, None)
     assert f"more than {UNPACKED_BYTES_MAX} once unpacked" in unreadable.reason
-
-
-async def test_a_batch_of_too_many_records_is_separate_and_skipped(
-    reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contents, "RECORDS_MAX", 4)
-    for first, n in ((0, 4), (4, 5), (9, 4)):
-        write(numbered(first, n))
-    reader.seek(5)  # within the batch
-    assert values_of(await reader.until(13)) == numbered(9, 4)
-    batches = await reader.read(0, 13)
-    assert values_of(batches) == [*numbered(0, 4), *numbered(9, 4)]
-    (unreadable,) = [one for batch in batches for one in batch.unreadable]
-    assert (unreadable.offset, "5 records" in unreadable.reason) == (4, True)
 
 
 async def test_a_take_waits_for_the_next_record(reader: Reader, write: Write) -> None:
