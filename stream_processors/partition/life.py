@@ -158,7 +158,7 @@ class Partition:
                 # Not if an earlier owner's claim arrived late, e.g. because Redis was paused.
                 if not await self._reader.is_ours(self.tp):
                     return
-                await self._begin_again(replaced)
+                is_refused = await self._begin_again(replaced)
             except (TooManyBadRecordsError, CopiedTopicError, UnknownVersionError) as stopped:
                 self._end(State.STOPPED, stopped)
                 return
@@ -166,19 +166,20 @@ class Partition:
                 if self._is_corrupt_again():
                     self._end(State.STOPPED, corrupt)
                     return
-                await self._begin_again(corrupt)
+                is_refused = await self._begin_again(corrupt)
             except (  # conditions that a new claim may resolve
                 *(FetchRefusedError, LogLostItsEndError),
                 *(NotContiguousError, StoreWentBackError, TopicRecreatedError),
             ) as why:
-                is_refused = isinstance(why, (FetchRefusedError, LogLostItsEndError))
-                await self._begin_again(why)
+                is_refused = await self._begin_again(why)
         self._enter(State.REVOKED)
 
-    async def _begin_again(self, why: Exception) -> None:
+    async def _begin_again(self, why: Exception) -> bool:
+        """Pause; return whether the log may end before the position."""
         metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
         log.warning("restarting partition", **self._name(), why=str(why))
         await asyncio.sleep(_RESTART_AFTER_S)
+        return isinstance(why, (FetchRefusedError, LogLostItsEndError))
 
     def _is_corrupt_again(self) -> bool:
         """Count a damaged fetch; return whether several in a row were, at that offset."""

@@ -545,21 +545,33 @@ async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scen
     assert scene.total is None
 
 
-async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(scene: Scene) -> None:
-    """It was sent while Redis was paused, and the partition has been assigned to us since."""
+@pytest.mark.parametrize("failed", [[], [FetchRefusedError], [FetchRefusedError, CorruptLogError]])
+async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(
+    scene: Scene, failed: list[type[Exception]]
+) -> None:
+    """It was sent while Redis was paused, and the partition has been assigned to us since.
+
+    Fetches failed before, and the broker that is asked for the log's end is behind now.
+    """
     scene.is_members = True
-    partition = scene.partition()
+    scene.was_at(40)
+    scene.end = 50
     late = Store(cast("AsyncStore", SimulatedStore(scene.data, scene.turns, 1)), KEYSPACE)
-    async with living(partition):
-        await folding(partition)
-        await scene.fold(partition, [0, 1])
+    async with started(scene) as partition:
+        for n, failure in enumerate(failed, 2):
+            partition.fail(scene.sought[-1][1], failure("once"))
+            await until(lambda n=n: len(scene.sought) == n)
+            await folding(partition)
+            assert scene.sought[-1][0] == 40
+            scene.end = 30
+        await scene.fold(partition, [40, 41])
+        await scene.flush(partition)
+        await scene.fold(partition, [42])
+        scene.end = 30
         await late.fence(QUOTES, 0, "{}")
         tick(scene, partition)
-        await until(lambda: len(scene.sought) == 2)
-        await folding(partition)
-        await scene.fold(partition, [0, 1, 2])
-        await scene.flush(partition)
-    assert scene.total == "3"
+        await until(lambda: len(scene.sought) == len(failed) + 2)
+    assert (scene.sought[-1][0], scene.position["incarnation"]) == (42, "0")
     assert begun_anew("FencedError")
 
 
