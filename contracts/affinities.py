@@ -28,6 +28,9 @@ FURTHEST_VALUE: Final = 1_000.0
 """The factor by which a transaction may count more or less than the typical value, if users are
 weighted by value: a mistyped quantity must not outweigh everything else."""
 
+LEAST_WEIGHT: Final = 2.0**-400
+"""Of an event that does not reject: a product of two affinities is a count, and must not be 0."""
+
 Affinity = Callable[[float, float, int], float]
 """(affinity so far, weight of the event's type, event time in epoch ms) -> the new affinity"""
 
@@ -62,7 +65,7 @@ def weighted(half_life_days: float) -> Affinity:
     """
 
     def add(so_far: float, weight: float, ts_ms: int) -> float:
-        decayed = weight * _grown(ts_ms, half_life_days)
+        decayed = _decayed(weight, ts_ms, half_life_days)
         return so_far + decayed if weight > 0 else decayed
 
     return add
@@ -83,21 +86,21 @@ def greatest(half_life_days: float) -> Affinity:
     """
 
     def raised(so_far: float, weight: float, ts_ms: int) -> float:
-        decayed = weight * _grown(ts_ms, half_life_days)
+        decayed = _decayed(weight, ts_ms, half_life_days)
         return max(so_far, decayed) if weight > 0 else decayed
 
     return raised
 
 
-def _grown(ts_ms: int, half_life_days: float) -> float:
-    return math.exp2((ts_ms - DECAY_STARTS_MS) / DAY_MS / half_life_days)
+def _decayed(weight: float, ts_ms: int, half_life_days: float) -> float:
+    decayed = weight * math.exp2((ts_ms - DECAY_STARTS_MS) / DAY_MS / half_life_days)
+    return max(decayed, LEAST_WEIGHT) if weight > 0 else decayed
 
 
 def weights_of(name: AffinityName, weight: Floats, ts_ms: Ints, half_life_days: float) -> Floats:
-    """Return what each event weighs, (n,): `weight x 2^((t - t0) / half_life)`.
+    """Return what each event weighs, (n,), by the rule's name, to the last bit.
 
-    If affinities are binary, the sign of that. The weights equal those of the rules to the last
-    bit.
+    If affinities are binary, the sign of that.
 
     Args:
         name: of the rule.
@@ -117,4 +120,5 @@ def weights_of(name: AffinityName, weight: Floats, ts_ms: Ints, half_life_days: 
     half_lives = (ts_ms - DECAY_STARTS_MS) / DAY_MS / half_life_days
     # np.exp2 differs from math.exp2 by an ulp on some processors.
     powers: Iterable[float] = map(math.exp2, half_lives.tolist())
-    return weight * np.fromiter(powers, np.float64, len(half_lives))
+    decayed = weight * np.fromiter(powers, np.float64, len(half_lives))
+    return np.where(weight > 0, np.maximum(decayed, LEAST_WEIGHT), decayed)

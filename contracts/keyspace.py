@@ -33,7 +33,7 @@ Keys, after the namespace:
 `cooc:{c<p>}:<item>`
     hash: item -> G[item, that item], itself included, of the pairs that `contracts.pairs` puts into
     this row, about half of the item's; `off` -> last offset; `holders` -> how many users have the
-    item: written if affinities are fractions, whose sum does not say it, and if it is known
+    item, and not the sums, which round: written if affinities are fractions, and if it is known
     lives forever; written by cooccurrences; read by trainer
 `items:{c<p>}`
     set: the items that have a `cooc` key

@@ -40,10 +40,7 @@ class Tombstone:
         """Return the time, epoch ms, before which later-arriving events are ignored.
 
         A client may resend events from before the erasure, or send them late. A user who was only
-        inactive was not erased, and may come back with any event.
-
-        Args:
-            last_event_ms: of the user, -1 if there is none.
+        inactive was not erased, and may come back with any event. One without events has -1.
 
         >>> Tombstone("ABC", erased_at_ms=1629061628123).leaves_out_before_ms(1629061620000)
         1629061628123

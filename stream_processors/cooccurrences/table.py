@@ -278,9 +278,8 @@ def _added(counts: Floats, sums: Sums) -> tuple[Floats, Floats]:
     """
     added: Floats = counts + sums.delta
     is_exact = sums.size is None and integers(counts) is not None and integers(added) is not None
-    if is_exact:
-        return added, np.zeros(len(added))
     size = np.abs(sums.delta) if sums.size is None else sums.size
     rounding: Floats = _ROUNDING * np.maximum(counts, size)
-    added[added <= rounding] = 0
+    if not is_exact:
+        added[added <= rounding] = 0
     return added, rounding

@@ -58,10 +58,10 @@ def fold_event(
     """
     place = history.place_of(item)
     if place < 0:
-        new = affinity(0.0, event_weight, ts_ms)
-        changes = make_room(history, offset, item, ts_ms, cap) if new else None
+        changes = make_room(history, offset, item, ts_ms, cap)
         if changes is None:
             return []
+        new = affinity(0.0, event_weight, ts_ms)
         history.add(item, new, ts_ms)
         j, delta = history.items(), history.affinities_times(new)
         changes.append(Change(offset, item, j, delta, holders=1))

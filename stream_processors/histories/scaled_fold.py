@@ -45,10 +45,10 @@ def fold_scaled_event(
     """
     place = history.place_of(item)
     if place < 0:
-        unscaled = affinity(0.0, event_weight, ts_ms)
-        changes = make_room(history, offset, item, ts_ms, cap) if unscaled else None
+        changes = make_room(history, offset, item, ts_ms, cap)
         if changes is None:
             return []
+        unscaled = affinity(0.0, event_weight, ts_ms)
         place = len(history)
         history.add(item, 0.0, ts_ms)
     else:

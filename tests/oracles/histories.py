@@ -2,8 +2,8 @@
 
 The rules are those of docs/guarantees.md and the settings:
 
-- an event weighs its weight x 2^(half-lives); the affinity for its item becomes 1 if binary, the
-  sum of what the events weigh if weighted, the most that one of them weighs if greatest;
+- an event weighs its weight x 2^(half-lives), at least 2^-400; the affinity for its item becomes 1
+  if binary, the sum of what the events weigh if weighted, and the most that one does if greatest;
 - an event that weighs 0 or less rejects its item: that no longer counts, and what the user has of
   it is what this event weighs, if binary only its sign; of the latest rejected items as many are
   kept as the cap says; any other event makes it a new item;
@@ -163,7 +163,8 @@ def _weight(kind: str, ts_ms: int, rules: Rules) -> float:
     weight = rules.weight_of(kind)
     if rules.affinity == "binary":
         return float((weight > 0) - (weight < 0))
-    return weight * 2.0 ** ((ts_ms - DECAY_STARTS_MS) / DAY_MS / rules.half_life_days)
+    weighed = weight * 2.0 ** ((ts_ms - DECAY_STARTS_MS) / DAY_MS / rules.half_life_days)
+    return max(weighed, 2.0**-400) if weight > 0 else weighed
 
 
 def _scale(history: Mapping[int, Held], rules: Rules) -> float:

@@ -79,7 +79,7 @@ class RunningHistory:
         before = self.entries.get(item)
         affinity = self._affinity(before.affinity if before else 0.0, weight, ts_ms)
         if before is None:
-            if not affinity or not self._make_room(item, ts_ms):
+            if not self._make_room(item, ts_ms):
                 return
             before = self.rejected.pop(item, Entry(0.0, ts_ms, ts_ms))
         total, n_values = before.total, before.n_values

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.affinities import Affinity, binary, greatest, weighted
+from contracts.affinities import binary, greatest, weighted
 from contracts.event_types import BUILT_IN
 from contracts.histories import HistoryEntry
 from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS
@@ -276,8 +276,10 @@ def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
 
 TODAY_MS = 1_790_000_000_000
 A_YEAR_AGO_MS = TODAY_MS - 365 * DAY_MS
-far_apart = st.integers(0, 700).map(lambda day: TODAY_MS - day * DAY_MS)
+days_ago = st.integers(0, 700) | st.integers(9_000, 13_400)
+far_apart = days_ago.map(lambda day: TODAY_MS - day * DAY_MS)
 fractions = st.sampled_from([weighted(HALF_LIFE_DAYS), greatest(HALF_LIFE_DAYS), weighted(60.0)])
+inverse_degree = st.sampled_from([None, InverseDegree(1.0)])
 
 
 def event(user: str, item: int, ts_ms: int, kind: str = "trade") -> Interaction:
@@ -293,20 +295,17 @@ LIGHT = [event("A", 1, A_YEAR_AGO_MS), event("A", 2, TODAY_MS)]
 @example(
     log=[*LIGHT, event("B", 1, TODAY_MS), Tombstone("B")],
     plan=PLAIN,
-    cap=500,
-    affinity=weighted(14.0),
+    rules=HistoryRules(weighted(14.0), cap=500),
 )
 @example(
     log=[*LIGHT, event("B", 1, TODAY_MS), Tombstone("B")],
     plan=PLAIN,
-    cap=500,
-    affinity=greatest(14.0),
+    rules=HistoryRules(greatest(14.0), cap=500),
 )
 @example(  # B's item 1 is pushed out
     log=[*LIGHT, *(event("B", item, TODAY_MS + item) for item in (1, 3, 4))],
     plan=PLAIN,
-    cap=2,
-    affinity=weighted(14.0),
+    rules=HistoryRules(weighted(14.0), cap=2),
 )
 @given(
     log=st.lists(
@@ -322,13 +321,12 @@ LIGHT = [event("A", 1, A_YEAR_AGO_MS), event("A", 2, TODAY_MS)]
         max_size=20,
     ),
     plan=plans,
-    cap=st.sampled_from([2, 500]),
-    affinity=fractions,
+    rules=st.builds(HistoryRules, fractions, st.sampled_from([2, 500]), inverse_degree),
 )
 def test_an_item_has_a_row_exactly_as_long_as_a_user_has_it(
-    log: list[Record], plan: Plan, cap: int, affinity: Affinity
+    log: list[Record], plan: Plan, rules: HistoryRules
 ) -> None:
-    world = simulate(log, plan, HistoryRules(affinity, cap))
+    world = simulate(log, plan, rules)
     held = Counter(item for items in counted_histories(world).values() for item in items)
     counts = stored_counts(world)
     assert {item for item in held if counts.get((item, item), 0) > 0} == held.keys()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import binary, weighted
+from contracts.affinities import binary
 from stream_processors.histories.fold import Change, Leaving, fold_event, fold_leaving
 from stream_processors.histories.history import History
 
@@ -71,12 +71,6 @@ def test_an_event_that_raises_nothing_still_updates_the_time() -> None:
     history, changes = one_user([(1, 100), (1, 300), (1, 200)], cap=2)
     assert len(changes) == 1
     assert entries(history) == {1: (1.0, 300)}
-
-
-def test_an_event_too_old_to_have_weight_starts_no_history() -> None:
-    history = new()
-    assert fold_event(history, 0, 1, 1, 0, 2, weighted(0.001)) == []
-    assert len(history) == 0
 
 
 def test_a_leaving_items_products_are_subtracted_again() -> None:

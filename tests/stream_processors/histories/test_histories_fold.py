@@ -1,4 +1,4 @@
-"""What a fold of histories reads, rejects, deletes and how much it takes at once."""
+"""What a fold of histories reads and rejects, and how much it takes at once."""
 
 import pytest
 
@@ -32,25 +32,6 @@ async def test_histories_in_memory_are_not_read_again() -> None:
         await histories.take(batch_of_events(log, at, at + 1))
         await flush(histories, claim)
     assert claim.reads == 2 + 1, "and whether any user was erased"
-
-
-async def test_a_bare_history_is_deleted_once_the_position_has_passed() -> None:
-    data: Hashes = {}
-    histories, claim = histories_in_memory(data)
-    log: list[UserEvent] = [
-        Interaction(user_id="A", instrument_id=1, ts=0),
-        Tombstone("A"),
-        Interaction(user_id="B", instrument_id=1, ts=0),
-        Interaction(user_id="A", instrument_id=2, ts=1),
-    ]
-    stored = []
-    for at in range(len(log)):
-        await histories.take(batch_of_events(log, at, at + 1))
-        await flush(histories, claim)
-        stored.append(dict(data[KEYSPACE.history(0, "A")]))
-    with_item = {"off": "[0,0]", "1": '{"r":1,"t":0}'}
-    with_new_item = {"off": "[0,3]", "erased": "1", "2": '{"r":1,"t":1}'}
-    assert stored == [with_item, {"off": "[0,1]", "erased": "1"}, {}, with_new_item]
 
 
 async def test_a_record_in_the_wrong_partition_is_rejected_and_names_its_user() -> None:
