@@ -35,7 +35,6 @@ def main(
     modes: Annotated[
         bool, typer.Option("--modes", help="every affinity, user weight, store and fsync")
     ] = False,
-    erasures: Annotated[bool, typer.Option("--erasures", help="users are taken out")] = False,
     long_outages: Annotated[
         bool, typer.Option("--long-outages", help="servers are away for 100 s, once a run each")
     ] = False,
@@ -54,7 +53,6 @@ def main(
         store,
         appendfsync,
         brokers,
-        erasures=erasures,
         long_outages=long_outages,
         secured=secured,
     )

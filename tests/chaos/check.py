@@ -99,6 +99,6 @@ def _wrong_dead_letters(world: World) -> Iterator[str]:
         for record in world.log.records[topic.name, 0]:
             of = record.headers
             found.add((of["topic"].decode(), int(of["partition"]), int(of["offset"])))
-    expected = expected_dead_letters(world.log, world.topology, erasures=world.mode.erasures)
+    expected = expected_dead_letters(world.log, world.topology)
     for place in found ^ expected:
         yield f"{place} is a dead letter and breaks no rule, or breaks one and is none"

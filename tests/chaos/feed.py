@@ -16,6 +16,7 @@ from tests.chaos.messages import EventTime, Messages, Publication
 
 COMPRESSIONS: Final = ("none", "zstd", "lz4", "snappy")
 _TICK_S: Final = 0.05
+_ERASED_SHARE: Final = 0.01
 
 Acknowledged = dict[tuple[str, int, int], bytes | None]
 """(topic, partition, offset) -> value"""
@@ -30,13 +31,12 @@ class Feed(threading.Thread):
         seed: int,
         records_per_s: int,
         *,
-        erasures: bool = False,
         compressions: Sequence[str] = COMPRESSIONS,
     ) -> None:
         super().__init__(name="feed", daemon=True)
         self._bootstrap_servers = bootstrap_servers
         self.time = EventTime()
-        self._messages = Messages(random.Random(seed), self.time, erasures=erasures)
+        self._messages = Messages(random.Random(seed), self.time, erased_share=_ERASED_SHARE)
         self._records_per_s = records_per_s
         self._compressions = compressions
         self._also: deque[Publication] = deque()

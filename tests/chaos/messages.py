@@ -5,6 +5,7 @@ messages come in any order. Prices, sizes and values are whole numbers or multip
 sums are exact in any order, and may be compared with `==`.
 """
 
+import itertools
 import random
 import time
 from typing import Final, NamedTuple
@@ -27,9 +28,11 @@ _INSTRUMENTS: Final = 50
 _USERS: Final = 150
 _BAD_SHARE: Final = 0.005
 _BAD_VALUES: Final = (b"", b"not JSON", b'{"instrument_id":-1}', b"\xff\xfe")
-_ERASED_SHARE: Final = 0.01
 _TOPIC_WEIGHTS: Final = (2, 1)
 _EVENTS_OF_NOW: Final = 20
+# Fibonacci hashing multiplies by it and takes the upper bits (Knuth, TAOCP 3, 6.4).
+_FIBONACCI: Final = 0x9E3779B97F4A7C15
+_CHOSEN_IDS: Final = 4_000
 # A rule allows for five minutes.
 _TOO_FAR_AHEAD_MS: Final = 6 * 60_000
 
@@ -70,6 +73,20 @@ def of_now(rng: random.Random) -> list[Publication]:
     return [Publication(INTERACTIONS.name, key_of(event), encode(event)) for event in events]
 
 
+def of_chosen_ids(time: EventTime) -> list[Publication]:
+    """Return quotes and events of ids whose Fibonacci hashes begin with the same bits."""
+    inverse = pow(_FIBONACCI, -1, 2**64)
+    colliding = (n * inverse % 2**64 for n in itertools.count(1))
+    ids = itertools.islice((i for i in colliding if i < 2**63), _CHOSEN_IDS)
+    messages: list[Publication] = []
+    for n, i in enumerate(ids):
+        quote = Quote(instrument_id=i, price=1.5, size=1, ts=time.now_ms())
+        event = Interaction(user_id=f"chosen-{n % _USERS}", instrument_id=i, ts=time.now_ms())
+        messages.append(Publication(QUOTES.name, key_of(quote), encode(quote)))
+        messages.append(Publication(INTERACTIONS.name, key_of(event), encode(event)))
+    return messages
+
+
 class Messages:
     """Generates messages."""
 
@@ -78,13 +95,13 @@ class Messages:
         rng: random.Random,
         time: EventTime,
         *,
-        erasures: bool = False,
         bad_share: float = _BAD_SHARE,
+        erased_share: float = 0,
     ) -> None:
         self._rng = rng
         self._time = time
-        self._erasures = erasures
         self._bad_share = bad_share
+        self._erased_share = erased_share
 
     def next(self) -> Publication:
         (topic,) = self._rng.choices(PUBLISHED, _TOPIC_WEIGHTS)
@@ -92,7 +109,7 @@ class Messages:
             quote = self._quote()
             return Publication(topic.name, key_of(quote), self._or_bad(encode(quote)))
         event = self._interaction()
-        is_erasure = self._erasures and self._rng.random() < _ERASED_SHARE
+        is_erasure = self._rng.random() < self._erased_share
         erased_or_sent = None if is_erasure else self._or_bad(encode(event))
         return Publication(topic.name, key_of(event), erased_or_sent)
 

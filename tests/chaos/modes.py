@@ -31,8 +31,6 @@ class Mode:
     store: StoreKind = "single"
     appendfsync: AppendFsync = "always"
     brokers: Literal[1, 3] = 1
-    erasures: bool = False
-    """the feed requests erasures of users"""
     long_outages: bool = False
     """servers are away for 100 s, once a run each"""
     secured: bool = False
@@ -47,7 +45,6 @@ class Mode:
         words = [self.affinity, self.user_weight, self.store, self.appendfsync]
         extras = {
             f"{self.brokers} brokers": self.brokers > 1,
-            "erasures": self.erasures,
             "long outages": self.long_outages,
             "secured": self.secured,
         }

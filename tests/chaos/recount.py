@@ -18,11 +18,10 @@ from runtime.topology import Topology
 from stream_processors.settings import Settings
 from tests.chaos.log import Log
 from tests.chaos.messages import FOLLOWED
-from tests.chaos.modes import Mode
+from tests.chaos.modes import USUAL
 from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
 from tests.chaos.truth.expected import Expected, Name, Values, expected_values
 
-_MODE: Final = Mode(erasures=True)
 _SUM: Final = " pv"
 _RELATIVE: Final = 1e-9
 """Of a bar's price times volume: the sum of any prices depends on the order by its last bits."""
@@ -75,7 +74,7 @@ def _is_sum(name: Name) -> bool:
 
 def _expected(log: Log, keyspace: Keyspace, topology: Topology) -> Expected:
     minutes, cap = (_default(name) for name in ("bars_retention_minutes", "history_cap"))
-    return tolerant(expected_values(log, keyspace, topology, _MODE, minutes, cap))
+    return tolerant(expected_values(log, keyspace, topology, USUAL, minutes, cap))
 
 
 def _default(setting: str) -> Any:

@@ -82,7 +82,6 @@ def world(
             kafka.bootstrap_servers,
             seed,
             records_per_s,
-            erasures=mode.erasures,
             compressions=COMPRESSIONS if kafka.servers else COMPRESSIONS[:1],
         )
         made = World(folder, namespace, mode, topology, kafka, store, fleet, feed)

@@ -14,7 +14,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
-from tests.chaos.messages import FOLLOWED, Messages
+from tests.chaos.messages import FOLLOWED, Messages, of_chosen_ids
 from tests.chaos.poison import publish_unreadable
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
@@ -119,3 +119,10 @@ def poison(world: World, rng: random.Random) -> Seconds:
     thread.start()
     yield from world.until(lambda: not thread.is_alive())
     world.say(f"{message.topic}/{partition} has a record with an unreadable header")
+
+
+def choose_ids(world: World, rng: random.Random) -> Seconds:
+    """Publish messages of ids that somebody chose to collide in a hash table."""
+    world.feed.also(of_chosen_ids(world.feed.time))
+    world.say("messages of chosen ids")
+    yield from ()

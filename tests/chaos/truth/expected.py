@@ -50,7 +50,7 @@ def expected_values(
     values: Values = dict(_bars(log, keyspace, topology, retention_minutes))
     users = Users(mode, cap)
     for p in range(topology.interactions):
-        events = good(log.counted((INTERACTIONS.name, p)), erasures=mode.erasures)
+        events = good(log.counted((INTERACTIONS.name, p)), INTERACTIONS)
         for mark, event in events:
             users.fold(mark, event)
         values |= _events_by_day(events, keyspace, p)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from contracts.topics import INTERACTIONS
+from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
 from tests.chaos.messages import PUBLISHED
@@ -16,38 +16,37 @@ Marked = tuple[Mark, dict[str, Any]]
 """a message under its mark"""
 
 
-def good(records: Iterable[tuple[Mark, Record]], *, erasures: bool = False) -> list[Marked]:
-    """Return the messages that break no rule; one that takes a user out has only `user_id`."""
+def good(records: Iterable[tuple[Mark, Record]], topic: Topic = QUOTES) -> list[Marked]:
+    """Return the messages that break no rule; one that erases a user has only `user_id`."""
     messages = []
     for mark, record in records:
-        message = _message(record, erasures=erasures)
+        message = _message(record, topic)
         if message is not None:
             messages.append((mark, message))
     return messages
 
 
-def expected_dead_letters(
-    log: Log, topology: Topology, *, erasures: bool = False
-) -> set[tuple[str, int, int]]:
+def expected_dead_letters(log: Log, topology: Topology) -> set[tuple[str, int, int]]:
     """Return topic, partition and offset of each record that ever broke a rule."""
     return {
         (topic.name, p, record.offset)
         for topic in PUBLISHED
         for p in range(topology.of(topic))
         for record in log.records[topic.name, p]
-        if _message(record, erasures=erasures and topic == INTERACTIONS) is None
+        if _message(record, topic) is None
     }
 
 
-def _message(record: Record, *, erasures: bool) -> dict[str, Any] | None:
+def _message(record: Record, topic: Topic) -> dict[str, Any] | None:
     """Return the message, None if it is a dead letter.
 
     The feed's bad ones are no JSON objects, or are missing most fields. A future event is ahead of
     the broker's clock, whatever the workers' clocks show.
     """
     if record.value is None:
-        is_erasure = erasures and record.key is not None
-        return {"user_id": record.key.decode()} if is_erasure and record.key else None
+        if topic != INTERACTIONS or not record.key:
+            return None
+        return {"user_id": record.key.decode()}
     try:
         message = json.loads(record.value)
     except ValueError:
