@@ -1,6 +1,8 @@
-"""A record with a header name that is not UTF-8: Kafka accepts it, but no client can read it."""
+"""Batches with a record that Kafka accepts and no client should read."""
 
+import random
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -10,18 +12,31 @@ from tests.raw_batches import POISON, Raw, publish
 
 UNREADABLE: Final = "unreadable"
 """A field of the value, by which the recomputation knows such a record."""
+FAR: Final = 1_000_000
+"""Offsets by which a record may be outside its batch; no log of a run is as long."""
 
 _RETRY_AFTER_S: Final = 0.5
 
 
-def publish_unreadable(bootstrap_servers: str, what: Publication, partition: int) -> None:
-    """Publish a message as such a record, again until the broker has it; else it breaks no rule."""
-    assert what.value is not None
-    value = what.value.replace(b"{", f'{{"{UNREADABLE}":true,'.encode(), 1)
-    record = Raw(value, what.key, [(POISON, b"")])
+def with_unreadable(rng: random.Random, messages: Sequence[Publication]) -> list[Raw]:
+    """Return messages as a batch: one in the middle breaks it by a header's name or an offset."""
+    batch = [Raw(one.value, one.key) for one in messages]
+    middle = batch[len(batch) // 2]
+    assert middle.value is not None
+    value = middle.value.replace(b"{", f'{{"{UNREADABLE}":true,'.encode(), 1)
+    middle = middle._replace(value=value)
+    wrong = (middle._replace(headers=[(POISON, b"")]), middle._replace(delta=FAR))
+    batch[len(batch) // 2] = rng.choice(wrong)
+    return batch
+
+
+def publish_patiently(
+    bootstrap_servers: str, topic: str, partition: int, batch: Sequence[Raw]
+) -> None:
+    """Publish a batch, again until the broker has it."""
     while True:
         try:
-            publish(bootstrap_servers, what.topic, partition, [record])
+            publish(bootstrap_servers, topic, partition, batch)
         except KafkaError:
             time.sleep(_RETRY_AFTER_S)
         else:

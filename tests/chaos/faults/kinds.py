@@ -68,7 +68,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "log cut": Kind(logs.cut_log, 3, _BROKER | _STORE | _LOG),
     "transaction": Kind(logs.transact, 6, _LOG),
     "open transaction": Kind(logs.leave_transaction_open, 3, _LOG),
-    "unreadable header": Kind(logs.poison, 4, _LOG),
+    "unreadable record": Kind(logs.poison, 6, _LOG),
     "chosen ids": Kind(logs.choose_ids, 0),
     "lose the store": Kind(stores.lose_store, 0, _STORE),
     "no store for long": Kind(stores.stop_store_for_long, 0, _STORE, _with_patience),

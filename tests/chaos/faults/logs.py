@@ -8,6 +8,7 @@ from typing import Final
 from confluent_kafka import TopicCollection, TopicPartition
 
 from contracts.keyspace import TOPIC_ID_FIELD
+from contracts.partitioning import partition_of
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from operations.topics import ensure
 from runtime.kafka import broker as brokers
@@ -15,7 +16,7 @@ from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
 from tests.chaos.messages import FOLLOWED, Messages, of_chosen_ids
-from tests.chaos.poison import publish_unreadable
+from tests.chaos.poison import publish_patiently, with_unreadable
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
 
@@ -23,6 +24,7 @@ from tests.chaos.world import ChaosError, World
 _KEPT_AFTER_S: Final = 3.0
 _CALL_S: Final = 10
 _MESSAGES: Final = (1, 60)
+_BATCH: Final = 5
 _OPEN_S: Final = (0.0, 3.0)
 # Longer than a partition may stand still with work to do; the broker gives it up after 20 s.
 _OPEN_FOR_LONG_S: Final = (15.0, 25.0)
@@ -111,14 +113,22 @@ def _transact(world: World, rng: random.Random, open_s: float) -> Seconds:
 
 
 def poison(world: World, rng: random.Random) -> Seconds:
-    """Publish a good message under a header that no client can read."""
-    message = Messages(rng, world.feed.time, bad_share=0).next()
-    partition = rng.randrange(getattr(world.topology, message.topic))
-    arguments = world.kafka.bootstrap_servers, message, partition
-    thread = threading.Thread(target=publish_unreadable, args=arguments, daemon=True)
+    """Publish good messages in a batch with one that is unreadable."""
+    published = Messages(rng, world.feed.time, bad_share=0)
+    first = published.next()
+    partitions = getattr(world.topology, first.topic)
+    partition = partition_of(first.key, partitions)
+    batch = [first]
+    while len(batch) < _BATCH:
+        one = published.next()
+        if (one.topic, partition_of(one.key, partitions)) == (first.topic, partition):
+            batch.append(one)
+    raw = with_unreadable(rng, batch)
+    arguments = world.kafka.bootstrap_servers, first.topic, partition, raw
+    thread = threading.Thread(target=publish_patiently, args=arguments, daemon=True)
     thread.start()
     yield from world.until(lambda: not thread.is_alive())
-    world.say(f"{message.topic}/{partition} has a record with an unreadable header")
+    world.say(f"{first.topic}/{partition} has an unreadable record: {raw[_BATCH // 2]}")
 
 
 def choose_ids(world: World, rng: random.Random) -> Seconds:
