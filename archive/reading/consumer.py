@@ -6,7 +6,9 @@ nowhere else, so nothing is ever committed to Kafka.
 
 import itertools
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import lt
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -60,7 +62,7 @@ class Read(NamedTuple):
     refused: Sequence[Partition]
     """partitions whose log has no record at the offset that was asked for"""
     unreadable: Sequence[Partition] = ()
-    """partitions of which a corrupt batch was skipped"""
+    """partitions of which a corrupt batch or a record outside its batch was skipped, for each"""
 
 
 class GroupConsumer:
@@ -148,7 +150,11 @@ class GroupConsumer:
                 continue
             partition = self._kafka.name(name), number
             if partition in self._mine and partition not in self._begun:
-                batches.append(Batch(partition, records))
+                place = TopicPartition(name, number)
+                _, end = self._consumer.get_watermark_offsets(place, cached=True)
+                ordered = in_order(records, end)
+                unreadable += [partition] * (len(records) - len(ordered))
+                batches += [Batch(partition, ordered)] if ordered else []
         # Of what came with the news that a partition is ours, part may be from before it.
         self.seek({p: self._mine[p] for p in self._begun & self._mine.keys()})
         return Read(batches, refused, unreadable)
@@ -263,3 +269,28 @@ class GroupConsumer:
 
 def _of(message: Message) -> tuple[str, int, bool]:
     return message.topic() or "", message.partition() or 0, message.error() is not None
+
+
+def in_order(records: Sequence[Message], end: int) -> Sequence[Message]:
+    """Return the records without those that are outside their batch.
+
+    Kafka takes a record of any offset, and librdkafka does not say where its batch ends: the
+    longest ascending sequence of offsets below the log's end counts.
+    """
+    offsets = [record.offset() or 0 for record in records]
+    if offsets[-1] < end and all(map(lt, offsets, offsets[1:])):
+        return records
+    lasts: list[int] = []  # of the best sequence of each length
+    places: list[int] = []
+    before: dict[int, int] = {}
+    for place, offset in enumerate(offsets):
+        if offset < end:
+            length = bisect_left(lasts, offset)
+            before[place] = places[length - 1] if length else -1
+            lasts[length : length + 1], places[length : length + 1] = [offset], [place]
+    kept: list[Message] = []
+    place = places[-1] if places else -1
+    while place >= 0:
+        kept.append(records[place])
+        place = before[place]
+    return kept[::-1]

@@ -19,7 +19,7 @@ from archive.writing.commits import append
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
-from contracts.partitioning import user_partition
+from contracts.partitioning import partition_of, user_partition
 from contracts.topics import QUOTES
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
@@ -197,6 +197,23 @@ def test_a_batch_too_large_to_decompress_is_skipped_and_its_neighbors_are_rows(
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 150, "the quotes")
     assert setup.sizes() == list(range(150))
     assert rejected(QUOTES_TABLE) - before == 2 * PARTITIONS
+
+
+@pytest.mark.kafka_only
+@pytest.mark.parametrize("delta", [1_000_000, 0])
+def test_a_record_outside_its_batch_is_rejected_and_its_neighbors_are_rows(
+    setup: Setup, delta: int
+) -> None:
+    before = rejected(QUOTES_TABLE)
+    good = [Raw(value, key) for _, key, value in quotes(200) if key == b"4"]
+    name, partition = setup.kafka.topic(QUOTES.name), partition_of(b"4", PARTITIONS)
+    batches = [*good, good[0]._replace(delta=delta)], good
+    for n, batch in enumerate(batches, 1):
+        asyncio.run(publish_soon(setup.kafka.bootstrap_servers, name, partition, batch))
+        with setup.running():  # from the position that the run before left
+            eventually(lambda n=n: len(setup.rows(QUOTES_TABLE)) >= n * len(good), "good rows")
+    assert len(setup.rows(QUOTES_TABLE)) == len(batches) * len(good)
+    assert rejected(QUOTES_TABLE) > before
 
 
 def rejected(table: ArchiveTable) -> float:
