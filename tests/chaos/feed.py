@@ -124,7 +124,11 @@ class Feed(threading.Thread):
         while True:
             try:
                 producer.produce(
-                    what.topic, what.value, what.key, on_delivery=self._remember(what.value)
+                    what.topic,
+                    what.value,
+                    what.key,
+                    headers=list(what.headers),
+                    on_delivery=self._remember(what.value),
                 )
             except BufferError:
                 producer.poll(0.1)

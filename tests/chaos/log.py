@@ -34,7 +34,7 @@ class Record:
     offset: int
     value: bytes | None
     headers: dict[str, bytes]
-    """only of dead letters and closed bars"""
+    """not of messages, which may have names that are not UTF-8"""
     key: bytes | None = None
     making: int = 0
     """how many times the topic had been recreated before"""
@@ -161,7 +161,8 @@ class Log:
         if offset >= FAR:
             offset = self._ends[place]  # of a record outside its batch
         # Asked for a header whose name is not UTF-8, confluent-kafka ends the process.
-        headers = () if place[0] in _FOLDED else message.headers()
+        is_message = place[0] in _FOLDED and message.value() is not None
+        headers = () if is_message else message.headers()
         self.records[place].append(
             Record(
                 offset,

@@ -8,10 +8,12 @@ sums are exact in any order, and may be compared with `==`.
 import itertools
 import random
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from contracts.event_types import BUILT_IN
 from contracts.messages import Interaction, Quote, encode, key_of
+from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 
 PUBLISHED: Final = (QUOTES, INTERACTIONS)
@@ -33,6 +35,7 @@ _EVENTS_OF_NOW: Final = 20
 # Fibonacci hashing multiplies by it and takes the upper bits (Knuth, TAOCP 3, 6.4).
 _FIBONACCI: Final = 0x9E3779B97F4A7C15
 _CHOSEN_IDS: Final = 4_000
+_NEXT_YEAR_MS: Final = 400 * 86_400_000
 # A rule allows for five minutes.
 _TOO_FAR_AHEAD_MS: Final = 6 * 60_000
 
@@ -44,6 +47,7 @@ class Publication(NamedTuple):
     key: bytes
     value: bytes | None
     """None erases the user whose id is the key"""
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class EventTime:
@@ -85,6 +89,15 @@ def of_chosen_ids(time: EventTime) -> list[Publication]:
         messages.append(Publication(QUOTES.name, key_of(quote), encode(quote)))
         messages.append(Publication(INTERACTIONS.name, key_of(event), encode(event)))
     return messages
+
+
+def of_skewed_clock(rng: random.Random, time: EventTime) -> list[Publication]:
+    """Return an erasure that a clock of next year requests, amid a user's events."""
+    user = f"skewed-{rng.randrange(_USERS)}"
+    event = Interaction(user_id=user, instrument_id=rng.randrange(_INSTRUMENTS), ts=time.now_ms())
+    its = Publication(INTERACTIONS.name, key_of(event), encode(event))
+    key, headers = encode_tombstone(Tombstone(user, erased_at_ms=time.now_ms() + _NEXT_YEAR_MS))
+    return [its, Publication(INTERACTIONS.name, key, None, headers), its]
 
 
 class Messages:

@@ -25,7 +25,7 @@ def stored_values(store: Store, keyspace: Keyspace) -> Values:
             values.update({(key, field): json.loads(value) for field, value in fields})
         elif kind == "history":
             values.update({(key, f): v for f, v in _history(store.hgetall(key)).items()})
-        elif kind == "active":
+        elif kind in ("active", "erased"):
             users = store.zrange(key, 0, -1, withscores=True)
             values.update({(key, user): ts for user, ts in users})
         elif kind == "trending" and f":{DAY_S}:" in key:

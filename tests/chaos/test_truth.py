@@ -137,7 +137,12 @@ def test_the_gram_matrix_counts_the_users_that_have_both() -> None:
 
 
 def test_an_erased_user_has_nothing_until_the_next_event() -> None:
-    before = [event("A", 1, 1), event("A", 2, 1), event("B", 2, 1), {"user_id": "A"}]
+    before = [
+        event("A", 1, 1),
+        event("A", 2, 1),
+        event("B", 2, 1),
+        {"user_id": "A", "erased_at": 0},
+    ]
     assert folded(*before).gram() == {(2, 2): 1}
     assert users_of(*before, event("A", 3, 2))["A"] == {3: 1}
 

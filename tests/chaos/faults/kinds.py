@@ -70,6 +70,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "open transaction": Kind(logs.leave_transaction_open, 3, _LOG),
     "unreadable record": Kind(logs.poison, 6, _LOG),
     "chosen ids": Kind(logs.choose_ids, 0),
+    "skewed erasure": Kind(logs.skew_erasure, 4),
     "lose the store": Kind(stores.lose_store, 0, _STORE),
     "no store for long": Kind(stores.stop_store_for_long, 0, _STORE, _with_patience),
     "no broker for long": Kind(brokers.cut_from_broker_for_long, 0, happens=_with_patience),

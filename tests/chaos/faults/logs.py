@@ -15,7 +15,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
-from tests.chaos.messages import FOLLOWED, Messages, of_chosen_ids
+from tests.chaos.messages import FOLLOWED, Messages, of_chosen_ids, of_skewed_clock
 from tests.chaos.poison import publish_patiently, with_unreadable
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
@@ -135,4 +135,11 @@ def choose_ids(world: World, rng: random.Random) -> Seconds:
     """Publish messages of ids that somebody chose to collide in a hash table."""
     world.feed.also(of_chosen_ids(world.feed.time))
     world.say("messages of chosen ids")
+    yield from ()
+
+
+def skew_erasure(world: World, rng: random.Random) -> Seconds:
+    """Publish an erasure whose time is far ahead of every clock."""
+    world.feed.also(of_skewed_clock(rng, world.feed.time))
+    world.say("an erasure is requested next year")
     yield from ()

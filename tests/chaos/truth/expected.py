@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from contracts.event_types import BUILT_IN
 from contracts.keyspace import ERASED_FIELD, HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
+from contracts.tombstones import pseudonym
 from contracts.topics import INTERACTIONS, QUOTES
 from contracts.trending import PAGES
 from runtime.topology import Topology
@@ -91,6 +92,9 @@ def _histories(users: Users, keyspace: Keyspace, topology: Topology) -> Iterator
         yield (keyspace.active(p), user_id), user.last_ts_ms
         for item, entry in user.entries.items():
             yield (key, str(item)), entry_as_stored(entry)
+    for user_id, before_ms in users.erased_before_ms.items():
+        p = user_partition(user_id, topology.interactions)
+        yield (keyspace.erased(p), pseudonym(user_id)), before_ms
 
 
 def entry_as_stored(entry: Held) -> dict[str, float]:

@@ -41,12 +41,13 @@ class Users:
         """the largest product that any user ever had of two items"""
 
     def fold(self, mark: Mark, event: Mapping[str, Any]) -> None:
-        """Fold an event; one without an item erases the user."""
+        """Fold an event; one with the time of an erasure erases the user."""
         user_id = event["user_id"]
-        if "instrument_id" not in event:
+        if "erased_at" in event:
             gone = self.of_id.pop(user_id, None)
-            if gone:
-                self.erased_before_ms[user_id] = gone.last_ts_ms + 1
+            before_ms = max(event["erased_at"], gone.last_ts_ms + 1 if gone else 0)
+            if before_ms:
+                self.erased_before_ms[user_id] = before_ms
             return
         if event["ts"] < self.erased_before_ms.get(user_id, 0):
             return

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from contracts.tombstones import ERASED_AT_HEADER
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
@@ -17,7 +18,7 @@ Marked = tuple[Mark, dict[str, Any]]
 
 
 def good(records: Iterable[tuple[Mark, Record]], topic: Topic = QUOTES) -> list[Marked]:
-    """Return the messages that break no rule; one that erases a user has only `user_id`."""
+    """Return the messages that break no rule; one that erases a user has `erased_at`, maybe 0."""
     messages = []
     for mark, record in records:
         message = _message(record, topic)
@@ -46,7 +47,9 @@ def _message(record: Record, topic: Topic) -> dict[str, Any] | None:
     if record.value is None:
         if topic != INTERACTIONS or not record.key:
             return None
-        return {"user_id": record.key.decode()}
+        erased_ms = int(record.headers.get(ERASED_AT_HEADER, 0))
+        bound_ms = record.stamp_ms + _AHEAD_MAX_MS
+        return {"user_id": record.key.decode(), "erased_at": min(erased_ms, bound_ms)}
     try:
         message = json.loads(record.value)
     except ValueError:
