@@ -18,7 +18,6 @@ from archive.reading.records import Place, rows_of
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
 from archive.writing.table_writer import TableWriter
-from contracts.topics import STREAMED
 from runtime.kafka.open_transactions import OpenTransactions
 
 _POLL_S: Final = 0.1
@@ -151,7 +150,7 @@ class Archiver:
                 )
             writer.buffer.add(number, rows.batch, (new[-1].offset() or 0) + 1)
             metrics.REJECTED.labels(writer.table.name).inc(rows.rejected)
-            if rows.rejected and writer.table.topic not in STREAMED:  # nobody has dead letters
+            if rows.reason:
                 place = {"topic": topic, "partition": number, "offset": new[0].offset()}
                 log.warning("records rejected", **place, rejected=rows.rejected, reason=rows.reason)
 

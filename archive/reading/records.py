@@ -27,7 +27,7 @@ from contracts.feedback import Feedback, decode_feedback
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import Interaction, Ints, decode_interaction
 from contracts.partitioning import instrument_partitions, user_partition
-from contracts.times import US_PER_MS
+from contracts.times import MAX_TS_MS, US_PER_MS
 from contracts.tombstones import Tombstone, decode_tombstone
 from runtime.archive.tables import arrow_schema_of
 from runtime.kafka import stamps
@@ -65,7 +65,7 @@ class Rows(NamedTuple):
     misplaced: int = 0
     """those of them whose key belongs to another partition, by all numbers of partitions"""
     reason: str = ""
-    """why one of them was rejected, of a topic that no worker folds"""
+    """why one of them was rejected, if no worker keeps it as a dead letter for that"""
 
 
 class _MisplacedError(ValueError):
@@ -81,6 +81,8 @@ def rows_of(
 ) -> Rows:
     """Return the rows of some records of one partition, in their order.
 
+    A record that fails in any way is rejected, and affects no other.
+
     Args:
         table: which rows they become.
         place: of which partition they are.
@@ -90,10 +92,37 @@ def rows_of(
         rules: the deployment's.
     """
     readable = [record for record in records if has_readable_headers(record)]
-    rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms), rules)
+    try:
+        rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms), rules)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        rows = _rows_of_halves(table, place, readable, now_ms, rules, error)
     unreadable = len(records) - len(readable)
     reason = rows.reason or ("its headers cannot be read" if unreadable else "")
     return rows._replace(rejected=rows.rejected + unreadable, reason=reason)
+
+
+def _rows_of_halves(
+    table: ArchiveTable,
+    place: Place,
+    records: Sequence[Message],
+    now_ms: int,
+    rules: InputRules,
+    error: Exception,
+) -> Rows:
+    if len(records) == 1:
+        empty = pa.RecordBatch.from_pylist([], arrow_schema_of(table))
+        return Rows(empty, 1, reason=f"{type(error).__name__}: {error}")
+    half = len(records) // 2
+    one, other = (rows_of(table, place, some, now_ms, rules)
+                  for some in (records[:half], records[half:]))  # fmt: skip
+    return Rows(
+        pa.concat_batches([one.batch, other.batch]),
+        one.rejected + other.rejected,
+        one.misplaced + other.misplaced,
+        one.reason or other.reason,
+    )
 
 
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:
@@ -119,7 +148,7 @@ def _interactions(
         if value is None:
             headers = headers_of(record)
             message: Interaction | Tombstone = decode_tombstone(record.key(), headers, now_ms)
-            ts_ms = record.timestamp()[1]
+            ts_ms = min(max(record.timestamp()[1], 0), MAX_TS_MS)  # a producer may set it
         else:
             message = decode_interaction(value, now_ms, rules)
             ts_ms = message.ts
@@ -224,7 +253,8 @@ def _of_table(table: ArchiveTable, columns: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _times_us(times_ms: Iterable[int | None]) -> list[int | None]:
-    return [None if ms is None else ms * US_PER_MS for ms in times_ms]
+    # Later ones, which a tombstone may have, are no dates.
+    return [None if ms is None else min(ms, MAX_TS_MS) * US_PER_MS for ms in times_ms]
 
 
 def _offsets(records: Sequence[Message]) -> Ints:

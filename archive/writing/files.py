@@ -21,7 +21,7 @@ from pyiceberg.io.pyarrow import (
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
-from pyiceberg.table import Table
+from pyiceberg.table import Table, TableProperties
 from pyiceberg.transforms import BucketTransform
 from pyiceberg.typedef import Record
 
@@ -33,6 +33,8 @@ ROW_GROUP_ROWS: Final = 131_072
 """A reader of one instrument or user reads no more than this."""
 _US_PER_DAY: Final = 24 * 3_600 * 1_000_000
 _COMPRESSION: Final = {"compression": "zstd", "compression_level": 3}
+_WHOLE_BOUNDS: Final = {TableProperties.DEFAULT_WRITE_METRICS_MODE: "full"}
+"""pyiceberg fails to truncate a text whose last character that it keeps comes before surrogates."""
 
 
 class Group(NamedTuple):
@@ -149,7 +151,7 @@ class FileWriter:
     def _described(self, metadata: pq.FileMetaData) -> DataFile:
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=metadata,
-            stats_columns=compute_statistics_plan(self._schema, self._found.properties),
+            stats_columns=compute_statistics_plan(self._schema, _WHOLE_BOUNDS),
             parquet_column_mapping=parquet_path_to_id_mapping(self._schema),
         )
         return DataFile.from_args(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
@@ -14,7 +15,8 @@ from archive.writing import commits
 from archive.writing.buffer import Buffer, Taken
 from archive.writing.files import write
 from archive.writing.spread import FILES_MOST, rows_that_fit
-from contracts.archive import ArchiveTable
+from contracts.archive import PLACE, ArchiveTable
+from runtime.archive.catalog import is_passing
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import MovedOnError
 from runtime.archive.tables import arrow_schema_of
@@ -110,7 +112,7 @@ class TableWriter:
         self.buffer.committed(taken)
         self._written = None
         self._since_s = self._since_s if fitting else None
-        self._record_commit(taken, len(written.files), time.monotonic() - started_s)
+        self._record_commit(written.files, time.monotonic() - started_s)
         return frozenset()
 
     def commit_all(self) -> frozenset[int]:
@@ -128,14 +130,36 @@ class TableWriter:
         written = self._written
         if written is None or written.taken.moved != taken.moved or not written.is_young():
             is_young = commits.young(self._files_good_for_s, self._clock_s)
-            files = write(self.loaded(), self.table, taken.rows, self._beat)
+            files = self._write(self.loaded(), taken.rows)
             self._written = written = _Written(taken, files, is_young)
         return written
 
-    def _record_commit(self, taken: Taken, files: int, seconds: float) -> None:
-        name, rows = self.table.name, taken.rows.num_rows
+    def _write(self, found: Table, rows: pa.Table) -> list[DataFile]:
+        """Return files with the rows, except those that cannot be written: these are rejected.
+
+        Raises:
+            Exception: as `is_passing` knows it, or nothing can be written.
+        """
+        try:
+            return write(found, self.table, rows, self._beat)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            if rows.num_rows == 1:
+                # It is not the row's fault if no row can be written.
+                zeros = [pa.array([0]).cast(field.type) for field in rows.schema]
+                write(found, self.table, pa.table(zeros, schema=rows.schema))
+                metrics.REJECTED.labels(self.table.name).inc()
+                place = {name: rows[name][0].as_py() for name in PLACE}
+                log.exception("a row is rejected", table=self.table.name, **place)
+                return []
+        half = rows.num_rows // 2
+        return self._write(found, rows.slice(0, half)) + self._write(found, rows.slice(half))
+
+    def _record_commit(self, files: Collection[DataFile], seconds: float) -> None:
+        name, rows = self.table.name, sum(file.record_count for file in files)
         metrics.ROWS.labels(name).inc(rows)
         metrics.COMMITS.labels(name, "append").inc()
         metrics.COMMIT_SECONDS.labels(name).observe(seconds)
         metrics.COMMITTED_TIMESTAMP.labels(name).set_to_current_time()
-        log.info("committed", table=name, rows=rows, files=files, seconds=round(seconds, 3))
+        log.info("committed", table=name, rows=rows, files=len(files), seconds=round(seconds, 3))

@@ -1,5 +1,6 @@
 """A row is its record, field by field; what breaks a rule makes none."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,7 +9,8 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Me
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.reading.records import Place, rows_of
+from archive.reading import records as reading
+from archive.reading.records import Place, Rows, rows_of
 from contracts.archive import (
     BARS_TABLE,
     FEEDBACK_TABLE,
@@ -174,3 +176,18 @@ def test_what_a_setting_makes_the_workers_refuse_makes_no_row() -> None:
     rules = InputRules(631_152_000_000, refuses_unknown_fields=True)
     assert rows_of(QUOTES_TABLE, PLACE, [early, misspelt], NOW_MS, rules).rejected == 2
     assert rows_of(QUOTES_TABLE, PLACE, [early, misspelt], NOW_MS).rejected == 0
+
+
+def test_a_record_that_fails_in_any_way_is_rejected_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_at_3(place: Place, records: Sequence[Message], *others: Any) -> Rows:
+        if any(record.offset() == 3 for record in records):
+            raise OverflowError("too much")
+        return _quotes(place, records, *others)
+
+    _quotes = reading._ROWS[QUOTES_TABLE.name]
+    monkeypatch.setitem(reading._ROWS, QUOTES_TABLE.name, fail_at_3)  # type: ignore[arg-type]
+    quote = encode(Quote(instrument_id=1, price=1, ts=NOW_MS))
+    sent = [message(n, None if n == 5 else quote) for n in range(8)]
+    rows = rows_of(QUOTES_TABLE, PLACE, sent, NOW_MS)
+    assert rows.batch["offset"].to_pylist() == [0, 1, 2, 4, 6, 7]
+    assert (rows.rejected, rows.reason) == (2, "OverflowError: too much")
