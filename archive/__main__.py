@@ -25,6 +25,7 @@ from archive.settings import ArchiveSettings
 from archive.state import MAINTENANCE_STALLED_AFTER_S, State
 from archive.status import erasures as shown_erasures
 from archive.status import status as shown_status
+from archive.stored_table import StoredTable
 from archive.writing.table_writer import TableWriter
 from contracts.archive import TABLES
 from runtime.archive.catalog import ArchiveError, open_catalog
@@ -176,7 +177,7 @@ def _archiver(
 ) -> Archiver:
     good_for_s = settings.times.files_good_for_s
     writers = [
-        TableWriter(catalog, settings.archive, table, good_for_s, beat=state.beat)
+        TableWriter(StoredTable(catalog, settings.archive, table), good_for_s, beat=state.beat)
         for table in TABLES
     ]
     return Archiver(settings, writers, Broker(settings.kafka), state, stop)

@@ -284,7 +284,7 @@ class Archiver:
         self._maintained_s = time.monotonic()
         for writer in self._writers.values():
             try:
-                show(writer.loaded(), writer.table)
+                show(writer.stored.checked(), writer.table)
             except Exception as error:
                 if not is_worth_another_try(error):
                     raise

@@ -10,7 +10,7 @@ from rich.table import Table
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import load
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.quality.checking import Checked, check_snapshot, write_docs
+from runtime.archive.quality.checking import Checked, check_snapshot, context_of
 from runtime.archive.tables import check_table
 
 
@@ -30,16 +30,16 @@ def check(
         PositionsError: how far a table goes is unknown.
         Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is unreachable.
     """
-    now_ms = time.time_ns() // 1_000_000
+    now_ms, context = time.time_ns() // 1_000_000, context_of(docs and docs.resolve())
     checked = []
     for table in tables:
         if (found := load(catalog, config, table)) is None:
             continue
         check_table(found, table)
         if (snapshot := found.current_snapshot()) is not None:
-            checked.append(check_snapshot(found, table, snapshot, now_ms))
+            checked.append(check_snapshot(found, table, snapshot, now_ms, context))
     if docs is not None:
-        write_docs(docs, checked, now_ms)
+        context.build_data_docs()
     return checked
 
 
@@ -52,7 +52,7 @@ def shown(checked: Sequence[Checked]) -> Table:
     for each in checked:
         name, rows = each.table, f"{each.rows:,}"
         if not each.failed:
-            table.add_row(name, rows, f"{len(each.suite.expectations)}, all met", "", "")
+            table.add_row(name, rows, f"{each.expectations}, all met", "", "")
         for failed in each.failed:
             examples = "\n".join(failed.examples)
             table.add_row(name, rows, failed.expectation, f"{failed.rows:,}", examples)

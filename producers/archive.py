@@ -5,18 +5,17 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 import numpy as np
-from pyiceberg.table import Table
 
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from producers.batch import Batch, Record
 from producers.files import FileError
 from producers.pace import MAX_SPEED
 from producers.run import Source
-from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.records import records_of
 from runtime.archive.rows import Order, Rows, Span, sorted_rows
-from runtime.archive.tables import check_table
+from runtime.archive.tables import read_table
 
 Name = Literal["quotes", "interactions", "feedback"]
 """A table that can be replayed."""
@@ -39,7 +38,7 @@ def archived(
     """
     table = _TABLES[name]
     try:
-        found = _table(config, table)
+        found = read_table(config, table)
         order: Order = "log" if speed == MAX_SPEED else "time"
         with sorted_rows(found, table, Span(*span), order) as (count, rows):
             done = _Done(count)
@@ -56,19 +55,6 @@ def archived(
         if not is_passing(error):
             raise
         raise FileError(f"the archive cannot be read: {type(error).__name__}: {error}") from error
-
-
-def _table(config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table's current state.
-
-    Raises:
-        ArchiveError: it does not exist, or is invalid.
-    """
-    found = load(open_catalog(config), config, table)
-    if found is None:
-        raise ArchiveError(f"the archive has no table {table.name}: is ARCHIVE_WAREHOUSE correct?")
-    check_table(found, table)
-    return found
 
 
 class _Done:

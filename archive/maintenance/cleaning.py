@@ -14,43 +14,35 @@ from datetime import UTC, datetime
 
 import structlog
 from pyarrow.fs import FileSelector, FileType
-from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from archive import metrics
+from archive.maintenance.live_files import manifests_of, retained_files
 from archive.maintenance.locations import filesystem_of, path_of
 from archive.settings import Times
-from archive.writing.commits import append
-from contracts.archive import ArchiveTable
+from archive.stored_table import StoredTable
 from runtime.archive.catalog import in_races
-from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import POSITIONS_PROPERTY
 
 log = structlog.get_logger(__name__)
 
 
-def clean(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, times: Times, now_s: float
-) -> int:
+def clean(stored: StoredTable, times: Times, now_s: float) -> int:
     """Expire snapshots that were replaced a while ago, then delete files; return how many files.
 
     Args:
-        catalog: that has the table.
-        config: of the archive.
-        table: which one.
+        stored: the table.
         times: how long each is kept.
         now_s: the clock, epoch s.
     """
-    in_races(_expire, catalog, config, table, now_s - times.keep_replaced_s)
-    removed = _sweep(catalog, config, table, now_s - times.unreferenced_after_s)
-    metrics.FILES_REMOVED.labels(table.name).inc(removed)
+    in_races(_expire, stored, now_s - times.keep_replaced_s)
+    removed = _sweep(stored, now_s - times.unreferenced_after_s)
+    metrics.FILES_REMOVED.labels(stored.name).inc(removed)
     return removed
 
 
-def _expire(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, replaced_before_s: float
-) -> None:
-    found = catalog.load_table((config.namespace, table.name))
+def _expire(stored: StoredTable, replaced_before_s: float) -> None:
+    found = stored.load()
     current = found.current_snapshot()
     if current is None or not (current.summary and current.summary[POSITIONS_PROPERTY]):
         return  # somebody else's: the positions stand in one before it
@@ -64,14 +56,12 @@ def _expire(
     ]
     if replaced:
         found.maintenance.expire_snapshots().by_ids(replaced).commit()
-        log.info("snapshots expired", table=table.name, snapshots=len(replaced))
+        log.info("snapshots expired", table=stored.name, snapshots=len(replaced))
 
 
-def _sweep(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, written_before_s: float
-) -> int:
+def _sweep(stored: StoredTable, written_before_s: float) -> int:
     """Delete files of the table that were written before and that no snapshot has."""
-    found = catalog.load_table((config.namespace, table.name))
+    found = stored.load()
     filesystem, folder = filesystem_of(found), path_of(found.location())
     before = datetime.fromtimestamp(written_before_s, UTC)
     # Listed first: what is committed after that is in the metadata that is then read.
@@ -88,13 +78,13 @@ def _sweep(
     old = {path for path, written in files.items() if written < before}
     if not old - _needed(found.refresh()):
         return 0
-    append(catalog, config, table, (), {}, is_young=lambda: True)
+    stored.append((), {}, is_young=lambda: True)
     unneeded = old - _needed(found.refresh())
     for path in unneeded:
         # Another archive may clean as well, and old metadata goes with any commit.
         with contextlib.suppress(FileNotFoundError):
             filesystem.delete_file(path)
-    log.info("files removed", table=table.name, files=len(unneeded))
+    log.info("files removed", table=stored.name, files=len(unneeded))
     return len(unneeded)
 
 
@@ -109,13 +99,9 @@ def _referenced(found: Table) -> Iterator[str]:
         yield entry.metadata_file
     for statistics in (*found.metadata.statistics, *found.metadata.partition_statistics):
         yield statistics.statistics_path
-    seen = set()
     for snapshot in found.snapshots():
         yield snapshot.manifest_list
-        for manifest in snapshot.manifests(found.io):
-            if manifest.manifest_path in seen:
-                continue
-            seen.add(manifest.manifest_path)
-            yield manifest.manifest_path
-            for item in manifest.fetch_manifest_entry(found.io, discard_deleted=True):
-                yield item.data_file.file_path
+    for manifest in manifests_of(found):
+        yield manifest.manifest_path
+    for file in retained_files(found):
+        yield file.file_path

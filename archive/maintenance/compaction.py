@@ -10,11 +10,10 @@ the rest becomes one.
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
-from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -22,11 +21,9 @@ from archive import metrics
 from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.live_files import LiveFile, Partition, live_files
 from archive.maintenance.merging import in_pieces_of, merged
-from archive.writing import commits
-from archive.writing.commits import young
+from archive.stored_table import GoneError, IsYoung, StoredTable, young
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ArchiveTable
-from runtime.archive.config import ArchiveConfig
 
 QUIET_S: Final = 3_600.0
 """A partition without a new file for that long is merged into one. Each late record after that
@@ -56,22 +53,18 @@ class Rule(NamedTuple):
     """whether files are merged however new they are"""
 
 
-def compact(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, rule: Rule, now_s: float
-) -> int:
+def compact(stored: StoredTable, rule: Rule, now_s: float) -> int:
     """Compact a table; return how many files were merged.
 
     Args:
-        catalog: that has the table.
-        config: of the archive.
-        table: which one.
+        stored: the table.
         rule: which files are merged.
         now_s: the clock, epoch s.
 
     Raises:
         TooOldError: it took too long.
     """
-    found = commits.loaded(catalog, config, table)
+    found = stored.checked()
     old: list[DataFile] = []
     new: list[DataFile] = []
     is_young = young(rule.files_good_for_s)
@@ -79,30 +72,25 @@ def compact(
     for partition, files in sorted(live_files(found).items()):
         small = chosen(files, rule, now_s)
         if small:
-            new += _merged(found, table, partition, small, rule.target_bytes)
+            new += _merged(found, stored.table, partition, small, rule.target_bytes)
             old += small
         if sum(file.file_size_in_bytes for file in old) >= _BYTES_A_COMMIT:
-            done += _commit(catalog, config, table, old, new, is_young)
+            done += _commit(stored, old, new, is_young)
             old, new, is_young = [], [], young(rule.files_good_for_s)
-    return done + (_commit(catalog, config, table, old, new, is_young) if old else 0)
+    return done + (_commit(stored, old, new, is_young) if old else 0)
 
 
 def _commit(
-    catalog: Catalog,
-    config: ArchiveConfig,
-    table: ArchiveTable,
-    old: Sequence[DataFile],
-    new: Sequence[DataFile],
-    is_young: Callable[[], bool],
+    stored: StoredTable, old: Sequence[DataFile], new: Sequence[DataFile], is_young: IsYoung
 ) -> int:
     try:
-        commits.replace(catalog, config, table, old, new, is_young, "compaction")
-    except commits.GoneError as why:
+        stored.replace(old, new, is_young, "compaction")
+    except GoneError as why:
         log.info("a compaction came too late: the next round does it", why=str(why))
         return 0
-    metrics.COMMITS.labels(table.name, "compaction").inc()
-    metrics.FILES_COMPACTED.labels(table.name).inc(len(old))
-    log.info("compacted", table=table.name, files=len(old), into=len(new))
+    metrics.COMMITS.labels(stored.name, "compaction").inc()
+    metrics.FILES_COMPACTED.labels(stored.name).inc(len(old))
+    log.info("compacted", table=stored.name, files=len(old), into=len(new))
     return len(old)
 
 

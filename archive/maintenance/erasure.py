@@ -37,7 +37,7 @@ from archive.maintenance.user_rows import (
     read_tombstones,
     rows_of,
 )
-from archive.writing import commits
+from archive.stored_table import StoredTable, young
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, ArchiveTable
 from runtime.archive.catalog import in_races
@@ -94,8 +94,8 @@ class Erasure:
         `earliest` returns where the log of each partition of `interactions` begins now: tombstones
         from before that go as well. `files_good_for_s` is as `archive.settings.Times` has it.
         """
-        self._catalog, self._config, self._earliest = catalog, config, earliest
-        self._files_good_for_s = files_good_for_s
+        self._stored = {table: StoredTable(catalog, config, table) for table in OF_USERS}
+        self._earliest, self._files_good_for_s = earliest, files_good_for_s
         self._is_feedback_done = False
 
     def run(self, table: ArchiveTable) -> int:
@@ -121,7 +121,7 @@ class Erasure:
     def pending(self, table: ArchiveTable) -> Pending:
         """Return how many users were erased, and of whom there are still rows."""
         users = self._plan.users
-        found = commits.loaded(self._catalog, self._config, table)
+        found = self._stored[table].checked()
         if not users:
             return Pending(0, 0, 0)
         now = self._left(found, table, list(files_with(found, users)))
@@ -130,7 +130,7 @@ class Erasure:
 
     @cached_property
     def _plan(self) -> _Plan:
-        found = commits.loaded(self._catalog, self._config, INTERACTIONS_TABLE)
+        found = self._stored[INTERACTIONS_TABLE].checked()
         tombstones = list(read_tombstones(found))
         if not tombstones:
             return _Plan((), (), TakenOut(frozenset(), {}), frozenset())
@@ -142,7 +142,7 @@ class Erasure:
 
     def _drop_refs(self, table: ArchiveTable) -> None:
         """Drop the tags and branches that keep erased rows: their files would stay for good."""
-        found = commits.loaded(self._catalog, self._config, table)
+        found = self._stored[table].checked()
         for name, ref in found.refs().items():
             if name == MAIN_BRANCH or not self._has_erased(found, table, ref.snapshot_id):
                 continue
@@ -170,7 +170,7 @@ class Erasure:
         }
 
     def _drop_ref(self, table: ArchiveTable, name: str, ref: SnapshotRef) -> None:
-        changes = self._catalog.load_table((self._config.namespace, table.name)).manage_snapshots()
+        changes = self._stored[table].load().manage_snapshots()
         if ref.snapshot_ref_type == SnapshotRefType.TAG:
             changes.remove_tag(name).commit()
         else:
@@ -180,9 +180,7 @@ class Erasure:
         users = self._plan.users
         if not users:
             return 0
-        return _erase_from(
-            self._catalog, self._config, table, users, is_erased, self._files_good_for_s
-        )
+        return _erase_from(self._stored[table], users, is_erased, self._files_good_for_s)
 
 
 def _is_feedback_erased(gone: TakenOut, rows: pa.Table) -> npt.NDArray[np.bool_]:
@@ -191,14 +189,9 @@ def _is_feedback_erased(gone: TakenOut, rows: pa.Table) -> npt.NDArray[np.bool_]
 
 
 def _erase_from(
-    catalog: Catalog,
-    config: ArchiveConfig,
-    table: ArchiveTable,
-    users: Collection[str],
-    is_erased: IsErased,
-    files_good_for_s: float,
+    stored: StoredTable, users: Collection[str], is_erased: IsErased, files_good_for_s: float
 ) -> int:
-    found = commits.loaded(catalog, config, table)
+    found, table = stored.checked(), stored.table
     affected = (
         file
         for file in files_with(found, users)
@@ -206,9 +199,9 @@ def _erase_from(
     )
     erased = 0
     while some := list(itertools.islice(affected, FILES_AT_ONCE)):
-        is_young = commits.young(files_good_for_s)
+        is_young = young(files_good_for_s)
         new = [file for old in some if (file := _without(found, table, old, users, is_erased))]
-        commits.replace(catalog, config, table, some, new, is_young, "erasure")
+        stored.replace(some, new, is_young, "erasure")
         rows = sum(f.record_count for f in some) - sum(f.record_count for f in new)
         erased += rows
         metrics.COMMITS.labels(table.name, "erasure").inc()

@@ -1,10 +1,10 @@
 """The files that a table has now, when each of them came, and those of all snapshots."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table
 
 Partition = tuple[int, ...]
@@ -34,13 +34,19 @@ def live_files(found: Table) -> Mapping[Partition, Sequence[LiveFile]]:
 
 def retained_files(found: Table) -> Sequence[DataFile]:
     """Return the files of all snapshots that a table still has, each once."""
-    files: dict[str, DataFile] = {}
-    seen = set()
-    for snapshot in found.snapshots():
-        for manifest in snapshot.manifests(found.io):
-            if manifest.manifest_path in seen:
-                continue
-            seen.add(manifest.manifest_path)
-            for entry in manifest.fetch_manifest_entry(found.io, discard_deleted=True):
-                files[entry.data_file.file_path] = entry.data_file
-    return list(files.values())
+    return list(
+        {
+            entry.data_file.file_path: entry.data_file
+            for manifest in manifests_of(found)
+            for entry in manifest.fetch_manifest_entry(found.io, discard_deleted=True)
+        }.values()
+    )
+
+
+def manifests_of(found: Table) -> Collection[ManifestFile]:
+    """Return the manifests of all snapshots that a table still has, each once."""
+    return {
+        manifest.manifest_path: manifest
+        for snapshot in found.snapshots()
+        for manifest in snapshot.manifests(found.io)
+    }.values()

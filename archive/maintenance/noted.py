@@ -5,13 +5,12 @@ It is in the table's properties, as rounds may be jobs that are gone afterwards.
 
 from typing import Final
 
-from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from archive import metrics
+from archive.stored_table import StoredTable
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import in_races
-from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s
 
 _PENDING_PROPERTY: Final = "tickrec.erasures-pending"
@@ -20,15 +19,11 @@ _ERASED_PROPERTY: Final = "tickrec.erased-ms"
 """When a round last found none."""
 
 
-def note(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, now_s: float, pending: int | None
-) -> None:
+def note(stored: StoredTable, now_s: float, pending: int | None) -> None:
     """Note that a table was maintained as a whole.
 
     Args:
-        catalog: that has it.
-        config: of the archive.
-        table: which one.
+        stored: the table.
         now_s: when that began, epoch s.
         pending: of how many erased users there are still rows in files; None: it has no users.
     """
@@ -38,7 +33,7 @@ def note(
         properties[_PENDING_PROPERTY] = str(pending)
     if pending == 0:
         properties[_ERASED_PROPERTY] = now_ms
-    in_races(_set, catalog, config, table, properties)
+    in_races(_set, stored, properties)
 
 
 def show(found: Table, table: ArchiveTable) -> None:
@@ -55,10 +50,8 @@ def erased_s(found: Table) -> float:
     return int(found.properties.get(_ERASED_PROPERTY, 0)) / 1_000
 
 
-def _set(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, properties: dict[str, str]
-) -> None:
-    found = catalog.load_table((config.namespace, table.name))
+def _set(stored: StoredTable, properties: dict[str, str]) -> None:
+    found = stored.load()
     with found.transaction() as transaction:
         transaction.set_properties(properties)
-    show(found, table)
+    show(found, stored.table)

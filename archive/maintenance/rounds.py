@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 
 from archive import metrics
 from archive.maintenance.cleaning import clean
@@ -20,9 +20,9 @@ from archive.maintenance.noted import note, show
 from archive.reading.broker import Broker
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
-from archive.writing.commits import GoneError
+from archive.stored_table import GoneError, StoredTable
 from contracts.archive import INTERACTIONS_TABLE, TABLES, ArchiveTable
-from runtime.archive.catalog import is_passing, load
+from runtime.archive.catalog import is_passing
 from runtime.archive.positions import Position
 from runtime.archive.tables import maintained_s
 
@@ -70,7 +70,8 @@ def maintain(
         if not goes_on():
             break
         try:
-            _maintain(catalog, settings, table, erasure, is_forced=is_forced)
+            stored = StoredTable(catalog, settings.archive, table)
+            _maintain(stored, settings, erasure, is_forced=is_forced)
         except Exception as error:  # noqa: BLE001 (of this table, and logged below)
             failed[table.name] = f"{type(error).__name__}: {error}"
             _log_failed(table, error)
@@ -78,16 +79,12 @@ def maintain(
 
 
 def _maintain(
-    catalog: Catalog,
-    settings: ArchiveSettings,
-    table: ArchiveTable,
-    erasure: Erasure,
-    *,
-    is_forced: bool,
+    stored: StoredTable, settings: ArchiveSettings, erasure: Erasure, *, is_forced: bool
 ) -> None:
-    config, now_s = settings.archive, time.time()
-    found = load(catalog, config, table)
-    if found is None:
+    table, now_s = stored.table, time.time()
+    try:
+        found = stored.load()
+    except NoSuchTableError:
         return
     since_s = now_s - maintained_s(found)
     is_whole = is_forced or since_s >= settings.maintenance_interval_s
@@ -95,11 +92,11 @@ def _maintain(
     if is_whole and table in OF_USERS:
         erasure.run(table)
     rule = Rule(settings.archive_file_mb * MIB, settings.times.files_good_for_s, is_forced)
-    compact(catalog, config, table, rule, now_s)
+    compact(stored, rule, now_s)
     if is_whole:
-        clean(catalog, config, table, settings.times, time.time())
+        clean(stored, settings.times, time.time())
         pending = erasure.pending(table).in_files if table in OF_USERS else None
-        note(catalog, config, table, now_s, pending)
+        note(stored, now_s, pending)
 
 
 def _log_failed(table: ArchiveTable, error: Exception) -> None:

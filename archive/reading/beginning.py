@@ -30,7 +30,7 @@ def begin(
     """
     topic = writer.table.topic.name
     # The table first: if another archive commits after that, our commit is refused.
-    positions = positions_of(writer.loaded(), writer.table)
+    positions = positions_of(writer.stored.checked(), writer.table)
     bounds = broker.bounds(topic, numbers)
     offsets = {}
     for number in sorted(numbers):

@@ -228,13 +228,12 @@ class GroupConsumer:
     ) -> Iterator[Partition]:
         for message in messages:
             error = message.error()
+            partition = self._kafka.name(message.topic() or ""), message.partition() or 0
             if error is None:
                 continue
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
-                partition = self._kafka.name(message.topic() or ""), message.partition() or 0
                 self._read_to[partition] = message.offset() or 0
             elif error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001 (its public name)
-                partition = self._kafka.name(message.topic() or ""), message.partition() or 0
                 # One that has just become ours is read again from where it begins.
                 is_read = partition in self._mine and partition not in self._begun
                 if is_read and self._step_over(partition, message):
@@ -242,7 +241,7 @@ class GroupConsumer:
             elif error.code() in _NOT_ALLOWED:
                 raise NotAllowedError(f"Kafka does not allow the archive to read: {RIGHTS}")
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
-                yield self._kafka.name(message.topic() or ""), message.partition() or 0
+                yield partition
             elif error.fatal():
                 raise KafkaException(error)
             else:

@@ -94,35 +94,23 @@ def rows_of(
     readable = [record for record in records if has_readable_headers(record)]
     try:
         rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms), rules)
-    except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
-        rows = _rows_of_halves(table, place, readable, now_ms, rules, error)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 (of one record, and logged)
+        if len(readable) == 1:
+            empty = pa.RecordBatch.from_pylist([], arrow_schema_of(table))
+            rows = Rows(empty, 1, reason=f"{type(error).__name__}: {error}")
+        else:
+            each = [rows_of(table, place, [record], now_ms, rules) for record in readable]
+            rows = Rows(
+                pa.concat_batches([one.batch for one in each]),
+                sum(one.rejected for one in each),
+                sum(one.misplaced for one in each),
+                next(filter(None, (one.reason for one in each)), ""),
+            )
     unreadable = len(records) - len(readable)
     reason = rows.reason or ("its headers cannot be read" if unreadable else "")
     return rows._replace(rejected=rows.rejected + unreadable, reason=reason)
-
-
-def _rows_of_halves(
-    table: ArchiveTable,
-    place: Place,
-    records: Sequence[Message],
-    now_ms: int,
-    rules: InputRules,
-    error: Exception,
-) -> Rows:
-    if len(records) == 1:
-        empty = pa.RecordBatch.from_pylist([], arrow_schema_of(table))
-        return Rows(empty, 1, reason=f"{type(error).__name__}: {error}")
-    half = len(records) // 2
-    one, other = (rows_of(table, place, some, now_ms, rules)
-                  for some in (records[:half], records[half:]))  # fmt: skip
-    return Rows(
-        pa.concat_batches([one.batch, other.batch]),
-        one.rejected + other.rejected,
-        one.misplaced + other.misplaced,
-        one.reason or other.reason,
-    )
 
 
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import structlog
-from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from archive import metrics
-from archive.writing import commits
+from archive.stored_table import IsYoung, StoredTable, young
 from archive.writing.buffer import Buffer, Taken
 from archive.writing.files import write
 from archive.writing.spread import FILES_MOST, rows_that_fit
-from contracts.archive import PLACE, ArchiveTable
+from contracts.archive import PLACE
 from runtime.archive.catalog import is_passing
-from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import MovedOnError
 from runtime.archive.tables import arrow_schema_of
 
@@ -30,7 +28,7 @@ class _Written:
 
     taken: Taken
     files: Collection[DataFile]
-    is_young: Callable[[], bool]
+    is_young: IsYoung
 
 
 class TableWriter:
@@ -38,31 +36,20 @@ class TableWriter:
 
     def __init__(
         self,
-        catalog: Catalog,
-        config: ArchiveConfig,
-        table: ArchiveTable,
+        stored: StoredTable,
         files_good_for_s: float,
         clock_s: Callable[[], float] = time.time,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take where the table is, and for how long, by the clock, a file may wait for a commit.
+        """Take the table, and for how long, by the clock, a file may wait for a commit.
 
         `beat` is called after each file that is written.
         """
-        self.table = table
-        self.buffer = Buffer(arrow_schema_of(table))
-        self._catalog, self._config, self._clock_s = catalog, config, clock_s
-        self._files_good_for_s, self._beat = files_good_for_s, beat
+        self.stored, self.table = stored, stored.table
+        self.buffer = Buffer(arrow_schema_of(self.table))
+        self._files_good_for_s, self._clock_s, self._beat = files_good_for_s, clock_s, beat
         self._written: _Written | None = None
         self._since_s: float | None = None
-
-    def loaded(self) -> Table:
-        """Return the table's current state.
-
-        Raises:
-            ArchiveError: it has unexpected columns or partitions.
-        """
-        return commits.loaded(self._catalog, self._config, self.table)
 
     def is_due(self, interval_s: float) -> bool:
         """Whether what was read first has waited for that long."""
@@ -92,14 +79,7 @@ class TableWriter:
         started_s = time.monotonic()
         try:
             written = self._files(taken)
-            commits.append(
-                self._catalog,
-                self._config,
-                self.table,
-                written.files,
-                taken.moved,
-                written.is_young,
-            )
+            self.stored.append(written.files, taken.moved, written.is_young)
         except MovedOnError as elsewhere:
             metrics.REFUSED.labels(self.table.name).inc()
             log.warning("a commit is refused", table=self.table.name, why=str(elsewhere))
@@ -129,8 +109,8 @@ class TableWriter:
         """
         written = self._written
         if written is None or written.taken.moved != taken.moved or not written.is_young():
-            is_young = commits.young(self._files_good_for_s, self._clock_s)
-            files = self._write(self.loaded(), taken.rows)
+            is_young = young(self._files_good_for_s, self._clock_s)
+            files = self._write(self.stored.checked(), taken.rows)
             self._written = written = _Written(taken, files, is_young)
         return written
 

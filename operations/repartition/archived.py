@@ -15,12 +15,12 @@ from pyiceberg.table import Table
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from contracts.topics import Topic
 from operations.repartition.progress import Copied, CopyError, Offsets
-from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import PositionsError
 from runtime.archive.records import ArchivedRecord, records_of
 from runtime.archive.rows import Span, sorted_rows
-from runtime.archive.tables import check_table, positions_of
+from runtime.archive.tables import positions_of, read_table
 from runtime.kafka.admin import Admin
 
 _TABLES: Final[Mapping[Topic, ArchiveTable]] = {
@@ -66,7 +66,7 @@ class CopyArchive:
             return
         table = _TABLES[topic.topic]
         try:
-            found = self._table(table)
+            found = read_table(self.config, table)
             if reached := self._reached(found, table, topic, wanted):
                 yield from _parts(found, table, reached)
         except (ArchiveError, PositionsError) as error:
@@ -75,13 +75,6 @@ class CopyArchive:
             if not is_passing(error):
                 raise
             raise CopyError(f"the archive cannot be read: {error}") from error
-
-    def _table(self, table: ArchiveTable) -> Table:
-        found = load(open_catalog(self.config), self.config, table)
-        if found is None:
-            raise CopyError(f"the archive has no table {table.name}: is ARCHIVE_WAREHOUSE correct?")
-        check_table(found, table)
-        return found
 
     def _reached(
         self, found: Table, table: ArchiveTable, topic: Copied, wanted: Mapping[int, range]

@@ -1,10 +1,11 @@
 """How far the archive's tables go: the positions in a snapshot's summary. Pure.
 
 An Iceberg commit is one snapshot: its rows and the positions after them take effect together, or
-not at all. Every snapshot that we make carries the positions of all partitions.
+not at all. Every snapshot that we make carries the positions of all partitions. So do the table's
+properties, for when another engine has rewritten the files and then expired our snapshots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,6 +15,8 @@ from contracts.log_position import LogPosition
 
 POSITIONS_PROPERTY: Final = "tickrec.positions"
 """JSON: partition -> `Position`."""
+ROWS_PROPERTY: Final = "tickrec.rows"
+"""Of a table: how many rows it has at the positions in its properties; these hold for no others."""
 RANGES_PROPERTY: Final = "tickrec.ranges"
 """JSON: partition -> `Range`, of what a snapshot added; none if it only rewrote what was there."""
 
@@ -129,23 +132,37 @@ def stepped(positions: Positions, moved: Mapping[int, Moved]) -> dict[int, Posit
     return {**positions, **{p: step.after for p, step in moved.items()}}
 
 
-def positions_in(table: ArchiveTable, summaries: list[Mapping[str, str]]) -> dict[int, Position]:
-    """Return a table's positions by the summaries of its snapshots, the current one first.
+def positions_in(
+    table: ArchiveTable,
+    summaries: Sequence[Mapping[str, str]],
+    properties: Mapping[str, str],
+    rows: int | None,
+) -> dict[int, Position]:
+    """Return a table's positions.
 
     Others that rewrite the table leave no positions: those of the snapshot before still hold.
 
+    Args:
+        table: for the error.
+        summaries: of its snapshots, the current one first.
+        properties: of the table: they count if none of our snapshots is left.
+        rows: how many it has; None if that is unknown.
+
     Raises:
-        PositionsError: there are snapshots, but none has positions: where to resume is unknown.
+        PositionsError: there are snapshots, but no positions: where to resume is unknown.
     """
     for summary in summaries:
         if (text := summary.get(POSITIONS_PROPERTY)) is not None:
             return decode_positions(text)
-    if summaries:
-        raise PositionsError(
-            f"no snapshot of table {table.name} has {POSITIONS_PROPERTY}, so how far it goes is "
-            "unknown: roll the table back to a snapshot of the archive's, or drop the table"
-        )
-    return {}
+    if not summaries:
+        return {}
+    if rows is not None and properties.get(ROWS_PROPERTY) == str(rows):
+        return decode_positions(properties[POSITIONS_PROPERTY])
+    raise PositionsError(
+        f"no snapshot of table {table.name} has {POSITIONS_PROPERTY}, and its properties have none "
+        f"for {rows} rows, so how far it goes is unknown: roll the table back to a snapshot of the "
+        "archive's, or drop the table"
+    )
 
 
 def _described(position: Position | None) -> str:

@@ -25,7 +25,7 @@ from pyiceberg.types import (
 )
 
 from contracts.archive import BUCKETS, ArchiveTable, ColumnType
-from runtime.archive.catalog import ArchiveError, load
+from runtime.archive.catalog import ArchiveError, load, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position, positions_in
 
@@ -128,6 +128,23 @@ def open_table(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> 
     return found
 
 
+def read_table(config: ArchiveConfig, table: ArchiveTable) -> Table:
+    """Return the current state of a table that must exist.
+
+    Raises:
+        ArchiveError: it does not, or `check_table` raises it.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is unreachable.
+    """
+    found = load(open_catalog(config), config, table)
+    if found is None:
+        raise ArchiveError(
+            f"the archive has no table {table.name}: run `python -m archive run` first, or set "
+            "ARCHIVE_WAREHOUSE to where it writes"
+        )
+    check_table(found, table)
+    return found
+
+
 def check_table(found: Table, table: ArchiveTable) -> None:
     """Compare a table with its definition; other programs' columns are allowed.
 
@@ -173,9 +190,18 @@ def positions_of(
     Raises:
         runtime.archive.positions.PositionsError: that is unknown.
     """
-    line = ancestors_of(snapshot or found.current_snapshot(), found.metadata)
-    return positions_in(table, [dict(s.summary.additional_properties) if s.summary else {}
-                                for s in line])  # fmt: skip
+    snapshot = snapshot or found.current_snapshot()
+    line = ancestors_of(snapshot, found.metadata)
+    summaries = [s.summary.additional_properties if s.summary else {} for s in line]
+    return positions_in(table, summaries, found.properties, rows_in(snapshot))
+
+
+def rows_in(snapshot: Snapshot | None) -> int | None:
+    """Return how many rows a snapshot has, 0 without one; None if its writer does not say."""
+    if snapshot is None:
+        return 0
+    text = snapshot.summary and snapshot.summary["total-records"]
+    return int(text) if text else None
 
 
 def files_of(found: Table, snapshot: Snapshot) -> list[DataFile]:

@@ -110,10 +110,10 @@ class Setup:
         return {p: at.next for p, at in self.tables.positions(table).items()}
 
     def opened(self) -> list[TableWriter]:
-        catalog = self.catalog
+        tables = self.tables
         for table in TABLES:
-            open_table(catalog, self.config, table)
-        return [TableWriter(catalog, self.config, table, GOOD_FOR_S) for table in TABLES]
+            open_table(*tables, table)
+        return [TableWriter(tables.stored(table), GOOD_FOR_S) for table in TABLES]
 
     @contextmanager
     def running(self, **other: Any) -> Iterator["Running"]:

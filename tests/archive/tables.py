@@ -13,7 +13,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from archive.maintenance.erasure import OF_USERS, Erasure
-from archive.writing.commits import append
+from archive.stored_table import StoredTable
 from archive.writing.files import write
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import open_catalog
@@ -27,7 +27,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 class Tables(NamedTuple):
-    """The tables of a catalog. Code under test takes its two parts: `compact(*tables, ...)`."""
+    """The tables of a catalog."""
 
     catalog: Catalog
     config: ArchiveConfig
@@ -36,9 +36,12 @@ class Tables(NamedTuple):
         """Return the same tables, as another process has them."""
         return Tables(open_catalog(self.config), self.config)
 
+    def stored(self, table: ArchiveTable) -> StoredTable:
+        return StoredTable(*self, table)
+
     def found(self, table: ArchiveTable) -> Table:
         """Return a table as it is now."""
-        return self.catalog.load_table((self.config.namespace, table.name))
+        return self.stored(table).load()
 
     def files(self, table: ArchiveTable) -> list[Path]:
         """Return the files of the current snapshot."""
@@ -59,7 +62,7 @@ class Tables(NamedTuple):
         placed = [{"offset": start + n, **row} for n, row in enumerate(rows)]
         after = Position("topic", 0, start + len(rows))
         files = write(found, table, rows_of(table, placed))
-        append(*self, table, files, {0: Moved(before, start, after)}, is_young=lambda: True)
+        self.stored(table).append(files, {0: Moved(before, start, after)}, is_young=lambda: True)
 
     def erase(self, earliest: Mapping[int, Position], files_good_for_s: float = 60) -> int:
         """Erase users from all tables; return how many of their rows went."""

@@ -13,11 +13,9 @@ import psutil
 import pytest
 from pyiceberg.types import StringType
 
-from archive.writing.commits import append
 from contracts.archive import QUOTES_TABLE
 from infra.local.process import free_port
 from runtime.archive.catalog import ArchiveError
-from runtime.archive.positions import Moved, MovedOnError, Position
 from runtime.archive.tables import FORMAT_PROPERTY, open_table
 from tests.archive.conftest import Setup
 from tests.archive.samples import quotes
@@ -100,16 +98,6 @@ def test_memory_is_bounded_while_nothing_can_be_committed(setup: Setup) -> None:
             assert archive.archiver.buffered_bytes == read
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 40_000, "most of them")
     assert setup.sizes() == list(range(60_000))
-
-
-def test_a_range_that_the_table_has_is_refused(tables: Tables) -> None:
-    moved = {0: Moved(None, 0, Position("topic", 0, 10))}
-    append(*tables, QUOTES_TABLE, [], moved, lambda: True)
-    for start in (0, 5):
-        overlapping = {0: Moved(Position("topic", 0, start), start, Position("topic", 0, 20))}
-        with pytest.raises(MovedOnError, match="the table is at 10 of log 0"):
-            append(*tables, QUOTES_TABLE, [], overlapping, lambda: True)
-    assert tables.positions(QUOTES_TABLE)[0].next == 10
 
 
 @pytest.mark.parametrize("other", ["2", None])

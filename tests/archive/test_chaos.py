@@ -106,6 +106,10 @@ def covered(setup: Setup, table: ArchiveTable) -> bool:
     return {p: b.end for p, b in bounds.items()} == setup.covered(table)
 
 
+def numbered_events(setup: Setup) -> list[float]:
+    return sorted(number - 1 for (number,) in setup.rows(INTERACTIONS_TABLE, "quantity"))
+
+
 def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}, {KILLS} kills")
@@ -130,8 +134,7 @@ def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) 
         processes.end(archive)
     numbers = list(range(feed.published))
     assert setup.sizes() == numbers
-    archived = sorted(number - 1 for (number,) in setup.rows(INTERACTIONS_TABLE, "quantity"))
-    assert archived == numbers
+    assert numbered_events(setup) == numbers
     places = setup.rows(QUOTES_TABLE, 'log, partition, "offset"')
     assert len(set(places)) == len(places)
     print(f"{feed.published:,} quotes and as many events, each once")

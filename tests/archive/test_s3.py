@@ -75,9 +75,9 @@ def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -
         tables.commit(QUOTES_TABLE, quotes(30))
     orphans = tables.write_unreferenced(QUOTES_TABLE, quotes(2))
     assert len(keys(config.catalog)) == 4 + len(orphans)
-    assert compact(*tables, QUOTES_TABLE, Rule(2**20, 60, is_forced=True), 0) == 4
+    assert compact(tables.stored(QUOTES_TABLE), Rule(2**20, 60, is_forced=True), 0) == 4
     updated_s = tables.found(QUOTES_TABLE).metadata.last_updated_ms / 1e3
-    clean(*tables, QUOTES_TABLE, Times(0, 0), updated_s + 99)
+    clean(tables.stored(QUOTES_TABLE), Times(0, 0), updated_s + 99)
     assert len(keys(config.catalog)) == 2
     found = tables.found(QUOTES_TABLE).scan().to_arrow()
     assert sorted(found["size"].to_pylist()) == sorted([*range(30)] * 2)

@@ -156,7 +156,7 @@ def test_feedback_is_valid_to_its_readers(config: ArchiveConfig) -> None:
 def test_an_archive_without_the_table_is_an_error(tmp_path: Path) -> None:
     empty = ArchiveConfig(warehouse=str(tmp_path))
     with (
-        pytest.raises(FileError, match="the archive has no table quotes: is ARCHIVE_WAREHOUSE"),
+        pytest.raises(FileError, match="the archive has no table quotes: run"),
         archived("quotes", empty, (None, None), math.inf),
     ):
         pass

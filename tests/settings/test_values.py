@@ -35,14 +35,16 @@ OWN_FORMS: Final[dict[str, tuple[str, Any]]] = {
     "API_CORS_ORIGINS": ("https://a.example", frozenset({"https://a.example"})),
     "API_KEYS": ("one, two", frozenset({"one", "two"})),
     "WRITE_LIMIT": ("2000/minute", parse("2000/minute")),
+    "ARCHIVE_CATALOG": ("glue", "glue"),
+    "ARCHIVE_S3_ENDPOINT": ("http://store:9000", "http://store:9000"),
 }
 """Of settings whose parser is code: a text, and what it is parsed to."""
 ELSEWHERE: Final = (
-    *("KAFKA_SECURITY_", "KAFKA_SSL_", "KAFKA_SASL_", "SCHEMA_REGISTRY_", "ARCHIVE_"),
+    *("KAFKA_SECURITY_", "KAFKA_SSL_", "KAFKA_SASL_", "SCHEMA_REGISTRY_"),
     *("API_KEYS_FILE", "TRAINER_SETTINGS_FILE"),
 )
 """Beginnings of settings that go with others, or name a file with rules of its own: tested in
-tests/runtime/kafka, tests/producers/adapt, tests/archive, tests/api and tests/trainer."""
+tests/runtime/kafka, tests/producers/adapt, tests/api and tests/trainer."""
 NOT_READ: Final = {
     # All programs take it, and these use no store, as docs/settings.md says.
     *((program, "redis_url") for program in ("archive", "producers", "adapt")),

@@ -5,9 +5,10 @@ import time
 import structlog
 
 from contracts.archive import INTERACTIONS_TABLE
-from runtime.archive.catalog import ArchiveError, load, open_catalog
+from runtime.archive.catalog import ArchiveError
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.quality.checking import Checked, check_snapshot
+from runtime.archive.quality.checking import Checked, check_snapshot, context_of
+from runtime.archive.tables import read_table
 from trainer.source import SourceError
 from trainer.spark.snapshot import as_source_errors
 
@@ -30,14 +31,13 @@ def check_archive(config: ArchiveConfig, snapshot_id: int) -> None:
             + ". `python -m archive check --docs FOLDER` shows all of it; name a --snapshot from "
             "before, or put the table right with Iceberg"
         )
-    log.info("archive checked", rows=checked.rows, expectations=len(checked.results))
+    log.info("archive checked", rows=checked.rows, expectations=checked.expectations)
 
 
 def _checked(config: ArchiveConfig, snapshot_id: int) -> Checked:
-    found = load(open_catalog(config), config, INTERACTIONS_TABLE)
-    if found is None:
-        raise ArchiveError(f"the archive has no table {INTERACTIONS_TABLE.name}: it was dropped")
+    found = read_table(config, INTERACTIONS_TABLE)
     snapshot = found.snapshot_by_id(snapshot_id)
     if snapshot is None:
         raise ArchiveError(f"the archive has no snapshot {snapshot_id} any more: it has expired")
-    return check_snapshot(found, INTERACTIONS_TABLE, snapshot, time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000
+    return check_snapshot(found, INTERACTIONS_TABLE, snapshot, now_ms, context_of())

@@ -10,10 +10,10 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from contracts.archive import INTERACTIONS_TABLE
-from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position, PositionsError
-from runtime.archive.tables import check_table, files_of, positions_of
+from runtime.archive.tables import files_of, positions_of, read_table
 from trainer.generations.report import Position as LogPosition
 from trainer.source import SourceError
 from trainer.spark.events import Until
@@ -69,7 +69,7 @@ def read_snapshot(config: ArchiveConfig, snapshot_id: int | None) -> Snapshot:
             columns that it must have, or how far it goes is not to be known.
     """
     with as_source_errors(config):
-        table = _table(config)
+        table = read_table(config, INTERACTIONS_TABLE)
         return _read(table, _named(table, snapshot_id))
 
 
@@ -86,17 +86,6 @@ def as_source_errors(config: ArchiveConfig) -> Iterator[None]:
         raise SourceError(
             f"the archive in ARCHIVE_WAREHOUSE={config.warehouse} does not answer: {error}"
         ) from error
-
-
-def _table(config: ArchiveConfig) -> Table:
-    table = load(open_catalog(config), config, INTERACTIONS_TABLE)
-    if table is None:
-        raise SourceError(
-            f"the archive has no table {config.namespace}.{INTERACTIONS_TABLE.name}: run "
-            "`python -m archive run` first, or set ARCHIVE_WAREHOUSE to where it writes"
-        )
-    check_table(table, INTERACTIONS_TABLE)
-    return table
 
 
 def _named(table: Table, snapshot_id: int | None) -> IcebergSnapshot:

@@ -1,33 +1,23 @@
 """Checks a snapshot of a table against the expectations of its rows, and writes pages of that.
 
-Great Expectations checks a batch at a time; the results of all batches are summed up here. It
-stores nothing, and sends no usage data.
+Great Expectations checks a batch at a time; what the batches violate is summed up here. It sends no
+usage data, and keeps results in memory unless pages are written.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import great_expectations as gx
-from great_expectations.core import (
-    ExpectationSuite,
-    ExpectationSuiteValidationResult,
-    ExpectationValidationResult,
-)
-from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.core import ExpectationSuite, ExpectationValidationResult
 from great_expectations.data_context.data_context.ephemeral_data_context import (
-    EphemeralDataContext,
+    EphemeralDataContext as Context,
 )
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
-)
-from great_expectations.data_context.types.resource_identifiers import (
-    ExpectationSuiteIdentifier,
-    ValidationResultIdentifier,
 )
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -37,14 +27,11 @@ from runtime.archive.quality.expectations import expectations_of
 from runtime.archive.quality.rows import PLACE_IS_COVERED, PLACE_IS_NEW, batches
 
 EXAMPLES: Final = 3
-_RESULT_FORMAT: Final[dict[str, Any]] = {
+_RESULT_FORMAT: Final = {
     "result_format": "SUMMARY",
     "partial_unexpected_count": EXAMPLES,
     "unexpected_index_column_names": list(PLACE),
 }
-_SUMMED: Final = ("element_count", "missing_count", "unexpected_count")
-_LISTED: Final = ("partial_unexpected_list", "partial_unexpected_index_list")
-_SITE: Final = "archive"
 
 
 class Failed(NamedTuple):
@@ -66,19 +53,15 @@ class Checked:
     """What was found in a snapshot of a table."""
 
     table: str
-    snapshot_id: int
     rows: int
-    suite: ExpectationSuite
-    results: list[ExpectationValidationResult]
-    """of each expectation, over all rows; none if there are no rows"""
-
-    @property
-    def failed(self) -> list[Failed]:
-        """The expectations that rows do not meet."""
-        return [_failed(result) for result in self.results if not result.success]
+    expectations: int
+    failed: list[Failed]
+    """the expectations that rows do not meet"""
 
 
-def check_snapshot(found: Table, table: ArchiveTable, snapshot: Snapshot, now_ms: int) -> Checked:
+def check_snapshot(
+    found: Table, table: ArchiveTable, snapshot: Snapshot, now_ms: int, context: Context
+) -> Checked:
     """Check all rows of a snapshot.
 
     Args:
@@ -86,100 +69,62 @@ def check_snapshot(found: Table, table: ArchiveTable, snapshot: Snapshot, now_ms
         table: as `contracts.archive` defines it.
         snapshot: of it.
         now_ms: the clock, epoch ms.
+        context: keeps the results of each batch, for pages.
 
     Raises:
         ArchiveError: a file cannot be read.
         PositionsError: how far the snapshot goes is unknown.
     """
-    context, rows = _context(), 0
-    suite = context.suites.add(gx.ExpectationSuite(table.name, expectations_of(table, now_ms)))
-    asset = context.data_sources.add_pandas("archive").add_dataframe_asset(table.name)
-    definition = asset.add_batch_definition_whole_dataframe("batch")
-    sums: dict[str | None, ExpectationValidationResult] = {}
+    suite = context.suites.add(ExpectationSuite(table.name, expectations_of(table, now_ms)))
+    asset = context.data_sources.add_pandas(table.name).add_dataframe_asset(table.name)
+    batch = asset.add_batch_definition_whole_dataframe(table.name)
+    validation = gx.ValidationDefinition(name=table.name, data=batch, suite=suite)
+    context.validation_definitions.add(validation)
+    failed: dict[str, Failed] = {}
+    rows = 0
     for frame in batches(found, table, snapshot):
-        batch = definition.get_batch(batch_parameters={"dataframe": frame})
-        for result in batch.validate(suite, result_format=_RESULT_FORMAT).results:
-            config: Any = result.expectation_config
+        done = validation.run(
+            batch_parameters={"dataframe": frame},
+            result_format=_RESULT_FORMAT,
+            run_id=gx.RunIdentifier(run_name=f"{snapshot.snapshot_id} from row {rows}"),
+        )
+        for result in done.results:
+            name = _described(result)
             if "unexpected_count" not in result.result:
-                raise RuntimeError(f"{_described(result)} has no result: {result.exception_info}")
-            before = sums.setdefault(config.id, result)
-            if before is not result:
-                _add(before, result)
+                raise RuntimeError(f"{name} has no result: {result.exception_info}")
+            if not result.success:
+                before = failed.get(name, Failed(name, 0, ()))
+                failed[name] = _added(before, result.result)
         rows += len(frame)
-    results = [sums[each.id] for each in suite.expectations if rows]
-    return Checked(table.name, snapshot.snapshot_id, rows, suite, results)
+    return Checked(table.name, rows, len(suite.expectations), list(failed.values()))
 
 
-def write_docs(folder: Path, checked: Iterable[Checked], now_ms: int) -> None:
-    """Write pages to a folder, created if missing: the data docs of Great Expectations.
+def context_of(docs: Path | None = None) -> Context:
+    """Return a context without progress bars and analytics.
 
     Args:
-        folder: the results of an earlier check there are overwritten.
-        checked: the tables; those without rows have no page of results.
-        now_ms: the clock, epoch ms.
-
-    Raises:
-        OSError: they cannot be written there.
+        docs: a folder, created if missing, to which `build_data_docs` writes pages with the
+            results; None: none are written.
     """
-    context, at = _context(), datetime.fromtimestamp(now_ms / 1_000, UTC)
-    store = {
-        "class_name": "TupleFilesystemStoreBackend",
-        "base_directory": str(folder.resolve()),
-    }
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)}
     index = {"class_name": "DefaultSiteIndexBuilder"}
-    site: Any = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
-    context.add_data_docs_site(_SITE, site)
-    for each in checked:
-        context.suites.add(each.suite)
-        suite = ExpectationSuiteIdentifier(each.table)
-        run = RunIdentifier(run_name=f"snapshot-{each.snapshot_id}", run_time=at)
-        key = ValidationResultIdentifier(suite, run, batch_identifier=each.table)
-        n, failed = len(each.results), len(each.failed)
-        result = ExpectationSuiteValidationResult(
-            success=not failed,
-            results=each.results,
-            suite_name=each.table,
-            statistics={
-                "evaluated_expectations": n,
-                "successful_expectations": n - failed,
-                "unsuccessful_expectations": failed,
-                "success_percent": 100 * (n - failed) / n if n else None,
-            },
-            meta={
-                "run_id": run.to_json_dict(),
-                "active_batch_definition": {"data_asset_name": each.table},
-            },
-        )
-        context.validation_results_store.store_validation_results(result, key, suite)
-    context.build_data_docs([_SITE])
-
-
-def _context() -> EphemeralDataContext:
-    """Return a context in memory, without progress bars, analytics, and pages of its own."""
+    site = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
     config = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(),
+        data_docs_sites={"archive": site} if docs else {},
         progress_bars=ProgressBarsConfig(globally=False),
         analytics_enabled=False,
     )
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def _add(total: ExpectationValidationResult, result: ExpectationValidationResult) -> None:
-    """Add what a batch violates to what those before it do."""
-    both, more = total.result, result.result
-    for name in _SUMMED:
-        if name in both:
-            both[name] += more[name]
-    for name in _LISTED:
-        both[name] = [*both.get(name, ()), *more.get(name, ())][:EXAMPLES]
-    both["unexpected_percent"] = 100 * both["unexpected_count"] / both["element_count"]
-    total.success = bool(total.success and result.success)
-
-
-def _failed(result: ExpectationValidationResult) -> Failed:
-    found = result.result
-    examples = map(_example, found.get("partial_unexpected_index_list", ()))
-    return Failed(_described(result), int(found["unexpected_count"]), tuple(examples))
+def _added(before: Failed, result: Mapping[str, Any]) -> Failed:
+    examples = map(_example, result.get("partial_unexpected_index_list", ()))
+    return Failed(
+        before.expectation,
+        before.rows + int(result["unexpected_count"]),
+        (*before.examples, *examples)[:EXAMPLES],
+    )
 
 
 def _described(result: ExpectationValidationResult) -> str:

@@ -13,8 +13,7 @@ from archive.maintenance import cleaning, erasure
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
 from archive.settings import Times
-from archive.writing import commits
-from archive.writing.commits import GoneError, TooOldError, replace
+from archive.stored_table import GoneError, StoredTable, TooOldError
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
@@ -36,7 +35,7 @@ def test_small_files_become_one_with_the_same_rows_in_order(tables: Tables) -> N
     before = sorted(tables.rows(QUOTES_TABLE))
     positions = tables.positions(QUOTES_TABLE)
     small = tables.files(QUOTES_TABLE)
-    assert compact(*tables, QUOTES_TABLE, Rule(MIB, 60, is_forced=True), 0) == len(small)
+    assert compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60, is_forced=True), 0) == len(small)
     assert sorted(tables.rows(QUOTES_TABLE)) == before
     assert len(tables.files(QUOTES_TABLE)) == len(small) / 3
     assert tables.positions(QUOTES_TABLE) == positions
@@ -50,8 +49,8 @@ def test_new_files_are_left_alone_until_the_partition_is_quiet(tables: Tables) -
     tables.commit(QUOTES_TABLE, quotes(10))
     tables.commit(QUOTES_TABLE, quotes(10))
     now_s = time.time()
-    assert compact(*tables, QUOTES_TABLE, Rule(MIB, 60), now_s) == 0
-    assert compact(*tables, QUOTES_TABLE, Rule(MIB, 60), now_s + 3_700) > 0
+    assert compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60), now_s) == 0
+    assert compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60), now_s + 3_700) > 0
 
 
 def test_files_of_the_current_day_are_merged_by_fours(tables: Tables) -> None:
@@ -59,7 +58,7 @@ def test_files_of_the_current_day_are_merged_by_fours(tables: Tables) -> None:
     counts = []
     for _ in range(5):
         tables.commit(QUOTES_TABLE, one)
-        compact(*tables, QUOTES_TABLE, Rule(MIB, 60), time.time())
+        compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60), time.time())
         counts.append(len(tables.files(QUOTES_TABLE)))
     assert counts == [1, 2, 3, 1, 2]
     assert len(tables.rows(QUOTES_TABLE)) == 5
@@ -105,7 +104,7 @@ def test_when_the_log_has_dropped_the_tombstone_nothing_names_the_user(tables: T
     assert tables.rows(INTERACTIONS_TABLE) == []
     # The metadata that names the old files goes with the next commits.
     for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
-        clean(*tables, table, AT_ONCE, time.time() + 1)
+        clean(tables.stored(table), AT_ONCE, time.time() + 1)
     left = [path for path in Path(tables.config.warehouse).rglob("*") if path.is_file()]
     assert [path for path in left if user.encode()[:16] in path.read_bytes()] == []
 
@@ -113,16 +112,16 @@ def test_when_the_log_has_dropped_the_tombstone_nothing_names_the_user(tables: T
 def test_cleaning_leaves_what_a_snapshot_has_and_what_is_young(tables: Tables) -> None:
     tables.commit(QUOTES_TABLE, quotes(400))
     tables.commit(QUOTES_TABLE, quotes(400))
-    compact(*tables, QUOTES_TABLE, Rule(MIB, 60, is_forced=True), 0)
+    compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60, is_forced=True), 0)
     orphans = tables.write_unreferenced(QUOTES_TABLE, quotes(3))
     half = orphans[0]
     os.truncate(half, half.stat().st_size // 2)
     expected = sorted(tables.rows(QUOTES_TABLE))
     times = Times(keep_replaced_s=3_600, unreferenced_after_s=3_600)
-    assert clean(*tables, QUOTES_TABLE, times, time.time()) == 0
+    assert clean(tables.stored(QUOTES_TABLE), times, time.time()) == 0
     assert half.exists()
     assert len(tables.found(QUOTES_TABLE).snapshots()) == 3
-    assert clean(*tables, QUOTES_TABLE, times, time.time() + 3_601) > len(orphans)
+    assert clean(tables.stored(QUOTES_TABLE), times, time.time() + 3_601) > len(orphans)
     assert not [path for path in orphans if path.exists()]
     # What the compaction made, and the empty one on top of it that cleaning makes.
     why = [s.summary["tickrec.why"] for s in tables.found(QUOTES_TABLE).snapshots()]
@@ -134,7 +133,7 @@ def test_a_commit_that_was_paused_until_its_files_were_deleted_is_redone(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 0.0
-    writer = TableWriter(*tables, QUOTES_TABLE, 60, clock_s=lambda: now_s)
+    writer = TableWriter(tables.stored(QUOTES_TABLE), 60, clock_s=lambda: now_s)
     writer.buffer.begin(0, None, Position("topic", 0, 0))
     (batch,) = rows_of(
         QUOTES_TABLE, [{"offset": n, **row} for n, row in enumerate(quotes(9))]
@@ -146,7 +145,7 @@ def test_a_commit_that_was_paused_until_its_files_were_deleted_is_redone(
         nonlocal now_s
         if not now_s:
             now_s = 3_600.0
-            assert clean(*tables.reopened(), QUOTES_TABLE, AT_ONCE, time.time() + 1) > 0
+            assert clean(tables.reopened().stored(QUOTES_TABLE), AT_ONCE, time.time() + 1) > 0
         return commit_table(*args)
 
     monkeypatch.setattr(tables.catalog, "commit_table", stand_still)
@@ -163,7 +162,7 @@ def test_what_was_rewritten_for_too_long_is_not_committed(tables: Tables) -> Non
     tables.commit(INTERACTIONS_TABLE, [event | {"event": ERASED}])
     before = tables.files(INTERACTIONS_TABLE)
     with pytest.raises(TooOldError):
-        compact(*tables, INTERACTIONS_TABLE, Rule(MIB, -1, is_forced=True), 0)
+        compact(tables.stored(INTERACTIONS_TABLE), Rule(MIB, -1, is_forced=True), 0)
     with pytest.raises(TooOldError):
         tables.erase({}, -1)
     assert tables.files(INTERACTIONS_TABLE) == before
@@ -180,7 +179,7 @@ def test_concurrent_deletion_does_not_stop_cleaning(
         return needed(found)
 
     monkeypatch.setattr(cleaning, "_needed", needed_later)
-    clean(*tables, QUOTES_TABLE, AT_ONCE, time.time() + 1)
+    clean(tables.stored(QUOTES_TABLE), AT_ONCE, time.time() + 1)
     assert not [path for path in orphans if path.exists()]
 
 
@@ -192,7 +191,7 @@ def test_a_tombstone_that_the_log_dropped_is_removed_after_all_that_it_erases(
     for n, event in enumerate(("view", "view", "view", ERASED)):
         row = {"user_id": "a", "event": event, "ts": TODAY_US + n % 3 * day_us}
         tables.commit(INTERACTIONS_TABLE, [row])
-    calls = itertools.count(1)
+    calls, replace = itertools.count(1), StoredTable.replace
 
     def dies(*args: Any) -> None:
         if next(calls) > last:
@@ -201,7 +200,7 @@ def test_a_tombstone_that_the_log_dropped_is_removed_after_all_that_it_erases(
 
     monkeypatch.setattr(erasure, "FILES_AT_ONCE", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(commits, "replace", dies)
+        patch.setattr(StoredTable, "replace", dies)
         with pytest.raises(GoneError):
             tables.erase({0: Position("topic", 0, 4)}, 60)
     tables.erase({0: Position("topic", 0, 4)}, 60)
@@ -215,10 +214,10 @@ def test_concurrent_rewrites_of_the_same_files_do_not_duplicate_rows(tables: Tab
     for is_first in (True, False):
         new = write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(10)))
         if is_first:
-            replace(*tables, QUOTES_TABLE, old, new, lambda: True, "compaction")
+            tables.stored(QUOTES_TABLE).replace(old, new, lambda: True, "compaction")
         else:
             with pytest.raises(GoneError):
-                replace(*tables, QUOTES_TABLE, old, new, lambda: True, "compaction")
+                tables.stored(QUOTES_TABLE).replace(old, new, lambda: True, "compaction")
     assert len(tables.rows(QUOTES_TABLE)) == 10
 
 
@@ -245,6 +244,6 @@ def test_only_a_tag_or_branch_that_keeps_erased_rows_is_dropped(tables: Tables) 
         assert tables.erase({0: Position("topic", 0, 0)}, 60) == erased
     for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
         assert tables.found(table).refs().keys() == {"main", "without"}
-        clean(*tables, table, AT_ONCE, time.time() + 1)
+        clean(tables.stored(table), AT_ONCE, time.time() + 1)
     left = list(Path(tables.config.warehouse).rglob("*.parquet"))
     assert len([path for path in left if user.encode() in path.read_bytes()]) == 1, "the tombstone"

@@ -36,7 +36,7 @@ def test_compaction_keeps_columns_that_others_added(tables: Tables) -> None:
     fill_in(tables, QUOTES_TABLE, "venue")
     tables.commit(QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
     assert noted(tables, QUOTES_TABLE, "venue") == 10
-    assert compact(*tables, QUOTES_TABLE, RULE, 0) == 2
+    assert compact(tables.stored(QUOTES_TABLE), RULE, 0) == 2
     assert noted(tables, QUOTES_TABLE, "venue") == 10
     found = tables.found(QUOTES_TABLE)
     assert found.scan().to_arrow()["venue"].null_count == 10
@@ -69,7 +69,7 @@ def test_merging_files_of_one_instrument_keeps_few_rows_in_memory(
         write(writer, rows)
 
     monkeypatch.setattr(FileWriter, "write", count)
-    assert compact(*tables, QUOTES_TABLE, RULE, 0) == 4
+    assert compact(tables.stored(QUOTES_TABLE), RULE, 0) == 4
     assert written == [20] * 20
     times = [ts for (ts,) in tables.rows(QUOTES_TABLE, "epoch_us(ts)")]
     assert times == [TODAY_US + n for n in range(400)]

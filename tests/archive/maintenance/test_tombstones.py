@@ -70,16 +70,6 @@ def test_in_another_partition_the_time_decides_and_clocks_may_be_ahead() -> None
     assert {place.offset for place in taken_out(events, [tombstone]).places} == {0, 1}
 
 
-def test_an_event_resent_after_the_erasure_does_not_undo_it() -> None:
-    def at(offset: int, ts_us: int) -> Event:
-        return Event("a", RecordPlace(0, 0, offset), ts_us)
-
-    events = [at(0, 10), at(1, 20), at(3, 20), at(4, 21)]
-    for bound_us, offsets in ((None, {0, 1, 3}), (21, {0, 1})):
-        tombstone = TombstoneRow("a", RecordPlace(0, 0, 2), 1_000, bound_us)
-        assert {place.offset for place in taken_out(events, [tombstone]).places} == offsets
-
-
 def test_an_event_older_than_the_erasure_is_erased_however_late_it_arrives() -> None:
     """A round before has erased what came before the tombstone: its time is all that is known."""
     late = [Event("a", RecordPlace(0, 0, n), us) for n, us in enumerate((99, 100), start=3)]

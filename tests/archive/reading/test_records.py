@@ -142,15 +142,6 @@ def test_future_events_are_judged_by_the_broker_timestamp(kind: int, stamp_ms: i
     assert (rows.num_rows, rejected) == (n, 1 - n)
 
 
-@pytest.mark.parametrize("behind_ms", [0, 4 * 60_000, 6 * 60_000, 86_400_000])
-def test_a_slow_clock_keeps_events_valid_by_the_broker_timestamp(behind_ms: int) -> None:
-    records = [
-        message(n, encode(Quote(instrument_id=1, price=1, ts=NOW_MS + n))) for n in range(100)
-    ]
-    rows, rejected, *_ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS - behind_ms)
-    assert (rows.num_rows, rejected) == (100, 0)
-
-
 @pytest.mark.parametrize("table", [QUOTES_TABLE, INTERACTIONS_TABLE])
 def test_a_record_may_be_placed_by_any_number_of_partitions_the_topic_had(
     table: ArchiveTable,

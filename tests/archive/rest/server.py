@@ -21,7 +21,8 @@ def rest_catalog(port: int, folder: Path, secret: str | None = None) -> Server:
     It may be stopped, and started again on the same folder. The test is skipped where it cannot be
     had.
     """
-    argv = ("java", "-Xmx256m", "-cp", f"{_jars()}/*", str(_SOURCE), LOOPBACK, str(port))
+    jars = jars_of(_POM, "iceberg-rest", java="javac")
+    argv = ("java", "-Xmx256m", "-cp", f"{jars}/*", str(_SOURCE), LOOPBACK, str(port))
     url = f"http://{LOOPBACK}:{port}"
 
     def answers() -> bool:
@@ -39,9 +40,10 @@ def rest_catalog(port: int, folder: Path, secret: str | None = None) -> Server:
     return Server(command, url, "Apache Iceberg's REST catalog", answers)
 
 
-def _jars() -> Path:
-    version = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+def jars_of(pom: Path, what: str, java: str = "java") -> Path:
+    """Return the folder with the jars that a file names; the test is skipped without them."""
+    version = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
     try:
-        return fetched(_POM, "iceberg-rest", version, java="javac")
+        return fetched(pom, what, version, java)
     except NoJarsError as error:
         pytest.skip(str(error))

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import pytest
@@ -17,7 +17,6 @@ from archive.maintenance.cleaning import clean
 from archive.maintenance.rounds import maintain
 from archive.reading.broker import Broker
 from archive.settings import Times
-from archive.writing.table_writer import TableWriter
 from contracts.archive import (
     BARS_TABLE,
     ERASED,
@@ -31,17 +30,22 @@ from contracts.topics import BARS
 from infra.local.process import Server, free_port, running
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.positions import Position
 from runtime.archive.tables import open_table
 from tests.archive.conftest import Setup
 from tests.archive.rest.server import rest_catalog
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
-from tests.archive.tables import TODAY_US, Tables, rows_of
+from tests.archive.tables import Tables
+from tests.archive.writing import test_table_writer as commits
 from tests.patience import PATIENCE_S, eventually
 
 USERS: Final = 40
 BARS_SENT: Final = 30
 SECRET: Final = "open-sesame"
+CommitTest = Callable[[Tables, pytest.MonkeyPatch], None]
+COMMIT_TESTS: Final = (
+    commits.test_a_commit_that_only_seemed_to_fail_is_not_repeated,
+    commits.test_a_commit_that_lost_a_race_is_retried_on_top_of_the_winner,
+)
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
             broker = Broker(setup.kafka)
             assert not maintain(setup.catalog, setup.settings(), broker, TABLES, is_forced=True)
             for table in TABLES:
-                clean(setup.catalog, config, table, Times(0, 0), time.time() + 1)
+                clean(setup.tables.stored(table), Times(0, 0), time.time() + 1)
             assert archive.error is None
             assert set((tmp_path / "rest").rglob("*.parquet")) == files_of(setup)
             assert sorted(setup.rows(QUOTES_TABLE, "size")) == [(i,) for i in range(800)]
@@ -114,42 +118,14 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
 
 
 @pytest.mark.slow
-def test_two_writers_commit_one_after_the_other_and_none_twice(
-    server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("test", COMMIT_TESTS)
+def test_a_commit_is_made_once(
+    server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, test: CommitTest
 ) -> None:
     with running(server):
-        open_table(open_catalog(config), config, QUOTES_TABLE)
-        one, other, late = (writer(config, p, first) for p, first in ((0, 0), (1, 10), (0, 0)))
-        commit_table, refused = one._catalog.commit_table, []
-
-        def come_too_late(*args: Any) -> Any:
-            if not refused:
-                assert other.commit() == frozenset()
-            try:
-                return commit_table(*args)
-            except Exception as error:
-                refused.append(type(error).__name__)
-                raise
-
-        monkeypatch.setattr(one._catalog, "commit_table", come_too_late)
-        assert one.commit() == frozenset()
-        assert refused == ["CommitFailedException"]
-        assert late.commit() == {0}
         tables = Tables(open_catalog(config), config)
-        assert sorted(tables.rows(QUOTES_TABLE, "size")) == [(i,) for i in range(20)]
-        assert {p: at.next for p, at in tables.positions(QUOTES_TABLE).items()} == {0: 10, 1: 10}
-
-
-def writer(config: ArchiveConfig, partition: int, first: int) -> TableWriter:
-    """Return one with ten rows of a partition, whose sizes are numbers from `first` on."""
-    made = TableWriter(open_catalog(config), config, QUOTES_TABLE, 60)
-    rows = [
-        {"offset": n, "partition": partition, "size": first + n, "ts": TODAY_US} for n in range(10)
-    ]
-    (batch,) = rows_of(QUOTES_TABLE, rows).to_batches()
-    made.buffer.begin(partition, None, Position("topic", 0, 0))
-    made.buffer.add(partition, batch, 10)
-    return made
+        open_table(*tables, QUOTES_TABLE)
+        test(tables, monkeypatch)
 
 
 @pytest.fixture(scope="module")

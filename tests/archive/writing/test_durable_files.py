@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def test_the_catalog_changes_once_all_that_it_names_is_on_the_disk(
     check(tables.commit, quotes)
     check(tables.commit, quotes)
     check(tables.commit, [row | {"ts": TODAY_US + 86_400_000_000} for row in quotes])
-    check(partial(compact, *tables), Rule(2**20, 60, is_forced=True), 0)
+    check(lambda table: compact(tables.stored(table), Rule(2**20, 60, is_forced=True), 0))
 
 
 def test_sqlite_puts_the_catalog_on_the_disk_as_well(tmp_path: Path) -> None:

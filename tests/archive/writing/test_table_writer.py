@@ -55,7 +55,7 @@ def writer(
     tables: Tables, n: int = 10, *, partition: int = 0, first: int = 0, **other: Any
 ) -> TableWriter:
     """Return one that has read n records of a partition, numbered from `first` on."""
-    made = TableWriter(*tables, QUOTES_TABLE, 60, **other)
+    made = TableWriter(tables.stored(QUOTES_TABLE), 60, **other)
     made.buffer.begin(partition, None, AT)
     made.buffer.add(partition, rows(first, n), n)
     return made
@@ -137,7 +137,7 @@ def test_rows_of_many_days_come_in_commits_of_few_files_each_of_which_is_a_beat(
 ) -> None:
     monkeypatch.setattr(table_writer, "FILES_MOST", 10)
     beats: list[float] = []
-    one = TableWriter(*tables, QUOTES_TABLE, 60, beat=lambda: beats.append(time.monotonic()))
+    one = TableWriter(tables.stored(QUOTES_TABLE), 60, beat=lambda: beats.append(time.monotonic()))
     for number in range(2):
         one.buffer.begin(number, None, AT)
         one.buffer.add(number, spread(number, 20), 20)
@@ -191,7 +191,7 @@ def test_a_record_of_any_text_and_time_is_a_row_or_rejected(
         config = ArchiveConfig(warehouse=folder)
         tables = Tables(open_catalog(config), config)
         open_table(*tables, INTERACTIONS_TABLE)
-        one = TableWriter(*tables, INTERACTIONS_TABLE, 60)
+        one = TableWriter(tables.stored(INTERACTIONS_TABLE), 60)
         one.buffer.begin(0, None, AT)
         one.buffer.add(0, made.batch, len(sent))
         assert one.commit() == frozenset()
@@ -207,7 +207,7 @@ def test_a_row_that_cannot_be_written_is_rejected_alone(
 ) -> None:
     monkeypatch.setattr(files, "_WHOLE_BOUNDS", {})
     users = ["a", UNTRUNCATABLE, *"bcdef"]
-    one = TableWriter(*tables, INTERACTIONS_TABLE, 60)
+    one = TableWriter(tables.stored(INTERACTIONS_TABLE), 60)
     one.buffer.begin(0, None, AT)
     sent = [{"user_id": user, "offset": n, "ts": TODAY_US} for n, user in enumerate(users)]
     one.buffer.add(0, rows_of(INTERACTIONS_TABLE, sent).to_batches()[0], len(users))

@@ -101,7 +101,7 @@ def test_an_archive_with_ambiguous_offsets_is_refused(
 ) -> None:
     old.publish_raw(quote_records(10))
     cut(old, QUOTES, kept=3)
-    with pytest.raises(CopyError, match="the archive has no table quotes: is ARCHIVE_WAREHOUSE"):
+    with pytest.raises(CopyError, match="the archive has no table quotes: run"):
         copied(grown, config)
     assert instrument_partition(4, 2) in log_ends(old, QUOTES)
 

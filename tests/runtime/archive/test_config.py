@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from archive.settings import ArchiveSettings
 from runtime.archive.config import ArchiveConfig
 
 FILES = {"py-io-impl": "runtime.archive.durable_files.DurableFileIO"}
@@ -49,3 +50,10 @@ def test_in_s3_glue_needs_no_more_than_the_warehouse() -> None:
         "s3.region": "eu-central-1",
         **FILES,
     }
+
+
+def test_what_it_promises_of_erasure_leaves_time_for_each_step() -> None:
+    settings = ArchiveSettings(archive_erase_within_hours=24, archive=ArchiveConfig())
+    noticed = rewritten = settings.maintenance_interval_s
+    assert noticed + settings.times.keep_replaced_s + rewritten <= 24 * 3_600
+    assert settings.times.unreferenced_after_s <= settings.times.keep_replaced_s

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from contracts.archive import QUOTES_TABLE
 from runtime.archive.positions import (
     POSITIONS_PROPERTY,
+    ROWS_PROPERTY,
     Moved,
     MovedOnError,
     Position,
@@ -49,20 +50,24 @@ def test_a_repeated_step_is_refused(
 
 def test_a_foreign_snapshot_keeps_the_positions_of_the_one_before() -> None:
     ours = {POSITIONS_PROPERTY: encode_positions({0: Position("a", 0, 7)})}
-    assert positions_in(QUOTES_TABLE, [{}, ours]) == {0: Position("a", 0, 7)}
-    assert positions_in(QUOTES_TABLE, []) == {}
+    later = {POSITIONS_PROPERTY: encode_positions({0: Position("a", 0, 9)}), ROWS_PROPERTY: "5"}
+    assert positions_in(QUOTES_TABLE, [{}, ours], later, 5) == {0: Position("a", 0, 7)}
+    assert positions_in(QUOTES_TABLE, [{}], later, 5) == {0: Position("a", 0, 9)}
+    assert positions_in(QUOTES_TABLE, [], later, 5) == {}
 
 
 @pytest.mark.parametrize(
-    ("summaries", "says"),
+    ("summary", "properties", "rows", "says"),
     [
-        ([{}], "roll the table back"),
-        ([{POSITIONS_PROPERTY: "nonsense"}], "nonsense"),
-        ([{POSITIONS_PROPERTY: '{"0":{"log":0}}'}], "topic_id"),
+        ({}, {}, 0, "roll the table back"),
+        ({}, {POSITIONS_PROPERTY: "{}", ROWS_PROPERTY: "2"}, 3, "none for 3 rows"),
+        ({}, {POSITIONS_PROPERTY: "{}", ROWS_PROPERTY: "None"}, None, "roll the table back"),
+        ({POSITIONS_PROPERTY: "nonsense"}, {}, 0, "nonsense"),
+        ({POSITIONS_PROPERTY: '{"0":{"log":0}}'}, {}, 0, "topic_id"),
     ],
 )
 def test_a_table_without_positions_is_not_started_over(
-    summaries: list[dict[str, str]], says: str
+    summary: dict[str, str], properties: dict[str, str], rows: int | None, says: str
 ) -> None:
     with pytest.raises(PositionsError, match=says):
-        positions_in(QUOTES_TABLE, summaries)  # type: ignore[arg-type]
+        positions_in(QUOTES_TABLE, [summary], properties, rows)

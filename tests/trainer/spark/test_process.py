@@ -106,4 +106,4 @@ def test_a_missing_archive_is_named(environment: dict[str, str]) -> None:
     with started(environment) as process:
         (line,) = said(process)
     assert process.returncode == 1
-    assert "the archive has no table tickrec.interactions" in str(line["tickrec"]["error"])
+    assert "the archive has no table interactions" in str(line["tickrec"]["error"])

@@ -1,0 +1,133 @@
+"""Another engine rewrites a table's files and expires our snapshots: the archive goes on."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
+from runtime.archive.positions import PositionsError
+from tests.archive.conftest import Setup
+from tests.archive.rest.server import jars_of
+from tests.archive.tables import TODAY_US, Tables
+from tests.archive.test_chaos import Feed, Processes, covered, numbered_events
+from tests.patience import eventually
+from trainer.spark.snapshot import read_snapshot
+
+KILLS: Final = 4
+PROCEDURES: Final = (
+    "rewrite_data_files(table => '{}', options => map('rewrite-all', 'true'))",
+    "expire_snapshots(table => '{}', older_than => TIMESTAMP '2100-01-01 00:00:00')",
+)
+
+
+def events(n: int) -> list[dict[str, Any]]:
+    return [{"user_id": "a", "event": "view", "ts": TODAY_US + i} for i in range(n)]
+
+
+def rewrite_and_expire(tables: Tables) -> None:
+    found = tables.found(INTERACTIONS_TABLE)
+    found.overwrite(found.scan().to_arrow())
+    expire(tables)
+
+
+def expire(tables: Tables) -> None:
+    found = tables.found(INTERACTIONS_TABLE)
+    current = found.current_snapshot()
+    replaced = [s.snapshot_id for s in found.snapshots() if s != current]
+    found.maintenance.expire_snapshots().by_ids(replaced).commit()
+
+
+def roll_back(tables: Tables) -> None:
+    found = tables.found(INTERACTIONS_TABLE)
+    first = found.snapshots()[0].snapshot_id
+    found.manage_snapshots().rollback_to_snapshot(first).commit()
+
+
+def test_positions_outlive_the_snapshots_that_had_them(tables: Tables) -> None:
+    for n in range(2):
+        tables.commit(INTERACTIONS_TABLE, events(3))
+        rewrite_and_expire(tables)
+        assert tables.positions(INTERACTIONS_TABLE)[0].next == 3 * (n + 1)
+        snapshot = read_snapshot(tables.config, None)
+        assert (snapshot.rows, snapshot.positions[0].next) == (3 * (n + 1), 3 * (n + 1))
+
+
+@pytest.mark.parametrize("maintain", [expire, rewrite_and_expire])
+def test_after_a_rollback_the_later_positions_never_count(
+    tables: Tables, maintain: Callable[[Tables], None]
+) -> None:
+    tables.commit(INTERACTIONS_TABLE, events(3))
+    tables.commit(INTERACTIONS_TABLE, events(2))
+    roll_back(tables)
+    assert tables.positions(INTERACTIONS_TABLE)[0].next == 3
+    maintain(tables)
+    if maintain is expire:
+        assert tables.positions(INTERACTIONS_TABLE)[0].next == 3
+    else:
+        with pytest.raises(PositionsError, match="its properties have none for 3 rows"):
+            tables.positions(INTERACTIONS_TABLE)
+
+
+@pytest.fixture
+def spark(setup: Setup) -> Iterator[Any]:
+    """A session of Spark whose catalog `archive` is ours."""
+    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: `make spark` does")
+    jars = jars_of(Path(__file__).with_name("spark-pom.xml"), "iceberg-spark")
+    ours, warehouse = "spark.sql.catalog.archive", setup.config.warehouse
+    options = {
+        "spark.jars": ",".join(map(str, jars.glob("*.jar"))),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "2",
+        ours: "org.apache.iceberg.spark.SparkCatalog",
+        f"{ours}.type": "jdbc",
+        f"{ours}.uri": f"jdbc:sqlite:{warehouse}/catalog.db?busy_timeout=30000",
+        f"{ours}.warehouse": f"file://{warehouse}",
+        f"{ours}.jdbc.schema-version": "V1",
+        f"{ours}.cache-enabled": "false",
+    }
+    session = sql.SparkSession.builder.master("local[2]").config(map=options).getOrCreate()
+    yield session
+    session.stop()
+
+
+def maintain_by_spark(spark: Any) -> None:
+    for table in (INTERACTIONS_TABLE, QUOTES_TABLE):
+        for procedure in PROCEDURES:
+            spark.sql("CALL archive.system." + procedure.format(f"archive.tickrec.{table.name}"))
+
+
+@pytest.mark.slow
+def test_killed_amid_sparks_maintenance_nothing_is_lost_or_twice(
+    setup: Setup, tmp_path: Path, spark: Any
+) -> None:
+    setup.opened()
+    feed, processes = Feed(setup), Processes(setup, tmp_path)
+    archive = processes.start()
+    with feed.running(), ThreadPoolExecutor() as pool:
+        for _ in range(KILLS):
+            rows = feed.published
+            eventually(lambda rows=rows: len(setup.rows(INTERACTIONS_TABLE)) > rows, "new rows")
+            during = pool.submit(maintain_by_spark, spark)
+            time.sleep(random.uniform(0, 5))
+            processes.kill(archive)
+            # It may have lost a race to a commit of ours.
+            during.exception()
+            maintain_by_spark(spark)
+            (snapshot,) = setup.found(INTERACTIONS_TABLE).snapshots()
+            assert snapshot.summary
+            assert snapshot.summary["tickrec.positions"] is None
+            archive = processes.start()
+    for table in (QUOTES_TABLE, INTERACTIONS_TABLE):
+        eventually(lambda table=table: covered(setup, table), f"all of {table.name}")
+    processes.end(archive)
+    numbers = list(range(feed.published))
+    assert setup.sizes() == numbered_events(setup) == numbers
+    print(f"{feed.published:,} quotes and as many events, each once")
