@@ -14,7 +14,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from archive.maintenance.locations import filesystem_of, path_of
+from archive.maintenance.live_files import filesystem_of, path_of
 from contracts.archive import ArchiveTable
 from runtime.archive.tables import FIELD_ID, arrow_schema_of
 

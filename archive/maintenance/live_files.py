@@ -1,9 +1,15 @@
-"""The files that a table has now, when each of them came, and those of all snapshots."""
+"""The files of a table: those it has now, those of all snapshots, and where they are.
 
+Iceberg names a file by its location, as `s3://bucket/file`.
+"""
+
+import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from pyarrow.fs import FileSystem
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table
 
@@ -50,3 +56,19 @@ def manifests_of(found: Table) -> Collection[ManifestFile]:
         for snapshot in found.snapshots()
         for manifest in snapshot.manifests(found.io)
     }.values()
+
+
+def filesystem_of(found: Table) -> FileSystem:
+    """Return the file system that has a table's files."""
+    io = cast("PyArrowFileIO", found.io)
+    scheme, netloc, _ = PyArrowFileIO.parse_location(found.location(), io.properties)
+    return io.fs_by_scheme(scheme, netloc)
+
+
+def path_of(location: str) -> str:
+    """Return a location's path in its file system.
+
+    >>> path_of("s3://bucket/tickrec/quotes"), path_of("file:///data/tickrec/quotes")
+    ('bucket/tickrec/quotes', '/data/tickrec/quotes')
+    """
+    return posixpath.normpath(PyArrowFileIO.parse_location(location)[2])

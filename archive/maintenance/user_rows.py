@@ -14,7 +14,7 @@ from pyiceberg.expressions.literals import literal
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from archive.maintenance.locations import filesystem_of, path_of
+from archive.maintenance.live_files import filesystem_of, path_of
 from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow
 from contracts.archive import ERASED, INTERACTIONS_TABLE, PLACE, ArchiveTable
 from runtime.archive.tables import arrow_schema_of

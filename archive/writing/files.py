@@ -31,6 +31,8 @@ from runtime.archive.tables import schema_of
 
 ROW_GROUP_ROWS: Final = 131_072
 """A reader of one instrument or user reads no more than this."""
+FILES_MOST: Final = 1_024
+"""Of one commit: two months of a table with buckets. At 50 ms each they take a minute."""
 _US_PER_DAY: Final = 24 * 3_600 * 1_000_000
 _COMPRESSION: Final = {"compression": "zstd", "compression_level": 3}
 _WHOLE_BOUNDS: Final = {TableProperties.DEFAULT_WRITE_METRICS_MODE: "full"}
@@ -177,3 +179,38 @@ def partition_columns(table: ArchiveTable, rows: pa.Table) -> list[Ints]:
         bucket = BucketTransform(BUCKETS).pyarrow_transform(kind)
         columns.append(bucket(rows[table.bucket_of].combine_chunks()).to_numpy().astype(np.int64))
     return columns
+
+
+def rows_that_fit(table: ArchiveTable, rows: pa.Table, files_most: int) -> dict[int, int]:
+    """Return how many of the first rows of a partition of the topic one commit may have.
+
+    Their event times may be spread over many days, and each needs a file. A commit is one step of
+    the log, so what does not fit is left for the next one, starting with the first row that would
+    need one more file.
+
+    Args:
+        table: whose rows they are.
+        rows: in the order of the log, by partition of the topic.
+        files_most: that all partitions of the topic may need together; each gets an equal share.
+
+    Returns:
+        partition of the topic -> rows; one that is not named may have all of its rows.
+    """
+    if not rows.num_rows:
+        return {}
+    days, *buckets = partition_columns(table, rows)
+    if (int(days.max()) - int(days.min()) + 1) * (BUCKETS if buckets else 1) <= files_most:
+        return {}
+    keys = days * BUCKETS + (buckets[0] if buckets else 0)
+    if len(np.unique(keys)) <= files_most:
+        return {}
+    numbers = rows["partition"].to_numpy()
+    ours = np.unique(numbers)
+    share = max(files_most // len(ours), 1)
+    firsts = {int(n): _first_of_each(keys[numbers == n]) for n in ours}
+    return {n: int(first[share]) for n, first in firsts.items() if len(first) > share}
+
+
+def _first_of_each(keys: Ints) -> Ints:
+    """Return the places at which a key comes for the first time, rising."""
+    return np.sort(np.unique(keys, return_index=True)[1])

@@ -12,8 +12,7 @@ from pyiceberg.table import Table
 from archive import metrics
 from archive.stored_table import IsYoung, StoredTable, young
 from archive.writing.buffer import Buffer, Taken
-from archive.writing.files import write
-from archive.writing.spread import FILES_MOST, rows_that_fit
+from archive.writing.files import FILES_MOST, rows_that_fit, write
 from contracts.archive import PLACE
 from runtime.archive.catalog import is_passing
 from runtime.archive.positions import MovedOnError
@@ -63,7 +62,7 @@ class TableWriter:
         """Commit what was read; return the partitions whose rows the table already has.
 
         Those must resume from the table. What else was read of the others is kept. So is what
-        would need too many files (`archive.writing.spread`): that is due at once.
+        would need too many files (`rows_that_fit`): that is due at once.
 
         Raises:
             ArchiveError: the table has unexpected columns or partitions.

@@ -18,7 +18,7 @@ from archive.state import State
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
-from contracts.partitioning import partition_of, user_partition
+from contracts.partitioning import partition_of
 from contracts.topics import QUOTES
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
@@ -42,20 +42,6 @@ def test_each_record_is_a_row_once_and_a_restart_resumes(setup: Setup) -> None:
     assert sum(setup.covered().values()) == 1_000
 
 
-def test_records_that_break_a_rule_make_no_row_and_are_covered(setup: Setup) -> None:
-    bad = [(QUOTES.name, b"4", b'{"instrument_id":4,"price":-1,"ts":1}'), (QUOTES.name, b"4", None)]
-    misplaced = [
-        (QUOTES.name, key, b'{"instrument_id":4,"price":1,"size":7,"ts":1629061628123}')
-        for key in (b"1", b"2")
-    ]
-    setup.publish([*quotes(10), *bad, *misplaced, *bad])
-    # One of the two keys is in the other partition than 4 is.
-    assert {user_partition(k.decode(), 2) for _, k, _ in misplaced} == {0, 1}
-    with setup.running():
-        eventually(lambda: sum(setup.covered().values()) == 16, "all records covered")
-    assert setup.sizes() == sorted([*range(10), 7])
-
-
 def test_events_and_feedback_are_rows_and_what_breaks_a_rule_is_counted_and_logged(
     setup: Setup,
 ) -> None:
@@ -68,6 +54,7 @@ def test_events_and_feedback_are_rows_and_what_breaks_a_rule_is_counted_and_logg
     events = {event for (event,) in setup.rows(INTERACTIONS_TABLE, "event")}
     assert events == {"trade", "erased"}
     assert setup.rows(FEEDBACK_TABLE, "user_id, epoch_ms(ts)") == [("ABC", ts)]
+    assert sum(setup.covered(FEEDBACK_TABLE).values()) == 2
     assert rejected(FEEDBACK_TABLE) - before == 1
     (line,) = [line for line in logs if line["event"] == "records rejected"]
     assert (line["topic"], line["rejected"]) == ("feedback", 1)

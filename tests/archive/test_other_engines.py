@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from tests.archive.test_chaos import Feed, Processes, covered, numbered_events
 from tests.patience import eventually
 from trainer.spark.snapshot import read_snapshot
 
+EVENT: Final = {"user_id": "a", "event": "view", "ts": TODAY_US}
 KILLS: Final = 4
 PROCEDURES: Final = (
     "rewrite_data_files(table => '{}', options => map('rewrite-all', 'true'))",
@@ -25,52 +26,33 @@ PROCEDURES: Final = (
 )
 
 
-def events(n: int) -> list[dict[str, Any]]:
-    return [{"user_id": "a", "event": "view", "ts": TODAY_US + i} for i in range(n)]
-
-
 def rewrite_and_expire(tables: Tables) -> None:
     found = tables.found(INTERACTIONS_TABLE)
     found.overwrite(found.scan().to_arrow())
-    expire(tables)
-
-
-def expire(tables: Tables) -> None:
-    found = tables.found(INTERACTIONS_TABLE)
-    current = found.current_snapshot()
+    current = found.refresh().current_snapshot()
     replaced = [s.snapshot_id for s in found.snapshots() if s != current]
     found.maintenance.expire_snapshots().by_ids(replaced).commit()
 
 
-def roll_back(tables: Tables) -> None:
+def test_positions_outlive_the_snapshots_that_had_them(tables: Tables) -> None:
+    for rows in (3, 6):
+        tables.commit(INTERACTIONS_TABLE, [EVENT] * 3)
+        rewrite_and_expire(tables)
+        assert tables.positions(INTERACTIONS_TABLE)[0].next == rows
+        snapshot = read_snapshot(tables.config, None)
+        assert (snapshot.rows, snapshot.positions[0].next) == (rows, rows)
+
+
+def test_after_a_rollback_the_later_positions_never_count(tables: Tables) -> None:
+    tables.commit(INTERACTIONS_TABLE, [EVENT] * 3)
+    tables.commit(INTERACTIONS_TABLE, [EVENT] * 2)
     found = tables.found(INTERACTIONS_TABLE)
     first = found.snapshots()[0].snapshot_id
     found.manage_snapshots().rollback_to_snapshot(first).commit()
-
-
-def test_positions_outlive_the_snapshots_that_had_them(tables: Tables) -> None:
-    for n in range(2):
-        tables.commit(INTERACTIONS_TABLE, events(3))
-        rewrite_and_expire(tables)
-        assert tables.positions(INTERACTIONS_TABLE)[0].next == 3 * (n + 1)
-        snapshot = read_snapshot(tables.config, None)
-        assert (snapshot.rows, snapshot.positions[0].next) == (3 * (n + 1), 3 * (n + 1))
-
-
-@pytest.mark.parametrize("maintain", [expire, rewrite_and_expire])
-def test_after_a_rollback_the_later_positions_never_count(
-    tables: Tables, maintain: Callable[[Tables], None]
-) -> None:
-    tables.commit(INTERACTIONS_TABLE, events(3))
-    tables.commit(INTERACTIONS_TABLE, events(2))
-    roll_back(tables)
     assert tables.positions(INTERACTIONS_TABLE)[0].next == 3
-    maintain(tables)
-    if maintain is expire:
-        assert tables.positions(INTERACTIONS_TABLE)[0].next == 3
-    else:
-        with pytest.raises(PositionsError, match="its properties have none for 3 rows"):
-            tables.positions(INTERACTIONS_TABLE)
+    rewrite_and_expire(tables)
+    with pytest.raises(PositionsError, match="its properties have none for 3 rows"):
+        tables.positions(INTERACTIONS_TABLE)
 
 
 @pytest.fixture
@@ -84,7 +66,6 @@ def spark(setup: Setup) -> Iterator[Any]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
         ours: "org.apache.iceberg.spark.SparkCatalog",
         f"{ours}.type": "jdbc",
@@ -128,6 +109,4 @@ def test_killed_amid_sparks_maintenance_nothing_is_lost_or_twice(
     for table in (QUOTES_TABLE, INTERACTIONS_TABLE):
         eventually(lambda table=table: covered(setup, table), f"all of {table.name}")
     processes.end(archive)
-    numbers = list(range(feed.published))
-    assert setup.sizes() == numbered_events(setup) == numbers
-    print(f"{feed.published:,} quotes and as many events, each once")
+    assert setup.sizes() == numbered_events(setup) == list(range(feed.published))

@@ -45,25 +45,6 @@ def test_small_files_become_one_with_the_same_rows_in_order(tables: Tables) -> N
         assert keys == sorted(keys)
 
 
-def test_new_files_are_left_alone_until_the_partition_is_quiet(tables: Tables) -> None:
-    tables.commit(QUOTES_TABLE, quotes(10))
-    tables.commit(QUOTES_TABLE, quotes(10))
-    now_s = time.time()
-    assert compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60), now_s) == 0
-    assert compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60), now_s + 3_700) > 0
-
-
-def test_files_of_the_current_day_are_merged_by_fours(tables: Tables) -> None:
-    one = [{"ts": TODAY_US}]
-    counts = []
-    for _ in range(5):
-        tables.commit(QUOTES_TABLE, one)
-        compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60), time.time())
-        counts.append(len(tables.files(QUOTES_TABLE)))
-    assert counts == [1, 2, 3, 1, 2]
-    assert len(tables.rows(QUOTES_TABLE)) == 5
-
-
 def test_erased_users_are_gone_from_every_file(tables: Tables) -> None:
     ts = TODAY_US
     said = [{"user_id": user, "event": "view", "ts": ts + n}

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.writing.files import grouped
-from archive.writing.spread import rows_that_fit
+from archive.writing.files import grouped, rows_that_fit
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from tests.archive.tables import DAY_US, rows_of
 
