@@ -30,7 +30,6 @@ _FIELDS = {
     "magic": (">b", 16),
     "attributes": (">h", 21),
     "last_offset_delta": (">i", 23),
-    "base_timestamp": (">q", 27),
     "max_timestamp": (">q", 35),
     "n": (">i", 57),
 }

@@ -18,6 +18,9 @@ log = structlog.get_logger()
 # The group waits 6 s for a worker that must give back partitions. What is not written by then is
 # reread from the log by their next owner.
 _REVOKED_WITHIN_S: Final = 4.0
+HELD_BYTES_MAX: Final = 3 << 28
+"""Of all partitions: twice what 40 of them usually hold, while one batch of a few kB may unpack to
+128 MB of records."""
 
 Make = Callable[[TP], Partition]
 
@@ -87,7 +90,9 @@ class AssignedPartitions:
         partition.fail(life, error)
 
     def hungry(self) -> set[TP]:
-        """Return the partitions for which records should be fetched."""
+        """Return the partitions for which records should be fetched, as long as all have room."""
+        if sum(partition.held_bytes for partition in self) >= HELD_BYTES_MAX:
+            return set()
         return {tp for tp, partition in self._by_tp.items() if partition.is_hungry}
 
     def flushed_offsets(self) -> dict[TP, int]:

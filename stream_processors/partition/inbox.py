@@ -18,6 +18,7 @@ class Inbox:
         """takes only what was fetched for it; None: takes nothing"""
         self._entries: deque[RecordBatch | Exception] = deque()
         self._bytes = 0
+        self._taken_bytes = 0
         self._woken = asyncio.Event()
 
     def __bool__(self) -> bool:
@@ -29,6 +30,11 @@ class Inbox:
         """Whether to fetch more."""
         return self._bytes < _HUNGRY_BELOW_BYTES
 
+    @property
+    def held_bytes(self) -> int:
+        """The size of what waits, and of the entry taken last until the next wait."""
+        return self._bytes + self._taken_bytes
+
     def open(self) -> object:
         """Begin a life, and return it."""
         self.life = object()
@@ -38,7 +44,7 @@ class Inbox:
         """End the life, and drop what it left."""
         self.life = None
         self._entries.clear()
-        self._bytes = 0
+        self._bytes = self._taken_bytes = 0
 
     def put(self, batch: RecordBatch) -> None:
         """Put a batch in, unless an earlier life had requested it."""
@@ -56,8 +62,8 @@ class Inbox:
     def take(self) -> RecordBatch | Exception:
         """Take the oldest entry out."""
         entry = self._entries.popleft()
-        if not isinstance(entry, Exception):
-            self._bytes -= entry.size_bytes
+        self._taken_bytes = 0 if isinstance(entry, Exception) else entry.size_bytes
+        self._bytes -= self._taken_bytes
         return entry
 
     def wake(self) -> None:
@@ -66,6 +72,7 @@ class Inbox:
 
     async def wait(self, seconds: float) -> None:
         """Wait until something is put in, for `wake`, or for a timeout."""
+        self._taken_bytes = 0
         self._woken.clear()
         try:
             async with asyncio.timeout(seconds):

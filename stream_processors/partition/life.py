@@ -118,6 +118,11 @@ class Partition:
         return self.state in (State.FOLDING, State.FLUSHING) and self._inbox.has_room
 
     @property
+    def held_bytes(self) -> int:
+        """The size of the records that wait or are being folded."""
+        return self._inbox.held_bytes
+
+    @property
     def flushed_offset(self) -> int | None:
         """The position in Redis, None before the claim."""
         return None if self._claim is None else self._claim.next_offset

@@ -23,6 +23,8 @@ from stream_processors.transport.contents import Batch, opened, read
 
 TAKE_BYTES: Final = 6 << 20
 """Per partition and call: no more Kafka batches are added above this size."""
+TAKE_ALL_BYTES: Final = 1 << 26
+"""Per call: no more partitions are added above this size."""
 
 _LENGTH: Final = struct.Struct(">8xi")
 """The length field counts a Kafka batch without the first 12 bytes."""
@@ -87,7 +89,8 @@ class Fetched:
     ) -> list[RecordBatch | FetchFailure]:
         """Return available results of the wanted partitions; waits for the first one.
 
-        At most one per partition; none after the timeout.
+        At most one per partition; none after the timeout. Partitions that are left over have theirs
+        in the next call, as those taken from have no room then.
 
         Raises:
             aiokafka.errors.KafkaError: the consumer as a whole cannot continue.
@@ -95,9 +98,20 @@ class Fetched:
         deadline = time.monotonic() + timeout_s
         while True:
             self._check()
-            taken = [one for tp in wanted if (one := self._take(tp)) is not None]
+            taken = list(self._available(wanted))
             if taken or not await self._more(deadline - time.monotonic()):
                 return taken
+
+    def _available(self, wanted: Collection[TP]) -> Iterator[RecordBatch | FetchFailure]:
+        size = 0
+        for tp in wanted:
+            one = self._take(tp)
+            if one is None:
+                continue
+            yield one
+            size += one.size_bytes if isinstance(one, RecordBatch) else 0
+            if size >= TAKE_ALL_BYTES:
+                return
 
     def _check(self) -> None:
         """Raise the error that ended aiokafka's task, which it does not report."""

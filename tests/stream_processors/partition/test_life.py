@@ -17,7 +17,7 @@ from contracts.keyspace import Keyspace
 from contracts.messages import Rejection
 from contracts.topics import QUOTES
 from runtime.redis.stores import AsyncStore
-from stream_processors.partition import life
+from stream_processors.partition import assigned, life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.life import FetchRefusedError, Partition
@@ -724,6 +724,26 @@ async def test_a_partition_with_an_unreachable_store_does_not_delay_others() -> 
         # What cannot be written in time stays unwritten.
         await partitions.revoke({TP("quotes", 0), TP("quotes", 1)}, within_s=0.01)
     assert (list(partitions), failures) == ([], [])
+
+
+async def test_no_partition_is_hungry_while_all_together_hold_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(assigned, "HELD_BYTES_MAX", 500)
+    scenes = [Scene(), Scene()]
+    partitions = AssignedPartitions(
+        lambda tp: scenes[tp.partition].partition(tp.partition), ["quotes"], lambda _: None
+    )
+    both = {TP("quotes", 0), TP("quotes", 1)}
+    partitions.begin(both)
+    await until(lambda: partitions.hungry() == both)
+    scenes[1].turns.held = asyncio.Event()  # it is being folded, and its flush waits
+    tick(scenes[1], next(p for p in partitions if p.tp.partition == 1))
+    partitions.hand(batch_of("quotes", 1, [(0, bytes(500))], life=scenes[1].sought[-1][1]))
+    assert partitions.hungry() == set()
+    scenes[1].turns.held.set()
+    await until(lambda: partitions.hungry() == both)
+    await partitions.revoke(both, within_s=0.01)
 
 
 async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_can_end() -> None:

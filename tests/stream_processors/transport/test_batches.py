@@ -73,11 +73,6 @@ def test_a_batch_without_records_reaches_its_end() -> None:
     assert empty.size_bytes == 0
 
 
-def test_values_come_in_the_logs_order_absent_ones_included() -> None:
-    batch = batch_of(record(4, b"a"), record(5, None), record(9, b"b"))
-    assert batch.values() == [b"a", None, b"b"]
-
-
 def test_a_size_grows_by_values_and_records() -> None:
     alone = batch_of(record(0, None)).size_bytes
     assert batch_of(record(0, b"four")).size_bytes == alone + 4

@@ -65,11 +65,7 @@ def found(*raws: bytes, first_offset: int = 0) -> Found:
 
 
 def theirs(raw: bytes) -> list[Any]:
-    """Return the records as aiokafka parses them.
-
-    Raises:
-        Exception: it cannot.
-    """
+    """Return the records as aiokafka parses them, or raise its error."""
     batch = iter(TheirBatch(raw))
     stamp = batch.max_timestamp if batch.timestamp_type else -1
     # Not its varints in C, which read past the end: that ends the process.
@@ -192,7 +188,6 @@ def varint(value: int) -> bytes:
     return bytes(its)
 
 
-MALFORMED = "its fields exceed its length"
 A_RECORD = varint(11) + bytes((0, 0, 2, 2)) + b"2\x08bbbb\x00"
 
 
@@ -200,10 +195,14 @@ A_RECORD = varint(11) + bytes((0, 0, 2, 2)) + b"2\x08bbbb\x00"
     ("change", "value", "reason"),
     [
         *(
-            (changed(b"\x08bbbb", varint(size) + b"bbbb"[len(varint(size)) - 1 :]), None, MALFORMED)
+            (
+                changed(b"\x08bbbb", varint(size) + b"bbbb"[len(varint(size)) - 1 :]),
+                None,
+                "exceed its length",
+            )
             for size in (6, 2**20, 2**31)
         ),
-        (changed(b"\x02" + b"2", b"\x7e" + b"2"), None, MALFORMED),
+        (changed(b"\x02" + b"2", b"\x7e" + b"2"), None, "exceed its length"),
         (changed(b"bbbb\x00", b"bbbb\x02"), b"bbbb", "headers cannot be parsed"),
         (changed(b"bbbb\x00", b"bbbb\x01"), b"bbbb", "headers cannot be parsed"),
         (changed(b"\x08bbbb\x00", b"\x06bbb\x00\x00"), b"bbb", "headers cannot be parsed"),

@@ -10,7 +10,7 @@ from stream_processors.transport.fetched import CorruptLogError, FetchFailure
 from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX
 from tests.raw_batches import POISON, Raw, publish_soon
 
-from .conftest import Reader, Transactions, Write
+from .conftest import WAIT_S, Reader, Transactions, Write, new_topic
 from .test_unpacking import CODECS
 
 
@@ -25,15 +25,6 @@ def values_of(batches: list[RecordBatch]) -> list[bytes | None]:
 def assert_offsets_are_values(batches: list[RecordBatch]) -> None:
     for batch in batches:
         assert [b"%d" % offset for offset in batch.offsets()] == batch.values()
-
-
-async def test_kafka_batches_come_whole_and_in_order(reader: Reader, write: Write) -> None:
-    for first in (0, 100, 110):
-        write(numbered(first, 100 if first == 0 else 10))
-    batches = await reader.read(0, 120)
-    assert batches[0].start == 0
-    assert values_of(batches) == numbered(0, 120)
-    assert_offsets_are_values(batches)
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
@@ -60,12 +51,6 @@ async def test_a_batch_has_the_epoch_of_its_leader(
     assert {batch.leader_epoch for batch in batches} == {0}
     reader.seek(4)
     assert (await reader.batch()).leader_epoch == 0  # of a marker alone
-
-
-async def test_a_batch_carries_the_life_that_sought_it(reader: Reader, write: Write) -> None:
-    write(numbered(0, 3))
-    reader.seek(0, first := object())
-    assert (await reader.batch()).life is first
 
 
 async def test_records_fetched_for_an_earlier_life_never_carry_the_new_one(
@@ -125,10 +110,22 @@ async def test_a_take_is_bounded_by_bytes_and_the_next_goes_on(
     assert len(batches) >= 13_000_000 // (under_test.TAKE_BYTES + 201_000)
 
 
-async def test_a_batch_greater_than_the_bound_comes_whole(reader: Reader, write: Write) -> None:
-    write([bytes(100_000)] * 50, compression="lz4")
-    reader.seek(0)
-    assert len(await reader.batch()) == 50
+async def test_a_take_of_several_partitions_is_bounded_and_the_next_goes_on(
+    reader: Reader, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "TAKE_ALL_BYTES", 1)
+    with new_topic(broker, 3) as topic:
+        tps = {TP(topic, partition) for partition in range(3)}
+        reader.consumer.unsubscribe()
+        reader.consumer.assign(list(tps))
+        for tp in tps:
+            await publish_soon(broker, topic, tp.partition, [Raw(b"value")])
+            reader.fetched.seek(tp, 0, "life")
+        while len(reader.consumer._fetcher._records) < len(tps):
+            await reader.fetched._more(WAIT_S)
+        taken = [await reader.fetched.take(tps, 0.0) for _ in tps]
+        assert [len(some) for some in taken] == [1, 1, 1]
+        assert {one.tp for some in taken for one in some} == tps
 
 
 @pytest.mark.kafka_only
