@@ -4,6 +4,8 @@ Workers stop if a topic with another id has the already folded records. Nothing 
 it is a copy, or was recreated and got the same records again.
 """
 
+from typing import Any
+
 from confluent_kafka import KafkaException, TopicCollection
 
 from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD, Keyspace
@@ -29,9 +31,10 @@ def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list
     others = _of_another_id(store, keyspace, topic, topic_id)
     for partition in others:
         key = keyspace.position(topic, partition)
-        store.hset(key, TOPIC_ID_FIELD, topic_id)
+        fields: Any = {TOPIC_ID_FIELD: topic_id}
         if last := store.hget(key, LAST_FIELD):
-            store.hset(key, LAST_FIELD, f"{str(last).rpartition(':')[0]}:{_UNKNOWN_EPOCH}")
+            fields[LAST_FIELD] = f"{str(last).rpartition(':')[0]}:{_UNKNOWN_EPOCH}"
+        store.hset(key, mapping=fields)  # at once: killed in between, it would not be found again
     return others
 
 
