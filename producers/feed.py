@@ -4,13 +4,15 @@ There are no tokens and no schedule: each round publishes all that became due si
 a feed that was delayed (by a slow broker, or by a back-fill of the past) catches up by itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from threading import Event
+from typing import Final
 
 import numpy as np
 
-from producers.batch import Batch, Record
+from producers.batch import Batch
 from producers.pace import Pace
+from producers.publisher import Publisher
 
 QUEUE_FULL_WAIT_S: Final = 0.02
 SHORTEST_WAIT_S: Final = 0.005
@@ -19,38 +21,14 @@ LONGEST_WAIT_S: Final = 0.2
 """So that delivery reports and the progress keep updating."""
 
 
-class Sink(Protocol):
-    """What a feed publishes to."""
-
-    @property
-    def failed(self) -> int:
-        """The number of undeliverable records."""
-
-    def publish(self, records: Sequence[Record]) -> int:
-        """Accept as many of the first records as there is room for, and return how many."""
-
-    def poll(self, timeout_s: float) -> None:
-        """Process delivery reports, waiting at most that long for the first one."""
-
-
-class Stop(Protocol):
-    """A signal to end a feed early; `threading.Event` is one."""
-
-    def is_set(self) -> bool:
-        """Return whether the feed must end."""
-
-    def wait(self, timeout: float) -> bool:
-        """Sleep that long, or until the feed must end."""
-
-
 def feed(
     batches: Iterable[Batch],
-    sink: Sink,
+    sink: Publisher,
     *,
     speed: float,
     event_start_ms: int | None,
     clock: Callable[[], float],
-    stop: Stop,
+    stop: Event,
     after_round: Callable[[], None],
 ) -> None:
     """Publish all batches, until `stop` or the first record that could not be delivered.

@@ -8,11 +8,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,53 +34,9 @@ class Chunk:
 
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    """the number of each row in the file, counted in `RowFile.unit`"""
+    """the number of each row in the file, counted in its `unit`, from 1"""
     malformed: list[tuple[int, str]] = field(default_factory=list)
     """number and reason of invalid lines"""
-
-
-class RowFile(Protocol):
-    """A file of rows."""
-
-    @property
-    def path(self) -> Path:
-        """The path."""
-
-    @property
-    def unit(self) -> str:
-        """The unit of a chunk's numbers, which count from 1."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The column names."""
-
-    def share_read(self) -> float:
-        """Return how much of the file was read, from 0 to 1."""
-
-    def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
-        """Read, once, the columns in `fields`, under the field names given there.
-
-        Raises:
-            FileError: the file is truncated, or not of the format that its name ends in.
-        """
-
-
-@contextmanager
-def open_rows(path: Path) -> Iterator[RowFile]:
-    """Open a file, in the format of its name's ending.
-
-    Raises:
-        FileError: it cannot be opened, or is not of that format, or its name has another ending.
-    """
-    name = path.name.lower()
-    if not name.endswith(ENDINGS):
-        raise FileError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror}: give the path of a readable file") from error
-    with stream:
-        yield ParquetFile(path, stream) if name.endswith(".parquet") else CsvFile(path, stream)
 
 
 class CsvFile:
@@ -159,11 +115,11 @@ class ParquetFile:
         self._rows = max(int(self._file.metadata.num_rows), 1)
 
     def share_read(self) -> float:
-        """Return how much of the file was read, from 0 to 1."""
+        """As `CsvFile.share_read`."""
         return self._read / self._rows
 
     def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
-        """Read, once, the columns in `fields`, under the field names given there.
+        """As `CsvFile.chunks`.
 
         Raises:
             FileError: a column has a type without a text form, or the file is damaged.
@@ -197,3 +153,24 @@ class ParquetFile:
                 f"{self.path}: column {name} is of type {values.type}, which is no number and no "
                 "text: write it as one"
             ) from error
+
+
+RowFile = CsvFile | ParquetFile
+
+
+@contextmanager
+def open_rows(path: Path) -> Iterator[RowFile]:
+    """Open a file, in the format of its name's ending.
+
+    Raises:
+        FileError: it cannot be opened, or is not of that format, or its name has another ending.
+    """
+    name = path.name.lower()
+    if not name.endswith(ENDINGS):
+        raise FileError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}: give the path of a readable file") from error
+    with stream:
+        yield ParquetFile(path, stream) if name.endswith(".parquet") else CsvFile(path, stream)

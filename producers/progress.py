@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import structlog
@@ -56,13 +56,11 @@ def progress(title: str) -> Iterator[Show]:
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[delivered]:,} records"),
-        TextColumn("{task.fields[rate]:,}/s"),
         TimeElapsedColumn(),
         console=console,
     )
     with bar:
-        task = bar.add_task(title, total=None, delivered=0, rate=0)
-        rate = Rate(time.monotonic)
+        task = bar.add_task(title, total=None, delivered=0)
 
         def show(delivered: int, share: float | None) -> None:
             bar.update(
@@ -70,29 +68,9 @@ def progress(title: str) -> Iterator[Show]:
                 total=None if share is None else 1.0,
                 completed=share or 0.0,
                 delivered=delivered,
-                rate=round(rate.of(delivered)),
             )
 
         yield show
-
-
-class Rate:
-    """Records per second, over the last whole second or more."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._since = clock()
-        self._count = 0
-        self._rate = 0.0
-
-    def of(self, count: int) -> float:
-        """Return the rate, given the count so far."""
-        elapsed = self._clock() - self._since
-        if elapsed >= 1 or not self._rate:
-            self._rate = (count - self._count) / max(elapsed, 1e-3)
-        if elapsed >= 1:
-            self._since, self._count = self._clock(), count
-        return self._rate
 
 
 def _log_lines(title: str, clock: Callable[[], float]) -> Show:
@@ -115,12 +93,5 @@ def tell(summary: Summary) -> None:
     if sys.stderr.isatty():
         Console(stderr=True).print(str(summary), highlight=False)
     else:
-        log.info(
-            "done",
-            delivered=summary.delivered,
-            failed=summary.failed,
-            rejected=summary.rejected,
-            seconds=round(summary.seconds, 3),
-            records_per_s=summary.records_per_s,
-            reasons=summary.reasons,
-        )
+        said = {**asdict(summary), "seconds": round(summary.seconds, 3)}
+        log.info("done", **said, records_per_s=summary.records_per_s)

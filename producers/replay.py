@@ -79,14 +79,7 @@ def replayed(
     now_ms: Callable[[], int],
     rules: InputRules = ANY,
 ) -> Iterator[Batch]:
-    """Yield the rows of a file as records, in file order.
-
-    Args:
-        file: with the columns that the kind needs.
-        kind: of the rows.
-        rejected: receives the invalid rows.
-        now_ms: the clock, epoch ms: an event time far ahead of it is invalid.
-        rules: the deployment's.
+    """Yield the valid rows of a file as records, in file order; others are added to `rejected`.
 
     Raises:
         FileError: the file cannot be read to its end.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contracts.topics import INSTRUMENTS
-from producers.files import open_rows
+from contracts.topics import INSTRUMENTS, Topic
+from producers.batch import Batch
+from producers.files import RowFile, open_rows
 from producers.instruments import instruments_in
 from producers.pace import MAX_SPEED, parse_speed
 from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_columns, replayed
@@ -139,7 +140,9 @@ def replay_instruments(file: File) -> None:
     They are: name (the symbol without one), categories (separated by semicolons), listed (true or
     false; true without one).
     """
-    exit_after(f"replaying {file.name}", lambda: _instruments(file))
+    exit_after(
+        f"replaying {file.name}", lambda: _rows(file, INSTRUMENTS, instruments_in, MAX_SPEED)
+    )
 
 
 def _replay_archive(
@@ -178,32 +181,24 @@ def _replay_file(
         raise typer.BadParameter("name a file, or say --from-archive")
     if span != (None, None):
         raise typer.BadParameter("--start and --end go with --from-archive")
-    exit_after(f"replaying {file.name}", lambda: _rows(kind, file, speed), prefix)
 
-
-@contextmanager
-def _instruments(path: Path) -> Iterator[Source]:
-    with open_rows(path) as file:
-        rejected = Rejected()
-        yield Source(
-            topics=(INSTRUMENTS.name,),
-            batches=instruments_in(file, rejected),
-            speed=MAX_SPEED,
-            event_start_ms=None,
-            share_done=file.share_read,
-            rejected=rejected,
-        )
-
-
-@contextmanager
-def _rows(kind: Kind[M], path: Path, speed: float) -> Iterator[Source]:
-    with open_rows(path) as file:
-        check_columns(file, kind)
-        rejected = Rejected()
+    def batches(rows: RowFile, rejected: Rejected) -> Iterator[Batch]:
+        check_columns(rows, kind)
         rules = read_settings(ProducerSettings).input_rules()
+        return replayed(rows, kind, rejected, _now_ms, rules)
+
+    exit_after(f"replaying {file.name}", lambda: _rows(file, kind.topic, batches, speed), prefix)
+
+
+@contextmanager
+def _rows(
+    path: Path, topic: Topic, batches: Callable[[RowFile, Rejected], Iterator[Batch]], speed: float
+) -> Iterator[Source]:
+    with open_rows(path) as file:
+        rejected = Rejected()
         yield Source(
-            topics=(kind.topic.name,),
-            batches=replayed(file, kind, rejected, _now_ms, rules),
+            topics=(topic.name,),
+            batches=batches(file, rejected),
             speed=speed,
             event_start_ms=None,
             share_done=file.share_read,

@@ -70,13 +70,7 @@ def exit_after(
     opening: Callable[[], AbstractContextManager[Source]],
     prefix: str | None = None,
 ) -> NoReturn:
-    """Run, and exit with its status.
-
-    Args:
-        title: of the run.
-        opening: opens the source.
-        prefix: of the target topics; None: `KAFKA_PREFIX`.
-    """
+    """Run, into topics of a prefix (None: `KAFKA_PREFIX`), and exit with its status."""
     try:
         settings = read_settings(ProducerSettings)
         into = settings if prefix is None else _into(settings, prefix)

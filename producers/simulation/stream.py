@@ -58,11 +58,7 @@ def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
     """Yield the instruments, then the records of each second, the back-fill's first.
 
     In the order of event time; the instruments, which have none, come with the first second. The
-    same plan and start give the same records.
-
-    Args:
-        plan: what to simulate.
-        live_from_ms: epoch ms; the back-fill ends there.
+    same plan and start give the same records. The back-fill ends at `live_from_ms`.
     """
     for_world, for_market, for_crowd, for_listing = np.random.default_rng(plan.seed).spawn(4)
     world = make_world(plan.instruments, plan.users, for_world)

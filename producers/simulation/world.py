@@ -45,11 +45,6 @@ class World:
         """How many instruments there are."""
         return len(self.sector)
 
-    @property
-    def users(self) -> int:
-        """How many users there are."""
-        return len(self.activity)
-
 
 def make_world(instruments: int, users: int, rng: np.random.Generator) -> World:
     """Draw a world."""

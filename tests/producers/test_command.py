@@ -91,23 +91,6 @@ def test_a_file_of_instruments_is_published_at_once_under_their_ids(
     }
 
 
-def test_a_file_without_a_needed_column_is_refused_before_the_broker_is_asked(
-    start: Start, tmp_path: Path
-) -> None:
-    path = tmp_path / "quotes.csv"
-    path.write_text("ts_ms,instrument_id,bid\n1,2,3\n")
-    child = start(
-        "replay",
-        "quotes",
-        str(path),
-        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
-        DELIVERY_TIMEOUT_S="600",
-    )
-    code, _, errors = ended(child)
-    assert code == 1
-    assert f"{path}: no column price" in errors
-
-
 def test_without_a_broker_it_names_the_address_and_fails(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "quotes.csv"
     path.write_text("ts_ms,instrument_id,price\n1,2,3\n")

@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from producers.progress import LOG_EVERY_S, Rate, Summary, progress, tell
+from producers.progress import LOG_EVERY_S, Summary, progress, tell
 
 SUMMARY = Summary(delivered=300, failed=2, rejected=1, seconds=1.5, reasons={"_MSG_TIMED_OUT": 2})
 
@@ -12,17 +12,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-def test_the_rate_is_that_of_the_last_second() -> None:
-    clock = Clock()
-    rate = Rate(clock)
-    clock.now_s = 2
-    assert rate.of(1000) == 500
-    clock.now_s = 2.5
-    assert rate.of(1400) == 500
-    clock.now_s = 3
-    assert rate.of(1800) == 800
 
 
 def test_without_a_terminal_the_progress_is_a_log_line_now_and_then(
@@ -39,7 +28,7 @@ def test_without_a_terminal_the_progress_is_a_log_line_now_and_then(
     assert [line["share_done"] for line in lines] == [0.25, 0.5]
 
 
-def test_on_a_terminal_the_progress_is_a_bar_with_count_and_rate(
+def test_on_a_terminal_the_progress_is_a_bar_with_the_count(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
