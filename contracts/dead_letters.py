@@ -1,9 +1,14 @@
 """The records of dead-letter topics: bad ones unchanged, with reason and place in headers."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from contracts.topics import Topic, dead_letters
+
+_REASON_MOST: Final = 1_000
+"""Characters. A library's error may quote the whole record."""
+_FRAME_BYTES: Final = 256
+"""Of a batch and its only record, besides key, value and headers."""
 
 
 class Place(NamedTuple):
@@ -25,25 +30,18 @@ class Letter(NamedTuple):
 def letter_of(
     topic: Topic, place: Place, key: bytes | None, value: bytes | None, reason: str
 ) -> Letter:
-    """Return the dead letter of a record.
-
-    Args:
-        topic: the record was for; its dead-letter topic limits the letter's size.
-        place: of the record.
-        key: of the record.
-        value: of the record.
-        reason: why it was rejected.
-    """
+    """Return the dead letter of a record for a topic, whose dead-letter topic limits its size."""
     headers = [
-        ("reason", reason.encode()),
+        ("reason", reason[:_REASON_MOST].encode(errors="backslashreplace")),
         ("topic", place.topic.encode()),
         ("partition", b"%d" % place.partition),
         ("offset", b"%d" % place.offset),
     ]
     letter = Letter(key, value, headers)
     # Kafka's limit is on compressed bytes: records may unpack to any size.
-    is_too_large = _size(letter) > dead_letters(topic).max_message_bytes
-    return emptied(letter) if is_too_large else letter
+    of_headers = sum(len(name) + len(its) for name, its in headers)
+    room = dead_letters(topic).max_message_bytes - of_headers - _FRAME_BYTES
+    return emptied(letter) if _size(letter) > room else letter
 
 
 def emptied(letter: Letter) -> Letter:

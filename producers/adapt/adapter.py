@@ -4,6 +4,7 @@ Before a batch is published, everything is known of it: what its records become,
 are dead letters. So a transaction is open only as long as it takes to write it.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,6 @@ from contracts.topics import INSTRUMENTS, Topic, dead_letters
 from producers.adapt import metrics
 from producers.adapt.catalog import Catalog
 from producers.adapt.consuming import Ends, Input
-from producers.adapt.failing import Failing
 from producers.adapt.fields import UnknownSymbolError, UnmappableError
 from producers.adapt.formats import Decoders
 from producers.adapt.messages import Mapper, Outgoing, Unpublished
@@ -35,6 +35,8 @@ _FENCED: Final = (
 )
 _WAIT_S: Final = 1.0
 """Before a batch is tried again."""
+_FORGOTTEN_AFTER_S: Final = 10.0
+"""A failure without another one. A failed batch is fetched and tried again within less."""
 _LAG_EVERY_S: Final = 1.0
 _CATALOG_WITHIN_S: Final = 60.0
 
@@ -80,15 +82,7 @@ class Adapter:
         symbols: Symbols,
         catalog: Catalog | None,
     ) -> None:
-        """Take the parts.
-
-        Args:
-            routes: by topic.
-            source: of records.
-            output: for messages.
-            symbols: of the catalog.
-            catalog: keeps them up to date; None if no rule uses them.
-        """
+        """Take the parts; the catalog, which keeps symbols up to date, if a rule uses them."""
         self.published = 0
         self.rejected = 0
         self._routes = routes
@@ -108,25 +102,22 @@ class Adapter:
     def run(
         self, stopping: Callable[[], bool], after_round: Callable[[], None], within_s: float
     ) -> None:
-        """Map until it is to stop.
-
-        Args:
-            stopping: whether it is.
-            after_round: called after each batch.
-            within_s: how long the same batch may fail, as the broker or the registry is away.
+        """Map until it is to stop; the same batch may fail for `within_s`.
 
         Raises:
             PublishingError: it failed for longer, or forever.
         """
-        failing = Failing(within_s)
+        since_s = failed_s = -math.inf
         while not stopping():
+            start_s = time.monotonic()
             try:
                 if self._round():
-                    failing.succeeded()
-                else:
-                    failing.passed(time.monotonic())
+                    failed_s = -math.inf
             except (KafkaException, RegistryError) as error:
-                if _is_fatal(error) or failing.failed(time.monotonic()):
+                is_new = start_s - failed_s > _FORGOTTEN_AFTER_S
+                failed_s = time.monotonic()
+                since_s = failed_s if is_new else since_s
+                if _is_fatal(error) or failed_s - since_s > within_s:
                     raise PublishingError(_why(error)) from error
                 log.warning("trying again", reason=_why(error))
                 time.sleep(_WAIT_S)
@@ -195,6 +186,8 @@ class Adapter:
         if isinstance(record, Unpublished):
             batch.unpublished[record, topic] += 1
             return
+        if record.replaces is not None:
+            self._add(batch, topic, Outgoing(record.topic, record.replaces, None))
         batch.records.append(record)
         if record.topic == INSTRUMENTS.name:
             self._symbols.put(*decode_instrument_record(record.key, record.value))
@@ -202,16 +195,13 @@ class Adapter:
     def _mapped(
         self, batch: Batch, route: Route, message: Message, now_ms: int
     ) -> Outgoing | Unpublished:
-        value = route.decoders.value(message.value())
-        key = route.decoders.key(message.key())
-        timestamp_ms = message.timestamp()[1]
         try:
-            return route.mapper(value, key, timestamp_ms, now_ms)
+            return _mapped(route, message, now_ms)
         except UnknownSymbolError:
             if self._catalog is None:
                 raise
             self._learn(batch, self._catalog)
-            return route.mapper(value, key, timestamp_ms, now_ms)
+            return _mapped(route, message, now_ms)
 
     def _learn(self, batch: Batch, catalog: Catalog) -> None:
         """Take the instruments that were published before the batch was taken.
@@ -251,6 +241,23 @@ class Adapter:
         self.published += len(batch.records)
         self.rejected += len(batch.letters)
         _count(batch, messages)
+
+
+def _mapped(route: Route, message: Message, now_ms: int) -> Outgoing | Unpublished:
+    """Return what becomes of a record, or why nothing does.
+
+    Raises:
+        UnmappableError: whatever the record leads to, in our code or in a library.
+        RegistryError: the registry is away.
+    """
+    try:
+        value = route.decoders.value(message.value())
+        key = route.decoders.key(message.key())
+        return route.mapper(value, key, message.timestamp()[1], now_ms)
+    except (UnmappableError, RegistryError):
+        raise
+    except Exception as error:
+        raise UnmappableError(f"{type(error).__name__}: {error}") from error
 
 
 def _count(batch: Batch, messages: Sequence[Message]) -> None:

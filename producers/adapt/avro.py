@@ -1,16 +1,49 @@
 """Reads Avro, by the schema that a record names."""
 
+import contextlib
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import fastavro
 from confluent_kafka.schema_registry import Schema
 from fastavro import _read_py
+from fastavro.read import LOGICAL_READERS
 
+from producers.adapt.fields import EpochMs
 from producers.adapt.mapping import MappingError
 from producers.adapt.registry import Read, Registry, content_of
+
+_PER_MS: Final = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}
+Convert = Callable[..., Any]
+"""the value as it is stored, and its schemas -> the value"""
+
+
+def _epoch_ms(per_ms: int) -> Convert:
+    return lambda value, *_: EpochMs(value // per_ms)
+
+
+def _where_possible(convert: Convert) -> Convert:
+    """Leave a value as it is stored if its type does not have it, as the date of `infinity`."""
+
+    def converted(value: Any, *schemas: Any) -> Any:
+        with contextlib.suppress(Exception):  # it may be in a field that nothing maps
+            return convert(value, *schemas)
+        return value
+
+    return converted
+
+
+LOGICAL_READERS.update(
+    {name: _where_possible(convert) for name, convert in LOGICAL_READERS.items()}
+    | {
+        f"long-{kind}-{unit}": _epoch_ms(per_ms)
+        for kind in ("timestamp", "local-timestamp")
+        for unit, per_ms in _PER_MS.items()
+    }
+)
 
 
 def avro_reader(registry: Registry, path: Path | None) -> Read:

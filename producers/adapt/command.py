@@ -52,12 +52,7 @@ log = structlog.get_logger(__name__)
 
 
 def run(mapping: Path, *, is_dry: bool) -> None:
-    """Read the settings and the mapping, and map until a signal, or show the examples; then exit.
-
-    Args:
-        mapping: path of the file.
-        is_dry: only show the examples.
-    """
+    """Read settings and mapping, and map until a signal, or show the examples; then exit."""
     try:
         settings = read_settings(AdaptSettings)
         read = read_mapping(mapping)

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from producers.publisher import PublishingError
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals
 
@@ -41,7 +42,8 @@ class Input:
                 "group.id": kafka.topic(group),
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
+                # `_rewind` says where to begin, and notices a log without that position.
+                "auto.offset.reset": "error",
                 "session.timeout.ms": _SESSION_MS,
                 # With one, `consume` raises an error after which this client does nothing more.
                 "error_cb": self._refusals,
@@ -50,7 +52,7 @@ class Input:
         )
         self._has_moved = False
         self._committed: dict[Place, int] = {}
-        """of this copy's partitions; negative if there is none yet"""
+        """of this copy's partitions, or where their logs begin"""
         self._held: frozenset[str] = frozenset()
         note: Callable[..., None] = self._note
         self._consumer.subscribe(list(topics), on_assign=note, on_revoke=note, on_lost=note)
@@ -66,9 +68,10 @@ class Input:
             self._rewind()
             return []
         for message in messages:
-            if (error := message.error()) is not None:
+            # A partition without a position has one since `_rewind`.
+            if (error := message.error()) is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 (its public name)
                 raise KafkaException(error)
-        return messages
+        return [message for message in messages if message.error() is None]
 
     def positions(self) -> list[TopicPartition]:
         """Return the positions after what was taken, of partitions where they have moved.
@@ -94,9 +97,10 @@ class Input:
 
         Raises:
             KafkaException: the broker does not answer, or refuses.
+            PublishingError: a log ends before what is committed.
         """
         assigned = self._consumer.assignment()
-        positions = self._committed_of(assigned)
+        positions = [self._in_log(its) for its in self._committed_of(assigned)]
         if assigned:
             self._consumer.assign(positions)
             # A partition that is assigned again stays paused.
@@ -104,6 +108,22 @@ class Input:
             self._consumer.pause([its for its in positions if its.topic in self._held])
         self._committed = {_place(its): its.offset for its in positions}
         self._has_moved = False
+
+    def _in_log(self, its: TopicPartition) -> TopicPartition:
+        """Return a position, or the log's beginning if there is none or its records are gone.
+
+        Raises:
+            KafkaException: the broker does not answer, or refuses.
+            PublishingError: the log ends before it.
+        """
+        low, end = self._consumer.get_watermark_offsets(its, _CALL_S)
+        if its.offset > end:
+            raise PublishingError(
+                f"the group has committed {its.offset} of {its.topic}/{its.partition}, which ends "
+                f"at {end}: it lost records, or was restored. Choose where to go on, with the "
+                "copies stopped: kafka-consumer-groups.sh --reset-offsets"
+            )
+        return TopicPartition(its.topic, its.partition, max(its.offset, low))
 
     def _committed_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Return what the group has committed.
@@ -156,9 +176,9 @@ class Input:
         """Yield topic, partition, and the records that wait, of each partition of this copy."""
         for (topic, number), offset in self._committed.items():
             its = TopicPartition(topic, number)
-            low, end = self._consumer.get_watermark_offsets(its, cached=True)
+            _, end = self._consumer.get_watermark_offsets(its, cached=True)
             if end >= 0:  # something was fetched
-                yield topic, number, max(end - (offset if offset >= 0 else low), 0)
+                yield topic, number, max(end - offset, 0)
 
     def close(self) -> None:
         """Leave the group, unless this copy has a name to come back under."""

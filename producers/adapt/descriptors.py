@@ -1,12 +1,11 @@
 """Messages of Protobuf as dictionaries, by the descriptors of their files.
 
 A field without a value is left out if its presence is known, as that of an `optional` one;
-otherwise it has its default. Enums are names, `google.protobuf.Timestamp` is a datetime.
+otherwise it has its default. Enums are names, `google.protobuf.Timestamp` is `EpochMs`.
 """
 
 import importlib
 from collections.abc import Callable, Sequence
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from producers.adapt.fields import EpochMs
 from producers.adapt.mapping import MappingError
 from producers.adapt.registry import Read
 
@@ -87,7 +87,7 @@ def parser(kind: Descriptor) -> Read:
 def _message_converter(kind: Descriptor, known: dict[str, Convert]) -> Convert:
     """Return a function from a message to a dictionary."""
     if kind.full_name == _TIMESTAMP:
-        return lambda message: _datetime(message)
+        return lambda its: EpochMs(its.seconds * 1_000 + its.nanos // 1_000_000)
     fields: list[tuple[str, bool, Convert | None]] = []
 
     def convert(message: Message) -> dict[str, Any]:
@@ -123,7 +123,3 @@ def _converter(field: FieldDescriptor, known: dict[str, Convert]) -> Convert | N
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _datetime(message: Any) -> Any:
-    return message.ToDatetime(tzinfo=UTC)

@@ -25,6 +25,8 @@ class Change(NamedTuple):
     is_update: bool = False
     is_removal: bool = False
     envelope: Any = None
+    before: Any = None
+    """the row before its update; None if that is unknown"""
 
 
 def unwrap(envelope: Envelope, value: Any) -> Change | None:
@@ -66,4 +68,4 @@ def _change(payload: Any) -> Change | None:
             f"op {op!r:.20} with a row in `after` is needed, one of c, r and u, or op d: is this "
             "an event of Debezium's?"
         )
-    return Change(row, is_update=op == _UPDATED, envelope=payload)
+    return Change(row, is_update=op == _UPDATED, envelope=payload, before=payload.get("before"))

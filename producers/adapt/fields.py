@@ -1,5 +1,7 @@
 """Reads the fields of a message from a decoded record, by the rules of a mapping. Pure."""
 
+import contextlib
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,9 +16,15 @@ Find = Callable[[str], int | None]
 _PER_MS: Final[Mapping[Unit, int]] = {"us": 1_000, "ns": 1_000_000}
 _MS_PER_S: Final = 1_000
 _MOST_MS: Final = 2**63
+_LEAST_INEXACT: Final = 2**53
+"""From here on, a float stands for several integers."""
+_DIGITS_MOST: Final = 128
+"""Of a decimal that becomes an integer: it may have a million."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _OF_JSON: Final = frozenset((str, int, float))
+_AMOUNTS: Final = frozenset(("price", "size", "quantity"))
+_BASE64: Final = re.compile("[0-9A-Za-z+/]+={0,2}")
 
 
 class UnmappableError(ValueError):
@@ -25,6 +33,10 @@ class UnmappableError(ValueError):
 
 class UnknownSymbolError(UnmappableError):
     """The catalog has no instrument of that symbol."""
+
+
+class EpochMs(int):
+    """A time whose type in the record says its unit."""
 
 
 class LeftOutError(Exception):
@@ -50,37 +62,6 @@ _ROOTS: Final[Mapping[str, Read]] = {
 """The first name of a path that does not start from the value."""
 
 
-def reader(name: str, rule: Field, find: Find) -> Read:
-    """Return a function from a record to the value of a field, None if it has none.
-
-    The function raises `UnmappableError` if there is a value that cannot be converted, and
-    `LeftOutError` if the rule skips it.
-
-    Args:
-        name: of the field.
-        rule: of the field.
-        find: resolves a symbol.
-    """
-    if rule.constant is not None:
-        return lambda _: rule.constant
-    read = _unconverted(rule, find)
-    if name == "ts":
-        read = _then(read, _to_ms(rule.unit))
-    if rule.values:
-        read = _then(read, _chosen(rule.values, rule.others))
-    if rule.default is not None:
-        return lambda row: rule.default if (value := read(row)) is None else value
-    return read
-
-
-def _unconverted(rule: Field, find: Find) -> Read:
-    if rule.mean is not None:
-        return _mean(*map(at_path, rule.mean))
-    if rule.symbol is not None:
-        return _then(at_path(rule.symbol), lambda symbol: _id_of(symbol, find))
-    return at_path(rule.path or "")
-
-
 def at_path(path: str) -> Read:
     """Return a function from a record to what is at a path, None if nothing is."""
     first, *rest = path.split(".")
@@ -95,6 +76,50 @@ def at_path(path: str) -> Read:
         return value.get(first) if type(value) is dict else _walk(value, [first])
 
     return top
+
+
+def _amount_at(path: str) -> Read:
+    """As `at_path`, of a number in JSON of Debezium's, which may write a decimal's bytes as base64.
+
+    The function raises `UnmappableError` for text that is base64: numbers may look like it.
+    """
+
+    def checked(value: Any) -> Any:
+        if type(value) is str and len(value) % 4 == 0 and _BASE64.fullmatch(value):
+            raise UnmappableError(
+                f"{value!r:.60} may be base64: set decimal.handling.mode=double for such a column"
+            )
+        return value
+
+    return _then(at_path(path), checked)
+
+
+def reader(name: str, rule: Field, find: Find, *, is_ambiguous: bool = False) -> Read:
+    """Return a function from a record to the value of a field, None if it has none.
+
+    The function raises `UnmappableError` if there is a value that cannot be converted, and
+    `LeftOutError` if the rule skips it. If it is ambiguous, text in an amount may be a decimal's
+    bytes.
+    """
+    if rule.constant is not None:
+        return lambda _: rule.constant
+    at = _amount_at if is_ambiguous and name in _AMOUNTS else at_path
+    read = _unconverted(rule, find, at)
+    if name == "ts":
+        read = _then(read, _to_ms(rule.unit))
+    if rule.values:
+        read = _then(read, _chosen(rule.values, rule.others))
+    if rule.default is not None:
+        return lambda row: rule.default if (value := read(row)) is None else value
+    return read
+
+
+def _unconverted(rule: Field, find: Find, at: Callable[[str], Read]) -> Read:
+    if rule.mean is not None:
+        return _mean(*map(at, rule.mean))
+    if rule.symbol is not None:
+        return _then(at_path(rule.symbol), lambda symbol: _id_of(symbol, find))
+    return at(rule.path or "")
 
 
 def _walk(value: Any, names: list[str]) -> Any:
@@ -165,8 +190,8 @@ def _to_ms(unit: Unit) -> Callable[[Any], int]:
 
     def convert(value: Any) -> int:
         try:
-            if isinstance(value, datetime):
-                return _ms_of(value)
+            if isinstance(value, EpochMs):
+                return int(value)
             if unit == "RFC 3339":
                 return _ms_of(datetime.fromisoformat(value))
             if unit == "s":
@@ -205,5 +230,35 @@ def plain(value: Any) -> Any:
     if type(value) in _OF_JSON:  # nearly all
         return value
     if isinstance(value, Decimal):
-        return float(value)
+        whole = _integer(value)
+        return float(value) if whole is None or abs(whole) >= 2**63 else whole
     return str(value) if isinstance(value, UUID) else value
+
+
+def instrument_id(value: Any) -> Any:
+    """Return an id as `plain` does.
+
+    Raises:
+        UnmappableError: as a float, it would stand for several ids.
+    """
+    if type(value) is float or (type(value) is str and not value.isdigit()):
+        number = 0.0
+        with contextlib.suppress(ValueError):
+            number = float(value)
+        if abs(number) >= _LEAST_INEXACT:
+            raise UnmappableError(f"{value!r:.60} may stand for another id: write it as an integer")
+    return plain(value)
+
+
+def text(value: Any) -> Any:
+    """Return an id that is a number as text, and other values as `plain` does."""
+    if isinstance(value, Decimal) and (whole := _integer(value)) is not None:
+        return str(whole)
+    return str(value) if type(value) is int else plain(value)
+
+
+def _integer(value: Decimal) -> int | None:
+    """Return the integer that a decimal is, None if it has a fraction or too many digits."""
+    if not value.is_finite() or value.adjusted() >= _DIGITS_MOST:
+        return None
+    return int(value) if value == value.to_integral_value() else None

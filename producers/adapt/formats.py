@@ -26,10 +26,7 @@ class Decoders(NamedTuple):
 def decoders(source: Source, folder: Path, registry: Registry) -> Decoders:
     """Return the decoders of a source, which raise `UnmappableError` and `RegistryError`.
 
-    Args:
-        source: names the formats.
-        folder: that its paths are relative to.
-        registry: has the schemas.
+    Its paths are relative to the folder.
 
     Raises:
         MappingError: a schema cannot be read, or no registry is set.

@@ -1,6 +1,8 @@
 """Maps a decoded record to the record that is published. Pure."""
 
+import contextlib
 import re
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +13,16 @@ from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
 from producers.adapt.conditions import first_unmet
 from producers.adapt.envelopes import payload_of, unwrap
-from producers.adapt.fields import Find, LeftOutError, Row, UnmappableError, plain, reader
+from producers.adapt.fields import (
+    Find,
+    LeftOutError,
+    Row,
+    UnmappableError,
+    instrument_id,
+    plain,
+    reader,
+    text,
+)
 from producers.adapt.mapping import Source
 
 _AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)(?:\[.*)?`", re.DOTALL)
@@ -25,6 +36,8 @@ class Outgoing(NamedTuple):
     topic: str
     key: bytes
     value: bytes | None
+    replaces: bytes | None = None
+    """key of an instrument that is to be removed: this one had its id"""
 
 
 class Unpublished(Enum):
@@ -48,9 +61,18 @@ class Mapper:
         assert isinstance(kinds, StructType)  # noqa: S101 (narrows the type)
         texts = {field.name for field in kinds.fields if isinstance(field.type, StrType)}
         lists = {field.name for field in kinds.fields if isinstance(field.type, VarTupleType)}
-        readers = {name: reader(name, rule, find) for name, rule in source.rules()}
+        is_ambiguous = source.envelope == "debezium" and source.format == "json"
+        readers = {
+            name: reader(name, rule, find, is_ambiguous=is_ambiguous)
+            for name, rule in source.rules()
+        }
+        normal: dict[str, Callable[[Any], Any]] = {
+            **dict.fromkeys(texts, text),
+            **dict.fromkeys(lists, _listed),
+            _ID: instrument_id,
+        }
         self._fields = [
-            (name, read, _text if name in texts else _listed if name in lists else plain)
+            (name, read, normal.get(name, plain))
             for name, read in readers.items()
             if not name.startswith(_ATTRIBUTE)
         ]
@@ -83,13 +105,19 @@ class Mapper:
         try:
             if change.is_removal:
                 return self._removal(row)
-            if (record := self._published(row, now_ms)) is not None:
-                return record
+            record = self._published(row, now_ms)
+            if not change.is_update or self._source.into != "instruments":
+                return record or Unpublished.LEFT_OUT
             # A row that was published before it changed is in the catalog still.
-            is_gone = change.is_update and self._source.into == "instruments"
-            return self._removal(row) if is_gone else Unpublished.LEFT_OUT
+            former = None
+            with contextlib.suppress(UnmappableError, LeftOutError):
+                former = self._removal(row._replace(value=change.before))
+            if record is None:
+                return former or self._removal(row)
         except LeftOutError:  # the id is, so it never was in the catalog
             return Unpublished.LEFT_OUT
+        is_other = former is not None and former.key != record.key
+        return record._replace(replaces=former.key) if former and is_other else record
 
     def _published(self, row: Row, now_ms: int) -> Outgoing | None:
         """Return what becomes of a row, None if the mapping leaves it out."""
@@ -137,24 +165,17 @@ class Mapper:
             raise UnmappableError(f"a record without a row: {name} cannot be removed one by one")
         try:
             found = self._id(row)
-        except UnmappableError as error:
+            if found is not None:
+                key = instrument_key(msgspec.convert(instrument_id(found), int, strict=False))
+                decode_instrument_record(key, None, self._rules)
+        except ValueError as error:
             raise UnmappableError(f"{_ID}: {error}") from None
         if found is None:
             raise UnmappableError(
                 "the removal names no instrument_id: map it from `$key`, or have the database "
                 "log the key of a deleted row"
             )
-        try:
-            key = instrument_key(msgspec.convert(found, int, strict=False))
-            decode_instrument_record(key, None, self._rules)
-        except ValueError as error:
-            raise UnmappableError(f"instrument_id: {error}") from None
         return Outgoing(self._target.topic.name, key, None)
-
-
-def _text(value: Any) -> Any:
-    """Return an id that is a number as text."""
-    return str(value) if type(value) is int else plain(value)
 
 
 def _listed(value: Any) -> Any:

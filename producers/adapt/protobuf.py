@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from producers.adapt.descriptors import described, in_pool, parser
 from producers.adapt.fields import UnmappableError
-from producers.adapt.registry import FRAME, Read, Registry, RegistryError, schema_id_in
+from producers.adapt.registry import FRAME, Read, Registry, schema_id_in
 
 _SERIALIZED: Final = "serialized"
 """What the registry calls descriptors, instead of the text of a .proto file."""
@@ -24,7 +24,7 @@ _LONGEST_SHIFT: Final = 28
 """Of numbers with 32 bits. Longer ones take time that grows with the square of their length."""
 
 
-class _TextOnlyError(RegistryError):
+class _TextOnlyError(UnmappableError):
     """The registry gives the text of a .proto file, which nothing here compiles."""
 
 
@@ -54,6 +54,8 @@ def protobuf_reader(registry: Registry, path: Path | None, name: str) -> Read:
         return skip_id
 
     def read_as(schema: Schema) -> Read:
+        if schema.schema_type != "PROTOBUF":
+            raise UnmappableError(f"its schema is one of {schema.schema_type}, not of PROTOBUF")
         try:
             files = _files(registry, schema)
         except _TextOnlyError:

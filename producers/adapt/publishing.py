@@ -1,4 +1,8 @@
-"""Publishes what records have become, and their offsets, in transactions."""
+"""Publishes what records have become, and their offsets, in transactions; dead letters before.
+
+A transaction's mark among the dead letters would count as one. So they are published as workers do:
+at least once.
+"""
 
 import time
 import uuid
@@ -8,7 +12,7 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from contracts.dead_letters import Letter
+from contracts.dead_letters import Letter, emptied
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES, dead_letters
 from producers.adapt.messages import Outgoing
@@ -19,7 +23,8 @@ _CALL_S: Final = 10.0
 _TRANSACTION_MS: Final = 10_000
 """After it, brokers abort the transaction of a copy that was killed."""
 _POLL_S: Final = 0.1
-_OF_HEADERS_BYTES: Final = 64 * 1024
+_PAUSE_S: Final = 1.0
+"""Before a call is repeated."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +37,6 @@ class Output:
     ) -> None:
         """Connect, and abort what this copy left open when it was killed.
 
-        Args:
-            kafka: the broker.
-            group: the consumer group.
-            instance: name of this copy.
-            within_s: how long the broker may be away.
-
         Raises:
             RightsError: the right to transactions is missing.
             KafkaException: the broker refuses, or does not answer.
@@ -45,19 +44,19 @@ class Output:
         self._kafka = kafka
         self._within_s = within_s
         name = kafka.topic(f"{group}-{instance or uuid.uuid4().hex}")
-        self._producer = Producer(
-            {
-                **kafka.librdkafka(),
-                "client.id": "tickrec-producers",
-                "transactional.id": name,
-                "transaction.timeout.ms": _TRANSACTION_MS,
-                "compression.type": "lz4",
-                "linger.ms": 5,
-                "partitioner": LIBRDKAFKA_PARTITIONER,
-                "message.max.bytes": dead_letters(QUOTES).max_message_bytes + _OF_HEADERS_BYTES,
-                "log_level": 2,
-            }
-        )
+        shared = {
+            **kafka.librdkafka(),
+            "client.id": "tickrec-producers",
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "partitioner": LIBRDKAFKA_PARTITIONER,
+            "log_level": 2,
+        }
+        transactional = {"transactional.id": name, "transaction.timeout.ms": _TRANSACTION_MS}
+        self._producer = Producer(shared | transactional)
+        most = {"message.max.bytes": dead_letters(QUOTES).max_message_bytes}
+        once = {"enable.idempotence": True, "delivery.timeout.ms": int(_CALL_S * 1_000)}
+        self._dead_letters = Producer(shared | most | once)
         try:
             self._patiently(self._producer.init_transactions)
         except KafkaException as error:
@@ -74,25 +73,16 @@ class Output:
         positions: Sequence[TopicPartition],
         group: Any,
     ) -> None:
-        """Publish all of it, or nothing: then the transaction is aborted.
-
-        Args:
-            records: to publish.
-            letters: to publish, each with the name of its topic.
-            positions: to commit.
-            group: the membership that they belong to.
+        """Publish the letters, each to its topic, and then all of the rest, or nothing.
 
         Raises:
-            KafkaException: nothing was published.
+            KafkaException: at most letters were published.
         """
+        self._post(letters)
         self._producer.begin_transaction()
         try:
             for record in records:
-                self._produce(record.topic, record.value, record.key)
-            for topic, letter in letters:
-                self._produce(
-                    topic, letter.value, letter.key, partition=0, headers=list(letter.headers)
-                )
+                self._produce(self._producer, record.topic, record.value, record.key)
             self._patiently(self._producer.send_offsets_to_transaction, positions, group)
             self._patiently(self._producer.commit_transaction)
         except KafkaException as error:
@@ -100,12 +90,42 @@ class Output:
                 self._patiently(self._producer.abort_transaction)
             raise
 
-    def _produce(self, topic: str, value: bytes | None, key: bytes | None, **more: Any) -> None:
+    def _post(self, letters: Iterable[tuple[str, Letter]]) -> None:
+        """Publish dead letters, emptied if their topic refuses the size.
+
+        Raises:
+            KafkaException: the broker does not answer, or refuses.
+        """
+        refused: list[tuple[KafkaError, str, Letter]] = []
+
+        def note(error: KafkaError | None, topic: str, its: Letter) -> None:
+            if error is not None:
+                refused.append((error, topic, its))
+
+        for topic, its in letters:
+            self._produce(
+                self._dead_letters,
+                topic,
+                its.value,
+                its.key,
+                headers=list(its.headers),
+                on_delivery=lambda error, _, of=(topic, its): note(error, *of),
+            )
+        self._dead_letters.flush()
+        for error, _, its in refused:
+            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE or its.key is its.value is None:
+                raise KafkaException(error)
+        if refused:
+            self._post((topic, emptied(its)) for _, topic, its in refused)
+
+    def _produce(
+        self, producer: Producer, topic: str, value: bytes | None, key: bytes | None, **more: Any
+    ) -> None:
         while True:
             try:
-                self._producer.produce(self._kafka.topic(topic), value, key, **more)
+                producer.produce(self._kafka.topic(topic), value, key, **more)
             except BufferError:
-                self._producer.poll(_POLL_S)
+                producer.poll(_POLL_S)
             else:
                 return
 
@@ -123,3 +143,4 @@ class Output:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
                 log.warning("waiting for the broker", detail=error.args[0].str())
+                time.sleep(_PAUSE_S)

@@ -53,11 +53,8 @@ class Registry:
     def framed(self, read_as: Callable[[Schema], Read], form: str | None = None) -> Read:
         """Return a function that reads a record by the schema that it names.
 
-        The function raises `UnmappableError` and `RegistryError`.
-
-        Args:
-            read_as: returns what reads the rest of a record, by its schema.
-            form: in which the registry is to give a schema; none: as it was registered.
+        The function raises `UnmappableError` and `RegistryError`; `read_as` returns what reads the
+        rest of a record by its schema, which the registry gives in a form (none: as registered).
 
         Raises:
             MappingError: no registry is set.

@@ -26,6 +26,7 @@ from tests.patience import PATIENCE_S, eventually
 from tests.registry.server import registry
 
 PARTITIONS: Final = 3
+MOST_BYTES: Final = 4 * 1024**2
 Keyed = tuple[bytes | None, bytes | None]
 
 
@@ -39,12 +40,15 @@ class Company:
         self.topics: list[str] = []
         self.mapping = folder / "mapping.toml"
         self.settings: dict[str, str] = {}
-        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
+        self._producer = Producer(
+            {"bootstrap.servers": broker, "linger.ms": 5, "message.max.bytes": MOST_BYTES}
+        )
 
     def topic(self, name: str) -> str:
         """Create a topic, and return its name."""
         topic = f"{self.prefix}.{name}"
-        brokers.create(brokers.admin(self.kafka), [NewTopic(topic, PARTITIONS, 1)])
+        config = {"max.message.bytes": str(MOST_BYTES)}
+        brokers.create(brokers.admin(self.kafka), [NewTopic(topic, PARTITIONS, 1, config=config)])
         self.topics.append(topic)
         return topic
 
@@ -100,18 +104,19 @@ class Company:
 
     def wait_until_read(self) -> None:
         """Wait until the group has committed the ends of all topics."""
-        ends = self._ends()
+        ends = self.ends()
 
         def is_read() -> bool:
             found = committed(self)
             if any(offset > ends.get(of, 0) for of, offset in found.items()):
                 # The broker marks the end of a transaction after it has answered.
-                ends.update(self._ends())
+                ends.update(self.ends())
             return found == ends
 
         eventually(is_read, f"{ends} committed, see {self.folder}")
 
-    def _ends(self) -> dict[tuple[str, int], int]:
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Return the ends of the partitions that have records, by topic and number."""
         return {
             (topic, number): end
             for topic in self.topics

@@ -2,24 +2,28 @@
 
 import contextlib
 import json
+import random
 from collections.abc import Iterable, Iterator
 
 import httpx
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Quote
 from contracts.topics import INSTRUMENTS, QUOTES
+from contracts.topics import dead_letters as dead_letters_of
 from infra.local.metrics import parse
 from infra.local.process import free_port, start, stop
+from operations import dead_letters as rejected
 from producers.adapt import adapter, command
 from producers.adapt.adapter import Adapter
 from producers.adapt.mapping import read_mapping
 from producers.adapt.settings import AdaptSettings
 from producers.adapt.symbols import Symbols
 from producers.publisher import PublishingError
+from runtime.kafka import broker as brokers
 from runtime.topology import Topology
 from tests.integration.conftest import dead_letters
 from tests.patience import PATIENCE_S, eventually
@@ -72,22 +76,43 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
     topic = company.topic("ticks")
     company.map(TICKS.format(topic=topic))
     catalog(company)
-    bad = [(b"?", b"{"), (b"?", json.dumps({"sym": "?", "bid": 1, "ask": 1, "at": 1}).encode())]
-    company.publish(topic, [*ticks(20_000), *bad])
+    bad = [(b"?", b"{"), tick("?", 1)]
+    for each in bad:
+        company.publish(topic, [each])
+    company.publish(topic, ticks(20_000))
     with company.copies("one", "two"):
         company.wait_until_read()
     its = quotes(company)
     assert {i: [quote.price for quote in of] for i, of in its.items()} == {
         i: [float(k + 1) for k in range(i, 20_000, 10)] for i in range(10)
     }
-    letters = dead_letters(company.kafka.bootstrap_servers, QUOTES.name)
-    assert {value: headers["topic"] for value, headers in letters} == {
-        value: topic.encode() for _, value in bad
-    }
-    assert [headers["reason"].decode() for _, headers in letters] == [
-        "the value cannot be decoded: Input data was truncated",
-        "instrument_id: the catalog has no instrument with the symbol '?'",
+    letters = rejected.read(brokers.admin(company.kafka), company.kafka, QUOTES, 2)
+    assert [(its.topic, its.offset, its.key, its.reason) for its in letters] == [
+        (topic, 0, "?", "the value cannot be decoded: Input data was truncated"),
+        (topic, 1, "?", "instrument_id: the catalog has no instrument with the symbol '?'"),
     ]
+    assert brokers.log_ends(company.kafka, dead_letters_of(QUOTES).name, 1) == {0: len(bad)}
+
+
+def test_whatever_one_record_leads_to_is_a_dead_letter_and_its_neighbors_are_published(
+    company: Company, topology: Topology
+) -> None:
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    catalog(company)
+    deep = b"[" * 995 + b"]" * 995
+    most = dead_letters_of(QUOTES).max_message_bytes
+    bad = [b'{"sym": %s, "bid": 1, "ask": 1, "at": 1}' % deep,
+           *(random.Random(1).randbytes(most - less) for less in (30, 400, 100_000))]  # fmt: skip
+    for value in bad:
+        company.publish(topic, [tick("S1", 1), (b"S1", value), tick("S1", 2)])
+    with company.copies("one"):
+        company.wait_until_read()
+    assert len(quotes(company)[1]) == 2 * len(bad)
+    letters = dead_letters(company.kafka.bootstrap_servers, QUOTES.name)
+    # What does not fit is left out, and the reason says so.
+    assert [value for value, _ in letters] == [bad[0], None, bad[2], bad[3]]
+    assert b"bytes of key and value are left out" in letters[1][1]["reason"]
 
 
 def counts(port: int, names: Iterable[str]) -> dict[str, float]:
@@ -99,38 +124,6 @@ def counts(port: int, names: Iterable[str]) -> dict[str, float]:
         )
         for name in names
     }
-
-
-def test_what_is_read_published_rejected_and_not_read_yet_is_counted(
-    company: Company, topology: Topology
-) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
-    port = free_port()
-    company.settings["METRICS_PORT"] = str(port)
-    company.publish(topic, [*ticks(50), (b"?", b"{")])
-
-    expected = {"records_read": 51, "records_published": 50, "records_rejected": 1,
-                "lag_records": 0}  # fmt: skip
-    with company.copies("one"):
-        company.wait_until_read()
-        eventually(lambda: counts(port, expected) == expected, f"it says {expected}")
-
-
-def test_an_instrument_that_is_listed_while_it_runs_is_found(
-    company: Company, topology: Topology
-) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company, [0])
-    with company.copies("one"):
-        company.publish(topic, [tick("S0", 1)])
-        company.wait_until_read()
-        catalog(company, [1])
-        company.publish(topic, [tick("S1", 1)])
-        company.wait_until_read()
-    assert sorted(quotes(company)) == [0, 1]
 
 
 PRODUCTS = """
@@ -224,7 +217,7 @@ def test_an_instrument_of_another_copy_is_awaited_behind_an_open_transaction(
     assert sorted(quotes(company)) == [1]
 
 
-def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_lag(
+def test_what_becomes_of_records_is_counted_and_marks_of_transactions_are_no_lag(
     company: Company, topology: Topology
 ) -> None:
     topic = company.topic("ticks")
@@ -234,7 +227,7 @@ def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_
     settings = {"bootstrap.servers": company.kafka.bootstrap_servers, "transactional.id": topic}
     producer = Producer(settings)
     producer.init_transactions()
-    for key, value in (tick("S1", 1), tick("TEST", 2)):
+    for key, value in (tick("S1", 1), tick("TEST", 2), (b"?", b"{")):
         producer.begin_transaction()
         producer.produce(topic, value, key)
         producer.commit_transaction()
@@ -245,8 +238,8 @@ def test_records_that_are_left_out_are_counted_and_marks_of_transactions_are_no_
     port = free_port()
     company.settings["METRICS_PORT"] = str(port)
 
-    expected = {"records_published": 1, "records_filtered": 1, "records_rejected": 0,
-                "lag_records": 0}  # fmt: skip
+    expected = {"records_read": 3, "records_published": 1, "records_filtered": 1,
+                "records_rejected": 1, "lag_records": 0}  # fmt: skip
     with company.copies("one"):
         # To the very end, with the mark of the last transaction.
         company.wait_until_read()
@@ -284,6 +277,48 @@ def test_records_wait_for_a_registry_that_is_away(company: Company, topology: To
     assert (code, "check SCHEMA_REGISTRY_URL" in said) == (1, True)
     assert committed(company) == {}
     assert dead_letters(company.kafka.bootstrap_servers, QUOTES.name) == []
+
+
+def commit(company: Company, offset: int) -> None:
+    """Set the group's position in each partition that has records."""
+    positions = [TopicPartition(*its, offset) for its in company.ends()]
+    its = ConsumerGroupTopicPartitions(company.prefix, positions)
+    client = brokers.admin(company.kafka)
+    client.alter_consumer_group_offsets([its])[company.prefix].result(PATIENCE_S)
+
+
+def test_a_position_beyond_the_end_of_a_log_is_named_and_nothing_is_published_or_passed(
+    company: Company, topology: Topology
+) -> None:
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    catalog(company)
+    company.publish(topic, ticks(30))
+    commit(company, 500)
+    code, said = outcome(company)
+    assert (code, f"the group has committed 500 of {topic}/" in said) == (1, True)
+    assert set(committed(company).values()) == {500}
+    assert quotes(company) == {}
+
+
+def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its_beginning(
+    company: Company, topology: Topology
+) -> None:
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    catalog(company)
+    company.publish(topic, [tick("S1", k) for k in range(10)])
+    commit(company, 2)
+    client = brokers.admin(company.kafka)
+    ((of, end),) = company.ends().items()  # of the only key
+    client.delete_records([TopicPartition(*of, end - 3)])[TopicPartition(*of)].result(PATIENCE_S)
+    with company.copies("one"):
+        eventually(lambda: len(quotes(company).get(1, ())) == 3, "the last three are published")
+        company.delete_topics()
+        company.topics.clear()
+        company.topic("ticks")
+        company.publish(topic, [tick("S1", k) for k in range(5)])
+        eventually(lambda: len(quotes(company)[1]) == 8, "the five are, too")
 
 
 def test_a_missing_topic_is_named(company: Company, topology: Topology) -> None:

@@ -6,6 +6,7 @@ Connect's JSON converter as it is by default: a snapshot, then an insert, an upd
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,21 @@ def decoded(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
+def mapper(into: str, fields: dict[str, Any], **more: Any) -> Mapper:
+    source = {"topic": "t", "into": into, "fields": fields, "example": "{}", "envelope": "debezium"}
+    return Mapper(msgspec.convert({**source, **more}, Source), lambda _: None)
+
+
 def mapped(
     table: str, into: str, fields: dict[str, Any], **more: Any
 ) -> Iterator[Outgoing | Unpublished | str]:
     """Yield what becomes of each recorded message, or the reason why nothing does."""
-    source = {"topic": "t", "into": into, "fields": fields, "example": "{}", "envelope": "debezium",
-              **more}  # fmt: skip
-    mapper = Mapper(msgspec.convert(source, Source), lambda _: None)
+    its = mapper(into, fields, **more)
     for line in RECORDED.read_text().splitlines():
         record = json.loads(line)
         if record["topic"] == table:
             try:
-                yield mapper(decoded(record["value"]), decoded(record["key"]), None, NOW_MS)
+                yield its(decoded(record["value"]), decoded(record["key"]), None, NOW_MS)
             except UnmappableError as error:
                 yield str(error)
 
@@ -83,6 +87,29 @@ def test_a_row_that_no_longer_meets_the_conditions_and_a_deleted_one_leave_the_c
     published = [record for record in found if isinstance(record, Outgoing)]
     assert [record.key for record in published] == ids
     assert [record.value for record in published][-2:] == [None, None]
+
+
+@pytest.mark.parametrize("where", [[], LISTED])
+def test_an_instrument_whose_id_changes_leaves_the_catalog_under_its_old_one(where: Any) -> None:
+    before = {"id": 5, "ticker": "AAPL", "title": "Apple Inc.", "listed": True}
+    after = {**before, "id": 6, "listed": not where}
+    change = {"op": "u", "before": before, "after": after}
+    record = mapper("instruments", PRODUCTS, where=where)(change, None, None, NOW_MS)
+    assert isinstance(record, Outgoing)
+    found = (record.key, record.replaces)
+    assert found == ((b"5", None) if where else (b"6", b"5"))
+
+
+@pytest.mark.parametrize(
+    ("price", "is_rejected"), [("1500", True), ("12e4", True), ("15.5", False), ("15000", False)]
+)
+def test_text_that_may_be_the_bytes_of_a_decimal_is_no_price(
+    price: str, *, is_rejected: bool
+) -> None:
+    fields = {"instrument_id": "id", "price": {"mean": ["p", "p"]}, "ts": "ts"}
+    row = {"id": "1500", "p": price, "ts": 1_795_731_420_123}
+    with pytest.raises(UnmappableError, match="base64") if is_rejected else nullcontext():
+        mapper("quotes", fields)({"op": "c", "after": row}, None, None, NOW_MS)
 
 
 def test_rows_become_events_but_an_update_is_none_and_a_delete_takes_none_back() -> None:

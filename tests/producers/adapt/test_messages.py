@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from contracts.dead_letters import Place, letter_of
 from contracts.instruments import decode_instrument_record
 from contracts.topics import QUOTES
-from producers.adapt.fields import UnmappableError
+from producers.adapt.fields import EpochMs, UnmappableError
 from producers.adapt.mapping import Source
 from producers.adapt.messages import Mapper, Outgoing, Unpublished
 
 NOW_MS = 1_800_000_000_000
 TS_MS = 1_795_731_420_123
+PAST_FLOATS = 2**53 + 1
+"""As a float, another number."""
 
 
 def mapper(into: str, fields: dict[str, Any], **more: Any) -> Mapper:
@@ -66,7 +68,7 @@ def test_a_value_comes_from_where_its_rule_says(rule: Any, value: Any, found: fl
         ("ns", TS_MS * 1_000_000 + 999_999),
         ("RFC 3339", "2026-11-26T23:17:00.123999+01:00"),
         ("RFC 3339", "2026-11-26T22:17:00.123999999Z"),
-        ("ms", datetime(2026, 11, 26, 22, 17, 0, 123_999, UTC)),
+        ("s", EpochMs(TS_MS)),
     ],
 )
 def test_times_become_epoch_ms_and_fractions_are_cut_off(unit: str, value: Any) -> None:
@@ -100,7 +102,11 @@ EVENT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("user", "id_"), [(17, "17"), ("ABC", "ABC"), (UUID(int=7), str(UUID(int=7)))]
+    ("user", "id_"),
+    [
+        *((17, "17"), ("ABC", "ABC"), (UUID(int=7), str(UUID(int=7)))),
+        *((Decimal("17.0"), "17"), (Decimal(10**37 + 1), str(10**37 + 1))),
+    ],
 )
 def test_the_user_may_be_a_number_in_the_key_and_kinds_of_events_have_other_names(
     user: Any, id_: str
@@ -113,6 +119,14 @@ def test_the_user_may_be_a_number_in_the_key_and_kinds_of_events_have_other_name
         "event": "view",
         "ts": TS_MS,
     }
+
+
+@pytest.mark.parametrize("id_", [PAST_FLOATS, str(PAST_FLOATS), Decimal(PAST_FLOATS)])
+def test_an_instrument_id_is_exact_in_a_message_and_in_a_removal(id_: Any) -> None:
+    fields = {**NAMED, "instrument_id": "$key"}
+    for value in ({"sym": "A"}, None):
+        record = mapper("instruments", fields)(value, id_, None, NOW_MS)
+        assert record.key == b"%d" % PAST_FLOATS
 
 
 def test_an_instrument_has_categories_and_attributes() -> None:
@@ -150,6 +164,9 @@ def test_an_instrument_has_categories_and_attributes() -> None:
          {"a": {"sym": "AAPL"}, "p": 1, "at": "1e5000"}, "ts: '1e5000' is no time in s"),
         ({**QUOTE, "ts": "at"}, {"a": {"sym": "AAPL"}, "p": 1, "at": NOW_MS + 600_000},
          "minutes ahead of the clock"),
+        # As a float it stands for several ids.
+        *(({**QUOTE, "instrument_id": "id"}, {"id": id_, "p": 1}, "may stand for another id")
+          for id_ in (float(PAST_FLOATS), f"{PAST_FLOATS}.0")),
         (QUOTE, None, "a record without a row: quotes cannot be removed one by one"),
         (QUOTE, [], "Object missing required field"),
     ],
@@ -277,9 +294,6 @@ def test_whatever_a_record_has_it_is_mapped_or_rejected_with_a_reason(
             decode_instrument_record(record.key, record.value)
 
 
-def test_a_tombstone_removes_the_instrument_in_its_key() -> None:
-    fields = {**NAMED, "instrument_id": "$key.id"}
-    removal = mapper("instruments", fields)(None, {"id": "4"}, TS_MS, NOW_MS)
-    assert (removal.key, removal.value) == (b"4", None)
+def test_a_tombstone_without_an_id_in_its_key_is_rejected() -> None:
     with pytest.raises(UnmappableError, match="names no instrument_id: map it from `\\$key`"):
         mapper("instruments", NAMED)(None, {"id": 4}, TS_MS, NOW_MS)

@@ -1,6 +1,7 @@
 """Schemas of a real Schema Registry: how records are read as their schemas change."""
 
 import getpass
+import io
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import fastavro
 import pytest
 import trustme
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
@@ -16,7 +18,7 @@ from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from infra.local.process import LOOPBACK, Command, Server, free_port, is_free, running
-from producers.adapt.fields import UnmappableError
+from producers.adapt.fields import EpochMs, UnmappableError
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import Source
 from producers.adapt.messages import Mapper
@@ -122,6 +124,24 @@ def test_a_schema_may_refer_to_others(client: SchemaRegistryClient, tmp_path: Pa
     write = AvroSerializer(client, schema, conf={"subject.name.strategy.type": "TOPIC"})
     row = {"sym": "AAPL", "price": {"bid": 15.4}}
     assert read(client, tmp_path, "avro")(write(row, CONTEXT)) == row
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "local-timestamp"])
+@pytest.mark.parametrize(("unit", "per_ms"), [("millis", 1), ("micros", 10**3), ("nanos", 10**6)])
+def test_a_time_is_read_by_its_type_and_one_that_nothing_maps_may_be_infinite(
+    client: SchemaRegistryClient, tmp_path: Path, kind: str, unit: str, per_ms: int
+) -> None:
+    names = {"at": f"{kind}-{unit}", "until": f"{kind}-{unit}", "day": "date"}
+    stored = {"at": "long", "until": "long", "day": "int"}
+    types = {name: {"type": stored[name], "logicalType": names[name]} for name in names}
+    schema = Schema(json.dumps(record(*types.items())), "AVRO")
+    id_ = client.register_schema(f"times-{kind}-{unit}", schema)
+    row = {"at": 1795731420123 * per_ms, "until": 2**63 - 1, "day": 2**31 - 1}
+    written = io.BytesIO()
+    fastavro.schemaless_writer(written, fastavro.parse_schema(record(*stored.items())), row)
+    found = read(client, tmp_path, "avro")(b"\0" + id_.to_bytes(4, "big") + written.getvalue())
+    assert found == {"at": 1795731420123, "until": (2**63 - 1) // per_ms, "day": 2**31 - 1}
+    assert isinstance(found["at"], EpochMs)
 
 
 @pytest.mark.parametrize("way", ["itself", "referred to"])
