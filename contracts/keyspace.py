@@ -45,15 +45,14 @@ Keys, after the namespace:
     of a copy: they change with every flush that changes the catalog, so a process with a copy polls
     these three, and reads the hash again when one of them has changed.
 `position:{<t><p>}`
-    hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
-    for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
-    event time since when its bars are whole, epoch s, and `revised` -> `epoch:n`, where n counts
-    the flushes under that epoch that changed a bar of an earlier hour than its instrument's newest
-    one: while this is the same and no flush is unfinished, so are all of these bars that are
-    retained;
+    hash: `next`, `flush`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`,
+    `updated_at_ms`; during a flush `chunk:<n>` -> the flush;
+    for q also `closed` -> the newest minute whose bars are published, epoch s; `whole` -> the
+    event time since when its bars are whole, epoch s; `revised` -> `epoch:n`, where n counts the
+    flushes under that epoch that changed a bar of an earlier hour than its instrument's newest:
+    while this is the same and no flush is unfinished, so are all of these bars that are retained;
     for c also `source:<p>` -> highest log position applied, `[incarnation,offset]`, and
-    `source-lineage:<p>` -> `lineage` of the histories that its changes were computed from; during
-    a flush `chunk:<n>` -> the flush
+    `source-lineage:<p>` -> `lineage` of the histories that its changes were computed from
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
     string: `Current`; it includes the assignment of users to variants, so one read is enough
@@ -132,6 +131,7 @@ NOT_ITEMS: Final = frozenset({OFFSET_FIELD, HOLDERS_FIELD, ERASED_FIELD})
 """Fields of a `history`, `trending` or `cooc` hash that are not items."""
 
 NEXT_FIELD: Final = "next"
+FLUSH_FIELD: Final = "flush"
 EPOCH_FIELD: Final = "epoch"
 INCARNATION_FIELD: Final = "incarnation"
 TOPIC_ID_FIELD: Final = "topic_id"

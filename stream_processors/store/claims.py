@@ -15,6 +15,7 @@ from typing import Any, Final
 from contracts.keyspace import (
     CHUNK_FIELD_PREFIX,
     EPOCH_FIELD,
+    FLUSH_FIELD,
     FOLDING_FIELD,
     INCARNATION_FIELD,
     LAST_FIELD,
@@ -99,7 +100,9 @@ class Claim:
         self._store = store
         self.epoch = position[EPOCH_FIELD]
         """raised by each claim, and never issued twice"""
-        self._stored_next = position.get(NEXT_FIELD, "")
+        self._flush = position.get(FLUSH_FIELD, "")
+        """epoch and number of the last one in Redis: unlike the position, it changes with each"""
+        self._flushes = 0
         self._folding = folding
         self._key = store.keyspace.position(topic, partition)
         self._index = index or self._key
@@ -124,7 +127,7 @@ class Claim:
         while first < len(groups):
             chunk = next(chunks(groups[first : first + at_once], enough or cost))
             answer = await self._run(READ, chunk.keys, pack(chunk.commands), enough or cost)
-            self._check(answer, expected=self._stored_next)
+            self._check(answer, expected=self._flush)
             _, its_answers, n = answer
             answers += its_answers
             first, at_once = first + n, 2 * n
@@ -144,17 +147,18 @@ class Claim:
             FencedError: the partition was assigned to another worker; nothing more was written.
             StoreWentBackError, StoreEmptiedError: the store lost earlier writes.
         """
-        flush = f"{self.epoch}:{next_offset}"
-        n = await self._write_chunks(unwritten, flush, next_offset)
+        self._flushes += 1
+        flush = f"{self.epoch}:{self._flushes}"
+        n = await self._write_chunks(unwritten, flush)
         self.last = self.last if last is None else last
-        fields = {**self._position_fields(next_offset), **unwritten.fields}
+        fields = {FLUSH_FIELD: flush, **self._position_fields(next_offset), **unwritten.fields}
         answer = await self._run(COMMIT, [], n, flush, *chain(*fields.items()))
         if answer[0] == -1:
             raise StoreWentBackError(f"{self._where()}: chunk {answer[1]} of a flush is missing")
-        self._check(answer, expected=str(next_offset))
-        self.next_offset, self._stored_next = next_offset, str(next_offset)
+        self._check(answer, expected=flush)
+        self.next_offset, self._flush = next_offset, flush
 
-    async def _write_chunks(self, unwritten: Unwritten, flush: str, next_offset: int) -> int:
+    async def _write_chunks(self, unwritten: Unwritten, flush: str) -> int:
         """Write the values, sending each next chunk while one is being written; return how many."""
         n = 0
         writing: asyncio.Future[None] | None = None
@@ -163,7 +167,7 @@ class Claim:
             async for some in each_part(unwritten.groups):
                 for chunk in chunks(some, self._store.chunk_cost):
                     n += 1
-                    one = self._write_chunk(chunk, n, flush, next_offset, channel)
+                    one = self._write_chunk(chunk, n, flush, channel)
                     before, writing = writing, asyncio.ensure_future(one)
                     await (before or asyncio.sleep(0))  # the new one is sent during that
             if writing:
@@ -174,41 +178,39 @@ class Claim:
             raise
         return n
 
-    async def _write_chunk(
-        self, chunk: Chunk, n: int, flush: str, next_offset: int, channel: Channel | None
-    ) -> None:
+    async def _write_chunk(self, chunk: Chunk, n: int, flush: str, channel: Channel | None) -> None:
         field = f"{CHUNK_FIELD_PREFIX}{n}"
         name, message = (channel.name, channel.encode(chunk.published)) if channel else ("", b"")
         fields = chunk.fields if any(chunk.fields) else ()
         answer = await self._run(
             WRITE, chunk.keys, field, flush, pack(chunk.commands), name, message, *fields
         )
-        self._check(answer, expected=str(next_offset))
+        self._check(answer, expected=flush)
         if answer[0] and answer[1]:
             self._store.report_unpublished(name, answer[1])
 
     async def _run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
-        """Call a script that checks epoch and position first."""
+        """Call a script that checks epoch and last flush first."""
         return await self._store.patiently(
             self._store.run,
             script,
             [self._key, self._index, *keys],
             self.epoch,
-            self._stored_next,
+            self._flush,
             *arguments,
         )
 
     def _check(self, answer: list[Any], *, expected: str) -> None:
-        """Check that a script found epoch and position as this worker left them.
+        """Check that a script found epoch and last flush as this worker left them.
 
-        The expected new position is fine, too: then only a reply was lost.
+        The expected new flush is fine, too: then only a reply was lost.
 
         Raises:
             FencedError, StoreEmptiedError, StoreWentBackError: what it found instead.
         """
         if answer[0] == 1:
             return
-        _, epoch, stored_next = answer
+        _, epoch, last_flush = answer
         if not epoch:
             raise StoreEmptiedError(
                 f"{self._where()}: Redis lost its data. The worker ends; run `python -m "
@@ -217,10 +219,10 @@ class Claim:
         if int(epoch) > int(self.epoch):
             metrics.FENCED.inc()
             raise FencedError(f"{self._where()} is at epoch {epoch}, ours was {self.epoch}")
-        if epoch != self.epoch or stored_next != expected:
+        if epoch != self.epoch or last_flush != expected:
             raise StoreWentBackError(
-                f"{self._where()}: this worker left epoch {self.epoch} and next "
-                f"{self._stored_next or 'none'}, now Redis has {epoch} and {stored_next or 'none'}"
+                f"{self._where()}: this worker left epoch {self.epoch} and flush "
+                f"{self._flush or 'none'}, now Redis has {epoch} and {last_flush or 'none'}"
             )
 
     def _position_fields(self, next_offset: int) -> dict[str, str]:

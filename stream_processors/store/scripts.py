@@ -8,7 +8,7 @@ TRYAGAIN instead of treating those as empty.
 import hashlib
 from typing import Final
 
-from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FOLDING_FIELD, NEXT_FIELD
+from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FLUSH_FIELD, FOLDING_FIELD
 
 # Returns 0 and changes nothing if the state was folded with other settings. An epoch is also a
 # time, so that a store that lost its data never issues the same one again. Leftover marks of chunks
@@ -69,16 +69,16 @@ local function set(key, packed)
 end
 """
 _FENCE: Final = f"""
-local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
+local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{FLUSH_FIELD}')
 if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
   return {{0, stored[1] or '', stored[2] or ''}}
 end
 """
-# Writes nothing unless epoch and position are as the worker left them: returns 0 and both.
+# Writes nothing unless epoch and last flush are as the worker left them: returns 0 and both.
 # Otherwise marks the chunk as written, and returns 1 and the error of publishing it, if any: if the
 # script failed instead, the worker would write the chunk again.
-# ARGV: epoch, next, the chunk's field, the flush, commands, channel, message; and if any of the
-# keys has packed fields, those of each.
+# ARGV: epoch, last flush, the chunk's field, the flush, commands, channel, message; and if any of
+# the keys has packed fields, those of each.
 WRITE: Final = f"""{_EACH}{_SET}{_FENCE}
 each(ARGV[5])
 for n = 8, #ARGV do
@@ -90,7 +90,7 @@ return {{1, type(published) == 'table' and published.err or ''}}
 """
 # Moves the position if all chunks of the flush are present: a replica that took over in the middle
 # may have missed one. Returns 0 as WRITE does, -1 and the number of a chunk that is missing, or 1.
-# ARGV: epoch, next, number of chunks, the flush, fields and values of the position.
+# ARGV: epoch, last flush, number of chunks, the flush, fields and values of the position.
 COMMIT: Final = f"""{_FENCE}
 local chunks = {{}}
 for n = 1, tonumber(ARGV[3]) do
@@ -103,9 +103,9 @@ for from = 1, #chunks, 4000 do
 end
 return {{1}}
 """
-# Returns 1, the replies, and the number of groups, if epoch and position are as the worker left
+# Returns 1, the replies, and the number of groups, if epoch and last flush are as the worker left
 # them, else 0 as WRITE does.
-# ARGV: epoch, next, commands, the limit on values.
+# ARGV: epoch, last flush, commands, the limit on values.
 READ: Final = f"""{_EACH}{_FENCE}
 local answers, groups = each(ARGV[3], tonumber(ARGV[4]))
 return {{1, answers, groups}}

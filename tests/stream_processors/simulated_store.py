@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FOLDING_FIELD, NEXT_FIELD
+from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FLUSH_FIELD, FOLDING_FIELD
 from stream_processors.store import scripts
 from stream_processors.store.chunks import ON_KEY
 
@@ -105,9 +105,9 @@ class SimulatedStore:
             for name in [name for name in position if name.startswith(CHUNK_FIELD_PREFIX)]:
                 del position[name]
             return [1, list(itertools.chain(*position.items()))]
-        epoch, stored_next, *more = arguments
-        stored = position.get(EPOCH_FIELD, ""), position.get(NEXT_FIELD, "")
-        if stored != (epoch, stored_next):
+        epoch, last_flush, *more = arguments
+        stored = position.get(EPOCH_FIELD, ""), position.get(FLUSH_FIELD, "")
+        if stored != (epoch, last_flush):
             return [0, *stored]
         if script == scripts.READ:
             return [1, *self._each(keys, *more)]

@@ -581,7 +581,7 @@ async def test_a_store_that_went_back_is_claimed_again_and_the_log_folded_from_t
     async with started(scene) as partition:
         await scene.fold(partition, [0, 1, 2, 3])
         await scene.flush(partition)
-        scene.position["next"] = "2"
+        scene.position.update(next="2", flush="an earlier one")
         await scene.fold(partition, [4])
         tick(scene, partition)
         await until(lambda: len(scene.sought) == 2)
