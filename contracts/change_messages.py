@@ -108,22 +108,27 @@ def decode_changes(value: bytes | None) -> Changes:
             f"{VERSION}: run the version of Tickrec that published it"
         )
     changes = _unpack(decode_alone(_packed.decode, value))
-    _check(changes.own)
-    _check(changes.mirrored)
+    _check(changes)
     return changes
 
 
-def _check(blocks: Blocks) -> None:
+def _check(changes: Changes) -> None:
     """Check what the columns' types do not ensure, as 64-bit numbers may overflow.
 
     Raises:
-        ValueError: an offset or an item is out of range, or a change is not finite.
+        ValueError: a number is out of range, or not finite.
     """
-    least = min(column.min(initial=0) for column in (blocks.offset, blocks.item, blocks.other))
-    if least < 0 or blocks.offset.max(initial=0) > MAX_OFFSET:
+    blocks, users = (changes.own, changes.mirrored), changes.taken_out
+    numbers = [column for its in blocks for column in (its.offset, its.item, its.other)]
+    numbers += [column for user in users for column in (user.i, user.j)]
+    is_late = any(its.offset.max(initial=0) > MAX_OFFSET for its in blocks)
+    if is_late or any(column.min(initial=0) < 0 for column in numbers):
         raise ValueError("an offset or an item is out of range")
-    if not np.isfinite(blocks.delta).all():
+    if not all(np.isfinite(its.delta).all() for its in blocks):
         raise ValueError("a change is not finite")
+    for r in (column for user in users for column in (user.r_i, user.r_j)):
+        if not 0 <= r.min(initial=0) <= r.max(initial=0) <= 1e154:  # not NaN; products are finite
+            raise ValueError("an affinity is out of range")
 
 
 def _unpack(packed: _Packed) -> Changes:

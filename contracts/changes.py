@@ -31,9 +31,8 @@ class Blocks:
     delta: Floats
     """(n,) the value to add"""
     holders: Ints | None = None
-    """(m,) change of the number of users who have `item`: 1, 0 or -1. None: not given, as each
-    affinity is 1, so that G[item, item] is that number. Only `Changes.own` has it: its events
-    change G[item, item]"""
+    """(m,) change of the number of users who have `item`: 1, 0 or -1; only in `Changes.own`. None:
+    not given, as each affinity is 1, so that G[item, item] is that number"""
 
     def __len__(self) -> int:
         return len(self.other)

@@ -1,5 +1,6 @@
 """Changes survive a round trip, and other messages are an error."""
 
+import math
 import random
 from contextlib import suppress
 from dataclasses import replace
@@ -50,7 +51,8 @@ def columns(ids_and_numbers: list[tuple[int, float]]) -> tuple[Any, Any]:
     )
 
 
-items = st.lists(st.tuples(ids, ones | deltas), max_size=5).map(columns)
+affinities = st.floats(0, 1e154)
+items = st.lists(st.tuples(ids, ones | affinities), max_size=5).map(columns)
 blocks = event_lists(ones) | event_lists(deltas)
 taken_out = st.builds(
     lambda offset, here, all_: TakenOut(offset, *here, *all_), offsets, items, items
@@ -146,11 +148,16 @@ GOOD: dict[str, Any] = {
 }
 
 
-NAN = b"\0" * 6 + b"\xf8\x7f"
-
-
 def with_own(**broken: Any) -> bytes:
     return pack(GOOD | {"own": BLOCKS | broken})
+
+
+def with_user(**broken: Any) -> bytes:
+    return pack(GOOD | {"taken_out": [LEAVING | broken]})
+
+
+def floats(*numbers: float) -> dict[str, Any]:
+    return {"is_whole": False, "column": np.array(numbers).tobytes()}
 
 
 def test_the_messages_that_are_broken_below_are_ones() -> None:
@@ -167,7 +174,14 @@ def test_the_messages_that_are_broken_below_are_ones() -> None:
         (pack({"version": 1}), "source"),
         (pack({"version": "1"}), "version"),
         (pack(GOOD | {"source": -1}), "source"),
-        (pack(GOOD | {"taken_out": [LEAVING | {"i": b""}]}), "column taken_out.i has 0 bytes"),
+        (with_user(i=b""), "column taken_out.i has 0 bytes"),
+        (with_user(i=b"\xff" * 8), "out of range"),
+        (with_user(j=b"\0" * 15 + b"\xff"), "out of range"),
+        *[
+            (with_user(**{column: floats(*[number] * n)}), "an affinity is out of range")
+            for number in (math.nan, math.inf, -1.0, 1e200)
+            for n, column in ((1, "r_i"), (2, "r_j"))
+        ],
         (with_own(item=b"\0\1\2"), "column own.item has 3 bytes for 1 rows"),
         (with_own(other=b""), "column own.other has 0 bytes for 2 rows"),
         (with_own(other=b"\0" * 6), "column own.other has 6 bytes for 2 rows"),
@@ -179,7 +193,7 @@ def test_the_messages_that_are_broken_below_are_ones() -> None:
             "rows",
         ),
         (with_own(delta={"is_whole": False, "column": b"\1\1"}), "column own.delta has 2 bytes"),
-        (with_own(delta={"is_whole": False, "column": b"\0" * 8 + NAN}), "not finite"),
+        (with_own(delta=floats(0, math.nan)), "not finite"),
         (with_own(item=b"\xff" * 8), "out of range"),
         (with_own(offset=b"\xff" * 7 + b"\x7f"), "out of range"),
         (pack(GOOD | {"first_offset": 2**64 - 1}), "first_offset"),
