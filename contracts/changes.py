@@ -41,10 +41,6 @@ class Blocks:
         """Return `holders` of some of the events, None if it is not given."""
         return None if self.holders is None else self.holders[chosen]
 
-    def items(self) -> Ints:
-        """Return `item` for each entry, (n,)."""
-        return np.repeat(self.item, self.rows)
-
     def entries_where(self, kept: npt.NDArray[np.bool_]) -> "Blocks":
         """Return some of the entries, (n,), without the events that have none of these."""
         event = np.repeat(np.arange(len(self.rows)), self.rows)

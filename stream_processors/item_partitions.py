@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 from contracts.messages import Ints
 from contracts.partitioning import instrument_partitions
-from stream_processors.growable import Growable
-from stream_processors.numbering import NONE, Numbering
+from stream_processors.ids import Growable, IdIndex
 
 # Some 20 bytes each. Above this, the cache starts empty again.
 _ITEMS_AT_MOST: Final = 500_000
@@ -24,18 +23,15 @@ class ItemPartitions:
 
     def of(self, items: Ints) -> npt.NDArray[np.int16]:
         """Return the partition of each item, (n,): 16 bits, which NumPy sorts fastest."""
-        numbers = self._numbering.of(items)
-        if numbers.min(initial=0) == NONE:
-            new = np.unique(items[numbers == NONE])
-            if len(self._numbering) + len(new) > _ITEMS_AT_MOST:
-                self._clear()
-                new = np.unique(items)
-            self._numbering.add(new)
-            self._partition.grow(len(new))[:] = instrument_partitions(new, self.n)
-            numbers = self._numbering.of(items)
-        partition: npt.NDArray[np.int16] = self._partition.values[numbers]
+        if len(self._index) > _ITEMS_AT_MOST:
+            self._clear()
+        rows = self._index.add_unknown(items)
+        if more := len(self._index) - len(self._partition):
+            new = self._index.ids[-more:]
+            self._partition.grow(more)[:] = instrument_partitions(new, self.n)
+        partition: npt.NDArray[np.int16] = self._partition.values[rows]
         return partition
 
     def _clear(self) -> None:
-        self._numbering = Numbering()
+        self._index = IdIndex()
         self._partition = Growable(np.empty(0, np.int16))

@@ -14,8 +14,7 @@ from contracts.batches import QuoteColumns
 from contracts.messages import Ints
 from contracts.times import HOUR_MS, MINUTE_MS
 from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quotes
-from stream_processors.growable import Growable
-from stream_processors.numbering import NONE, Numbering
+from stream_processors.ids import NONE, Growable, IdIndex, distinct
 
 _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
@@ -23,7 +22,6 @@ _HOUR_MINUTES: Final = HOUR_MS // MINUTE_MS
 NO_MINUTE: Final = -1
 """The newest minute of an instrument that Redis does not hold."""
 _UNREAD: Final = -2
-_NO_ROW: Final = -1
 # Clean bars older than this behind their instrument's newest are dropped from memory.
 _CACHED_MINUTES: Final = 3
 # Some 400 bytes each, with their recent bars. What is forgotten is read again.
@@ -70,7 +68,7 @@ class BarTable:
     A bar also stays until it is published, `take_due`, even if Redis has or had it.
 
     A batch of 10,000 quotes touches up to as many bars, so what is done for each bar is done by
-    NumPy: an instrument's latest bar is found by its number, and only other bars through a dict.
+    NumPy: an instrument's latest bar is found by its number, and only other bars by their keys.
     """
 
     def __init__(
@@ -86,7 +84,7 @@ class BarTable:
         self._retention = retention_minutes
         self._renew_after_s = renew_after_s
         self._closed = closed_minute
-        self._numbering = Numbering()
+        self._instruments = IdIndex()
         # By the instrument's number.
         self._newest = Growable(np.empty(0, np.int64))
         self._written_newest = Growable(np.empty(0, np.int64))
@@ -94,7 +92,7 @@ class BarTable:
         self._renew_at_s = Growable(np.empty(0, np.float64))
         self._touched = Growable(np.empty(0, np.int64))
         # By row.
-        self._row_of: dict[int, int] = {}
+        self._keys = IdIndex()
         self._bars = Growable(np.empty(0, BAR))
         self._changed = Growable(np.empty(0, dtype=bool))
         self._unpublished = Growable(np.empty(0, dtype=bool))
@@ -103,7 +101,7 @@ class BarTable:
         self._adds = 0
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return len(self._keys)
 
     @property
     def changed(self) -> int:
@@ -121,7 +119,7 @@ class BarTable:
 
     def unknown(self, instrument_id: Ints) -> Ints:
         """Return the instruments, (k,) distinct, that have no number yet."""
-        return np.unique(instrument_id[self._numbering.of(instrument_id) == NONE])
+        return distinct(instrument_id[self._instruments.rows(instrument_id) == NONE])
 
     def keys(self, instrument_id: Ints, ts_ms: Ints) -> Ints:
         """Return the key of each quote's bar, (n,); new instruments get a number."""
@@ -129,10 +127,13 @@ class BarTable:
 
     def number(self, instrument_id: Ints) -> Ints:
         """Return the number of each instrument, (n,); new ones get one."""
-        numbers = self._numbering.of(instrument_id)
-        if (numbers == NONE).any():
-            self._add_instruments(self.unknown(instrument_id))
-            numbers = self._numbering.of(instrument_id)
+        numbers = self._instruments.add_unknown(instrument_id)
+        if more := len(self._instruments) - len(self._newest):
+            self._newest.grow(more)[:] = _UNREAD
+            self._written_newest.grow(more)[:] = _UNREAD
+            self._latest_row.grow(more)[:] = NONE
+            self._renew_at_s.grow(more)[:] = -np.inf
+            self._touched.grow(more)[:] = self._adds
         return numbers
 
     def missing(self, keys: Ints) -> list[Missing]:
@@ -142,9 +143,9 @@ class BarTable:
         may_exist = (newest == _UNREAD) | ((minute <= newest) & (minute > newest - self._retention))
         asked = keys[may_exist]
         found: dict[int, list[int]] = {}
-        for key in np.unique(asked[self._rows(asked) < 0]).tolist():
+        for key in distinct(asked[self._rows(asked) < 0]).tolist():
             found.setdefault(key >> _MINUTE_BITS, []).append(key & _MINUTE_MASK)
-        ids = self._numbering.ids
+        ids = self._instruments.ids
         return [Missing(n, int(ids[n]), minutes) for n, minutes in found.items()]
 
     def insert(self, missing: Sequence[Missing], newest_minute: Sequence[int], bars: Bars) -> None:
@@ -185,7 +186,7 @@ class BarTable:
         fresh = ~(late | replayed)
         if not fresh.all():
             keys, rows, quotes, mark = keys[fresh], rows[fresh], quotes.take(fresh), mark[fresh]
-        new = np.unique(keys[rows < 0])
+        new = distinct(keys[rows < 0])
         if len(new):
             self._append(bars_without_quotes(new))
             rows = self._rows(keys)
@@ -210,7 +211,7 @@ class BarTable:
         due = (minute <= closed_minute) | (minute <= self._newest.values[number] - self._retention)
         rows, number, minute = rows[due], number[due], minute[due]
         self._unpublished.values[rows] = False
-        return Due(self._numbering.ids[number], minute, self._bars.values[rows])
+        return Due(self._instruments.ids[number], minute, self._bars.values[rows])
 
     def take_changed(self, now_s: float) -> Changed:
         """Return what must be written at a time; it then counts as unchanged.
@@ -234,7 +235,7 @@ class BarTable:
         self._written_newest.values[number[moved]] = newest
         places = moved.tolist()
         return Changed(
-            self._numbering.ids[number].tolist(),
+            self._instruments.ids[number].tolist(),
             minute.tolist(),
             self._bars.values[rows],
             dict(zip(places, newest, strict=True)),
@@ -260,7 +261,7 @@ class BarTable:
 
         Call it when all that was taken is in Redis. Instruments are renumbered.
         """
-        if len(self) < self._evict_at and len(self._numbering) <= self._forget_at:
+        if len(self) < self._evict_at and len(self._instruments) <= self._forget_at:
             return
         bars, changed, unpublished = (
             column.values for column in (self._bars, self._changed, self._unpublished)
@@ -269,17 +270,17 @@ class BarTable:
         is_recent = (bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES
         kept = np.flatnonzero(changed | unpublished | is_recent)
         kept = kept[np.argsort(bars["key"][kept])]
-        if len(self._numbering) > self._forget_at:
+        if len(self._instruments) > self._forget_at:
             pinned = bars["key"][changed | unpublished] >> _MINUTE_BITS
             number_of = self._forget_instruments(pinned)
             number, minute = _number_and_minute(bars["key"])
             bars["key"] = number_of[number] << _MINUTE_BITS | minute
             kept = kept[number_of[number[kept]] != NONE]
         bars, changed, unpublished = bars[kept], changed[kept], unpublished[kept]
-        self._row_of.clear()
+        self._keys = IdIndex()
         for column in (self._bars, self._changed, self._unpublished):
             column.cut(0)
-        self._latest_row.values[:] = _NO_ROW
+        self._latest_row.values[:] = NONE
         rows = self._append(bars)
         self._changed.values[rows], self._unpublished.values[rows] = changed, unpublished
         self._evict_at = max(_EVICT_AT_LEAST, 2 * len(bars))
@@ -297,44 +298,34 @@ class BarTable:
         for column in (self._newest, self._written_newest, self._renew_at_s, self._touched):
             column.keep(is_kept)
         self._latest_row.keep(is_kept)
-        number_of = self._numbering.keep(is_kept)
-        self._forget_at = max(_INSTRUMENTS_AT_MOST, 2 * len(self._numbering))
+        number_of = self._instruments.keep(is_kept)
+        self._forget_at = max(_INSTRUMENTS_AT_MOST, 2 * len(self._instruments))
         return number_of
 
     def key(self, number: int, minute: int) -> int:
         """Return the key of an instrument's bar."""
         return number << _MINUTE_BITS | minute
 
-    def _add_instruments(self, instrument_id: Ints) -> None:
-        self._numbering.add(instrument_id)
-        more = len(instrument_id)
-        self._newest.grow(more)[:] = _UNREAD
-        self._written_newest.grow(more)[:] = _UNREAD
-        self._latest_row.grow(more)[:] = _NO_ROW
-        self._renew_at_s.grow(more)[:] = -np.inf
-        self._touched.grow(more)[:] = self._adds
-
     def _rows(self, keys: Ints) -> Ints:
-        """Return the row of each key, (n,), -1 if it has none."""
+        """Return the row of each key, (n,), `NONE` if it has none."""
         if not len(self):
-            return np.full(len(keys), -1, np.int64)
+            return np.full(len(keys), NONE, np.int64)
         rows: Ints = self._latest_row.values[keys >> _MINUTE_BITS]
-        other = np.flatnonzero((rows < 0) | (self._bars.values["key"][rows] != keys))
-        row_of = self._row_of.get
-        rows[other] = [row_of(key, -1) for key in keys[other].tolist()]
+        other = np.flatnonzero((rows < 0) | (self._keys.ids[rows] != keys))
+        rows[other] = self._keys.rows(keys[other])
         return rows
 
     def _append(self, bars: Bars) -> Ints:
         """Add bars, by ascending key, that have no row yet; return their rows."""
         rows = np.arange(len(self), len(self) + len(bars))
         keys = bars["key"]
-        self._row_of.update(zip(keys.tolist(), rows.tolist(), strict=True))
+        self._keys.add(keys)
         self._bars.grow(len(bars))[:] = bars
         self._changed.grow(len(bars))[:] = False
         self._unpublished.grow(len(bars))[:] = False
         number = keys >> _MINUTE_BITS
         latest = self._latest_row.values[number]
-        later = (latest < 0) | (self._bars.values["key"][latest] < keys)
+        later = (latest < 0) | (self._keys.ids[latest] < keys)
         self._latest_row.values[number[later]] = rows[later]
         return rows
 

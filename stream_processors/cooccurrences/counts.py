@@ -24,10 +24,11 @@ from stream_processors.cooccurrences.leaving import Leaving, pieces
 from stream_processors.cooccurrences.lineages import Lineages
 from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.cooccurrences.stored import StoredRows
-from stream_processors.cooccurrences.sums import Sums, Unsummed
+from stream_processors.cooccurrences.sums import Sums, Unsummed, places_in
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
 from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.decoding.changes import ChangesRecord
+from stream_processors.ids import distinct
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
@@ -173,7 +174,7 @@ class CountsFold:
             await asyncio.sleep(0)
             counts = await self._counts_of(sums)
             changed = rows_in(sums.key)
-            bare = np.setdiff1d(bare, self._table.items(changed))
+            bare = bare[~places_in(distinct(self._table.items(changed)), bare)[1]]
             emptied = self._table.items(self._stored.emptied(sums.key, counts))
             self._bare = np.append(self._bare, emptied)
             self._rows_written += len(changed)

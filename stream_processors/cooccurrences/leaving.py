@@ -15,7 +15,7 @@ from contracts.messages import Floats, Ints
 from contracts.pairs import are_in_row
 from stream_processors.cooccurrences.sums import Sums, merged, summed
 from stream_processors.cooccurrences.table import i_of, keys_of, rows_in
-from stream_processors.sorted_runs import starts_of_runs
+from stream_processors.ids import starts_of_runs
 
 
 class _User(NamedTuple):

@@ -12,7 +12,7 @@ from contracts.keyspace import HOLDERS_FIELD, OFFSET_FIELD, Keyspace
 from contracts.log_position import text_of
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of
-from stream_processors.sorted_runs import starts_of_runs
+from stream_processors.ids import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.packed import NUMBER_LIMIT, packed, packed_pairs, packed_texts
 

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from contracts.columns import integers
 from contracts.messages import Floats, Ints
-from stream_processors.sorted_runs import Between, places_in, starts_of_runs
+from stream_processors.ids import starts_of_runs
 
 
 class Sums(NamedTuple):
@@ -45,16 +46,16 @@ def merged(one: Sums, other: Sums) -> Sums:
     if not len(shorter):
         return longer
     places, are_there = places_in(longer.key, shorter.key)
-    between = Between(len(longer), places[~are_there])
+    new = places[~are_there]
 
     def both(mine: Floats, its: Floats) -> Floats:
         added = mine.copy()
         added[places[are_there]] += its[are_there]
-        return between.insert(added, its[~are_there])
+        return np.insert(added, new, its[~are_there])
 
     is_exact = longer.size is None and shorter.size is None
     return Sums(
-        between.insert(longer.key, shorter.key[~are_there]),
+        np.insert(longer.key, new, shorter.key[~are_there]),
         both(longer.delta, shorter.delta),
         None if is_exact else both(_size(longer), _size(shorter)),
     )
@@ -114,3 +115,15 @@ def _reduced(values: Floats, first: Ints) -> Floats:
     """Return the sums of runs of values, each from its first place on."""
     sums: Floats = np.add.reduceat(values, first) if len(first) else values[:0]
     return sums
+
+
+def places_in(values: Ints, some: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Return where values are or belong among distinct ones, (n,), and whether they exist.
+
+    >>> places_in(np.array([3, 5]), np.array([4, 5, 6]))
+    (array([1, 1, 2]), array([False,  True, False]))
+    """
+    places = np.searchsorted(values, some)
+    are_there = places < len(values)
+    are_there[are_there] = values[places[are_there]] == some[are_there]
+    return places, are_there

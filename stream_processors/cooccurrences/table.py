@@ -13,10 +13,8 @@ import numpy.typing as npt
 from contracts.columns import integers
 from contracts.log_position import NOTHING
 from contracts.messages import Floats, Ints
-from stream_processors.cooccurrences.sums import Sums
-from stream_processors.growable import Growable
-from stream_processors.numbering import NONE, Numbering
-from stream_processors.sorted_runs import Between, places_in, starts_of_runs
+from stream_processors.cooccurrences.sums import Sums, places_in
+from stream_processors.ids import Growable, IdIndex, distinct, starts_of_runs
 
 Bools = npt.NDArray[np.bool_]
 
@@ -64,7 +62,7 @@ class CountTable:
     def __init__(self, counts_at_most: int) -> None:
         """Take how many counts are kept after `evict`."""
         self._counts_at_most = counts_at_most
-        self._numbering = Numbering()
+        self._items = IdIndex()
         self._rows = Growable(np.empty(0, _ROW))
         """by number"""
         self._texts = Growable(np.empty(0, object))
@@ -79,19 +77,15 @@ class CountTable:
 
     def numbers(self, items: Ints) -> Ints:
         """Return the number of each item, (n,); new ones get one."""
-        numbers = self._numbering.of(items)
-        is_new = numbers == NONE
-        if is_new.any():
-            new = np.unique(items[is_new])
-            self._numbering.add(new)
-            self._rows.grow(len(new))[:] = (NOTHING, 0, UNKNOWN, UNKNOWN, False, False, False)
-            self._texts.grow(len(new))[:] = list(map(str, new.tolist()))
-            numbers = self._numbering.of(items)
+        numbers = self._items.add_unknown(items)
+        if more := len(self._items) - len(self._rows):
+            self._rows.grow(more)[:] = (NOTHING, 0, UNKNOWN, UNKNOWN, False, False, False)
+            self._texts.grow(more)[:] = list(map(str, self._items.ids[-more:].tolist()))
         return numbers
 
     def items(self, numbers: Ints | slice = slice(None)) -> Ints:
         """Return the items of numbers, (n,); by default of all."""
-        items: Ints = self._numbering.ids[numbers]
+        items: Ints = self._items.ids[numbers]
         return items
 
     def texts(self, numbers: Ints) -> list[str]:
@@ -102,7 +96,7 @@ class CountTable:
     def unread(self, numbers: Ints) -> Ints:
         """Return the items' numbers, (k,) distinct, that must be given to `learn`."""
         is_read = self._rows.values["is_read"][numbers]
-        return np.unique(numbers[:0] if is_read.all() else numbers[~is_read])
+        return distinct(numbers[:0] if is_read.all() else numbers[~is_read])
 
     def learn(self, numbers: Ints, marks: Ints, holders: Ints) -> None:
         """Insert what Redis has in items' rows.
@@ -213,24 +207,24 @@ class CountTable:
         Their rows must be up to date in Redis. The others are renumbered: call it when no caller
         holds numbers.
         """
-        if len(self._numbering) <= self._forget_at:
+        if len(self._items) <= self._forget_at:
             return
         i, j = i_of(self._keys), j_of(self._keys)
-        is_kept = np.zeros(len(self._numbering), dtype=bool)
+        is_kept = np.zeros(len(self._items), dtype=bool)
         is_kept[i] = is_kept[j] = True
-        number_of = self._numbering.keep(is_kept)
+        number_of = self._items.keep(is_kept)
         self._rows.keep(is_kept)
         self._texts.keep(is_kept)
         self._keys = keys_of(number_of[i], number_of[j])  # still ascending
-        self._forget_at = max(_ITEMS_AT_MOST, 2 * len(self._numbering))
+        self._forget_at = max(_ITEMS_AT_MOST, 2 * len(self._items))
 
     def _put(self, found: Found, counts: Floats) -> None:
         is_known = found.is_known
         self._counts[found.places[is_known]] = counts[is_known]
         if not is_known.all():
-            between = Between(len(self._keys), found.places[~is_known])
-            self._keys = between.insert(self._keys, found.sums.key[~is_known])
-            self._counts = between.insert(self._counts, counts[~is_known])
+            new = found.places[~is_known]
+            self._keys = np.insert(self._keys, new, found.sums.key[~is_known])
+            self._counts = np.insert(self._counts, new, counts[~is_known])
 
     def _own_counts(self, numbers: Ints, counts: Floats, rounding: Floats) -> Floats:
         """Return each G[i, i], (n,), 0 if and only if no user has the item, as far as known.

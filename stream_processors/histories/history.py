@@ -9,7 +9,7 @@ import numpy.typing as npt
 from contracts.log_position import NOTHING
 from contracts.messages import Floats, Ints
 from contracts.tombstones import NEVER_MS
-from stream_processors.growable import Growable
+from stream_processors.ids import Growable
 
 ENTRY: Final = np.dtype(
     [("item", np.int64), ("affinity", np.float64), ("ts_ms", np.int64), ("first_ms", np.int64)]

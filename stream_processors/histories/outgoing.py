@@ -77,7 +77,7 @@ def _own_and_mirrored(
     whole: Blocks, partitions: ItemPartitions
 ) -> tuple[list[Blocks], list[Blocks]]:
     """Return each partition's share of the pairs in the row of the event's item, and of others."""
-    is_own = are_in_row(whole.items(), whole.other)
+    is_own = are_in_row(np.repeat(whole.item, whole.rows), whole.other)
     own, mirrored = whole.entries_where(is_own), whole.entries_where(~is_own)
     mirrored = replace(mirrored, holders=None)
     of_own = np.repeat(partitions.of(own.item), own.rows)

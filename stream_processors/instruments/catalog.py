@@ -48,9 +48,10 @@ class CatalogFold:
         """Take the partition."""
         self._claim = claim
         self._key = claim.keyspace.catalog(claim.partition)
-        self._stored_marks: dict[int, int] = {}
+        # By the id's text: clients could choose integers that collide in a dict.
+        self._stored_marks: dict[str, int] = {}
         """instrument id -> mark of the record that Redis had when it was first touched"""
-        self._unwritten: dict[int, str | None] = {}
+        self._unwritten: dict[str, str | None] = {}
         """instrument id -> its entry, None if it was removed"""
         self._n_written = 0
 
@@ -66,9 +67,10 @@ class CatalogFold:
 
     async def take(self, records: Sequence[InstrumentRecord]) -> None:
         """Fold records."""
-        await self._read_marks({instrument_id for _, instrument_id, _ in records})
+        ids = [str(instrument_id) for _, instrument_id, _ in records]
+        await self._read_marks(set(ids))
         replayed = 0
-        for offset, instrument_id, instrument in records:
+        for instrument_id, (offset, _, instrument) in zip(ids, records, strict=True):
             off = LogPosition(self._claim.incarnation, offset)
             if off.mark <= self._stored_marks[instrument_id]:
                 replayed += 1
@@ -88,11 +90,11 @@ class CatalogFold:
         if len(self._stored_marks) > _MARKS_CACHED:
             self._stored_marks.clear()
 
-    async def _read_marks(self, instrument_ids: Set[int]) -> None:
+    async def _read_marks(self, instrument_ids: Set[str]) -> None:
         """Read which records Redis has of instruments that are not in memory."""
         unknown = sorted(instrument_ids - self._stored_marks.keys())
         questions = (
-            Group(self._key, command("HMGET", list(map(str, unknown[at : at + _READ_AT_ONCE]))))
+            Group(self._key, command("HMGET", unknown[at : at + _READ_AT_ONCE]))
             for at in range(0, len(unknown), _READ_AT_ONCE)
         )
         answers = await self._claim.read(questions, _READ_COST) if unknown else []
@@ -100,9 +102,8 @@ class CatalogFold:
         for instrument_id, entry in zip(unknown, entries, strict=True):
             self._stored_marks[instrument_id] = _stored.decode(entry).off.mark if entry else NOTHING
 
-    def _groups(self, changed: dict[int, str | None]) -> Iterator[Group]:
-        for instrument_id, entry in changed.items():
-            field = str(instrument_id)
+    def _groups(self, changed: dict[str, str | None]) -> Iterator[Group]:
+        for field, entry in changed.items():
             if entry is None:
                 yield Group(self._key, command("HDEL", [field]))
             else:

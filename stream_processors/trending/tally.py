@@ -12,7 +12,7 @@ import numpy as np
 from contracts.messages import Ints
 from contracts.times import DAY_S
 from contracts.trending import BUCKETS_S, PAGES, Bucket
-from stream_processors.sorted_runs import starts_of_runs
+from stream_processors.ids import starts_of_runs
 
 _OFF_AT_MOST_S: Final = DAY_S
 """How far this worker's clock may be ahead of the store's without dropping an event that counts.

@@ -16,8 +16,7 @@ from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import NOTHING, mark, mark_of, text_of
 from contracts.messages import Ints
 from stream_processors.decoding.interactions import UserEvents
-from stream_processors.numbering import NONE, Numbering
-from stream_processors.sorted_runs import Between, places_in
+from stream_processors.ids import Growable, IdIndex
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.trending.tally import Events, Tally, bucket_and_page, tally_of
@@ -81,34 +80,34 @@ class TrendingFold:
         self._parts, self._n = [], 0
         if len(self._known) > _MAX_KNOWN:
             self._forget()
-        tally = tally_of(events, self._numbers(events.item), self._now_s())
+        numbers = self._items.add_unknown(events.item)
+        tally = tally_of(events, numbers, self._now_s())
         if not tally.rows:
             return Unwritten()
-        fields = list(map(str, self._numbering.ids[tally.numbers].tolist()))
-        counts, is_known = self._known.of(tally.keys)
+        fields = list(map(str, self._items.ids[tally.numbers].tolist()))
+        rows = self._known.add_unknown(tally.keys)
+        is_known = rows < len(self._counts)
+        self._counts.grow(len(self._known) - len(self._counts))[:] = 0
+        counts = self._counts.values[rows]
         await self._read(tally, fields, counts, is_known)
         marks = np.array([self._marks[row] for row in tally.rows], np.int64)
         counts += tally.added(marks)
-        self._known.keep(tally.keys, counts)
+        self._counts.values[rows] = counts
         marks = np.maximum(marks, events.mark[-1])
         self._marks.update(zip(tally.rows, marks.tolist(), strict=True))
         return Unwritten(self._groups(tally, fields, counts))
 
     def _forget(self) -> None:
         """Start without knowledge of what is in Redis."""
-        self._numbering = Numbering()
-        self._known = _KnownCounts()
+        self._items = IdIndex()
+        self._known = IdIndex()
+        """keys of counts"""
+        self._counts = Growable(np.empty(0, np.int64))
+        """by row of `_known`"""
         self._marks: dict[int, int] = {}
         """row -> mark of its last counted event, for rows that were read"""
         self._whole: set[int] = set()
         """rows that did not exist when they were read: their unknown counts are 0"""
-
-    def _numbers(self, items: Ints) -> Ints:
-        numbers = self._numbering.of(items)
-        if numbers.min() == NONE:
-            self._numbering.add(np.unique(items[numbers == NONE]))
-            numbers = self._numbering.of(items)
-        return numbers
 
     async def _read(
         self, tally: Tally, fields: Sequence[str], counts: Ints, is_known: Bools
@@ -145,30 +144,3 @@ class TrendingFold:
     def _key(self, row: int) -> str:
         bucket, page = bucket_and_page(row)
         return self._claim.keyspace.trending(self._claim.partition, *bucket, page)
-
-
-class _KnownCounts:
-    """A cache of counts by key, 16 bytes each."""
-
-    def __init__(self) -> None:
-        self._keys = np.empty(0, np.int64)
-        self._counts = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def of(self, keys: Ints) -> tuple[Ints, Bools]:
-        """Return the counts of keys, (n,), 0 if unknown, and which are known."""
-        places, is_known = places_in(self._keys, keys)
-        counts = np.zeros(len(keys), np.int64)
-        counts[is_known] = self._counts[places[is_known]]
-        return counts, is_known
-
-    def keep(self, keys: Ints, counts: Ints) -> None:
-        """Insert the counts of distinct keys, (n,) each, by ascending key."""
-        places, is_known = places_in(self._keys, keys)
-        self._counts[places[is_known]] = counts[is_known]
-        if not is_known.all():
-            between = Between(len(self._keys), places[~is_known])
-            self._keys = between.insert(self._keys, keys[~is_known])
-            self._counts = between.insert(self._counts, counts[~is_known])

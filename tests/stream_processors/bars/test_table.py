@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
@@ -156,6 +156,11 @@ def bars_in(store: dict[int, Stored]) -> dict[int, dict[int, BarValue]]:
     }
 
 
+@example(  # after an older minute, the newest one is read as well
+    log=[Quote(0, 1.0, 1.0, minute * MINUTE_MS) for minute in (5, 9, 5, 9)],
+    steps=[("fold", 2), ("flush", 0), ("crash", 0), ("fold", 1), ("fold", 1)],
+    retention=60,
+)
 @examples(200)
 @given(log=streams, steps=steps, retention=retentions)
 def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
@@ -204,16 +209,6 @@ def test_a_replay_skips_what_a_lost_flush_had_written(log: list[Quote], retentio
     assert worker.table.take_changed(0.0).minute == []
 
 
-def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
-    log = [Quote(0, 1.0, 1.0, 9 * MINUTE_MS), *[Quote(0, 1.0, 1.0, MINUTE_MS)] * 3]
-    worker = Worker(log, retention=2)
-    worker.fold(1)
-    worker.flush()
-    worker.fold(3)
-    assert worker.late == 3
-    assert worker.table.take_changed(0.0).minute == []
-
-
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
     log = [Quote(0, float(minute + 1), 1.0, minute * MINUTE_MS) for minute in range(5)]
     worker = Worker([*log, log[0]], retention=60)
@@ -223,19 +218,6 @@ def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
     assert (len(worker.table), worker.table.changed) == (1, 0)
     keys = worker.table.keys(np.array([0]), np.array([0]))
     assert [missing.minutes for missing in worker.table.missing(keys)] == [[0]]
-
-
-def test_after_an_older_minute_the_newest_is_read_as_well() -> None:
-    minutes = [5, 9, 5, 9]
-    log = [Quote(0, 1.0, 1.0, minute * MINUTE_MS) for minute in minutes]
-    worker = Worker(log, retention=60)
-    worker.fold(2)
-    worker.flush()
-    worker.crash()
-    worker.fold(1)
-    worker.fold(1)
-    worker.flush()
-    assert bars_in(worker.store) == recomputed(log, 60, INCARNATION)
 
 
 def test_a_minute_after_the_newest_is_not_asked_of_the_store() -> None:
@@ -250,18 +232,6 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
     keys = table.keys(np.array([0, 1, 1]), np.array([MAX_TS_MS, MAX_TS_MS, 0]))
     assert len(set(keys.tolist())) == 3
     assert table.unknown(np.array([2, 1, 0, 2])).tolist() == [2]
-
-
-def test_thousands_of_instruments_and_bars_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_EVICT_AT_LEAST", 20_000)
-    monkeypatch.setattr(tables, "_INSTRUMENTS_AT_MOST", 100_000)
-    log = [Quote(i, i + 1.0, 1.0, m * MINUTE_MS) for m in range(3) for i in range(1_500)]
-    worker = Worker(log, retention=60)
-    for n in (1, 300, 2_000, len(log)):
-        worker.fold(n)
-    worker.flush()
-    assert bars_in(worker.store) == recomputed(log, 60, INCARNATION)
-    assert len(worker.table) == 4_500
 
 
 def test_bars_are_stored_as_json_that_a_person_reads() -> None:

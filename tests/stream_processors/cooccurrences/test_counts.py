@@ -58,7 +58,7 @@ def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
             np.tile(items, n),
             np.outer(affinity, affinity).ravel(),
         )
-        own = own.entries_where(are_in_row(own.items(), own.other))
+        own = own.entries_where(are_in_row(np.repeat(own.item, own.rows), own.other))
     return encode_changes(Changes(0, 0, lineage, own, Blocks.none(), taken_out))
 
 

@@ -27,10 +27,12 @@ def unsummed_of(
 
 
 @given(parts=parts, rows_a_run=st.integers(1, 10), counts_at_most=st.integers(1, 10))
-def test_each_key_comes_out_once_with_its_sum_and_its_size(
+def test_each_key_comes_out_once_with_its_sum_and_its_size_and_all_are_cleared(
     parts: list[list[tuple[int, float]]], rows_a_run: int, counts_at_most: int
 ) -> None:
-    sums = unsummed_of(parts, rows_a_run, counts_at_most).take()
+    unsummed = unsummed_of(parts, rows_a_run, counts_at_most)
+    sums = unsummed.take()
+    assert len(unsummed.take()) == 0
     expected: dict[int, float] = defaultdict(float)
     sizes: dict[int, float] = defaultdict(float)
     for key, delta in (change for part in parts for change in part):
@@ -47,12 +49,6 @@ def test_each_key_comes_out_once_with_its_sum_and_its_size(
         # The size of a run of whole numbers is its sum.
         assert (sums.size <= size).all()
         assert (sums.size >= np.abs(sums.delta)).all()
-
-
-def test_taking_the_sums_clears_them() -> None:
-    unsummed = unsummed_of([[(1, 1.0)]], 10, 10)
-    assert len(unsummed.take()) == 1
-    assert len(unsummed.take()) == 0
 
 
 @given(n=st.integers(1, 60))

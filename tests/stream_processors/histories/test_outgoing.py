@@ -205,4 +205,4 @@ def test_items_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch
         items = np.arange(first, first + 6)
         expected = [instrument_partition(item, PARTITIONS) for item in items.tolist()]
         assert partitions.of(items).tolist() == expected
-        assert len(partitions._numbering) == len(partitions._partition) <= 10
+        assert len(partitions._index) == len(partitions._partition) <= 10 + len(items)

@@ -184,12 +184,6 @@ async def test_invalid_records_are_rejected_alone_in_batch_order() -> None:
     assert msgspec.json.decode(entry)["name"] == "better"
 
 
-async def test_a_batch_without_records_changes_nothing() -> None:
-    fold, _ = fold_of({})
-    assert await fold.take(batch([], 0, 0)) == []
-    assert list((await fold.unwritten()).groups) == []
-
-
 async def test_it_is_full_before_it_holds_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog_module, "_MAX_UNWRITTEN", 2)
     fold, _ = fold_of({})
