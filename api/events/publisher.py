@@ -50,7 +50,7 @@ _FAILING_S: Final = DELIVERY_TIMEOUT_MS / 1000
 _REPLACED_EVERY_S: Final = 1.0
 """The least time between replacements, should fatal errors repeat."""
 _FATAL: Final = (KafkaException, SystemError)
-"""What polling raises on a fatal error; the latter if confluent-kafka calls back meanwhile."""
+"""What polling raises on a fatal error; the latter if confluent-kafka calls back during that."""
 _REMEMBERED_S: Final = 60.0
 """How long a failure counts as the current state if no message follows it."""
 
