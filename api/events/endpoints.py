@@ -19,7 +19,7 @@ from api.events.bodies import (
 from api.events.parsing import parse_events, parse_legacy
 from api.events.publisher import Publisher
 from api.http.bodies import Writing
-from api.http.endpoint import ActionEndpoint, Success, Table, WriteEndpoint
+from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.parsing import Resolve
 from api.http.problems import WRITING
 from api.http.replies import respond
@@ -59,8 +59,7 @@ def endpoints(
         await publisher.publish(messages)
         return respond(accepted(messages), 202)
 
-    async def legacy(request: Request) -> Response:
-        body = await writing.events_of(request)
+    async def legacy(_request: Request, body: bytes) -> Response:
         event, quote, interaction = parse_legacy(body, now_ms(), rules)
         await publisher.publish([quote, interaction])
         return respond(LegacyAdded(event))
@@ -85,7 +84,7 @@ The answer is sent once Kafka has acknowledged all of them. If one is invalid, n
             success=Success(kind=Accepted, example=Accepted(1, 1), status=202),
             problems=WRITING,
         ),
-        ActionEndpoint(
+        WriteEndpoint(
             name="legacy_publish",
             method="POST",
             path="/add/request",
@@ -93,10 +92,10 @@ The answer is sent once Kafka has acknowledged all of them. If one is invalid, n
             summary="Publish a trade",
             description="Publishes its price as a quote and the trade as an interaction; the "
             "answer is sent once Kafka has both.",
+            receive=writing.events_of,
             act=legacy,
             body=json_body(legacy_schema(), trade=_LEGACY_EVENT),
             scope="write",
-            cost=0,
             success=Success(kind=LegacyAdded, example=LegacyAdded(_LEGACY_EVENT)),
             problems=WRITING,
         ),

@@ -9,14 +9,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from typing import Final, Protocol, TypedDict
+from typing import Any, Final, Protocol, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.hot.protocol import HotProtocol
 from api.hot.serving import Serving
-from api.hot.websocket import QuietWebSocket
 from api.http.health import DRAINING
 from api.http.streams import HEARTBEAT_S, MAX_MESSAGE_BYTES, STALLED_AFTER_S
 
@@ -28,6 +28,8 @@ _GRACE_S: Final = 10
 
 
 _log = logging.getLogger(__name__)
+_websocket_log: Final = logging.getLogger("uvicorn.websocket")
+_websocket_log.setLevel(logging.WARNING)
 
 
 class Streams(Protocol):
@@ -44,6 +46,14 @@ class State(TypedDict):
     streams: Streams
     cors: bool
     """whether cross-origin requests are allowed, which only the framework's routes support"""
+
+
+class QuietWebSocket(WebSocketsSansIOProtocol):
+    """One WebSocket, which logs no requested path."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.logger = self.conn.logger = _websocket_log
 
 
 class Server(uvicorn.Server):

@@ -4,16 +4,20 @@ Follows draft-ietf-httpapi-idempotency-key-header. A key belongs to one API key,
 Redis for a day. Requests without one do not get here.
 
 A request claims its key, publishes, and then keeps its answer under the key. If nothing was
-published, the key is free again. Otherwise a claim without an answer means that the outcome is
-unknown, since a process may end between Kafka's acknowledgement and the answer. Such a key is never
-free again within its day: publishing a second time could count the events twice, and only the
-client can know whether that is worse than losing them.
+published, the key is free again, once Redis answers. Otherwise a claim without an answer means that
+the outcome is unknown, since a process may end between Kafka's acknowledgement and the answer. Such
+a key is never free again within its day: publishing a second time could count the events twice, and
+only the client can know whether that is worse than losing them.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import logging
 import re
+import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -41,6 +45,9 @@ REPLAYED: Final = "Idempotent-Replayed"
 MAX_KEY_CHARACTERS: Final = 255
 IN_PROGRESS_S: Final = 10
 """Longer than any write takes, once its body has arrived."""
+_TRIED_EVERY_S: Final = 1.0
+_TRIES: Final = 3600
+"""Of a change that Redis did not answer."""
 
 _KEY: Final = re.compile(rf'"?([!#-~]{{1,{MAX_KEY_CHARACTERS}}})"?', re.ASCII)
 """The draft has it quoted; many clients send it without quotes."""
@@ -58,6 +65,8 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 
     request: str
     """digest of the request that claimed the key"""
+    claim: str = ""
+    """random, while there is no answer"""
     status: int = 0
     """of the answer"""
     body: str = ""
@@ -73,6 +82,7 @@ class Once:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._settling: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: Request, body: bytes, act: Act) -> Response:
         """Return the answer of `act`, or the first answer to the same request with the same key.
@@ -86,10 +96,15 @@ class Once:
         if digest is None:
             return await act()
         name = self._store.keys.idempotency(digest)
-        claim = Kept(_digest_of(request, body))
+        claim = Kept(_digest_of(request, body), secrets.token_hex(8))
         found = await self._store.answer(_claimed(name, claim))
         if found is not None:
             return _replayed(*found, claim)
+        try:
+            await self._store.answer(_confirmed(name))
+        except StoreUnavailableError:
+            await self._settle(partial(_freed, name, claim))
+            raise
         return await self._act(name, claim, act)
 
     async def _act(self, name: str, claim: Kept, act: Act) -> Response:
@@ -97,34 +112,56 @@ class Once:
             answer = await act()
         except Exception as error:
             if isinstance(error, Failure) and error.may_have_taken_effect:
-                await self._keep(name, msgspec.structs.replace(claim, unknown=str(error)))
+                unknown = Kept(claim.request, unknown=str(error))
+                await self._settle(partial(_replaced, name, unknown))
             elif problem_of(error) is not None:
-                await self._free(name)
+                await self._settle(partial(_freed, name, claim))
             raise  # of a bug nothing is known, so the claim stays
-        body = bytes(answer.body).decode()
-        await self._keep(name, Kept(claim.request, answer.status_code, body))
+        kept = Kept(claim.request, status=answer.status_code, body=bytes(answer.body).decode())
+        await self._settle(partial(_replaced, name, kept))
         return answer
 
-    async def _keep(self, name: str, kept: Kept) -> None:
-        await self._try(("SET", name, msgspec.json.encode(kept), "XX", "EX", IDEMPOTENCY_KEPT_S))
-
-    async def _free(self, name: str) -> None:
-        await self._try(("UNLINK", name))
-
-    async def _try(self, command: tuple[str | bytes | int, ...]) -> None:
-        """Run a command; if Redis fails, the claim stays, and retries find an unknown outcome."""
+    async def _settle(self, change: Callable[[], Read[None]]) -> None:
+        """Change a key; if Redis does not answer, in the background once it does."""
         try:
-            await self._store.answer(_run(command))
+            await self._store.answer(change())
         except StoreUnavailableError as error:
-            _log.warning("the answer for an idempotency key is not stored: Redis: %s", error)
+            _log.warning("an idempotency key is not changed yet: Redis: %s", error)
+            task = asyncio.create_task(self._settle_later(change))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+
+    async def _settle_later(self, change: Callable[[], Read[None]]) -> None:
+        for _ in range(_TRIES):
+            await asyncio.sleep(_TRIED_EVERY_S)
+            with contextlib.suppress(StoreUnavailableError):
+                await self._store.answer(change())
+                return
 
 
-def _run(command: tuple[str | bytes | int, ...]) -> Read[None]:
-    yield [command]
+def _replaced(name: str, kept: Kept) -> Read[None]:
+    """Keep an outcome under a key that is claimed."""
+    yield [("SET", name, msgspec.json.encode(kept), "XX", "EX", IDEMPOTENCY_KEPT_S)]
+
+
+def _freed(name: str, claim: Kept) -> Read[None]:
+    """Free a key for which nothing was published."""
+    found, left_ms = yield [("GET", name), ("PTTL", name)]
+    if found == msgspec.json.encode(claim):
+        if left_ms <= IN_PROGRESS_S * 1000:  # it ends by itself, or what confirms it is still due
+            raise StoreUnavailableError("the claim may still be confirmed")
+        yield [("UNLINK", name)]
+
+
+def _confirmed(name: str) -> Read[None]:
+    """Keep a claim for the whole time; StoreUnavailableError if it has ended."""
+    (found,) = yield [("EXPIRE", name, IDEMPOTENCY_KEPT_S)]
+    if not found:
+        raise StoreUnavailableError("the claim of the idempotency key expired")
 
 
 def _claimed(name: str, claim: Kept) -> Read[tuple[Kept, int] | None]:
-    """Claim a key, or return what it has and how long it is still kept, in ms.
+    """Claim a key for a short time, or return what it has and how long it is still kept, in ms.
 
     A claim begins short and is confirmed: if Redis answers too late, nothing is published, and the
     key is soon free.
@@ -134,12 +171,7 @@ def _claimed(name: str, claim: Kept) -> Read[tuple[Kept, int] | None]:
         ("SET", name, value, "NX", "GET", "EX", IN_PROGRESS_S),
         ("PTTL", name),
     ]
-    if found is not None:
-        return _decoder.decode(found), left_ms
-    (confirmed,) = yield [("EXPIRE", name, IDEMPOTENCY_KEPT_S)]
-    if not confirmed:
-        raise StoreUnavailableError("the claim of the idempotency key expired")
-    return None
+    return None if found is None else (_decoder.decode(found), left_ms)
 
 
 def _replayed(kept: Kept, left_ms: int, claim: Kept) -> Response:

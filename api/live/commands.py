@@ -67,7 +67,7 @@ def command_of(message: bytes | str) -> Command:
         command: Command = _decode(message)
     except msgspec.ValidationError as error:
         raise Problem(INVALID_REQUEST, f"{error}, in {_quoted(message)}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(MALFORMED_JSON, f"{error}, in {_quoted(message)}") from None
     if command.bars is None and command.quotes is None:
         reason = "Name instruments in `bars`, in `quotes` or in both"

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from api.models.popular import Boosts, Ranked, Shown
 from api.recommendations.answers import OtherSource, Recommended, Source
-from api.recommendations.boosting import boosted
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
 from api.users.history import Histories, latest_items, rejected
@@ -251,3 +250,17 @@ def from_catalog(history: Histories, wish: Wish) -> list[Recommended]:
         items = items[np.argsort(-wish.boosts.of(items), kind="stable")]
     kept = (Recommended(item, 0, []) for item in items.tolist() if item not in left_out)
     return [*islice(kept, wish.n)]
+
+
+def boosted(items: Iterable[Recommended], boosts: Boosts | None) -> Iterable[Recommended]:
+    """Return items of one source by their scores, each multiplied by its factor.
+
+    Of equal ones, the order stays.
+    """
+    if boosts is None:
+        return items
+    multiplied = [
+        replace(item, score=round(item.score * boosts(item.instrument_id), SCORE_DECIMALS))
+        for item in items
+    ]
+    return sorted(multiplied, key=lambda item: -item.score)

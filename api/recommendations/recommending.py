@@ -12,11 +12,11 @@ from api.models.generations import Generation, Generations
 from api.models.listings import NewListings
 from api.models.popular import PopularItems
 from api.recommendations.answers import Recommended
-from api.recommendations.boosting import boosted
 from api.recommendations.choosing import (
     Chosen,
     CommonWish,
     Wish,
+    boosted,
     folded_items,
     weights_of,
 )

@@ -131,11 +131,6 @@ def test_what_is_no_event_is_named_by_its_index(event: bytes) -> None:
     assert caught.value.errors[0].index == 0
 
 
-def test_an_event_exactly_as_far_ahead_as_allowed_is_taken() -> None:
-    at_the_bound = {**QUOTE, "ts": NOW_MS + MAX_AHEAD_MS}
-    assert len(parse_events(json.dumps(at_the_bound).encode(), NOW_MS)) == 1
-
-
 def test_an_event_time_in_seconds_is_refused() -> None:
     rules = InputRules(631_152_000_000)
     early = [{**QUOTE, "ts": NOW_MS // 1000}, {**TRADE, "ts": NOW_MS // 1000}]

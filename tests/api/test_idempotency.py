@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from api.http import idempotency
-from api.http.idempotency import IN_PROGRESS_S, REPLAYED, Kept
+from api.http.idempotency import IN_PROGRESS_S, REPLAYED
+from api.redis.reading import Read
+from api.redis.store import Store, StoreUnavailableError
 from contracts.keyspace import IDEMPOTENCY_KEPT_S
-from contracts.topics import INSTRUMENTS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import Server, free_port, running
 from runtime.kafka.config import plain
 from runtime.topology import Topology
@@ -24,7 +26,7 @@ from .keys import entry, write_keys
 from .problems import problem, refused_fields
 from .test_describing import APPLE
 from .test_main import api
-from .test_writing import QUOTE, read_back
+from .test_writing import LEGACY, QUOTE, read_back
 
 Headers = dict[str, str]
 KEY: Headers = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
@@ -50,13 +52,18 @@ async def test_the_same_request_gets_the_first_answer_and_stands_in_the_log_once
         assert (retry.status_code, retry.content) == (202, first.content)
         assert retry.headers[REPLAYED] == "true"
         assert retry.headers["content-type"] == first.headers["content-type"]
-    for _ in range(2):
-        answer = await writing.put(
-            "/v1/instruments/4", json=APPLE, headers={"Idempotency-Key": "p"}
-        )
-        assert (answer.status_code, answer.json()) == (202, {"instrument_id": 4})
+    for method, path, body in (
+        ("PUT", "/v1/instruments/4", APPLE),
+        ("POST", "/add/request", LEGACY),
+    ):
+        own = {"Idempotency-Key": method}
+        answers = [await writing.request(method, path, json=body, headers=own) for _ in range(2)]
+        assert [REPLAYED in answer.headers for answer in answers] == [False, True]
+        assert answers[0].is_success
+        assert answers[0].content == answers[1].content
 
-    read_back(broker, QUOTES.name, topology.quotes, 1)
+    read_back(broker, QUOTES.name, topology.quotes, 2)
+    read_back(broker, INTERACTIONS.name, topology.interactions, 1)
     read_back(broker, INSTRUMENTS.name, topology.instruments, 1)
     for name in kept(filled):
         assert IDEMPOTENCY_KEPT_S - PATIENCE_S < filled.store.ttl(name) <= IDEMPOTENCY_KEPT_S
@@ -163,20 +170,37 @@ async def test_without_redis_nothing_is_published_with_a_key(
     assert sorted(msgspec.json.decode(record.value)["price"] for record in found) == [2, 3]
 
 
-async def test_a_claim_that_redis_confirmed_too_late_is_soon_free(
-    writing: httpx.AsyncClient, filled: Filled, monkeypatch: pytest.MonkeyPatch
+@each("late", ["SET", "EXPIRE"])
+async def test_a_claim_that_redis_answers_too_late_is_soon_free(
+    writing: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, late: str
 ) -> None:
     monkeypatch.setattr(idempotency, "IN_PROGRESS_S", 1)
-    assert (await post(writing, 1)).status_code == 202
-    (name,) = kept(filled)
-    claim = msgspec.json.decode(filled.store.get(name), type=Kept).request
-    # As a claim that was sent, and executed after its request was answered 503.
-    filled.store.set(name, msgspec.json.encode(Kept(claim)), ex=1)
-    assert problem(await post(writing, 1)) == (409, "request-in-progress")
+    answer, sent, answered_late = Store.answer, list[str](), list[str]()
+
+    async def answer_late(store: Store, read: Read[object]) -> object:
+        def noted() -> Read[object]:
+            answers = None
+            while True:
+                try:
+                    commands = read.send(answers)  # type: ignore[arg-type]
+                except StopIteration as stop:
+                    return stop.value
+                sent.extend(str(command[0]) for command in commands)
+                answers = yield commands
+
+        found = await answer(store, noted())
+        if late in sent and not answered_late:
+            answered_late.append(late)
+            raise StoreUnavailableError("no answer in 0.2 s")
+        return found
+
+    monkeypatch.setattr(Store, "answer", answer_late)
+    key = {"Idempotency-Key": late}
+    assert problem(await post(writing, 1, key)) == (503, "store-unavailable")
 
     @until_true
     async def _free() -> None:
-        answer = await post(writing, 1)
+        answer = await post(writing, 1, key)
         assert (answer.status_code, REPLAYED in answer.headers) == (202, False)
 
     await _free()

@@ -188,13 +188,6 @@ def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(
     assert says in str(refused.value)
 
 
-def test_a_key_that_only_reads_may_have_a_small_limit(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    write_keys(path, entry("a", scopes=["read"], limit="1/second"))
-    (key,) = read_keys(path).values()
-    assert key.limit == parse("1/second")
-
-
 def test_a_file_without_any_key_is_not_the_same_as_no_file(tmp_path: Path) -> None:
     path = write_keys(tmp_path / "keys.json")
     assert Keys(frozenset(), path, CollectorRegistry()).by_digest == {}

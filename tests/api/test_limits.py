@@ -9,7 +9,7 @@ import pytest
 from limits import parse
 
 from api.http.problems import Problem
-from api.http.quotas import ReadQuota, WriteQuota
+from api.http.quotas import ReadQuota
 
 from .conftest import Serve
 from .keys import entry, write_keys
@@ -123,15 +123,6 @@ async def test_a_request_is_refused_before_a_byte_of_its_body_is_read(
         await client.post("/v1/events", content=FULL_OF_NOTHING, headers=used_up)
         assert slug(await client.post("/v1/events", content=body(), headers=headers)) == refusal
     assert not read
-
-
-def test_a_refusal_takes_nothing_of_the_quota() -> None:
-    quota = WriteQuota(parse("1000/hour"))
-    quota.spend("a", 999)
-    for _ in range(3):
-        with pytest.raises(Problem):
-            quota.spend("a", 2)
-    quota.spend("a", 1)
 
 
 def test_a_window_begins_with_a_first_request_and_lasts_the_limits_period() -> None:

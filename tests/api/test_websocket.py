@@ -190,6 +190,7 @@ async def test_an_error_names_the_value_and_the_stream_goes_on(api_: Served) -> 
     refused_: tuple[tuple[str | bytes, int, str], ...] = (
         ("no JSON", 400, "no JSON"),
         (b"\xff", 400, "\ufffd"),
+        (b'{"x":%b1%b,"action":"subscribe"}' % (b"[" * 2000, b"]" * 2000), 400, "recursion"),
         ("[]", 422, "Expected `object`"),
         (b'{"action":"follow","bars":[4]}', 422, "'follow'"),
         ('{"bars":[4]}', 422, "`action`"),
@@ -230,7 +231,8 @@ async def test_pages_of_other_origins_and_under_other_names_are_refused(
     allowed = "https://shop.example"
     async with served(**where, api_cors_origins=allowed) as application, client_of(application):
         port = application.client.base_url.port
-        assert await refused(application, Origin="https://evil.example") == (403, "unknown-origin")
+        for origin in ("https://evil.example", "http://["):
+            assert await refused(application, Origin=origin) == (403, "unknown-origin")
         assert await refused(application, "evil.example") == (421, "unknown-host")
         for origin in (allowed, f"http://127.0.0.1:{port}"):
             async with opened(application, Origin=origin) as connection:
