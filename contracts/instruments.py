@@ -9,7 +9,7 @@ symbol or an id, all digits always mean the id.
 """
 
 from collections import Counter
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -36,19 +36,19 @@ SYMBOL_RULE: Final = (
 the last one is not the name of an instrument's resource in the API.
 """
 Symbol = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=MAX_SYMBOL,
-        pattern=SYMBOL_RULE,
-        examples=["AAPL"],
-    ),
+    str, Meta(min_length=1, max_length=MAX_SYMBOL, pattern=SYMBOL_RULE, examples=["AAPL"])
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Apple Inc."])]
 Category = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$(?!\n)", examples=["tech"])
 ]
-AttributeName = Annotated[str, Meta(min_length=1, max_length=64)]
+Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in"]
+"""Of a condition `attribute:operator:value` on an instrument."""
+OPERATORS: Final = "|".join(get_args(Operator))
+AttributeName = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=rf"^(?![\s\S]+:({OPERATORS})(:|$))")
+]
+"""One that a condition can name: in `a:eq:b:eq:5`, the attribute would be `a`."""
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 

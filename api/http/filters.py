@@ -7,12 +7,11 @@ decides which instruments meet a condition: `api.instruments.attributes`.
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Final, Literal, NamedTuple, cast, get_args
+from typing import Final, NamedTuple, cast, get_args
 
 from api.http.parameters import CATEGORIES, DECIMAL, Parameter, Schema
 from api.http.parsing import parse_categories
-
-Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in"]
+from contracts.instruments import OPERATORS, Operator
 
 MAX_CONDITIONS: Final = 5
 """Of a filter; and as many boosts."""
@@ -23,7 +22,7 @@ MIN_FACTOR, MAX_FACTOR = 0.01, 100.0
 NO_SUCH_ATTRIBUTE: Final = "must name an attribute that an instrument of the catalog has"
 
 _OPERATORS: Final = get_args(Operator)
-_BETWEEN: Final = f":({'|'.join(_OPERATORS)}):"
+_BETWEEN: Final = f":({OPERATORS}):"
 _CONDITION: Final = re.compile(rf"(.+?){_BETWEEN}(.*)", re.DOTALL)
 _CONDITION_RULE: Final = (
     f"must be attribute:operator:value, with {', '.join(_OPERATORS)} as operator"

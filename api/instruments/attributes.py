@@ -11,10 +11,11 @@ from itertools import chain
 from math import isfinite
 from typing import Any, Final
 
-from api.http.filters import NO_SUCH_ATTRIBUTE, Condition, Operator
+from api.http.filters import NO_SUCH_ATTRIBUTE, Condition
 from api.http.parameters import DECIMAL
 from api.instruments.building import STEP, Building, Ranks, steps
 from api.instruments.postings import Collected, Postings
+from contracts.instruments import Operator
 
 Value = bool | int | float | str
 

@@ -17,6 +17,7 @@ from api.instruments.attributes import Attributes, index
 from api.instruments.directory import Directory, Entry
 from api.models.popular import Ranked
 from contracts.generations import Popular, PopularList
+from contracts.instruments import InstrumentDescription
 
 from .test_directory import built, of
 
@@ -201,3 +202,15 @@ def test_a_boost_needs_a_condition_and_a_factor_in_bounds(text: str) -> None:
 def test_an_attribute_and_a_value_may_have_colons() -> None:
     assert parse_condition("a:b:eq:c:d") == ("a:b", "eq", ("c:d",))
     assert parse_boost("a:b:eq:c:d:2") == (("a:b", "eq", ("c:d",)), 2.0)
+
+
+@given(st.from_regex(r"[a:]{0,3}(:(eq|in|if))?[a:]{0,3}", fullmatch=True))
+@example("a:eq:b")
+def test_an_attribute_can_be_stored_if_and_only_if_a_filter_can_name_it(name: str) -> None:
+    stored = {"symbol": "A", "name": "A", "attributes": {name: 5}}
+    try:
+        msgspec.convert(stored, InstrumentDescription)
+    except msgspec.ValidationError:
+        assert not name or parse_condition(f"{name}:eq:5").attribute != name
+    else:
+        assert parse_condition(f"{name}:eq:5") == Condition(name, "eq", ("5",))

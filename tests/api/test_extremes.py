@@ -3,7 +3,6 @@
 import sys
 from typing import Final
 
-import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -11,14 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import MinuteBars, Window, roll_up
-from api.bars.answers import Bars, BarsOfMany, Snapshots
 from api.bars.archive.columns import COLUMNS, partial_bars
 from api.bars.intervals import DAY
 from api.bars.movers import Mover, ranked
 from api.http.replies import encode
 from contracts.bars import BarValue
-
-from .conftest import RUNNING_S, Filled, Serve
 
 LEAST: Final = 5e-324
 GREATEST: Final = sys.float_info.max
@@ -62,18 +58,3 @@ def test_a_change_is_a_number_whatever_the_prices() -> None:
     assert [(mover.instrument_id, mover.change) for mover in up] == [(1, GREATEST), (2, 1.0)]
     assert down == []
     assert msgspec.json.decode(encode(up), type=list[Mover]) == up
-
-
-async def test_the_typed_answers_are_what_comes(serve: Serve, filled: Filled) -> None:
-    extremes = (minute(LEAST, 1e308, 1e308), minute(1e308, 1e308, 1e308))
-    filled.bars(4, {RUNNING_S - 60 * age: value for age, value in enumerate(extremes)})
-    kinds: dict[str, type] = {
-        "/v1/instruments/4/bars?interval=1h": Bars,
-        "/v1/bars?instruments=4&interval=1d": BarsOfMany,
-        "/v1/snapshots?instruments=4": Snapshots,
-    }
-    async with serve() as client:
-        for path, kind in kinds.items():
-            answer: httpx.Response = await client.get(path)
-            assert '"v":null' not in answer.text
-            msgspec.json.decode(answer.content, type=kind)

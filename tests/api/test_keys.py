@@ -133,14 +133,6 @@ def test_a_limit_bounds_the_requests_that_read_and_no_other_key() -> None:
         admitted_by(access, "read:users", sent(b"reader"))
 
 
-def test_a_key_reads_only_what_it_was_granted() -> None:
-    access = access_by(Key("k", granted(("read:pipeline",))))
-    assert admitted_by(access, "read:pipeline", sent(b"k")) == "k"
-    for scope in ("read:users", "read:recommendations"):
-        detail = refusal(access, scope, sent(b"k"))[1]  # type: ignore[arg-type]
-        assert detail == f"The key does not have the scope `{scope}`"
-
-
 def test_what_is_remembered_of_headers_is_bounded() -> None:
     access = access_by(READER)
     for n in range(10_100):
