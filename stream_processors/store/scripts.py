@@ -97,7 +97,9 @@ for n = 1, tonumber(ARGV[3]) do
   chunks[n] = '{CHUNK_FIELD_PREFIX}' .. n
   if redis.call('HGET', KEYS[1], chunks[n]) ~= ARGV[4] then return {{-1, n}} end
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+for from = 5, #ARGV, 4000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, from, math.min(from + 3999, #ARGV)))
+end
 for from = 1, #chunks, 4000 do
   redis.call('HDEL', KEYS[1], unpack(chunks, from, math.min(from + 3999, #chunks)))
 end

@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Set
 from typing import Any, Final, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import ConsumerStoppedError, KafkaError, NoError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, NoError, for_code
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
@@ -140,12 +140,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         heartbeat = HeartbeatRequest(
             coordinator.group_id, coordinator.generation, coordinator.member_id
         )
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                answer = await coordinator._send_req(heartbeat)  # noqa: SLF001
-        except (KafkaError, TimeoutError):
-            return False
-        return answer.error_code == NoError.errno and self.current_assignment() is assignment
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            answer = await coordinator._send_req(heartbeat)  # noqa: SLF001
+        error = for_code(answer.error_code)
+        if error.retriable:  # it is no longer, or not yet, the coordinator
+            raise error
+        return error is NoError and self.current_assignment() is assignment
 
     async def epoch_end(self, tp: TP, epoch: int) -> int | None:
         """See `BatchConsumer.epoch_end`."""
@@ -232,9 +232,9 @@ class BatchConsumer(driver.Consumer):
     async def is_ours(self, tp: TP) -> bool:
         """Ask the group whether a partition is currently this worker's.
 
-        Also False while the group rebalances or does not answer.
+        Also False while the group rebalances. Waits for an unreachable coordinator.
         """
-        return await self._thread.is_ours(self._there(tp))
+        return await self._patiently(self._thread.is_ours, self._there(tp))
 
     async def epoch_end(self, tp: TP, epoch: int) -> int | None:
         """Return the current end of a leader epoch's log; None if the leader does not know it.

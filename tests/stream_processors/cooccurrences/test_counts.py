@@ -18,7 +18,6 @@ from contracts.pairs import are_in_row
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module
-from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
 from stream_processors.cooccurrences.stored import texts_of
 from stream_processors.decoding.changes import ChangesRecord
@@ -299,20 +298,6 @@ async def test_a_fold_is_full_when_many_counts_are_unwritten(
     assert fold.is_full
     await flush(fold, claim)
     assert not fold.is_full
-
-
-@pytest.mark.parametrize("at_once", [1, 3, 20_000])
-async def test_rows_are_written_alike_however_few_are_formatted_at_once(
-    at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stored, "_COUNTS_AT_ONCE", at_once)
-    data: Hashes = {}
-    fold, claim = fold_of(data)
-    values = [(n, message(n, "comes", {n: 1.0, 3: 1.0})) for n in range(3)]
-    await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-    await flush(fold, claim)
-    assert counts_in(data) == gram([("comes", {n: 1.0, 3: 1.0}) for n in range(3)])
-    assert data[KEYSPACE.cooc(0, 1)]["off"] == "[0,2]"
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,6 @@ def test_a_rejected_item_that_is_taken_again_keeps_its_first_time() -> None:
     assert data[KEY]["1"] == '{"r":1,"t":9,"f":6}'
 
 
-def test_what_was_never_written_is_an_empty_history() -> None:
-    read = reread({}, scaled=False)
-    assert (len(read), read.mark) == (0, -1)
-
-
 @pytest.mark.parametrize(
     ("affinity", "text"),
     [(1.0, "1"), (0.5, "0.5"), (2.0**53 - 1, "9007199254740991"), (2.0**53, "9007199254740992.0"),

@@ -289,17 +289,6 @@ async def test_the_epoch_is_raised_before_the_logs_bounds_are_read(scene: Scene)
     assert asked_at[0] > 0
 
 
-async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_nothing_over(
-    scene: Scene,
-) -> None:
-    scene.was_at(40)
-    scene.end = 30
-    async with living(scene.partition()):
-        await until(lambda: scene.sought)
-    assert scene.sought[0][0] == 40
-    assert scene.position["incarnation"] == "0"
-
-
 @pytest.mark.parametrize(
     ("position", "left"),
     [

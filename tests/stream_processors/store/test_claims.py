@@ -296,11 +296,16 @@ async def test_more_fields_may_be_packed_than_lua_unpacks_at_once(store: Store) 
     assert await store.hash_of(key) == {"offset": "7", **{str(n): str(n) for n in range(10_000)}}
 
 
-async def test_a_flush_may_have_more_chunks_than_lua_unpacks_at_once(store: Store) -> None:
+async def test_a_flush_may_have_more_chunks_and_fields_than_lua_unpacks_at_once(
+    store: Store,
+) -> None:
     mine = await claimed(store)
     store.chunk_cost = 1
-    await mine.write(Unwritten([bar(store, n, newest=n) for n in range(4_100)]), 40)
-    assert (await store.position(QUOTES, 0)).keys() == (await store.fence(QUOTES, 0, "{}")).keys()
+    fields = {f"source:{n}": f"[0,{n}]" for n in range(4_100)}
+    await mine.write(Unwritten([bar(store, n, newest=n) for n in range(4_100)], fields), 40)
+    stored = await store.position(QUOTES, 0)
+    assert fields.items() <= stored.items()
+    assert stored.keys() == (await store.fence(QUOTES, 0, "{}")).keys()
     assert await bars(store, 4_099) == {"newest": "4099"}
 
 

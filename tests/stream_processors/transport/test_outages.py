@@ -1,10 +1,12 @@
 import asyncio
+import signal
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
@@ -14,6 +16,8 @@ from infra.local.kafka.server import kafka
 from infra.local.process import Server, await_ready, free_port, start, stop
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
+from stream_processors.transport import consumer as consumers
+from stream_processors.transport.consumer import BatchConsumer
 from tests.patience import until
 
 from .conftest import WAIT_S
@@ -37,6 +41,9 @@ class OwnBroker:
     def go(self) -> None:
         self._process.kill()
         self._process.wait(WAIT_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         stop((self._process, self._server.command))
@@ -95,6 +102,21 @@ async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
     await until(lambda: app.followed(tp) == (2, [b"before", b"after"]), "what came after")
     assert app.failures == []
     await app.stop()
+
+
+async def test_whose_a_partition_is_is_asked_until_the_coordinator_answers(
+    app: Following, own_broker: OwnBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "ANSWER_WITHIN_S", 0.2)
+    assert isinstance(app.consumer, BatchConsumer)
+    own_broker.signal(signal.SIGSTOP)
+    with structlog.testing.capture_logs() as logs:
+        asking = asyncio.ensure_future(app.consumer.is_ours(min(app.tps)))
+        await until(lambda: logs or asking.done(), "it does not answer in time")
+    own_broker.signal(signal.SIGCONT)
+    is_ours = await asking
+    await app.stop()
+    assert is_ours
 
 
 async def test_a_worker_stops_in_time_even_without_the_broker(
