@@ -113,6 +113,7 @@ KEYS_FILE = 'api_keys_file_broken{job="api",instance="api-1:8000"}'
 QUOTES = {"topic": "quotes"}
 ARCHIVE = {"job": "archive", "instance": "archive:9103"}
 ARCHIVE_UP = 'up{job="archive",instance="archive:9103"}'
+BEGAN = 'process_start_time_seconds{job="archive",instance="archive:9103"}'
 ARCHIVE_LAG_0, ARCHIVE_LAG_1 = (
     f'archive_lag_records{{table="quotes",partition="{n}"}}' for n in range(2)
 )
@@ -146,6 +147,12 @@ CASES = {
         fires={UP: "1x8 0x9"},
         quiet={UP: "1x9 0 1x9"},
         labels={"job": "api", "instance": "api-1:8000"},
+    ),
+    "ProcessRestarts": Case(
+        fires={BEGAN: "0x3 200x3 400x3 800x20"},
+        quiet={BEGAN: "0x3 200x3 400x20"},
+        labels=ARCHIVE,
+        at="20m",
     ),
     "FallingBehind": Case(
         fires={FOLDED: "0+600x20", LAG_0: "400x20", LAG_1: "300x20"} | NONE_HELD,
@@ -291,6 +298,34 @@ def fired(alert: str, labels: dict[str, str], value: str = "") -> dict[str, Any]
     return {"exp_labels": labels, "exp_annotations": annotations}
 
 
+def samples(values: str) -> list[int | None]:
+    """Return what a text in promtool's notation stands for; None where no sample is.
+
+    >>> samples("_x2 0+5x2 7")
+    [None, None, 0, 5, 10, 7]
+    """
+    found: list[int | None] = []
+    for start, step, more in re.findall(r"(_|\d+)(?:\+(\d+))?(?:x(\d+))?", values):
+        n = int(more or 0) + (start != "_" or not more)
+        found += [None if start == "_" else int(start) + i * int(step or 0) for i in range(n)]
+    return found
+
+
+def restarting(series: Series) -> Series:
+    """Return series of processes that restart each five minutes and are away for one of these."""
+    made = {}
+    for name, values in series.items():
+        shown, counted_before = [], 0
+        for minute, value in enumerate(samples(values)):
+            if minute % 5 == 3 or value is None:
+                counted_before = (value or 0) if re.search("_(total|bucket)(?={|$)", name) else 0
+                shown.append("stale")
+            else:
+                shown.append(str(value - counted_before))
+        made[name] = " ".join(shown)
+    return made
+
+
 @needs_promtool
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_fires_when_it_must_and_not_when_it_need_not(alert: str, tmp_path: Path) -> None:
@@ -301,6 +336,7 @@ def test_an_alert_fires_when_it_must_and_not_when_it_need_not(alert: str, tmp_pa
         alert,
         group(alert, case.fires, case.at, shown),
         group(alert, *case.begun_late(), shown),
+        group(alert, restarting(case.fires), case.at, shown),
         group(alert, case.quiet, case.at),
     )
 
