@@ -63,6 +63,14 @@ PORTS = [
     ("prometheus", "PROMETHEUS_PORT", 9090),
     ("grafana", "GRAFANA_PORT", 3000),
 ]
+LOGIN = {
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
+    *(
+        f"PYICEBERG_CATALOG__ARCHIVE__{name}"
+        for name in ("TOKEN", "CREDENTIAL", "OAUTH2_SERVER_URI")
+    ),
+}
+"""of what reads or writes the archive; libraries read it, not the programs"""
 VOLUMES_OF_IMAGES = {
     "kafka": {"/var/lib/kafka/data", "/etc/kafka/secrets", "/mnt/shared/config"},
     "redis": {"/data"},
@@ -205,6 +213,9 @@ def test_the_api_reads_the_archives_volume_if_configured(
     monkeypatch.setenv("ARCHIVE_WAREHOUSE", folder)
     assert given_archive() == ArchiveSettings().archive
 
+    for service in ("api", "archive", "maintenance"):
+        given = SERVICES[service]["environment"]
+        assert all(given[name] is None for name in LOGIN), "passed on if set outside"
     for service in ("archive", "maintenance"):
         assert environment(service)["ARCHIVE_WAREHOUSE"] == folder
         assert SERVICES[service]["volumes"] == [f"archive:{folder}"]

@@ -96,6 +96,7 @@ def test_the_mapping_is_mounted_where_adapt_reads_it_and_is_the_valid_example() 
 
 def test_adapt_scales_by_the_lag_of_its_group_and_may_ask_the_registry() -> None:
     its = rendered("adapt")
+    assert not its.of_kind("Namespace"), "deleting the overlay would delete the other programs"
     (trigger,) = its.objects["ScaledObject", "adapt"]["spec"]["triggers"]
     assert (
         trigger["metadata"]["consumerGroup"]
