@@ -4,6 +4,8 @@ A history is in the order of its items' last events; of items of one time, those
 have later places, as in `contracts.fold_in`, but neither of two comes first.
 """
 
+from functools import reduce
+from operator import add
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,6 +19,8 @@ LAGS: Final = 60
 """Pairs that are further apart in a history are not counted; more hardly finds more."""
 PAIRS_PER_BLOCK: Final = 1 << 22
 """Pairs that are in memory at once, some 40 bytes each, unless a single item has more."""
+ENTRIES_PER_PIECE: Final = 1 << 23
+"""Entries of histories that are put in order at once, some 76 bytes each."""
 
 
 class Order(NamedTuple):
@@ -36,14 +40,20 @@ def ordered(affinities: Matrix, ts_ms: Ints, order: Order) -> Matrix:
     both rows: a basket's items, say, have no order that anything could be learned from.
 
     Time: a few operations a pair of a history's items at most `LAGS` places apart. Memory: that of
-    the result, three times.
+    the result, three times, and that of a piece of the histories.
 
     Args:
         affinities: (n_users, n_items) r_ui.
         ts_ms: (entries,) aligned with `affinities.data`: the last event's time.
         order: what a pair counts.
     """
-    return mirrored(_forwards(affinities, ts_ms, order.lag_exponent), order.backwards)
+    ends = affinities.indptr
+    pieces = blocks(np.diff(ends).astype(np.int64), ENTRIES_PER_PIECE) or [(0, 0)]
+    forwards = (
+        _forwards(affinities[start:stop], ts_ms[ends[start] : ends[stop]], order.lag_exponent)
+        for start, stop in pieces
+    )
+    return mirrored(reduce(add, forwards), order.backwards)
 
 
 def _forwards(affinities: Matrix, ts_ms: Ints, exponent: float) -> Matrix:

@@ -1,5 +1,7 @@
 """Ordered counts are those of a plain recomputation, pair by pair."""
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -43,16 +45,30 @@ def plain(affinities: Dense, ts_ms: Dense, order: Order, lags: int) -> Dense:
     moments=st.integers(1, 9),
     lags=st.sampled_from([1, 3, 60]),
     at_once=st.sampled_from([1, 7, 1 << 22]),
+    in_order=st.sampled_from([1, 9, 1 << 23]),
     seed=st.integers(0, 99),
 )
 def test_ordered_counts_are_those_of_a_plain_recomputation_however_they_are_cut(
-    affinities: Dense, order: Order, moments: int, lags: int, at_once: int, seed: int
+    affinities: Dense, order: Order, moments: int, lags: int, at_once: int, in_order: int, seed: int
 ) -> None:
     ts_ms = np.random.default_rng(seed).integers(0, moments, affinities.shape).astype(np.float64)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ordering, "LAGS", lags)
         patched.setattr(ordering, "PAIRS_PER_BLOCK", at_once)
+        patched.setattr(ordering, "ENTRIES_PER_PIECE", in_order, raising=False)
         found = ordered(csr_array(affinities), ts_ms[affinities > 0].astype(np.int64), order)
     assert found.toarray() == pytest.approx(plain(affinities, ts_ms, order, lags), rel=1e-12)
     assert found.has_canonical_format
     assert (found.data > 0).all()
+
+
+def test_memory_does_not_grow_with_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "PAIRS_PER_BLOCK", 1_000)
+    monkeypatch.setattr(ordering, "ENTRIES_PER_PIECE", 1_000, raising=False)
+    had = csr_array(np.ones((1_000, 20)))
+    ts_ms = np.arange(had.nnz)
+    tracemalloc.start()
+    ordered(had, ts_ms, Order(0.3, 0.5))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * had.nnz
