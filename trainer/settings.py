@@ -12,13 +12,13 @@ from trainer.counts.derived import Counting, CountsConfig
 from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
 from trainer.models.neighbors import NEIGHBORS
 from trainer.quality.checking import QualityConfig
-from trainer.settings_file import SettingsFileSource
+from trainer.settings_file import SettingsFileSource, flat, flat_fields
 
 AUTO = "auto"
 AT_SERVING = ("diversity",)
 """Settings that change answers and not the lists that these are made from."""
 SEARCHED = ("fold_in_", "counts_", *(f"{settings_part(model)}_" for model in ITEM_MODELS))
-"""What the names of settings begin with that `auto` chooses, or does without."""
+"""What the names of settings begin with that `auto` chooses where they are at their defaults."""
 
 if TYPE_CHECKING:
     _SettingsOfModels = MetricsSettings
@@ -170,6 +170,13 @@ class TrainerSettings(_SettingsOfModels):
     def fold_in(self) -> FoldIn:
         """How histories are folded into the lists."""
         return FoldIn(self.fold_in_items, self.fold_in_half_life_days, self.fold_in_half_life_items)
+
+    @property
+    def not_at_default(self) -> dict[str, Any]:
+        """The settings of a generation that are not at their defaults, by their names."""
+        defaults = {name: of.default for name, of in flat_fields(TrainerSettings).items()}
+        values = flat(self.of_generation())
+        return {name: value for name, value in values.items() if value != defaults[name]}
 
     def of_generation(self) -> dict[str, Any]:
         """Return what a generation depends on besides data: the settings of its parts."""

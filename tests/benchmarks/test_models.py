@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from benchmarks.models import Standings, leads, report
 from tests.benchmarks.reported import shown
 from tests.trainer.evaluation.made import holdout_of
-from trainer.evaluation.measuring import measure
+from trainer.evaluation.measuring import judge_fold, measure_folds
 from trainer.evaluation.preparing import LeftOut
 from trainer.evaluation.result import Data, Evaluation, OfModel
 from trainer.judging.recommending import NONE, Recommended
@@ -26,7 +26,8 @@ def standings(found: dict[str, int]) -> Standings:
         right = wanted[holdout.judged].argmax(axis=1)
         items[:hits, 0] = np.asarray(right).ravel()[:hits]
         recommended = Recommended(holdout.judged, items, np.where(items == NONE, 0.0, 1.0))
-        measured = measure(holdout, recommended)
+        columns = np.arange(holdout.train.shape[1])
+        measured = measure_folds([judge_fold(holdout, recommended, columns)])
         models.append(OfModel(model, {}, {"recommend": 1.5}, measured))
         ndcg[model] = np.where(np.arange(len(items)) < hits, 1.0, 0.0)
     data = Data("a file", 1, USERS, ITEMS, 1, len(holdout.judged), 1, LeftOut(0, 0, 0, 0))

@@ -27,7 +27,7 @@ from trainer.commands.options import (
 from trainer.evaluation.interactions import Splitting
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
-from trainer.settings_file import changed, flat, flat_fields, write_settings_file
+from trainer.settings_file import changed, write_settings_file
 
 if TYPE_CHECKING:  # it would take a second
     from trainer.evaluation.result import Evaluation
@@ -104,9 +104,7 @@ def write_best(path: Path, evaluation: "Evaluation", given: TrainerSettings) -> 
 
     (auto,) = (of_model for of_model in evaluation.models if of_model.model == AUTO)
     (found,) = auto.found
-    made_with = flat(changed(given, found.values).of_generation())
-    defaults = {name: field.default for name, field in flat_fields(TrainerSettings).items()}
-    values = {name: value for name, value in made_with.items() if value != defaults[name]}
+    values = changed(given, found.values).not_at_default
     comments = [
         f"Made by `python -m trainer evaluate`. {found.why}.",
         sentence_on(evaluation.data),

@@ -24,6 +24,8 @@ NOISE: Final = 1e-9
 """The fraction of a count that remains as noise when all of it was subtracted again."""
 ENTRIES_PER_BLOCK: Final = 1_000_000
 """Counts that others are subtracted from at once."""
+HALF_LIVES_MOST: Final = 400
+"""After which nothing decays further: even the square is above 0, as a user still has the item."""
 
 
 class CountsConfig(BaseModel):
@@ -156,10 +158,12 @@ def counts_of(histories: Histories, streamed: Matrix, counting: Counting) -> Mat
         return streamed
     rows = weighted(histories, counting.weights)
     if counting.order:
-        return completed(ordered(rows, histories.ts_ms, counting.order), streamed)
-    gram: Matrix = csr_array(rows.T @ rows)
-    gram.sort_indices()
-    return completed(gram, streamed)
+        gram = ordered(rows, histories.ts_ms, counting.order)
+    else:
+        gram = csr_array(rows.T @ rows)
+        gram.sort_indices()
+    is_held = np.bincount(rows.indices, minlength=rows.shape[1]) > 0
+    return completed(gram, streamed, is_held)
 
 
 def weighted(histories: Histories, config: CountsConfig) -> Matrix:
@@ -169,13 +173,17 @@ def weighted(histories: Histories, config: CountsConfig) -> Matrix:
     """
     data = histories.affinities.data
     if config.half_life_days and len(data):
-        ages = histories.ts_ms - histories.ts_ms.max()
-        data = data * np.exp2(ages / (DAY_MS * config.half_life_days))
+        data = data * decay(histories.ts_ms.max() - histories.ts_ms, config.half_life_days)
     scales = np.maximum(histories.degrees, 1.0) ** -config.user_weight_exponent
     found = histories.affinities
     return csr_array(
         (data * scales[histories.users_of_entries()], found.indices, found.indptr), found.shape
     )
+
+
+def decay(age_ms: Ints, half_life_days: float) -> Floats:
+    """Return 2^-(age / half_life), above 0 at any age."""
+    return np.exp2(-np.minimum(age_ms / (DAY_MS * half_life_days), HALF_LIVES_MOST))
 
 
 def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:
@@ -198,13 +206,18 @@ def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:
     return left
 
 
-def completed(derived: Matrix, streamed: Matrix) -> Matrix:
+def completed(derived: Matrix, streamed: Matrix, is_held: npt.NDArray[np.bool_]) -> Matrix:
     """Return counts of some users' histories, and of items that none of these has, the workers'.
 
     The workers' counts are scaled so that the items that both know have the same sum.
+
+    Args:
+        derived: (n_items, n_items) counts of the histories.
+        streamed: (n_items, n_items) G as the workers keep it.
+        is_held: (n_items,) whether any of the histories has an item, however small its count.
     """
     own, all_ = derived.diagonal(), streamed.diagonal()
-    missing = (own == 0) & (all_ > 0)
+    missing = ~is_held & (all_ > 0)
     if not missing.any():
         return derived
     both = ~missing & (all_ > 0)

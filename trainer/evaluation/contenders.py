@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found
 from trainer.judging.holdout import Holdout
@@ -58,7 +59,8 @@ class Contender:
     def _matrix(self, holdout: Holdout) -> Matrix:
         if MODELS[self.name].of == "users":
             return holdout.stored_rows
-        return holdout.counts(self.settings.counting(self.name))
+        counting = self.settings.counting(self.name)
+        return counts_of(holdout.histories, holdout.streamed, counting)
 
 
 def contender(name: str, settings: TrainerSettings, holdout: Holdout, stages: Stages) -> Contender:

@@ -82,16 +82,6 @@ def judge_fold(holdout: Holdout, recommended: Recommended, items: Ints) -> Judge
     )
 
 
-def measure(holdout: Holdout, recommended: Recommended, seed: int = 0) -> Measured:
-    """Return how good lists are, from any source.
-
-    Raises:
-        NobodyError: there are no lists.
-    """
-    columns = np.arange(holdout.train.shape[1])
-    return measure_folds([judge_fold(holdout, recommended, columns)], seed)
-
-
 def measure_folds(folds: Sequence[JudgedFold], seed: int = 0) -> Measured:
     """Return how good the lists of all folds together are, and those of each.
 

@@ -59,7 +59,9 @@ def user_lists(
     ]
 
 
-def popular_list(ranking: Ranking, names: Names, model: str, own: Floats) -> bytes:
+def popular_list(
+    ranking: Ranking, names: Names, model: str, own: Floats, *, is_whole: bool
+) -> bytes:
     """Return the `PopularList` of the only row; `own`, (n_items,), is G_ii."""
     popular = map(
         Popular,
@@ -67,7 +69,6 @@ def popular_list(ranking: Ranking, names: Names, model: str, own: Floats) -> byt
         ranking.scores.tolist(),
         own[ranking.columns].tolist(),
     )
-    is_whole = len(ranking.columns) == int(np.count_nonzero(own))
     return _encode(PopularList(model, list(popular), is_whole))
 
 

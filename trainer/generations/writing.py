@@ -112,8 +112,8 @@ class Writing:
 
     def _write_popular(self, model: Model, gram: Gram, recent: Matrix) -> int:
         ranking = model.fit(recent).rank(np.zeros(1, np.int64))
-        own = gram.counts.diagonal()
-        value = popular_list(ranking, names_of(gram.items), model.name, own)
+        own, is_whole = gram.counts.diagonal(), len(ranking.columns) == recent.nnz
+        value = popular_list(ranking, names_of(gram.items), model.name, own, is_whole=is_whole)
         self.made.write({self.keyspace.model_popular(self.made.generation): value})
         return len(ranking.columns)
 

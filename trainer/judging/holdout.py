@@ -16,12 +16,7 @@ from scipy.sparse import csr_array
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from contracts.variants import draw
-from trainer.counts.derived import (
-    Counting,
-    Histories,
-    counts_of,
-    without,
-)
+from trainer.counts.derived import Histories, without
 from trainer.counts.matrices import Matrix, entry_rows, ranges
 
 LEAST_ITEMS: Final = 4
@@ -56,22 +51,14 @@ class Holdout:
         """The rows of users with something to be found."""
         return np.flatnonzero(np.diff(self.test.indptr))
 
-    def counts(self, counting: Counting) -> Matrix:
-        """Return what an item model is fitted to, (n_items, n_items)."""
-        return counts_of(self.histories, self.streamed, counting)
-
     @property
     def stored_rows(self) -> Matrix:
         """(n_users, n_items) the affinities of what users have, as in Redis."""
         found = self.train
         return csr_array((self.stored, found.indices, found.indptr), found.shape)
 
-    def folded(self, users: Ints, fold_in: FoldIn) -> Matrix:
-        """Return w_ui, (len(users), n_items), of what is folded in of some users' histories."""
-        return folded(self.histories, users, fold_in)
 
-
-def folded(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
+def folded_in(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
     """Return w_ui, (len(users), n_items), of what is folded in of some users' histories.
 
     The rule of `contracts.fold_in`: of items of one time, those with smaller ids are later.
@@ -106,7 +93,8 @@ def hold_out(
     """Return a hold-out of what some users first did last, none of which is in G.
 
     The split is at a point in time, if enough users took something new before and after it: then
-    everything that anyone took afterwards is held out, since a recommender does not know it either.
+    everything that these users took afterwards is held out, since a recommender does not know it
+    either. What users took whose histories are not given stays in G.
     Where users come and go, it is the latest quarter of each user's items, and what was taken at
     the same time as any of these: one visit is not split. Where times mean nothing, it is.
 
@@ -147,7 +135,7 @@ def hold_out(
         is_split = sampled[user] & (not at_random)
         until_ms = np.where(is_split, _latest_of_each(histories, ~held)[user], histories.ts_ms)
     return Holdout(
-        _as_of(histories, until_ms).where(~held),
+        as_of(histories, until_ms).where(~held),
         stored[~held],
         without(streamed, whole[changed], rest[changed]),
         csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
@@ -181,8 +169,8 @@ def _with_whole_visits(
     return found
 
 
-def _as_of(histories: Histories, until_ms: Ints) -> Histories:
-    """Return histories whose last events are those of a time, (entries,), as far as is known.
+def as_of(histories: Histories, until_ms: Ints | int) -> Histories:
+    """Return histories whose last events are those of a time, one or (entries,), as far as known.
 
     Of what came again after it, only the first event is sure to have been before.
     """

@@ -15,7 +15,7 @@ from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
-from trainer.judging.holdout import Holdout, unseen
+from trainer.judging.holdout import Holdout, folded_in, unseen
 from trainer.models import Ranker
 from trainer.models.ranking import Ranking, rounded, top_n
 
@@ -55,7 +55,7 @@ def from_item_lists(holdout: Holdout, lists: Matrix, fold_in: FoldIn, n: int) ->
     """
 
     def scores(users: Ints) -> Matrix:
-        weights = holdout.folded(users, fold_in)
+        weights = folded_in(holdout.histories, users, fold_in)
         total = np.asarray(weights.sum(axis=1), np.float64)
         share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
         folded = csr_array(diags_array(share) @ weights @ lists)

@@ -157,7 +157,7 @@ class ExactRanker:
         columns = np.sort(np.argpartition(-np.abs(scores), few - 1, axis=1)[:, :few], axis=1)
         lengths = np.arange(len(rows) + 1) * few
         chosen = np.take_along_axis(scores, columns, axis=1)
-        support = _entries(self.counts[rows], columns)
+        support = np.take_along_axis(self.counts[rows].toarray(), columns, axis=1)
         block: Matrix = csr_array(
             (support.ravel(), columns.ravel(), lengths), shape=(len(rows), self.n_rows)
         )
@@ -225,12 +225,6 @@ def _weights(normalised: Matrix, ridge: float) -> npt.NDArray[np.float64]:
     weights /= -weights.diagonal()
     np.fill_diagonal(weights, 0)
     return weights
-
-
-def _entries(block: Matrix, columns: Indices) -> Floats:
-    """Return (n_rows, k) the entries of a block at (n_rows, k) columns, 0 where there is none."""
-    found: Floats = np.take_along_axis(block.toarray(), columns, axis=1)
-    return found
 
 
 def _candidates(search: Search) -> None:

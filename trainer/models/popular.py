@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array, diags_array
 
 from contracts.messages import Floats, Ints
-from contracts.times import DAY_MS
-from trainer.counts.derived import NOISE, Histories
+from trainer.counts.derived import NOISE, Histories, decay
 from trainer.counts.matrices import Matrix
 from trainer.models.interface import Entry
 from trainer.models.ranking import Ranking, top_n
@@ -90,7 +89,7 @@ def recent_counts(
         others[others < own * NOISE] = 0
         starts = histories.affinities.indptr[:-1][histories.degrees > 0]
         age_ms = histories.ts_ms.max() - np.maximum.reduceat(histories.ts_ms, starts).min()
-        others *= np.exp2(-age_ms / (DAY_MS * half_life_days))
+        others *= decay(age_ms, half_life_days)
         own = decayed_counts(histories, stored, half_life_days) + others
     made: Matrix = csr_array(diags_array(own))
     return made
@@ -103,8 +102,7 @@ def decayed_counts(histories: Histories, stored: Floats, half_life_days: float) 
     """
     counted = stored**2
     if half_life_days:
-        ages_ms = histories.ts_ms.max(initial=0) - histories.ts_ms
-        counted *= np.exp2(-ages_ms / (DAY_MS * half_life_days))
+        counted *= decay(histories.ts_ms.max(initial=0) - histories.ts_ms, half_life_days)
     of = histories.affinities
     sums: Floats = np.bincount(of.indices, counted, of.shape[1]).astype(np.float64)
     return sums

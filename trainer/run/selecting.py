@@ -28,11 +28,6 @@ DATA_CHANGED: Final = 0.1
 """Share by which items, events or users must change before `auto` evaluates again."""
 
 
-def is_wanted(settings: TrainerSettings) -> bool:
-    """Return whether anything is to be chosen."""
-    return AUTO in (settings.item_model, settings.user_model)
-
-
 def select(
     learned: Learned,
     settings: TrainerSettings,
@@ -55,7 +50,7 @@ def select(
         counts, before = learned.gram.counts, _served_values(of, served)
         return find(learned.histories, learned.stored, counts, of, stages, served=before)
 
-    if not is_wanted(settings):
+    if AUTO not in (settings.item_model, settings.user_model):
         return None, look(settings)
     last = _last(settings, served)
     if last is not None and _is_valid(last, learned):

@@ -52,8 +52,8 @@ UNLESS_BETTER: Final[Values] = {
     "ease_popularity_damping": 0,
     "ease_regularization": 40,
 }
-"""What is taken unless another candidate leads beyond chance: among 20 to 100 users of a shop and
-of a music service the best on average, where the leader of a search is a matter of luck."""
+"""What is taken unless another candidate leads beyond chance: with a few hundred users of a shop or
+less, such a regularization predicts better than the model's default, which is for many."""
 USER_WEIGHTS: Final = (0, 0.25, 0.5, 0.75, 1)
 HALF_LIVES_IN_ITEMS: Final = (0.7, 1.5, 3, 6, 12, 0)
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
@@ -84,6 +84,7 @@ def find(
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
+    user_model = USER_KNN if settings.user_model == USER_KNN else "none"
     users = SAMPLE_USERS
     if streamed.shape[0] > EXACT_ITEMS:
         users = _few_enough(histories, users)
@@ -92,8 +93,7 @@ def find(
     if n_users < LEAST_USERS:
         few = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
         given: Values = {"item_model": settings.item_model}
-        plain = UNLESS_BETTER if settings.item_model == AUTO else given
-        user_model = USER_KNN if settings.user_model == USER_KNN else "none"
+        plain = with_given(UNLESS_BETTER, settings) if settings.item_model == AUTO else given
         return Found({**plain, "user_model": user_model}, few, n_users)
     trials = Trials.on(holdout, settings, stages)
     del holdout  # as large as what is searched with
@@ -102,7 +102,6 @@ def find(
         search.item_models()
         chosen = search.chosen()
     else:
-        user_model = USER_KNN if settings.user_model == USER_KNN else "none"
         chosen = trials.measure({"item_model": settings.item_model, "user_model": user_model})
     if settings.user_model != "none":
         own = trials.measure({**chosen.values, "user_model": USER_KNN})
@@ -114,6 +113,12 @@ def find(
         kept = search.unless_refused(chosen, served)
         chosen, why = kept, why if kept is chosen else "as served, no lead over it is beyond chance"
     return search.found(chosen, served, why)
+
+
+def with_given(values: Values, settings: TrainerSettings) -> Values:
+    """Return a candidate's values, with those of settings that are not at their defaults."""
+    given = settings.not_at_default
+    return {n: given.get(n, v) if n.startswith(SEARCHED) else v for n, v in values.items()}
 
 
 def _few_enough(histories: Histories, users_most: int) -> int:
@@ -132,19 +137,22 @@ class _Search:
 
     trials: Trials
 
-    @property
-    def best(self) -> Values:
-        """The best candidate of all models."""
-        return self.trials.best.values
-
     def best_of(self, model: str) -> Values:
         """Return the best candidate of an item model."""
         of_it = [tried for tried in self.trials.tried if tried.values["item_model"] == model]
         return max(of_it, key=lambda tried: tried.ndcg).values
 
     def measure(self, model: str, values: Values) -> None:
-        """Try an item model with some settings."""
-        self.trials.measure({"item_model": model, "user_model": "none", **values})
+        """Try an item model with some settings; those that are given stay."""
+        self._try({"item_model": model, "user_model": "none", **values})
+
+    def _try(self, values: Values) -> Tried:
+        return self.trials.measure(with_given(values, self.trials.settings))
+
+    @property
+    def otherwise(self) -> Values:
+        """What is taken unless another candidate leads."""
+        return with_given(UNLESS_BETTER, self.trials.settings)
 
     def _climb(self, model: str, name: str, ladder: Sequence[float]) -> None:
         """Go on from a model's best candidate along a setting's ladder while that helps.
@@ -176,16 +184,16 @@ class _Search:
                 self.fold(name)
                 if name == Cosine.name:  # others set out from its counts
                     self.refine()
-        if self.best["item_model"] != Cosine.name:
+        if self.trials.best.values["item_model"] != Cosine.name:
             self.refine()
 
     def refine(self) -> None:
         """Climb from the best candidate of all."""
-        model = self.best["item_model"]
+        model = self.trials.best.values["item_model"]
         self._climb(model, "counts_user_weight_exponent", USER_WEIGHTS)
         for name, ladder in MODELS[model].ladders.items():
             self._climb(model, f"{settings_part(model)}_{name}", ladder)
-        self._vary(self.best, "counts_half_life_days", [0, *self.half_lives])
+        self._vary(self.trials.best.values, "counts_half_life_days", [0, *self.half_lives])
 
     def fold(self, model: str) -> None:
         """Try other ways to fold histories into an item model's best lists."""
@@ -193,17 +201,19 @@ class _Search:
         self._climb(model, "fold_in_half_life_items", HALF_LIVES_IN_ITEMS)
 
     def _vary(self, start: Values, name: str, alternatives: Iterable[float]) -> None:
-        """Try a candidate with one setting changed; one that is missing is 0."""
+        """Try other values of a setting that is at its default; one that is missing is 0."""
+        if name in self.trials.settings.not_at_default:
+            return
         for value in alternatives:
             if value != start.get(name, 0):
-                self.trials.measure({**start, name: value})
+                self._try({**start, name: value})
 
     def chosen(self) -> Tried:
         """Return what is to be taken: the best, or what shows most of what is nearly as good.
 
         It must lead over what is taken otherwise.
         """
-        otherwise = self.trials.measure(UNLESS_BETTER)
+        otherwise = self.trials.measure(self.otherwise)
         given_up = self.trials.settings.auto.accuracy_given_up
         if not self.trials.leads(self.trials.best, otherwise):
             return otherwise
@@ -222,7 +232,7 @@ class _Search:
         of_user = self.trials.settings.user_model
         values = {n: value for n, value in served.items() if n.startswith(("item_", *SEARCHED))}
         values["user_model"] = served["user_model"] if of_user == AUTO else of_user
-        kept = self.trials.measure(values)
+        kept = self._try(values)
         return kept if self._lead(chosen, kept).kept_at_best < KEPT_MIN else chosen
 
     def _of_users(self, tried: Tried) -> Floats:
@@ -234,7 +244,7 @@ class _Search:
     def _figures(self, chosen: Tried, served: Values | None) -> Floats:
         """Return (n_users,) the nDCG of what is chosen, without the luck of the search for it."""
         own = self._of_users(chosen)
-        if chosen.values in (UNLESS_BETTER, served):  # these were not found on these users
+        if chosen.values in (self.otherwise, served):  # these were not found on these users
             return own
         user_model = chosen.values["user_model"]
         alike = [t for t in self.trials.tried if t.values["user_model"] == user_model]
@@ -270,7 +280,7 @@ class _Search:
     def why(self, chosen: Tried) -> str:
         """Return why a candidate is chosen."""
         n, given_up = len(self.trials.tried), self.trials.settings.auto.accuracy_given_up
-        if chosen.values == UNLESS_BETTER:
+        if chosen.values == self.otherwise:
             return f"no lead of {n - 1} other candidates is beyond chance"
         best = f"the best of {n} candidates"
         return (

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
-from trainer.judging.holdout import Holdout
+from trainer.judging.holdout import Holdout, as_of
 from trainer.judging.metrics import Judged, N, ndcg
 from trainer.judging.recommending import Recommended, from_popular
 from trainer.models.popular import PopularConfig, decayed_counts, recent_counts
@@ -50,9 +50,9 @@ def half_life_of(config: PopularConfig, histories: Histories, stored: Floats) ->
         return config.half_life_days
     if not len(stored):
         return 0.0
-    moment = np.quantile(histories.ts_ms, 1 - LATEST, method="lower")
-    is_known = histories.ts_ms <= moment
-    known, later = histories.where(is_known), histories.where(~is_known)
+    moment = int(np.quantile(histories.since_ms, 1 - LATEST, method="lower"))
+    is_known = histories.since_ms <= moment
+    known, later = as_of(histories, moment).where(is_known), histories.where(~is_known)
     new = np.flatnonzero((known.degrees == 0) & (later.degrees > 0))
     if len(new) < LEAST_USERS:
         return 0.0

@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
+from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Tried
 from trainer.judging.holdout import Holdout
@@ -122,10 +123,9 @@ class Trials:
 
     def _counts_of(self, settings: TrainerSettings) -> Matrix:
         """Return what the item model is fitted to."""
-        counting = settings.counting(settings.item_model)
-        return _kept(
-            self._counts, repr(counting), COUNTS_KEPT, partial(self.holdout.counts, counting)
-        )
+        counting, of = settings.counting(settings.item_model), self.holdout
+        made = partial(counts_of, of.histories, of.streamed, counting)
+        return _kept(self._counts, repr(counting), COUNTS_KEPT, made)
 
     def _lists_of(self, settings: TrainerSettings) -> Matrix:
         """Return the lists of the items that need them, (n_items, n_items)."""

@@ -109,11 +109,6 @@ def test_events_folded_after_counts_were_read_are_not_subtracted() -> None:
     assert found.toarray().tolist() == [[3, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
-def test_subtracting_nothing_from_nothing_is_nothing() -> None:
-    nothing = csr_array((2, 2))
-    assert without(nothing, csr_array(np.ones((1, 2))), csr_array((1, 2))).nnz == 0
-
-
 @given(streamed=weighed, data=st.data())
 def test_items_that_no_history_has_are_completed_with_what_the_workers_count(
     streamed: Dense, data: st.DataObject
@@ -121,14 +116,30 @@ def test_items_that_no_history_has_are_completed_with_what_the_workers_count(
     kept = data.draw(arrays(np.bool_, len(streamed)))
     derived = streamed[kept]
     whole, own = gram_matrix(streamed), gram_matrix(derived) * 0.25
-    missing = (own.diagonal() == 0) & (whole.diagonal() > 0)
+    is_held = (derived > 0).any(axis=0)
+    missing = ~is_held & (whole.diagonal() > 0)
     both = (own.diagonal() > 0) & (whole.diagonal() > 0)
     scale = own.diagonal()[both].sum() / whole.diagonal()[both].sum() if both.any() else 1
     expected = own + np.where(missing | missing[:, np.newaxis], whole * scale, 0)
-    found = completed(csr_array(own), csr_array(whole))
+    found = completed(csr_array(own), csr_array(whole), is_held)
     assert found.toarray() == pytest.approx(expected)
     assert (found.diagonal() > 0).tolist() == (whole.diagonal() > 0).tolist()
     assert found.has_sorted_indices
+
+
+@pytest.mark.parametrize("order", [None, Order(0.3, 0.5)])
+def test_what_nobody_touched_for_any_number_of_half_lives_is_decayed_and_not_missing(
+    order: Order | None,
+) -> None:
+    had = np.repeat(np.eye(4), 2, axis=1)
+    ages = np.repeat(np.array([0, 100, 730, 36_500]) * DAY_MS, 2)
+    of_users = Histories(csr_array(had), ages.max() - ages)
+    config = Counting(CountsConfig(half_life_days=0.27), order)
+    found = counts_of(of_users, csr_array(gram_matrix(had)), config)
+    own = found.diagonal()[::2]
+    assert own[0] == 1
+    assert 0 < own[3] <= own[2] <= own[1] < 1e-200
+    assert found.nnz == 16  # every pair that someone has is one still
 
 
 def user_items(affinities: Dense, items: list[int]) -> UserItems:

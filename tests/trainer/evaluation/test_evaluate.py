@@ -11,15 +11,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tests.trainer.setup import unwatched
 from trainer.__main__ import app
-from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.measuring import measure
 from trainer.evaluation.metrics import NAMES
-from trainer.evaluation.preparing import prepare
 from trainer.evaluation.splits import temporal
-from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS, MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
@@ -180,13 +175,3 @@ def test_errors_are_reported_in_one_line(arguments: list[str], error: str, shop:
     assert result.exit_code == 2
     assert error in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
-
-
-def test_the_function_for_a_hold_out_finds_what_the_command_does(shop: Path) -> None:
-    holdout = prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
-    made = contender("cosine", TrainerSettings(), holdout, unwatched())
-    measured = measure(holdout, made.recommend(holdout, 10, unwatched()), seed=1)
-    found = found_by("--interactions", shop, "--model", "cosine")
-    values = found["models"][0]["measured"]["metrics"]
-    assert values["ndcg"]["value"] == measured.metrics["ndcg"].value
-    assert values["coverage"]["low"] == measured.metrics["coverage"].low

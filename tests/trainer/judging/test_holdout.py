@@ -10,13 +10,13 @@ from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
-from trainer.counts.derived import Counting, CountsConfig, Histories
+from trainer.counts.derived import Counting, CountsConfig, Histories, counts_of
 from trainer.judging.holdout import (
     COMING_BACK,
     HELD_OUT,
     LEAST_ITEMS,
     Holdout,
-    folded,
+    folded_in,
     hold_out,
 )
 
@@ -189,7 +189,7 @@ def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
     random.shuffle(users)
     users = users[:7]
     fold_in = FoldIn(items, half_life_days, half_life_items)
-    found = folded(histories, np.array(users), fold_in)
+    found = folded_in(histories, np.array(users), fold_in)
     expected = np.zeros((len(users), N_ITEMS))
     for row, user in enumerate(users):
         had = sorted(
@@ -209,5 +209,5 @@ def test_counts_that_are_weighed_otherwise_have_nothing_of_what_is_held_out() ->
     config = CountsConfig(user_weight_exponent=0.5)
     left = made.histories.affinities.toarray()
     scaled = left / np.sqrt(np.maximum((left > 0).sum(axis=1), 1))[:, np.newaxis]
-    assert made.counts(Counting(config)).toarray() == pytest.approx(gram_matrix(scaled))
-    assert made.counts(Counting(CountsConfig())) is made.streamed
+    found = counts_of(made.histories, made.streamed, Counting(config))
+    assert found.toarray() == pytest.approx(gram_matrix(scaled))

@@ -45,3 +45,12 @@ def test_users_who_were_not_read_count_as_of_the_last_one_who_was() -> None:
     of_first = read(had[:2], days[:2])
     found = recent_counts(of_first, of_first.affinities.data, gram(had), 1).diagonal()
     assert found.tolist() == [1, 2**-4 + 2**-2 + 2**-2, 2 * 2**-2]
+
+
+def test_what_nobody_took_for_any_number_of_half_lives_is_still_in_the_list() -> None:
+    had, days = np.eye(3)[[0, 0, 1, 2]], np.diag([0.0, 36_500, 36_498])[[0, 0, 1, 2]]
+    of_latest = read(had[:3], days[:3])
+    found = recent_counts(of_latest, of_latest.affinities.data, gram(had), 0.5)
+    (ranking,) = ranked(Popular(PopularConfig()), found)
+    assert ranking[0][0] == 1
+    assert len(ranking) == 3

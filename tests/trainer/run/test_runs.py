@@ -73,6 +73,11 @@ def test_the_popular_list_counts_users(setup: Setup, affinities: Affinities) -> 
     had = affinities.sum(axis=0)
     expected = sorted((-had[i], 100 + i) for i in np.flatnonzero(had))
     assert [(-p.score, int(p.item)) for p in found.items] == expected
+    # However long nobody took an item: users still have it, and the list says that it has all.
+    for cut, length in ({}, len(expected)), ({"popular_items": 3}, 3):
+        assert setup.run(popular_half_life_days=1e-11, **cut) == "trained"
+        found = setup.read(setup.keys.model_popular(setup.served().generation), PopularList)
+        assert (len(found.items), found.is_whole) == (length, not cut)
 
 
 def test_the_report_says_what_the_generation_was_made_from(

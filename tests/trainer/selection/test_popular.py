@@ -34,6 +34,14 @@ def test_what_passes_is_forgotten_and_what_stays_is_not() -> None:
     assert chosen(taken(fashion_lasts=2 * DAYS)) == 0
 
 
+def test_users_are_new_by_their_first_event_and_not_by_their_latest() -> None:
+    known = taken(fashion_lasts=25)
+    at_first = Histories(known.affinities, known.ts_ms, np.zeros_like(known.ts_ms))
+    assert chosen(at_first) == 0  # nobody came lately, though some are still active
+    again = Histories(known.affinities, known.ts_ms + 2 * DAYS * DAY_MS, known.ts_ms)
+    assert chosen(again) == chosen(known)  # nor is it known then what users come back for later
+
+
 def test_what_is_set_is_not_chosen() -> None:
     assert chosen(taken(fashion_lasts=25), PopularConfig(half_life_days=7)) == 7
 

@@ -1,13 +1,9 @@
 """`once --engine spark` as a process: it trains, is stopped, and says what fails."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -20,6 +16,7 @@ from tests.patience import PATIENCE_S
 from tests.trainer.spark.logs import archive
 from tests.trainer.spark.streamed import note_topics
 from tests.trainer.spark.test_equality import lists_of, log
+from tests.trainer.test_process import process
 from trainer.generations.publication import read_current
 
 WITHIN_S = 5 * PATIENCE_S
@@ -37,20 +34,10 @@ def environment(
     return environment | {"ARCHIVE_WAREHOUSE": config.warehouse, "HISTORY_CAP": "12"}
 
 
-@contextmanager
-def started(environment: Mapping[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+def started(environment: dict[str, str], *options: str) -> Any:
     """A trainer that does not outlive the context; nor does its JVM, which has its input."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", "once", "--engine", "spark", *options],
-        env=os.environ | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    once = ("-m", "trainer", "once", "--engine", "spark", *options)
+    return process(*once, environment=environment)
 
 
 def said(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
