@@ -1,8 +1,8 @@
 """What numba compiles: the way from the bytes of a fetch to columns of quotes.
 
-`frames` finds the records in Kafka batches, in Python until its machine code is loaded, or where
-numba is missing. `quotes` parses quotes that are written as nearly all are; msgspec parses the
-others, and all of them without numba: what is valid is up to it.
+`frames` finds the records in Kafka batches, in Python where numba is missing. `quotes` parses those
+quotes that are written as nearly all are; msgspec parses the others, and all of them without numba:
+what is valid is up to it.
 """
 
 import os
@@ -33,9 +33,18 @@ class Code:
     def __init__(self) -> None:
         self.read_frames = frames.interpreted
         self.ordinary_quotes: Callable[[Spans], OrdinaryQuotes] | None = None
+        self.is_loading = False
+        """so that nothing is fetched yet: to parse it without would take longer than to wait"""
 
     def load(self) -> None:
         """Load the functions, or compile and keep them for the next start."""
+        self.is_loading = True
+        try:
+            self._load()
+        finally:
+            self.is_loading = False
+
+    def _load(self) -> None:
         started_s = time.monotonic()
         _configure()
         try:

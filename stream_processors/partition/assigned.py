@@ -10,6 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from faust.types import TP
 
 from stream_processors import metrics
+from stream_processors.compiled import CODE
 from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.transport.batches import RecordBatch
 
@@ -91,7 +92,7 @@ class AssignedPartitions:
 
     def hungry(self) -> set[TP]:
         """Return the partitions for which records should be fetched, as long as all have room."""
-        if sum(partition.held_bytes for partition in self) >= HELD_BYTES_MAX:
+        if CODE.is_loading or sum(one.held_bytes for one in self) >= HELD_BYTES_MAX:
             return set()
         return {tp for tp, partition in self._by_tp.items() if partition.is_hungry}
 

@@ -17,6 +17,7 @@ from contracts.keyspace import Keyspace
 from contracts.messages import Rejection
 from contracts.topics import QUOTES
 from runtime.redis.stores import AsyncStore
+from stream_processors.compiled import CODE
 from stream_processors.partition import assigned, life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
@@ -715,7 +716,7 @@ async def test_a_partition_with_an_unreachable_store_does_not_delay_others() -> 
     assert (list(partitions), failures) == ([], [])
 
 
-async def test_no_partition_is_hungry_while_all_together_hold_too_much(
+async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(assigned, "HELD_BYTES_MAX", 500)
@@ -726,6 +727,9 @@ async def test_no_partition_is_hungry_while_all_together_hold_too_much(
     both = {TP("quotes", 0), TP("quotes", 1)}
     partitions.begin(both)
     await until(lambda: partitions.hungry() == both)
+    with monkeypatch.context() as patch:
+        patch.setattr(CODE, "is_loading", True)
+        assert partitions.hungry() == set()
     scenes[1].turns.held = asyncio.Event()  # it is being folded, and its flush waits
     tick(scenes[1], next(p for p in partitions if p.tp.partition == 1))
     partitions.hand(batch_of("quotes", 1, [(0, bytes(500))], life=scenes[1].sought[-1][1]))
