@@ -60,7 +60,10 @@ log = structlog.get_logger(__name__)
 def run() -> None:
     """Archive until SIGTERM or Ctrl-C; commit what was read, and end."""
     with _working(State()) as (settings, catalog, state, stop):
-        archiver = _archiver(settings, catalog, state, stop)
+        good_for_s = settings.times.files_good_for_s
+        tables = [StoredTable(catalog, settings.archive, table) for table in TABLES]
+        writers = [TableWriter(stored, good_for_s, beat=state.beat) for stored in tables]
+        archiver = Archiver(settings, writers, Broker(settings.kafka), state, stop)
         log.info("started", catalog=settings.archive.catalog, warehouse=settings.archive.warehouse)
         archiver.run()
         log.info("stopped")
@@ -170,17 +173,6 @@ def opened_patiently(settings: ArchiveSettings, state: State, stop: threading.Ev
         stop.wait(seconds)
 
     return Patience(state, stop)(wait, _opened, settings)
-
-
-def _archiver(
-    settings: ArchiveSettings, catalog: Catalog, state: State, stop: threading.Event
-) -> Archiver:
-    good_for_s = settings.times.files_good_for_s
-    writers = [
-        TableWriter(StoredTable(catalog, settings.archive, table), good_for_s, beat=state.beat)
-        for table in TABLES
-    ]
-    return Archiver(settings, writers, Broker(settings.kafka), state, stop)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,4 @@
-"""The files of a table: those it has now, those of all snapshots, and where they are.
-
-Iceberg names a file by its location, as `s3://bucket/file`.
-"""
+"""The files of a table: those it has now, those of all snapshots, and where they are."""
 
 import posixpath
 from collections import defaultdict

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -111,11 +110,9 @@ class FileWriter:
         self.path = found.location_provider().new_data_location(
             f"{uuid.uuid4()}.parquet", PartitionKey(values, spec, schema)
         )
-        self._schema = found.schema()
         self._stream = found.io.new_output(self.path).create()
         self._writer: pq.ParquetWriter | None = None
         self._table = table
-        self._io: FileIO = found.io
 
     def write(self, rows: pa.Table) -> None:
         """Append rows, whose schema has the table's field ids."""
@@ -151,17 +148,18 @@ class FileWriter:
         return self._described(self._writer.writer.metadata)
 
     def _described(self, metadata: pq.FileMetaData) -> DataFile:
+        schema = self._found.schema()
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=metadata,
-            stats_columns=compute_statistics_plan(self._schema, _WHOLE_BOUNDS),
-            parquet_column_mapping=parquet_path_to_id_mapping(self._schema),
+            stats_columns=compute_statistics_plan(schema, _WHOLE_BOUNDS),
+            parquet_column_mapping=parquet_path_to_id_mapping(schema),
         )
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=self.path,
             file_format=FileFormat.PARQUET,
             partition=Record(*self._partition),
-            file_size_in_bytes=len(self._io.new_input(self.path)),
+            file_size_in_bytes=len(self._found.io.new_input(self.path)),
             sort_order_id=self._found.sort_order().order_id,
             spec_id=self._found.spec().spec_id,
             equality_ids=None,

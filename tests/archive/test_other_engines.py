@@ -94,8 +94,8 @@ def test_killed_amid_sparks_maintenance_nothing_is_lost_or_twice(
     archive = processes.start()
     with feed.running(), ThreadPoolExecutor() as pool:
         for _ in range(KILLS):
-            rows = feed.published
-            eventually(lambda rows=rows: len(setup.rows(INTERACTIONS_TABLE)) > rows, "new rows")
+            before = setup.covered(INTERACTIONS_TABLE)
+            eventually(lambda before=before: setup.covered(INTERACTIONS_TABLE) != before, "rows")
             during = pool.submit(maintain_by_spark, spark)
             time.sleep(random.uniform(0, 5))
             processes.kill(archive)

@@ -87,10 +87,3 @@ def test_an_invalid_master_is_named(environment: dict[str, str], config: Archive
     assert str(line["tickrec"]["error"]).startswith(
         "Spark did not start with --master local[two]: "
     )
-
-
-def test_a_missing_archive_is_named(environment: dict[str, str]) -> None:
-    with started(environment) as process:
-        (line,) = said(process)
-    assert process.returncode == 1
-    assert "the archive has no table interactions" in str(line["tickrec"]["error"])
