@@ -51,6 +51,7 @@ class Input:
             }
         )
         self._has_moved = False
+        self._taken: list[Message] = []
         self._committed: dict[Place, int] = {}
         """of this copy's partitions, or where their logs begin"""
         self._held: frozenset[str] = frozenset()
@@ -68,21 +69,38 @@ class Input:
             self._rewind()
             return []
         for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
+                # The log has no such offset, maybe as a record outside its batch moved it there.
+                self._has_moved = True
             # A partition without a position has one since `_rewind`.
-            if (error := message.error()) is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 (its public name)
+            elif error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 (its public name)
                 raise KafkaException(error)
-        return [message for message in messages if message.error() is None]
+        self._taken = [message for message in messages if message.error() is None]
+        return self._taken
 
     def positions(self) -> list[TopicPartition]:
         """Return the positions after what was taken, of partitions where they have moved.
 
         They also cover the marks of transactions, which are no records.
         """
+        positions = self._consumer.position(self._consumer.assignment())
+        for its in positions:
+            _, end = self._consumer.get_watermark_offsets(its, cached=True)
+            if its.offset > end >= 0:
+                its.offset = self._after_taken(_place(its), end)
         return [
-            its
-            for its in self._consumer.position(self._consumer.assignment())
-            if its.offset > max(self._committed.get(_place(its), 0), 0)
+            its for its in positions if its.offset > max(self._committed.get(_place(its), 0), 0)
         ]
+
+    def _after_taken(self, place: Place, end: int) -> int:
+        """Return the offset after the records taken, of which one outside its batch takes one."""
+        after = max(self._committed.get(place, 0), 0)
+        for message in self._taken:
+            if (message.topic(), message.partition()) == place:
+                offset = message.offset() or 0
+                after = (offset if offset < end else after) + 1
+        return after
 
     def committed(self, positions: Sequence[TopicPartition]) -> None:
         """Note that a transaction has committed these positions."""

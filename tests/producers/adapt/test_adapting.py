@@ -25,8 +25,10 @@ from producers.adapt.symbols import Symbols
 from producers.publisher import PublishingError
 from runtime.kafka import broker as brokers
 from runtime.topology import Topology
+from tests import raw_batches
 from tests.integration.conftest import dead_letters
 from tests.patience import PATIENCE_S, eventually
+from tests.raw_batches import Raw
 
 from .conftest import Company, committed
 
@@ -319,6 +321,24 @@ def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its
         company.topic("ticks")
         company.publish(topic, [tick("S1", k) for k in range(5)])
         eventually(lambda: len(quotes(company)[1]) == 8, "the five are, too")
+
+
+def test_a_record_outside_its_batch_does_not_move_the_position_beyond_the_log(
+    company: Company, topology: Topology
+) -> None:
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    catalog(company)
+    company.publish(topic, [tick("S1", 0)])
+    (((_, partition), _),) = company.ends().items()
+    key, value = tick("S1", 1)
+    with company.copies("one"):
+        batch = [Raw(value, key), Raw(value, key, delta=1_000_000)]
+        raw_batches.publish(company.kafka.bootstrap_servers, topic, partition, batch)
+        eventually(lambda: len(quotes(company).get(1, ())) == 3, "the batch is published")
+        company.publish(topic, [tick("S1", 2)])
+        company.wait_until_read()
+    assert len(quotes(company)[1]) == 4
 
 
 def test_a_missing_topic_is_named(company: Company, topology: Topology) -> None:
