@@ -152,6 +152,8 @@ class GroupConsumer:
             if partition in self._mine and partition not in self._begun:
                 place = TopicPartition(name, number)
                 _, end = self._consumer.get_watermark_offsets(place, cached=True)
+                if end < 0:  # a fetch was refused since then: they are read again
+                    continue
                 ordered = in_order(records, end)
                 unreadable += [partition] * (len(records) - len(ordered))
                 batches += [Batch(partition, ordered)] if ordered else []

@@ -84,20 +84,20 @@ class Input:
 
         They also cover the marks of transactions, which are no records.
         """
-        positions = self._consumer.position(self._consumer.assignment())
+        found = self._consumer.position(self._consumer.assignment())
+        positions = [its for its in found if its.offset > self._committed.get(_place(its), 0)]
         for its in positions:
             _, end = self._consumer.get_watermark_offsets(its, cached=True)
-            if its.offset > end >= 0:
-                its.offset = self._after_taken(_place(its), end)
-        return [
-            its for its in positions if its.offset > max(self._committed.get(_place(its), 0), 0)
-        ]
+            if its.offset > end:
+                its.offset = self._after_taken(its)
+        return positions
 
-    def _after_taken(self, place: Place, end: int) -> int:
+    def _after_taken(self, its: TopicPartition) -> int:
         """Return the offset after the records taken, of which one outside its batch takes one."""
-        after = max(self._committed.get(place, 0), 0)
+        _, end = self._consumer.get_watermark_offsets(its, _CALL_S)
+        after = self._committed.get(_place(its), 0)
         for message in self._taken:
-            if (message.topic(), message.partition()) == place:
+            if (message.topic(), message.partition()) == _place(its):
                 offset = message.offset() or 0
                 after = (offset if offset < end else after) + 1
         return after

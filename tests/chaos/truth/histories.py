@@ -47,7 +47,8 @@ class Users:
             gone = self.of_id.pop(user_id, None)
             before_ms = max(event["erased_at"], gone.last_ts_ms + 1 if gone else 0)
             if before_ms:
-                self.erased_before_ms[user_id] = before_ms
+                known_ms = self.erased_before_ms.get(user_id, 0)
+                self.erased_before_ms[user_id] = max(before_ms, known_ms)
             return
         if event["ts"] < self.erased_before_ms.get(user_id, 0):
             return
