@@ -179,6 +179,7 @@ def create_app(
             yield {
                 "serving": Serving(table, store, metrics, access, Heads(hosts, cors=cors)),
                 "streams": live,
+                "connections": settings.api_connections,
                 CORS: cors,
             }
         await asyncio.to_thread(tracing.close)

@@ -49,6 +49,12 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
         default=frozenset(),
         description="comma-separated origins allowed by CORS, such as `https://shop.example`",
     )
+    api_connections: int = Field(
+        default=10_000,
+        gt=0,
+        description="open connections of one process, apart from `API_PRIVATE_PORT`; further ones "
+        "get a 503",
+    )
     streams_per_client: int = Field(
         default=100,
         gt=0,

@@ -21,7 +21,8 @@ from api.hot.heads import Head
 from api.hot.serving import Serving
 from api.http.correlation import HEADER, new_id
 from api.http.health import DRAINING
-from api.http.problems import INVALID_HTTP, Problem, problem_reply
+from api.http.limits import CONNECTIONS, WATCHED
+from api.http.problems import INVALID_HTTP, OVERLOADED, Problem, problem_reply
 from api.http.replies import Reply, fields
 from api.http.security import CORS, SECURITY_HEADERS
 from api.http.streams import WEBSOCKET_PATH
@@ -29,12 +30,15 @@ from api.http.streams import WEBSOCKET_PATH
 _SECURITY: Final = fields(SECURITY_HEADERS)
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY
 _TAKES_NOTHING_MS: Final = 30_000
+_UNREAD_S: Final = 30.0
+"""How long a client may leave an answer unread that the system has no room for."""
 _UNREAD_BYTES: Final = 128 * 1024
 """How much unread response data the system buffers per client: by default, megabytes, for which
 answers would be made."""
 _MAX_PIPELINED: Final = 32
 """Pipelined requests that may wait on a connection."""
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
+_WATCHED: Final = tuple(b"GET %b " % path.encode() for path in WATCHED)
 _WEBSOCKET: Final = WEBSOCKET_PATH.encode()
 _REQUEST_ID: Final = HEADER + b": "
 _VERSION: Final = b" HTTP/1.1\r\n"
@@ -55,10 +59,15 @@ class TwoHostsError(ValueError):
 class HotProtocol(BoundedArrival):
     """One connection of a client."""
 
+    is_private = False
+    """whether it is a connection to the private port, which has no bound"""
     _running: RequestResponseCycle | None = None
     """the ordinary request that is being answered: uvicorn keeps the last one received"""
     _refused = False
     """whether malformed input was received: nothing after it is read"""
+    _crowded = False
+    """whether there are too many connections with this one: only monitoring is answered"""
+    _unread: asyncio.TimerHandle | None = None
     _serving: Serving
     _idle_from_s = 0.0
     """when the last hot request was answered, by the loop's clock"""
@@ -69,6 +78,8 @@ class HotProtocol(BoundedArrival):
         """Begin; a client that stops reading its answer is dropped in bounded time."""
         super().connection_made(transport)
         self._serving = self.app_state["serving"]
+        most = self.app_state[CONNECTIONS]
+        self._crowded = not self.is_private and len(self.connections) > most
         self._hot = _Cycle()
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's
             own = transport.get_extra_info("socket")
@@ -82,6 +93,11 @@ class HotProtocol(BoundedArrival):
         """
         if self._refused:
             return
+        if self._crowded and not data.startswith(_WATCHED):
+            self._refused = True
+            most = self.app_state[CONNECTIONS]
+            self._end_with(Problem(OVERLOADED, f"{most} connections are open: try again later"))
+            return
         line, _, raw_head = data.partition(_VERSION)
         head = None if self._in_message else self._serving.heads.known(raw_head)
         if head is not None and line.startswith(b"GET /") and self._serve_hot(line[4:], head):
@@ -94,10 +110,26 @@ class HotProtocol(BoundedArrival):
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify all requests in flight: uvicorn notifies only the last one."""
         super().connection_lost(exc)
+        self._be_read()
         for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None:
                 cycle.disconnected = True
                 cycle.message_event.set()
+
+    def pause_writing(self) -> None:
+        """Drop the client in bounded time, unless it reads on."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(_UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        self._be_read()
+        super().resume_writing()
+
+    def _be_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or mark the connection as idle."""
@@ -160,8 +192,11 @@ class HotProtocol(BoundedArrival):
             last.keep_alive = False
         if waits or self.pipeline or self.transport.is_closing():
             return
+        self._end_with(Problem(INVALID_HTTP, _NOT_HTTP))
+
+    def _end_with(self, problem: Problem) -> None:
         request_id = new_id()
-        answer = problem_reply("", Problem(INVALID_HTTP, _NOT_HTTP), request_id)
+        answer = problem_reply("", problem, request_id)
         self._write(answer, request_id, b"", keep_alive=False)
         self.transport.close()
 

@@ -44,6 +44,8 @@ class State(TypedDict):
 
     serving: Serving
     streams: Streams
+    connections: int
+    """how many may be open"""
     cors: bool
     """whether cross-origin requests are allowed, which only the framework's routes support"""
 
@@ -118,7 +120,9 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()
 
     def _protocol(self) -> HotProtocol:
-        return HotProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol = HotProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol.is_private = True
+        return protocol
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the clients close their connections, then shut down as uvicorn does."""

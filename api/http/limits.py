@@ -29,6 +29,10 @@ WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Their requests are never rejected: monitoring must answer under overload most of all."""
 
 
+CONNECTIONS: Final = "connections"
+"""How many may be open, in the lifespan state."""
+
+
 class Gate:
     """Bounds the requests in flight."""
 

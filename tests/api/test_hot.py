@@ -1,9 +1,11 @@
 """The hot path gives the same answers as the ordinary routes, byte by byte, and follows HTTP."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import random
+import socket
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -21,7 +23,7 @@ from api.http.replies import Headers
 from contracts.bars import BarValue
 from tests.cases import each
 from tests.fuzz import targets
-from tests.patience import PATIENCE_S, until_true
+from tests.patience import PATIENCE_S, until, until_true
 
 from .conftest import RUNNING_S, Filled
 from .http import ORDINARY, Client, connected, request, serving
@@ -532,3 +534,33 @@ async def test_a_connection_is_closed_when_it_is_idle_but_not_between_hot_reques
             assert ended == [False]
             assert await client.reader.read() == b""
             assert ended[-1]
+
+
+async def test_a_connection_too_many_is_turned_away_but_monitoring_is_answered(
+    where: dict[str, Any],
+) -> None:
+    async with (
+        serving(**where, api_connections=2) as (_, port),
+        contextlib.AsyncExitStack() as all_,
+    ):
+        clients = [await all_.enter_async_context(connected(port)) for _ in range(3)]
+        for client in clients:
+            assert b" 200 OK" in await client.get("/health/live")
+        refused = await clients[2].get("/v1/instruments?n=1")
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"\r\nretry-after: 1\r\n" in refused
+        assert b"2 connections are open" in refused
+        assert b" 200 OK" in await clients[1].get("/v1/instruments?n=1")
+
+
+async def test_an_answer_that_nobody_reads_is_given_up(
+    where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.hot.protocol._UNREAD_S", 0.1)
+    async with serving(**where) as (server, port):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(request("/openapi.json") * 30)
+            await until(lambda: server.server_state.total_requests, "an answer")
+            assert server.server_state.connections
+            async with asyncio.timeout(20):  # TCP takes 30 s and more
+                await until(lambda: not server.server_state.connections, "no connection")
