@@ -20,9 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from api.app import create_app
 from api.events import publisher
+from api.http.metrics import Metrics
 from api.live import channels
 from api.models.request_ids import Signer
-from api.redis import store
+from api.redis import store as stores
+from api.redis.store import Store
 from api.settings import ApiSettings
 from contracts.bars import BarValue
 from contracts.fold_in import FoldIn
@@ -163,7 +165,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def read_deadline(seconds: float) -> Iterator[None]:
     """Have reads end after so long, for the block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "READ_DEADLINE_S", seconds)
+        patch.setattr(stores, "READ_DEADLINE_S", seconds)
         yield
 
 
@@ -182,6 +184,14 @@ def raw(store_url: str) -> Iterator[Redis]:
     """A client of the store that decodes nothing."""
     with Redis.from_url(store_url) as client:
         yield client
+
+
+@pytest.fixture
+async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
+    """The API's own client, connected."""
+    store = Store(store_url, namespace, Metrics().store_errors)
+    async with store.connecting():
+        yield store
 
 
 @pytest.fixture

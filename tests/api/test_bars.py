@@ -4,7 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import (
@@ -47,6 +47,8 @@ def windows_with_minutes(draw: st.DrawFn) -> tuple[Window, list[tuple[int, BarVa
     return window, [(minute, draw(bar_values())) for minute in sorted(places)]
 
 
+@example(end=MINUTE, interval=ONE, limit=1)
+@example(end=MINUTE + 1, interval=ONE, limit=1)
 @given(end=ends, interval=intervals, limit=limits)
 def test_a_window_is_the_last_buckets_that_start_before_its_end(
     end: int, interval: Interval, limit: int
@@ -58,11 +60,6 @@ def test_a_window_is_the_last_buckets_that_start_before_its_end(
         assert {(EPOCH + timedelta(milliseconds=start)).weekday() for start in starts} == {0}
     assert all((start - MONDAY) % length == 0 for start in starts)
     assert starts[-1] < end <= starts[-1] + length
-
-
-def test_an_end_on_a_bucket_s_start_leaves_that_bucket_out() -> None:
-    assert Window.before(MINUTE, ONE, 1).starts()[0] == MINUTE - MINUTE_MS
-    assert Window.before(MINUTE + 1, ONE, 1).starts()[0] == MINUTE
 
 
 @given(end=ends, interval=intervals, limit=st.integers(1, 50))

@@ -37,7 +37,7 @@ def partial(bars: list[dict[str, Any]]) -> list[int]:
     return [bar["t"] // 1000 for bar in bars if "partial" in bar]
 
 
-def test_a_bucket_that_begins_before_what_is_retained_is_partial(
+def test_a_bucket_that_begins_before_what_is_retained_is_partial_and_no_other(
     readers: Readers, position: Position
 ) -> None:
     position()
@@ -49,14 +49,7 @@ def test_a_bucket_that_begins_before_what_is_retained_is_partial(
         assert [bar["closed"] for bar in hours][:1] == [True]
         assert partial(readers.one(interval="1d", limit=2, **query)["bars"]) == [DAY_S]
         assert partial(readers.one(interval="1m", limit=1000, **query)["bars"]) == []
-
-
-def test_a_bucket_that_is_retained_is_not_partial(readers: Readers, position: Position) -> None:
-    position()
-    readers.filled.bars(4, dense(RETAINED))
-    for _ in range(2):  # the second time, the retention is known
-        assert partial(readers.one(interval="5m", limit=5)["bars"]) == []
-        assert partial(readers.one(interval="1m", limit=RETAINED)["bars"]) == []
+    assert partial(readers.one(interval="5m", limit=5)["bars"]) == []
 
 
 def test_bars_of_several_instruments_and_snapshots_say_it_too(

@@ -86,12 +86,6 @@ async def test_a_broken_rule_names_its_field(
     assert refused_fields(answer) == [field]
 
 
-@each("body", [b"", b"{", b"\xff"])
-async def test_what_is_no_json_is_a_problem(client: httpx.AsyncClient, body: bytes) -> None:
-    answer = await client.put("/v1/instruments/4", content=body)
-    assert problem(answer) == (400, "malformed-json")
-
-
 async def test_an_instrument_is_described_by_its_id_only(client: httpx.AsyncClient) -> None:
     for path in ("/v1/instruments/AAPL", f"/v1/instruments/{2**63}"):
         for answer in (await client.put(path, json=APPLE), await client.delete(path)):

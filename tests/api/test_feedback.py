@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api.events.parsing import InvalidEventsError, MalformedBodyError
+from api.events.parsing import InvalidEventsError
 from api.feedback.parsing import Counted, count, parse_feedback
 from api.http.bodies import MAX_EVENTS
 from api.models.request_ids import Signer
@@ -75,12 +75,10 @@ def test_each_broken_rule_names_index_and_field(change: dict[str, Any], field: s
     assert [(error.index, error.field) for error in caught.value.errors] == [(1, field)]
 
 
-def test_none_too_many_and_what_is_no_json_are_refused() -> None:
+def test_none_and_too_many_are_refused() -> None:
     for feedback in ([], [CLICK] * (MAX_EVENTS + 1)):
         with pytest.raises(InvalidEventsError, match=f"got {len(feedback)}"):
             parse_feedback(body(*feedback), SIGNER, NOW_MS)
-    with pytest.raises(MalformedBodyError):
-        parse_feedback(b"{", SIGNER, NOW_MS)
 
 
 def test_an_id_that_was_not_made_here_is_named_in_the_error() -> None:
@@ -161,13 +159,6 @@ async def test_one_bad_message_keeps_its_whole_request_out_of_the_log_and_of_the
     assert decode_feedback(record.value, NOW_MS).position == 7
 
 
-async def test_feedback_on_no_answer_of_the_service_s_is_refused(serve: Serve) -> None:
-    async with serve() as client:
-        answer = await client.post("/v1/feedback", json=CLICK)  # the service has another key
-    assert problem(answer) == (422, "invalid-events")
-    assert [(e["index"], e["field"]) for e in answer.json()["errors"]] == [(0, "request_id")]
-
-
 async def test_a_process_that_does_not_know_the_key_yet_takes_no_feedback_while_redis_is_away(
     serve: Serve,
 ) -> None:
@@ -200,7 +191,6 @@ async def test_feedback_is_described_with_examples_that_are_good(serve: Serve) -
     one = sent["schema"]["items"]
     named = document["components"]["schemas"][one["$ref"].rpartition("/")[2]]
     assert named["properties"]["request_id"]["pattern"]
-    assert set(described["responses"]) >= {"202", "400", "401", "413", "422", "503"}
 
 
 async def test_only_what_was_shown_can_be_clicked(

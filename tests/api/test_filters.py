@@ -83,4 +83,5 @@ async def test_a_list_that_a_filter_empties_goes_on_with_what_is_popular(
 
 
 async def test_an_instrument_that_is_like_no_other_stays_so(client: httpx.AsyncClient) -> None:
-    assert await similar(client, "category=even", to="9") == ("model", [])
+    for query in ("", "category=even"):
+        assert await similar(client, query, to="9") == ("model", [])

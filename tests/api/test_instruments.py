@@ -71,19 +71,6 @@ async def test_bars_are_those_of_the_window_that_is_asked_for(
     assert [(bar["t"] // 1000 - RUNNING_S, bar["n"]) for bar in bars] == expected
 
 
-async def test_an_unknown_instrument_is_a_problem(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/instruments/5/bars")
-    assert problem(answer) == (404, "unknown-instrument")
-    assert answer.json() == {
-        "type": "urn:tickrec:problem:unknown-instrument",
-        "title": "Unknown instrument",
-        "status": 404,
-        "detail": "Instrument 5 has no quotes",
-        "instance": "/v1/instruments/5/bars",
-        "request_id": answer.headers["X-Request-Id"],
-    }
-
-
 async def test_neighbors_have_their_exact_shape(client: httpx.AsyncClient, filled: Filled) -> None:
     filled.generation("g1", {"4": [("0", 0.75, 3.0), ("5", 0.5, 2.0), ("6", 0.25, 1.0)]})
     answer = await client.get("/v1/instruments/4/similar?n=2")
@@ -100,14 +87,6 @@ async def test_neighbors_have_their_exact_shape(client: httpx.AsyncClient, fille
             {"instrument_id": 5, "score": 0.5, "support": 2.0},
         ],
     }
-
-
-async def test_an_instrument_alone_in_the_model_has_no_neighbors(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    filled.generation("g1", {"4": []})
-    answer = await client.get("/v1/instruments/4/similar")
-    assert (answer.status_code, answer.json()["items"]) == (200, [])
 
 
 @pytest.mark.parametrize("path", ["/v1/instruments/4/similar", "/instruments/similar/4"])

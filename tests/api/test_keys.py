@@ -1,5 +1,6 @@
 """Keys: access, the key file, and the commands that edit it."""
 
+import dataclasses
 import hashlib
 import json
 import stat
@@ -13,38 +14,27 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from api.__main__ import app
-from api.http.endpoint import ReadEndpoint, Scope, Success
+from api.app import create_app
+from api.http.endpoint import Scope
 from api.http.keys.access import Access
 from api.http.keys.file import Keys, KeysFileError, read_keys
 from api.http.keys.key import Key, digest_of, granted, plain_keys
 from api.http.problems import Problem
+from api.settings import ApiSettings
 
 from .keys import entry, write_keys
 
 NOW_S = 1_800_000_000.0
 READER = Key("reader", granted(("read",)))
+ENDPOINT = next(each for each in create_app(ApiSettings()).state.table if not each.parameters)
+"""Of which only the scope matters."""
 
 
-def endpoint(scope: Scope | None) -> ReadEndpoint:
-    """Return an endpoint of which only the scope matters."""
-    return ReadEndpoint(
-        name="keyed",
-        path="/x",
-        tag="",
-        summary="",
-        description="",
-        success=Success(kind=None, example=None),
-        problems={},
-        scope=scope,
-        cost=0 if scope == "write" else 1,
-        read=lambda: iter(()),  # type: ignore[arg-type, return-value]
-    )
-
-
-def admitted_by(access: Access, scope: Scope | None, *headers: tuple[bytes, bytes]) -> str | None:
-    """Return the name of the key that a request is admitted by, None if none is needed."""
-    _, key, _ = access.admit(endpoint(scope), {}, "", headers)
-    return key.name if key is not None else None
+def admitted_by(access: Access, scope: Scope, *headers: tuple[bytes, bytes]) -> str:
+    """Return the name of the key that a request is admitted by."""
+    _, key, _ = access.admit(dataclasses.replace(ENDPOINT, scope=scope), {}, "", headers)
+    assert key is not None
+    return key.name
 
 
 def refusal(access: Access, scope: Scope, *headers: tuple[bytes, bytes]) -> tuple[str, str]:
@@ -71,10 +61,6 @@ OTHERS = [
 def access_by(*keys: Key, now_s: Callable[[], float] = lambda: NOW_S) -> Access:
     """Return access by keys whose texts are their names."""
     return Access({digest_of(key.name.encode()): key for key in keys}, now_s)
-
-
-def test_without_keys_everybody_may_do_everything() -> None:
-    assert admitted_by(Access(None), "admin") is None
 
 
 def test_no_key_of_a_file_admits_nobody() -> None:
@@ -118,19 +104,6 @@ def test_a_key_ends_at_its_moment_though_it_was_known() -> None:
     now_s += 5
     slug, detail = refusal(access, "read:users", sent(b"k"))
     assert (slug, detail) == ("unauthorized", "The key 'k' expired on 2027-01-15T08:00:05Z")
-
-
-def test_a_limit_bounds_the_requests_that_read_and_no_other_key() -> None:
-    limited = Key("limited", granted(("read", "write", "admin")), parse("3/hour"))
-    access = access_by(limited, READER)
-    for _ in range(3):
-        admitted_by(access, "read:users", sent(b"limited"))
-        admitted_by(access, "write", sent(b"limited"))
-    assert refusal(access, "read:users", sent(b"limited"))[0] == "rate-limited"
-    assert "At most 3 requests in 3600 s" in refusal(access, "admin", sent(b"limited"))[1]
-    assert admitted_by(access, "write", sent(b"limited")) == "limited"
-    for _ in range(9):
-        admitted_by(access, "read:users", sent(b"reader"))
 
 
 def test_what_is_remembered_of_headers_is_bounded() -> None:

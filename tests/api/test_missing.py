@@ -39,7 +39,10 @@ async def test_what_is_not_there_is_a_problem_that_names_it(
 ) -> None:
     answer = await client.get(target)
     assert problem(answer) == (404, kind)
+    members = {"type", "title", "status", "detail", "instance", "request_id"}
+    assert answer.json().keys() == members
     assert answer.json()["instance"] == target.partition("?")[0]
+    assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
     assert ("'XYZ'" in answer.json()["detail"]) == ("XYZ" in target)
 
 

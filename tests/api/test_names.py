@@ -151,12 +151,6 @@ def test_an_attribute_with_the_name_of_a_field_of_ids_stays_as_it_is() -> None:
     assert as_strings(body, (("instrument_id",),)) == body.replace(b":4,", b':"4",')
 
 
-async def test_an_unknown_form_of_ids_is_refused(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/movers?ids=hex")
-    assert answer.status_code == 422
-    assert answer.json()["detail"] == "ids: must be number, string, not 'hex'"
-
-
 async def test_the_first_versions_answers_stay_as_they_are(client: httpx.AsyncClient) -> None:
     for query in ("", "?ids=number&names=true"):
         answer = await client.get(f"/instruments/similar/4{query}")

@@ -111,16 +111,16 @@ def test_another_generation_is_seen_when_the_time_is_over(
 async def test_an_application_sees_another_generation_and_never_the_one_before_again(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    async def served() -> str:
-        found: str = (await client.get(OF_4)).json()["generation"]
-        return found
+    async def served() -> tuple[str, int]:
+        found = (await client.get(OF_4)).json()
+        return found["generation"], found["items"][0]["instrument_id"]
 
     async with asyncio.timeout(PATIENCE_S):
-        for name in ("g1", "g2", "g1"):
+        for name, neighbor in (("g1", 5), ("g2", 6), ("g1", 5)):
             filled.point_to(name)
-            while await served() != name:
+            while (await served())[0] != name:
                 pass
-            assert {await served() for _ in range(20)} == {name}
+            assert {await served() for _ in range(20)} == {(name, neighbor)}
 
 
 async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced_generation(

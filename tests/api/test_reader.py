@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from api.models.generations import GenerationReplacedError, NoModelYetError
+from api.models.generations import GenerationReplacedError
 from api.recommendations.choosing import Wish
 from api.recommendations.sources import LISTS_AT_ONCE
 from api.users.history import Histories, history_of
@@ -63,27 +63,6 @@ def test_a_generation_without_a_popular_list_is_an_error(reader: Reader, filled:
     filled.point_to("torn")
     with pytest.raises(GenerationReplacedError):
         reader.run(reader.recommendations("ABC", ALL))
-
-
-def test_an_answer_is_of_what_is_served_though_another_was_served_last(
-    reader: Reader, filled: Filled
-) -> None:
-    for name, neighbor in (("g1", "5"), ("g2", "6"), ("g1", "5")):
-        filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]})
-        found = reader.run(reader.similar(4, 10))
-        assert found is not None
-        assert (found[0].name, found[1].items[0].item) == (name, neighbor)
-
-
-def test_lists_that_were_read_once_are_not_read_again(
-    reader: Reader, raw: Redis, filled: Filled
-) -> None:
-    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
-    filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
-    reader.run(reader.recommendations("ABC", ALL))
-    raw.delete(filled.keys.model_similar("g1", "4"))
-    _, chosen = reader.run(reader.recommendations("ABC", ALL))
-    assert [item.instrument_id for item in chosen.items] == [5]
 
 
 def test_what_was_folded_in_counts_until_history_or_generation_change(
@@ -215,11 +194,3 @@ def test_answers_are_kept_within_bounds_however_long_they_are(
 
     assert kept(1) == len(users)  # of a kilobyte each
     assert 1 <= kept(100) <= 4  # of 28
-
-
-def test_the_variants_are_those_that_are_served(reader: Reader, filled: Filled) -> None:
-    assert reader.run(reader.variants()) == []
-    with pytest.raises(NoModelYetError):
-        reader.run(reader.similar(4, 10))
-    filled.point_to("g1")
-    assert reader.run(reader.variants()) == ["default"]

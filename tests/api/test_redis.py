@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +25,6 @@ from tests.patience import PATIENCE_S
 def raw(store_url: str, namespace: str) -> Iterator[Redis]:
     with Redis.from_url(store_url, decode_responses=True) as client:
         yield client
-
-
-@pytest.fixture
-async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
-    store = Store(store_url, namespace, Metrics().store_errors)
-    async with store.connecting():
-        yield store
 
 
 def get(key: str) -> Read[bytes | None]:

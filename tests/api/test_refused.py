@@ -33,13 +33,15 @@ QUERIES: Final[dict[str, list[str]]] = {
     "/v1/instruments": [
         *("n=0", "n=1001", "listed=yes", "category=a%20b", f"category={'x' * 65}"),
         *(f"category={many(101)}", "page_token=nonsense", f"search={'x' * 101}"),
+        "filter=none:eq:1",
     ],
     "/v1/users": ["n=0", "n=101", "n=-1", "n=x", "n="],
     "/v1/users/ABC/recommendations": [
         *("n=0", "n=101", f"exclude={TOO_LARGE}", "include_seen=x"),
         *("category=a%20b", "exclude_category=a%20b", "filter=lot", "boost=lot:eq:1"),
+        *("diversity=1.1", "diversity=-0.1", "diversity=x", "diversity="),
     ],
-    "/v1/movers": ["window=2h", "direction=left"],
+    "/v1/movers": ["window=2h", "direction=left", "ids=hex"],
 }
 """By path; the parameter that is named first breaks the rule."""
 PATHS: Final = [

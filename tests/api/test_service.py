@@ -11,7 +11,6 @@ from api.app import create_app
 from api.http.endpoint import Endpoint
 from api.http.replies import encode
 from api.settings import ApiSettings
-from contracts.partitioning import user_partition
 
 from .conftest import TOPOLOGY, Filled, Serve
 from .problems import problem
@@ -19,38 +18,19 @@ from .problems import problem
 TABLE = create_app(ApiSettings()).state.table
 
 
-async def test_an_internal_error_is_logged_and_reveals_nothing_to_the_client(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    key = filled.keys.history(user_partition("secret", TOPOLOGY.interactions), "secret")
-    filled.store.set(key, "no hash")
-    answer = await client.get("/v1/users/secret/history")
-    assert problem(answer) == (500, "internal")
-    assert "Traceback" not in answer.text
-    assert "WRONGTYPE" not in answer.text
-
-
-async def test_topics_that_are_not_set_up_yet_are_a_problem_until_they_are(
-    serve: Serve, filled: Filled
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({}, "python -m operations.topics"),
+        (TOPOLOGY.as_hash() | {"format": "2"}, "says format 2, and this program reads only 1"),
+    ],
+)
+async def test_topics_that_are_unknown_or_of_another_format_are_a_problem_until_they_are_set_up(
+    serve: Serve, filled: Filled, found: dict[str, str], says: str
 ) -> None:
     filled.store.delete(filled.keys.topics())
-    async with serve() as client:
-        answer = await client.get("/v1/users/ABC/history")
-        assert problem(answer) == (503, "topics-unknown")
-        assert "python -m operations.topics" in answer.json()["detail"]
-        assert int(answer.headers["retry-after"]) > 0
-        ready = await client.get("/health/ready")
-        assert problem(ready) == (503, "not-ready")
-        assert (await client.get("/health/live")).json() == {"status": "alive"}
-        filled.topology()
-        assert (await client.get("/health/ready")).status_code == 200
-        assert (await client.get("/v1/users/ABC/history")).status_code == 404
-
-
-async def test_state_of_another_format_is_a_problem_that_names_it(
-    serve: Serve, filled: Filled
-) -> None:
-    filled.store.hset(filled.keys.topics(), "format", "2")
+    if found:
+        filled.store.hset(filled.keys.topics(), mapping=found)
     async with serve() as client:
         for path, slug in (
             ("/v1/users/ABC/history", "topics-unknown"),
@@ -58,13 +38,19 @@ async def test_state_of_another_format_is_a_problem_that_names_it(
         ):
             answer = await client.get(path)
             assert problem(answer) == (503, slug)
-            assert "says format 2, and this program reads only 1" in answer.json()["detail"]
+            assert says in answer.json()["detail"]
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await client.get("/health/live")).json() == {"status": "alive"}
+        filled.topology()
+        assert (await client.get("/health/ready")).status_code == 200
+        assert (await client.get("/v1/users/ABC/history")).status_code == 404
 
 
 async def test_requests_are_counted_by_their_route_never_by_their_ids(
     client: httpx.AsyncClient,
 ) -> None:
     await client.get("/v1/users/somebody/history")
+    await client.head("/v1/users/somebody/history")
     await client.get("/nowhere/somebody")
     await client.request("BREW", "/v1/events")
     metrics = await client.get("/metrics")
@@ -72,9 +58,10 @@ async def test_requests_are_counted_by_their_route_never_by_their_ids(
     lines = metrics.text.splitlines()
     route = "/v1/users/{user_id}/history"
     assert f'api_requests_total{{method="GET",route="{route}",status="404"}} 1.0' in lines
+    assert f'api_requests_total{{method="HEAD",route="{route}",status="404"}} 1.0' in lines
     assert 'api_requests_total{method="GET",route="unmatched",status="404"} 1.0' in lines
     assert 'api_requests_total{method="other",route="/v1/events",status="405"} 1.0' in lines
-    assert f'api_request_seconds_count{{route="{route}"}} 1.0' in lines
+    assert f'api_request_seconds_count{{route="{route}"}} 2.0' in lines
     assert "somebody" not in metrics.text
 
 

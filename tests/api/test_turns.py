@@ -1,11 +1,9 @@
 """Rounds of many commands take turns, and small reads do not wait for all of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from api.http.metrics import Metrics
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
@@ -15,13 +13,6 @@ from tests.patience import PATIENCE_S
 from .conftest import read_deadline
 
 MANY = 100
-
-
-@pytest.fixture
-async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
-    store = Store(store_url, namespace, Metrics().store_errors)
-    async with store.connecting():
-        yield store
 
 
 class Noting:
