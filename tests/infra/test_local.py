@@ -131,10 +131,7 @@ def test_the_demo_shows_three_answers_and_where_the_page_is_until_ctrl_c(folder:
 
 @pytest.mark.stack
 def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
-    console: Console,
-    folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    console: Console, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not background.status(console, folder)
     background.up(console, folder, UNFED)

@@ -129,6 +129,7 @@ def test_without_an_answer_a_read_is_asked_of_the_other_process_and_a_write_is_n
     assert answer.status_code == 503
     assert answer.json()["type"] == "urn:tickrec:problem:no-process"
     assert doomed.asked(path) == processes
+    assert doomed.client.get("/v1/instruments/4/bars").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
@@ -193,11 +194,6 @@ def test_without_any_process_the_answer_is_a_problem_and_when_to_try_again(doome
     assert answer.json()["type"] == "urn:tickrec:problem:no-process"
 
 
-def test_a_path_that_fails_everywhere_does_not_take_the_others_along(doomed: Proxy) -> None:
-    assert doomed.client.get("/dropped/read").status_code == 503
-    assert doomed.client.get("/v1/instruments/4/bars").status_code == 200
-
-
 def test_a_body_over_a_megabyte_is_a_problem_and_never_reaches_the_api(proxy: Proxy) -> None:
     answer = proxy.client.post("/v1/events?too-large", content=b"x" * (1024 * 1024 + 1))
 
@@ -205,9 +201,6 @@ def test_a_body_over_a_megabyte_is_a_problem_and_never_reaches_the_api(proxy: Pr
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:tickrec:problem:too-large"
     assert proxy.asked("/v1/events?too-large") == 0
-
-
-def test_a_body_of_nearly_a_megabyte_passes(proxy: Proxy) -> None:
     assert proxy.client.post("/v1/events", content=b"x" * 1_000_000).status_code == 200
 
 
@@ -299,12 +292,8 @@ def test_an_answer_that_was_compressed_is_not_sent_again_to_who_has_it(proxy: Pr
     assert again.status_code == 304
     assert again.headers["ETag"] == ETAG
     assert again.content == b""
-
-
-def test_an_answer_that_was_not_compressed_keeps_its_strong_etag(proxy: Proxy) -> None:
-    answer = proxy.client.get("/kept", headers={"Accept-Encoding": "identity"})
-
-    assert answer.headers["ETag"] == ETAG
+    plain = proxy.client.get("/kept", headers={"Accept-Encoding": "identity"})
+    assert plain.headers["ETag"] == ETAG
 
 
 @pytest.mark.parametrize("what", ["bars", "quotes"])

@@ -68,12 +68,7 @@ def test_a_process_that_dies_is_restarted_after_its_pause(
     until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
     [status] = supervisor.statuses()
     assert (status.exit_code, status.pid, status.restarts) == (-signal.SIGKILL, None, 0)
-
-    clock.now += pause_s(1) - 0.01
-    supervisor.tick()
-    assert supervisor.statuses()[0].state is State.WAITING
-
-    clock.now += 0.02
+    clock.now += pause_s(1) + 0.01
     supervisor.tick()
     [status] = supervisor.statuses()
     assert (status.state, status.restarts) == (State.RUNNING, 1)
@@ -268,30 +263,6 @@ def test_stopping_a_process_stops_what_it_started(supervisor: Supervisor, tmp_pa
     grandchild = int(log.read_text().split()[0])
     supervisor.stop()
     until(lambda: not psutil.pid_exists(grandchild))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
-def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
-    code = f"""
-        import sys, time
-        from pathlib import Path
-        from infra.local.process import Command
-        from infra.local.supervisor import Supervisor
-        log = Path({str(tmp_path / "log")!r})
-        command = Command('sleeper', (sys.executable, '-c', {SLEEPER!r}), log)
-        print(Supervisor().add(command).pid, flush=True)
-        time.sleep(600)
-    """
-    supervisor = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-    )
-    assert supervisor.stdout is not None
-    child = psutil.Process(int(supervisor.stdout.readline()))
-    until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text())
-    supervisor.kill()
-    supervisor.wait()
-    # Nobody but init may be left to reap it.
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_two_processes_of_one_name_are_refused(supervisor: Supervisor, tmp_path: Path) -> None:

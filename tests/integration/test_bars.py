@@ -3,7 +3,7 @@
 import csv
 import gzip
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -107,12 +107,8 @@ def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_even_if_the_worke
         kill(worker)
     with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES):
         pipeline.wait_until_folded([QUOTES])
-    bars, expected, counts, tied = (
-        bars_in_redis(pipeline),
-        reference(),
-        minutes(quotes),
-        ties(quotes),
-    )
+    bars, expected, tied = bars_in_redis(pipeline), reference(), ties(quotes)
+    counts = Counter((quote.instrument_id, quote.ts // 60_000 * 60_000) for quote in quotes)
     assert bars.keys() == expected.keys()
     for key, prices in expected.items():
         bar = bars[key]
@@ -128,41 +124,9 @@ def shuffled_in_windows(quotes: Sequence[Quote], rng: random.Random) -> Iterator
         yield from some
 
 
-def minutes(quotes: Sequence[Quote]) -> dict[tuple[int, int], int]:
-    counts: dict[tuple[int, int], int] = defaultdict(int)
-    for quote in quotes:
-        counts[quote.instrument_id, quote.ts // 60_000 * 60_000] += 1
-    return counts
-
-
 def ties(quotes: Sequence[Quote]) -> set[tuple[int, int]]:
     """The bars whose open or close has more than one quote at its event time."""
     times: dict[tuple[int, int], list[int]] = defaultdict(list)
     for quote in quotes:
         times[quote.instrument_id, quote.ts // 60_000 * 60_000].append(quote.ts)
     return {key for key, ts in times.items() if ts.count(min(ts)) > 1 or ts.count(max(ts)) > 1}
-
-
-def test_a_late_quote_revises_its_bar_while_it_is_retained_and_is_dropped_after(
-    pipeline: Pipeline,
-) -> None:
-    base_ms = 1_700_000_040_000
-    with pipeline.worker(bars_retention_minutes=10):
-        pipeline.publish(
-            [
-                Quote(instrument_id=1, price=10, size=1, ts=base_ms),
-                Quote(instrument_id=1, price=12, size=1, ts=base_ms + 9 * 60_000),
-            ]
-        )
-        pipeline.wait_until_folded([QUOTES])
-        pipeline.publish([Quote(instrument_id=1, price=9, size=2, ts=base_ms + 1)])
-        pipeline.wait_until_folded([QUOTES])
-        revised = bars_in_redis(pipeline)[1, base_ms]
-        assert (revised.o, revised.l, revised.c, revised.v, revised.n) == (10, 9, 9, 3, 2)
-        pipeline.publish([Quote(instrument_id=1, price=13, ts=base_ms + 10 * 60_000)])
-        pipeline.publish([Quote(instrument_id=1, price=1, ts=base_ms + 2)])
-        pipeline.wait_until_folded([QUOTES])
-    assert {minute for _, minute in bars_in_redis(pipeline)} == {
-        base_ms + 9 * 60_000,
-        base_ms + 10 * 60_000,
-    }

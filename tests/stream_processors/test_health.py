@@ -23,50 +23,38 @@ from stream_processors.settings import Settings
 A, B = TP("quotes", 0), TP("quotes", 1)
 
 
-def test_a_partition_with_work_that_does_not_move_is_stalled() -> None:
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [({A: 5}, {A: 10}, 0, {}), ({A: 5}, {A: 10}, 30, {}), ({A: 5}, {A: 10}, 31, {A: 31})],
+        [({A: n}, {A: 1_000_000}, n * 100, {}) for n in range(10)],
+        [({A: 5}, {A: 0}, n * 100, {}) for n in range(3)],
+        [
+            ({A: 5}, {A: 0}, 0, {}),
+            *(({A: 5}, {A: 3}, now_s, {}) for now_s in (100, 129)),
+            ({A: 5}, {A: 3}, 131, {A: 31}),
+        ],
+        [({A: 5, B: 5}, {A: 1, B: 1}, 0, {}), ({A: 6, B: 5}, {A: 1, B: 1}, 40, {B: 40})],
+        [({}, {A: 10}, 0, {}), ({}, {A: 10}, 31, {A: 31})],
+        [({A: 5}, {A: 10}, 0, {}), ({}, {}, 20, {}), ({A: 5}, {A: 10}, 40, {})],
+    ],
+    ids=[
+        "it does not move",
+        "it moves, however far behind",
+        "it has nothing to do",
+        "idle time does not count",
+        "each is judged alone",
+        "it was never claimed",
+        "it comes back",
+    ],
+)
+def test_a_partition_whose_work_does_not_move_for_30_s_is_stalled(
+    looks: list[tuple[dict[TP, int], dict[TP, int], float, dict[TP, float]]],
+) -> None:
+    """Each look has the folded offsets, the work that is left, the time, and what is stalled."""
     progress = Progress(stalled_after_s=30)
-    assert progress.stalled({A: 5}, {A: 10}, 0.0) == {}
-    assert progress.stalled({A: 5}, {A: 10}, 30.0) == {}
-    assert progress.stalled({A: 5}, {A: 10}, 31.0) == {A: 31.0}
-
-
-def test_a_partition_that_moves_is_not_stalled_however_far_behind() -> None:
-    progress = Progress(stalled_after_s=30)
-    for n in range(10):
-        assert progress.stalled({A: n}, {A: 1_000_000}, n * 100.0) == {}
-
-
-def test_a_partition_with_nothing_to_do_is_not_stalled() -> None:
-    progress = Progress(stalled_after_s=30)
-    for n in range(3):
-        assert progress.stalled({A: 5}, {A: 0}, n * 100.0) == {}
-
-
-def test_idle_time_does_not_count_against_new_work() -> None:
-    progress = Progress(stalled_after_s=30)
-    progress.stalled({A: 5}, {A: 0}, 0.0)
-    assert progress.stalled({A: 5}, {A: 3}, 100.0) == {}
-    assert progress.stalled({A: 5}, {A: 3}, 129.0) == {}
-    assert progress.stalled({A: 5}, {A: 3}, 131.0) == {A: 31.0}
-
-
-def test_each_partition_is_judged_alone() -> None:
-    progress = Progress(stalled_after_s=30)
-    progress.stalled({A: 5, B: 5}, {A: 1, B: 1}, 0.0)
-    assert progress.stalled({A: 6, B: 5}, {A: 1, B: 1}, 40.0) == {B: 40.0}
-
-
-def test_a_partition_that_was_assigned_and_never_claimed_is_stalled() -> None:
-    progress = Progress(stalled_after_s=30)
-    progress.stalled({}, {A: 10}, 0.0)
-    assert progress.stalled({}, {A: 10}, 31.0) == {A: 31.0}
-
-
-def test_a_partition_that_comes_back_is_judged_from_then_on() -> None:
-    progress = Progress(stalled_after_s=30)
-    progress.stalled({A: 5}, {A: 10}, 0.0)
-    progress.stalled({}, {}, 20.0)
-    assert progress.stalled({A: 5}, {A: 10}, 40.0) == {}
+    for folded, work, now_s, stalled in looks:
+        assert progress.stalled(folded, work, now_s) == stalled
 
 
 async def test_a_server_that_is_silent_or_refuses_does_not_answer() -> None:

@@ -154,7 +154,9 @@ def broken_rules(level: Level, variant: str = DEFAULT_VARIANT) -> float | None:
     return REGISTRY.get_sample_value("trainer_broken_rules", {"variant": variant, "level": level})
 
 
-def run(settings: TrainerSettings, *, only_if_changed: bool, source_of: Any = RedisSource) -> str:
+def run(
+    settings: TrainerSettings, source_of: Any = RedisSource, *, only_if_changed: bool = False
+) -> str:
     """Run once, and return how that ended."""
     runs = Runs(settings, threading.Event(), source_of)
     return runs.once(only_if_changed=only_if_changed, wait_for_lock_s=0)

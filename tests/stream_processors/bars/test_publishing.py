@@ -27,6 +27,7 @@ from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans
 
 from .plain_bars import Quote, bar_of, quotes
 from .test_bars import HERE, PARTITION, record_of, simulate
+from .test_closing import Clock
 
 pytestmark = pytest.mark.usefixtures("small_steps_of_bars")
 
@@ -130,14 +131,6 @@ def test_without_a_crash_no_revision_comes_twice_and_no_minute_before_it_is_clos
         assert minute <= stored
         revisions = [bar.revision for bar in bars]
         assert revisions == sorted(set(revisions))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1e9
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def fold_of(claim: InMemoryClaim, producer: InMemoryProducer, clock: Clock) -> Folds[Quotes]:

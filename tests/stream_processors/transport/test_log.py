@@ -65,11 +65,6 @@ async def test_ends_of_no_partitions_are_none(log: Log) -> None:
     assert await log.ends([]) == {}
 
 
-async def test_a_check_returns_while_the_topic_has_the_id(log: Log, topic: str) -> None:
-    topic_id = (await log.bounds(topic, 0)).topic_id
-    await log.check(topic, topic_id)
-
-
 async def test_a_check_raises_once_the_topic_was_recreated(
     broker: str, log: Log, topic: str
 ) -> None:

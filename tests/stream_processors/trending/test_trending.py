@@ -77,27 +77,23 @@ async def test_each_event_counts_once_however_often_a_worker_ends_and_reads_it_a
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(trending_module, "_MAX_KNOWN", known_at_most)
-        await check_each_counts_once(log, flushes)
-
-
-async def check_each_counts_once(log: list[Event], flushes: list[tuple[int, int | None]]) -> None:
-    data: Hashes = {}
-    trending, claim = trending_of(data)
-    position = taken = 0
-    for more, groups_through in [*flushes, (len(log), None)]:
-        end = min(taken + more, len(log))
-        trending.add(given_events(log, taken, end))
-        taken = end
-        claim.write((await trending.unwritten()).groups, groups_through)
-        if groups_through is None:
-            position = taken
-        else:
-            trending, claim = trending_of(data)
-            taken = position
-    if position < len(log):
-        trending.add(given_events(log, taken, len(log)))
-        claim.write((await trending.unwritten()).groups)
-    assert alive(stored(data)) == alive(counted(log))
+        data: Hashes = {}
+        trending, claim = trending_of(data)
+        position = taken = 0
+        for more, groups_through in [*flushes, (len(log), None)]:
+            end = min(taken + more, len(log))
+            trending.add(given_events(log, taken, end))
+            taken = end
+            claim.write((await trending.unwritten()).groups, groups_through)
+            if groups_through is None:
+                position = taken
+            else:
+                trending, claim = trending_of(data)
+                taken = position
+        if position < len(log):
+            trending.add(given_events(log, taken, len(log)))
+            claim.write((await trending.unwritten()).groups)
+        assert alive(stored(data)) == alive(counted(log))
 
 
 async def test_a_recreated_log_adds_to_the_counts() -> None:

@@ -53,7 +53,7 @@ def chosen(choosing: Setup) -> Setup:
     return choosing
 
 
-def test_what_was_chosen_is_reported_and_is_what_the_lists_are_made_with(chosen: Setup) -> None:
+def test_what_was_chosen_makes_the_lists_and_is_reported_with_its_accuracy(chosen: Setup) -> None:
     report = chosen.report()
     selection = selection_of(chosen)
     found = selection.found
@@ -69,10 +69,6 @@ def test_what_was_chosen_is_reported_and_is_what_the_lists_are_made_with(chosen:
     assert of_default.fold_in == made_with.fold_in
     similar = chosen.read(chosen.keys.model_similar(of_default.generation, "110"), SimilarList)
     assert similar.model == report.settings["item_model"]
-
-
-def test_its_accuracy_is_in_the_report_and_the_metrics(chosen: Setup) -> None:
-    report, found = chosen.report(), selection_of(chosen).found
     held_out = report.held_out
     assert held_out is not None
     assert (held_out.users, held_out.ndcg) == (found.users, found.ndcg)
@@ -224,22 +220,17 @@ def test_where_users_get_no_lists_of_their_own_none_are_written(setup: Setup) ->
         assert not setup.store.exists(setup.keys.model_user(of_default.generation, "u1"))
 
 
-def test_readers_get_the_fold_in_settings(setup: Setup) -> None:
-    setup.fill(likings())
-    values = {"fold_in_items": 7, "fold_in_half_life_days": 2.5, "fold_in_half_life_items": 3}
-    assert setup.run(**values) == "trained"
-    assert setup.served().fold_in == FoldIn(7, 2.5, 3)
-
-
-def test_readers_get_the_diversity_of_each_variant_and_a_new_one_needs_no_new_search(
+def test_readers_get_the_fold_in_settings_and_each_variants_diversity_which_needs_no_new_search(
     setup: Setup, tmp_path: Path
 ) -> None:
     setup.fill(likings())
+    values = {"fold_in_items": 7, "fold_in_half_life_days": 2.5, "fold_in_half_life_items": 3}
     path = tmp_path / "variants.toml"
     path.write_text("[colorful]\ndiversity = 0.4\n")
-    assert setup.run(variants=path) == "trained"
+    assert setup.run(variants=path, **values) == "trained"
+    assert setup.served().fold_in == FoldIn(7, 2.5, 3)
     assert [setup.served(variant).diversity for variant in ("default", "colorful")] == [0, 0.4]
     chosen = setup.report().selection
-    assert setup.run(variants=path, diversity=0.2) == "trained"
+    assert setup.run(variants=path, diversity=0.2, **values) == "trained"
     assert [setup.served(variant).diversity for variant in ("default", "colorful")] == [0.2, 0.4]
     assert setup.report().selection == chosen

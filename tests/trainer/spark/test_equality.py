@@ -23,14 +23,14 @@ from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
 from stream_processors.histories.rules import HistoryRules
 from tests.oracles.gram import gram_matrix
+from tests.trainer.setup import run
 from tests.trainer.spark.conftest import SessionOf
 from tests.trainer.spark.logs import Record, archive, folded
 from tests.trainer.spark.streamed import PARTITIONS, note_topics, put
 from trainer.generations.publication import read_current
 from trainer.generations.report import FromArchive, Report
-from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
-from trainer.source import RedisSource, SourceError
+from trainer.source import SourceError
 from trainer.spark.snapshot import read_snapshot
 
 CAP = 12
@@ -65,11 +65,6 @@ def log(seed: int = 7) -> list[Record]:
             event = draw.choice(list(BUILT_IN))
             records.append(Record(partition, offset, user, item, event, ts_ms, price))
     return records
-
-
-def run(settings: TrainerSettings, source_of: Any = RedisSource) -> str:
-    runs = Runs(settings, threading.Event(), source_of)
-    return runs.once(only_if_changed=False, wait_for_lock_s=0)
 
 
 def lists_of(store: Store, keyspace: Keyspace) -> tuple[Report, Lists]:

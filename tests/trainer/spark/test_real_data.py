@@ -14,10 +14,11 @@ from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
 from stream_processors.histories.rules import HistoryRules
+from tests.trainer.setup import run
 from tests.trainer.spark.conftest import SessionOf
 from tests.trainer.spark.logs import Record, archive, folded
 from tests.trainer.spark.streamed import PARTITIONS, note_topics, put
-from tests.trainer.spark.test_equality import assert_same, lists_of, run, source_of
+from tests.trainer.spark.test_equality import assert_same, lists_of, source_of
 from trainer.settings import TrainerSettings
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
