@@ -64,10 +64,10 @@ def differences(expected: Expected, stored: Values) -> Iterable[str]:
 def wrongly_listed(store: Store, keyspace: Keyspace) -> Iterable[str]:
     """Yield the rows of G whose item the sets of items do not hold, and the reverse.
 
-    A row that was emptied has only an offset, until a later flush deletes it.
+    A row that was emptied has no counts, until a later flush deletes it.
     """
     keys = store.scan_iter(f"{keyspace.namespace}:cooc:*", count=1000)
-    rows = {key for key in keys if store.hkeys(key) != [OFFSET_FIELD]}
+    rows = {key for key in keys if not NOT_ITEMS.issuperset(store.hkeys(key))}
     listed = {
         key.replace(":items:", ":cooc:") + f":{item}"
         for key in store.scan_iter(f"{keyspace.namespace}:items:*", count=1000)
