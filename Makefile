@@ -79,8 +79,9 @@ $(SPARK)/.ready: requirements-spark.lock $(READY)
 	@touch $@
 
 spark: $(SPARK)/.ready # train and maintain the archive on Spark, as all its tests do, in an environment of its own
-	@$(SPARK)/bin/python -m pytest -m 'slow or not slow' tests/trainer/spark \
-		tests/archive/test_other_engines.py
+	@$(SPARK)/bin/python -m pytest -m 'slow or not slow' tests/trainer/spark
+	@# In a process of its own: Iceberg's jars have to be there when Spark's JVM starts.
+	@$(SPARK)/bin/python -m pytest -m 'slow or not slow' tests/archive/test_other_engines.py
 
 lint: $(READY) workflows ## check code, import rules, prose, workflows and each room's lines
 	@$(BIN)/ruff check .
