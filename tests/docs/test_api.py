@@ -1,4 +1,4 @@
-"""docs/api.md lists all endpoints, problems, headers and limits, and no others.
+"""docs/api.md lists all endpoints and problems, the security headers and the limits.
 
 The answers that it shows are of the shapes that the API encodes.
 """
@@ -20,8 +20,7 @@ from api.app import create_app
 from api.events import parsing as events
 from api.hot import serving
 from api.http import bodies, limits
-from api.http.endpoint import Endpoint, Table
-from api.http.ids import IDS
+from api.http.endpoint import Table
 from api.http.problems import TYPE_PREFIX, ProblemType
 from api.http.security import SECURITY_HEADERS
 from api.live import bars as live
@@ -29,7 +28,7 @@ from api.live import frames
 from api.live.commands import command_of
 from api.recommendations import bodies as recommended
 from api.settings import ApiSettings
-from contracts.messages import MAX_INSTRUMENT_ID, Interaction, Quote
+from contracts.messages import Interaction, Quote
 from tickrec_client.stream_events import server_sent_events
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -37,14 +36,16 @@ TEXT: Final = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 NGINX: Final = (ROOT / "infra/nginx/nginx.conf").read_text(encoding="utf-8")
 
 SECTION: Final = re.compile(r"^#{2,3} (.+?)$(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
-OPERATION: Final = re.compile(r"`([A-Z]+) (/\S*)`")
+OPERATION: Final = re.compile(r"`([A-Z]+) (/[^`]*)`")
 PROBLEM: Final = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 OF_NGINX: Final = re.compile(rf'"type":"{TYPE_PREFIX}([a-z-]+)","title":"[^"]+","status":(\d+)')
 BLOCK: Final = re.MULTILINE | re.DOTALL
-JSON: Final = re.compile(r"^```(?:json|console\n\$ curl [^\n]*)\n([{\[].*?)^```$", BLOCK)
+TEXT_BLOCK: Final = re.compile(r"^```text\n(.*?)^```$", BLOCK)
+COMMAND: Final = re.compile(
+    r"^\$ curl '?localhost:8000([^\s'?]+)([^\n]*)\n([{\[].*?)(?=^```$|^\$ )", BLOCK
+)
 SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
 
-BOUNDS: Final = ("maximum", "maxItems")
 OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
 LIMITS: Final = (
     bodies.MAX_BODY_BYTES,
@@ -76,10 +77,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
 
 
-def sections() -> dict[Operation, str]:
-    """Return what the document says of each operation."""
-    found = ((OPERATION.fullmatch(heading), text) for heading, text in SECTION.findall(TEXT))
-    return {(of[1], of[2]): text for of, text in found if of}
+def section(heading: str) -> str:
+    return dict(SECTION.findall(TEXT))[heading]
 
 
 def operations() -> dict[Operation, dict[str, Any]]:
@@ -99,33 +98,21 @@ def problem_types() -> Iterator[ProblemType]:
             yield from (kind for kind in found if isinstance(kind, ProblemType))
 
 
-def kind_of(operation: Operation) -> Any:
-    """Return the type of an operation's success."""
-    found = {(endpoint.method, endpoint.path): endpoint for endpoint in TABLE}
-    return found[operation].success.kind
+def answers() -> Iterator[tuple[Any, str]]:
+    """Yield the answers that are shown, each with its endpoint's type."""
+    for path, options, answer in COMMAND.findall(TEXT):
+        method = "POST" if "--json" in options else "GET"
+        of_path = [e for e in TABLE if e.method == method and matches(e.path, path)]
+        yield min(of_path, key=lambda endpoint: endpoint.path.count("{")).success.kind, answer
 
 
-def shown() -> Iterator[tuple[Operation, str]]:
-    for operation, text in sections().items():
-        for block in JSON.findall(text):
-            yield operation, block
+def matches(template: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) is not None
 
 
-def test_every_operation_has_a_section_and_every_section_an_operation() -> None:
-    assert sections().keys() == operations().keys()
-
-
-def test_every_parameter_of_a_query_is_told() -> None:
-    assert f"`{IDS.name}`" in TEXT, "that of all answers with ids, once"
-    untold = [
-        (path, parameter["name"])
-        for (method, path), operation in operations().items()
-        for parameter in operation.get("parameters", ())
-        if parameter["in"] == "query"
-        and parameter["name"] != IDS.name
-        and f"`{parameter['name']}`" not in sections()[method, path]
-    ]
-    assert untold == []
+def test_the_table_of_endpoints_has_every_operation_once() -> None:
+    listed = OPERATION.findall(section("Endpoints"))
+    assert sorted(listed) == sorted(operations())
 
 
 def test_every_problem_is_listed_with_its_status_and_no_other() -> None:
@@ -148,67 +135,43 @@ def test_the_security_headers_are_shown_as_they_are_sent() -> None:
     assert f"```text\n{lines}\n```" in TEXT
 
 
-def states(text: str, limit: int) -> bool:
-    return re.search(rf"(?<![\d,]){limit:,}(?![\d,])", text) is not None
-
-
 @pytest.mark.parametrize("limit", LIMITS)
-def test_every_limit_is_told(limit: int) -> None:
-    assert states(dict(SECTION.findall(TEXT))["Limits"], limit)
+def test_every_limit_is_listed(limit: int) -> None:
+    assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", section("Limits"))
 
 
-@pytest.mark.parametrize("endpoint", TABLE, ids=str)
-def test_every_bound_of_a_parameter_is_told_there_or_at_its_endpoint(endpoint: Endpoint) -> None:
-    bounds = {p.schema[key] for p in endpoint.parameters for key in BOUNDS if key in p.schema}
-    places = dict(SECTION.findall(TEXT))["Limits"] + sections()[endpoint.method, endpoint.path]
-    assert [bound for bound in bounds - {MAX_INSTRUMENT_ID} if not states(places, bound)] == []
+@pytest.mark.parametrize(("kind", "answer"), list(answers()), ids=itertools.count())
+def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(kind: Any, answer: str) -> None:
+    assert msgspec.to_builtins(msgspec.json.decode(answer, type=kind)) == json.loads(answer)
 
 
-@pytest.mark.parametrize(("operation", "block"), list(shown()), ids=itertools.count())
-def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(
-    operation: Operation, block: str
-) -> None:
-    kind = kind_of(operation)
-    assert msgspec.to_builtins(msgspec.json.decode(block, type=kind)) == json.loads(block)
-
-
-@pytest.mark.parametrize(
-    ("path", "name", "kind"),
-    [
-        ("/v1/stream/bars", "bar", frames.LiveBar),
-        ("/v1/stream/quotes", "quote", frames.LiveQuote),
-    ],
-)
-def test_a_stream_that_is_shown_is_one(path: str, name: str, kind: type[msgspec.Struct]) -> None:
-    (said,) = re.findall(r"^```text\n(.*?)^```$", sections()["GET", path], BLOCK)
+def test_the_stream_that_is_shown_is_one() -> None:
+    said = TEXT_BLOCK.findall(section("Streams"))[0]
     events = list(server_sent_events([*said.splitlines(), ""]))
-    assert {event.name for event in events} == {name, "live"}
-    data = [event.data for event in events if event.name == name]
-    assert [msgspec.to_builtins(msgspec.json.decode(of, type=kind)) for of in data] == [
-        *map(json.loads, data)
-    ]
+    assert [event.name for event in events] == ["bar", "live"]
+    bar = msgspec.json.decode(events[0].data, type=frames.LiveBar)
+    assert msgspec.to_builtins(bar) == json.loads(events[0].data)
 
 
 def test_the_messages_of_a_websocket_that_are_shown_are_such() -> None:
-    blocks = re.findall(r"^```text\n(.*?)^```$", sections()["GET", "/v1/stream"], BLOCK)
-    lines = "".join(blocks).splitlines()
+    lines = TEXT_BLOCK.findall(section("Streams"))[1].splitlines()
     answers = {event["T"] for said in lines if said[0] == "<" for event in json.loads(said[2:])}
     assert {"success", "subscription", "error", "b", "q", "live"} <= answers
-    commands = [line[2:] for line in lines if line[0] == ">" and "trades" not in line]
+    commands = [line[2:] for line in lines if line[0] == ">"]
     assert commands
     for command in commands:
         command_of(command)
 
 
 def test_a_problem_that_is_shown_has_the_shape_that_is_encoded() -> None:
-    (block,) = JSON.findall(dict(SECTION.findall(TEXT))["Errors"])
+    (block,) = re.findall(r"^```json\n(.*?)^```$", section("Errors"), BLOCK)
     problem = msgspec.json.decode(block, type=Shown)
     assert msgspec.to_builtins(problem) == json.loads(block)
     assert problem.type in {kind.uri for kind in problem_types()}
 
 
 def test_events_that_are_sent_are_such() -> None:
-    (body,) = SENT.findall(sections()["POST", "/v1/events"])
+    (body,) = SENT.findall(section("Writing"))
     assert [type(event) for event in events.parse_events(body.encode(), now_ms=1 << 42)] == [
         Quote,
         Interaction,
