@@ -22,6 +22,11 @@ from api.bars.sessions.calendars import Calendars
 from api.events import endpoints as events
 from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
+from api.generations import endpoints as models
+from api.generations.pointer import Generations
+from api.generations.popular import PopularItems
+from api.generations.reading import ModelReader
+from api.generations.request_ids import RequestIds
 from api.hot.heads import Heads
 from api.hot.server import State
 from api.hot.serving import Serving
@@ -48,11 +53,6 @@ from api.instruments.reading import SimilarReader
 from api.live import endpoints as live_bars
 from api.live import websocket
 from api.live.bars import LiveBars
-from api.models import endpoints as models
-from api.models.generations import Generations
-from api.models.popular import PopularItems
-from api.models.reading import ModelReader
-from api.models.request_ids import RequestIds
 from api.pipeline import endpoints as pipeline
 from api.pipeline.log_ends import LogWatch
 from api.pipeline.progress import Progress

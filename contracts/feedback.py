@@ -67,7 +67,7 @@ class RequestId(NamedTuple):
     """random, unique for each answer; of those that are kept for all, a digest of the answer"""
     signature: str
     """of all other parts and the user, if it was made for one; verified with the key
-    (`api.models.request_ids`)"""
+    (`api.generations.request_ids`)"""
 
 
 class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):

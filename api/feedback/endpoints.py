@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from api.events.publisher import Publisher
 from api.feedback.parsing import SENT_FEEDBACK, count, parse_feedback
+from api.generations.pointer import Generations
+from api.generations.request_ids import RequestIds, Signer
 from api.http.bodies import Writing
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.metrics import Metrics
@@ -16,8 +18,6 @@ from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE, WRITING
 from api.http.replies import respond
 from api.http.schemas import array_of, json_body, schema_of
-from api.models.generations import Generations
-from api.models.request_ids import RequestIds, Signer
 from api.redis.store import Store, StoreUnavailableError
 from contracts.feedback import NO_VARIANT, SentFeedback
 from contracts.generations import DEFAULT_VARIANT

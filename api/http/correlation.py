@@ -2,8 +2,8 @@
 
 A valid id of the client's, or of a proxy's, is adopted; otherwise one is made of a random prefix of
 the process and a number, which costs a hot request almost nothing. (The `request_id` of
-recommendations, `api.models.request_ids`, is something else: it proves what was recommended. In the
-first version's form, which has no field for it, it is the id of the request, too.)
+recommendations, `api.generations.request_ids`, is something else: it proves what was recommended.
+In the first version's form, which has no field for it, it is the id of the request, too.)
 """
 
 import itertools

@@ -15,14 +15,14 @@ from typing import Final, TypeVar
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge
 
+from api.generations.listings import NewListings
+from api.generations.popular import Ranked
 from api.http.filters import Condition, Filter
 from api.http.named import N
 from api.http.problems import STORE_UNAVAILABLE, Problem
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry
 from api.instruments.shown import Boosts, Shown
-from api.models.listings import NewListings
-from api.models.popular import Ranked
 from api.redis.following import attempt, following
 from api.redis.reading import Read
 from api.redis.store import Store

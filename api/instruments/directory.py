@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from api.generations.listings import NewListings
+from api.generations.popular import Ranked
 from api.http.filters import ALL, Condition, Filter, parse_boost, parse_condition
 from api.http.named import N
 from api.instruments.attributes import Attributes, Value, index
 from api.instruments.building import STEP, Building, Ranks, in_order, steps
 from api.instruments.postings import NOTHING, Collected
 from api.instruments.shown import Boosts, Mask, Numbers, Shown
-from api.models.listings import NewListings
-from api.models.popular import Ranked
 
 _SPLIT: Final = STEP // 4
 """Instruments whose names are split into words per step: this takes the longest."""

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from api.bars.answers import LatestQuote
+from api.generations.answers import PredictedItems
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.filters import Check, boost_parameter, filter_parameters
 from api.http.named import NAMES
@@ -36,7 +37,6 @@ from api.instruments.answers import (
 )
 from api.instruments.listing import InstrumentReader, parse_page_token
 from api.instruments.reading import SimilarReader
-from api.models.answers import PredictedItems
 from api.redis.reading import Read
 
 MAX_SIMILAR: Final = 200

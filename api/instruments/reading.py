@@ -5,6 +5,10 @@ from __future__ import annotations  # else annotations of inner functions are ev
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from api.generations.answers import PredictedItems
+from api.generations.pointer import Generation, Generations
+from api.generations.popular import PopularItems
+from api.generations.request_ids import RequestIds
 from api.http.filters import ALL, Filter
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
@@ -12,10 +16,6 @@ from api.instruments.answers import Similar, SimilarInstrument
 from api.instruments.catalog import Catalog
 from api.instruments.shown import Boosts, Shown
 from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
-from api.models.answers import PredictedItems
-from api.models.generations import Generation, Generations
-from api.models.popular import PopularItems
-from api.models.request_ids import RequestIds
 from api.redis.lately import Lately
 from api.redis.reading import Command, Read
 from api.redis.store import Store

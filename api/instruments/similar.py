@@ -5,9 +5,9 @@ from itertools import islice
 import msgspec
 from msgspec.structs import replace
 
+from api.generations.popular import Ranked
 from api.instruments.answers import SimilarInstrument
 from api.instruments.shown import Boosts, Shown
-from api.models.popular import Ranked
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.generations import SimilarList
 

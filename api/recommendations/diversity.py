@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from msgspec.structs import replace
 
-from api.models.generations import Generation
+from api.generations.pointer import Generation
 from api.recommendations.answers import Recommended
 from api.recommendations.choosing import Wish
 from contracts.messages import Floats

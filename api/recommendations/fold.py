@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from api.models.popular import Boosts, Shown
+from api.generations.popular import Boosts, Shown
 from api.recommendations.answers import Recommended
 from api.recommendations.places import Placed
 from contracts.bars import Column

@@ -15,10 +15,10 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from api.generations.listings import NewListings
+from api.generations.popular import Boosts, Ranked, Shown
 from api.http.filters import Filter
 from api.http.named import N
-from api.models.listings import NewListings
-from api.models.popular import Boosts, Ranked, Shown
 from api.recommendations.answers import Recommended
 from api.recommendations.fold import REASONS
 from contracts.fold_in import SCORE_DECIMALS

@@ -1,7 +1,7 @@
 """Item lists of the served generations, as arrays; recently used ones stay in memory.
 
 The lists of a generation never change, so those in memory need not be read again: to fold in a
-history, only the others are read. `api.models.generations` decides which generation is served.
+history, only the others are read. `api.generations.pointer` decides which generation is served.
 """
 
 from collections.abc import Collection

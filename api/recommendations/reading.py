@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from api.generations.answers import PredictedItems
+from api.generations.pointer import Generation, GenerationReplacedError, Generations
+from api.generations.popular import PopularItems
+from api.generations.request_ids import RequestIds
 from api.http.filters import ALL, Filter
 from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, reply
-from api.models.answers import PredictedItems
-from api.models.generations import Generation, GenerationReplacedError, Generations
-from api.models.popular import PopularItems
-from api.models.request_ids import RequestIds
 from api.recommendations.answers import (
     ItemRecommendations,
     ItemSource,

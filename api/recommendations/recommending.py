@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from api.generations.listings import NewListings
+from api.generations.pointer import Generation, Generations
+from api.generations.popular import PopularItems
 from api.http.metrics import Metrics
 from api.http.replies import encode
-from api.models.generations import Generation, Generations
-from api.models.listings import NewListings
-from api.models.popular import PopularItems
 from api.recommendations.answers import Recommended
 from api.recommendations.choosing import (
     Chosen,

@@ -5,9 +5,9 @@ from typing import Final, cast
 import msgspec
 from msgspec.structs import replace
 
+from api.generations.pointer import ExpiredError, Generation, Generations
+from api.generations.popular import PopularItems
 from api.http.metrics import Metrics
-from api.models.generations import ExpiredError, Generation, Generations
-from api.models.popular import PopularItems
 from api.recommendations.choosing import (
     Chosen,
     Wish,

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
+from api.generations.pointer import Generations
+from api.generations.popular import PopularItems
+from api.generations.request_ids import RequestIds
 from api.http.metrics import Metrics
 from api.instruments.catalog import Catalog
 from api.instruments.reading import SimilarReader
-from api.models.generations import Generations
-from api.models.popular import PopularItems
-from api.models.request_ids import RequestIds
 from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
 from api.redis.store import Store

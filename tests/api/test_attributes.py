@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from api.generations.popular import Ranked
 from api.http.filters import Condition, Filter, parse_boost, parse_condition
 from api.instruments import attributes
 from api.instruments.attributes import Attributes, index
 from api.instruments.directory import Directory, Entry
-from api.models.popular import Ranked
 from contracts.generations import Popular, PopularList
 from contracts.instruments import InstrumentDescription
 

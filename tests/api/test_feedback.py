@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from api.events.parsing import InvalidEventsError
 from api.feedback.parsing import Counted, count, parse_feedback
+from api.generations.request_ids import Signer
 from api.http.bodies import MAX_EVENTS
-from api.models.request_ids import Signer
 from contracts.feedback import decode_feedback
 from contracts.messages import MAX_AHEAD_MS
 from contracts.partitioning import user_partition

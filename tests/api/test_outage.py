@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from api.models.request_ids import Signer
+from api.generations.request_ids import Signer
 from api.redis.reading import Done, Read
 from api.redis.store import READ_DEADLINE_S as DEADLINE_S
 from api.redis.store import Store

@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 from starlette.requests import Request
 
+from api.generations.pointer import POINTER_KEPT_S, SEEN_BY_ALL_S
 from api.http.metrics import Metrics
 from api.http.problems import Problem
-from api.models.generations import POINTER_KEPT_S, SEEN_BY_ALL_S
 from api.recommendations.choosing import Wish
 from api.redis.reading import Read
 from api.redis.store import Store

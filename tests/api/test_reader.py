@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from api.models.generations import GenerationReplacedError
+from api.generations.pointer import GenerationReplacedError
 from api.recommendations.choosing import Wish
 from api.recommendations.sources import LISTS_AT_ONCE
 from api.users.history import Histories, history_of

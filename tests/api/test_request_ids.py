@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from api.models.request_ids import _TOKENS_AT_ONCE, RequestIds, Signer
+from api.generations.request_ids import _TOKENS_AT_ONCE, RequestIds, Signer
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
 from contracts.feedback import NAME, TOKEN_CHARACTERS, parse_request_id

@@ -9,7 +9,7 @@ import pytest
 
 from api.events.parsing import InvalidEventsError, parse_events
 from api.feedback.parsing import parse_feedback
-from api.models.request_ids import Signer
+from api.generations.request_ids import Signer
 from contracts.messages import Interaction, Quote
 from tests.patience import until_true
 

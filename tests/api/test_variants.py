@@ -10,7 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from api.models.generations import Generation, resumed
+from api.generations.pointer import Generation, resumed
 from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.variants import served_to

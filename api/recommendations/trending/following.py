@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from typing import Final
 
+from api.generations.request_ids import RequestIds, Signer
 from api.http.filters import Filter
 from api.http.kept import KeptReplies
 from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
-from api.models.request_ids import RequestIds, Signer
 from api.recommendations.trending.ranking import (
     NONE,
     Counts,

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from api.models.generations import Generation, Generations
+from api.generations.pointer import Generation, Generations
 from api.redis.reading import Read
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.keyspace import Keyspace

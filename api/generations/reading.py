@@ -1,13 +1,34 @@
-"""Extracts from generations' reports what the API shows. Pure."""
+"""Reads of the served models: each returns its complete answer."""
 
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from api.models.answers import Arm, Experiments, Model, Models, Trial, Variant
-from api.models.figures import Figures
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment, Served
+from api.generations.answers import (
+    Arm,
+    Decisions,
+    Experiments,
+    Figures,
+    Model,
+    Models,
+    Trial,
+    Variant,
+)
+from api.generations.pointer import NoModelYetError
+from api.http.replies import ONCE, Reply, reply
+from api.redis.reading import Read
+from api.redis.store import Store
+from contracts.decisions import Decision
+from contracts.generations import (
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Current,
+    Experiment,
+    Served,
+    decode_current,
+)
+from contracts.pointer import named
 from contracts.variants import shares
 
 Reports = Mapping[str, Figures | None]
@@ -69,3 +90,46 @@ def experiments_answer(current: Current) -> Experiments:
 def _model(served: Served, reports: Reports) -> Model:
     fields = {name: getattr(served, name) for name in Served.__struct_fields__}
     return Model(**fields, report=reports.get(served.generation))
+
+
+MAX_REPORTS: Final = 20
+"""Per answer; further generations come without figures."""
+
+_decision: Final = msgspec.json.Decoder(Decision)
+
+
+class ModelReader:
+    """Reads the models of one namespace."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys = store.keys
+
+    def models(self) -> Read[Reply]:
+        """Answer with the served models."""
+        current = yield from self.current()
+        generations = sorted(named(current), reverse=True)[:MAX_REPORTS]
+        values = yield [("GET", self._keys.model_report(name)) for name in generations]
+        figures = dict(zip(generations, map(figures_of, values), strict=True))
+        return reply(models_answer(current, figures), ONCE)
+
+    def experiments(self) -> Read[Reply]:
+        """Answer with which users get which variant."""
+        return reply(experiments_answer((yield from self.current())), ONCE)
+
+    def decisions(self, n: int) -> Read[Reply]:
+        """Answer with the latest decisions, newest first."""
+        (values,) = yield [("LRANGE", self._keys.model_decisions(), 0, n - 1)]
+        return reply(Decisions([_decision.decode(value) for value in values]), ONCE)
+
+    def current(self) -> Read[Current]:
+        """Return what is served.
+
+        Raises:
+            NoModelYetError: nothing is served.
+        """
+        (value,) = yield [("GET", self._keys.model_current())]
+        current = decode_current(value)
+        if current is None or not current.variants:
+            raise NoModelYetError
+        return current

@@ -1,1 +1,0 @@
-"""The served models: generations, and the ids of answers made from them."""
