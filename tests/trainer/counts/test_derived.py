@@ -28,7 +28,6 @@ from trainer.counts.order import Order, ordered
 Dense = npt.NDArray[np.float64]
 
 shapes = st.tuples(st.integers(1, 8), st.integers(1, 6))
-binary = arrays(np.float64, shapes, elements=st.sampled_from([0.0, 1.0]))
 weighed = arrays(np.float64, shapes, elements=st.sampled_from([0.0, 1.0, 5.0, 0.3, 11.7]))
 
 
@@ -76,14 +75,6 @@ def test_counts_that_are_not_weighted_and_know_no_order_are_the_workers() -> Non
     had, streamed = csr_array(np.ones((2, 2))), csr_array(np.full((2, 2), 7.0))
     of_users = Histories(had, np.zeros(4, np.int64))
     assert counts_of(of_users, streamed, Counting(CountsConfig())) is streamed
-
-
-@given(before=binary, data=st.data())
-def test_subtracting_from_binary_counts_is_exact(before: Dense, data: st.DataObject) -> None:
-    after = before * data.draw(arrays(np.float64, before.shape, elements=st.sampled_from([0.0, 1])))
-    found = without(csr_array(gram_matrix(before)), csr_array(before), csr_array(after))
-    assert (found.toarray() == gram_matrix(after)).all()
-    assert found.nnz == np.count_nonzero(gram_matrix(after))
 
 
 @given(before=weighed, seed=st.integers(0, 99), data=st.data())
@@ -175,20 +166,6 @@ def test_histories_have_a_column_for_each_counted_item_and_no_other(
     assert found.ts_ms.tolist() == (found.affinities.data * 10).tolist()
     assert found.since_ms.tolist() == (found.affinities.data * 5).astype(np.int64).tolist()
     assert stored.tolist() == (found.affinities.data / 2).tolist()
-
-
-@given(affinities=weighed, data=st.data())
-def test_entries_that_are_kept_keep_their_users_and_times(
-    affinities: Dense, data: st.DataObject
-) -> None:
-    whole = histories(affinities, affinities * 10)
-    kept = data.draw(arrays(np.bool_, whole.affinities.nnz))
-    found = whole.where(kept)
-    expected = affinities.copy()
-    expected[affinities > 0] = np.where(kept, affinities[affinities > 0], 0)
-    assert (found.affinities.toarray() == expected).all()
-    assert found.ts_ms.tolist() == (found.affinities.data * 10).astype(np.int64).tolist()
-    assert found.since_ms.tolist() == [ts_ms // 2 for ts_ms in found.ts_ms.tolist()]
 
 
 def test_the_first_users_are_as_they_were() -> None:

@@ -62,11 +62,6 @@ def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(shop: 
     assert "shop.csv, temporal split, test share 0.25: learned from" in printed
 
 
-def test_the_question_of_the_literature_is_named(shop: Path) -> None:
-    printed = evaluate("--interactions", shop, "--split", "last", "--model", "popular").stdout
-    assert "shop.csv, last split: learned from" in printed
-
-
 def test_the_lists_that_are_written_are_those_that_were_measured(
     shop: Path, tmp_path: Path
 ) -> None:
@@ -98,14 +93,6 @@ def test_a_report_is_one_page_with_three_plots_that_fetches_nothing(
     assert not re.search(r"(src|url)\s*[=(]\s*[\"']?https?:", text)
     for name in MODELS:
         assert f"<td>{name}</td>" in text
-
-
-def test_settings_come_from_the_command_line_then_from_a_file(shop: Path, tmp_path: Path) -> None:
-    file = tmp_path / "settings.toml"
-    file.write_text("cosine_shrinkage = 7\nneighbors_per_item = 3\n")
-    asked = ("--interactions", shop, "--model", "cosine")
-    found = found_by(*asked, "--settings", file, "--set", "cosine_shrinkage=9")
-    assert found["models"][0]["settings"]["shrinkage"] == 9
 
 
 def test_the_workers_settings_decide_what_is_learned_from(shop: Path) -> None:

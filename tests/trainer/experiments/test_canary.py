@@ -1,5 +1,6 @@
 """A new generation on trial: who waits, what it is judged by, and what becomes of it."""
 
+import re
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,13 @@ from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
 from trainer.experiments import feedback
+from trainer.experiments import rules as module
+from trainer.experiments.rules import CanaryRules, Rule, read_rules
 from trainer.generations.decisions import read_report
 from trainer.generations.publication import change_current
 from trainer.run import runs as runs_module
 from trainer.settings import TrainerSettings
+from trainer.settings_file import SettingsFileError
 
 USERS = 40
 RULES = """\
@@ -217,14 +221,6 @@ def rules_of(trial: OnTrial, text: str) -> None:
     trial.settings.canary_rules.write_text(text)
 
 
-def test_rules_that_need_no_users_promote_without_any(trial: OnTrial) -> None:
-    rules_of(trial, "users_least = 0")
-    trial.clock.forward(31)
-    trial.something_happens()
-    assert trial.run() == "trained"
-    assert trial.served().generation == trial.canary_id
-
-
 def test_a_period_that_began_is_not_changed_by_other_rules(trial: OnTrial) -> None:
     rules_of(trial, "minutes = 0")
     trial.something_happens()
@@ -279,12 +275,39 @@ def test_a_decision_preceded_by_another_one_is_dropped(
     assert "promoted" not in {decision.what for decision in trial.decisions()}
 
 
-def test_bad_data_is_rejected_noted_once_and_what_is_served_stays(trial: OnTrial) -> None:
-    before = trial.current
-    for key in trial.store.scan_iter(f"{trial.keys.namespace}:cooc:*"):
-        trial.store.hset(key, key.rpartition(":")[2], "0.01")
-    for _ in range(2):
-        assert trial.run(asked=True) == "rejected"
-    assert (trial.current.variants, trial.current.canary) == (before.variants, before.canary)
-    (rejected,) = (d for d in trial.decisions() if d.what == "rejected")
-    assert "beyond" in rejected.why
+def written(folder: Path, text: str) -> Path:
+    path = folder / "canary.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_has_the_documented_defaults(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8")
+    (of_module,), of_page = (
+        re.findall(r"```toml\n(.*?)```", text, re.DOTALL) for text in (module.__doc__ or "", page)
+    )
+    (on_page,) = (text for text in of_page if "share" in text)
+    for text in ("", of_module, on_page):
+        assert read_rules(written(tmp_path, text)) == CanaryRules()
+
+
+def test_what_is_written_counts(tmp_path: Path) -> None:
+    rules = read_rules(written(tmp_path, "share = 0.2\n[clicks]\nloss_max = 0.5\n"))
+    assert rules == CanaryRules(share=0.2, clicks=Rule(loss_max=0.5))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "share = 1.0",
+        "shares = 0.1",
+        "share =",
+        "[clicks]\nusers_least = -1",
+        "[clicks]\nshare = 0.1",
+        "needs = 1",
+    ],
+)
+def test_rules_that_are_none_name_the_file(tmp_path: Path, text: str | None) -> None:
+    with pytest.raises(SettingsFileError, match=r"canary\.toml \(CANARY_RULES\)"):
+        read_rules(tmp_path / "canary.toml" if text is None else written(tmp_path, text))

@@ -10,7 +10,6 @@ from contracts.fold_in import FoldIn
 from contracts.generations import Popular, PopularList, Recommendation, Served, UserList
 from contracts.histories import HistoryEntry
 from contracts.messages import Floats
-from contracts.times import DAY_MS
 from tests.trainer.experiments.behaving import put_history, put_lists, put_report
 from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer import telemetry
@@ -114,16 +113,6 @@ def test_as_many_of_the_latest_items_are_folded_in_as_the_generation_wants(
     put_affinities(setup, {1: 1, 2: 1, 9: 1}, taken=7)  # of one time: 1 is the latest
     put_lists(setup, "g1", {9: {7: 1.0}})
     assert of_user(setup, FoldIn(items=items)) == expected
-
-
-@pytest.mark.parametrize(("days", "expected"), [(0, SECOND), (1, 1)])
-def test_items_weigh_less_by_age_if_the_generation_wants_that(
-    setup: Setup, days: float, expected: float
-) -> None:
-    at = {1: HistoryEntry(1, 500), 2: HistoryEntry(4, 500 - 3 * DAY_MS)}
-    put_history(setup, "u", at | {7: HistoryEntry(1, 1_500)})
-    put_lists(setup, "g1", {1: {7: 1.0}, 2: {8: 1.0}})
-    assert of_user(setup, FoldIn(half_life_days=days)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

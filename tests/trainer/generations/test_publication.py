@@ -3,17 +3,19 @@
 import contextlib
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
+from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
-from contracts.keyspace import REPLACED_GENERATION_TTL_S
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import promoted, rolled_back
 from runtime.redis.stores import Store
 from tests.trainer.setup import Setup
+from trainer.generations.decisions import note, read_report
+from trainer.generations.inputs import served_popularity, served_report
 from trainer.generations.publication import (
     HeldError,
     Publication,
@@ -21,9 +23,9 @@ from trainer.generations.publication import (
     change_current,
     end_generation,
     end_unnamed,
-    generation_id,
     publication,
 )
+from trainer.generations.report import Data, Inputs, Lists, Report
 from trainer.reading import pipelines
 
 
@@ -157,11 +159,6 @@ def test_a_trainer_still_cleaning_up_spares_its_successors_generation(
         assert generations.stay("g2")
 
 
-def test_the_first_claim_leaves_a_pointer_that_serves_nothing(generations: Generations) -> None:
-    with generations.claim("g1", 1):
-        assert generations.current == Current(1, {})
-
-
 def test_no_key_is_left_of_an_ended_generation_whose_list_of_keys_is_gone_first(
     generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,15 +263,6 @@ def test_a_variant_that_is_no_longer_made_expires(generations: Generations) -> N
     assert generations.ends_soon("s1")
 
 
-def test_generations_sort_by_time() -> None:
-    ids = [
-        generation_id(datetime(2021, 12, day, hour, tzinfo=UTC), 7)
-        for day in (1, 2, 31)
-        for hour in (0, 9, 23)
-    ]
-    assert ids == sorted(ids)
-
-
 def test_each_key_is_noted_before_it_is_written(
     generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,3 +279,33 @@ def test_each_key_is_noted_before_it_is_written(
         monkeypatch.setattr("trainer.generations.publication.ask_each", ask_each)
         made.write(generations.values("g1"))
     assert written == list(generations.values("g1"))
+
+
+DAMAGED = [b"{", b"\xff", b"null", b"[]", b'{"generation":1}', b"\x00"]
+REPORT = Report("g1", 1, "", "", Inputs({}, {}), Data(1, 1, 1, 1, 1, 1), Lists(1, 1, 1, 1, 1), {})
+
+
+@pytest.mark.parametrize("stored", DAMAGED)
+def test_a_damaged_report_is_none(store: Store, keyspace: Keyspace, stored: bytes) -> None:
+    current = Current(1, {DEFAULT_VARIANT: Served("g1", "cosine", "none")})
+    store.set(keyspace.model_current(), msgspec.json.encode(current))
+    store.set(keyspace.model_report("g1"), stored)
+    assert read_report(store, keyspace, "g1") is None
+    assert served_report(store, keyspace) is None
+
+
+def test_a_decision_is_noted_though_the_report_is_damaged(store: Store, keyspace: Keyspace) -> None:
+    store.set(keyspace.model_report("g1"), "{")
+    note(store, keyspace, Decision("", "g1", DEFAULT_VARIANT, "promoted", "", "rules"))
+    assert store.llen(keyspace.model_decisions()) == 1
+    assert store.get(keyspace.model_report("g1")) == "{"
+
+
+@pytest.mark.parametrize(
+    "stored", [*DAMAGED, b'{"model":"popular","items":[{"item":"seven","score":1}]}']
+)
+def test_a_damaged_list_of_popular_items_is_none(
+    store: Store, keyspace: Keyspace, stored: bytes
+) -> None:
+    store.set(keyspace.model_popular("g1"), stored)
+    assert served_popularity(store, keyspace, REPORT) is None

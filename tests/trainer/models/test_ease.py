@@ -1,7 +1,6 @@
 """EASE against its closed form, and by neighborhoods."""
 
 import tracemalloc
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -102,19 +101,6 @@ def test_the_inverse_of_more_items_than_are_inverted_at_once_is_whole(
     counts = gram_matrix(affinities)
     weights = closed_form(counts, 8 * counts.diagonal()[counts.diagonal() > 0].mean())
     assert near(weights, scores(Ease(EaseConfig(), items), csr(counts)))
-
-
-@pytest.mark.parametrize("exact_items", [0, 12])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_largest_by_absolute_value_are_kept(seed: int, exact_items: int) -> None:
-    counts = gram(purchases(seed))
-    model = partial(Ease, EaseConfig(regularization=0.1), exact_items=exact_items)
-    whole, short = scores(model(), counts), scores(model(neighbors=4), counts)
-    assert (short < 0).any()
-    for of_item, of_short in zip(whole, short, strict=True):
-        largest = np.argsort(-np.abs(of_item))[:4]
-        assert np.flatnonzero(of_short).tolist() == np.sort(largest).tolist()
-        assert (of_short[largest] == of_item[largest]).all()
 
 
 @pytest.mark.parametrize("exact_items", [0, 9])

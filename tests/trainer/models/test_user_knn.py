@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
-from tests.trainer.models.made import Affinities, binary, csr, fewer, lists, ranked, weighted
+from tests.trainer.models.made import Affinities, binary, csr, fewer, ranked, weighted
 from trainer.counts.matrices import Matrix
 from trainer.models.ranking import rounded
 from trainer.models.user_knn import REASONS, Metric, UserKnn, UserKnnConfig, neighbors
@@ -159,26 +159,9 @@ def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> 
             assert [j for j in ranking.because[entry] if j >= 0] == strongest
 
 
-@fewer
-@given(affinities=binary(), k=st.integers(1, 9))
-def test_a_user_is_never_recommended_what_it_has(affinities: Affinities, k: int) -> None:
-    ranking = UserKnn(UserKnnConfig(k=k)).fit(csr(affinities)).rank(np.arange(len(affinities)))
-    for u, of_user in enumerate(lists(ranking)):
-        assert not affinities[u, [i for i, _ in of_user]].any()
-        reasons = ranking.because[ranking.indptr[u] : ranking.indptr[u + 1]]
-        assert affinities[u, reasons[reasons >= 0]].all()
-        assert (reasons[:, :1] >= 0).all()
-
-
 @every_metric
 def test_of_many_twins_the_first_ones_are_the_neighbors(metric: Metric) -> None:
     affinities = csr(np.tile([[1.0, 0, 2], [1, 1, 0]], (3_000, 1)))
     found = neighbors_of(affinities, 3, metric).users
     assert found[:6:2].tolist() == [[2, 4, 6], [0, 4, 6], [0, 2, 6]]
     assert found[5_999].tolist() == [1, 3, 5]
-
-
-def test_support_of_a_recommendation_is_how_many_neighbors_have_it() -> None:
-    of = csr([[1, 0, 0], [1, 1, 0], [1, 1, 1]])
-    ranking = UserKnn(UserKnnConfig()).fit(of).rank(np.arange(1))
-    assert dict(zip(ranking.columns, ranking.support, strict=True)) == {1: 2, 2: 1}

@@ -25,8 +25,7 @@ from stream_processors.histories.rules import HistoryRules
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import run
 from tests.trainer.spark.conftest import SessionOf
-from tests.trainer.spark.logs import Record, archive, folded
-from tests.trainer.spark.streamed import PARTITIONS, note_topics, put
+from tests.trainer.spark.logs import PARTITIONS, Record, archive, folded, note_topics, put
 from trainer.generations.publication import read_current
 from trainer.generations.report import FromArchive, Report
 from trainer.settings import TrainerSettings

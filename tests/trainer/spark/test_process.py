@@ -13,8 +13,7 @@ from contracts.keyspace import Keyspace
 from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
-from tests.trainer.spark.logs import archive
-from tests.trainer.spark.streamed import note_topics
+from tests.trainer.spark.logs import archive, note_topics
 from tests.trainer.spark.test_equality import lists_of, log
 from tests.trainer.test_process import process
 from trainer.generations.publication import read_current
