@@ -13,12 +13,9 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
 
 from api.bars import endpoints as bars
-from api.bars import market
-from api.bars.latest import LatestReader
-from api.bars.moving import Moving
-from api.bars.older import OlderBars
+from api.bars.calendars import Calendars
 from api.bars.reading import BarReader
-from api.bars.sessions.calendars import Calendars
+from api.bars.seam import OlderBars
 from api.events import endpoints as events
 from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
@@ -53,6 +50,9 @@ from api.instruments.reading import SimilarReader
 from api.live import endpoints as live_bars
 from api.live import websocket
 from api.live.bars import LiveBars
+from api.market import endpoints as market
+from api.market.movers import MoverRanking
+from api.market.reading import LatestReader
 from api.pipeline import endpoints as pipeline
 from api.pipeline.log_ends import LogWatch
 from api.pipeline.progress import Progress
@@ -113,7 +113,7 @@ def create_app(
     calendars = Calendars(
         catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
     )
-    moving = Moving(store, catalog.instruments, catalog.shown, catalog, now_ms)
+    movers = MoverRanking(store, catalog.instruments, catalog.shown, catalog, now_ms)
     request_ids = RequestIds(store.keys)
     trending = TrendingItems(store, catalog.shown, catalog, request_ids, now_ms)
     generations = Generations(store.keys)
@@ -134,7 +134,7 @@ def create_app(
     latest = LatestReader(store, now_ms, archived)
     endpoints = (
         *bars.endpoints(BarReader(store, now_ms, calendars.hours_of, archived), catalog.resolve),
-        *market.endpoints(latest, moving, catalog.resolve, catalog.check),
+        *market.endpoints(latest, movers, catalog.resolve, catalog.check),
         *instruments.endpoints(
             InstrumentReader(catalog, latest.newest),
             SimilarReader(store, generations, popular, catalog, request_ids),
@@ -167,7 +167,7 @@ def create_app(
         async with (
             store.connecting(),
             catalog.following(),
-            moving.following(),
+            movers.following(),
             calendars.following(),
             trending.following(),
             publisher.running(),

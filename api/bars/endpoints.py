@@ -7,15 +7,14 @@ from api.bars.answers import (
     Bars,
     BarsOfMany,
     LegacyBar,
+    as_csv,
 )
-from api.bars.as_csv import as_csv
-from api.bars.intervals import MINUTE, PATTERN, parse_interval
-from api.bars.local_days import MAX_ZONE, parse_zone
-from api.bars.older import ARCHIVE_READING, MOST_DAYS
+from api.bars.calendars import LOADING
+from api.bars.intervals import MAX_ZONE, MINUTE, PATTERN, parse_interval, parse_zone
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
 from api.bars.reading import BarReader
-from api.bars.sessions.calendars import LOADING
-from api.bars.sessions.hours import Session, parse_session
+from api.bars.seam import ARCHIVE_READING, MOST_DAYS
+from api.bars.trading_hours import Session, parse_session
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.parameters import (
     INSTRUMENT_ID,

@@ -7,16 +7,13 @@ from zoneinfo import ZoneInfo
 
 from api.bars.aggregation import Window, fill_previous, legacy_bars, roll_up
 from api.bars.answers import Bars
-from api.bars.intervals import MINUTE, Interval
-from api.bars.local_days import in_zone
-from api.bars.many import Of, QuestionOfMany
+from api.bars.intervals import MINUTE, Interval, in_zone
 from api.bars.minutes import Found, Held, MinuteReader
-from api.bars.older import OlderBars
 from api.bars.pages import Position, Sort, beginning_of, page_of
 from api.bars.past import PastReader
-from api.bars.question import Question
-from api.bars.seam import Seam
-from api.bars.sessions.hours import HoursOf, NoHoursError, Session, in_session
+from api.bars.request import Of, Question, QuestionOfMany
+from api.bars.seam import OlderBars, Seam
+from api.bars.trading_hours import HoursOf, NoHoursError, Session, in_session
 from api.http.csv_answers import BY_ACCEPT
 from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule

@@ -8,22 +8,82 @@ from a log that had already dropped records, or if records were lost.
 
 import math
 from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from api.bars.aggregation import MinuteBars, Window
 from api.bars.answers import Gap
+from api.bars.intervals import Interval
 from api.bars.minutes import Held
-from api.bars.older import OlderBars, Range, ReadOlder
 from api.bars.pages import Sort
+from api.http.problems import ProblemType
 from api.http.replies import NOW, Reply, reply
-from api.redis.reading import Read
+from api.redis.reading import Handoff, Read
 from api.redis.store import Store
+from contracts.bars import Minute
 from contracts.keyspace import FOLDING_FIELD, LINEAGE_FIELD, WHOLE_FIELD
 from contracts.times import MINUTE_MS
 from contracts.topics import QUOTES
+
+MOST_DAYS: Final = 62
+"""That one answer may read, not counting days without files: some 25 ms each in a large archive."""
+ARCHIVE_UNAVAILABLE: Final = ProblemType(
+    "archive-unavailable", "The archive cannot be read", 503, retry_after_s=5
+)
+ARCHIVE_READING: Final[dict[ProblemType, str]] = {
+    ARCHIVE_UNAVAILABLE: "no answer in 5 s: request fewer buckets, or retry later"
+}
+"""The problems of reads of the archive, with example details."""
+
+
+class Range(NamedTuple):
+    """An instrument's minutes that start in `[first_ms, end_ms)`, and their buckets."""
+
+    instrument_id: int
+    first_ms: int
+    """start of a bucket"""
+    end_ms: int
+    interval: Interval
+
+
+class Older(NamedTuple):
+    """What an archive has of a range."""
+
+    minutes: list[tuple[int, Minute]]
+    """each bucket's start with its merged minutes, oldest first; one may come in several parts"""
+    rest_ms: int | None
+    """start of the first bucket after these that was not read; of the last ones, end of the last
+    bucket before these that was not; None: all were"""
+    vouched_ms: int
+    """nothing is missing before this time, and everything may be from then on"""
+    days: int
+    """that were read"""
+
+
+ReadOlder = Callable[[Range, Sort, int, int], Older]
+"""Returns the first or, for `desc`, the last buckets of a range that have bars.
+
+It takes the range, the order, how many buckets at most, and how many days of the archive to read at
+most: at least a bucket's length. It blocks.
+"""
+
+
+class OlderBars(Protocol):
+    """An archive of bars."""
+
+    @property
+    def read(self) -> ReadOlder:
+        """Reads a range, off the event loop."""
+
+    def off_loop(self, answer: Callable[[], Any]) -> Handoff:
+        """Return the exception with which a read continues as `answer`, off the event loop."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Accept reads for the block."""
+
 
 _AGAIN_MS: Final = 10_000
 """Age at which a position is read again: Redis may have been flushed and refilled."""

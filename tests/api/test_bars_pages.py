@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import Window, fill_previous
 from api.bars.answers import Bar
-from api.bars.intervals import DAY, MINUTE, parse_interval
-from api.bars.local_days import in_zone
+from api.bars.intervals import DAY, MINUTE, in_zone, parse_interval
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token, whole_buckets
 from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.times import MAX_TS_MS, MINUTE_MS

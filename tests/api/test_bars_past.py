@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from api.bars.intervals import parse_interval
-from api.bars.latest import LatestReader
 from api.bars.reading import BarReader
 from api.http.metrics import Metrics
+from api.market.reading import LatestReader
 from api.redis.store import Store
 from contracts.keyspace import (
     CHUNK_FIELD_PREFIX,

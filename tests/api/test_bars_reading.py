@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import Window, fill_previous, roll_up
 from api.bars.answers import Bar
-from api.bars.intervals import DAY, MINUTE, parse_interval
-from api.bars.latest import LatestReader
-from api.bars.local_days import in_zone
+from api.bars.intervals import DAY, MINUTE, in_zone, parse_interval
 from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
 from api.bars.pages import Position, parse_token
 from api.bars.reading import BarReader
@@ -23,6 +21,7 @@ from api.http.metrics import Metrics
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem
 from api.http.replies import Reply, encode
+from api.market.reading import LatestReader
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.bars import BarValue
@@ -390,7 +389,7 @@ def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
 def test_snapshots_of_too_many_minutes_are_refused_with_a_remedy(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.bars.latest.MINUTES_OF_SNAPSHOTS", 3000)
+    monkeypatch.setattr("api.market.reading.MINUTES_OF_SNAPSHOTS", 3000)
     for instrument in (4, 5):
         readers.filled.bars(instrument, dense(2900))
     assert readers.run(readers.latest.snapshots(asked([4])))["snapshots"]["4"]["day"]

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import MinuteBars, Window, roll_up
-from api.bars.archive.columns import COLUMNS, partial_bars
+from api.bars.archive.rows import COLUMNS, partial_bars
 from api.bars.intervals import DAY
-from api.bars.movers import Mover, ranked
 from api.http.replies import encode
+from api.market.answers import Mover
+from api.market.movers import ranked
 from contracts.bars import BarValue
 
 LEAST: Final = 5e-324

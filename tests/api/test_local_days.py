@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import Window
-from api.bars.intervals import DAY, MINUTE, parse_interval
-from api.bars.local_days import LocalInterval, in_zone, parse_zone
+from api.bars.intervals import DAY, MINUTE, LocalInterval, in_zone, parse_interval, parse_zone
 from contracts.times import DAY_MS, HOUR_MS, MAX_TS_MS
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.movers import Mover, Ranked, fields_of, first_present, ranked
+from api.market.answers import Mover
+from api.market.movers import Ranked, fields_of, first_present, ranked
 from contracts.bars import BarValue
 from tests.patience import until_true
 

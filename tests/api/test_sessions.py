@@ -15,14 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.bars import calendars
+from api.bars import calendars as exchange
 from api.bars.aggregation import Window
+from api.bars.calendars import exchange_in, load
 from api.bars.intervals import parse_interval
-from api.bars.latest import LatestReader
 from api.bars.reading import BarReader
-from api.bars.sessions import calendars, exchange
-from api.bars.sessions.calendars import exchange_in, load
-from api.bars.sessions.hours import Calendar, Hours, Session, SessionInterval, in_session
+from api.bars.trading_hours import Calendar, Hours, Session, SessionInterval, in_session
 from api.http.metrics import Metrics
+from api.market.reading import LatestReader
 from api.redis.store import Store
 from contracts.bars import BarValue
 from contracts.keyspace import FOLDING_FIELD

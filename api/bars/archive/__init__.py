@@ -1,5 +1,5 @@
 """Bars that Redis no longer retains: read from the archive, outside the event loop.
 
 It is imported only if an archive is configured, because it needs pyarrow and pyiceberg. All of it
-but `reader_thread` runs in that one thread, and may block.
+but `ReaderThread` runs in that one thread, and may block.
 """

@@ -1,23 +1,29 @@
-"""Reads bars of one instrument from the archive, in the thread of `reader_thread`."""
+"""Reads bars of one instrument from the archive, in a thread with a bounded queue in front of it.
 
+The event loop never waits for a file, and requests that only need Redis never wait for requests
+that read files. More threads would take processor time from requests that Redis alone can answer.
+"""
+
+import asyncio
+import contextlib
 import logging
+import queue
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from api.bars.archive.columns import MinuteColumns, joined, newest_revisions, partial_bars
 from api.bars.archive.files import Files, Listing
-from api.bars.archive.reader_thread import DEADLINE_S, ReaderThread
-from api.bars.archive.rows import Rows
-from api.bars.older import ARCHIVE_UNAVAILABLE, Older, Range
+from api.bars.archive.rows import MinuteColumns, Rows, joined, newest_revisions, partial_bars
 from api.bars.pages import Sort
-from api.http.problems import Problem
-from api.redis.reading import Handoff
+from api.bars.seam import ARCHIVE_UNAVAILABLE, Older, Range
+from api.http.problems import OVERLOADED, Problem
+from api.redis.reading import Done, Handoff
 from contracts.archive import BARS_TABLE
 from contracts.bars import Minute
 from contracts.times import DAY_MS, MINUTE_MS
@@ -32,11 +38,83 @@ from runtime.archive.config import ArchiveConfig
 
 T = TypeVar("T")
 
+WAITING: Final = 16
+"""At some 50 ms each, the last one starts after 0.8 s."""
+DEADLINE_S: Final = 5.0
+"""For an answer: two months of a large archive take some 2 s."""
+
+
+class _Job(Generic[T]):
+    """A piece of work, and its callback."""
+
+    def __init__(self, work: Callable[[], T], done: Done[T]) -> None:
+        self.work = work
+        self.over = False
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(DEADLINE_S, self._expire)
+
+    def run(self) -> None:
+        """Do the work, in the thread; the result is delivered on the loop."""
+        try:
+            outcome: tuple[T | None, Exception | None] = (self.work(), None)
+        except Exception as error:  # noqa: BLE001 (it is passed to the callback)
+            outcome = (None, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
+            self._loop.call_soon_threadsafe(self.end, *outcome)
+
+    def end(self, found: T | None, error: Exception | None) -> None:
+        """Call the callback, unless that was done already."""
+        if not self.over:
+            self.over = True
+            self._timer.cancel()
+            self._done(found, error)
+
+    def _expire(self) -> None:
+        late = f"no answer in {DEADLINE_S:g} s: ask for fewer buckets, or later"
+        self.end(None, Problem(ARCHIVE_UNAVAILABLE, late))
+
+
+class ReaderThread:
+    """Accepts work while `running`."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(WAITING)
+
+    @contextmanager
+    def running(self) -> Iterator["ReaderThread"]:
+        """Run the thread for the block; if it hangs, that does not delay the end."""
+        threading.Thread(target=self._work, name="archive", daemon=True).start()
+        yield self
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait()
+        self._jobs.put_nowait(None)
+
+    def start(self, work: Callable[[], T], done: Done[T]) -> None:
+        """Do `work` in the thread.
+
+        `done` is called once, on the loop, within `DEADLINE_S`, with what `work` returns or raises,
+        or with a Problem.
+        """
+        job = _Job(work, done)
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            detail = f"{WAITING} reads of the archive are queued already: try again in a second"
+            job.end(None, Problem(OVERLOADED, detail))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.over:
+                job.run()
+
+
 _log: Final = logging.getLogger(__name__)
 
 
 class ArchivedBars:
-    """The bars in the archive, as `api.bars.older.OlderBars`."""
+    """The bars in the archive, as `api.bars.seam.OlderBars`."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -55,7 +133,7 @@ class ArchivedBars:
         return Handoff(lambda done: self._thread.start(lambda: _with_problems(answer), done))
 
     def read(self, asked: Range, sort: Sort, buckets: int, days: int) -> Older:
-        """Return the first or the last buckets of a range, as `api.bars.older.ReadOlder`.
+        """Return the first or the last buckets of a range, as `api.bars.seam.ReadOlder`.
 
         Raises:
             Exception: as `Files.listing` and `Rows.of`.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import Window, roll_up
-from api.bars.archive.columns import (
+from api.bars.archive.rows import (
     COLUMNS,
     MinuteColumns,
     joined,

@@ -180,7 +180,7 @@ async def test_the_last_bars_of_several_instruments_reach_into_the_archive(
 async def test_a_page_of_several_reads_so_many_days_of_the_archive_at_most(
     client: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.bars.many.MOST_DAYS", 8)
+    monkeypatch.setattr("api.bars.request.MOST_DAYS", 8)
     market.held(filled)
     start = min(market.minutes)
     named = f"{INSTRUMENT},{ARCHIVED_ONLY}"
@@ -206,7 +206,7 @@ async def test_days_of_snapshots_are_those_of_all_quotes(
 async def test_snapshots_of_more_than_one_answer_reads_of_the_archive_are_refused(
     client: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.bars.latest.MOST_DAYS", 2)
+    monkeypatch.setattr("api.market.reading.MOST_DAYS", 2)
     market.held(filled)
     Market([Quote(NOW_MS - 1, 5.0, 1.0)]).held(filled, OTHER)
     answer = await client.get("/v1/snapshots", params={"instruments": f"{INSTRUMENT},{OTHER}"})

@@ -10,13 +10,14 @@ import httpx
 import pytest
 from pyiceberg.table import Table
 
-from api.bars import many, question
+from api.bars import request as many
+from api.bars import request as question
 from api.bars.aggregation import Window
 from api.bars.archive import files
 from api.bars.archive.files import Files
 from api.bars.archive.reader import ArchivedBars
 from api.bars.intervals import DAY, MINUTE, parse_interval
-from api.bars.older import Range
+from api.bars.seam import Range
 from api.http.problems import Problem
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES

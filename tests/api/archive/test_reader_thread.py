@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from api.bars.archive import reader_thread
-from api.bars.archive.reader_thread import WAITING, ReaderThread
-from api.bars.older import ARCHIVE_UNAVAILABLE
+from api.bars.archive import reader
+from api.bars.archive.reader import WAITING, ReaderThread
+from api.bars.seam import ARCHIVE_UNAVAILABLE
 from api.http.problems import OVERLOADED, Problem
 from tests.patience import PATIENCE_S
 
@@ -72,12 +72,12 @@ async def test_more_than_may_wait_are_turned_away_at_once() -> None:
 async def test_an_answer_has_a_deadline_and_what_is_late_is_not_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader_thread, "DEADLINE_S", PATIENCE_S)
+    monkeypatch.setattr(reader, "DEADLINE_S", PATIENCE_S)
     with ReaderThread().running() as busy:
         under_way = Request(busy)
         await asyncio.to_thread(under_way.begun.wait, PATIENCE_S)
         with monkeypatch.context() as patch:
-            patch.setattr(reader_thread, "DEADLINE_S", 0.01)
+            patch.setattr(reader, "DEADLINE_S", 0.01)
             late = Request(busy)
         await is_late(late)
         under_way.go_on.set()
@@ -85,7 +85,7 @@ async def test_an_answer_has_a_deadline_and_what_is_late_is_not_begun(
         after.go_on.set()
         assert isinstance(await after.outcome, str)
         assert not late.begun.is_set()
-        monkeypatch.setattr(reader_thread, "DEADLINE_S", 0.01)
+        monkeypatch.setattr(reader, "DEADLINE_S", 0.01)
         hanging = Request(busy)
         await is_late(hanging)
         hanging.go_on.set()

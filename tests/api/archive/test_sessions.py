@@ -5,8 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api.bars.intervals import DAY
-from api.bars.local_days import in_zone
+from api.bars.intervals import DAY, in_zone
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import Filled, Serve
 from tests.patience import until_true

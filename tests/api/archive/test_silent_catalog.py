@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from api.bars.archive import reader, reader_thread
+from api.bars.archive import reader
 from api.bars.archive.reader import ArchivedBars, archived_bars
 from api.bars.intervals import MINUTE
-from api.bars.older import Range
+from api.bars.seam import Range
 from runtime.archive.config import ArchiveConfig
 from tests.http_server import Handler, serving
 from tests.patience import PATIENCE_S
@@ -47,8 +47,7 @@ async def read(archived: ArchivedBars) -> str:
 async def test_a_catalog_that_falls_silent_delays_reads_once_not_until_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (reader_thread, reader):
-        monkeypatch.setattr(module, "DEADLINE_S", 0.5, raising=False)
+    monkeypatch.setattr(reader, "DEADLINE_S", 0.5)
     with silent_at_first(2) as address:
         config = ArchiveConfig(catalog="rest", catalog_uri=address, warehouse="archive")
         archived = archived_bars(config)

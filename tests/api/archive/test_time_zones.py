@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from api.bars.intervals import DAY, parse_interval
-from api.bars.local_days import in_zone
+from api.bars.intervals import DAY, in_zone, parse_interval
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import Serve
 from tests.api.test_local_days import CHANGES, Change, at_ms

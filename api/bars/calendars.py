@@ -2,7 +2,9 @@
 
 An instrument's exchange is its attribute `exchange`: a MIC (ISO 10383) or a usual name. They are
 loaded by a child process once an instrument names a new one, and again each day, because they end a
-year from now.
+year from now. The process is `python -m api.bars.calendars XNYS XLON`, which prints them as JSON:
+the package exchange_calendars imports pandas, which takes half a second and 66 MB, and neither
+should be taken from a server.
 """
 
 import asyncio
@@ -16,9 +18,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from api.bars.sessions.hours import Calendar, Hours, NoHoursError, Session
+from api.bars.trading_hours import Calendar, Hours, NoHoursError, Session
 from api.http.problems import NOT_READY, Problem, ProblemType, broken_rule
 from api.redis.following import following
+from contracts.messages import Ints
+from contracts.times import MINUTE_MS
 
 ATTRIBUTE: Final = "exchange"
 AT_ONCE: Final = 50
@@ -29,7 +33,7 @@ _LOOK_EVERY_S: Final = 2.0
 _STALE_S: Final = 86_400.0
 _LOADED_WITHIN_S: Final = 60.0
 _PACKAGE: Final = "exchange_calendars"
-_MODULE: Final = "api.bars.sessions.exchange"
+_MODULE: Final = "api.bars.calendars"
 
 LOADING: Final[dict[ProblemType, str]] = {
     NOT_READY: "The calendar of XNYS is being loaded: try again"
@@ -157,3 +161,51 @@ async def load(exchanges: Collection[str]) -> dict[str, Calendar | str]:
         last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise RuntimeError(f"the calendars of {', '.join(exchanges)} cannot be loaded: {last}")
     return _calendars.decode(out)
+
+
+EXTENDED_MINUTES: Final = {"XNYS": (330, 240)}
+"""Minutes before the open and after the close in which exchanges trade too. Those in the US do so
+from 4:00 to 20:00, on half days to 17:00."""
+
+
+def calendar(name: str) -> Calendar | str:
+    """Return the calendar of an exchange, by its MIC or an alias, or why there is none.
+
+    It reaches from twenty years ago to a year from now.
+    """
+    import exchange_calendars
+
+    try:
+        found = exchange_calendars.get_calendar(name)
+    except Exception as error:  # noqa: BLE001 (some of the package's are broken, such as XTAE's)
+        return f"{type(error).__name__}: {error!s:.200}"
+    opens, pauses, resumed, closes = (
+        _epoch_ms(found.schedule[name]) for name in ("open", "break_start", "break_end", "close")
+    )
+    has_break = found.schedule["break_start"].notna().to_numpy()
+    spans: dict[Session, tuple[list[int], list[int]]] = {
+        "regular": (
+            sorted([*opens.tolist(), *resumed[has_break].tolist()]),
+            sorted([*closes.tolist(), *pauses[has_break].tolist()]),
+        )
+    }
+    if found.name in EXTENDED_MINUTES:
+        before, after = (MINUTE_MS * minutes for minutes in EXTENDED_MINUTES[found.name])
+        spans["extended"] = ((opens - before).tolist(), (closes + after).tolist())
+    return Calendar(found.tz.key, spans)
+
+
+def _epoch_ms(times: Any) -> Ints:
+    """Return a column of times in epoch ms, (n,)."""
+    found: Ints = times.dt.as_unit("ms").astype("int64").to_numpy()
+    return found
+
+
+def main() -> None:
+    """Print the calendars of the exchanges that the arguments name."""
+    found = {name: calendar(name) for name in sys.argv[1:]}
+    sys.stdout.buffer.write(msgspec.json.encode(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from api.bars.intervals import Interval, T
-from api.bars.local_days import in_zone
+from api.bars.intervals import Interval, T, in_zone
 from api.http.problems import Failure, Problem, broken_rule
 from contracts.messages import Ints
 from contracts.times import DAY_MS

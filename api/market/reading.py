@@ -6,14 +6,14 @@ from typing import Final
 import msgspec
 
 from api.bars.aggregation import MinuteBars, Window, roll_up, with_partial
-from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
+from api.bars.answers import Bar, Gap, LatestQuote
 from api.bars.intervals import DAY, MINUTE
 from api.bars.minutes import MinuteReader, minute_fields
-from api.bars.older import MOST_DAYS, OlderBars, ReadOlder
-from api.bars.seam import Part, Seam
+from api.bars.seam import MOST_DAYS, OlderBars, Part, ReadOlder, Seam
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem, broken_rule
 from api.http.replies import NOW, Reply, reply
+from api.market.answers import LatestQuotes, Snapshot, Snapshots
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD

@@ -2,11 +2,8 @@
 
 from typing import Final
 
-from api.bars.answers import Bar, LatestQuote, LatestQuotes, Snapshot, Snapshots
-from api.bars.latest import LatestReader
-from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
-from api.bars.moving import Moving
-from api.bars.older import ARCHIVE_READING
+from api.bars.answers import Bar, LatestQuote
+from api.bars.seam import ARCHIVE_READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.filters import Check, filter_parameters
 from api.http.named import NAMES
@@ -14,6 +11,9 @@ from api.http.parameters import DEFAULT_ITEMS, instruments_parameter, one_of, wh
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_REQUEST, READING
 from api.http.responses import KEPT
+from api.market.answers import LatestQuotes, Mover, Movers, Snapshot, Snapshots
+from api.market.movers import DIRECTIONS, WINDOWS, MoverRanking
+from api.market.reading import LatestReader
 
 MAX_QUOTES: Final = 500
 MAX_SNAPSHOTS: Final = 100
@@ -35,12 +35,12 @@ _MOVERS: Final = Movers(
 )
 
 
-def endpoints(latest: LatestReader, moving: Moving, resolve: Resolve, check: Check) -> Table:
+def endpoints(latest: LatestReader, movers: MoverRanking, resolve: Resolve, check: Check) -> Table:
     """Return these endpoints.
 
     Args:
         latest: reads the newest bars.
-        moving: knows the movers.
+        movers: ranks the instruments that moved most.
         resolve: finds instruments by their symbols.
         check: checks conditions on attributes.
     """
@@ -99,7 +99,7 @@ three or in the last three minutes of a window is left out.""",
                 *filter_parameters(check),
                 NAMES,
             ),
-            read=moving.movers,
+            read=movers.movers,
             hot=True,
             success=Success(kind=Movers, example=_MOVERS, headers=KEPT),
             problems={**READING, INVALID_REQUEST: "window: must be 5m, 15m, 1h, not '2h'"},

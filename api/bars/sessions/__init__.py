@@ -1,1 +1,0 @@
-"""Trading sessions of exchanges, and bars of only their minutes."""

@@ -1,0 +1,1 @@
+"""The market at a glance: latest quotes, snapshots and movers."""
