@@ -1,7 +1,4 @@
-"""A short run of the harness: what `python -m tests.chaos` does at length, with quick faults.
-
-It shares the broker of the suite, which must live on, so only workers and store fail here.
-"""
+"""Short runs of the harness: what `python -m tests.chaos` does at length."""
 
 import json
 import random
@@ -13,8 +10,13 @@ from confluent_kafka import Producer
 
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import BARS
+from infra.local.kafka.jars import NoKafkaError, jars
 from runtime.topology import Topology
+from stream_processors.settings import Settings
 from tests.chaos.check import await_folded, check, pause_feed
+from tests.chaos.faults.brokers import cut
+from tests.chaos.faults.kinds import KINDS
+from tests.chaos.modes import USUAL
 from tests.chaos.run import PARTITIONS, strike, world
 from tests.chaos.truth.expected import DAY_S
 from tests.chaos.world import ChaosError, World
@@ -22,17 +24,13 @@ from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
-FAULTS = [
-    "kill a worker at a write",
-    "cut from the store",
-    "add or remove a worker",
-    "restart the store",
-    "lose the store",
-]
+OF_THE_BROKER = {"restart a broker", "pause a broker", "cut from the brokers"}
+FAULTS = [name for name, of in KINDS.items() if of.happens(USUAL) and name not in OF_THE_BROKER]
+SESSION_TIMEOUT_S = Settings.model_fields["session_timeout_s"].default
 RECORDS_PER_S = 300
 
 
-def test_nothing_is_lost_or_counted_twice_though_workers_and_store_fail_under_load(
+def test_nothing_is_lost_or_counted_twice_after_any_fault_that_the_suites_broker_survives(
     broker: str, namespace: str, topics: Callable[..., Topology], tmp_path: Path, seed: int
 ) -> None:
     topics(partitions=PARTITIONS)
@@ -42,6 +40,26 @@ def test_nothing_is_lost_or_counted_twice_though_workers_and_store_fail_under_lo
             strike(made, kind, random.Random(f"{seed}/{n}"))
         assert check(made) > 0
         assert_notices_each_difference(made)
+
+
+def test_workers_outlast_a_store_that_is_killed_and_a_broker_that_is_away_longer_than_a_session(
+    namespace: str, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    try:
+        jars()
+    except NoKafkaError as missing:
+        pytest.skip(str(missing))
+    with world(tmp_path, namespace, seed, RECORDS_PER_S) as made:
+        made.await_load()
+        strike(made, "restart the store", rng)
+        worker, other = made.fleet.wanted()
+        made.begin(
+            cut(made, rng, worker.name, worker.to_broker, "the brokers", SESSION_TIMEOUT_S + 1),
+            frozenset(),
+        )
+        assert check(made) > 0
+        assert (worker.restarts, other.restarts) == (0, 0)
 
 
 def assert_notices_each_difference(world: World) -> None:

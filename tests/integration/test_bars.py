@@ -2,10 +2,7 @@
 
 import csv
 import gzip
-import random
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import httpx
@@ -18,7 +15,6 @@ from tests.integration.conftest import DATA, Pipeline, kill
 
 QUOTES_FILE = DATA / "quotes.csv.gz"
 BARS_FILE = DATA / "quotes_bars_1m.csv.gz"
-SHUFFLE_WINDOW_MS = 30_000
 LONG_RETENTION_MINUTES = 10_000
 
 needs_data = pytest.mark.skipif(not QUOTES_FILE.exists(), reason=f"no real quotes at {DATA}")
@@ -93,40 +89,3 @@ def test_every_real_minute_equals_the_reference_to_the_last_digit_even_if_the_wo
         }
     assert served == reference()
     assert sum(bar.n for bar in bars_in_redis(pipeline).values()) == len(real_quotes())
-
-
-@needs_data
-@pytest.mark.slow
-def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_even_if_the_worker_is_killed(
-    pipeline: Pipeline, seed: int
-) -> None:
-    quotes = real_quotes()
-    with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES) as worker:
-        pipeline.publish(shuffled_in_windows(quotes, random.Random(seed)))
-        pipeline.wait_for_position(QUOTES, 1)
-        kill(worker)
-    with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES):
-        pipeline.wait_until_folded([QUOTES])
-    bars, expected, tied = bars_in_redis(pipeline), reference(), ties(quotes)
-    counts = Counter((quote.instrument_id, quote.ts // 60_000 * 60_000) for quote in quotes)
-    assert bars.keys() == expected.keys()
-    for key, prices in expected.items():
-        bar = bars[key]
-        assert (bar.h, bar.l, bar.n) == (prices.high, prices.low, counts[key]), key
-        if key not in tied:
-            assert (bar.o, bar.c) == (prices.open, prices.close), key
-
-
-def shuffled_in_windows(quotes: Sequence[Quote], rng: random.Random) -> Iterator[Quote]:
-    for _, window in groupby(quotes, lambda quote: quote.ts // SHUFFLE_WINDOW_MS):
-        some = list(window)
-        rng.shuffle(some)
-        yield from some
-
-
-def ties(quotes: Sequence[Quote]) -> set[tuple[int, int]]:
-    """The bars whose open or close has more than one quote at its event time."""
-    times: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for quote in quotes:
-        times[quote.instrument_id, quote.ts // 60_000 * 60_000].append(quote.ts)
-    return {key for key, ts in times.items() if ts.count(min(ts)) > 1 or ts.count(max(ts)) > 1}

@@ -3,18 +3,23 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from api.pipeline.log_ends import LogEnds, LogWatch
+from contracts.keyspace import Keyspace
+from contracts.topics import STREAMED
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
 from infra.local.process import free_port
+from operations.topics import ensure
+from runtime.kafka.broker import admin
 from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.chaos.servers.restartable import Restartable, started
-from tests.integration.test_broker_outages import two_of_each
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
@@ -39,7 +44,10 @@ async def test_all_log_ends_are_known_again_within_seconds_of_kafkas_restart(
     broker_of_its_own: Restartable, store_url: str, namespace: str
 ) -> None:
     server = broker_of_its_own
-    topology = await asyncio.to_thread(two_of_each, server.address, store_url, namespace)
+    topology = Topology(**{topic.name: 2 for topic in STREAMED})
+    with connect(store_url, "tests") as store:
+        client = admin(plain(server.address))
+        ensure(client, store, Keyspace(namespace), asdict(topology))
     watch = LogWatch(plain(server.address), time.monotonic)
     try:
         await known(watch, topology, PATIENCE_S)

@@ -1,4 +1,4 @@
-"""The store is unreachable for a running worker: it waits, and continues by itself."""
+"""What a worker buffers while its store is frozen."""
 
 import itertools
 import signal
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import encode, key_of
-from contracts.topics import QUOTES, STREAMED
+from contracts.topics import QUOTES
 from runtime.topology import Topology
 from tests.chaos.servers.restartable import Restartable, started
 from tests.chaos.servers.store import Node
 from tests.integration.conftest import Pipeline
-from tests.integration.watched import counted, diagonal, events, quotes, says, watched
+from tests.integration.watched import counted, quotes, watched
 from tests.patience import eventually
 
 pytestmark = pytest.mark.slow
@@ -45,32 +45,6 @@ def on_own_store(
     pipeline.store.close()
 
 
-def test_workers_wait_for_a_store_killed_under_load_and_nothing_is_lost_or_counted_twice(
-    on_own_store: Pipeline, own_store: Restartable
-) -> None:
-    pipeline = on_own_store
-    with watched(pipeline) as worker:
-        pipeline.publish([*quotes(1_000), *events(100)])
-        pipeline.wait_for_position(QUOTES, 1)
-        assert worker.ready() == {
-            "status": "ready", "progress": "ok", "store": "ok", "broker": "ok",
-        }  # fmt: skip
-        pipeline.publish([*quotes(1_000, 1_000), *events(100, 100)])
-        own_store.kill()
-        pipeline.publish([*quotes(1_000, 2_000), *events(100, 200)])
-        eventually(lambda: says(pipeline, "server unreachable, retrying"), "it says so")
-        assert worker.ready() | {"progress": ""} == {
-            "status": "not ready", "progress": "", "store": "away", "broker": "ok",
-        }  # fmt: skip
-        own_store.start()
-        own_store.await_ready()
-        pipeline.wait_until_folded()
-        worker.await_ready()
-    assert counted(pipeline) == 3_000
-    assert pipeline.gram() == pipeline.gram_of_histories()
-    assert diagonal(pipeline) == 300
-
-
 def test_while_the_store_is_frozen_a_worker_buffers_a_bounded_amount_however_much_waits(
     on_own_store: Pipeline, own_store: Restartable
 ) -> None:
@@ -93,20 +67,3 @@ def test_while_the_store_is_frozen_a_worker_buffers_a_bounded_amount_however_muc
 def repeat_quotes(n: int) -> Iterator[tuple[str, bytes, bytes, None]]:
     made = [(QUOTES.name, key_of(quote), encode(quote), None) for quote in quotes(1_000)]
     return itertools.islice(itertools.cycle(made), n)
-
-
-def test_a_late_claim_of_an_earlier_owner_does_not_stop_the_current_one(
-    pipeline: Pipeline,
-) -> None:
-    """It was in flight while the store was paused, and the partition has been reassigned since."""
-    with watched(pipeline) as worker:
-        pipeline.publish([*quotes(200), *events(100)])
-        pipeline.wait_until_folded()
-        for topic in STREAMED:
-            for partition in range(pipeline.topology.of(topic)):
-                pipeline.store.hincrby(pipeline.keyspace.position(topic, partition), "epoch", 1)
-        pipeline.publish([*quotes(100, 200), *events(50, 100)])
-        pipeline.wait_until_folded()
-        assert 'why="FencedError"' in worker.metrics()
-    assert counted(pipeline) == 300
-    assert diagonal(pipeline) == 150

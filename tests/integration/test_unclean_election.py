@@ -7,15 +7,15 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.topics import ALL, QUOTES, STREAMED
+from infra.local.kafka.jars import NoKafkaError
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.transport.reachable import is_reachable
 from tests.chaos.proxy import Network
-from tests.chaos.servers.kafka import Kafka
+from tests.chaos.servers.kafka import Kafka, own_kafka
 from tests.chaos.servers.restartable import started
 from tests.integration.conftest import Pipeline
-from tests.integration.test_broker_outages import own_kafka_or_skip
 from tests.integration.watched import counted, quotes, says, watched
 from tests.patience import eventually
 
@@ -30,7 +30,10 @@ UNCLEAN = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
 def kafka(tmp_path: Path) -> Iterator[Kafka]:
     """Three brokers: one leads the partitions of `quotes`, another one follows it."""
     with Network() as network:
-        kafka = own_kafka_or_skip(tmp_path, network, brokers=3)
+        try:
+            kafka = own_kafka(tmp_path / "kafka", network, workers=1, brokers=3)
+        except NoKafkaError as why:
+            pytest.skip(str(why))
         with started(*kafka.servers):
             yield kafka
 
