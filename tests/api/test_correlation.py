@@ -35,36 +35,6 @@ async def client(where: dict[str, Any], filled: Filled) -> AsyncIterator[httpx.A
         yield client
 
 
-@pytest.mark.parametrize("way", [{}, FOR_FRAMEWORK])
-async def test_each_answer_has_an_id_of_its_own(
-    client: httpx.AsyncClient, way: dict[str, str]
-) -> None:
-    answers = [await client.get(target, headers=way) for target in TARGETS * 2]
-    answers += [
-        await client.request(m, TARGETS[0], headers=way) for m in ("HEAD", "OPTIONS", "PUT")
-    ]
-    ids = [answer.headers.get_list("x-request-id") for answer in answers]
-    assert all(len(of_one) == 1 for of_one in ids)
-    assert len({of_one[0] for of_one in ids}) == len(answers)
-    for answer in answers:
-        if answer.status_code >= 400 and answer.content:
-            assert answer.json()["request_id"] == answer.headers["x-request-id"]
-
-
-@pytest.mark.parametrize("way", [{}, FOR_FRAMEWORK])
-async def test_a_valid_id_of_the_client_is_adopted(
-    client: httpx.AsyncClient, way: dict[str, str]
-) -> None:
-    for target in TARGETS:
-        answer = await client.get(target, headers={**way, "X-Request-Id": SENT})
-        assert answer.headers.get_list("x-request-id") == [SENT]
-        if answer.status_code >= 400:
-            assert answer.json()["request_id"] == SENT
-    for invalid in ('a"b', "a b", "x" * 129, ""):
-        answer = await client.get(TARGETS[0], headers={**way, "X-Request-Id": invalid})
-        assert answer.headers["x-request-id"] not in ("", invalid)
-
-
 async def test_malformed_input_gets_one_as_well(client: httpx.AsyncClient) -> None:
     assert client.base_url.port is not None
     async with connected(client.base_url.port) as connection:

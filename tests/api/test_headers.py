@@ -9,12 +9,10 @@ from typing import Any
 import httpx
 
 from api.http.security import SECURITY_HEADERS
-from contracts.partitioning import user_partition
 from infra.local.process import running
 from tests.infra.door import door, needs_nginx
 from tests.patience import PATIENCE_S
 
-from .conftest import TOPOLOGY, Filled, Serve
 from .http import serving
 
 EXPECTED = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
@@ -23,28 +21,6 @@ EXPECTED = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
 def security_headers(answer: httpx.Response) -> list[tuple[str, str]]:
     """Return those of an answer, sorted, as often as each is there."""
     return sorted((name, value) for name, value in answer.headers.multi_items() if name in EXPECTED)
-
-
-async def test_every_answer_has_the_security_headers(serve: Serve, filled: Filled) -> None:
-    key = filled.keys.history(user_partition("broken", TOPOLOGY.interactions), "broken")
-    filled.store.hset(key, "4", "no JSON")
-    async with serve(api_keys="secret") as client:
-        for method, path, status in (
-            ("GET", "/health/live", 200),
-            ("GET", "/metrics", 200),
-            ("GET", "/openapi.json", 200),
-            ("GET", "/docs/assets/swagger-ui-bundle.js", 200),
-            ("POST", "/v1/events", 401),
-            ("GET", "/v1/users/nobody/history", 404),
-            ("GET", "/nowhere", 404),
-            ("DELETE", "/v1/events", 405),
-            ("GET", "/v1/instruments/4/bars?limit=0", 422),
-            ("GET", "/v1/users/broken/history", 500),
-        ):
-            keyed = {} if status == 401 else {"X-API-Key": "secret"}
-            answer = await client.request(method, path, headers=keyed)
-            assert answer.status_code == status, path
-            assert security_headers(answer) == sorted(EXPECTED.items()), path
 
 
 async def test_the_documentation_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

@@ -1,24 +1,17 @@
-"""`HEAD`, `OPTIONS`, wrong methods, pages of other origins, and the private port."""
+"""Wrong methods below a user, pages of other origins, and the private port."""
 
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from api.app import create_app
-from api.settings import ApiSettings
 from infra.local.process import free_port
 from tests.cases import each
-from tests.described import operations
 
-from .http import ORDINARY, Client, connected, request, serving
+from .http import Client, connected, request, serving
 from .problems import problem
 
-APP = create_app(ApiSettings())
-TABLE = APP.state.table
-WITH_BODY = [operation for operation in operations(APP.openapi()) if operation.bodies]
 SHOP = "https://shop.example"
 EVIL = "https://evil.example"
 
@@ -29,23 +22,6 @@ async def wire(where: dict[str, Any]) -> AsyncIterator[Client]:
     origins = f"{SHOP},http://b.example"
     async with serving(**where, api_cors_origins=origins) as (_, port), connected(port) as client:
         yield client
-
-
-async def head(client: Client, target: str) -> bytes:
-    client.writer.write(request(target, method="HEAD"))
-    return await client.reader.readuntil(b"\r\n\r\n")
-
-
-async def test_head_is_answered_as_get_without_the_body(wire: Client) -> None:
-    targets = ("/health/live", "/v1/users/nobody/history", "/nowhere", "/v1/instruments/x/bars")
-    for target in targets:
-        got = await wire.get(target, headers=ORDINARY)
-        said = await head(wire, target)
-        date, _, _ = said.partition(b"date: ")
-        assert got.startswith(date), target
-        assert b"content-length: 0" not in said
-        # What comes next on the connection is the next answer, and no body.
-        assert await wire.get(target, headers=ORDINARY) == got
 
 
 @each("method", ["GET", "HEAD", "POST", "OPTIONS"])
@@ -70,29 +46,6 @@ async def test_405_names_the_methods_of_all_routes_of_a_path_and_of_a_user_with_
     ):
         answer = await client.patch(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)
-
-
-async def test_head_of_a_stream_ends(wire: Client) -> None:
-    said = await head(wire, "/v1/stream/bars?instruments=4")
-    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"content-type: text/event-stream" in said
-    assert (await wire.get("/health/live")).startswith(b"HTTP/1.1 200 OK\r\n")
-
-
-async def test_options_and_405_name_all_methods_of_a_path(client: httpx.AsyncClient) -> None:
-    for endpoint in TABLE:
-        methods = {each.method for each in TABLE if each.path == endpoint.path} | {"OPTIONS"}
-        methods |= {"HEAD"} if "GET" in methods else set()
-        path = endpoint.path
-        for name in endpoint.in_path:
-            path = path.replace(f"{{{name}}}", "4")
-        answer = await client.options(path)
-        assert (answer.status_code, answer.content) == (204, b""), path
-        # Of paths that several endpoints match, such as `{id}` and a name, those of all of them.
-        assert set(answer.headers["allow"].split(", ")) >= methods, path
-        wrong = await client.request("PATCH", path)
-        assert problem(wrong) == (405, "method-not-allowed"), path
-        assert wrong.headers.get_list("allow") == [answer.headers["allow"]], path
 
 
 async def test_a_page_of_an_origin_that_may_ask_sees_the_answer(wire: Client) -> None:
@@ -124,27 +77,6 @@ async def test_a_preflight_request_is_answered_with_what_a_page_may_send(wire: C
 async def test_without_the_setting_no_page_may_ask(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health/live", headers={"Origin": SHOP})
     assert not [name for name in answer.headers if name.startswith("access-control")]
-
-
-@each(
-    ("said", "expected"),
-    [
-        ("application/json", (400, "malformed-json")),
-        ("Application/JSON ; charset=utf-8", (400, "malformed-json")),
-        ("", (415, "unsupported-media-type")),
-        ("text/plain", (415, "unsupported-media-type")),
-        ("application/x-www-form-urlencoded", (415, "unsupported-media-type")),
-        ("multipart/form-data; boundary=application/json", (415, "unsupported-media-type")),
-        ("text/plain; application/json", (415, "unsupported-media-type")),
-    ],
-)
-async def test_a_body_that_is_not_said_to_be_json_is_not_taken(
-    client: httpx.AsyncClient, said: str, expected: tuple[int, str]
-) -> None:
-    for operation, body in itertools.product(WITH_BODY, (b"", b"{", b"\xff")):
-        target, headers = operation.target((), {}), {"Content-Type": said}
-        answer = await client.request(operation.method, target, content=body, headers=headers)
-        assert problem(answer) == expected, (operation, body)
 
 
 async def test_what_is_private_is_on_the_private_port_only(where: dict[str, Any]) -> None:

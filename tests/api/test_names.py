@@ -1,7 +1,6 @@
 """Instruments in answers by id and by name, over HTTP from a real store."""
 
 import itertools
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -106,44 +105,6 @@ async def test_a_new_symbol_is_in_answers_that_were_kept(
 
     for path in ANSWERS:
         await renamed(path)
-
-
-async def test_ids_are_strings_on_request_and_nothing_else_differs(
-    client: httpx.AsyncClient,
-) -> None:
-    for path in ANSWERS:
-        numbers, strings = [
-            await items_of(client, path, f"?ids={ids}") for ids in ("number", "string")
-        ]
-        assert numbers == await items_of(client, path)
-        assert str(LARGE) in [item["instrument_id"] for item in strings], path
-        assert strings == [with_strings(item) for item in numbers]
-
-
-def with_strings(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item with its ids as strings."""
-    changed = {"instrument_id": str(item["instrument_id"])}
-    if "because" in item:
-        changed["because"] = [str(of) for of in item["because"]]  # type: ignore[assignment]
-    return item | changed
-
-
-async def test_whole_answers_with_ids_as_strings_have_a_length_and_a_tag_of_their_own(
-    client: httpx.AsyncClient,
-) -> None:
-    for path in (
-        "/v1/instruments?",
-        f"/v1/instruments/{LARGE}?",
-        f"/v1/instruments/{LARGE}/bars?start=0&",
-        "/v1/users/ABC/history?",
-        "/v1/users/ABC/export?",
-    ):
-        numbers, strings = [await client.get(f"{path}ids={ids}") for ids in ("number", "string")]
-        plain = re.sub(rb'"instrument_id":"([0-9]+)"', rb'"instrument_id":\1', strings.content)
-        assert plain == numbers.content != strings.content, path
-        assert int(strings.headers["content-length"]) == len(strings.content)
-        if "etag" in numbers.headers:
-            assert strings.headers["etag"] != numbers.headers["etag"]
 
 
 def test_an_attribute_with_the_name_of_a_field_of_ids_stays_as_it_is() -> None:

@@ -1,11 +1,8 @@
 """Unknown fields of a body are rejected and named: most are misspelt."""
 
 import json
-from typing import Any
 
 import httpx
-
-from tests.cases import each
 
 EVENT = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
@@ -13,29 +10,6 @@ REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9
 SEEN = {"type": "click", "request_id": REQUEST_ID, "user_id": "ABC", "instrument_id": 4}
 SEEN |= {"position": 1}
 APPLE = {"symbol": "AAPL", "name": "Apple Inc."}
-
-
-@each(
-    ("method", "path", "body", "wrong", "meant"),
-    [
-        ("POST", "/v1/events", EVENT, "evnet", "event"),
-        ("POST", "/v1/events", EVENT, "qty", "quantity"),
-        ("POST", "/v1/events", QUOTE, "sise", "size"),
-        ("POST", "/v1/feedback", SEEN, "time", "ts"),
-        ("PUT", "/v1/instruments/4", APPLE, "categorys", "categories"),
-        ("POST", "/v1/recommendations", {"items": [{"instrument_id": 4}]}, "exclud", "exclude"),
-        ("POST", "/v1/recommendations/batch", {"user_ids": ["ABC"]}, "exclud", "exclude"),
-    ],
-)
-async def test_an_unknown_field_is_named_with_those_that_there_are(
-    client: httpx.AsyncClient, method: str, path: str, body: dict[str, Any], wrong: str, meant: str
-) -> None:
-    answer = await client.request(method, path, json=body | {wrong: "view"})
-    assert answer.status_code == 422
-    (error,) = answer.json()["errors"]
-    assert error["field"] == wrong
-    assert f"unknown field `{wrong}`" in error["reason"]
-    assert f"{meant}" in error["reason"].partition("known:")[2]
 
 
 async def test_an_unknown_field_within_a_list_is_named_by_its_place(

@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.fuzz.judge import complaints
 from tests.fuzz.request import KNOWN, Case
-from tests.fuzz.wire import LIMIT_BYTES, Answer, ClosedError, FramingError, read_answer
+from tests.fuzz.wire import Answer, ClosedError, Connection, FramingError
 from tests.patience import PATIENCE_S
 
 CONNECTIONS: Final = 8
@@ -35,13 +35,12 @@ async def run(port: int, cases: Iterable[Case]) -> tuple[list[str], Counter[int]
 
 
 class _Client:
-    """One connection at a time, opened again after each that the server closed."""
+    """Puts cases on one connection at a time."""
 
     def __init__(self, port: int, found: list[str], answers: Counter[int]) -> None:
-        self._port = port
+        self._connection = Connection(port)
         self._found = found
         self._answers = answers
-        self._opened: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def put_all(self, cases: Iterator[Case]) -> None:
         for case in cases:
@@ -53,62 +52,45 @@ class _Client:
             except (TimeoutError, FramingError, ConnectionError) as error:
                 found = [f"{type(error).__name__}: {error}"]
             if found:
-                self._close()
+                self._connection.close()
             self._found += [f"{case.kind}: {it}\n  {case.wire()[:900]!r}" for it in found]
-        self._close()
+        self._connection.close()
 
     async def _put(self, case: Case) -> list[str]:
         """Send requests, then the known one; return what is wrong with their answers."""
         found = []
         for sent in (case, _AFTER):
-            reader, _ = await self._send(sent)
+            await self._connection.send(sent.wire(), sent.pieces)
             if sent.hangs_up:
-                self._close()
+                self._connection.close()
                 continue
             for request in sent.requests:
-                answer = await self._read(reader, head=request.method == b"HEAD")
+                answer = await self._answer(head=request.method == b"HEAD")
                 found += complaints(request, answer)
-                if answer.streams or (b"connection", b"close") in answer.headers:
-                    self._close()
+                if answer.is_last:
+                    self._connection.close()
                     return found
         return found
 
     async def _throw(self, case: Case) -> list[str]:
         """Send garbage on a connection of its own; return what is wrong with its answer."""
-        self._close()
-        reader, writer = await self._send(case)
+        self._connection.close()
+        await self._connection.send(case.wire(), case.pieces)
         for request in case.requests:
-            if found := complaints(request, await self._read(reader, head=False)):
+            if found := complaints(request, await self._answer()):
                 return found
-        writer.write_eof()
+        self._connection.end()
         answers = []
         with contextlib.suppress(ClosedError, ConnectionResetError):
             while True:
-                answers.append(await self._read(reader, head=False))
-        self._close()
+                answers.append(await self._answer())
+        self._connection.close()
         found = [each for answer in answers for each in complaints(None, answer)]
         return (
             found + [f"{len(answers)} answers, as if it were several requests"][: len(answers) > 1]
         )
 
-    async def _read(self, reader: asyncio.StreamReader, *, head: bool) -> Answer:
-        answer = await read_answer(reader, head=head)
+    async def _answer(self, *, head: bool = False) -> Answer:
+        answer = await self._connection.answer(head=head)
         self._answers[answer.status] += 1
         return answer
-
-    async def _send(self, case: Case) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Write a case's bytes in its number of pieces; return the connection."""
-        if self._opened is None:
-            opening = asyncio.open_connection("127.0.0.1", self._port, limit=LIMIT_BYTES)
-            self._opened = await opening
-        wire = case.wire()
-        size = len(wire) // case.pieces + 1
-        for at in range(0, len(wire), size):
-            self._opened[1].write(wire[at : at + size])
-            await asyncio.sleep(0)  # the other connections' turn
-        return self._opened
-
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened[1].transport.abort()
-        self._opened = None

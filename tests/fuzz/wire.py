@@ -1,9 +1,13 @@
-"""Parses answers strictly by RFC 9112: any deviation fails."""
+"""Sends bytes, and parses answers strictly by RFC 9112: any deviation fails."""
 
+import asyncio
 import re
-from asyncio import IncompleteReadError, LimitOverrunError, StreamReader
+from asyncio import IncompleteReadError, LimitOverrunError, StreamReader, StreamWriter
 from dataclasses import dataclass
 from typing import Final
+
+from tests.fuzz.request import Request
+from tests.patience import PATIENCE_S
 
 LIMIT_BYTES: Final = 16 * 1024 * 1024
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\t -~]*)\r\n")
@@ -37,6 +41,54 @@ class Answer:
     def streams(self) -> bool:
         """Whether its body goes on for ever, and was not read."""
         return (self.header(b"content-type") or b"").startswith(b"text/event-stream")
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection can be used for no further request."""
+        return self.streams or (b"connection", b"close") in self.headers
+
+
+class Connection:
+    """A connection to a server at a local port, opened again after each that ended."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._opened: tuple[StreamReader, StreamWriter] | None = None
+
+    async def send(self, data: bytes, pieces: int = 1) -> None:
+        """Write bytes, in this number of pieces."""
+        if self._opened is None:
+            opening = asyncio.open_connection("127.0.0.1", self._port, limit=LIMIT_BYTES)
+            self._opened = await opening
+        size = len(data) // pieces + 1
+        for at in range(0, len(data), size):
+            self._opened[1].write(data[at : at + size])
+            await asyncio.sleep(0)  # the other connections' turn
+
+    def end(self) -> None:
+        """Send nothing more."""
+        if self._opened is not None:
+            self._opened[1].write_eof()
+
+    async def answer(self, *, head: bool = False) -> Answer:
+        """Return the next answer, as `read_answer` does."""
+        assert self._opened is not None
+        return await read_answer(self._opened[0], head=head)
+
+    async def ask(self, request: Request) -> Answer:
+        """Return the answer to a request, within `PATIENCE_S`."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self.send(request.wire())
+            answer = await self.answer(head=request.method == b"HEAD")
+        if answer.is_last:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """End it at once."""
+        if self._opened is not None:
+            self._opened[1].transport.abort()
+        self._opened = None
 
 
 async def read_answer(reader: StreamReader, *, head: bool) -> Answer:
