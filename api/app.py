@@ -21,7 +21,6 @@ from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
 from api.generations import endpoints as models
 from api.generations.pointer import Generations
-from api.generations.popular import PopularItems
 from api.generations.reading import ModelReader
 from api.generations.request_ids import RequestIds
 from api.hot.heads import Heads
@@ -42,14 +41,15 @@ from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
 from api.http.security import ANY_HOST, CORS, Hosts, Named, Private, Secured, install_cors
 from api.http.streams import PATHS, WEBSOCKET_PATH
-from api.instruments import describing
 from api.instruments import endpoints as instruments
+from api.instruments import writing as describing
 from api.instruments.catalog import Catalog
-from api.instruments.listing import InstrumentReader
-from api.instruments.reading import SimilarReader
+from api.instruments.popular import PopularItems
+from api.instruments.reading import InstrumentReader, SimilarReader
+from api.instruments.refresh import CatalogRefresh
 from api.live import endpoints as live_bars
-from api.live import websocket
-from api.live.bars import LiveBars
+from api.live import stream as websocket
+from api.live.hub import LiveBars
 from api.market import endpoints as market
 from api.market.movers import MoverRanking
 from api.market.reading import LatestReader
@@ -57,14 +57,13 @@ from api.pipeline import endpoints as pipeline
 from api.pipeline.log_ends import LogWatch
 from api.pipeline.progress import Progress
 from api.recommendations import endpoints as recommendations
-from api.recommendations.asking import Asking
-from api.recommendations.reading import RecommendationReader
-from api.recommendations.trending.following import TrendingItems
+from api.recommendations.reading import BodyRequests, RecommendationReader
+from api.recommendations.trending import TrendingItems
 from api.redis.store import Store
 from api.settings import ApiSettings
 from api.users import endpoints as users
-from api.users.erasing import Erasure
 from api.users.reading import UserReader
+from api.users.writing import Erasure
 from runtime.settings import SettingsError
 from runtime.tracing import Tracing, tracing_to
 
@@ -109,13 +108,14 @@ def create_app(
     open_to_any = keys.by_digest is not None or ANY_HOST in settings.api_hosts
     hosts = None if open_to_any else Hosts(settings.api_hosts)
     cors = bool(settings.api_cors_origins)
-    catalog = Catalog(store, metrics.registry)
+    catalog = Catalog()
+    refresh = CatalogRefresh(store, catalog, metrics.registry)
     calendars = Calendars(
         catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
     )
-    movers = MoverRanking(store, catalog.instruments, catalog.shown, catalog, now_ms)
+    movers = MoverRanking(store, catalog, now_ms)
     request_ids = RequestIds(store.keys)
-    trending = TrendingItems(store, catalog.shown, catalog, request_ids, now_ms)
+    trending = TrendingItems(store, catalog, request_ids, now_ms)
     generations = Generations(store.keys)
     popular = PopularItems(store.keys, generations)
     recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
@@ -146,7 +146,7 @@ def create_app(
         *live_bars.endpoints(live, catalog.resolve, access, tracing),
         *recommendations.endpoints(
             recommended,
-            Asking(recommended, store, access.spend, catalog.resolve, catalog.check),
+            BodyRequests(recommended, store, access.spend, catalog.resolve, catalog.check),
             trending,
             catalog.resolve,
             catalog.check,
@@ -166,7 +166,7 @@ def create_app(
             _log.warning("API_KEYS is not set, nor is API_KEYS_FILE: %s", OPEN_TO_ALL)
         async with (
             store.connecting(),
-            catalog.following(),
+            refresh.following(),
             movers.following(),
             calendars.following(),
             trending.following(),

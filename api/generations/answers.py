@@ -58,12 +58,6 @@ class Figures(msgspec.Struct, frozen=True):
     """null: there was nothing to choose"""
 
 
-class PredictedItems(msgspec.Struct, frozen=True):
-    """Instrument ids, best first."""
-
-    predicted_items: list[str]
-
-
 class Model(Served, frozen=True, kw_only=True):
     """A generation that is served, or kept for a rollback."""
 

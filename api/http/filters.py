@@ -1,7 +1,7 @@
 """What narrows and reorders lists of instruments: categories, and conditions on attributes. Pure.
 
 A condition is the text `attribute:operator:value`; a boost is a condition and a factor. The catalog
-decides which instruments meet a condition: `api.instruments.attributes`.
+decides which instruments meet a condition: `api.instruments.index`.
 """
 
 import re

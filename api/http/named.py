@@ -1,7 +1,6 @@
 """The names of instruments in answers, next to their ids."""
 
-from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -27,13 +26,3 @@ class Named(Identified, frozen=True, gc=False, omit_defaults=True, kw_only=True)
 N = TypeVar("N", bound=Named)
 
 NAMES: Final[Parameter] = flag("names", "also the name of each instrument, next to its symbol")
-
-
-class Names(Protocol):
-    """The names that the catalog has."""
-
-    version: int
-    """changes with every change of the catalog"""
-
-    def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
-        """Return items of an answer with their symbols; with `names`, also with their names."""

@@ -71,3 +71,9 @@ class Similar(msgspec.Struct, frozen=True):
     variant: str
     generation: str
     items: list[SimilarInstrument]
+
+
+class PredictedItems(msgspec.Struct, frozen=True):
+    """Instrument ids, best first."""
+
+    predicted_items: list[str]

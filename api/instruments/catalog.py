@@ -1,215 +1,201 @@
-"""The process's copy of the catalog, refreshed in the background.
+"""The catalog in memory, which all requests read, and `refresh` replaces. Pure.
 
-Each second it reads the positions of the topic's partitions, and reloads the partitions that have
-moved (`contracts.keyspace` says why that is enough). Neither Redis nor this process is blocked: a
-hash is read and decoded in pages, and the directory is built in steps.
+Its index never changes: another version gets a new one, built in steps, as the process must answer
+requests at the same time.
 """
 
-import asyncio
-import contextlib
-import logging
-import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, NamedTuple
 
-import msgspec
-from prometheus_client import CollectorRegistry, Gauge
+import numpy as np
+from msgspec.structs import replace
 
-from api.generations.listings import NewListings
-from api.generations.popular import Ranked
-from api.http.filters import Condition, Filter
+from api.http.filters import ALL, Condition, Filter, parse_boost
 from api.http.named import N
 from api.http.problems import STORE_UNAVAILABLE, Problem
-from api.instruments.building import Building
-from api.instruments.directory import Directory, Entry
-from api.instruments.shown import Boosts, Shown
-from api.redis.following import attempt, following
-from api.redis.reading import Read
-from api.redis.store import Store
-from contracts.instruments import CatalogEntry
-from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD
-from contracts.topics import INSTRUMENTS
+from api.instruments.index import Entry, Index, Value
+from api.instruments.popular import Ranked
+from api.instruments.postings import (
+    Building,
+)
+from api.instruments.visibility import Boosts, Shown
 
-REFRESH_EVERY_S: Final = 1.0
-PAGE: Final = 500
-"""Entries per page."""
-
-Attributes = Mapping[str, bool | int | float | str]
-_NO_ATTRIBUTES: Final[Attributes] = {}
-"""Shared by all instruments without any."""
-
-_Position = tuple[bytes | None, ...]
-T = TypeVar("T")
-
+_FILTERS_KEPT: Final = 256
+"""Of a byte for each instrument; and as many boosts, of another."""
+_NEW_MOST: Final = 1_000
+"""New listings that are considered, those with the highest ids: newer ones mostly have these."""
 _UNKNOWN: Final = "The catalog could not be read from Redis yet: try again in a second"
-_log = logging.getLogger(__name__)
-_entry = msgspec.json.Decoder(CatalogEntry)
+_place: Final = attrgetter("place")
+
+
+class Wanted(NamedTuple):
+    """The conditions of a search."""
+
+    words: str = ""
+    """each is a prefix of the symbol or of a word of the name"""
+    filter: Filter = ALL
+    listed: bool | None = None
+    after: str | None = None
+    """the sort key of the last instrument on the previous page"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewListings:
+    """The new listings of one version of the catalog, as of one generation."""
+
+    of_category: Mapping[str, Sequence[int]]
+    """those with the highest ids first; a category without any is not in it"""
+    shares: Mapping[str, float]
+    """of these categories: their share of all counts"""
 
 
 class Catalog:
-    """The names and categories of the instruments of one namespace."""
+    """The instruments of a namespace, as of the last time that they were read."""
 
-    def __init__(self, store: Store, registry: CollectorRegistry) -> None:
-        self._directory = Directory()
-        self._is_known = False
-        """Whether it was read at all."""
+    def __init__(self) -> None:
+        self._index = Index()
         self.version = 0
-        """A different version means a different directory; that of 0 is empty."""
-        self._store = store
-        self._positions: dict[int, _Position] = {}
-        self._partitions: dict[int, Mapping[int, Entry]] = {}
-        self._is_stale = False
-        """Whether the directory is missing entries."""
-        self._categories: dict[tuple[str, ...], tuple[str, ...]] = {}
-        """Those in use, so that equal ones are the same object."""
-        self._read_at = time.monotonic()
-        Gauge(
-            "api_catalog_age_seconds", "Since the catalog was last up to date", registry=registry
-        ).set_function(lambda: time.monotonic() - self._read_at)
-        Gauge(
-            "api_catalog_instruments", "Instruments in the catalog", registry=registry
-        ).set_function(lambda: len(self._directory))
+        """changes with every change of the catalog; 0: it is empty"""
+        self.is_known = False
+        """whether it was read at all"""
+
+    def __len__(self) -> int:
+        return len(self._index.by_id)
+
+    def replace(self, by_id: Mapping[int, Entry]) -> Building[None]:
+        """Have these instruments instead, given by id, once their index is built."""
+        built = yield from Index.build(by_id)
+        replaced, self._index = self._index, built
+        self.version += 1
+        self.is_known = True
+        yield from replaced.clear()
 
     @property
-    def directory(self) -> Directory:
-        """The directory.
+    def _known(self) -> Index:
+        """The index.
 
         Raises:
-            Problem: it could not be read from Redis yet.
+            Problem: the catalog could not be read from Redis yet.
         """
-        if not self._is_known:
+        if not self.is_known:
             raise Problem(STORE_UNAVAILABLE, _UNKNOWN)
-        return self._directory
+        return self._index
 
-    @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Read the catalog if Redis is up, and keep it up to date for the block."""
-        await attempt("catalog", self.refresh)
-        async with following("catalog", self.refresh, lambda: REFRESH_EVERY_S):
-            yield
+    def entry(self, instrument_id: int) -> Entry | None:
+        """Return an instrument, None if the catalog does not have it."""
+        return self._known.by_id.get(instrument_id)
 
     def resolve(self, symbol: str) -> int | None:
-        """Return the id of the instrument with a symbol, as `Directory.resolve`."""
-        return self.directory.resolve(symbol)
+        """Return the id of the instrument with a symbol, ignoring case; None if there is none.
 
-    def shown(self, wanted: Filter) -> Shown | None:
-        """Return which instruments may be shown, as `Directory.shown`."""
-        return self.directory.shown(wanted)
-
-    def boosts(self, asked: frozenset[str]) -> Boosts | None:
-        """Return what the scores of instruments are multiplied by, as `Directory.boosts`."""
-        return self.directory.boosts(asked)
+        If several have it, listed ones come first, then the lowest id.
+        """
+        return self._known.by_symbol.get(symbol.casefold())
 
     def check(self, condition: Condition) -> None:
         """Raise a ValueError if an attribute cannot be compared in this way."""
-        self.directory.check(condition)
-
-    def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
-        """Return items of an answer with their symbols, as `Directory.with_names`."""
-        return self._directory.with_names(items, names=names)
+        self._known.attributes.check(condition)
 
     def instruments(self) -> Collection[int]:
         """Return the ids of the instruments, none before the catalog was read."""
-        return self._directory.by_id.keys()
+        return self._index.by_id.keys()
 
-    def attributes(self, item: int) -> Attributes | None:
+    def attributes(self, item: int) -> Mapping[str, Value] | None:
         """Return the attributes of an instrument, None if the catalog does not have it."""
-        entry = self._directory.by_id.get(item)
+        entry = self._index.by_id.get(item)
         return entry.attributes if entry else None
 
-    def all_attributes(self) -> Iterator[Attributes]:
+    def all_attributes(self) -> Iterator[Mapping[str, Value]]:
         """Yield the attributes of each instrument that has any."""
-        return (entry.attributes for entry in self._directory.by_id.values() if entry.attributes)
+        return (entry.attributes for entry in self._index.by_id.values() if entry.attributes)
 
     def categories(self, item: int) -> Collection[str]:
         """Return the categories of an instrument, none if the catalog does not have it."""
-        entry = self._directory.by_id.get(item)
+        entry = self._index.by_id.get(item)
         return entry.categories if entry else ()
 
-    def new_listings(self, popular: Ranked) -> NewListings:
-        """Return the listed instruments without counts, as `Directory.new_listings`."""
-        return self.directory.new_listings(popular)
+    def with_names(self, items: Sequence[N], *, names: bool) -> list[N]:
+        """Return items of an answer with their symbols; with `names`, also with their names."""
+        known = self._index.by_id.get
+        return [
+            item
+            if (entry := known(item.instrument_id)) is None
+            else replace(item, symbol=entry.symbol, name=entry.name if names else None)
+            for item in items
+        ]
 
-    async def refresh(self) -> None:
-        """Read the changes.
+    def shown(self, wanted: Filter) -> Shown | None:
+        """Return which instruments are listed and meet a filter's conditions; None if all do.
 
-        Raises:
-            StoreUnavailableError, ErrorAnswer, TopologyError: it cannot be read at present.
+        Instruments that the catalog does not know are shown, unless `category` or `filter` is
+        given.
         """
-        positions = await self._store.answer(self._read_positions())
-        for partition, position in positions.items():
-            if self._positions.get(partition) != position:
-                await self._read_partition(partition)
-                self._positions[partition] = position
-        if self._is_stale:
-            await self._build()
-            self._is_stale = False
-        self._is_known = True
-        self._read_at = time.monotonic()
+        index = self._known
+        if index.all_listed and wanted == ALL:
+            return None
+        shown = index.filters.get(wanted)
+        if shown is None:
+            if len(index.filters) == _FILTERS_KEPT:
+                index.filters.clear()
+            may_be = index.listed & index.meeting_all(wanted)
+            unknown = not (wanted.category or wanted.filter)
+            shown = index.filters[wanted] = Shown(index.numbers, np.append(unknown, may_be))
+        return shown
 
-    def _read_positions(self) -> Read[dict[int, _Position]]:
-        topology = yield from self._store.topology()
-        key = self._store.keys.position
-        fields = (LINEAGE_FIELD, INCARNATION_FIELD, NEXT_FIELD)
-        partitions = range(topology.instruments)
-        found = yield [("HMGET", key(INSTRUMENTS, p), *fields) for p in partitions]
-        return dict(zip(partitions, map(tuple, found), strict=True))
+    def boosts(self, asked: frozenset[str]) -> Boosts | None:
+        """Return the product of the factors of the boosts that an instrument gets; None: of none.
 
-    async def _read_partition(self, partition: int) -> None:
-        known = self._partitions.get(partition, {})
-        entries: dict[int, Entry] = {}
-        cursor, begun = b"0", False
-        while not begun or cursor != b"0":
-            begun = True
-            cursor, values = await self._store.answer(self._read_page(partition, cursor))
-            for value in values:
-                self._take(value, known, entries)
-            await asyncio.sleep(0)
-        if entries != known:
-            self._partitions[partition] = entries
-            self._is_stale = True
+        Args:
+            asked: up to 8 boosts, as texts.
+        """
+        index = self._known
+        if not asked:
+            return None
+        boosts = index.boosts.get(asked)
+        if boosts is None:
+            if len(index.boosts) == _FILTERS_KEPT:
+                index.boosts.clear()
+            met = np.zeros(1 + len(index.ranked), np.uint8)
+            factors = np.ones(1)
+            for text in sorted(asked):
+                condition, factor = parse_boost(text)
+                met[1:] += np.uint8(len(factors)) * index.meeting(condition)
+                factors = np.concatenate((factors, factors * factor))
+            boosts = index.boosts[asked] = Boosts(index.numbers, met, factors)
+        return boosts
 
-    def _read_page(self, partition: int, cursor: bytes) -> Read[tuple[bytes, list[bytes]]]:
-        key = self._store.keys.catalog(partition)
-        ((following, flat),) = yield [("HSCAN", key, cursor, "COUNT", PAGE)]
-        return following, flat[1::2]
+    def new_listings(self, popular: Ranked) -> NewListings:
+        """Return the listed instruments that are not in a popular list, at most `_NEW_MOST`."""
+        index = self._known
+        numbers = index.numbers.of_all(popular.items)
+        counts = np.bincount(numbers, popular.scores, len(index.ranked) + 1)[1:]
+        is_new = index.listed.copy()
+        is_new[numbers[numbers > 0] - 1] = False
+        newest = np.sort(index.numbers.ids[is_new])[: -_NEW_MOST - 1 : -1]
+        of_category: dict[str, list[int]] = {}
+        for item in newest.tolist():
+            for category in index.by_id[item].categories:
+                of_category.setdefault(category, []).append(item)
+        total = float(popular.scores.sum()) or 1.0
+        shares = {
+            category: float(counts[index.categories.of(category)].sum()) / total
+            for category in of_category
+        }
+        return NewListings(of_category, shares)
 
-    def _take(self, value: bytes, known: Mapping[int, Entry], entries: dict[int, Entry]) -> None:
-        """Add an entry; an unchanged one stays the same object."""
-        try:
-            read = _entry.decode(value)
-        except msgspec.DecodeError as error:  # written by something else
-            _log.error("a catalog entry is skipped: %s: %.200r", error, value)
-            return
-        found = Entry(
-            read.instrument_id,
-            read.symbol,
-            read.name,
-            self._categories.setdefault(read.categories, read.categories),
-            read.listed,
-            read.attributes or _NO_ATTRIBUTES,
-        )
-        before = known.get(found.instrument_id)
-        entries[found.instrument_id] = before if before == found and before else found
-
-    async def _build(self) -> None:
-        by_id: dict[int, Entry] = {}
-        for entries in self._partitions.values():
-            by_id.update(entries)
-            await asyncio.sleep(0)
-        directory = await _run(Directory.build(by_id))
-        replaced, self._directory = self._directory, directory
-        self.version += 1
-        for _ in replaced.clear():
-            await asyncio.sleep(0)
-
-
-async def _run(building: Building[T]) -> T:
-    """Build, and let other tasks run between the steps."""
-    while True:
-        try:
-            next(building)
-        except StopIteration as built:
-            found: T = built.value
-            return found
-        await asyncio.sleep(0)
+    def find(self, wanted: Wanted, n: int) -> list[Entry]:
+        """Return the first `n` matching instruments, by symbol."""
+        index = self._known
+        found = np.ones(len(index.ranked), np.bool_)
+        if wanted.after is not None:
+            found[: bisect_right(index.ranked, wanted.after, key=_place)] = False
+        for word in wanted.words.casefold().split():
+            found &= index.with_word(word)
+        if wanted.filter != ALL:
+            found &= index.meeting_all(wanted.filter)
+        if wanted.listed is not None:
+            found &= index.listed == wanted.listed
+        return [index.ranked[rank] for rank in np.flatnonzero(found)[:n].tolist()]

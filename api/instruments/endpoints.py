@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 
 from api.bars.answers import LatestQuote
-from api.generations.answers import PredictedItems
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.filters import Check, boost_parameter, filter_parameters
 from api.http.named import NAMES
@@ -32,11 +31,11 @@ from api.instruments.answers import (
     DescribedInstrument,
     Instruments,
     ListedInstrument,
+    PredictedItems,
     Similar,
     SimilarInstrument,
 )
-from api.instruments.listing import InstrumentReader, parse_page_token
-from api.instruments.reading import SimilarReader
+from api.instruments.reading import InstrumentReader, SimilarReader, parse_page_token
 from api.redis.reading import Read
 
 MAX_SIMILAR: Final = 200

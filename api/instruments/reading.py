@@ -1,25 +1,159 @@
-"""Reads of similar instruments: each returns its complete answer."""
+"""Reads of the catalog and of similar instruments: each returns its complete answer."""
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeVar
 
-from api.generations.answers import PredictedItems
+import msgspec
+from msgspec.structs import asdict, replace
+
+from api.bars.answers import LatestQuote
 from api.generations.pointer import Generation, Generations
-from api.generations.popular import PopularItems
 from api.generations.request_ids import RequestIds
 from api.http.filters import ALL, Filter
+from api.http.parsing import content_of_token, page_token
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
-from api.http.replies import LISTS, Reply, reply
-from api.instruments.answers import Similar, SimilarInstrument
-from api.instruments.catalog import Catalog
-from api.instruments.shown import Boosts, Shown
-from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
+from api.http.replies import LISTS, NOW, Reply, reply
+from api.instruments.answers import (
+    DescribedInstrument,
+    Instruments,
+    ListedInstrument,
+    PredictedItems,
+    Similar,
+    SimilarInstrument,
+)
+from api.instruments.catalog import Catalog, Wanted
+from api.instruments.index import Entry
+from api.instruments.popular import PopularItems, Ranked
+from api.instruments.visibility import Boosts, Shown
 from api.redis.lately import Lately
 from api.redis.reading import Command, Read
 from api.redis.store import Store
+from contracts.fold_in import SCORE_DECIMALS
 from contracts.generations import SimilarList
+
+_similar = msgspec.json.Decoder(SimilarList)
+
+
+def first_neighbors(value: bytes, n: int) -> SimilarList:
+    """Parse a `SimilarList` from JSON, at least up to its first `n` neighbors.
+
+    The rest is not decoded: a list has 200 neighbors, and usually ten are needed.
+    """
+    parts = value.split(b"},", n)
+    if len(parts) > n:
+        try:
+            return _similar.decode(b"},".join(parts[:n]) + b"}]}")
+        except msgspec.DecodeError:
+            pass  # JSON from another program: in another order, or with blanks
+    return _similar.decode(value)
+
+
+def all_neighbors(value: bytes) -> SimilarList:
+    """Parse a complete `SimilarList` from JSON."""
+    return _similar.decode(value)
+
+
+def similar_items(
+    similar: SimilarList, n: int, shown: Shown | None = None, boosts: Boosts | None = None
+) -> list[SimilarInstrument]:
+    """Return the first `n` neighbors of a list that have scores above 0 and may be shown.
+
+    Boosts multiply the scores, so the list must be complete; of equal ones, its order stays.
+    """
+    if boosts is not None:
+        items = similar_items(similar, len(similar.items), shown)
+        scores = [round(one.score * boosts(one.instrument_id), SCORE_DECIMALS) for one in items]
+        found = [replace(one, score=score) for one, score in zip(items, scores, strict=True)]
+        return sorted(found, key=lambda one: -one.score)[:n]
+    if shown is None:
+        of_all = similar.items
+    else:
+        is_shown = (one for one in similar.items if one.score > 0 and shown(int(one.item)))
+        of_all = [*islice(is_shown, n)]
+    return [
+        SimilarInstrument(int(one.item), one.score, one.support) for one in of_all if one.score > 0
+    ][:n]
+
+
+def popular_items(
+    popular: Ranked,
+    instrument_id: int,
+    n: int,
+    shown: Shown | None,
+    boosts: Boosts | None = None,
+) -> list[SimilarInstrument]:
+    """Return the first `n` popular instruments that may be shown, except the one itself."""
+    found = islice(popular.boosted(boosts).shown({instrument_id}, shown), n)
+    return [SimilarInstrument(item, score, 0.0) for item, score in found]
+
+
+NewestQuotes = Callable[[Sequence[int]], Read[Mapping[int, LatestQuote]]]
+"""Reads the newest quotes of instruments, of those that have any."""
+
+_PLACE: Final = re.compile(r"\S+ [0-9]{19}", re.ASCII)
+
+
+class InstrumentReader:
+    """Reads the catalog of one namespace."""
+
+    def __init__(self, catalog: Catalog, quotes: NewestQuotes) -> None:
+        self._catalog = catalog
+        self._quotes = quotes
+
+    def listed(
+        self,
+        search: str,
+        listed: bool | None,  # noqa: FBT001 (a parameter's value, given by name)
+        n: int,
+        page_token: str | None,
+        **filters: frozenset[str],
+    ) -> Read[Reply]:
+        """Answer with instruments by symbol, from memory."""
+        yield from ()
+        wanted = Wanted(search, Filter(**filters), listed, page_token)
+        found = self._catalog.find(wanted, n + 1)
+        items = [ListedInstrument(**asdict(entry)) for entry in found[:n]]
+        return reply(Instruments(items, token_after(found, n)), NOW)
+
+    def described(self, instrument: int) -> Read[Reply]:
+        """Answer with an instrument and its newest quote; Problem if it is not in the catalog."""
+        entry = self._catalog.entry(instrument)
+        if entry is None:
+            raise Problem(UNKNOWN_INSTRUMENT, f"Instrument {instrument} is not in the catalog")
+        quotes = yield from self._quotes([instrument])
+        return reply(DescribedInstrument(**asdict(entry), quote=quotes.get(instrument)), NOW)
+
+
+def token_after(found: Sequence[Entry], n: int) -> str | None:
+    """Return the token of the page after the first `n` instruments; None if there is none."""
+    if len(found) <= n:
+        return None
+    return page_token(found[n - 1].place.encode())
+
+
+def parse_page_token(text: str) -> str | None:
+    """Return where a page begins, None for the first one, whose token is empty.
+
+    >>> parse_page_token("YWFwbCAwMDAwMDAwMDAwMDAwMDAwMDA0")
+    'aapl 0000000000000000004'
+
+    Raises:
+        ValueError: it is not a token.
+    """
+    if not text:
+        return None
+    try:
+        place = content_of_token(text).decode()
+    except ValueError:
+        place = ""
+    if not _PLACE.fullmatch(place):
+        raise ValueError("must be the next_page_token of the previous page")
+    return place
+
 
 LEGACY_ITEMS: Final = 10
 _SOUGHT: Final = 3

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from api.live.frames import Frame, bar_frame, quote_frame
+from api.live.answers import Frame, bar_frame, quote_frame
 from api.live.listener import (
     MINUTES_HELD,
     BarEvent,

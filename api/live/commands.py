@@ -16,7 +16,7 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
-from api.live.frames import Form
+from api.live.answers import Form
 from api.live.listener import Channel, Subscription
 
 MAX_INSTRUMENTS: Final = 500
@@ -116,7 +116,7 @@ def connected() -> bytes:
 def subscription(names: Names, form: Form) -> bytes:
     """Return the message that lists what is subscribed.
 
-    >>> from api.live.frames import WEBSOCKET
+    >>> from api.live.answers import WEBSOCKET
     >>> subscription({Subscription("bars", 5): "aapl"}, WEBSOCKET["number"])
     b'[{"T":"subscription","bars":{"aapl":5},"quotes":{}}]'
     """

@@ -2,14 +2,13 @@
 
 from typing import Final, NoReturn
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bars.answers import Gap
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.ids import IDS
 from api.http.keys.access import Access
-from api.http.keys.key import client_names
 from api.http.parameters import RequestedInstruments, Schema, instruments_parameter
 from api.http.parsing import Resolve
 from api.http.problems import (
@@ -24,9 +23,7 @@ from api.http.problems import (
     Problem,
 )
 from api.http.streams import BARS_PATH, QUOTES_PATH, WEBSOCKET_PATH
-from api.live.bars import FULL, STOPPING, LiveBars
-from api.live.commands import MAX_INSTRUMENTS, unknown_symbols
-from api.live.frames import (
+from api.live.answers import (
     LIVE,
     OPENING,
     SERVER_SENT,
@@ -37,8 +34,10 @@ from api.live.frames import (
     stale_frame,
     unknown_frame,
 )
+from api.live.commands import MAX_INSTRUMENTS, unknown_symbols
+from api.live.hub import FULL, STOPPING, LiveBars
 from api.live.listener import Channel, Subscription
-from api.live.stream import EventStream
+from api.live.stream import EventStream, clients_of
 from contracts.bars import BarValue
 from contracts.log_position import LogPosition
 from runtime.tracing import Tracing
@@ -193,11 +192,6 @@ No key is needed. Streams of all kinds count together for `STREAMS_PER_CLIENT`."
             },
         ),
     )
-
-
-def clients_of(request: HTTPConnection, access: Access) -> list[str]:
-    """Return a client's names, by its key if it sent a valid one."""
-    return client_names(request, access.valid_key(request.headers.raw))
 
 
 async def _refuse(_request: Request, **_values: object) -> NoReturn:

@@ -6,7 +6,7 @@ decoding alone, and a new reader would have no prices.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,8 +17,9 @@ import numpy as np
 
 from api.http.filters import Filter
 from api.http.kept import KeptReplies
-from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
+from api.instruments.catalog import Catalog
+from api.instruments.visibility import Shown
 from api.market.answers import Direction, Mover, Movers, MoversWindow
 from api.redis.following import following
 from api.redis.reading import Read
@@ -35,8 +36,6 @@ AT_EITHER_END: Final = 3
 """Minutes at either end of a window that may contain its first or last quote."""
 RANKED: Final = 5_000
 """So many movers of a window and direction can be filtered in a millisecond."""
-
-Shown = Callable[[int], bool]
 
 Ranking = Mapping[tuple[MoversWindow, Direction], Sequence[Mover]]
 
@@ -123,26 +122,14 @@ class MoverRanking:
     def __init__(
         self,
         store: Store,
-        instruments: Callable[[], Collection[int]],
-        shown: Callable[[Filter], Shown | None],
-        names: Names,
+        catalog: Catalog,
         now_ms: Callable[[], int],
     ) -> None:
-        """Start without any movers.
-
-        Args:
-            store: where bars are.
-            instruments: returns those to rank.
-            shown: returns which instruments meet a filter's conditions; None: all do.
-            names: of instruments.
-            now_ms: the clock.
-        """
+        """Start without any movers; the bars of the catalog's instruments are in a store."""
         self._store = store
-        self._instruments = instruments
-        self._shown = shown
+        self._catalog = catalog
         self._now_ms = now_ms
         self._ranked = Ranked()
-        self._names = names
         self._replies = KeptReplies()
 
     def movers(
@@ -159,12 +146,12 @@ class MoverRanking:
         known, wanted = self._ranked, Filter(**filters)
 
         def make() -> Reply:
-            first = known.first(window, direction, n, self._shown(wanted))
-            named = self._names.with_names(first, names=names)
+            first = known.first(window, direction, n, self._catalog.shown(wanted))
+            named = self._catalog.with_names(first, names=names)
             return reply(Movers(window, direction, known.as_of_ms, named), NOW)
 
         asked = window, direction, n, wanted, names
-        return self._replies.of((known, self._names.version), asked, make)
+        return self._replies.of((known, self._catalog.version), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the clock for the block."""
@@ -184,7 +171,7 @@ class MoverRanking:
             StoreUnavailableError, ErrorAnswer, TopologyError: they cannot be read at present.
         """
         end_ms = minute_start(self._now_ms() - SETTLED_MS)
-        ids = sorted(self._instruments())
+        ids = sorted(self._catalog.instruments())
         prices = np.full((len(ids), 1 + len(WINDOWS)), np.nan)
         for start in range(0, len(ids), INSTRUMENTS_AT_ONCE):
             some = ids[start : start + INSTRUMENTS_AT_ONCE]

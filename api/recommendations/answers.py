@@ -6,6 +6,7 @@ import msgspec
 
 from api.http.ids import AnsweredId
 from api.http.named import Named
+from contracts.trending import TrendingWindow
 
 Source = Literal["model", "history", "popular", "repeat"]
 ItemSource = Literal["items", "popular"]
@@ -62,3 +63,22 @@ class Batch(msgspec.Struct, frozen=True):
     """The recommendations of several users, in the order of the request."""
 
     recommendations: list[Recommendations]
+
+
+class TrendingItem(Named, frozen=True, gc=False, omit_defaults=True):
+    """An item and its number of events in the window."""
+
+    events: int
+
+
+class Trending(msgspec.Struct, frozen=True):
+    """The items with the most events; ties are broken by the smaller id."""
+
+    request_id: str | None
+    """identifies the answer in feedback, of any user; null as `start`"""
+    window: TrendingWindow
+    start: int | None
+    """first event time that counts, epoch ms; null: no counts are known yet"""
+    as_of: int | None
+    """when the events were counted, the end of the window, epoch ms; null as `start`"""
+    items: list[TrendingItem]

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from api.generations.popular import Boosts, Ranked, Shown
+from api.instruments.popular import Ranked
+from api.instruments.visibility import Boosts, Shown
 from api.recommendations.answers import OtherSource, Recommended, Source
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists

@@ -31,8 +31,14 @@ from api.http.problems import (
 )
 from api.http.responses import CACHE_CONTROL, KEPT
 from api.http.schemas import json_body, schema_of
-from api.recommendations.answers import Batch, ItemRecommendations, Recommendations, Recommended
-from api.recommendations.asking import Asking
+from api.recommendations.answers import (
+    Batch,
+    ItemRecommendations,
+    Recommendations,
+    Recommended,
+    Trending,
+    TrendingItem,
+)
 from api.recommendations.bodies import (
     MAX_ITEMS,
     MAX_RECOMMENDATIONS,
@@ -41,9 +47,8 @@ from api.recommendations.bodies import (
     ForUsers,
     WeightedItem,
 )
-from api.recommendations.reading import RecommendationReader
-from api.recommendations.trending.following import TrendingItems
-from api.recommendations.trending.ranking import Trending, TrendingItem
+from api.recommendations.reading import BodyRequests, RecommendationReader
+from api.recommendations.trending import TrendingItems
 from contracts.trending import TRENDING_WINDOWS
 
 MAX_TRENDING: Final = 100
@@ -86,7 +91,7 @@ _ASKED_BY_BODY: Final[Mapping[ProblemType, str]] = {
 
 def endpoints(
     reader: RecommendationReader,
-    asking: Asking,
+    by_body: BodyRequests,
     trending: TrendingItems,
     resolve: Resolve,
     check: Check,
@@ -95,7 +100,7 @@ def endpoints(
 
     Args:
         reader: reads those for a user.
-        asking: answers requests with a body.
+        by_body: answers requests with a body.
         trending: knows what is trending.
         resolve: finds instruments by their symbols.
         check: checks conditions on attributes.
@@ -153,7 +158,7 @@ concentrated in its category.""",
 For a session or a basket without a known user: 1 to {MAX_ITEMS} instruments, the most recent first,
 are combined like a user's history, each with its `weight`. Nothing is published or stored.
 `source` is `items`, or `popular` if their lists are empty.""",
-            act=asking.for_items,
+            act=by_body.for_items,
             body=json_body(schema_of(ForItems), basket=_BASKET),
             body_kinds=(ForItems,),
             success=Success(kind=ItemRecommendations, example=_OF_ITEMS, headers=(CACHE_CONTROL,)),
@@ -169,7 +174,7 @@ are combined like a user's history, each with its `weight`. Nothing is published
 For 1 to {MAX_USERS} users, in the order of the body: each the same as from
 `/v1/users/{{user_id}}/recommendations`, with its own `request_id`. If one fails, the whole request
 fails.""",
-            act=asking.for_users,
+            act=by_body.for_users,
             body=json_body(schema_of(ForUsers), batch=ForUsers(user_ids=["ABC", "ABD"], n=3)),
             body_kinds=(ForUsers,),
             scope="read:recommendations",

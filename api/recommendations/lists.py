@@ -10,8 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from api.recommendations.fold import Row
-from api.recommendations.places import Places
+from api.recommendations.fold import Places, Row
 from api.redis.lately import Lately
 from contracts.messages import Floats
 

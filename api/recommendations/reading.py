@@ -1,27 +1,39 @@
-"""Reads of recommendations: each returns its complete answer."""
+"""Reads of recommendations, for a user or by a body: each returns its complete answer."""
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
 
-from api.generations.answers import PredictedItems
 from api.generations.pointer import Generation, GenerationReplacedError, Generations
-from api.generations.popular import PopularItems
 from api.generations.request_ids import RequestIds
-from api.http.filters import ALL, Filter
+from api.http.bodies import check_head, read_body
+from api.http.filters import ALL, Check, Filter
 from api.http.metrics import Metrics
-from api.http.replies import ONCE, Reply, reply
+from api.http.parsing import Resolve
+from api.http.replies import ONCE, Reply, reply, respond
+from api.instruments.answers import PredictedItems
+from api.instruments.catalog import Catalog
+from api.instruments.popular import PopularItems
 from api.recommendations.answers import (
+    Batch,
     ItemRecommendations,
     ItemSource,
     Recommendations,
 )
-from api.recommendations.bodies import ListRequest
+from api.recommendations.bodies import (
+    ListRequest,
+    history_of_items,
+    parse_for_items,
+    parse_for_users,
+)
 from api.recommendations.choosing import Chosen, Wish
-from api.recommendations.listings import Catalog
-from api.recommendations.recommending import Recommending
+from api.recommendations.recommender import Recommender
 from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.history import Histories
@@ -45,7 +57,7 @@ class RecommendationReader:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
-        self._recommending = Recommending(store.keys, generations, popular, catalog, metrics)
+        self._recommender = Recommender(store.keys, generations, popular, catalog, metrics)
         self._counted = metrics.recommendations
         self._catalog = catalog
 
@@ -93,7 +105,7 @@ class RecommendationReader:
         """
 
         def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
-            chosen = yield from self._recommending.choose_for_items(generation, items, wish)
+            chosen = yield from self._recommender.choose_for_items(generation, items, wish)
             return None if chosen is None else (generation, chosen)
 
         found = yield from self._generations.within_one(None, read)
@@ -131,7 +143,7 @@ class RecommendationReader:
         key = self._store.keys.history(partition, user_id)
 
         def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
-            chosen = yield from self._recommending.choose(generation, user_id, key, wish)
+            chosen = yield from self._recommender.choose(generation, user_id, key, wish)
             return None if chosen is None else (generation, chosen)
 
         found = yield from self._generations.within_one(user_id, read)
@@ -160,3 +172,58 @@ def _answer(
         generation.name,
         chosen.items,
     )
+
+
+USERS_AT_ONCE: Final = 4
+"""Per batch: folding in a history takes up to some milliseconds, and other requests run in between
+a few of them."""
+
+
+class BodyRequests:
+    """Recommends by the bodies of requests: for a set of instruments, or for several users."""
+
+    def __init__(
+        self,
+        reader: RecommendationReader,
+        store: Store,
+        spend: Callable[[Request, int], None],
+        resolve: Resolve,
+        check: Check,
+    ) -> None:
+        """Answer by a reader.
+
+        Args:
+            reader: makes the answers.
+            store: what they are made from.
+            spend: takes more reads from the quota of a request's key.
+            resolve: finds instruments by their symbols.
+            check: checks conditions on attributes.
+        """
+        self._reader = reader
+        self._store = store
+        self._spend = spend
+        self._resolve = resolve
+        self._check = check
+
+    async def for_items(self, request: Request) -> Response:
+        """Answer with instruments for those in the body."""
+        asked = parse_for_items(await _body_of(request), self._resolve, self._check)
+        read = self._reader.for_items(history_of_items(asked.items), self._reader.wish(asked))
+        return respond(await self._store.answer(read))
+
+    async def for_users(self, request: Request) -> Response:
+        """Answer with instruments for each user in the body, in the same order, a read each."""
+        asked = parse_for_users(await _body_of(request), self._resolve, self._check)
+        self._spend(request, len(asked.user_ids) - 1)  # the first was counted with the request
+        wish = self._reader.wish(asked)
+        found = []
+        for start in range(0, len(asked.user_ids), USERS_AT_ONCE):
+            users = asked.user_ids[start : start + USERS_AT_ONCE]
+            reads = (self._reader.for_user(user_id, wish) for user_id in users)
+            found += await asyncio.gather(*map(self._store.answer, reads))
+        return respond(Batch(found))
+
+
+async def _body_of(request: Request) -> bytes:
+    check_head(request)
+    return await read_body(request)

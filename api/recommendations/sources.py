@@ -6,8 +6,8 @@ import msgspec
 from msgspec.structs import replace
 
 from api.generations.pointer import ExpiredError, Generation, Generations
-from api.generations.popular import PopularItems
 from api.http.metrics import Metrics
+from api.instruments.popular import PopularItems
 from api.recommendations.choosing import (
     Chosen,
     Wish,

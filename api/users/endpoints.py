@@ -25,8 +25,8 @@ from api.users.answers import (
     OwnList,
     Sample,
 )
-from api.users.erasing import Erasure
 from api.users.reading import UserReader
+from api.users.writing import Erasure
 
 MAX_DRAWN: Final = 100
 

@@ -22,7 +22,7 @@ from api.app import create_app
 from api.events import publisher
 from api.generations.request_ids import Signer
 from api.http.metrics import Metrics
-from api.live import channels
+from api.live import reading as channels
 from api.redis import store as stores
 from api.redis.store import Store
 from api.settings import ApiSettings

@@ -11,7 +11,8 @@ from api import __main__ as program
 from api.events import publisher
 from api.hot import arrival
 from api.http import bodies
-from api.live import bars, channels
+from api.live import hub as bars
+from api.live import reading as channels
 from api.redis import nodes, store
 from tests.patience import PATIENCE_S
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from redis import Redis
 
 from api.generations.pointer import Generations
-from api.generations.popular import PopularItems
 from api.generations.request_ids import RequestIds
 from api.http.metrics import Metrics
 from api.instruments.catalog import Catalog
+from api.instruments.popular import PopularItems
 from api.instruments.reading import SimilarReader
 from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
@@ -39,7 +39,7 @@ class Reader:
         self.metrics = Metrics()
         store = Store(url, filled.keys.namespace, self.metrics.store_errors)
         generations = Generations(store.keys, now_s or itertools.count(0.0).__next__)
-        catalog = Catalog(store, self.metrics.registry)
+        catalog = Catalog()
         self.variants = generations.variants
         popular = PopularItems(store.keys, generations)
         request_ids = RequestIds(store.keys)

@@ -12,7 +12,7 @@ import msgspec
 from api.app import create_app
 from api.hot.server import Server
 from api.http.streams import HEARTBEAT_S
-from api.live.bars import LiveBars
+from api.live.hub import LiveBars
 from api.settings import ApiSettings
 from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.generations.popular import Ranked
 from api.http.filters import Condition, Filter, parse_boost, parse_condition
-from api.instruments import attributes
-from api.instruments.attributes import Attributes, index
-from api.instruments.directory import Directory, Entry
+from api.instruments import index
+from api.instruments.catalog import Catalog
+from api.instruments.index import Entry, index_attributes
+from api.instruments.popular import Ranked
 from contracts.generations import Popular, PopularList
 from contracts.instruments import InstrumentDescription
 
@@ -74,7 +74,7 @@ def meets(has: Mapping[str, Any], condition: Condition) -> bool:
     return one is not None and not isinstance(value, bool) and COMPARED[comparison](value, one)
 
 
-def directory(catalog: list[dict[str, Any]]) -> Directory:
+def directory(catalog: list[dict[str, Any]]) -> Catalog:
     return of(
         {
             i: Entry(i, f"S{i}", "Name", (), listed=True, attributes=has)
@@ -164,8 +164,9 @@ def test_a_popular_list_is_in_the_order_of_boosted_scores(
 def test_only_the_attributes_that_most_instruments_have_are_indexed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(attributes, "INDEXED", 2)
-    indexed: Attributes = built(index([{"a": 1}, {"b": 1, "c": 1}, {"c": 2, "b": 2}, {}]))
+    monkeypatch.setattr(index, "INDEXED", 2)
+    of_instruments: list[Mapping[str, Any]] = [{"a": 1}, {"b": 1, "c": 1}, {"c": 2, "b": 2}, {}]
+    indexed = built(index_attributes(of_instruments))
     for name in ("b", "c"):
         indexed.check(parse_condition(f"{name}:eq:1"))
     with pytest.raises(ValueError, match="must name an attribute"):
@@ -174,8 +175,8 @@ def test_only_the_attributes_that_most_instruments_have_are_indexed(
 
 def test_an_index_is_built_in_steps() -> None:
     of_instruments = [{"lot": i % 7, "name": f"N{i}"} for i in range(5_000)]
-    assert sum(1 for _ in index(of_instruments)) > 40
-    indexed = built(index(of_instruments))
+    assert sum(1 for _ in index_attributes(of_instruments)) > 40
+    indexed = built(index_attributes(of_instruments))
     found = [rank for some in indexed.meeting(parse_condition("lot:ge:5")) for rank in some]
     assert sorted(found) == [i for i in range(5_000) if i % 7 >= 5]
 

@@ -9,8 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from api.http.metrics import Metrics
-from api.instruments import catalog as catalogs
+from api.instruments import refresh as refreshes
 from api.instruments.catalog import Catalog
+from api.instruments.refresh import CatalogRefresh
 from api.redis.store import Store, StoreUnavailableError
 from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
@@ -25,7 +26,7 @@ Following = Callable[[], contextlib.AbstractAsyncContextManager[Catalog]]
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogs, "REFRESH_EVERY_S", 0.01)
+    monkeypatch.setattr(refreshes, "REFRESH_EVERY_S", 0.01)
 
 
 @pytest.fixture
@@ -36,8 +37,9 @@ def following(store_url: str, filled: Filled) -> Following:
     async def following() -> AsyncIterator[Catalog]:
         metrics = Metrics()
         store = Store(store_url, filled.keys.namespace, metrics.store_errors)
-        catalog = Catalog(store, metrics.registry)
-        async with store.connecting(), catalog.following():
+        catalog = Catalog()
+        its = CatalogRefresh(store, catalog, metrics.registry)
+        async with store.connecting(), its.following():
             yield catalog
 
     return following
@@ -55,7 +57,7 @@ async def test_what_is_in_redis_at_the_start_is_known_at_once(
     for i in range(1200):
         filled.instrument(i, f"S{i}", categories=("tech",))
     async with following() as catalog:
-        assert len(catalog.directory) == 1200
+        assert len(catalog) == 1200
         assert [catalog.resolve(f"s{i}") for i in range(1200)] == [*range(1200)]
 
 
@@ -66,24 +68,27 @@ async def test_what_changes_is_seen_and_what_does_not_stays_the_same_object(
     filled.instrument(5, "SAME")
     filled.instrument(6, "GONE")
     async with following() as catalog:
-        same, version = catalog.directory.by_id[5], catalog.version
+        same, version = catalog.entry(5), catalog.version
         filled.instrument(4, "NEW")
         filled.take_out(6)
         await eventually(lambda: catalog.resolve("new") == 4 and catalog.resolve("gone") is None)
         assert catalog.resolve("old") is None
-        assert catalog.directory.by_id[5] is same
+        assert catalog.entry(5) is same
         assert catalog.version > version
 
 
 async def test_a_move_of_the_position_that_changes_nothing_builds_nothing(
-    filled: Filled, following: Following
+    store_url: str, filled: Filled
 ) -> None:
     filled.instrument(4, "SAME")
-    async with following() as catalog:
-        version = catalog.version
-        filled.instrument(4, "SAME")
-        await catalog.refresh()
-        assert catalog.version == version
+    metrics, catalog = Metrics(), Catalog()
+    store = Store(store_url, filled.keys.namespace, metrics.store_errors)
+    refresh = CatalogRefresh(store, catalog, metrics.registry)
+    async with store.connecting():
+        for _ in range(2):
+            await refresh.refresh()
+            assert catalog.version == 1
+            filled.instrument(4, "SAME")
 
 
 async def test_a_store_that_lost_everything_leaves_an_empty_catalog(
@@ -93,7 +98,7 @@ async def test_a_store_that_lost_everything_leaves_an_empty_catalog(
     async with following() as catalog:
         for key in filled.store.scan_iter(f"{filled.keys.namespace}:*{{n*"):
             filled.store.delete(key)
-        await eventually(lambda: len(catalog.directory) == 0)
+        await eventually(lambda: len(catalog) == 0)
 
 
 async def test_an_entry_that_cannot_be_read_is_left_out(
@@ -103,7 +108,7 @@ async def test_an_entry_that_cannot_be_read_is_left_out(
     partition = instrument_partition(4, TOPOLOGY.instruments)
     filled.store.hset(filled.keys.catalog(partition), "5", "nonsense")
     async with following() as catalog:
-        assert [*catalog.directory.by_id] == [4]
+        assert [*catalog.instruments()] == [4]
     assert "is skipped" in caplog.text
 
 
@@ -120,7 +125,7 @@ async def test_while_redis_is_away_the_catalog_stays_and_its_age_grows(
             return age_in((await client.get("/metrics")).text) > AGE_S
 
         assert not await is_old()
-        monkeypatch.setattr(Catalog, "_read_positions", away)
+        monkeypatch.setattr(CatalogRefresh, "_read_positions", away)
         answer = await client.get("/v1/instruments?search=apple")
         assert [item["symbol"] for item in answer.json()["items"]] == ["AAPL"]
         await eventually(is_old)
@@ -152,21 +157,21 @@ async def test_before_the_catalog_is_read_what_needs_it_is_unavailable(
     caplog: pytest.LogCaptureFixture,
     path: str,
 ) -> None:
-    read = Catalog._read_positions
+    read = CatalogRefresh._read_positions
 
     def away(*_: object) -> None:
         raise StoreUnavailableError("away")
 
     filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
     filled.instrument(4, "AAPL", attributes={"lot": 1})
-    monkeypatch.setattr(Catalog, "_read_positions", away)
+    monkeypatch.setattr(CatalogRefresh, "_read_positions", away)
     async with serve() as client:
         answer = await client.get(path)
         assert answer.status_code == 503, answer.text
         assert answer.headers["Retry-After"] == "1"
         said = "The catalog could not be read from Redis yet: try again in a second"
         assert answer.json()["detail"] == said
-        monkeypatch.setattr(Catalog, "_read_positions", read)
+        monkeypatch.setattr(CatalogRefresh, "_read_positions", read)
 
         @until_true
         async def is_read() -> None:

@@ -10,9 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from api.http.filters import ALL, Filter
-from api.instruments.building import STEP, Building
-from api.instruments.directory import Directory, Entry, Wanted
-from api.instruments.listing import parse_page_token, token_after
+from api.instruments.catalog import Catalog, Wanted
+from api.instruments.index import Entry
+from api.instruments.postings import STEP, Building
+from api.instruments.reading import parse_page_token, token_after
 from contracts.messages import MAX_INSTRUMENT_ID
 
 T = TypeVar("T")
@@ -52,8 +53,10 @@ def built(building: Building[T]) -> T:
             return found
 
 
-def of(by_id: Mapping[int, Entry]) -> Directory:
-    return built(Directory.build(by_id))
+def of(by_id: Mapping[int, Entry]) -> Catalog:
+    catalog = Catalog()
+    built(catalog.replace(by_id))
+    return catalog
 
 
 def words(entry: Entry) -> set[str]:
@@ -143,7 +146,7 @@ def test_a_category_has_its_listed_instruments_by_symbol(
 
 
 def test_without_a_filter_and_with_all_listed_nothing_is_asked() -> None:
-    assert Directory().shown(ALL) is None
+    assert of({}).shown(ALL) is None
     entry = Entry(4, "AAPL", "Apple", (), True, {})  # noqa: FBT003 (as it is read)
     assert of({4: entry}).shown(ALL) is None
 
@@ -153,8 +156,7 @@ def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:
         i: Entry(i, f"S{i % 977}", f"Name {i % 89} {i}", (CATEGORIES[i % 4],), i % 3 > 0, {})
         for i in range(5 * STEP)
     }
-    building = Directory.build(by_id)
-    assert sum(1 for _ in building) > 3 * 5
+    assert sum(1 for _ in Catalog().replace(by_id)) > 3 * 5
     directory = of(by_id)
     everything = directory.find(Wanted(), len(by_id))
     assert everything == sorted(by_id.values(), key=lambda entry: entry.place)

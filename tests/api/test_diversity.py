@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.recommendations.answers import Recommended
-from api.recommendations.diversity import diversified
+from api.recommendations.reranking import diversified
 from contracts.generations import Current, Served
 from tests.patience import until_true
 

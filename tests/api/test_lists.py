@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.recommendations.fold import _TABLE_MOST, Places
 from api.recommendations.lists import ROWS_BYTES, GenerationLists, Lists, _bytes_of
-from api.recommendations.places import _TABLE_MOST, Places
 from contracts.generations import Neighbor, SimilarList
 from contracts.messages import MAX_INSTRUMENT_ID
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from api.http.metrics import LiveMetrics
+from api.live.answers import SERVER_SENT, stale_frame
 from api.live.board import Board
-from api.live.frames import SERVER_SENT, stale_frame
 from api.live.listener import (
     MINUTES_HELD,
     PENDING_MOST,

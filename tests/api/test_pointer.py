@@ -17,7 +17,7 @@ from api.http.problems import Problem
 from api.recommendations.choosing import Wish
 from api.redis.reading import Read
 from api.redis.store import Store
-from api.users.erasing import Erasure
+from api.users.writing import Erasure
 from contracts.generations import Current, Experiment, Served
 from contracts.histories import HistoryEntry
 from contracts.tombstones import Tombstone

@@ -169,7 +169,7 @@ def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store
 def test_answers_are_kept_within_bounds_however_long_they_are(
     raw: Redis, filled: Filled, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.recommendations.recommending.CHOSEN_BYTES", 30_000)
+    monkeypatch.setattr("api.recommendations.recommender.CHOSEN_BYTES", 30_000)
     reader = Reader(store_url, filled, raw)
     filled.generation("g1", {"4": [(str(item), 0.5, 1.0) for item in range(100, 200)]})
     users = [f"u{number}" for number in range(20)]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.generations.popular import Ranked
-from api.instruments.similar import first_neighbors, similar_items
+from api.instruments.popular import Ranked
+from api.instruments.reading import first_neighbors, similar_items
 from api.recommendations.choosing import (
     Chosen,
     Wish,

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-import api.live.bars
+import api.live.hub
 import api.live.listener
 import api.live.stream
 from api.live.listener import Subscription
@@ -132,7 +132,7 @@ async def test_a_bar_that_changes_after_the_snapshot_is_read_but_before_it_is_gi
 async def test_a_server_subscribes_once_however_many_listen_and_not_for_long_after_the_last(
     api_: Served, workers: Worker, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.live.bars, "LINGER_S", 0.05)
+    monkeypatch.setattr(api.live.hub, "LINGER_S", 0.05)
     tasks = len(asyncio.all_tasks())
     channels = [filled.keys.bars_changed(p) for p in range(TOPOLOGY.quotes)]
     all_are_there = asyncio.Barrier(100)
@@ -209,7 +209,7 @@ async def test_a_server_that_stops_ends_all_streams_at_once_and_begins_no_more(
 async def test_more_clients_than_a_process_may_have_are_turned_away(
     api_: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.live.bars, "MAX_CLIENTS", 1)
+    monkeypatch.setattr(api.live.hub, "MAX_CLIENTS", 1)
     async with api_.stream(4) as stream:
         await stream.until("live")
         await check_problem(api_, "4", 503, "overloaded")
@@ -264,7 +264,7 @@ async def test_a_key_may_have_so_many_streams_from_wherever_they_come(
 async def test_topics_that_are_not_set_up_are_a_problem(
     api_: Served, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.live.bars, "READ_DEADLINE_S", 0.1)
+    monkeypatch.setattr(api.live.hub, "READ_DEADLINE_S", 0.1)
     filled.store.delete(filled.keys.topics())
     await check_problem(api_, "4", 503, "topics-unknown")
 

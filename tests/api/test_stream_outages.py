@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.crc import key_slot
 
-from api.live import bars, channels
+from api.live import hub as bars
+from api.live import reading as channels
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from infra.local.process import Server, running

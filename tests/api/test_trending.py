@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.recommendations.trending import following
-from api.recommendations.trending.ranking import Counts, ranked, summed
+from api.recommendations import trending as following
+from api.recommendations.event_counts import Counts, ranked, summed
 from api.redis import following as copies
 from contracts.keyspace import OFFSET_FIELD
 from contracts.trending import PAGES, SPANS, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of

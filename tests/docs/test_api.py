@@ -23,8 +23,8 @@ from api.http import bodies, limits
 from api.http.endpoint import Table
 from api.http.problems import TYPE_PREFIX, ProblemType
 from api.http.security import SECURITY_HEADERS
-from api.live import bars as live
-from api.live import frames
+from api.live import answers as frames
+from api.live import hub as live
 from api.live.commands import command_of
 from api.recommendations import bodies as recommended
 from api.settings import ApiSettings

@@ -9,7 +9,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import NoPermissionError
 
 from api.http.metrics import Metrics
-from api.live.channels import Channels
+from api.live.reading import Channels
 from api.redis.reading import Read
 from api.redis.store import Store
 from runtime.redis.refusals import StoreRefusesError

@@ -11,9 +11,9 @@ from typing import Final
 from api.http.limits import PerClient
 from api.http.metrics import LiveMetrics
 from api.http.problems import NOT_READY, OVERLOADED, TOO_MANY_STREAMS, Problem
-from api.live.following import Follower
-from api.live.frames import Form
+from api.live.answers import Form
 from api.live.listener import Listener, Subscriptions
+from api.live.reading import Follower
 from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError
 from runtime.topology import TopologyError
 

@@ -6,14 +6,14 @@ category: those of its items that may be shown, in their order.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from api.generations.pointer import Generation, Generations
+from api.instruments.visibility import Boosts, Shown
 from api.redis.reading import Read
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.keyspace import Keyspace
@@ -23,29 +23,6 @@ _FIRST: Final = 64
 """Items that are filtered at first. Of a small category, most are far behind."""
 _BOOSTED_KEPT: Final = 16
 """Orders of a popular list, of 16 bytes for each item; to sort 50,000 takes a millisecond."""
-
-
-class Shown(Protocol):
-    """A filter of items."""
-
-    def of(self, items: Ints, /) -> npt.NDArray[np.bool_]:
-        """Return whether each of some items may be shown, (k,)."""
-
-    def __call__(self, item: int, /) -> bool:
-        """Return whether an item may be shown."""
-
-    def listed(self) -> Ints:
-        """Return the instruments of the catalog that may be shown, by symbol, (k,)."""
-
-
-class Boosts(Protocol):
-    """What the scores of items are multiplied by."""
-
-    def of(self, items: Ints, /) -> Floats:
-        """Return the factor of each of some items, (k,)."""
-
-    def __call__(self, item: int, /) -> float:
-        """Return the factor of an item."""
 
 
 class _Popular(msgspec.Struct, frozen=True, gc=False):

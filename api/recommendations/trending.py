@@ -13,16 +13,14 @@ from typing import Final
 from api.generations.request_ids import RequestIds, Signer
 from api.http.filters import Filter
 from api.http.kept import KeptReplies
-from api.http.named import Names
 from api.http.replies import NOW, Reply, reply
-from api.recommendations.trending.ranking import (
+from api.instruments.catalog import Catalog
+from api.recommendations.answers import Trending, TrendingItem
+from api.recommendations.event_counts import (
     NONE,
     Counts,
     Ranked,
     Rankings,
-    Shown,
-    Trending,
-    TrendingItem,
     counts_of,
     latest,
     ranked,
@@ -47,23 +45,13 @@ class TrendingItems:
     def __init__(
         self,
         store: Store,
-        shown: Callable[[Filter], Shown | None],
-        names: Names,
+        catalog: Catalog,
         request_ids: RequestIds,
         now_ms: Callable[[], int],
     ) -> None:
-        """Start without any counts.
-
-        Args:
-            store: holds the counts.
-            shown: returns which items meet a filter's conditions; None: all do.
-            names: of instruments.
-            request_ids: signs the ids of answers.
-            now_ms: the clock.
-        """
+        """Start without any counts; `request_ids` signs the ids of answers."""
         self._store = store
-        self._shown = shown
-        self._names = names
+        self._catalog = catalog
         self._request_ids = request_ids
         self._now_ms = now_ms
         self._replies = {window: KeptReplies() for window in TRENDING_WINDOWS}
@@ -86,13 +74,13 @@ class TrendingItems:
         signer = None if known.as_of_ms is None else (yield from self._request_ids.signer())
 
         def make() -> Reply:
-            page = known.page(offset, n, self._shown(wanted))
-            named = self._names.with_names(page, names=names)
+            page = known.page(offset, n, self._catalog.shown(wanted))
+            named = self._catalog.with_names(page, names=names)
             request_id = None if signer is None else _request_id(signer, window, known, page)
             return reply(Trending(request_id, window, known.start_ms, known.as_of_ms, named), NOW)
 
         asked = n, offset, wanted, names
-        return self._replies[window].of((known, self._names.version, signer), asked, make)
+        return self._replies[window].of((known, self._catalog.version, signer), asked, make)
 
     def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the events for the block."""

@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from api.generations.listings import NewListings
 from api.generations.pointer import Generation, Generations
-from api.generations.popular import PopularItems
 from api.http.metrics import Metrics
 from api.http.replies import encode
+from api.instruments.catalog import Catalog, NewListings
+from api.instruments.popular import PopularItems
 from api.recommendations.answers import Recommended
 from api.recommendations.choosing import (
     Chosen,
@@ -20,8 +20,14 @@ from api.recommendations.choosing import (
     folded_items,
     weights_of,
 )
-from api.recommendations.diversity import diversified_up_to, diversity_of, pool_for
-from api.recommendations.listings import MAX_NEW, Catalog, concerning, with_new
+from api.recommendations.reranking import (
+    MAX_NEW,
+    concerning,
+    diversified_up_to,
+    diversity_of,
+    pool_for,
+    with_new,
+)
 from api.recommendations.sources import Sources
 from api.redis.lately import Lately
 from api.redis.reading import Read
@@ -43,7 +49,7 @@ _Kept = tuple[Generation, bytes | None, Chosen]
 """The generation and the offset of the history that a result is made from, and the result."""
 
 
-class Recommending:
+class Recommender:
     """Chooses for the users of one namespace."""
 
     def __init__(

@@ -1,14 +1,14 @@
 """Ranks the items with the most events in a window, by the counts of its buckets. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
-from api.http.named import Named
+from api.instruments.visibility import Shown
+from api.recommendations.answers import TrendingItem
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Ints
 from contracts.trending import TrendingWindow
@@ -16,27 +16,6 @@ from contracts.trending import TrendingWindow
 RANKED: Final = 5_000
 """So many items of a window can be filtered in a millisecond."""
 _OFFSET: Final = OFFSET_FIELD.encode()
-
-Shown = Callable[[int], bool]
-
-
-class TrendingItem(Named, frozen=True, gc=False, omit_defaults=True):
-    """An item and its number of events in the window."""
-
-    events: int
-
-
-class Trending(msgspec.Struct, frozen=True):
-    """The items with the most events; ties are broken by the smaller id."""
-
-    request_id: str | None
-    """identifies the answer in feedback, of any user; null as `start`"""
-    window: TrendingWindow
-    start: int | None
-    """first event time that counts, epoch ms; null: no counts are known yet"""
-    as_of: int | None
-    """when the events were counted, the end of the window, epoch ms; null as `start`"""
-    items: list[TrendingItem]
 
 
 class Counts(NamedTuple):

@@ -1,1 +1,0 @@
-"""Trending: the items with the most recent events."""
