@@ -53,7 +53,14 @@ SETTINGS: dict[str, type[SharedSettings]] = {
 PROGRAMS = sorted(SETTINGS)
 COMMANDS = {"keys"}
 """that people run, and the profile of the same name"""
-SERVERS = sorted(SERVICES.keys() - SETTINGS.keys() - COMMANDS)
+CONFINED = {
+    "read_only": True,
+    "tmpfs": ["/tmp"],
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "init": True,
+}
+SCALES = {"worker", "api", "adapt"}
 ENDS_BY_ITSELF = {"topics", *COMMANDS}
 LISTENS_NOWHERE = {"producer"}
 PORTS = [
@@ -95,41 +102,25 @@ def test_compose_accepts_the_file() -> None:
 
 
 @pytest.mark.parametrize("service", PROGRAMS)
-def test_the_command_names_a_module_that_can_be_run(service: str) -> None:
+def test_a_program_can_be_run_with_its_settings_of_which_each_can_be_given_from_outside(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = SERVICES[service]["command"][0]
     package = (importlib.util.find_spec(module) or pytest.fail(module)).submodule_search_locations
-
     assert package is None or importlib.util.find_spec(f"{module}.__main__")
 
-
-@pytest.mark.parametrize("service", PROGRAMS)
-def test_every_variable_of_a_program_is_one_of_its_settings(service: str) -> None:
-    known = {name.upper() for name in flat_fields(SETTINGS[service])}
-
-    assert environment(service).keys() <= known
-
-
-@pytest.mark.parametrize("service", PROGRAMS)
-def test_the_program_accepts_its_settings(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(service).items():
-        monkeypatch.setenv(name, value)
-
-    settings = SETTINGS[service]()
-
-    assert settings.kafka.bootstrap_servers in environment("kafka")["KAFKA_ADVERTISED_LISTENERS"]
-    assert settings.redis_url == "redis://redis:6379/0"
-
-
-@pytest.mark.parametrize("service", PROGRAMS)
-def test_every_setting_of_a_program_can_be_given_from_outside_or_is_the_files_own(
-    service: str,
-) -> None:
-    assert SERVICES[service]["env_file"] == str(PASSED_ON.relative_to(ROOT))
     of_program = {name.upper() for name in flat_fields(SETTINGS[service])}
     here = SERVICES[service]["environment"].keys()
     own = {name for name in of_program if name.startswith(OWN)}
-
+    assert environment(service).keys() <= of_program
+    assert SERVICES[service]["env_file"] == str(PASSED_ON.relative_to(ROOT))
     assert of_program - here - own == of_program & passed_on() - here
+
+    for name, value in environment(service).items():
+        monkeypatch.setenv(name, value)
+    settings = SETTINGS[service]()
+    assert settings.kafka.bootstrap_servers in environment("kafka")["KAFKA_ADVERTISED_LISTENERS"]
+    assert settings.redis_url == "redis://redis:6379/0"
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")
@@ -190,18 +181,12 @@ def test_what_runs_on_is_watched_restarted_and_given_time_to_stop(service: str) 
 
 
 @pytest.mark.parametrize("service", PROGRAMS)
-def test_programs_may_write_nothing_but_tmp_and_have_no_privileges(service: str) -> None:
-    assert SERVICES[service]["read_only"] is True
-    assert SERVICES[service]["tmpfs"] == ["/tmp"]
-    assert SERVICES[service]["cap_drop"] == ["ALL"]
-    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
-    assert SERVICES[service]["init"] is True
-
-
-@pytest.mark.parametrize("service", ["worker", "api", "adapt"])
-def test_what_scales_holds_no_port_or_name_of_the_host(service: str) -> None:
-    assert not SERVICES[service].keys() & {"ports", "container_name", "hostname"}
-    assert all(volume.endswith(":ro") for volume in SERVICES[service].get("volumes", []))
+def test_programs_may_write_nothing_but_tmp_have_no_privileges_and_can_scale(service: str) -> None:
+    its = SERVICES[service]
+    assert CONFINED.items() <= its.items()
+    assert not its.keys() & {"ports", "container_name", "hostname"}
+    if service in SCALES:
+        assert all(volume.endswith(":ro") for volume in its.get("volumes", []))
 
 
 def test_the_api_reads_the_archives_volume_if_configured(
@@ -279,13 +264,9 @@ def test_a_port_is_open_to_this_machine_only_and_is_moved_by_a_variable_that_the
     assert re.search(rf"^#.*\b{name}\b", COMPOSE_TEXT, re.MULTILINE), f"{name} is in no comment"
 
 
-def test_no_other_service_has_a_port_of_this_machine() -> None:
+def test_kafka_advertises_its_moved_port_and_no_other_service_has_one_of_this_machine() -> None:
     assert {name for name, of in SERVICES.items() if "ports" in of} == {name for name, *_ in PORTS}
-
-
-def test_kafka_advertises_its_moved_port_to_clients_on_this_machine() -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-
     assert "HOST://localhost:1" in filled_in(advertised, KAFKA_PORT="1").split(",")
 
 
@@ -297,17 +278,11 @@ def test_no_volume_of_an_image_is_left_without_a_name_which_none_would_remove(se
     assert mounted | in_memory >= VOLUMES_OF_IMAGES[service]
 
 
-@pytest.mark.parametrize("service", SERVERS)
-def test_images_of_others_are_pinned_to_the_patch(service: str) -> None:
+def test_images_of_others_are_pinned_to_the_patch_and_kafka_to_what_runs_without_docker() -> None:
     pinned = r"[a-z/]+:v?\d+\.\d+\.\d+(-alpine)?(@sha256:[0-9a-f]{64})?"
-
-    assert re.fullmatch(pinned, SERVICES[service]["image"])
-
-
-def test_kafka_is_the_version_that_runs_without_docker_too() -> None:
-    image, _, _ = SERVICES["kafka"]["image"].partition("@")
-
-    assert image == f"apache/kafka:{version()}"
+    for service in SERVICES.keys() - SETTINGS.keys() - COMMANDS:
+        assert re.fullmatch(pinned, SERVICES[service]["image"])
+    assert SERVICES["kafka"]["image"].partition("@")[0] == f"apache/kafka:{version()}"
 
 
 @pytest.mark.parametrize("service", PROGRAMS)

@@ -18,9 +18,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BIN = Path(sys.executable).parent
 HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")
 
-# Theirs takes half a minute.
-IMPORT_MUCH = {"archive", "trainer"}
-
 # What uvicorn and FastAPI import when they serve, aiokafka when it reads, and zoneinfo where the
 # system has no time zones.
 IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "tzdata", "uvloop"}
@@ -128,13 +125,8 @@ def extra(name: str) -> set[str]:
     return {(re.match(r"[a-z0-9-]+", one) or pytest.fail(one))[0] for one in named}
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        pytest.param(program, marks=pytest.mark.slow if program in IMPORT_MUCH else ())
-        for program in IMAGES
-    ],
-)
+@pytest.mark.stack
+@pytest.mark.parametrize("program", IMAGES)
 def test_a_program_imports_nothing_but_what_its_lock_names_and_all_that_its_extra_does(
     program: str,
 ) -> None:

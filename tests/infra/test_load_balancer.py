@@ -34,7 +34,7 @@ from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
 from tickrec_client import Tickrec
 
-pytestmark = needs_nginx
+pytestmark = [needs_nginx, pytest.mark.stack]
 
 READERS = 4
 WRITERS = 32
@@ -152,7 +152,6 @@ def client(door: Door) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.slow
 def test_clients_that_retry_see_no_read_fail_while_a_process_is_killed_and_comes_back(
     door: Door,
 ) -> None:

@@ -224,6 +224,7 @@ def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
         assert '"message": "stopped"' in (folder / f"{name}.log").read_text()
 
 
+@pytest.mark.stack
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
 def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
     demo = start("demo", folder)
@@ -294,6 +295,7 @@ def test_a_full_disk_ends_no_stack(folder: Path) -> None:
     assert report_of(folder).at_s > before.at_s
 
 
+@pytest.mark.stack
 def test_a_start_that_takes_too_long_continues_and_says_so(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

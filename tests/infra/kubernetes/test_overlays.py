@@ -71,6 +71,11 @@ def each_of(programs: set[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("overlay", "name"), pairs, indirect=["overlay"])
 
 
+def words(command: list[str]) -> list[str]:
+    """Return a command without its options."""
+    return [one for one in command if not one.startswith("--")]
+
+
 @pytest.mark.skipif(VALIDATE is None, reason="missing: pip install kubernetes-validate")
 def test_every_object_fits_its_schema(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.yaml" for name in OVERLAYS]
@@ -116,48 +121,27 @@ def test_all_programs_but_the_producer_are_there(overlay: Any) -> None:
 
 
 @each_of(set(SETTINGS))
-def test_images_and_commands_are_those_of_the_compose_file(overlay: Any, name: str) -> None:
-    composed = SERVICES[name]
-    container = overlay.pods()[name]["containers"][0]
-    plain = [one for one in container["args"] if not one.startswith("--")]
-    given = {"ARCHIVE_WAREHOUSE": "s3://"} if overlay.name in WITH_AN_ARCHIVE else {}
-
-    assert container["image"] == filled_in(composed["image"], **given)
-    assert plain == [one for one in composed["command"] if not one.startswith("--")]
-
-
-@each_of(set(SETTINGS))
-def test_every_variable_is_one_of_the_programs_settings(overlay: Any, name: str) -> None:
-    names = plain_variables(overlay, name).keys() | secret_variables(overlay, name)
-
-    own = {field.upper() for field in flat_fields(SETTINGS[name])}
-    others = OF_THE_ARCHIVE | OF_AWS if overlay.name in WITH_AN_ARCHIVE else set()
-
-    assert names <= own | others
-
-
-@each_of(set(SETTINGS))
-def test_the_programs_take_the_values(
+def test_a_program_runs_as_with_compose_and_takes_the_values_of_its_settings(
     overlay: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = plain_variables(overlay, name)
+    composed = SERVICES[name]
+    container = overlay.pods()[name]["containers"][0]
+    archived = overlay.name in WITH_AN_ARCHIVE
+    given = {"ARCHIVE_WAREHOUSE": "s3://"} if archived else {}
+    assert container["image"] == filled_in(composed["image"], **given)
+    assert words(container["args"]) == words(composed["command"])
+
+    values, secret = plain_variables(overlay, name), secret_variables(overlay, name)
+    own = {field.upper() for field in flat_fields(SETTINGS[name])}
+    assert values.keys() | secret <= own | (OF_THE_ARCHIVE | OF_AWS if archived else set())
+    assert not OF_SECRETS & values.keys()
+    assert ("REDIS_URL" in secret) == (name not in WITHOUT_REDIS)
     # The files are secrets', which only a cluster mounts.
     for file in ("KAFKA_SSL_CA_FILE", "API_KEYS_FILE"):
         values.pop(file, None)
-    for key in secret_variables(overlay, name) - {"REDIS_URL"}:
-        values[key] = "secret"
-    for key, value in values.items():
+    for key, value in {**values, **dict.fromkeys(secret - {"REDIS_URL"}, "secret")}.items():
         monkeypatch.setenv(key, value)
-
-    settings = SETTINGS[name]()
-
-    assert settings.kafka.bootstrap_servers == values["KAFKA_BOOTSTRAP_SERVERS"]
-
-
-@each_of(set(SETTINGS))
-def test_secrets_are_in_no_map_and_only_given_to_their_users(overlay: Any, name: str) -> None:
-    assert not OF_SECRETS & plain_variables(overlay, name).keys()
-    assert ("REDIS_URL" in secret_variables(overlay, name)) == (name not in WITHOUT_REDIS)
+    assert SETTINGS[name]().kafka.bootstrap_servers == values["KAFKA_BOOTSTRAP_SERVERS"]
 
 
 @each_of({"api"})
@@ -176,17 +160,14 @@ def test_the_api_does_not_start_without_its_keys(overlay: Any, name: str) -> Non
     assert "API_KEYS" not in secret_variables(overlay, "api"), "such keys do not administer"
 
 
-def test_no_secret_is_optional(overlay: Any) -> None:
+def test_no_secret_is_optional_or_in_the_repository(overlay: Any) -> None:
     assert "optional:" not in overlay.text
-
-
-def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -> None:
     written = [
         base64.b64decode(value).decode()
         for secret in overlay.of_kind("Secret").values()
         for value in secret["data"].values()
     ]
-
+    # An address without a password.
     assert written == (["redis://redis.redis:6379/0"] if overlay.name == "small" else [])
 
 
@@ -222,24 +203,16 @@ def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any,
 
 
 @each_of(set(SETTINGS))
-def test_every_pod_and_container_has_what_all_of_them_must_have(overlay: Any, name: str) -> None:
+def test_a_pod_has_no_privileges_and_bounded_memory_and_disk(overlay: Any, name: str) -> None:
     pod = overlay.pods()[name]
+    (container,) = pod["containers"]
 
     assert EVERY_POD.items() <= pod.items()
-    assert pod["containers"][0]["securityContext"] == EVERY_CONTAINER
-
-
-def test_the_user_is_that_of_the_image() -> None:
-    assert "USER 10001:10001" in (ROOT / "infra/docker/Dockerfile").read_text()
-
-
-@each_of(set(SETTINGS))
-def test_memory_and_disk_are_bounded(overlay: Any, name: str) -> None:
-    resources = overlay.pods()[name]["containers"][0]["resources"]
-
-    assert resources["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+    assert container["securityContext"] == EVERY_CONTAINER
+    assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
     # A limit of the CPU would only slow down what has nothing to wait for.
-    assert resources["limits"].keys() == {"memory", "ephemeral-storage"}
+    assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}
+    assert "USER 10001:10001" in (ROOT / "infra/docker/Dockerfile").read_text()
 
 
 def test_budgets_and_services_select_pods_that_exist(overlay: Any) -> None:

@@ -37,26 +37,16 @@ def topic_partitions(production: Any) -> dict[str, int]:
     return {one[1]: int(one[2]) for one in found if one}
 
 
-def test_workers_scale_by_the_lag_of_all_topics_that_a_feed_fills(production: Any) -> None:
-    triggers = kafka_triggers(production)
+def test_workers_scale_by_the_lag_of_all_topics_up_to_their_partitions(production: Any) -> None:
+    triggers, partitions = kafka_triggers(production), topic_partitions(production)
+    filled = [topic.name for topic in (QUOTES, INTERACTIONS, COOCCURRENCES)]
 
-    assert [one["topic"] for one in triggers] == [
-        t.name for t in (QUOTES, INTERACTIONS, COOCCURRENCES)
-    ]
+    assert [one["topic"] for one in triggers] == filled
     namespace = SharedSettings.model_fields["namespace"].default
     assert {one["consumerGroup"] for one in triggers} == {Keyspace(namespace).consumer_group()}
-
-
-def test_there_are_at_most_as_many_workers_as_partitions(production: Any) -> None:
-    partitions = topic_partitions(production)
-
-    assert partitions.keys() == {QUOTES.name, INTERACTIONS.name, COOCCURRENCES.name}
+    assert sorted(partitions) == sorted(filled)
     assert set(partitions.values()) == {scaled(production, "worker")["maxReplicaCount"]}
-
-
-def test_the_component_fits_the_partitions_that_topics_have_by_themselves() -> None:
     component = yaml.safe_load((KUBERNETES / "components/keda/worker.yaml").read_text())
-
     assert component["spec"]["maxReplicaCount"] == QUOTES.partitions
 
 
@@ -76,24 +66,17 @@ def test_what_an_autoscaler_decides_no_manifest_does(production: Any) -> None:
     assert not production.of_kind("HorizontalPodAutoscaler"), "KEDA makes them"
 
 
-def test_keda_logs_in_as_the_programs_do(production: Any) -> None:
+def test_keda_and_every_program_log_in_to_kafka(production: Any) -> None:
     (settings,) = production.of_kind("ConfigMap").values()
-    mechanism = settings["data"]["KAFKA_SASL_MECHANISM"]
-
+    for trigger in kafka_triggers(production):
+        assert trigger["sasl"] == SASL_OF_KEDA[settings["data"]["KAFKA_SASL_MECHANISM"]]
     for trigger in scaled(production, "worker")["triggers"]:
-        assert trigger["metadata"]["sasl"] == SASL_OF_KEDA[mechanism]
         assert trigger["authenticationRef"] == {"name": "kafka"}
-
-
-def test_every_program_logs_in_to_kafka(production: Any) -> None:
-    (settings,) = production.of_kind("ConfigMap").values()
-    trusted = settings["data"]["KAFKA_SSL_CA_FILE"]
-
     for name, pod in production.pods().items():
         (container,) = pod["containers"]
         mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
         assert {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"} <= secret_variables(production, name)
-        assert trusted == f"{mounted['kafka']}/ca.crt"
+        assert settings["data"]["KAFKA_SSL_CA_FILE"] == f"{mounted['kafka']}/ca.crt"
 
 
 def test_the_worker_is_the_same_member_of_its_group_when_it_comes_back(production: Any) -> None:
@@ -113,27 +96,16 @@ def test_pods_spread_over_nodes_and_zones(production: Any) -> None:
         }
 
 
-def test_nothing_is_allowed_but_what_is_named(production: Any) -> None:
-    denied = production.objects["NetworkPolicy", "denied"]["spec"]
-
-    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-
-
-def test_policies_name_ports_that_containers_have(production: Any) -> None:
-    names = {
-        port["name"]
-        for pod in production.pods().values()
-        for port in pod["containers"][0].get("ports", [])
-    }
-    policies = production.of_kind("NetworkPolicy").values()
-    asked = {
-        port["port"]
-        for policy in policies
-        for rule in policy["spec"].get("ingress", [])
-        for port in rule["ports"]
-    }
-
-    assert asked == names == {"http", "metrics"}
+def test_policies_deny_all_but_ports_that_containers_have(production: Any) -> None:
+    policies = production.of_kind("NetworkPolicy")
+    assert policies["denied"]["spec"] == {
+        "podSelector": {}, "policyTypes": ["Ingress", "Egress"],
+    }  # fmt: skip
+    containers = [pod["containers"][0] for pod in production.pods().values()]
+    names = {port["name"] for one in containers for port in one.get("ports", [])}
+    rules = [rule for one in policies.values() for rule in one["spec"].get("ingress", [])]
+    assert {port["port"] for rule in rules for port in rule["ports"]} == names
+    assert names == {"http", "metrics"}
 
 
 def test_prometheus_finds_every_program_under_the_name_that_it_has_with_compose(
@@ -142,16 +114,11 @@ def test_prometheus_finds_every_program_under_the_name_that_it_has_with_compose(
     monitor = production.objects["PodMonitor", "tickrec"]["spec"]
     configured = yaml.safe_load((KUBERNETES.parent / "prometheus/prometheus.yml").read_text())
     names = {each["job_name"] for each in configured["scrape_configs"]}
+    templates = production.templates()
     labels = {
-        name: production.objects[kind, name]["spec"]["template"]["metadata"]["labels"]
-        for kind, name in (
-            ("StatefulSet", "worker"),
-            ("Deployment", "trainer"),
-            ("Deployment", "api"),
-            ("Deployment", "archive"),
-        )
+        name: templates[name]["metadata"]["labels"]
+        for name in ("worker", "trainer", "api", "archive")
     }
-
     labels["adapt"] = rendered("adapt").templates()["adapt"]["metadata"]["labels"]
     # In a cluster maintenance is a job, which is over before anybody could ask it.
     assert {each[monitor["jobLabel"]] for each in labels.values()} == names - {"maintenance"}
