@@ -10,7 +10,7 @@ from contracts.fold_in import ITEMS_MOST, FoldIn
 from runtime.settings import MetricsSettings
 from trainer.counts.derived import Counting, CountsConfig
 from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
-from trainer.models.neighbors import NEIGHBORS
+from trainer.models.ranking import NEIGHBORS
 from trainer.quality.checking import QualityConfig
 from trainer.settings_file import SettingsFileSource, flat, flat_fields
 

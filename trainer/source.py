@@ -7,7 +7,7 @@ from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
-from trainer.generations.inputs import read_positions
+from trainer.generations.decisions import read_positions
 from trainer.generations.report import FromArchive, Position
 from trainer.reading import read_gram, read_user_items
 from trainer.stages import Stages

@@ -9,7 +9,7 @@ from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.measuring import judge_fold, measure_folds
 from trainer.evaluation.preparing import LeftOut
 from trainer.evaluation.result import Data, Evaluation, OfModel
-from trainer.judging.recommending import NONE, Recommended
+from trainer.judging.lists import NONE, Recommended
 
 USERS, ITEMS = 40, 12
 

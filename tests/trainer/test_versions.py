@@ -16,7 +16,7 @@ from trainer import versions
 from trainer.__main__ import app as trainer
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Splitting
-from trainer.evaluation.question import Question
+from trainer.evaluation.splits import Question
 from trainer.models import ITEM_MODELS
 from trainer.settings import TrainerSettings
 from trainer.settings_file import read_settings_file

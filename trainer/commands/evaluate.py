@@ -69,9 +69,9 @@ def evaluate(
     Users and items need not be in Redis: everything comes from the files.
     """
     from trainer.evaluation.page import page_of
-    from trainer.evaluation.question import Question, QuestionError
+    from trainer.evaluation.result import table_of
     from trainer.evaluation.run import run
-    from trainer.evaluation.table import table_of
+    from trainer.evaluation.splits import Question, QuestionError
 
     names = [str(name) for name in model or ModelName]
     with errors_reported():
@@ -100,7 +100,7 @@ def evaluate(
 
 def write_best(path: Path, evaluation: "Evaluation", given: TrainerSettings) -> None:
     """Write the settings of what `auto` chose and measured, where they differ from the defaults."""
-    from trainer.evaluation.table import sentence_on
+    from trainer.evaluation.result import sentence_on
 
     (auto,) = (of_model for of_model in evaluation.models if of_model.model == AUTO)
     (found,) = auto.found

@@ -16,8 +16,14 @@ from scipy.sparse import csr_array
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from trainer.counts.blocks import blocks
-from trainer.counts.cells import cells_of, places_in
-from trainer.counts.matrices import Matrix, UserItems, entries_where, entry_rows
+from trainer.counts.matrices import (
+    Matrix,
+    UserItems,
+    cells_of,
+    entries_where,
+    entry_rows,
+    places_in,
+)
 from trainer.counts.order import Order, ordered
 
 NOISE: Final = 1e-9

@@ -16,8 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from trainer.evaluation.measuring import Estimate
 from trainer.evaluation.metrics import NAMES
-from trainer.evaluation.result import Evaluation
-from trainer.evaluation.table import TITLES, sentence_on
+from trainer.evaluation.result import TITLES, Evaluation, sentence_on
 
 _templates: Final = Environment(
     loader=PackageLoader("trainer.evaluation", "templates"),

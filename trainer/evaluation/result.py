@@ -1,15 +1,21 @@
-"""What `evaluate` found: the JSON that it prints, and what its table and its page are made from."""
+"""What `evaluate` found: the JSON that it prints, and a table for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from statistics import fmean
 from typing import Any
 
 import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from trainer.evaluation.measuring import Measured
+from trainer.evaluation.measuring import Estimate, Measured
+from trainer.evaluation.metrics import NAMES
 from trainer.evaluation.preparing import LeftOut, Prepared
 from trainer.judging.found import Found
+from trainer.judging.lists import N
+from trainer.models.interface import Values
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -84,3 +90,83 @@ def of_folds(data: Sequence[Data]) -> Data:
         pairs=sum(fold.pairs for fold in data),
         left_out=left_out,
     )
+
+
+TITLES = {
+    "ndcg": "nDCG@{n}",
+    "map": "MAP@{n}",
+    "precision": "precision",
+    "recall": "recall",
+    "hit_rate": "hit rate",
+    "coverage": "coverage",
+    "personalization": "personal-\nization",
+    "intra_list_similarity": "similarity\nin a list",
+    "novelty": "novelty,\nbits",
+}
+"""Of the columns, by the names of the measures."""
+
+
+def table_of(evaluation: Evaluation) -> Group:
+    """Return the table with a line on the data above it; below each value its 95 % interval.
+
+    Below those the means of each fold, and below the table the candidates of `auto`.
+    """
+    n = evaluation.models[0].measured.n
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    for name in NAMES:
+        table.add_column(TITLES[name].format(n=n), justify="right", no_wrap=True)
+    for of_model in evaluation.models:
+        metrics = of_model.measured.metrics
+        table.add_row(of_model.model, *(_value(metrics[name]) for name in NAMES))
+        for k, fold in enumerate(of_model.measured.folds, start=1):
+            means = (_rounded(fold.values[name]) for name in NAMES)
+            table.add_row(f"  fold {k}", *means, style="dim")
+    found = [each for of_model in evaluation.models for each in of_model.found]
+    return Group(Text(sentence_on(evaluation.data)), table, *_candidates(found))
+
+
+def _candidates(found: Sequence[Found]) -> Iterator[RenderableType]:
+    """Yield what `auto` tried, best first; of several folds what it chose in each."""
+    if len(found) != 1:
+        for fold, each in enumerate(found, start=1):
+            yield Text(f"auto, fold {fold}: {_settings(each.values)} ({each.why})")
+        return
+    (of_all,) = found
+    yield Text(f"\nauto: {of_all.why}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", f"nDCG@{N}", "coverage", "seconds", "settings"):
+        table.add_column(name, justify="left" if name in ("", "settings") else "right")
+    for tried in of_all.tried:
+        chosen = "chosen" if tried.values == of_all.values else ""
+        figures = f"{tried.ndcg:.4f}", f"{tried.coverage:.4f}", f"{tried.seconds:.2f}"
+        table.add_row(chosen, *figures, _settings(tried.values))
+    yield table
+
+
+def _settings(values: Values) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def sentence_on(data: Data) -> str:
+    """Describe the training data and the held-out data in words."""
+    left_out = data.left_out
+    of_folds = "" if data.folds == 1 else " in the mean of the folds"
+    return (
+        f"{data.source}: learned from {data.affinities:,} pairs of {data.users:,} users and "
+        f"{data.items:,} items{of_folds}; {data.pairs:,} pairs of {data.users_judged:,} users held "
+        f"out. "
+        f"Left out: {left_out.pairs_seen_before:,} pairs that the user had already, "
+        f"{left_out.pairs_of_unknown_items:,} with new items, "
+        f"{left_out.pairs_of_unknown_users:,} of {left_out.unknown_users:,} new users."
+    )
+
+
+def _value(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "-"
+    return f"{estimate.value:.4f}\n{estimate.low:.3f}..{estimate.high:.3f}"
+
+
+def _rounded(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -28,8 +28,15 @@ from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix, csr, entry_rows
 from trainer.generations.decisions import read_report
 from trainer.judging.holdout import Holdout, drawn
-from trainer.judging.metrics import N, judge, ndcg
-from trainer.judging.recommending import continued, from_item_lists, from_popular, from_user_lists
+from trainer.judging.lists import (
+    N,
+    continued,
+    from_item_lists,
+    from_popular,
+    from_user_lists,
+    judge,
+    ndcg,
+)
 from trainer.quality.reporting import report_corrupt
 from trainer.reading import ParsedHistories, Quarantine, ask_each, by_time, read_histories
 from trainer.stages import Stages

@@ -1,8 +1,9 @@
-"""Compares the users of variants with those of the default one, at the end of a period.
+"""Compares the users of variants with those of the default one, once, at the end of a period.
 
 The figure is the difference of the users' means, with its 95 % interval by Welch: users are drawn
 independently, so those of two variants are independent samples, and each user is one figure however
-much they did. Clicks are reported, too, and decide only where a rule names them.
+much they did. Clicks are reported, too, and decide only where a rule names them. The comparison of
+an experiment's variants is noted and changes nothing.
 
 Source: Welch, "The generalization of `Student's' problem when several different population
 variances are involved", Biometrika 34, 1947.
@@ -10,22 +11,28 @@ variances are involved", Biometrika 34, 1947.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 from scipy.stats import ttest_ind
 
+from contracts.decisions import BY_RULES, Decision
 from contracts.figures import Comparison, Outcome
-from contracts.generations import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT, Current, Experiment
 from contracts.keyspace import Keyspace
 from contracts.messages import Floats
+from contracts.pointer import compared
+from contracts.variants import variant_of
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.experiments.clicks import clicks_per_list
 from trainer.experiments.feedback import read_feedback
 from trainer.experiments.ndcg import Period, read_ndcg
+from trainer.generations.decisions import note
+from trainer.generations.publication import change_current, end_unnamed
 from trainer.stages import Stages
 
 CONFIDENCE: Final = 0.95
@@ -102,3 +109,38 @@ def _compared(figures: dict[str, Floats], variant: str) -> Comparison | None:
     if DEFAULT_VARIANT not in figures:
         return None
     return compare(figures[variant], figures[DEFAULT_VARIANT])
+
+
+def compare_variants(periods: Periods, experiment: Experiment, now: datetime) -> None:
+    """Compare each variant with the default one, by what they served when the period began."""
+    started = experiment.started
+    if DEFAULT_VARIANT not in started:
+        outcomes = []
+    else:
+        period = Period(
+            experiment.name,
+            experiment.since_ms,
+            started,
+            lambda user: variant_of(user, experiment, started),
+        )
+        outcomes = periods.outcomes(period, round(now.timestamp() * 1000))
+
+    def decided(current: Current) -> Current:
+        # Another one began in the meantime, or another trainer was faster.
+        return compared(current, outcomes) if current.experiment == experiment else current
+
+    before, after = change_current(periods.store, periods.keyspace, decided)
+    end_unnamed(periods.store, periods.keyspace, before, after)
+    if before == after:
+        return
+    for outcome in outcomes:
+        decision = Decision(
+            at=now.isoformat(),
+            generation=started[outcome.variant].generation,
+            variant=outcome.variant,
+            what="compared",
+            why=f"experiment {experiment.name}: {described(outcome)}",
+            by=BY_RULES,
+            figures=figures_of(outcome),
+        )
+        note(periods.store, periods.keyspace, decision)

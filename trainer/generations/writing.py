@@ -4,22 +4,91 @@ No result is ever whole in memory. Publishing the generation is up to
 `trainer.run.placing`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise, starmap
 from typing import Final
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
+from contracts.generations import (
+    Neighbor,
+    Popular,
+    PopularList,
+    Recommendation,
+    SimilarList,
+    UserList,
+)
 from contracts.keyspace import Keyspace
+from contracts.log_position import LogPosition
+from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
-from trainer.counts.cells import cells, cells_of, places_in
-from trainer.counts.matrices import Gram, Matrix, UserItems, entry_rows
-from trainer.generations.lists import names_of, popular_list, similar_lists, user_lists
+from trainer.counts.matrices import Gram, Matrix, UserItems, cells, cells_of, entry_rows, places_in
 from trainer.generations.publication import Publication
 from trainer.generations.report import Lists
 from trainer.models import Model, Ranker
 from trainer.models.ranking import Ranking
 from trainer.stages import Stages
+
+Names = npt.NDArray[np.object_]
+"""(n_items,) item ids as text; indexed by column"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def names_of(items: Ints) -> Names:
+    """Return the item ids as text."""
+    return np.array([str(item) for item in items.tolist()], np.object_)
+
+
+def similar_lists(ranking: Ranking, names: Names, model: str) -> list[bytes]:
+    """Return a `SimilarList` for each row."""
+
+    def neighbors(row: slice) -> list[Neighbor]:
+        items, scores, support = ranking.columns[row], ranking.scores[row], ranking.support[row]
+        return list(map(Neighbor, names[items].tolist(), scores.tolist(), support.tolist()))
+
+    # Row by row, so that its neighbors are still in the processor's cache when they are encoded.
+    return [_encode(SimilarList(model, neighbors(row))) for row in _rows(ranking)]
+
+
+def user_lists(
+    ranking: Ranking, names: Names, model: str, offsets: Iterable[LogPosition]
+) -> list[bytes]:
+    """Return a `UserList` for each row, whose history stood at the position of the same place."""
+
+    def recommended(row: slice) -> list[Recommendation]:
+        items, scores = names[ranking.columns[row]].tolist(), ranking.scores[row].tolist()
+        because = [
+            [names[j] for j in reasons if j >= 0] for reasons in ranking.because[row].tolist()
+        ]
+        return list(map(Recommendation, items, scores, because))
+
+    return [
+        _encode(UserList(model, offset, recommended(row)))
+        for offset, row in zip(offsets, _rows(ranking), strict=True)
+    ]
+
+
+def popular_list(
+    ranking: Ranking, names: Names, model: str, own: Floats, *, is_whole: bool
+) -> bytes:
+    """Return the `PopularList` of the only row; `own`, (n_items,), is G_ii."""
+    popular = map(
+        Popular,
+        names[ranking.columns].tolist(),
+        ranking.scores.tolist(),
+        own[ranking.columns].tolist(),
+    )
+    return _encode(PopularList(model, list(popular), is_whole))
+
+
+def _rows(ranking: Ranking) -> Iterable[slice]:
+    """Return where the entries of each row are."""
+    return starmap(slice, pairwise(ranking.indptr.tolist()))
+
 
 PAIRS_PER_BLOCK: Final = 100_000
 """What a block is ranked from stays in the processor's caches: of five times as many pairs, each

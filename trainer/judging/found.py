@@ -7,7 +7,7 @@ import numpy as np
 
 from contracts.figures import HeldOut, Lead
 from contracts.messages import Floats
-from trainer.judging.metrics import error_of
+from trainer.judging.lists import error_of
 from trainer.models.interface import Values
 
 

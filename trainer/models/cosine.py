@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.models.interface import Entry, Search
-from trainer.models.neighbors import NEIGHBORS, best_neighbors
-from trainer.models.ranking import Ranking, rounded
+from trainer.models.ranking import NEIGHBORS, Ranking, best_neighbors, rounded
 
 WEIGHTS: Final = (0, 0.5)
 DAMPINGS: Final = (0.5, 0.3, 0.1)

@@ -12,8 +12,7 @@ from trainer.counts.matrices import Matrix, entry_rows
 from trainer.counts.order import Order
 from trainer.models.cosine import Cosine
 from trainer.models.interface import Entry, Search
-from trainer.models.neighbors import NEIGHBORS, best_neighbors
-from trainer.models.ranking import Ranking, rounded
+from trainer.models.ranking import NEIGHBORS, Ranking, best_neighbors, rounded
 
 DAMPINGS: Final = ((0.8, 0.1), (0.5, 0.5))
 """Alpha and beta from where `auto` sets out: what comes next, and near to a cosine."""

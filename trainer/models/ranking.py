@@ -1,17 +1,15 @@
-"""From scores to ranked lists: the best n of each row, the same ones on every run.
-
-Pure; what the scores mean is the models' business.
-"""
+"""From scores to ranked lists: the best n of each row, the same ones on every run. Pure."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.messages import Floats, Ints
-from trainer.counts.matrices import Indices, Matrix, entry_rows
+from trainer.counts.matrices import Indices, Matrix, entries_where, entry_rows
 
 _KEY_BITS: Final = 63
 """Of an integer, without its sign."""
@@ -122,3 +120,39 @@ def _order_by_keys(indptr: Indices, descending: Ints, support: Floats, place_bit
         entries = np.flatnonzero(wrong[run])
         order[entries] = order[entries][np.lexsort((-ranked[entries], run[entries]))]
     return order
+
+
+NEIGHBORS: Final = 200
+"""Length of an item's list unless it is set: more hardly finds more."""
+
+
+def best_neighbors(counts: Matrix, scores: Floats, rows: Ints, n: int) -> Ranking:
+    """Return the n neighbors of some items that matter most, itself left out.
+
+    These are the ones with the largest scores by absolute value, in descending order: an item that
+    speaks against another one is as much worth knowing as one that speaks for it. Support is G_ij.
+
+    Args:
+        counts: (n_rows, n_items) some rows of G.
+        scores: (entries,) aligned with `counts.data`; a 0 says nothing.
+        rows: (n_rows,) whose these are.
+        n: length of a full list.
+    """
+    pairs = (scores != 0) & (entry_rows(counts.indptr, rows) != counts.indices)
+    neighbors = entries_where(counts, pairs, scores)
+    support = counts.data[pairs]
+    if len(neighbors.data) and neighbors.data.min() < 0:
+        neighbors, support = _largest(neighbors, support, n)
+    return top_n(neighbors, support, n)
+
+
+def _largest(scores: Matrix, support: Floats, n: int) -> tuple[Matrix, Floats]:
+    """Return the n entries of each row that are largest by absolute value, and their support.
+
+    Of entries of one size, those with more support are kept, then those of smaller columns.
+    """
+    sizes: Matrix = csr_array((np.abs(scores.data), scores.indices, scores.indptr), scores.shape)
+    _, best = best_entries(sizes, support, n)
+    kept = np.zeros(scores.nnz, np.bool_)
+    kept[best] = True
+    return entries_where(scores, kept), support[kept]

@@ -17,13 +17,12 @@ from contracts.keyspace import NOT_ITEMS, Keyspace
 from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
 from contracts.pairs import are_in_row
 from runtime.redis.stores import Store
+from trainer.counts.blocks import Growing
 from trainer.counts.matrices import Gram, Indices, csr, in_order, mirrored
-from trainer.reading.fields import Fields, without
-from trainer.reading.growing import Growing
 from trainer.reading.hashes import Hashes
 from trainer.reading.numerals import integers, numbers
-from trainer.reading.pipelines import named
-from trainer.reading.quarantine import Quarantine, shown
+from trainer.reading.pipelines import Quarantine, named, shown
+from trainer.reading.replies import Fields, without
 from trainer.stages import Stages
 
 _NO_PLACE: Final = -1

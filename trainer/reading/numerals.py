@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
-from trainer.reading.fields import Bytes, Flags, Spans
+from trainer.reading.replies import Bytes, Flags, Spans
 
 _ZERO: Final = ord("0")
 _NINE: Final = 9

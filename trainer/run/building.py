@@ -12,8 +12,8 @@ from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
+from trainer.generations.decisions import served_report
 from trainer.generations.gate import Gate, Reject
-from trainer.generations.inputs import served_report
 from trainer.generations.publication import generation_id, publication
 from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
@@ -22,9 +22,8 @@ from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
 from trainer.quality.checking import check_accuracy
 from trainer.quality.reporting import BadDataError, report_held_out, report_rules
-from trainer.run.learned import Learned, data_of
 from trainer.run.placing import Placing, figures_of
-from trainer.run.selecting import select
+from trainer.run.selecting import Learned, data_of, select
 from trainer.selection.popular import half_life_of
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed

@@ -7,17 +7,22 @@ stayed there, as what is best with more data differs in several settings at once
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 from pydantic import ValidationError
 
-from trainer.generations.inputs import events_folded
-from trainer.generations.report import Report, Selection
+from contracts.messages import Floats, Ints
+from trainer.counts.derived import Histories
+from trainer.counts.matrices import Gram, UserItems
+from trainer.generations.decisions import events_folded
+from trainer.generations.report import Data, Inputs, Report, Selection
 from trainer.judging.found import Found, optimism, without_optimism
 from trainer.models import settings_part
 from trainer.models.interface import Values
-from trainer.run.learned import Learned
+from trainer.quality.checking import Checked
 from trainer.settings import AT_SERVING, AUTO, TrainerSettings
 from trainer.settings_file import changed, flat
 from trainer.stages import Stages
@@ -26,6 +31,49 @@ _OF_POPULAR: Final = f"{settings_part('popular')}_"
 
 DATA_CHANGED: Final = 0.1
 """Share by which items, events or users must change before `auto` evaluates again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What all generations of a run are made from."""
+
+    gram: Gram
+    user_items: UserItems
+    histories: Histories
+    """of the same users, with a column for each item of `gram`"""
+    stored: Floats
+    """(entries,) their affinities as stored in Redis, users' scales included"""
+    inputs: Inputs
+    checked: list[Checked]
+    started: datetime
+    seconds: dict[str, float]
+    """stage -> time that it took up to here"""
+
+    @property
+    def corrupt(self) -> list[str]:
+        """`key: problem` of the first values that were left out."""
+        return [*self.gram.corrupt, *self.user_items.corrupt]
+
+    @property
+    def n_corrupt(self) -> int:
+        """How many values were left out."""
+        return self.gram.n_corrupt + self.user_items.n_corrupt
+
+
+def data_of(gram: Gram, user_items: UserItems) -> Data:
+    """Return how much there was to learn from."""
+    own = gram.counts.diagonal()
+    others: Ints = np.diff(gram.counts.indptr) - (own > 0)
+    return Data(
+        items=len(gram.items),
+        pairs=int(others.sum()) // 2,
+        items_of_one_user=int((own == 1).sum()),
+        items_alone=int((others == 0).sum()),
+        users=len(user_items.users),
+        affinities=user_items.affinities.nnz,
+        own_counts=float(own.sum()),
+        latest_ms=int(user_items.ts_ms.max(initial=0)),
+    )
 
 
 def select(

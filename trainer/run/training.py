@@ -14,15 +14,15 @@ from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import histories_of
 from trainer.counts.matrices import Gram
+from trainer.generations.decisions import served_popularity, served_report
 from trainer.generations.gate import AccuracyGate, Gate, Waiting
-from trainer.generations.inputs import served_popularity, served_report
 from trainer.generations.publication import generation_id, read_current
 from trainer.generations.report import Inputs, Report
 from trainer.quality.checking import Checked, check
 from trainer.quality.reporting import BadDataError, report_corrupt, report_rules
 from trainer.run.building import Building, users_listed
-from trainer.run.learned import Learned
 from trainer.run.placing import Placing
+from trainer.run.selecting import Learned
 from trainer.selection.auto import SAMPLE_USERS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.source import Source
@@ -112,8 +112,7 @@ class Training:
         accuracy, path = AccuracyGate(by_person), self.settings.canary_rules
         if path is None:
             return accuracy
-        from trainer.experiments.canary import CanaryGate
-        from trainer.experiments.rules import read_rules
+        from trainer.experiments.canary import CanaryGate, read_rules
 
         keep = self.settings.keep_generations
         return CanaryGate(accuracy, read_rules(path), self._periods(), keep, self.fence, self.now)
@@ -123,7 +122,7 @@ class Training:
         current, now = read_current(self.store, self.keyspace), self.now()
         experiment = current.experiment if current else None
         if experiment and experiment.started and now.timestamp() * 1000 >= experiment.until_ms:
-            from trainer.experiments.ab import compare_variants
+            from trainer.experiments.periods import compare_variants
 
             compare_variants(self._periods(), experiment, now)
         return Waiting.HELD if current and current.held else gate.waiting()

@@ -24,7 +24,7 @@ from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
 from trainer.judging.holdout import drawn, hold_out
-from trainer.judging.metrics import N, error_of
+from trainer.judging.lists import N, error_of
 from trainer.models import MODELS, USER_KNN, settings_part
 from trainer.models.cosine import Cosine
 from trainer.models.ease import EXACT_ITEMS, Ease

@@ -19,13 +19,17 @@ from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Tried
 from trainer.judging.holdout import Holdout
-from trainer.judging.metrics import N, coverage, judge, ndcg, personalization
-from trainer.judging.recommending import (
+from trainer.judging.lists import (
+    N,
     Recommended,
     continued,
+    coverage,
     from_item_lists,
     from_user_lists,
+    judge,
     lists_of,
+    ndcg,
+    personalization,
     row_blocks,
 )
 from trainer.models import USER_KNN, Ranker

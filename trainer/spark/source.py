@@ -22,7 +22,7 @@ from trainer.generations.report import FromArchive
 from trainer.reading import ask_each
 from trainer.source import Origin, SourceError
 from trainer.spark import frames
-from trainer.spark.matrices import gram_of_cells, user_items_of
+from trainer.spark.cooccurrences import gram_of_cells, user_items_of
 from trainer.spark.snapshot import Snapshot
 from trainer.stages import Stages
 

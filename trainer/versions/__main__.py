@@ -19,8 +19,8 @@ from trainer.commands.options import (
 )
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Splitting
-from trainer.evaluation.question import Question
 from trainer.evaluation.result import Evaluation
+from trainer.evaluation.splits import Question
 
 app = typer.Typer(
     help="Commands for evaluations run by DVC, in addition to `python -m trainer`.",

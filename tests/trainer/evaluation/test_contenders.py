@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.preparing import prepare
+from trainer.evaluation.run import contender
 from trainer.evaluation.splits import temporal
 from trainer.evaluation.worker import WorkerRules
 from trainer.judging.holdout import Holdout
-from trainer.judging.recommending import NONE
+from trainer.judging.lists import NONE
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed

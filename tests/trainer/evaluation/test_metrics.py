@@ -10,11 +10,9 @@ import pytrec_eval
 from contracts.messages import Floats
 from tests.oracles.cosine import cosine_similarity
 from tests.trainer.evaluation.made import holdout_of
-from trainer.evaluation.bootstrap import intervals, lead, point_values
-from trainer.evaluation.metrics import NAMES, OF_A_LIST
+from trainer.evaluation.metrics import NAMES, OF_A_LIST, intervals, lead, point_values
 from trainer.judging.holdout import Holdout
-from trainer.judging.metrics import Judged, judge
-from trainer.judging.recommending import NONE, Recommended
+from trainer.judging.lists import NONE, Judged, Recommended, judge
 
 N = 10
 TREC = {

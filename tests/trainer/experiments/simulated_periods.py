@@ -21,9 +21,9 @@ import numpy.typing as npt
 from contracts.figures import Comparison
 from contracts.messages import Floats, Ints
 from contracts.variants import in_canary
+from trainer.experiments.canary import CanaryRules
 from trainer.experiments.ndcg import Lists, ndcg_of
 from trainer.experiments.periods import compare
-from trainer.experiments.rules import CanaryRules
 from trainer.judging.found import lead_of
 from trainer.quality.checking import KEPT_MIN
 from trainer.reading import ParsedHistories

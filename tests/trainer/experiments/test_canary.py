@@ -20,9 +20,9 @@ from contracts.variants import in_canary
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
+from trainer.experiments import canary as module
 from trainer.experiments import feedback
-from trainer.experiments import rules as module
-from trainer.experiments.rules import CanaryRules, Rule, read_rules
+from trainer.experiments.canary import CanaryRules, Rule, read_rules
 from trainer.generations.decisions import read_report
 from trainer.generations.publication import change_current
 from trainer.run import runs as runs_module

@@ -16,8 +16,8 @@ from runtime.kafka.config import plain
 from tests.trainer.experiments.behaving import put_history, put_lists
 from tests.trainer.setup import Setup
 from trainer.experiments import feedback
+from trainer.experiments.canary import Rule
 from trainer.experiments.periods import compare, figures_of
-from trainer.experiments.rules import Rule
 from trainer.generations.publication import change_current, publication
 
 

@@ -14,8 +14,7 @@ from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import promoted, rolled_back
 from runtime.redis.stores import Store
 from tests.trainer.setup import Setup
-from trainer.generations.decisions import note, read_report
-from trainer.generations.inputs import served_popularity, served_report
+from trainer.generations.decisions import note, read_report, served_popularity, served_report
 from trainer.generations.publication import (
     HeldError,
     Publication,

@@ -18,7 +18,7 @@ from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.interactions import Interactions, Split
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.worker import WorkerRules
-from trainer.judging.recommending import (
+from trainer.judging.lists import (
     NONE,
     Recommended,
     continued,

@@ -14,7 +14,8 @@ from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
 from trainer.counts.matrices import Matrix
-from trainer.models import ease, inverses
+from trainer.models import ease
+from trainer.models import ease as inverses
 from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
 
 SEEDS = range(3)

@@ -10,8 +10,7 @@ from scipy.sparse import csr_array
 from contracts.fold_in import SCORE_DECIMALS
 from tests.trainer.models.made import csr, lists
 from trainer.counts.blocks import blocks
-from trainer.models.neighbors import best_neighbors
-from trainer.models.ranking import rounded, top_n
+from trainer.models.ranking import best_neighbors, rounded, top_n
 
 # Few values, so that nearly everything ties.
 tied = arrays(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.histories import HistoryEntry
 from tests.trainer.reading.wired import spans_of
-from trainer.reading import entries as module
-from trainer.reading.entries import entries_of
+from trainer.reading import history_hashes as module
+from trainer.reading.history_hashes import entries_of
 
 AFFINITIES = st.one_of(st.integers(0, 2**53), st.floats(-1e300, 1e300))
 TIMES = st.integers(0, 253_402_300_799_999)

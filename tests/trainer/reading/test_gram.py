@@ -10,8 +10,7 @@ from trainer.counts.matrices import Gram
 from trainer.reading import gram as module
 from trainer.reading import hashes as reading
 from trainer.reading.gram import parse_rows, read_gram
-from trainer.reading.pipelines import CorruptValueError
-from trainer.reading.quarantine import SHOWN
+from trainer.reading.pipelines import SHOWN, CorruptValueError
 
 
 class Counts(Setup):

@@ -11,8 +11,8 @@ from contracts.log_position import LogPosition
 from tests.trainer.reading.wired import hashes
 from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer.counts.matrices import UserItems
-from trainer.reading import active
 from trainer.reading import hashes as reading
+from trainer.reading import histories as active
 from trainer.reading.histories import read_user_items
 from trainer.reading.history_hashes import parse_histories
 from trainer.reading.pipelines import CorruptValueError

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.reading.wired import as_buffer, as_dicts, hgetall, hscan
 from trainer.reading import replies as module
-from trainer.reading.fields import without
-from trainer.reading.replies import parse
+from trainer.reading.replies import parse, without
 
 WORKERS_TEXTS = st.from_regex(rb"\A[0-9a-z\[\]{},.:\"+-]{0,120}\Z")
 WEIGHTED = (

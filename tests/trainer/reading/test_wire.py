@@ -19,8 +19,8 @@ from infra.local.store import valkey
 from runtime.redis.stores import Store, connect
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import PARTITIONS, Setup
+from trainer.reading import hashes as module
 from trainer.reading import hashes as reading
-from trainer.reading import wire as module
 from trainer.reading.gram import read_gram
 from trainer.reading.pipelines import COMMANDS_PER_PIPELINE, CorruptValueError, ask_each
 from trainer.stages import Stages

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from contracts.messages import Ints
-from trainer.reading.fields import Bytes, Fields, Spans, fields_of
-from trainer.reading.replies import Replies
+from trainer.reading.replies import Bytes, Fields, Replies, Spans, fields_of
 
 
 def bulk(text: bytes) -> bytes:

@@ -17,10 +17,9 @@ from runtime.settings import FoldingSettings
 from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.logs import Record, rows
 from trainer.spark import cooccurrences
-from trainer.spark.cooccurrences import count_blocks, items_of
+from trainer.spark.cooccurrences import count_blocks, gram_of_cells, items_of, user_items_of
 from trainer.spark.events import RowsError, columns_of
 from trainer.spark.histories import fold_histories
-from trainer.spark.matrices import gram_of_cells, user_items_of
 
 CAP = 3
 RULES = FoldingSettings(history_cap=CAP)
