@@ -9,15 +9,13 @@ the Parquet files of the last snapshot must hold each quote once, counted by the
 records. The seconds count from the first partition's assignment, the bytes a quote as the archive
 wrote them and again after compaction; the greatest memory is that of the archive's process.
 
-Then a worker folds the same quotes, alone and while an archive reads them, too, which must not
-finish first. On two cores, shared with broker and store, the worker gets less of them then; the CPU
-per quote shows what else the archive costs it. The CPU of others is the archive's.
+Baseline: the clock.
 """
 
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,13 +24,12 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table as IcebergTable
 from rich.text import Text
 
-from benchmarks.bars import describe, make_quotes, run_ours
+from benchmarks.bars import make_quotes
 from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError, Process, awaited, started
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.publish import publish, record
 from benchmarks.harness.report import Report, computer, table
-from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import Stage, python
 from benchmarks.harness.usage import read_clock, rss_bytes, spent
 from contracts.archive import PLACE, QUOTES_TABLE
@@ -73,12 +70,6 @@ def archive(
         publish(stage.broker.address, QUOTES.name, map(record, make_quotes(quotes, instruments)))
         runs = [_run(stage, namespace, quotes) for _ in range(rounds)]
         session.present(_report(stage, runs, quotes), json=json)
-        contenders: Mapping[str, Callable[[], Run]] = {
-            "with an archive": lambda: _fold_with_archive(stage, namespace, quotes),
-            "a worker alone": lambda: run_ours(stage, quotes),
-        }
-        work = f"{describe(quotes, instruments)}, one worker, alone and during archiving"
-        session.contest(stage, "archive: folding", work, "quotes/s", contenders, rounds, json=json)
 
 
 def _report(stage: Stage, runs: list[Archived], quotes: int) -> Report:
@@ -151,19 +142,6 @@ def _run(stage: Stage, namespace: Namespace, quotes: int) -> Archived:
         raise ContenderError("the compaction changed how far the table goes")
     _check(compacted, quotes)
     return Archived(*run, greatest, size / quotes, _bytes(compacted) / quotes)
-
-
-def _fold_with_archive(stage: Stage, namespace: Namespace, quotes: int) -> Run:
-    """Let a worker fold the log while an archive reads it.
-
-    Raises:
-        ContenderError: the archive was done before the worker.
-    """
-    with _archiving(stage, namespace) as (_, config):
-        run = run_ours(stage, quotes)
-        if _committed(config, quotes) is not None:
-            raise ContenderError("the archive finished before the worker: no overlap")
-    return run
 
 
 def _has_begun(log: Path) -> bool | None:

@@ -71,6 +71,9 @@ class Judged(NamedTuple):
     """of the sentence"""
 
 
+_NOT_JUDGED: Final = Judged({}, "")
+
+
 def met(reached: bool) -> str:  # noqa: FBT001 (the only argument)
     """Return in words whether a target was reached."""
     return "[green]reached[/]" if reached else "[red]not reached[/]"
@@ -82,55 +85,48 @@ def compared(
     unit: str,
     runs: Mapping[str, Sequence[R]],
     servers: Servers,
-    pairs: Sequence[tuple[str, str]] | None = None,
     columns: Mapping[str, Callable[[Sequence[R]], str]] | None = None,
-    judged: Callable[[str, str], Judged] = lambda *_: Judged({}, ""),
+    judged: Judged = _NOT_JUDGED,
 ) -> Report:
-    """Report how fast contenders were against baselines.
+    """Report how fast a contender was against a baseline.
 
     Args:
         name: of the benchmark.
         work: what was done, in words.
         unit: of a rate.
-        runs: of each contender, round by round.
+        runs: of the contender and of the baseline, round by round.
         servers: that it ran on.
-        pairs: contender and baseline; if None, the first one and the second.
         columns: of the table, besides the rates and the CPU: what to say of a contender's runs.
-        judged: what else to say of a pair.
+        judged: what else to say of the two.
     """
-    pairs = pairs or [(list(runs)[0], list(runs)[1])]  # noqa: RUF015 (two of them)
-    neighbors = busy_neighbors([run for its in runs.values() for run in its])
-    figures, verdicts = [], []
-    for ours, baseline in pairs:
-        spreads = {
-            "value": rates(runs[ours]),
-            "baseline_value": rates(runs[baseline]),
-            "ratio": ratios(runs[ours], runs[baseline]),
-        }
-        if "worker" in runs[ours][0].cpu_s:
-            spreads["ratio_per_core_used"] = ratios_a_core(runs[ours], runs[baseline])
-        fields, words = judged(ours, baseline)
-        both = {"ours": runs[ours], "baseline": runs[baseline]}
-        figures.append(
-            {
-                "name": name,
-                "work": work,
-                "unit": unit,
-                "contender": ours,
-                "baseline": baseline,
-                **{which: round(its.median, _digits(which)) for which, its in spreads.items()},
-                "spread": {which: ends(its, _digits(which)) for which, its in spreads.items()},
-                "rounds": len(runs[ours]),
-                "records": {who: [run.records for run in its] for who, its in both.items()},
-                "cpu_s": {who: rounded(cpu_seconds(its)) for who, its in both.items()},
-                "busy_other_cores": ends(neighbors, 2),
-                **servers._asdict(),
-                **fields,
-            }
-        )
-        verdicts.append(_verdict(ours, baseline, spreads, len(runs[ours]), words))
-    rates_of_all = _rates_table(work, unit, runs, columns or {})
-    return Report(figures, [rates_of_all, *verdicts, conditions(*servers, neighbors)])
+    (ours, its_runs), (baseline, baseline_runs) = runs.items()
+    neighbors = busy_neighbors([*its_runs, *baseline_runs])
+    spreads = {
+        "value": rates(its_runs),
+        "baseline_value": rates(baseline_runs),
+        "ratio": ratios(its_runs, baseline_runs),
+    }
+    if "worker" in its_runs[0].cpu_s:
+        spreads["ratio_per_core_used"] = ratios_a_core(its_runs, baseline_runs)
+    both = {"ours": its_runs, "baseline": baseline_runs}
+    figures = {
+        "name": name,
+        "work": work,
+        "unit": unit,
+        "contender": ours,
+        "baseline": baseline,
+        **{which: round(its.median, _digits(which)) for which, its in spreads.items()},
+        "spread": {which: ends(its, _digits(which)) for which, its in spreads.items()},
+        "rounds": len(its_runs),
+        "records": {who: [run.records for run in its] for who, its in both.items()},
+        "cpu_s": {who: rounded(cpu_seconds(its)) for who, its in both.items()},
+        "busy_other_cores": ends(neighbors, 2),
+        **servers._asdict(),
+        **judged.fields,
+    }
+    verdict = _verdict(ours, baseline, spreads, len(its_runs), judged.words)
+    table_of_rates = _rates_table(work, unit, runs, columns or {})
+    return Report([figures], (table_of_rates, verdict, conditions(*servers, neighbors)))
 
 
 def _digits(which: str) -> int | None:

@@ -1,19 +1,24 @@
-"""Publishes quotes and events at a rate, in a process of its own.
+"""Publishes quotes and events at a rate, in a process of its own: first `prepare`, then `publish`.
 
 Values are encoded beforehand but for their `ts`, the moment at which they are published. So a
 record costs about a microsecond and a half here, most of it librdkafka's, and publishing leaves the
 cores to what is measured. It says how far behind its own schedule it was.
 """
 
+import contextlib
 import itertools
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.synchronize import Barrier
 from typing import Any, Final
 
+from confluent_kafka import Producer
+
 from benchmarks.bars import make_quotes
-from benchmarks.harness.child import meet
 from benchmarks.harness.publish import Record, connected, produce, record
 from benchmarks.interactions import make_events
 from contracts.messages import Interaction, Quote
@@ -107,33 +112,58 @@ def flows(load: Load, apart: Collection[int]) -> tuple[Flow, Flow]:
     )
 
 
-def publish(
-    start: Barrier, bootstrap_servers: str, load: Load, apart: Collection[int]
-) -> Published:
-    """Publish what is due, from the meeting until the time is over."""
+@contextlib.contextmanager
+def publishing_process() -> Iterator[ProcessPoolExecutor]:
+    """Run a process for the block that runs what is submitted to it."""
+    # Not a fork: librdkafka's threads would be missing there.
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C in the terminal is for the process that measures.
+    ignored = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(1, context, initializer=signal.signal, initargs=ignored) as pool:
+        yield pool
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    producer: Producer
+    flows: tuple[Flow, Flow]
+    failures: list[Any]
+
+
+_prepared: dict[Load, _Prepared] = {}
+
+
+def prepare(bootstrap_servers: str, load: Load, apart: Collection[int]) -> int:
+    """Connect and encode in this process what `publish` publishes; return the process's id."""
     failures: list[Any] = []
     # A call for each of 50,000 records a second would be most of what this costs.
     only_errors = {"delivery.report.only.error": True}
     producer = connected(
         bootstrap_servers, **only_errors, on_delivery=lambda error, _: failures.append(error)
     )
-    both = quotes, _ = flows(load, apart)
-    meet(start)
+    _prepared[load] = _Prepared(producer, flows(load, apart), failures)
+    return os.getpid()
+
+
+def publish(load: Load) -> Published:
+    """Publish what is due, from now until the time is over."""
+    its = _prepared.pop(load)
+    quotes, _ = its.flows
     began_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
     counts, most_late_s, elapsed_s = [(0.0, 0)], 0.0, 0.0
     while elapsed_s < load.seconds:
         elapsed_s = min(time.perf_counter() - began, load.seconds)
         most_late_s = max(most_late_s, quotes.late_s(elapsed_s))
-        for flow in both:
+        for flow in its.flows:
             for key, value in flow.take(max(0, min(flow.due(elapsed_s), _RECORDS_A_TIME))):
-                produce(producer, flow.topic, key, value)
-            producer.poll(0)
+                produce(its.producer, flow.topic, key, value)
+            its.producer.poll(0)
         now_s = time.perf_counter() - began
         if now_s - counts[-1][0] >= _NOTE_EVERY_S:
             counts.append((now_s, quotes.sent))
-        if all(flow.due(now_s) < _RECORDS_A_TIME for flow in both):
+        if all(flow.due(now_s) < _RECORDS_A_TIME for flow in its.flows):
             time.sleep(max(0.0, elapsed_s + _ROUND_S - now_s))
     late_at_end_s = max(0.0, quotes.late_s(elapsed_s))
-    failed = producer.flush(_FLUSH_WITHIN_S) + len(failures)
-    records = sum(flow.sent for flow in both)
+    failed = its.producer.flush(_FLUSH_WITHIN_S) + len(its.failures)
+    records = sum(flow.sent for flow in its.flows)
     return Published(began_ms, counts, records, failed, most_late_s, late_at_end_s)

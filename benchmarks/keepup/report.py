@@ -1,7 +1,6 @@
 """The results of `keepup`: a line of JSON, or tables and a verdict."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -15,7 +14,6 @@ from benchmarks.harness.rounds import Spread
 from benchmarks.keepup.publisher import Load
 from contracts.messages import Floats
 
-SLICE_S: Final = 10.0
 _P99_WITHIN_S: Final = 1.5
 _PUNCTUAL_S: Final = 0.5
 _SPAN: Final = 1 / 6
@@ -82,8 +80,6 @@ class Trial:
     load: Load
     latency: Latencies
     """from a quote's publishing to the answer that has it"""
-    latency_slices: list[Latencies]
-    """the same, by when the quotes were published, `SLICE_S` each"""
     lag: Lag
     cpu_s: dict[str, float]
     publisher: dict[str, float]
@@ -105,18 +101,9 @@ class Trial:
         return f"{self.load.quotes_per_s:,}"
 
 
-def sliced(at_s: Sequence[float], latencies_s: Sequence[float], slice_s: float) -> list[Latencies]:
-    """Summarize the latencies by when their quotes were published; a slice's end is open."""
-    slices = defaultdict(list)
-    for at, latency in zip(at_s, latencies_s, strict=True):
-        slices[at // slice_s].append(latency)
-    return [Latencies.of(slices[number]) for number in sorted(slices)]
-
-
 def report(trials: Sequence[Trial], servers: Servers) -> Report:
     """Report one load, tried once or more."""
     p99_s = Spread.of([trial.latency.p99_s for trial in trials])
-    slices = Spread.of([one.p99_s for trial in trials for one in trial.latency_slices])
     neighbors = Spread.of([trial.cpu_s["others"] / trial.load.seconds for trial in trials])
     figures = {
         "name": "keepup",
@@ -126,7 +113,7 @@ def report(trials: Sequence[Trial], servers: Servers) -> Report:
         "baseline": "the clock",
         "baseline_value": _P99_WITHIN_S,
         "ratio": round(p99_s.median / _P99_WITHIN_S, 2),
-        "spread": {"value": ends(p99_s, 3), "slices": ends(slices, 3)},
+        "spread": {"value": ends(p99_s, 3)},
         "keeps_up": all(trial.keeps_up for trial in trials),
         "rounds": len(trials),
         "trials": [{"keeps_up": one.keeps_up, **asdict(one)} for one in trials],
@@ -146,11 +133,9 @@ def report(trials: Sequence[Trial], servers: Servers) -> Report:
 def _latencies(trials: Sequence[Trial]) -> Table:
     rows = []
     for number, trial in enumerate(trials, start=1):
-        whole = "all" if len(trials) == 1 else f"round {number}"
-        for place, one in enumerate((trial.latency, *trial.latency_slices)):
-            name = f"from second {(place - 1) * SLICE_S:g}" if place else f"[bold]{whole}[/]"
-            seconds = (f"{value:.2f} s" for value in (one.p50_s, one.p99_s, one.max_s))
-            rows.append((name, *seconds, f"{one.count:,}"))
+        its = trial.latency
+        seconds = (f"{value:.2f} s" for value in (its.p50_s, its.p99_s, its.max_s))
+        rows.append((f"round {number}", *seconds, f"{its.count:,}"))
     return table(("published to readable", "p50", "p99", "max", "quotes"), rows)
 
 

@@ -24,22 +24,14 @@ import numpy as np
 import typer
 
 from benchmarks.harness import session
-from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.report import rounded
 from benchmarks.harness.stage import Stage
 from benchmarks.harness.usage import read_clock, spent
 from benchmarks.keepup.prober import LOOK_EVERY_S, Prober
-from benchmarks.keepup.publisher import Load, Published, publish
-from benchmarks.keepup.report import (
-    SLICE_S,
-    Lag,
-    Latencies,
-    Trial,
-    report,
-    sliced,
-)
+from benchmarks.keepup.publisher import Load, Published, prepare, publish, publishing_process
+from benchmarks.keepup.report import Lag, Latencies, Trial, report
 from contracts.keyspace import NEXT_FIELD
 from contracts.topics import QUOTES
 
@@ -75,17 +67,17 @@ def try_load(stage: Stage, load: Load) -> Trial:
     namespace, rng = stage.fresh_namespace(), np.random.default_rng(_SEED)
     probed = rng.choice(load.instruments, _PROBED_INSTRUMENTS, replace=False).tolist()
     readings: list[tuple[float, int]] = []
-    start = meeting(of=2)
     with (
         stage.worker(namespace) as worker,
         stage.api(namespace) as (api, port),
-        child(start, publish, stage.broker.address, load, frozenset(probed)) as publisher,
+        publishing_process() as publisher,
     ):
         prober = Prober(stage.broker.address, port, probed)
-        pids = {"worker": worker.popen.pid, "api": api, "publisher": publisher.pid}
+        preparing = publisher.submit(prepare, stage.broker.address, load, frozenset(probed))
+        pids = {"worker": worker.popen.pid, "api": api, "publisher": preparing.result()}
         pids |= {"prober": os.getpid(), **stage.pids}
-        meet(start)
         before = read_clock(pids)
+        publishing = publisher.submit(publish, load)
         prober.start()
         while (now_s := prober.now_s()) < load.seconds:
             prober.publish()
@@ -96,7 +88,7 @@ def try_load(stage: Stage, load: Load) -> Trial:
             time.sleep(max(0.0, now_s + LOOK_EVERY_S - prober.now_s()))
         cpu_s = spent(before, read_clock(pids))
         looked = prober.finish()
-        published = publisher.result(_END_WITHIN_S)
+        published = publishing.result(_END_WITHIN_S)
     if published.failed:
         raise ContenderError(f"{published.failed} of {published.records} records were not taken")
     at_s, latency_s = prober.waiting.at_s, prober.waiting.latency_s
@@ -104,7 +96,6 @@ def try_load(stage: Stage, load: Load) -> Trial:
     return Trial(
         load,
         Latencies.of(latency_s),
-        sliced(at_s, latency_s, SLICE_S),
         lag_of(readings, published, at_s, load),
         rounded(cpu_s),
         {"records": published.records, **rounded(late)},

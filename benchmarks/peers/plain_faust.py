@@ -15,12 +15,45 @@ import msgspec
 import redis.asyncio
 
 from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
-from benchmarks.peers.quotes import Bar, decode
 from contracts.keyspace import Keyspace
 from contracts.times import MINUTE_MS, MINUTE_S
 from contracts.topics import QUOTES
 from runtime.settings import SharedSettings
 
+
+class Quote(msgspec.Struct, gc=False):
+    """A price of an instrument at an event time, as it is in Kafka."""
+
+    instrument_id: int
+    price: float
+    ts: int
+    size: float = 0
+
+
+class Bar(msgspec.Struct, gc=False):
+    """A minute bar."""
+
+    o: float
+    h: float
+    l: float  # noqa: E741 (the field's letter)
+    c: float
+    v: float = 0
+    n: int = 0
+    pv: float = 0
+
+    def fold(self, price: float, size: float) -> None:
+        """Take in a quote that is newer than those before."""
+        if price > self.h:
+            self.h = price
+        elif price < self.l:
+            self.l = price
+        self.c = price
+        self.v += size
+        self.n += 1
+        self.pv += price * size
+
+
+decode = msgspec.json.Decoder(Quote).decode
 settings = SharedSettings()
 app = faust.App(
     f"{settings.namespace}-plain-faust",

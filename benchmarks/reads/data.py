@@ -1,4 +1,4 @@
-"""What the store holds: written as the other programs would have written it, with progress shown.
+"""What the store holds, written as the other programs would have written it, and the paths to it.
 
 Instruments are numbered, users are `user-N`. Popularity and activity go by shuffled numbers, so
 that a low number means nothing. The first users have a list of their own, made from what they have
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
+from benchmarks.harness import zipf
 from benchmarks.harness.bulk import Command, write
 from benchmarks.reads import lists
 from benchmarks.reads.histories import histories
@@ -21,8 +22,10 @@ from contracts.generations import DEFAULT_VARIANT, Current, Served
 from contracts.keyspace import Keyspace
 from contracts.messages import Ints
 from contracts.partitioning import user_partition
-from contracts.topics import STREAMED
 from runtime.topology import Topology
+
+DRAWN: Final = 100_000
+"""paths that wrk goes through in turn, and then once more"""
 
 SEED: Final = 1
 GENERATION: Final = "20210816T233205Z-1"
@@ -50,6 +53,17 @@ class Size:
         """How many users have as many instruments as they may: the last ones."""
         return min(_LONG_HISTORIES, self.users // _SHARE)
 
+    @property
+    def with_own_list_ids(self) -> Ints:
+        """The users who have a list of their own, most active first."""
+        return np.random.default_rng(SEED).permutation(self.with_own_list)
+
+    @property
+    def without_list_ids(self) -> Ints:
+        """The users who have no list of their own, nor a long history, most active first."""
+        numbers = np.arange(self.with_own_list, self.users - self.with_long_history)
+        return np.random.default_rng(SEED).permutation(numbers)
+
     def __str__(self) -> str:
         return (
             f"{self.instruments:,} instruments with {lists.NEIGHBORS} neighbors each, "
@@ -65,11 +79,6 @@ def by_popularity(size: Size) -> Ints:
 def user_id(number: int) -> str:
     """Return a user's id: with a letter, since digits mean an instrument in the first paths."""
     return f"user-{number}"
-
-
-def noted() -> Topology:
-    """Return the partitions that the topics have by default."""
-    return Topology(**{topic.name: topic.partitions for topic in STREAMED})
 
 
 def load(
@@ -120,3 +129,37 @@ def _histories(
     for user, fields in histories(size.users, popularity, now_ms, rng, long=long):
         partition = user_partition(user_id(user), topology.interactions)
         yield "HSET", keyspace.history(partition, user_id(user)), *fields
+
+
+def instrument_paths(size: Size, template: str) -> list[str]:
+    """Return the path of each of some instruments, those that are popular more often."""
+    return [template.format(instrument) for instrument in _drawn(by_popularity(size))]
+
+
+def user_paths(ids: Ints, template: str) -> list[str]:
+    """Return the path of each of some users, those that are active more often."""
+    return [template.format(user_id(user)) for user in _drawn(ids)]
+
+
+def batched_paths(size: Size, template: str, n: int) -> list[list[str]]:
+    """Return paths of users without a list, each in one batch of `n`; the remainder in none.
+
+    If there are fewer users, one batch has all of them.
+    """
+    paths = [template.format(user_id(user)) for user in size.without_list_ids.tolist()]
+    n = min(n, len(paths))
+    return [paths[first : first + n] for first in range(0, len(paths) - n + 1, n)]
+
+
+def long_history_paths(size: Size, template: str) -> list[str]:
+    """Return paths of users with long histories, each without another instrument."""
+    users = range(size.users - size.with_long_history, size.users)
+    return [
+        f"{template.format(user_id(user))}?exclude={excluded}"
+        for excluded, user in enumerate(users)
+    ]
+
+
+def _drawn(ids: Ints) -> list[int]:
+    drawn: list[int] = ids[zipf.draw(DRAWN, len(ids), np.random.default_rng(SEED))].tolist()
+    return drawn

@@ -27,12 +27,11 @@ class Answered(Run):
 Runs = Sequence[Answered]
 
 
-class Pair(NamedTuple):
-    """Two contenders whose rates are related, and what the ratio is to be."""
+class Target(NamedTuple):
+    """What the ratio of the two rates is to be."""
 
-    ours: str
-    baseline: str
-    bar: float | None = None
+    ratio: float | None = None
+    """None: it is only reported"""
     by_p99: bool = True
     """whether ours must answer sooner, too: its 99th percentile below the other's"""
 
@@ -46,60 +45,45 @@ _COLUMNS: Final = {
 }
 
 
-def measured(
-    name: str, work: str, runs: Mapping[str, Runs], pairs: Sequence[Pair], store: str
-) -> Report:
-    """Report contenders that took turns at the same work."""
-    by_name = {(pair.ours, pair.baseline): pair for pair in pairs}
-
-    def judged(ours: str, baseline: str) -> Judged:
-        return _judged(by_name[ours, baseline], runs)
-
+def measured(name: str, work: str, runs: Mapping[str, Runs], target: Target, store: str) -> Report:
+    """Report ours and the baseline, which took turns at the same work."""
+    ours, baseline = runs.values()
+    p99 = p99_ratio(ours, baseline)
+    is_reached = reached(target, ours, baseline)
+    words = f"p99 {p99.median:.2f} of its ({p99:.2f})"
+    if target.ratio is not None:
+        sooner = " at a lower p99" if target.by_p99 else ""
+        words += f"; {target.ratio:g} times{sooner}: {met(is_reached)}"
+    fields = {
+        "bar": target.ratio,
+        "reached": is_reached if target.ratio else None,
+        "p99_ratio": round(p99.median, 3),
+        "p99_ratio_spread": ends(p99, 3),
+        "answers": {"ours": _said(ours), "baseline": _said(baseline)},
+    }
+    servers = Servers("no broker", store)
     return compared(
-        f"reads: {name}",
-        work,
-        "answers/s",
-        runs,
-        Servers("no broker", store),
-        [*by_name],
-        _COLUMNS,
-        judged,
+        f"reads: {name}", work, "answers/s", runs, servers, _COLUMNS, Judged(fields, words)
     )
 
 
-def reached(pair: Pair, runs: Mapping[str, Runs]) -> bool:
+def reached(target: Target, ours: Runs, baseline: Runs) -> bool:
     """Tell whether the median ratios are what they are to be, and nothing was refused."""
-    if failed(runs[pair.ours]) or failed(runs[pair.baseline]):
+    if failed(ours) or failed(baseline):
         return False
-    sooner = not pair.by_p99 or p99_ratio(pair, runs).median < 1
-    return sooner and ratios(runs[pair.ours], runs[pair.baseline]).median >= (pair.bar or 0)
+    sooner = not target.by_p99 or p99_ratio(ours, baseline).median < 1
+    return sooner and ratios(ours, baseline).median >= (target.ratio or 0)
 
 
-def p99_ratio(pair: Pair, runs: Mapping[str, Runs]) -> Spread:
+def p99_ratio(ours: Runs, baseline: Runs) -> Spread:
     """Return ours' 99th percentile as a share of the other's, in the same round."""
-    both = zip(runs[pair.ours], runs[pair.baseline], strict=True)
+    both = zip(ours, baseline, strict=True)
     return Spread.of([one.p99_s / other.p99_s for one, other in both])
 
 
 def failed(runs: Runs) -> int:
     """Return how many requests of all rounds got a refusal, or nothing."""
     return sum(run.refused + run.broken for run in runs)
-
-
-def _judged(pair: Pair, runs: Mapping[str, Runs]) -> Judged:
-    p99 = p99_ratio(pair, runs)
-    words = f"p99 {p99.median:.2f} of its ({p99:.2f})"
-    if pair.bar is not None:
-        sooner = " at a lower p99" if pair.by_p99 else ""
-        words += f"; {pair.bar:g} times{sooner}: {met(reached(pair, runs))}"
-    fields = {
-        "bar": pair.bar,
-        "reached": reached(pair, runs) if pair.bar else None,
-        "p99_ratio": round(p99.median, 3),
-        "p99_ratio_spread": ends(p99, 3),
-        "answers": {"ours": _said(runs[pair.ours]), "baseline": _said(runs[pair.baseline])},
-    }
-    return Judged(fields, words)
 
 
 def _said(runs: Runs) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether two servers answer the same: what is compared must be worth comparing."""
+"""Whether servers answer as they are to: what is compared must be worth comparing."""
 
 import math
 import time
@@ -9,7 +9,7 @@ import httpx
 import tenacity
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.reads.scene import Asked
+from benchmarks.reads.scene import ReadServer
 from contracts.times import MINUTE_S
 from infra.local.process import LOOPBACK
 
@@ -20,22 +20,38 @@ _RELATIVE: Final = 1e-9
 """by which sums may differ that were added in another order"""
 
 
-def check_same(paths: Sequence[str], ours: Asked, theirs: Asked) -> None:
+def check_same(paths: Sequence[str], ours: ReadServer, theirs: ReadServer) -> None:
     """Compare the answers to some of the paths; ours may say more, and nothing else.
 
     Raises:
         ContenderError: one is refused, or differs.
     """
-    # Evenly over the list, so that rare ids are among them.
-    sampled = paths[:: max(1, len(paths) // SAMPLED)][:SAMPLED]
     with httpx.Client() as client:
-        for path in sampled:
+        for path in _sampled(paths):
             ours_said, they_said = _answers(client, path, ours, theirs)
             if not covers(ours_said, they_said):
                 raise ContenderError(
                     f"{path} is answered differently: {ours.name} says {ours_said}, "
                     f"{theirs.name} {they_said}"
                 )
+
+
+def check_source(paths: Sequence[str], server: ReadServer, source: str) -> None:
+    """Check that recommendations come from what is to be measured.
+
+    Raises:
+        ContenderError: some are refused, or come from elsewhere.
+    """
+    with httpx.Client() as client:
+        for path in _sampled(paths):
+            found = _answer(client, path, server)["source"]
+            if found != source:
+                raise ContenderError(f"{path} is answered from {found}, not from {source}")
+
+
+def _sampled(paths: Sequence[str]) -> Sequence[str]:
+    """Return some paths, evenly over the list, so that rare ids are among them."""
+    return paths[:: max(1, len(paths) // SAMPLED)][:SAMPLED]
 
 
 def covers(said: Any, expected: Any) -> bool:
@@ -61,7 +77,7 @@ def covers(said: Any, expected: Any) -> bool:
     return bool(said == expected)
 
 
-def _answers(client: httpx.Client, path: str, *servers: Asked) -> list[Any]:
+def _answers(client: httpx.Client, path: str, *servers: ReadServer) -> list[Any]:
     """Return what each server says within the same minute: bars are those of the last five."""
     while True:
         minute = time.time() // MINUTE_S
@@ -70,7 +86,7 @@ def _answers(client: httpx.Client, path: str, *servers: Asked) -> list[Any]:
             return said
 
 
-def _answer(client: httpx.Client, path: str, server: Asked) -> Any:
+def _answer(client: httpx.Client, path: str, server: ReadServer) -> Any:
     """Return what a server says; a 503 asks to try again, as a busy machine may lead to."""
     try:
         answer = tenacity.Retrying(

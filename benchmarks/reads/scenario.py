@@ -1,8 +1,33 @@
-"""The command `reads`: in each situation ours against the baselines, in turn in every round."""
+"""Answers to the hot reads over HTTP: `python -m benchmarks reads`.
+
+Hypothesis: reads that are answered in front of the framework, on connections that pipeline, come at
+5 times the baseline's rate and at a lower p99; recommendations that are computed for the request
+come at twice the rate of the baseline's plain GET of one key.
+
+Work: one namespace of a real store, see `data`: 50,000 instruments with minute bars that keep up
+with the clock, a list of 200 neighbors for each, a million users. `wrk` asks for one endpoint after
+the other on 64 connections, each path as often as a Zipf law of exponent 1 says. The server that is
+asked has a core to itself; wrk and the store share the other one. An answer that is no 2xx fails
+the contest's verdict. For recommendations, what a server has kept decides how fast it is, so the
+report says how many answers, and how many of the lists that others were folded into, were kept:
+
+- fresh: every request is for another user, so no answer is kept. Lists are, after a few seconds.
+- own lists: users for whom the trainer made a list, by Zipf's law; nothing is folded.
+- long: users with 500 instruments, each without one, so that no answer is kept either.
+
+Baseline: `benchmarks.naive`, one process under uvicorn (httptools, uvloop), on the same data. Both
+run all the time, so that the one that is not asked costs both the same. Before a contest on the
+reads of instruments both are asked for the same paths, and must say the same.
+
+Latencies are wrk's, which waits for an answer before it asks again on that connection, and corrects
+for the requests omitted during the wait.
+"""
 
 import contextlib
 import enum
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
@@ -14,31 +39,38 @@ from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.report import Report
 from benchmarks.harness.rounds import Say, interleaved
-from benchmarks.reads import cores, paths
-from benchmarks.reads.changing import changing
+from benchmarks.reads import data
 from benchmarks.reads.data import Size
-from benchmarks.reads.measured import Answered, Pair, measured
-from benchmarks.reads.same import check_same
-from benchmarks.reads.scene import Asked, Scene, set_up
-from benchmarks.reads.situations import Situation, endpoints, recommendations
+from benchmarks.reads.measured import Answered, Target, measured
+from benchmarks.reads.same import check_same, check_source
+from benchmarks.reads.scene import ReadServer, Scene, on_core, set_up
 from benchmarks.reads.wrk import Load
 from infra.local.process import LOOPBACK
 
 TICKREC: Final = "tickrec"
 NAIVE: Final = "naive"
-PLAIN: Final = "naive, a plain GET"
+_READS_BAR: Final = 5.0
+_PLAIN_BAR: Final = 2.0
+_FRESH_A_SECOND: Final = 12_000
+"""more than are answered"""
+_WARM_UP_S: Final = 5
+"""long enough for most lists to be read"""
+_RECOMMENDATIONS: Final = "/v1/users/{}/recommendations"
+_PLAIN: Final = "/plain/{}"
+_ENDPOINTS: Final = {
+    "bars": "/v1/instruments/{}/bars",
+    "similar": "/v1/instruments/{}/similar",
+}
 
-Turn = Callable[[int], Answered]
-"""Asks one server for so many seconds."""
-Kept = Mapping[tuple[str, str], float]
-"""How many answers and lists were kept or not, by metric and outcome."""
+Cached = Mapping[tuple[str, str], float]
+"""How many answers and lists were in a cache or not, by metric and outcome."""
 
 
-class Both(NamedTuple):
-    """Two servers that run."""
+class Servers(NamedTuple):
+    """The two that are compared."""
 
-    ours: Asked
-    naive: Asked
+    ours: ReadServer
+    naive: ReadServer
 
 
 class Part(enum.StrEnum):
@@ -46,6 +78,46 @@ class Part(enum.StrEnum):
 
     ENDPOINTS = "endpoints"
     RECOMMENDATIONS = "recommendations"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Which paths are requested of whom."""
+
+    name: str
+    paths: Callable[[], list[str]]
+    """returns those of the next turn"""
+    plain: list[str] | None = None
+    """of recommendations: the baseline's GETs of one key; None: the baseline answers the same"""
+    source: str = ""
+    """of recommendations: what they come from"""
+    bar: float | None = None
+    """of the ratio to the baseline"""
+    connections: int = 64
+    warm_up_s: int = 1
+
+
+def endpoints(size: Size) -> list[Situation]:
+    """Return the hot reads of instruments."""
+    drawn = {name: data.instrument_paths(size, path) for name, path in _ENDPOINTS.items()}
+    return [
+        Situation(name, partial(drawn.__getitem__, name), bar=_READS_BAR) for name in _ENDPOINTS
+    ]
+
+
+def recommendations(size: Size, seconds: int) -> list[Situation]:
+    """Return the situations of recommendations, for turns of so many seconds."""
+    a_turn = _FRESH_A_SECOND * max(seconds, _WARM_UP_S)
+    fresh = itertools.cycle(data.batched_paths(size, _RECOMMENDATIONS, a_turn))
+    own = data.user_paths(size.with_own_list_ids, _RECOMMENDATIONS)
+    long = data.long_history_paths(size, _RECOMMENDATIONS)
+    plain = data.user_paths(size.with_own_list_ids, _PLAIN)
+    situation = partial(Situation, plain=plain, warm_up_s=_WARM_UP_S)
+    return [
+        situation("recommendations, fresh", lambda: next(fresh), source="history", bar=_PLAIN_BAR),
+        situation("recommendations, own lists", lambda: own, source="model"),
+        situation("recommendations, long", lambda: long, source="history", connections=2),
+    ]
 
 
 def reads(
@@ -62,7 +134,7 @@ def reads(
     with (
         session.folder() as path,
         set_up(path, size, session.progress) as scene,
-        both(scene) as servers,
+        both_servers(scene) as servers,
     ):
         chosen = [] if part is Part.RECOMMENDATIONS else endpoints(size)
         chosen += [] if part is Part.ENDPOINTS else recommendations(size, seconds)
@@ -71,76 +143,77 @@ def reads(
 
 
 @contextlib.contextmanager
-def both(scene: Scene) -> Iterator[Both]:
+def both_servers(scene: Scene) -> Iterator[Servers]:
     """Run ours and the baseline for the block on the server's core, and this on the other one."""
     with contextlib.ExitStack() as stack:
-        with cores.on(scene.server_core):
+        with on_core(scene.server_core):
             ours = stack.enter_context(scene.serving(TICKREC, "api"))
             naive = stack.enter_context(scene.serving(NAIVE, "benchmarks.naive"))
-        stack.enter_context(cores.on(scene.load_core))
-        yield Both(ours, naive)
+        stack.enter_context(on_core(scene.load_core))
+        yield Servers(ours, naive)
 
 
 def contest(
-    scene: Scene, servers: Both, chosen: Iterable[Situation], rounds: int, seconds: int, say: Say
+    scene: Scene,
+    servers: Servers,
+    chosen: Iterable[Situation],
+    rounds: int,
+    seconds: int,
+    say: Say,
 ) -> Iterator[Report]:
     """Measure situations; yield each as soon as it is done.
 
     Raises:
-        ContenderError: the two do not say the same, or one does not answer.
+        ContenderError: a server answers otherwise than it is to, or not at all.
     """
     for situation in chosen:
-        asked = situation.paths()
-        check_same(asked, *servers)
-        turns = _turns(scene, situation, servers)
-        before = _kept(servers.ours)
-        with changing(scene, situation.events_a_second):
-            runs = _answered(turns, rounds, situation, max(seconds, situation.at_least_s), say)
-        kept = _shares(before, _kept(servers.ours))
-        pairs = [Pair(TICKREC, NAIVE, situation.bar)]
-        if situation.is_recommending:
-            plain = Pair(TICKREC, PLAIN, situation.bar, by_p99=False)
-            pairs = [plain, Pair(TICKREC, NAIVE)]
+        paths = situation.paths()
+        if situation.plain is None:
+            check_same(paths, *servers)
+        else:
+            check_source(paths, servers.ours, situation.source)
+        before = _cached(servers.ours)
+        runs = _run(scene, situation, servers, rounds, seconds, say)
+        cached = _shares(before, _cached(servers.ours))
+        target = Target(situation.bar, by_p99=situation.plain is None)
+        against = "" if situation.plain is None else f", against {situation.plain[0]}"
         yield measured(
             situation.name,
-            f"GET {asked[0]} and the like, {kept}{situation.connections} connections, "
+            f"GET {paths[0]} and the like{against}, {cached}{situation.connections} connections, "
             f"one core for the server; {scene}",
             runs,
-            pairs,
+            target,
             scene.store.product,
         )
 
 
-def _turns(scene: Scene, situation: Situation, servers: Both) -> dict[str, Turn]:
-    def turn(server: Asked, its_paths: Callable[[], list[str]]) -> Turn:
-        return lambda seconds: scene.ask(Load(its_paths(), situation.connections, seconds), server)
-
-    turns = {server.name: turn(server, situation.paths) for server in servers}
-    if situation.is_recommending:
-        plain = paths.plain(scene.size)
-        turns[PLAIN] = turn(servers.naive, lambda: plain)
-    return turns
-
-
-def _answered(
-    turns: Mapping[str, Turn], rounds: int, situation: Situation, seconds: int, say: Say
+def _run(
+    scene: Scene, situation: Situation, servers: Servers, rounds: int, seconds: int, say: Say
 ) -> dict[str, list[Answered]]:
-    """Let each take its turn once for warming up, and then in every round.
+    """Let each server take its turn once for warming up, and then in every round.
 
     Raises:
         ContenderError: one answered nothing in its turn.
     """
-    for one in turns.values():
-        one(situation.warm_up_s)
-    runs = interleaved({name: partial(one, seconds) for name, one in turns.items()}, rounds, say)
+
+    def ask(server: ReadServer, its_seconds: int) -> Answered:
+        plain = situation.plain if server is servers.naive else None
+        return scene.ask(
+            Load(plain or situation.paths(), situation.connections, its_seconds), server
+        )
+
+    for server in servers:
+        ask(server, situation.warm_up_s)
+    turns = {server.name: partial(ask, server, seconds) for server in servers}
+    runs = interleaved(turns, rounds, say)
     for name, its in runs.items():
         if not all(run.records for run in its):
             raise ContenderError(f"{name} answered nothing in {seconds} s: is the machine busy?")
     return runs
 
 
-def _kept(server: Asked) -> Kept:
-    """Return how many answers and lists were kept or not, since our server's start."""
+def _cached(server: ReadServer) -> Cached:
+    """Return how many answers and lists were in a cache or not, since our server's start."""
     text = httpx.get(f"http://{LOOPBACK}:{server.port}/metrics").text
     return {
         (family.name, sample.labels["outcome"]): sample.value
@@ -150,7 +223,7 @@ def _kept(server: Asked) -> Kept:
     }
 
 
-def _shares(before: Kept, after: Kept) -> str:
+def _shares(before: Cached, after: Cached) -> str:
     """Return in words which share of answers and lists was kept, warming up included, if any."""
     since = {key: value - before.get(key, 0) for key, value in after.items()}
 

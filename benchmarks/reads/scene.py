@@ -1,8 +1,12 @@
-"""The store with its data, and the servers that are asked: all that the parts of `reads` share."""
+"""The store with its data, and the servers that answer: all that the parts of `reads` share.
+
+Each runs on the core that this process has at that moment: children inherit it.
+"""
 
 import contextlib
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,15 +16,17 @@ from rich.console import Console
 
 from benchmarks.harness.contender import ContenderError, answering
 from benchmarks.harness.stage import python
-from benchmarks.reads import cores, data
+from benchmarks.reads import data
 from benchmarks.reads.measured import Answered
 from benchmarks.reads.minutes import Minutes
 from benchmarks.reads.wrk import Load, drive
 from contracts.keyspace import Keyspace
+from contracts.topics import STREAMED
 from infra.local.paths import PROJECT
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect
+from runtime.topology import Topology
 
 _SETTLED_WITHIN_S: Final = 60
 _LOOKS: Final = 10
@@ -29,10 +35,11 @@ _TICK_S: Final = 0.01
 """by which the clock of a process's CPU goes on"""
 _NAMESPACE: Final = "bench-reads"
 _READY_PATH: Final = "/v1/instruments/0/bars"
+_CORES_NEEDED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReadServer:
     """A server that runs."""
 
     name: str
@@ -71,22 +78,7 @@ class Scene:
     def __str__(self) -> str:
         return f"{self.size}; the store holds {self.used_bytes / 1e9:.2f} GB"
 
-    @property
-    def keyspace(self) -> Keyspace:
-        """The keys of the data."""
-        return Keyspace(_NAMESPACE)
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The environment of a server on this data; nothing listens at its Kafka address."""
-        return {
-            "REDIS_URL": self.store.address,
-            "NAMESPACE": _NAMESPACE,
-            "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{free_port()}",
-            "PYTHONPATH": str(PROJECT),
-        }
-
-    def ask(self, load: Load, server: Asked) -> Answered:
+    def ask(self, load: Load, server: ReadServer) -> Answered:
         """Put a load on a server."""
         self.minutes.cover(load.seconds + 1)
         watched = {"server": server.pid, "store": self.store_pid}
@@ -95,13 +87,47 @@ class Scene:
         return answered
 
     @contextlib.contextmanager
-    def serving(self, name: str, module: str) -> Iterator[Asked]:
+    def serving(self, name: str, module: str) -> Iterator[ReadServer]:
         """Run a server of a module for the block: ours, or the baseline."""
         port = free_port()
-        settings = {**self.environment, "API_HOST": LOOPBACK, "API_PORT": str(port)}
+        settings = {
+            "REDIS_URL": self.store.address,
+            "NAMESPACE": _NAMESPACE,
+            # Nothing listens there.
+            "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{free_port()}",
+            "PYTHONPATH": str(PROJECT),
+            "API_HOST": LOOPBACK,
+            "API_PORT": str(port),
+        }
         command = Command(name, python(module), self.folder / f"{name}.log", settings)
         with running(answering(command, port, _READY_PATH)) as process:
-            yield Asked(name, port, process.pid)
+            yield ReadServer(name, port, process.pid)
+
+
+def server_and_load_cores() -> tuple[int, int]:
+    """Return the core of the server that is asked, and the one of the store and of wrk.
+
+    Raises:
+        ContenderError: there is only one.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < _CORES_NEEDED:
+        raise ContenderError(
+            f"reads needs {_CORES_NEEDED} cores, one for the server and one for the load, "
+            f"but this process may use only {cores}: run it on a larger machine"
+        )
+    return cores[0], cores[1]
+
+
+@contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Let this process, and whatever it starts within the block, run on this core only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager
@@ -112,9 +138,9 @@ def set_up(folder: Path, size: data.Size, console: Console) -> Iterator[Scene]:
         ContenderError: there are too few cores.
         NotReadyError: the store did not come up.
     """
-    server, (server_core, load_core) = valkey(free_port(), folder), cores.server_and_load()
+    server, (server_core, load_core) = valkey(free_port(), folder), server_and_load_cores()
     with contextlib.ExitStack() as stack:
-        with cores.on(load_core):
+        with on_core(load_core):
             process = stack.enter_context(running(server))
         minutes = _fill(server.address, size, console)
         with connect(server.address, "tickrec-benchmarks") as client:
@@ -135,7 +161,8 @@ def _idle(process: psutil.Process) -> bool:
 
 
 def _fill(address: str, size: data.Size, console: Console) -> Minutes:
-    keyspace, topology = Keyspace(_NAMESPACE), data.noted()
+    keyspace = Keyspace(_NAMESPACE)
+    topology = Topology(**{topic.name: topic.partitions for topic in STREAMED})
     data.load(address, keyspace, topology, size, time.time_ns() // 1_000_000, console)
     minutes = Minutes(address, keyspace, topology, size.instruments, data.SEED)
     minutes.cover(0)

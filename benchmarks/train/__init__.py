@@ -1,1 +1,1 @@
-"""Training: counts in Redis to published lists, against scikit-learn from the matrix."""
+"""Training: counts in Redis to published lists, against the clock."""

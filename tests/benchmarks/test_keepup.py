@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from benchmarks.harness.report import Servers
 from benchmarks.keepup.prober import Waiting
 from benchmarks.keepup.publisher import Load, Published
-from benchmarks.keepup.report import Lag, Latencies, Trial, report, sliced
+from benchmarks.keepup.report import Lag, Latencies, Trial, report
 from benchmarks.keepup.scenario import lag_of
 from tests.benchmarks.reported import shown
 
@@ -77,7 +77,6 @@ def test_a_verdict_hides_nothing() -> None:
     trial = Trial(
         Load(20, quotes_per_s=50_000),
         Latencies.of(latency_s),
-        sliced([1.0, 2.0, 12.0], latency_s, 10),
         Lag(start_s=0.6, middle_s=0.7, end_s=0.6, max_s=1.3, growth=0.4),
         {"worker": 3.0, "api": 1.0, "publisher": 1.0, "broker": 2.0, "store": 1.0, "others": 0.5},
         {"records": 1_010_000, "most_late_s": 3.0, "late_at_end_s": 3.0},

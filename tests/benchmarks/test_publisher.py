@@ -1,13 +1,11 @@
-"""The publisher's process begins when all have met, and keeps to its rate."""
+"""The publisher's process prepares first, and keeps to its rate."""
 
+import os
 import time
-from multiprocessing.synchronize import Barrier
 
 import pytest
 
-from benchmarks.harness.child import Child, child, meet, meeting
-from benchmarks.harness.contender import ContenderError
-from benchmarks.keepup.publisher import Flow, Load, publish
+from benchmarks.keepup.publisher import Flow, Load, prepare, publish, publishing_process
 from contracts.messages import Quote
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.kafka.broker import log_ends
@@ -18,11 +16,10 @@ from tests.patience import PATIENCE_S
 
 def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> None:
     load = Load(1.0, quotes_per_s=901, instruments=100, events_per_s=100, users=10)
-    start = meeting(of=2)
-    with child(start, publish, broker, load, frozenset({3})) as publisher:
+    with publishing_process() as publisher:
+        assert publisher.submit(prepare, broker, load, frozenset({3})).result() != os.getpid()
         started_ms = time.time_ns() // 1_000_000
-        meet(start)
-        published = publisher.result(PATIENCE_S)
+        published = publisher.submit(publish, load).result(PATIENCE_S)
     assert published.began_ms >= started_ms
     assert (published.records, published.failed) == (1_000, 0)
     assert len(published.counts) > 1
@@ -30,24 +27,6 @@ def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> No
     assert all(0 <= quotes <= 900 * at_s for at_s, quotes in published.counts)
     assert sum(log_ends(plain(broker), QUOTES.name, topology.quotes).values()) == 900
     assert sum(log_ends(plain(broker), INTERACTIONS.name, topology.interactions).values()) == 100
-
-
-def fail_later(start: Barrier) -> None:
-    meet(start)
-    raise RuntimeError
-
-
-def test_a_process_that_fails_is_reported() -> None:
-    start = meeting(of=2)
-
-    def outcome(failing: Child[None]) -> None:
-        meet(start)
-        failing.result(PATIENCE_S)
-
-    # It may have failed before this process has left the meeting.
-    reported = pytest.raises(ContenderError, match=r"a process failed|fail_later ended early")
-    with child(start, fail_later) as failing, reported:
-        outcome(failing)
 
 
 def test_a_flow_is_due_at_its_rate_whenever_it_is_asked() -> None:

@@ -6,25 +6,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-import hiredis
 import httpx
 import pytest
 from rich.console import Console
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.reads import cores
-from benchmarks.reads.changing import changing
+from benchmarks.reads import scene as scenes
 from benchmarks.reads.data import Size
-from benchmarks.reads.measured import Answered, Pair, reached
-from benchmarks.reads.paths import plain
-from benchmarks.reads.same import check_same, covers
-from benchmarks.reads.scenario import Both, both, contest
-from benchmarks.reads.scene import Asked, Scene, set_up
-from benchmarks.reads.situations import endpoints, recommendations
+from benchmarks.reads.measured import Answered, Target, reached
+from benchmarks.reads.same import check_same, check_source, covers
+from benchmarks.reads.scenario import Servers, both_servers, contest, endpoints, recommendations
+from benchmarks.reads.scene import ReadServer, Scene, set_up
 from infra.local.process import LOOPBACK
-from runtime.redis.stores import connect
 from tests.benchmarks.reported import figures, shown
-from tests.patience import PATIENCE_S, eventually
+from tests.patience import PATIENCE_S
 
 SIZE = Size(instruments=400, users=300)
 
@@ -39,49 +34,44 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder, serving = tmp_path_factory.mktemp("reads"), Scene.serving
     available = sorted(os.sched_getaffinity(0))
 
-    def patiently(scene: Scene, name: str, module: str) -> AbstractContextManager[Asked]:
+    def patiently(scene: Scene, name: str, module: str) -> AbstractContextManager[ReadServer]:
         return serving(scene, name, "tests.api.patient" if module == "api" else module)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cores, "server_and_load", lambda: (available[0], available[-1]))
+        patch.setattr(scenes, "server_and_load_cores", lambda: (available[0], available[-1]))
         patch.setattr(Scene, "serving", patiently)
         with set_up(folder, SIZE, Console(file=io.StringIO())) as scene:
             yield scene
 
 
 @pytest.fixture(scope="module")
-def servers(scene: Scene) -> Iterator[Both]:
-    with both(scene) as servers:
+def servers(scene: Scene) -> Iterator[Servers]:
+    with both_servers(scene) as servers:
         yield servers
 
 
-def answer(server: Asked, path: str) -> httpx.Response:
+def answer(server: ReadServer, path: str) -> httpx.Response:
     return httpx.get(f"http://{LOOPBACK}:{server.port}{path}", timeout=PATIENCE_S)
 
 
 @pytest.mark.slow
-def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
+def test_both_answer_the_same_to_every_endpoint(servers: Servers) -> None:
     for situation in endpoints(SIZE):
         check_same(situation.paths(), *servers)
-    assert len(answer(servers.naive, plain(SIZE)[0]).json()["items"]) == 50
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [("fresh", "history"), ("changing", "history"), ("own lists", "model"), ("long", "history")],
-)
-def test_both_recommend_the_same_and_from_what_is_meant_to_be_compared(
-    servers: Both, name: str, source: str
-) -> None:
-    (situation,) = (one for one in recommendations(SIZE, 1) if one.name.endswith(name))
-    paths = situation.paths()
-    check_same(paths, *servers)
-    assert answer(servers.naive, paths[0]).json()["source"] == source
+def test_recommendations_come_from_what_is_meant_to_be_measured(servers: Servers) -> None:
+    for situation in recommendations(SIZE, 1):
+        check_source(situation.paths(), servers.ours, situation.source)
+        assert situation.plain
+        assert len(answer(servers.naive, situation.plain[0]).json()["items"]) == 50
+        with pytest.raises(ContenderError, match="is answered from"):
+            check_source(situation.paths(), servers.ours, "popular")
 
 
 @pytest.mark.slow
-def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
+def test_another_answer_or_a_refusal_ends_the_contest(servers: Servers) -> None:
     with pytest.raises(ContenderError, match="is answered differently: tickrec says"):
         check_same(["/openapi.json"], *servers)
     with pytest.raises(ContenderError, match="tickrec answers /v1/instruments/400/bars with 404"):
@@ -90,7 +80,7 @@ def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
 
 @pytest.mark.slow
 @needs_wrk
-def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
+def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Servers) -> None:
     said: list[str] = []
     similar = endpoints(SIZE)[1:2]
     (found,) = contest(scene, servers, similar, 1, 1, lambda _, name, __: said.append(name))
@@ -107,20 +97,6 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both
     assert "400 instruments with 200 neighbors each, 300 users" in shown(found)
 
 
-@pytest.mark.slow
-def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scene) -> None:
-    with connect(scene.store.address, "tests") as store:
-        store.config_set("maxmemory", 1)
-        try:
-            with (
-                pytest.raises(hiredis.ReplyError, match="OOM"),
-                changing(scene, 1_000),
-            ):
-                eventually(lambda: "errorstat_OOM" in store.info("errorstats"), "it refuses")
-        finally:
-            store.config_set("maxmemory", 0)
-
-
 def run(rate: int, p99_s: float, *, refused: int = 0) -> Answered:
     return Answered(
         records=rate, seconds=1.0, cpu_s={"server": 0.9, "store": 0.1, "load": 0.2, "others": 0.0},
@@ -130,15 +106,15 @@ def run(rate: int, p99_s: float, *, refused: int = 0) -> Answered:
 
 
 def test_a_bar_is_reached_by_the_ratio_at_a_lower_p99_without_refusals() -> None:
-    def meets(ours: Answered, pair: Pair) -> bool:
-        return reached(pair, {"ours": [ours], "other": [run(1_000, 0.02)]})
+    def meets(ours: Answered, target: Target) -> bool:
+        return reached(target, [ours], [run(1_000, 0.02)])
 
-    pair = Pair("ours", "other", 5.0)
-    assert meets(run(5_000, 0.01), pair)
-    assert not meets(run(4_900, 0.01), pair)
-    assert not meets(run(5_000, 0.02), pair)
-    assert not meets(run(5_000, 0.01, refused=1), pair)
-    assert meets(run(5_000, 0.02), Pair("ours", "other", 5.0, by_p99=False))
+    target = Target(5.0)
+    assert meets(run(5_000, 0.01), target)
+    assert not meets(run(4_900, 0.01), target)
+    assert not meets(run(5_000, 0.02), target)
+    assert not meets(run(5_000, 0.01, refused=1), target)
+    assert meets(run(5_000, 0.02), Target(5.0, by_p99=False))
 
 
 @pytest.mark.parametrize(
