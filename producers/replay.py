@@ -1,156 +1,210 @@
-"""Turns the rows of a file into records, skipping rows that violate the contracts.
+"""`python -m producers replay`: its subcommands and their options."""
 
-Rows are validated like the readers do it: encoded, and decoded with the readers' decoder.
-"""
-
-import re
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
-import numpy as np
-import structlog
+import typer
 
-from contracts.batches import decode_interactions, decode_quotes
-from contracts.input_rules import ANY, InputRules
-from contracts.messages import Interaction, Quote, Rejection, encode, key_of
-from contracts.topics import INTERACTIONS, QUOTES, Topic
+from contracts.topics import INSTRUMENTS, Topic
 from producers.batch import Batch
-from producers.files import Chunk, FileError, Row, RowFile
-from producers.run import Rejected
+from producers.files import RowFile, open_rows
+from producers.instruments import instruments_in
+from producers.pace import MAX_SPEED, parse_speed
+from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_columns, replayed
+from producers.run import Rejected, Source, exit_after
+from producers.settings import ProducerSettings
+from runtime.archive.given import read_archive
+from runtime.settings import read_settings
 
-_AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)`")
-_MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
+if TYPE_CHECKING:
+    from producers.archive import Name
 
-log = structlog.get_logger(__name__)
-
-M = TypeVar("M", Quote, Interaction)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind(Generic[M]):
-    """The kind of a file's rows."""
-
-    topic: Topic
-    message: type[M]
-    judge: Callable[[list[bytes], int, InputRules], list[Rejection]]
-    """record values, the clock, epoch ms, and the rules -> records that readers will reject"""
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The columns that a file may have -> the fields of the message."""
-        return {_column(name): name for name in self.message.__struct_fields__}
-
-    @property
-    def needed(self) -> list[str]:
-        """The columns that a file must have."""
-        fields = msgspec.structs.fields(self.message)
-        return [_column(field.name) for field in fields if field.required]
-
-
-QUOTE_ROWS: Final = Kind(QUOTES, Quote, lambda *given: decode_quotes(*given)[1])
-INTERACTION_ROWS: Final = Kind(
-    INTERACTIONS, Interaction, lambda *given: decode_interactions(*given)[1]
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Publish the rows of a file, or of the archive.",
 )
 
 
-def check_columns(file: RowFile, kind: Kind[M]) -> None:
-    """Check that the file has the columns that a kind needs.
+def _speed(text: str) -> float:
+    try:
+        return parse_speed(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
-    Raises:
-        FileError: one is missing.
+
+def _time_ms(text: str) -> int:
+    try:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither epoch ms nor RFC 3339") from error
+    if at.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no zone: add Z, or an offset")
+    return round(at.timestamp() * 1000)
+
+
+_FILES = "CSV, CSV.gz or Parquet"
+File = Annotated[Path, typer.Argument(help=_FILES)]
+FileOrNone = Annotated[Path | None, typer.Argument(help=f"{_FILES}; none with --from-archive")]
+Speed = Annotated[
+    float,
+    typer.Option(
+        parser=_speed,
+        metavar="Nx|max",
+        help="event time against wall-clock time: 1x, 60x, ..., or max",
+    ),
+]
+FromArchive = Annotated[
+    bool,
+    typer.Option(
+        "--from-archive",
+        help="replay the archive's table: in the log's order with --speed max, else by event time",
+    ),
+]
+Start = Annotated[
+    int | None,
+    typer.Option(
+        parser=_time_ms, metavar="TIME", help="of the archive: first event time, or epoch ms"
+    ),
+]
+End = Annotated[
+    int | None,
+    typer.Option(parser=_time_ms, metavar="TIME", help="of the archive: event times are before it"),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        help="of the topics to publish to; KAFKA_PREFIX without. What is archived is that of the "
+        "topics under KAFKA_PREFIX"
+    ),
+]
+
+
+def _of_rows(name: "Name", kind: Kind[M]) -> Callable[..., None]:
+    """Return the command that replays a file, or the archive's table `name`."""
+
+    def replay(
+        file: FileOrNone = None,
+        *,
+        speed: Speed = "1x",  # type: ignore[assignment]
+        from_archive: FromArchive = False,
+        start: Start = None,
+        end: End = None,
+        prefix: Prefix = None,
+    ) -> None:
+        if from_archive:
+            _replay_archive(name, file, speed, (start, end), prefix)
+        _replay_file(kind, file, speed, (start, end), prefix)
+
+    return replay
+
+
+app.command("quotes", help="Publish quotes: columns ts_ms, instrument_id, price; optional: size.")(
+    _of_rows("quotes", QUOTE_ROWS)
+)
+app.command(
+    "interactions",
+    help="""Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
+
+    They are: event (trade without one), price, quantity. Those of the archive include the records
+    that remove users.
+    """,
+)(_of_rows("interactions", INTERACTION_ROWS))
+
+
+@app.command("feedback")
+def replay_feedback(
+    *,
+    from_archive: FromArchive = False,
+    speed: Speed = "1x",  # type: ignore[assignment]
+    start: Start = None,
+    end: End = None,
+    prefix: Prefix = None,
+) -> None:
+    """Publish the archive's feedback."""
+    if not from_archive:
+        raise typer.BadParameter("feedback is replayed from the archive only: add --from-archive")
+    _replay_archive("feedback", None, speed, (start, end), prefix)
+
+
+@app.command("instruments")
+def replay_instruments(file: File) -> None:
+    """Publish instruments, at once: columns instrument_id, symbol (or code); optional ones, too.
+
+    They are: name (the symbol without one), categories (separated by semicolons), listed (true or
+    false; true without one).
     """
-    missing = [column for column in kind.needed if column not in file.columns]
-    if missing:
-        raise FileError(
-            f"{file.path}: no column {', '.join(missing)} among {', '.join(file.columns) or 'none'}"
-            f": {kind.topic.name} need {', '.join(kind.needed)}; name the columns so"
-        )
-    unknown = [column for column in file.columns if column not in kind.columns]
-    if unknown:
-        log.info("columns ignored", file=str(file.path), columns=unknown)
-
-
-def replayed(
-    file: RowFile,
-    kind: Kind[M],
-    rejected: Rejected,
-    now_ms: Callable[[], int],
-    rules: InputRules = ANY,
-) -> Iterator[Batch]:
-    """Yield the valid rows of a file as records, in file order; others are added to `rejected`.
-
-    Raises:
-        FileError: the file cannot be read to its end.
-    """
-    for chunk in file.chunks(kind.columns):
-        for number, reason in chunk.malformed:
-            rejected.add(f"{place_in(file, number)}: {reason}")
-        batch = _batch(file, kind, chunk, rejected, now_ms(), rules)
-        if batch.records:
-            yield batch
-
-
-def _batch(
-    file: RowFile,
-    kind: Kind[M],
-    chunk: Chunk,
-    rejected: Rejected,
-    now_ms: int,
-    rules: InputRules,
-) -> Batch:
-    def reject(place: int, reason: str) -> None:
-        row = chunk.rows[place]
-        rejected.add(f"{place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
-
-    places, messages = _converted(kind.message, chunk.rows, reject)
-    values = [encode(message) for message in messages]
-    refused = set()
-    for place, reason in kind.judge(values, now_ms, rules):
-        refused.add(place)
-        reject(places[place], reason)
-    good = [place for place in range(len(messages)) if place not in refused]
-    topic = kind.topic.name
-    return Batch(
-        ts_ms=np.fromiter((messages[place].ts for place in good), np.int64, len(good)),
-        records=[(topic, key_of(messages[place]), values[place]) for place in good],
+    exit_after(
+        f"replaying {file.name}", lambda: _rows(file, INSTRUMENTS, instruments_in, MAX_SPEED)
     )
 
 
-def _converted(
-    message: type[M], rows: list[Row], reject: Callable[[int, str], None]
-) -> tuple[list[int], list[M]]:
-    """Return indices and messages of the rows with valid types."""
+def _replay_archive(
+    name: "Name",
+    file: Path | None,
+    speed: float,
+    span: tuple[int | None, int | None],
+    prefix: str | None,
+) -> None:
+    """Replay a table, and exit."""
+    if file is not None:
+        raise typer.BadParameter(f"either {file} or --from-archive")
     try:
-        return list(range(len(rows))), msgspec.convert(rows, list[message], strict=False)  # type: ignore[valid-type]
-    except msgspec.ValidationError:
-        pass  # one by one, to find out which
-    places, messages = [], []
-    for place, row in enumerate(rows):
-        try:
-            messages.append(msgspec.convert(row, message, strict=False))
-            places.append(place)
-        except msgspec.ValidationError as error:
-            reject(place, str(error))
-    return places, messages
+        from producers.archive import archived
+    except ImportError as error:
+        raise typer.BadParameter(
+            f"--from-archive needs packages that are not installed ({error}): "
+            "install tickrec[archive,replay], or use the image tickrec/producers-archive"
+        ) from error
+    exit_after(
+        f"replaying {name} from the archive",
+        lambda: archived(name, read_archive(), span, speed),
+        prefix,
+    )
 
 
-def _column(field_name: str) -> str:
-    """Return the column of a field: its name with the unit, which the wire format omits."""
-    return "ts_ms" if field_name == "ts" else field_name
+def _replay_file(
+    kind: Kind[M],
+    file: Path | None,
+    speed: float,
+    span: tuple[int | None, int | None],
+    prefix: str | None,
+) -> None:
+    """Replay a file, and exit."""
+    if file is None:
+        raise typer.BadParameter("name a file, or say --from-archive")
+    if span != (None, None):
+        raise typer.BadParameter("--start and --end go with --from-archive")
+
+    def batches(rows: RowFile, rejected: Rejected) -> Iterator[Batch]:
+        check_columns(rows, kind)
+        rules = read_settings(ProducerSettings).input_rules()
+        return replayed(rows, kind, rejected, _now_ms, rules)
+
+    exit_after(f"replaying {file.name}", lambda: _rows(file, kind.topic, batches, speed), prefix)
 
 
-def place_in(file: RowFile, number: int) -> str:
-    """Return a row's location, for messages."""
-    return f"{file.path}, {file.unit} {number}"
+@contextmanager
+def _rows(
+    path: Path, topic: Topic, batches: Callable[[RowFile, Rejected], Iterator[Batch]], speed: float
+) -> Iterator[Source]:
+    with open_rows(path) as file:
+        rejected = Rejected()
+        yield Source(
+            topics=(topic.name,),
+            batches=batches(file, rejected),
+            speed=speed,
+            event_start_ms=None,
+            share_done=file.share_read,
+            rejected=rejected,
+        )
 
 
-def _explained(reason: str, row: Row) -> str:
-    """Return a reason with its column and value, if it names a field."""
-    found = _AT_FIELD.fullmatch(reason)
-    if found:
-        rule, name = found.groups()
-        return f", column {_column(name)}, value {row[name]!r}: {rule}"
-    found = _MISSING_FIELD.fullmatch(reason)
-    return f", column {_column(found[1])}: no value" if found else f": {reason}"
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

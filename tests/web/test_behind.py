@@ -25,7 +25,7 @@ RENDERED_BEFORE: Final = """async () => {
   return box.textContent;
 }"""
 NOBODY_ASKS: Final = """async () => {
-  const { repeatedly } = await import("/page/api/asking.js");
+  const { repeatedly } = await import("/page/api/requests.js");
   const ending = new AbortController();
   const taken = [];
   const answer = new Promise((resolve) => setTimeout(() => resolve("late")));

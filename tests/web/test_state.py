@@ -95,8 +95,7 @@ CHANGED: Final = """async () => {
   return ends;
 }"""
 TURNED_BACK: Final = """async () => {
-  const { placeAfter } = await import("/page/state/axis.js");
-  const { ZONES, chooseZone } = await import("/page/state/zone.js");
+  const { chooseZone, placeAfter } = await import("/page/state/zone.js");
   chooseZone("America/New_York");
   const places = [];
   for (const time of ["05:58", "05:59", "06:00", "06:01", "07:58"]) { // UTC; back at 06:00

@@ -5,7 +5,7 @@
 
 import { noteAnswer, noteFailure } from "../state/connection.js";
 import { createParser } from "../state/sse.js";
-import { isPassing, pauseAfter, untilVisible } from "./asking.js";
+import { isPassing, pauseAfter, untilVisible } from "./requests.js";
 import { Problem, Unreachable, sent } from "./client.js";
 import { parsed } from "./json.js";
 

@@ -6,11 +6,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { theme } from "../shell/theme.js";
-import { placeAfter } from "../state/axis.js";
 import { gap, ofDays, places } from "../state/bars.js";
 import { digitsOf, minute, price } from "../state/format.js";
-import { zone } from "../state/zone.js";
-import { colorsOf } from "./colors.js";
+import { placeAfter, zone } from "../state/zone.js";
 
 /** @typedef {import("../state/bars.js").Bar} Bar */
 /** @typedef {import("../state/bars.js").Interval} Interval */
@@ -23,6 +21,19 @@ const FEW = 50;
 /** Number of bars visible at first. */
 const MOST_SEEN = 120;
 const FEWEST_SEEN = 40;
+
+/** The colors of the style sheet, for drawing on a canvas. */
+const COLORS = /** @type {const} */ ({
+  text: "--muted",
+  accent: "--accent",
+  accentFaint: "--accent-faint",
+  line: "--line-faint",
+  background: "--panel",
+  up: "--up",
+  down: "--down",
+  upFaint: "--up-faint",
+  downFaint: "--down-faint",
+});
 
 /** @param {{ bars: readonly Bar[], interval: Interval, label: string, onEarlier: () => void }} props */
 export function CandleChart({ bars, interval, label, onEarlier }) {
@@ -187,3 +198,10 @@ class Drawing {
 
 /** @param {number} ms @returns {UTCTimestamp} the library's form of a time */
 const secondsOf = (ms) => /** @type {UTCTimestamp} */ (ms / 1000);
+
+/** @param {Element} element @returns {Record<keyof typeof COLORS, string>} */
+function colorsOf(element) {
+  const style = getComputedStyle(element);
+  const found = Object.entries(COLORS).map(([name, property]) => [name, style.getPropertyValue(property).trim()]);
+  return Object.fromEntries(found);
+}

@@ -1,6 +1,6 @@
 // An instrument's name, with a link to its prices.
 
-import { described } from "../api/described.js";
+import { described } from "../api/instruments.js";
 import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { hrefOf } from "../shell/router.js";

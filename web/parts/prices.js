@@ -1,9 +1,9 @@
 // One instrument: its name, its current price, its chart, and the same data as a table.
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import { answered } from "../api/asking.js";
+import { answered } from "../api/requests.js";
 import { Problem, ask } from "../api/client.js";
-import { described } from "../api/described.js";
+import { described } from "../api/instruments.js";
 import { Age } from "../shell/banner.js";
 import { useAnswer, useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";

@@ -8,7 +8,6 @@ import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
 import { whole } from "../state/format.js";
 import { useNames } from "./instrument_name.js";
-import { Sparkline } from "./sparkline.js";
 import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -18,6 +17,8 @@ const SHOWN = 10;
 const LIST_EVERY_MS = 30_000;
 const LINES_EVERY_MS = 10_000;
 const MINUTES = 60;
+const LINE_WIDTH = 88;
+const LINE_HEIGHT = 24;
 
 /** @param {{ instrument: number, query: Record<string, string> }} props */
 export function Similar({ instrument, query }) {
@@ -75,4 +76,26 @@ function useLines(ids) {
     LINES_EVERY_MS,
   );
   return new Map(Object.entries(answer?.bars ?? {}).map(([id, bars]) => [idOf(id), bars.map(({ c }) => c)]));
+}
+
+/** @param {{ prices: readonly number[], label: string }} props oldest first */
+function Sparkline({ prices, label }) {
+  const first = prices[0];
+  const last = prices.at(-1);
+  if (first === undefined || last === undefined || prices.length < 2) {
+    return html`<svg class="sparkline" width=${LINE_WIDTH} height=${LINE_HEIGHT} role="img"
+      aria-label="${label}: no prices"></svg>`;
+  }
+  const trend = last >= first ? "up" : "down";
+  return html`<svg class="sparkline ${trend}" width=${LINE_WIDTH} height=${LINE_HEIGHT} viewBox="0 0 ${LINE_WIDTH} ${LINE_HEIGHT}"
+    role="img" aria-label="${label}: ${first} to ${last}"><polyline points=${pointsOf(prices)} /></svg>`;
+}
+
+/** @param {readonly number[]} prices at least two @returns {string} */
+function pointsOf(prices) {
+  const low = Math.min(...prices);
+  const range = Math.max(...prices) - low || 1;
+  const step = LINE_WIDTH / (prices.length - 1);
+  const y = (/** @type {number} */ price) => LINE_HEIGHT - 2 - ((price - low) / range) * (LINE_HEIGHT - 4);
+  return prices.map((price, n) => `${(n * step).toFixed(1)},${y(price).toFixed(1)}`).join(" ");
 }

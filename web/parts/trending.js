@@ -7,7 +7,7 @@ import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
 import { whole } from "../state/format.js";
-import { ActButton } from "./acting.js";
+import { ActButton } from "./user_events.js";
 import { NamedLink } from "./instrument_name.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -21,7 +21,7 @@ const EVERY_MS = 5_000;
  * @param {object} props
  * @param {string} props.user
  * @param {Readonly<Record<string, string>>} props.query of the address, which has the window
- * @param {import("./acting.js").Acting} props.acting
+ * @param {import("./user_events.js").Acting} props.acting
  */
 export function Trending({ user, query: { window: asked = "", ...others }, acting }) {
   const window = WINDOWS.includes(asked) ? asked : "24h";

@@ -4,9 +4,9 @@ import { useState } from "preact/hooks";
 import { Age } from "../shell/banner.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
-import { rejectionOf } from "../state/acts.js";
+import { rejectionOf } from "../state/event_types.js";
 import { whole } from "../state/format.js";
-import { UndoButton } from "./acting.js";
+import { UndoButton } from "./user_events.js";
 import { SymbolLink } from "./instrument_name.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -16,7 +16,7 @@ const FIRST = 15;
 /**
  * @param {object} props
  * @param {import("../shell/hooks.js").Answered<Schemas["History"]>} props.found
- * @param {import("./acting.js").Acting} props.acting
+ * @param {import("./user_events.js").Acting} props.acting
  */
 export function UserHistory({ found: { answer, atMs, problem }, acting }) {
   const [all, setAll] = useState(false);

@@ -6,7 +6,7 @@ import { written } from "../api/json.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { whole } from "../state/format.js";
-import { Question } from "./question.js";
+import { Question } from "./confirmation.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 

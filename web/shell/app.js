@@ -2,7 +2,7 @@
 
 import { Component } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { repeatedly } from "../api/asking.js";
+import { repeatedly } from "../api/requests.js";
 import { Unreachable } from "../api/client.js";
 import { ZONES, chooseZone, zone } from "../state/zone.js";
 import { Banner, Status } from "./banner.js";
@@ -11,7 +11,21 @@ import { html } from "./html.js";
 import { KeyButton } from "./key.js";
 import { hrefOf, place } from "./router.js";
 import { theme, toggleTheme } from "./theme.js";
-import { VIEWS } from "./views.js";
+
+/**
+ * @typedef {object} View
+ * @property {string} name in the address
+ * @property {string} title
+ * @property {() => Promise<{ View: import("preact").ComponentType<{ place: import("./router.js").Place }> }>} load
+ */
+
+/** In the order of the navigation; the page starts with the first. @type {readonly [View, ...View[]]} */
+const VIEWS = [
+  { name: "markets", title: "Markets", load: () => import("../views/markets.js") },
+  { name: "user", title: "For a user", load: () => import("../views/user.js") },
+  { name: "pipeline", title: "Pipeline", load: () => import("../views/pipeline.js") },
+  { name: "models", title: "Models", load: () => import("../views/models.js") },
+];
 
 const LIBRARY = "https://www.tradingview.com/lightweight-charts/";
 
@@ -70,7 +84,7 @@ function ThemeButton() {
   </button>`;
 }
 
-/** @param {{ view: import("./views.js").View, place: import("./router.js").Place }} props */
+/** @param {{ view: View, place: import("./router.js").Place }} props */
 function Loaded({ view, place }) {
   const [found, setFound] = useState(
     /** @type {{ View: import("preact").ComponentType<{ place: import("./router.js").Place }> } | null} */ (null),

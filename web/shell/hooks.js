@@ -1,7 +1,7 @@
 // Hooks for views: stores, the time, and answers of the API.
 
 import { useEffect, useState } from "preact/hooks";
-import { repeatedly } from "../api/asking.js";
+import { repeatedly } from "../api/requests.js";
 import { apiKey } from "../state/session.js";
 import { createStore } from "../state/store.js";
 

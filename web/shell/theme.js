@@ -1,6 +1,6 @@
 // Light or dark: the system's setting, until a person chooses.
 
-import { remember, remembered } from "../state/remembered.js";
+import { remember, remembered } from "../state/storage.js";
 import { createStore } from "../state/store.js";
 
 /** @typedef {"light" | "dark"} Theme */

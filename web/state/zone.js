@@ -1,6 +1,6 @@
 // The time zone of all times on the page: the browser's, until a person chooses another one.
 
-import { remember, remembered } from "./remembered.js";
+import { remember, remembered } from "./storage.js";
 import { createStore } from "./store.js";
 
 const NAME = "zone";
@@ -56,3 +56,14 @@ function parsedOffset(text) {
   const seconds = Number(h ?? 0) * 3600 + Number(m ?? 0) * 60 + Number(s ?? 0);
   return (sign === "-" ? -1000 : 1000) * seconds;
 }
+
+/**
+ * Returns the place of a time on a chart's axis, which knows UTC only: times are shifted, so that days
+ * begin at the midnights of the page's time zone. Where clocks are turned back, times repeat, but places must ascend: the repeated ones follow one
+ * another by a second, until the clocks are past the place before.
+ *
+ * @param {number} ms a time, since the epoch
+ * @param {number} last the place before it; -Infinity at the beginning
+ * @returns {number} its place, in seconds
+ */
+export const placeAfter = (ms, last) => Math.max(last + 1, (ms + offsetMs(ms)) / 1000);

@@ -1,14 +1,16 @@
 // Instruments, and the live prices of one of them.
 
-import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { openBarStream } from "../api/bar_stream.js";
-import { useInstrument } from "../parts/instrument_address.js";
+import { meaning } from "../api/instruments.js";
+import { idOf } from "../api/json.js";
 import { InstrumentList } from "../parts/instrument_list.js";
 import { Prices } from "../parts/prices.js";
 import { Similar } from "../parts/similar.js";
-import { useStore } from "../shell/hooks.js";
+import { useAnswer, useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
+import { rename } from "../shell/router.js";
 import { intervalOf, ofDays } from "../state/bars.js";
 import { zone } from "../state/zone.js";
 
@@ -40,6 +42,28 @@ export function View({ place }) {
             <${Similar} key=${selected} instrument=${selected} query=${query} />`}
     </div>
   `;
+}
+
+/**
+ * Puts the symbol into the address in place of the id if both mean the same instrument. An id needs
+ * no answer to be shown: the catalog need not know it.
+ *
+ * @param {string} subject empty: none
+ * @returns {{ id: number | null, problem: import("../api/client.js").Problem | null }} problem: why it has no id
+ */
+function useInstrument(subject) {
+  // The address changes its form while the instrument stays: that must not take it from view.
+  const held = useRef({ forms: [""], id: /** @type {number | null} */ (null) });
+  const known = held.current.forms.includes(subject);
+  const { answer, problem } = useAnswer(known ? null : `meaning of ${subject}`, () => meaning(subject));
+  if (answer !== null) held.current = { forms: [subject, answer.subject], id: answer.id };
+  else if (subject === "") held.current = { forms: [""], id: null };
+  const id = answer?.id ?? (known ? held.current.id : /^\d+$/.test(subject) ? idOf(subject) : null);
+  const best = answer?.subject ?? subject;
+  useEffect(() => {
+    if (best !== subject) rename(subject, best);
+  }, [best, subject]);
+  return { id, problem: id === null ? problem : null };
 }
 
 /** @param {number | null} selected @param {readonly Listed[]} listed @returns {readonly number[]} */

@@ -2,15 +2,15 @@
 
 import { useRef, useState } from "preact/hooks";
 import { ask } from "../api/client.js";
-import { DecisionsTable } from "../parts/decisions.js";
 import { FiguresOverTime } from "../parts/figures_over_time.js";
 import { GenerationReport } from "../parts/generation_report.js";
 import { ServedModels } from "../parts/served_models.js";
+import { TableHead } from "../parts/table_head.js";
 import { Age } from "../shell/banner.js";
 import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
-import { minute, percent } from "../state/format.js";
+import { minute, percent, whole } from "../state/format.js";
 import { canaryOf, timeline } from "../state/models.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -23,6 +23,9 @@ const EVERY_MS = 5_000;
 const DECISIONS = 100;
 /** As many as are kept. */
 const MOST_DECISIONS = 1000;
+/** @type {Partial<Record<Schemas["Decision"]["what"], string>>} */
+const TONES = { promoted: "up", published: "up", rejected: "down", "rolled back": "down", withdrawn: "down" };
+const DECISION_TITLES = ["At", "Decision, by", "Generation, variant", "Why"];
 
 /** @param {{ place: import("../shell/router.js").Place }} props its subject is a generation */
 export function View({ place }) {
@@ -110,3 +113,35 @@ function shownOf({ variants, previous }, generation) {
   const all = [...variants.map(({ serves }) => serves), ...previous];
   return all.find((model) => model.generation === generation) ?? all[0] ?? null;
 }
+
+/** @param {{ decisions: readonly Schemas["Decision"][], more: boolean, onMore: () => void }} props */
+function DecisionsTable({ decisions, more, onMore }) {
+  return html`
+    <section class="panel" aria-labelledby="decisions-title">
+      <h2 id="decisions-title">Decisions</h2>
+      ${decisions.length === 0 && html`<p class="note">There are no decisions yet.</p>`}
+      ${decisions.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Decisions">
+        <table class="numbers decisions">
+          <${TableHead} titles=${DECISION_TITLES} />
+          <tbody>${decisions.map((decision) => html`<${DecisionRow} decision=${decision}
+            key="${decision.at} ${decision.generation} ${decision.what}" />`)}</tbody>
+        </table>
+        ${more && html`<button type="button" onClick=${onMore}>Earlier decisions</button>`}
+      </div>`}
+    </section>
+  `;
+}
+
+/** @param {{ decision: Schemas["Decision"] }} props */
+function DecisionRow({ decision: { at, what, generation, variant, by, why, figures } }) {
+  const seen = Object.entries(figures).map(([name, value]) => `${name} ${figureOf(value)}`).join(", ");
+  return html`<tr>
+    <th scope="row">${at.slice(0, 10)}<span class="seen">${at.slice(11, 19)}</span></th>
+    <td><span class=${TONES[what] ?? ""}>${what}</span><span class="seen">${by}</span></td>
+    <td>${generation}<span class="seen">${variant}</span></td>
+    <td>${why}${seen && html`<span class="seen">${seen}</span>`}</td>
+  </tr>`;
+}
+
+/** @param {number} value @returns {string} */
+const figureOf = (value) => (Number.isInteger(value) ? whole(value) : value.toFixed(4));

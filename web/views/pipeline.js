@@ -1,7 +1,6 @@
 // The pipeline's status: problems, and the workers' progress.
 
-import { readiness } from "../api/health.js";
-import { ask } from "../api/client.js";
+import { Problem, ask } from "../api/client.js";
 import { Standings } from "../parts/standings.js";
 import { Topics } from "../parts/topics.js";
 import { useAnswer, useNow, useStore } from "../shell/hooks.js";
@@ -11,13 +10,35 @@ import { failures } from "../state/connection.js";
 import { standings } from "../state/pipeline.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
+/** @typedef {import("../state/pipeline.js").Health} Health */
 
 /** The API queries Kafka once a second at most. */
 const EVERY_MS = 2_000;
 
+/** The problem's title: other answers with its status are temporary. */
+const NOT_READY = "Not ready to serve";
 /** The names of the questions. */
 const HEALTH = "readiness";
 const PIPELINE = "pipeline";
+
+/**
+ * Asks whether the API is ready. "Not ready" is an answer, too.
+ *
+ * @param {AbortSignal} signal
+ * @returns {Promise<Health>}
+ * @throws {Problem | import("./client.js").Unreachable}
+ */
+async function readiness(signal) {
+  try {
+    await ask("/health/ready", { signal });
+    return { kind: "ready", says: "" };
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.status === 404) return { kind: "private", says: "" };
+    if (error.title === NOT_READY) return { kind: "not ready", says: error.message };
+    throw error;
+  }
+}
 
 /** @param {AbortSignal} signal */
 const askPipeline = (signal) => /** @type {Promise<Schemas["Pipeline"]>} */ (ask("/v1/pipeline", { signal }));

@@ -1,21 +1,24 @@
 // One user: the history, recommendations with reasons, and acting as the user.
 
 import { ask } from "../api/client.js";
-import { useActing } from "../parts/acting.js";
-import { Recommended } from "../parts/recommended.js";
+import { useActing } from "../parts/user_events.js";
+import { Recommended } from "../parts/recommendations.js";
 import { Trending } from "../parts/trending.js";
 import { UserChoice, useDrawn } from "../parts/user_choice.js";
 import { UserHistory } from "../parts/user_history.js";
 import { UserRights } from "../parts/user_rights.js";
-import { Wishes, wishesOf } from "../parts/wishes.js";
 import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
+import { hrefOf } from "../shell/router.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
+/** @typedef {Readonly<Record<string, string>>} Query */
 
 const SHOWN = 10;
 /** An event counts within a second or two. */
 const EVERY_MS = 1_000;
+/** @type {Readonly<Record<string, string>>} Values of `diversity`, in words; empty: not sent. */
+const DIVERSITIES = { "": "The variant's", 0: "None", 0.25: "Some", 0.5: "Much", 1: "Categories only" };
 
 /** @param {{ place: import("../shell/router.js").Place }} props its subject is a user */
 export function View({ place }) {
@@ -34,16 +37,16 @@ export function View({ place }) {
   `;
 }
 
-/** @param {{ user: string, query: import("../parts/wishes.js").Query }} props query: of the address */
+/** @param {{ user: string, query: Query }} props query: of the address */
 function Shown({ user, query }) {
-  const wishes = wishesOf(query);
-  const question = `recommendations ${user} ${new URLSearchParams(wishes)}`;
+  const options = optionsOf(query);
+  const question = `recommendations ${user} ${new URLSearchParams(options)}`;
   const path = `/v1/users/${encodeURIComponent(user)}`;
   const recommended = useAnswer(
     question,
     (signal) =>
       /** @type {Promise<Schemas["Recommendations"]>} */ (
-        ask(`${path}/recommendations`, { query: { n: SHOWN, ...wishes }, signal })
+        ask(`${path}/recommendations`, { query: { n: SHOWN, ...options }, signal })
       ),
     EVERY_MS,
   );
@@ -55,7 +58,7 @@ function Shown({ user, query }) {
   const acting = useActing(user, question, recommended.answer);
   return html`
     <${Recommended} user=${user} found=${recommended} acting=${acting}>
-      <${Wishes} user=${user} query=${query} />
+      <${Options} user=${user} query=${query} />
     <//>
     <div class="stack">
       <${UserHistory} found=${history} acting=${acting} />
@@ -63,3 +66,35 @@ function Shown({ user, query }) {
     </div>
   `;
 }
+
+/** @param {Query} query of the address @returns {Record<string, string>} parameters of the request */
+function optionsOf({ include_seen, diversity = "" }) {
+  return {
+    ...(include_seen === "true" ? { include_seen } : {}),
+    ...(diversity !== "" && diversity in DIVERSITIES ? { diversity } : {}),
+  };
+}
+
+/** @param {{ user: string, query: Query }} props */
+function Options({ user, query }) {
+  const { include_seen, diversity = "" } = optionsOf(query);
+  /** @param {string} name @param {string} value empty: the default */
+  const choose = (name, value) => {
+    const { [name]: _, ...others } = query;
+    location.hash = hrefOf("user", user, value === "" ? others : { ...others, [name]: value });
+  };
+  return html`<div class="wishes" role="group" aria-label="What to recommend">
+    <label><input type="checkbox" checked=${include_seen === "true"}
+      onChange=${(/** @type {Event} */ event) => choose("include_seen", checked(event) ? "true" : "")} /> Buy again</label>
+    <label>Diversity <select onChange=${(/** @type {Event} */ event) => choose("diversity", chosen(event))}>
+      ${Object.keys(DIVERSITIES).sort().map((value) => html`<option key=${value} value=${value}
+        selected=${value === diversity}>${DIVERSITIES[value]}</option>`)}
+    </select></label>
+  </div>`;
+}
+
+/** @param {Event} event */
+const checked = ({ currentTarget }) => /** @type {HTMLInputElement} */ (currentTarget).checked;
+
+/** @param {Event} event */
+const chosen = ({ currentTarget }) => /** @type {HTMLSelectElement} */ (currentTarget).value;

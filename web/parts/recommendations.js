@@ -6,14 +6,14 @@ import { useNow } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
-import { KINDS } from "../state/acts.js";
+import { KINDS } from "../state/event_types.js";
 import { anyOf, changesOf, mark, summaryOf } from "../state/changes.js";
 import { whole } from "../state/format.js";
-import { ActButton, KindChoice } from "./acting.js";
+import { ActButton, KindChoice } from "./user_events.js";
 import { NamedLink, SymbolLink, useNames } from "./instrument_name.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
-/** @typedef {import("./acting.js").Acting} Acting */
+/** @typedef {import("./user_events.js").Acting} Acting */
 /** @typedef {import("../state/changes.js").Changes} Changes */
 /** @typedef {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} Found */
 
@@ -122,13 +122,13 @@ function Outcome({ acting: { last }, found, changes }) {
   </p>`;
 }
 
-/** @param {{ act: import("./acting.js").Act }} props */
+/** @param {{ act: import("./user_events.js").Act }} props */
 function Done({ act: { kind, instrument } }) {
   return `${KINDS[kind]} on ${useNames(instrument).symbol}:`;
 }
 
 /**
- * @param {import("./acting.js").Act | null} act
+ * @param {import("./user_events.js").Act | null} act
  * @param {Found} found
  * @param {Changes | null} changes
  * @returns {string} the outcome
@@ -146,7 +146,7 @@ function useOutcome(act, { answer, atMs }, changes) {
 }
 
 /**
- * @param {import("./acting.js").Act} act
+ * @param {import("./user_events.js").Act} act
  * @param {Schemas["Recommendations"] | null} answer
  * @param {Changes | null} changes
  * @param {number | null} afterMs when the answer first differed

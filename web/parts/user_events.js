@@ -3,11 +3,11 @@
 import { useState } from "preact/hooks";
 import { Problem, ask } from "../api/client.js";
 import { html } from "../shell/html.js";
-import { KINDS, eventOf, feedbackOf } from "../state/acts.js";
+import { KINDS, eventOf, feedbackOf } from "../state/event_types.js";
 import { useNames } from "./instrument_name.js";
 
 /** @typedef {import("../api/client.js").Schemas["Recommendations"]} Recommendations */
-/** @typedef {import("../state/acts.js").Kind} Kind */
+/** @typedef {import("../state/event_types.js").Kind} Kind */
 /**
  * @typedef {object} Act
  * @property {number} instrument

@@ -1,9 +1,7 @@
 // A user's actions on an instrument, in the API's format.
 
 /** @typedef {import("../api/client.js").Schemas["Recommendations"]} Recommendations */
-/** @typedef {"view" | "click" | "watch" | "trade" | "hide" | "dislike"} Kind */
-
-/** @type {Readonly<Record<Kind, string>>} Their names on buttons. */
+/** The built-in types of events, and their names on buttons. */
 export const KINDS = {
   view: "View",
   click: "Click",
@@ -12,6 +10,8 @@ export const KINDS = {
   hide: "Hide",
   dislike: "Dislike",
 };
+
+/** @typedef {keyof typeof KINDS} Kind */
 
 /** @type {readonly Kind[]} Those by which a user rejects an instrument: they are no clicks. */
 const REJECTIONS = ["hide", "dislike"];

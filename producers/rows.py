@@ -1,0 +1,156 @@
+"""Turns the rows of a file into records, skipping rows that violate the contracts.
+
+Rows are validated like the readers do it: encoded, and decoded with the readers' decoder.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+import numpy as np
+import structlog
+
+from contracts.batches import decode_interactions, decode_quotes
+from contracts.input_rules import ANY, InputRules
+from contracts.messages import Interaction, Quote, Rejection, encode, key_of
+from contracts.topics import INTERACTIONS, QUOTES, Topic
+from producers.batch import Batch
+from producers.files import Chunk, FileError, Row, RowFile
+from producers.run import Rejected
+
+_AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)`")
+_MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", Quote, Interaction)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[M]):
+    """The kind of a file's rows."""
+
+    topic: Topic
+    message: type[M]
+    judge: Callable[[list[bytes], int, InputRules], list[Rejection]]
+    """record values, the clock, epoch ms, and the rules -> records that readers will reject"""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that a file may have -> the fields of the message."""
+        return {_column(name): name for name in self.message.__struct_fields__}
+
+    @property
+    def needed(self) -> list[str]:
+        """The columns that a file must have."""
+        fields = msgspec.structs.fields(self.message)
+        return [_column(field.name) for field in fields if field.required]
+
+
+QUOTE_ROWS: Final = Kind(QUOTES, Quote, lambda *given: decode_quotes(*given)[1])
+INTERACTION_ROWS: Final = Kind(
+    INTERACTIONS, Interaction, lambda *given: decode_interactions(*given)[1]
+)
+
+
+def check_columns(file: RowFile, kind: Kind[M]) -> None:
+    """Check that the file has the columns that a kind needs.
+
+    Raises:
+        FileError: one is missing.
+    """
+    missing = [column for column in kind.needed if column not in file.columns]
+    if missing:
+        raise FileError(
+            f"{file.path}: no column {', '.join(missing)} among {', '.join(file.columns) or 'none'}"
+            f": {kind.topic.name} need {', '.join(kind.needed)}; name the columns so"
+        )
+    unknown = [column for column in file.columns if column not in kind.columns]
+    if unknown:
+        log.info("columns ignored", file=str(file.path), columns=unknown)
+
+
+def replayed(
+    file: RowFile,
+    kind: Kind[M],
+    rejected: Rejected,
+    now_ms: Callable[[], int],
+    rules: InputRules = ANY,
+) -> Iterator[Batch]:
+    """Yield the valid rows of a file as records, in file order; others are added to `rejected`.
+
+    Raises:
+        FileError: the file cannot be read to its end.
+    """
+    for chunk in file.chunks(kind.columns):
+        for number, reason in chunk.malformed:
+            rejected.add(f"{place_in(file, number)}: {reason}")
+        batch = _batch(file, kind, chunk, rejected, now_ms(), rules)
+        if batch.records:
+            yield batch
+
+
+def _batch(
+    file: RowFile,
+    kind: Kind[M],
+    chunk: Chunk,
+    rejected: Rejected,
+    now_ms: int,
+    rules: InputRules,
+) -> Batch:
+    def reject(place: int, reason: str) -> None:
+        row = chunk.rows[place]
+        rejected.add(f"{place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
+
+    places, messages = _converted(kind.message, chunk.rows, reject)
+    values = [encode(message) for message in messages]
+    refused = set()
+    for place, reason in kind.judge(values, now_ms, rules):
+        refused.add(place)
+        reject(places[place], reason)
+    good = [place for place in range(len(messages)) if place not in refused]
+    topic = kind.topic.name
+    return Batch(
+        ts_ms=np.fromiter((messages[place].ts for place in good), np.int64, len(good)),
+        records=[(topic, key_of(messages[place]), values[place]) for place in good],
+    )
+
+
+def _converted(
+    message: type[M], rows: list[Row], reject: Callable[[int, str], None]
+) -> tuple[list[int], list[M]]:
+    """Return indices and messages of the rows with valid types."""
+    try:
+        return list(range(len(rows))), msgspec.convert(rows, list[message], strict=False)  # type: ignore[valid-type]
+    except msgspec.ValidationError:
+        pass  # one by one, to find out which
+    places, messages = [], []
+    for place, row in enumerate(rows):
+        try:
+            messages.append(msgspec.convert(row, message, strict=False))
+            places.append(place)
+        except msgspec.ValidationError as error:
+            reject(place, str(error))
+    return places, messages
+
+
+def _column(field_name: str) -> str:
+    """Return the column of a field: its name with the unit, which the wire format omits."""
+    return "ts_ms" if field_name == "ts" else field_name
+
+
+def place_in(file: RowFile, number: int) -> str:
+    """Return a row's location, for messages."""
+    return f"{file.path}, {file.unit} {number}"
+
+
+def _explained(reason: str, row: Row) -> str:
+    """Return a reason with its column and value, if it names a field."""
+    found = _AT_FIELD.fullmatch(reason)
+    if found:
+        rule, name = found.groups()
+        return f", column {_column(name)}, value {row[name]!r}: {rule}"
+    found = _MISSING_FIELD.fullmatch(reason)
+    return f", column {_column(found[1])}: no value" if found else f": {reason}"
