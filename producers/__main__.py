@@ -10,11 +10,11 @@ import typer
 
 from contracts.times import MINUTE_S
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
-from producers.ends import read_ends
-from producers.replay_commands import app as replay
+from producers.replay import app as replay
+from producers.resume import read_ends, without_published
 from producers.run import Source, exit_after
 from producers.settings import ProducerSettings
-from producers.simulation import Plan, resumed, simulated
+from producers.simulation import Plan, simulated
 from runtime.settings import read_settings
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def simulate(
         timed = (QUOTES.name, INTERACTIONS.name)
         source = Source(
             topics=(INSTRUMENTS.name, *timed),
-            batches=resumed(
+            batches=without_published(
                 simulated(plan, now_ms),
                 lambda: read_ends(settings.kafka, timed, settings.delivery_timeout_s).of,
             ),

@@ -8,8 +8,8 @@ import numpy as np
 
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from producers.batch import Batch, Record
+from producers.feed import MAX_SPEED
 from producers.files import FileError
-from producers.pace import MAX_SPEED
 from producers.run import Source
 from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
@@ -28,7 +28,7 @@ _TABLES: Final[Mapping[Name, ArchiveTable]] = {
 
 
 @contextmanager
-def archived(
+def archive_source(
     name: Name, config: ArchiveConfig, span: tuple[int | None, int | None], speed: float
 ) -> Iterator[Source]:
     """Return a table as a source: in log order at full speed, else by event time.

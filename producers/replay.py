@@ -11,10 +11,17 @@ import typer
 
 from contracts.topics import INSTRUMENTS, Topic
 from producers.batch import Batch
+from producers.feed import MAX_SPEED, parse_speed
 from producers.files import RowFile, open_rows
-from producers.instruments import instruments_in
-from producers.pace import MAX_SPEED, parse_speed
-from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_columns, replayed
+from producers.rows import (
+    INTERACTION_ROWS,
+    QUOTE_ROWS,
+    Kind,
+    M,
+    check_columns,
+    instrument_records,
+    message_records,
+)
 from producers.run import Rejected, Source, exit_after
 from producers.settings import ProducerSettings
 from runtime.archive.given import read_archive
@@ -141,7 +148,7 @@ def replay_instruments(file: File) -> None:
     false; true without one).
     """
     exit_after(
-        f"replaying {file.name}", lambda: _rows(file, INSTRUMENTS, instruments_in, MAX_SPEED)
+        f"replaying {file.name}", lambda: _rows(file, INSTRUMENTS, instrument_records, MAX_SPEED)
     )
 
 
@@ -156,7 +163,7 @@ def _replay_archive(
     if file is not None:
         raise typer.BadParameter(f"either {file} or --from-archive")
     try:
-        from producers.archive import archived
+        from producers.archive import archive_source
     except ImportError as error:
         raise typer.BadParameter(
             f"--from-archive needs packages that are not installed ({error}): "
@@ -164,7 +171,7 @@ def _replay_archive(
         ) from error
     exit_after(
         f"replaying {name} from the archive",
-        lambda: archived(name, read_archive(), span, speed),
+        lambda: archive_source(name, read_archive(), span, speed),
         prefix,
     )
 
@@ -185,7 +192,7 @@ def _replay_file(
     def batches(rows: RowFile, rejected: Rejected) -> Iterator[Batch]:
         check_columns(rows, kind)
         rules = read_settings(ProducerSettings).input_rules()
-        return replayed(rows, kind, rejected, _now_ms, rules)
+        return message_records(rows, kind, rejected, _now_ms, rules)
 
     exit_after(f"replaying {file.name}", lambda: _rows(file, kind.topic, batches, speed), prefix)
 

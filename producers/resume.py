@@ -1,9 +1,14 @@
-"""Reads a feed's progress in event time from the end of each partition."""
+"""Resumes a simulation where the previous one ended.
+
+Its progress in event time is read from the end of each partition: a killed simulation may have left
+them at different points.
+"""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, cast
 
 import msgspec
@@ -11,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Place
 
 from contracts.partitioning import partition_of
+from producers.batch import Batch
 from producers.publisher import PublishingError
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
@@ -18,6 +24,32 @@ from runtime.kafka.rights import RightsError, check_rights, rights
 
 LAST_RECORDS: Final = 100
 """Per partition; some may be from other producers, with any event time, or invalid."""
+
+NewestMs = Callable[[str, bytes], int | None]
+"""(topic, key) -> event time, epoch ms, up to which the key's records are published; or None"""
+
+
+def without_published(
+    batches: Iterable[Batch], read_newest: Callable[[], NewestMs]
+) -> Iterator[Batch]:
+    """Yield batches without already published records.
+
+    Args:
+        batches: of a simulation, from the start of its back-fill.
+        read_newest: called once, before the first batch.
+    """
+    newest_ms = cache(read_newest())
+    for batch in batches:
+        ts_ms = batch.ts_ms.tolist()
+        new = [
+            place
+            for place, (ts, record) in enumerate(zip(ts_ms, batch.records, strict=True))
+            if (newest := newest_ms(record[0], record[1])) is None or ts > newest
+        ]
+        if len(new) == len(ts_ms):
+            yield batch
+        elif new:
+            yield Batch(batch.ts_ms[new], [batch.records[place] for place in new])
 
 
 @dataclass(slots=True)

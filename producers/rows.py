@@ -1,6 +1,6 @@
 """Turns the rows of a file into records, skipping rows that violate the contracts.
 
-Rows are validated like the readers do it: encoded, and decoded with the readers' decoder.
+Quotes and interactions are validated as their readers do it: encoded, and decoded again.
 """
 
 import re
@@ -14,14 +14,19 @@ import structlog
 
 from contracts.batches import decode_interactions, decode_quotes
 from contracts.input_rules import ANY, InputRules
+from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote, Rejection, encode, key_of
-from contracts.topics import INTERACTIONS, QUOTES, Topic
-from producers.batch import Batch
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from producers.batch import Batch, Record
 from producers.files import Chunk, FileError, Row, RowFile
 from producers.run import Rejected
 
 _AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)`")
 _MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
+
+_SYMBOL_COLUMNS: Final = ("symbol", "code")
+"""The first one that a file of instruments has is the symbol."""
+_BETWEEN_CATEGORIES: Final = ";"
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +77,7 @@ def check_columns(file: RowFile, kind: Kind[M]) -> None:
         log.info("columns ignored", file=str(file.path), columns=unknown)
 
 
-def replayed(
+def message_records(
     file: RowFile,
     kind: Kind[M],
     rejected: Rejected,
@@ -86,7 +91,7 @@ def replayed(
     """
     for chunk in file.chunks(kind.columns):
         for number, reason in chunk.malformed:
-            rejected.add(f"{place_in(file, number)}: {reason}")
+            rejected.add(f"{_place_in(file, number)}: {reason}")
         batch = _batch(file, kind, chunk, rejected, now_ms(), rules)
         if batch.records:
             yield batch
@@ -102,7 +107,7 @@ def _batch(
 ) -> Batch:
     def reject(place: int, reason: str) -> None:
         row = chunk.rows[place]
-        rejected.add(f"{place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
+        rejected.add(f"{_place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
 
     places, messages = _converted(kind.message, chunk.rows, reject)
     values = [encode(message) for message in messages]
@@ -136,12 +141,76 @@ def _converted(
     return places, messages
 
 
+def instrument_records(file: RowFile, rejected: Rejected) -> Iterator[Batch]:
+    """Yield the rows of a file as records, in file order.
+
+    Columns are instrument_id, symbol (or code), and optionally name (the symbol without one),
+    categories (separated by semicolons) and listed. Whitespace around a value is stripped.
+
+    Args:
+        file: with these columns; others are ignored.
+        rejected: receives the invalid rows.
+
+    Raises:
+        FileError: a needed column is missing, or the file cannot be read to its end.
+    """
+    for chunk in file.chunks(_instrument_columns(file)):
+        for number, reason in chunk.malformed:
+            rejected.add(f"{_place_in(file, number)}: {reason}")
+        records = list(_instrument_records(file, chunk, rejected))
+        if records:
+            yield Batch(ts_ms=np.zeros(len(records), np.int64), records=records)
+
+
+def _instrument_columns(file: RowFile) -> dict[str, str]:
+    """Return the file's columns -> the fields of the message.
+
+    Raises:
+        FileError: a needed one is missing.
+    """
+    symbol = next((column for column in _SYMBOL_COLUMNS if column in file.columns), None)
+    if symbol is None or "instrument_id" not in file.columns:
+        raise FileError(
+            f"{file.path}: has the columns {', '.join(file.columns) or 'none'}: instruments need "
+            "instrument_id and symbol (or code); name the columns so"
+        )
+    same = {name: name for name in ("instrument_id", "name", "categories", "listed")}
+    return {**same, symbol: "symbol"}
+
+
+def _instrument_records(file: RowFile, chunk: Chunk, rejected: Rejected) -> Iterator[Record]:
+    for number, row in zip(chunk.numbers, chunk.rows, strict=True):
+        try:
+            instrument = _instrument(row)
+            value = encode_instrument(instrument)
+        except ValueError as error:
+            rejected.add(f"{_place_in(file, number)}: {error}, in {row}")
+        else:
+            yield INSTRUMENTS.name, instrument_key(instrument.instrument_id), value
+
+
+def _instrument(row: Row) -> Instrument:
+    """Return the instrument of a row.
+
+    Raises:
+        ValueError: the row is invalid.
+    """
+    said: dict[str, str | list[str]] = {
+        field: text for field, cell in row.items() if (text := cell.strip())
+    }
+    if "symbol" in said:
+        said.setdefault("name", said["symbol"])
+    categories = row.get("categories", "").split(_BETWEEN_CATEGORIES)
+    said["categories"] = [text for category in categories if (text := category.strip())]
+    return msgspec.convert(said, Instrument, strict=False)
+
+
 def _column(field_name: str) -> str:
     """Return the column of a field: its name with the unit, which the wire format omits."""
     return "ts_ms" if field_name == "ts" else field_name
 
 
-def place_in(file: RowFile, number: int) -> str:
+def _place_in(file: RowFile, number: int) -> str:
     """Return a row's location, for messages."""
     return f"{file.path}, {file.unit} {number}"
 

@@ -5,7 +5,6 @@
 `python -m operations.counts rebuild` deletes counts, to be made again.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -13,16 +12,15 @@ from typing import Annotated, Final
 
 import typer
 from redis.exceptions import RedisError
-from rich.console import Console
 from rich.table import Table
 
 from contracts.keyspace import Keyspace
 from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.topics import COOCCURRENCES, INTERACTIONS
+from operations.console import exit_on, results
 from operations.counts.neighbors import NoCountsError, neighbors
-from operations.counts.rebuilding import RebuildError
-from operations.counts.rebuilding import rebuild as rebuild_counts
-from operations.refusing import refusing
+from operations.counts.rebuild import RebuildError
+from operations.counts.rebuild import rebuild as rebuild_counts
 from runtime.kafka import broker
 from runtime.kafka.tokens import TokenError
 from runtime.redis.stores import Store, connect
@@ -33,10 +31,8 @@ _EXPECTED: Final = (
     *(NoCountsError, RebuildError, TopologyError),
     *(RedisError, SettingsError, TokenError),
 )
-_WIDTH_OF_A_FILE: Final = 160
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 
 @app.callback()
@@ -52,7 +48,7 @@ def show_neighbors(
     ] = 20,
 ) -> None:
     """Show the items that users have together with an item, with their counts."""
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         settings = read_settings(SharedSettings)
         with _connected(settings) as store:
             own, counts = neighbors(store, Keyspace(settings.namespace), item)
@@ -77,7 +73,7 @@ def rebuild(
     ] = False,
 ) -> None:
     """Delete the counts in Redis, so that workers make them again; stop all workers before."""
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client = broker.admin(settings.kafka)
         with _connected(settings) as store:

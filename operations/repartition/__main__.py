@@ -1,17 +1,15 @@
 """The command: `python -m operations.repartition --from-prefix PREFIX`."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from rich.text import Text
 
-from operations.repartition.copying import Show, copy
+from operations.console import exit_on, messages, results
+from operations.repartition.copier import Show, copy
 from operations.repartition.progress import Copied, CopyError
 from runtime.archive.given import read_archive
 from runtime.kafka import broker
@@ -22,13 +20,9 @@ from runtime.kafka.tokens import TokenError
 from runtime.settings import GivenSettings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from operations.repartition.archived import CopyArchive
-
-_WIDTH_OF_A_FILE: Final = 160
+    from operations.repartition.archive import CopyArchive
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
-errors = Console(stderr=True, soft_wrap=True)
 
 
 @app.command()
@@ -48,15 +42,11 @@ def main(
 
     Exits with 1 if it does not get to the ends that the logs had when it began.
     """
-    try:
-        with _shown() as show:
-            settings = read_settings(GivenSettings)
-            kafka = settings.kafka
-            archive = _archive(kafka) if from_archive else None
-            copied = copy(kafka, from_prefix, show, archive, settings.input_rules())
-    except (CopyError, BrokerError, RightsError, SettingsError, TokenError) as refused:
-        errors.print(Text.assemble(("error ", "red"), str(refused)))
-        raise typer.Exit(1) from refused
+    with exit_on(CopyError, BrokerError, RightsError, SettingsError, TokenError), _shown() as show:
+        settings = read_settings(GivenSettings)
+        kafka = settings.kafka
+        archive = _archive(kafka) if from_archive else None
+        copied = copy(kafka, from_prefix, show, archive, settings.input_rules())
     results.print(_table(copied, from_archive=from_archive))
 
 
@@ -67,7 +57,7 @@ def _archive(kafka: KafkaConfig) -> "CopyArchive":
         CopyError: the libraries to read it are not installed.
     """
     try:
-        from operations.repartition.archived import CopyArchive
+        from operations.repartition.archive import CopyArchive
     except ImportError as error:
         raise CopyError(
             f"--from-archive needs packages that are not installed ({error}): "
@@ -96,7 +86,7 @@ def _table(copied: list[Copied], *, from_archive: bool) -> Table:
 @contextmanager
 def _shown() -> Iterator[Show]:
     """Show the copy's progress on a terminal."""
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with Progress(console=messages, transient=True, disable=not messages.is_terminal) as bar:
         task = bar.add_task("copying", total=None)
         yield lambda done, whole: bar.update(task, completed=done, total=whole)
 

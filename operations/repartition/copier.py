@@ -7,7 +7,7 @@ prefix: both, or neither. A new copy fences an earlier one that is still running
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from confluent_kafka import (
     Consumer,
@@ -19,8 +19,7 @@ from confluent_kafka import (
 )
 
 from contracts.input_rules import ANY, InputRules
-from operations.repartition.messages import place_of, records
-from operations.repartition.placement import LEFT_OUT, copied_to, place
+from operations.repartition.placement import LEFT_OUT, Records, copied_to, place
 from operations.repartition.progress import (
     Copied,
     CopyError,
@@ -36,7 +35,7 @@ from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import RIGHTS, describe_error
 
 if TYPE_CHECKING:  # few need pyiceberg and DuckDB
-    from operations.repartition.archived import CopyArchive
+    from operations.repartition.archive import CopyArchive
     from runtime.archive.records import ArchivedRecord
 
 NAME: Final = "repartition"
@@ -156,7 +155,8 @@ class _Copier:
         before = dict(self._next)
         came: dict[Partition, list[Message]] = {}
         for message in messages:
-            one, offset = place_of(message)
+            one = cast("Partition", (message.topic(), message.partition()))
+            offset = cast("int", message.offset())  # or the log's end
             error = message.error()
             if error is None:
                 came.setdefault(one, []).append(message)
@@ -186,7 +186,8 @@ class _Copier:
             patiently(self._producer.send_offsets_to_transaction, positions, group, _CALL_S)
 
     def _write(self, topic: Copied, partition: int, messages: Sequence[Message]) -> None:
-        places = place(topic.topic, records(partition, messages), topic.partitions, self._rules)
+        records = Records.of(partition, messages, time.time_ns() // 1_000_000)
+        places = place(topic.topic, records, topic.partitions, self._rules)
         for message, at in zip(messages, places, strict=True):
             if at == LEFT_OUT:
                 topic.left_out += 1

@@ -1,4 +1,4 @@
-"""Decides which records are copied, and to which partitions. Pure.
+"""Decides which records are copied, and to which partitions. Pure: time is an argument.
 
 A record that the workers folded belongs to the id that they folded it under, regardless of its key.
 A rejected one is skipped: it is in the topic's dead letters, and may have been republished from
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from confluent_kafka import Message
+
 from contracts.batches import decode_interactions, decode_quotes
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
@@ -17,6 +19,8 @@ from contracts.messages import Ints
 from contracts.partitioning import partition_of
 from contracts.tombstones import decode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from runtime.kafka.headers import UnreadableHeadersError, headers_of
+from runtime.kafka.stamps import clock_ms
 
 COPIED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK)
 """The workers recompute `cooccurrences` from the copied interactions; dead letters are not
@@ -38,6 +42,24 @@ class Records:
     """None for a record with unreadable headers, which all readers reject"""
     clock_ms: Ints
     """(n,) the workers' reference time for each being ahead, epoch ms"""
+
+    @classmethod
+    def of(cls, partition: int, messages: Sequence[Message], now_ms: int) -> "Records":
+        """Return what confluent-kafka has read of a partition."""
+        return cls(
+            partition,
+            [message.key() for message in messages],
+            [message.value() for message in messages],
+            [_headers(message) for message in messages],
+            clock_ms(messages, now_ms),
+        )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes], ...] | None:
+    try:
+        return tuple((name, value or b"") for name, value in headers_of(message))
+    except UnreadableHeadersError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

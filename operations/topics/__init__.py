@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from contracts.keyspace import FORMAT_FIELD, Keyspace
 from contracts.topics import ALL, STREAMED, Topic
-from operations.topics.configs import Asked, differences
+from operations.topics.options import TopicOptions, differences
 from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.redis.stores import Store
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 def ensure(
-    client: Admin, store: Store, keyspace: Keyspace, asked: Mapping[str, int] | Asked
+    client: Admin, store: Store, keyspace: Keyspace, options: Mapping[str, int] | TopicOptions
 ) -> list[Row]:
     """Create the topics that are missing, and note the partitions in Redis.
 
@@ -39,25 +39,25 @@ def ensure(
         client: of the broker.
         store: of the programs, whose answers are text.
         keyspace: where the partitions are noted.
-        asked: of topics; topic name -> partitions will do.
+        options: of topics; topic name -> partitions will do.
 
     Raises:
         TopologyError: the namespace has another format, or a topic another number of partitions
             than was asked for or noted, or a setting by which counts would be wrong.
         broker.BrokerError: the broker does not answer, or refuses.
     """
-    if not isinstance(asked, Asked):
-        asked = Asked(asked)
+    if not isinstance(options, TopicOptions):
+        options = TopicOptions(options)
     named = {client.kafka.topic(topic.name): topic.name for topic in ALL}
     partitions = broker.partitions_of(client)
     there = {
         name: partitions[on_broker] for on_broker, name in named.items() if on_broker in partitions
     }
     noted = noted_partitions(store, keyspace)
-    differing = differences(client, [topic for topic in ALL if topic.name in there], asked)
-    rows = [_row(topic, there, noted, asked, differing) for topic in ALL]
+    differing = differences(client, [topic for topic in ALL if topic.name in there], options)
+    rows = [_row(topic, there, noted, options, differing) for topic in ALL]
     broker.create(
-        client, [asked.new(client, row.topic, row.partitions) for row in rows if row.created]
+        client, [options.new(client, row.topic, row.partitions) for row in rows if row.created]
     )
     topology = Topology(**{row.topic.name: row.partitions for row in rows if row.topic in STREAMED})
     noting: Any = topology.as_hash()
@@ -80,7 +80,7 @@ def _row(
     topic: Topic,
     there: Mapping[str, int],
     noted: Mapping[str, int],
-    asked: Asked,
+    options: TopicOptions,
     differing: Mapping[str, Sequence[str]],
 ) -> Row:
     """Decide what to do with a topic.
@@ -90,7 +90,7 @@ def _row(
     """
     like = topic.partitioned_as or topic.name
     says = {
-        "the command line": asked.partitions.get(topic.name, asked.partitions.get(like)),
+        "the command line": options.partitions.get(topic.name, options.partitions.get(like)),
         "meta:topics in Redis": noted.get(like),
         "the broker": there.get(topic.name),
     }
@@ -107,7 +107,7 @@ def _row(
     return Row(
         topic,
         next(iter(said.values()), topic.partitions),
-        asked.retention_of(topic),
+        options.retention_of(topic),
         topic.name not in there,
         differing.get(topic.name, ()),
     )

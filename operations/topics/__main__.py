@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import tenacity
 import typer
 from redis.exceptions import RedisError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,9 +22,9 @@ from contracts.keyspace import Keyspace
 from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
 from operations import dead_letters
 from operations import republish as corrections
-from operations.refusing import refusing
-from operations.topics import Row, ensure, moved
-from operations.topics.configs import Asked
+from operations.console import exit_on, messages, results
+from operations.topics import Row, ensure, identity
+from operations.topics.options import TopicOptions
 from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.tokens import TokenError
@@ -36,7 +35,6 @@ from runtime.topology import TopologyError
 _WAIT_S: Final = 60
 _CLIENT_NAME: Final = "tickrec-topics"
 _SHOWN: Final = 20
-_WIDTH_OF_A_FILE: Final = 160
 
 _EXPECTED: Final = (
     TopologyError,
@@ -48,7 +46,6 @@ _EXPECTED: Final = (
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 
 @app.callback(invoke_without_command=True)
@@ -76,7 +73,7 @@ def main(
     """Create the topics, or check them, and note their partitions in Redis."""
     if context.invoked_subcommand is not None:
         return
-    asked = Asked(
+    options = TopicOptions(
         dict(map(_parse, partitions or [])),
         dict(map(_parse, retention_hours or [])),
         replication_factor,
@@ -87,11 +84,11 @@ def main(
             f"{min_insync_replicas} of {replication_factor} replicas never acknowledge a record",
             param_hint="--min-insync-replicas",
         )
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
-        rows = ensure(client, store, Keyspace(settings.namespace), asked)
-    Console().print(_table(rows))
+        rows = ensure(client, store, Keyspace(settings.namespace), options)
+    results.print(_table(rows))
 
 
 @app.command("dead-letters")
@@ -110,7 +107,7 @@ def list_dead_letters(
     chosen = [_parse_topic(topic)] if topic else STREAMED
     if not json:
         limit = limit or _SHOWN
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         kafka = read_settings(SharedSettings).kafka
         client = broker.admin(kafka)
         letters = [
@@ -132,7 +129,7 @@ def republish(
     ],
 ) -> None:
     """Republish corrected dead letters: all of them, or none if one is still invalid."""
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         settings = read_settings(GivenSettings)
         corrected = corrections.read(file, settings.input_rules())
         published = corrections.publish(settings.kafka, corrected)
@@ -143,10 +140,10 @@ def republish(
 @app.command("continue")
 def go_on(topic: Annotated[str, typer.Argument(help="the copied topic, such as quotes")]) -> None:
     """Make workers resume at their positions in a topic of another id: it has the same records."""
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
-        of = moved.go_on(client, store, Keyspace(settings.namespace), _parse_topic(topic))
+        of = identity.go_on(client, store, Keyspace(settings.namespace), _parse_topic(topic))
     results.print(f"{_named(of)} of {topic} resume at their positions: restart the workers")
 
 
@@ -155,10 +152,10 @@ def start_over(
     topic: Annotated[str, typer.Argument(help="the topic to count again, such as quotes")],
 ) -> None:
     """Make workers count a topic of another id from its beginning, on top of what is stored."""
-    with refusing(*_EXPECTED):
+    with exit_on(*_EXPECTED):
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
-        of = moved.start_over(client, store, Keyspace(settings.namespace), _parse_topic(topic))
+        of = identity.start_over(client, store, Keyspace(settings.namespace), _parse_topic(topic))
     results.print(f"{_named(of)} of {topic} start over: restart the workers")
 
 
@@ -228,7 +225,7 @@ def _connect_patiently(settings: SharedSettings) -> tuple[Admin, Store]:
     )
     store = patiently(connect, settings.redis_url, _CLIENT_NAME)
     for warning in check_kept(store):
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("warning ", "yellow"), warning))
+        messages.print(Text.assemble(("warning ", "yellow"), warning))
     client = broker.admin(settings.kafka)
     patiently(broker.partitions_of, client)
     return client, store

@@ -25,7 +25,7 @@ _ESSENTIAL: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TopicOptions:
     """The operator's choices for topics; the default is `contracts.topics` or the broker's."""
 
     partitions: Mapping[str, int] = field(default_factory=dict)
@@ -67,7 +67,9 @@ class Asked:
         )
 
 
-def differences(client: Admin, topics: Collection[Topic], asked: Asked) -> dict[str, list[str]]:
+def differences(
+    client: Admin, topics: Collection[Topic], options: TopicOptions
+) -> dict[str, list[str]]:
     """Return how existing topics differ: topic -> `setting=value, not value`.
 
     A broker that does not report settings, like Tansu, has no differences.
@@ -88,7 +90,7 @@ def differences(client: Admin, topics: Collection[Topic], asked: Asked) -> dict[
             found = {name: one.value for name, one in answers[resource].result().items()}
         except KafkaException:
             continue
-        for name, wanted in asked.config(topic).items():
+        for name, wanted in options.config(topic).items():
             if name in found and found[name] != wanted:
                 _check_essential(client.kafka.topic(topic.name), name, found[name], wanted)
                 differing.setdefault(topic.name, []).append(f"{name}={found[name]}, not {wanted}")

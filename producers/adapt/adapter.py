@@ -17,14 +17,13 @@ from contracts.dead_letters import Letter, Place, letter_of
 from contracts.instruments import decode_instrument_record
 from contracts.topics import INSTRUMENTS, Topic, dead_letters
 from producers.adapt import metrics
-from producers.adapt.catalog import Catalog
-from producers.adapt.consuming import Ends, Input
+from producers.adapt.catalog import Catalog, Symbols
 from producers.adapt.fields import UnknownSymbolError, UnmappableError
 from producers.adapt.formats import Decoders
+from producers.adapt.input import Ends, Input
 from producers.adapt.messages import Mapper, Outgoing, Unpublished
-from producers.adapt.publishing import Output
+from producers.adapt.output import Output
 from producers.adapt.registry import RegistryError
-from producers.adapt.symbols import Symbols
 from producers.publisher import PublishingError
 from runtime.kafka.refusals import describe_error
 

@@ -15,17 +15,15 @@ from prometheus_client import start_http_server
 from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, INSTRUMENTS, dead_letters
 from producers.adapt import metrics
 from producers.adapt.adapter import Adapter, Route
-from producers.adapt.catalog import Catalog
-from producers.adapt.checking import Example, example_of
-from producers.adapt.conditions import described
-from producers.adapt.consuming import Input
+from producers.adapt.catalog import Catalog, Symbols
+from producers.adapt.examples import example_of, text_of_example
 from producers.adapt.formats import decoders
-from producers.adapt.mapping import MappingError, MappingFile, Source, read_mapping
+from producers.adapt.input import Input
+from producers.adapt.mapping import MappingError, MappingFile, read_mapping
 from producers.adapt.messages import Mapper
-from producers.adapt.publishing import Output
+from producers.adapt.output import Output
 from producers.adapt.registry import Registry
 from producers.adapt.settings import AdaptSettings
-from producers.adapt.symbols import Symbols
 from producers.progress import Summary, progress, tell
 from producers.publisher import PublishingError
 from producers.run import USAGE_ERROR, stop_on_signals
@@ -67,7 +65,7 @@ def run(mapping: Path, *, is_dry: bool) -> None:
         raise typer.Exit(USAGE_ERROR) from None
     if routes is None:
         for source, example in zip(read.sources, examples, strict=True):
-            typer.echo(_shown(source, example))
+            typer.echo(text_of_example(source, example))
         return
     raise typer.Exit(_run(read, routes, symbols, settings))
 
@@ -110,22 +108,6 @@ def _client(settings: AdaptSettings) -> SchemaRegistryClient | None:
         return SchemaRegistryClient(settings.schema_registry.client())
     except (ValueError, OSError) as error:
         raise MappingError(f"SCHEMA_REGISTRY_...: {error}") from None
-
-
-def _shown(source: Source, example: Example) -> str:
-    """Return an example and what becomes of it, as lines."""
-    where = [f"  where:  {described(condition)}" for condition in source.where]
-    value = "none" if example.after.value is None else example.after.value.decode()
-    notes = [f"  the id of {symbol!r} will be the catalog's" for symbol in example.looked_up]
-    return "\n".join(
-        (
-            f"{source.topic} -> {example.after.topic}",
-            *where,
-            f"  before: {example.before.strip()}",
-            f"  after:  key {example.after.key.decode()}, value {value}",
-            *notes,
-        )
-    )
 
 
 def _run(

@@ -1,12 +1,13 @@
 """Maps the example of each source, so that a wrong mapping fails before it reads a record. Pure."""
 
+import json
 from typing import NamedTuple
 
 import msgspec
 
 from contracts.input_rules import ANY, InputRules
 from producers.adapt.fields import UnmappableError
-from producers.adapt.mapping import MappingError, Source
+from producers.adapt.mapping import Condition, MappingError, Source
 from producers.adapt.messages import Mapper, Outgoing, Unpublished
 
 _ID_SHOWN = 0
@@ -51,3 +52,29 @@ def example_of(source: Source, now_ms: int, rules: InputRules = ANY) -> Example:
         why = "is left out" if after is Unpublished.LEFT_OUT else "says nothing"
         raise MappingError(f"topic {source.topic}: the example {why}: give one that is mapped")
     return Example(source.example, after, tuple(looked_up))
+
+
+def text_of_example(source: Source, example: Example) -> str:
+    """Return an example and what becomes of it, as lines."""
+    where = [f"  where:  {describe_condition(condition)}" for condition in source.where]
+    value = "none" if example.after.value is None else example.after.value.decode()
+    notes = [f"  the id of {symbol!r} will be the catalog's" for symbol in example.looked_up]
+    return "\n".join(
+        (
+            f"{source.topic} -> {example.after.topic}",
+            *where,
+            f"  before: {example.before.strip()}",
+            f"  after:  key {example.after.key.decode()}, value {value}",
+            *notes,
+        )
+    )
+
+
+def describe_condition(condition: Condition) -> str:
+    """Return a condition as a person reads it.
+
+    >>> describe_condition(Condition(path="venue", in_=("XNAS", "XNYS")))
+    'venue in ["XNAS", "XNYS"]'
+    """
+    ((name, said),) = condition.tests().items()
+    return f"{condition.path} {name} {json.dumps(said, ensure_ascii=False)}"

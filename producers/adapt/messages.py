@@ -11,23 +11,26 @@ from msgspec.inspect import StrType, StructType, VarTupleType, type_info
 
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
-from producers.adapt.conditions import first_unmet
 from producers.adapt.envelopes import payload_of, unwrap
 from producers.adapt.fields import (
     Find,
     LeftOutError,
     Row,
     UnmappableError,
+    at_path,
     instrument_id,
     plain,
     reader,
     text,
+    text_of,
 )
-from producers.adapt.mapping import Source
+from producers.adapt.mapping import Condition, Source
 
 _AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)(?:\[.*)?`", re.DOTALL)
 _ATTRIBUTE: Final = "attributes."
 _ID: Final = "instrument_id"
+
+Unmet = Callable[[Row], Condition | None]
 
 
 class Outgoing(NamedTuple):
@@ -82,7 +85,7 @@ class Mapper:
         self._id = readers[_ID]
         self._message = self._target.message
         self._skips_updates = source.into == "interactions"
-        self._unmet = first_unmet(source.where)
+        self._unmet = _first_unmet(source.where)
 
     def __call__(
         self, value: Any, key: Any, timestamp_ms: int | None, now_ms: int
@@ -192,3 +195,32 @@ def _explained(reason: str, content: dict[str, Any]) -> str:
     found = _AT_FIELD.fullmatch(reason)
     is_given = found is not None and found[2] in content
     return f"{reason}, which is {content[found[2]]!r:.60}" if is_given and found else reason
+
+
+def _first_unmet(conditions: tuple[Condition, ...]) -> Unmet | None:
+    """Return a function to the first condition that a record does not meet, None if it meets all.
+
+    Values are compared as text, as those of `values`. A record without a value meets `not_in` and
+    `not_matches`, and no other condition.
+    """
+    if not conditions:
+        return None
+    checks = [(condition, _check(condition)) for condition in conditions]
+    return lambda row: next((its for its, is_met in checks if not is_met(row)), None)
+
+
+def _check(condition: Condition) -> Callable[[Row], bool]:
+    read = at_path(condition.path)
+    among = condition.in_ or condition.not_in
+    expects = bool(condition.in_ or condition.matches)
+    if among:
+        texts = frozenset(map(text_of, among))
+        holds: Callable[[str], object] = texts.__contains__
+    else:
+        holds = re.compile(condition.matches or condition.not_matches or "").fullmatch
+
+    def is_met(row: Row) -> bool:
+        value = read(row)
+        return (value is not None and bool(holds(text_of(value)))) is expects
+
+    return is_met

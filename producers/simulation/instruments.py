@@ -51,7 +51,7 @@ _VOWELS: Final = "AEIOU"
 _SHORTEST: Final = 4
 
 
-def listed(world: World, rng: np.random.Generator) -> Iterator[Instrument]:
+def listed_instruments(world: World, rng: np.random.Generator) -> Iterator[Instrument]:
     """Yield the instruments of a world in the order of their ids; no two symbols are the same."""
     n = world.instruments
     forms, symbols = _choice(FORMS, n, rng), _symbols(n, rng)

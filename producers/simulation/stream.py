@@ -12,7 +12,7 @@ from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from producers.batch import Batch, Record
 from producers.simulation.events import EVENT_TYPES, Crowd, Events
-from producers.simulation.listing import listed
+from producers.simulation.instruments import listed_instruments
 from producers.simulation.market import Market, Quotes
 from producers.simulation.world import Floats, Ints, World, make_world
 
@@ -93,7 +93,7 @@ def _stock(plan: Plan, rng: np.random.Generator) -> list[Ints]:
 def _instruments(ts_ms: int, world: World, rng: np.random.Generator) -> Batch:
     records = [
         (INSTRUMENTS.name, instrument_key(one.instrument_id), encode_instrument(one))
-        for one in listed(world, rng)
+        for one in listed_instruments(world, rng)
     ]
     return Batch(ts_ms=np.full(len(records), ts_ms), records=records)
 

@@ -30,7 +30,7 @@ class World:
     """Instruments 0 to n - 1 in s sectors, and m users."""
 
     sector: Ints
-    """(n,) 0 to s - 1, an index into `listing.SECTOR_NAMES`"""
+    """(n,) 0 to s - 1, an index into `instruments.SECTOR_NAMES`"""
     popularity: Floats
     """(n,) Zipf's law over a random ranking; sums to 1"""
     first_price: Floats

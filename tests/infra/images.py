@@ -23,6 +23,6 @@ IMAGES: Final[Mapping[str, Image]] = {
     "api": Image("api", ("api.bars.archive",)),
     "api-archive": Image("api"),
     "archive": Image("archive"),
-    "operations": Image("operations", ("operations.repartition.archived",)),
+    "operations": Image("operations", ("operations.repartition.archive",)),
     "operations-archive": Image("operations"),
 }

@@ -21,7 +21,7 @@ from contracts.topics import (
     STREAMED,
 )
 from operations.topics import Row, ensure
-from operations.topics.configs import Asked
+from operations.topics.options import TopicOptions
 from runtime.kafka import broker as brokers
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig, plain
@@ -41,7 +41,7 @@ class Servers:
     store: Store
     keyspace: Keyspace
 
-    def ensure(self, asked: dict[str, int] | Asked) -> list[Row]:
+    def ensure(self, asked: dict[str, int] | TopicOptions) -> list[Row]:
         return ensure(self.client, self.store, self.keyspace, asked)
 
     def partitions(self) -> dict[str, int]:
@@ -208,7 +208,7 @@ def test_topics_of_another_prefix_are_made_as_asked_and_what_differs_is_named(
 ) -> None:
     client = brokers.admin(KafkaConfig(bootstrap_servers=broker, prefix=f"{namespace}."))
     its = replace(servers, client=client)
-    asked = Asked({QUOTES.name: 2}, {INSTRUMENTS.name: 48}, 1, 1)
+    asked = TopicOptions({QUOTES.name: 2}, {INSTRUMENTS.name: 48}, 1, 1)
     try:
         its.ensure(asked)
         there = its.partitions()

@@ -22,10 +22,10 @@ from contracts.archive import (
 from contracts.feedback import decode_feedback
 from contracts.messages import Interaction, Quote, encode
 from contracts.times import DAY_MS
-from producers.archive import Name, archived
+from producers.archive import Name, archive_source
 from producers.batch import Record
+from producers.feed import MAX_SPEED
 from producers.files import FileError
-from producers.pace import MAX_SPEED
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
@@ -96,7 +96,7 @@ def replay(
     span: tuple[int | None, int | None] = (None, None),
     speed: float = MAX_SPEED,
 ) -> list[tuple[int, Record]]:
-    with archived(name, config, span, speed) as source:
+    with archive_source(name, config, span, speed) as source:
         found = [
             pair
             for batch in source.batches
@@ -157,7 +157,7 @@ def test_an_archive_without_the_table_is_an_error(tmp_path: Path) -> None:
     empty = ArchiveConfig(warehouse=str(tmp_path))
     with (
         pytest.raises(FileError, match="the archive has no table quotes: run"),
-        archived("quotes", empty, (None, None), math.inf),
+        archive_source("quotes", empty, (None, None), math.inf),
     ):
         pass
 

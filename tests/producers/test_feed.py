@@ -1,12 +1,15 @@
+"""Records are published when they are due, in order."""
+
 import math
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.batch import Batch, Record
-from producers.feed import LONGEST_WAIT_S, SHORTEST_WAIT_S, feed
+from producers.feed import LONGEST_WAIT_S, SHORTEST_WAIT_S, feed, parse_speed
 
 
 class Stage:
@@ -131,3 +134,18 @@ def test_the_progress_is_reported_at_least_every_longest_wait() -> None:
     stage = Stage()
     stage.run([batch_of([0, 10_000])], 1)
     assert stage.rounds >= 10 / LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize(
+    ("text", "speed"), [("1x", 1), ("60x", 60), ("0.5x", 0.5), ("max", math.inf)]
+)
+def test_a_speed_is_a_factor_or_max(text: str, speed: float) -> None:
+    assert parse_speed(text) == speed
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "5", "0x", "-1x", "infx", "nanx", "1e999x", "fast", "MAX"]
+)
+def test_anything_else_is_refused_with_its_value(text: str) -> None:
+    with pytest.raises(ValueError, match=f"speed '{text}'"):
+        parse_speed(text)

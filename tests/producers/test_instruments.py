@@ -7,7 +7,7 @@ import pytest
 
 from contracts.instruments import Instrument, decode_instrument_record
 from producers.files import FileError, open_rows
-from producers.instruments import instruments_in
+from producers.rows import instrument_records
 from producers.run import Rejected
 
 from .files import write, write_rows
@@ -28,7 +28,7 @@ EXPECTED = {
 def read(path: Path) -> tuple[dict[int, Instrument | None], Rejected]:
     rejected = Rejected()
     with open_rows(path) as file:
-        batches = list(instruments_in(file, rejected))
+        batches = list(instrument_records(file, rejected))
     assert all(len(batch.ts_ms) == len(batch.records) for batch in batches)
     records = [record for batch in batches for record in batch.records]
     assert {topic for topic, _, _ in records} <= {"instruments"}

@@ -14,7 +14,7 @@ from contracts.messages import MAX_INSTRUMENT_ID, user_id_rule_broken
 from contracts.times import MAX_TS_MS
 from producers.batch import Record
 from producers.files import CHUNK_ROWS, FileError, open_rows
-from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, replayed
+from producers.rows import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, message_records
 from producers.run import SHOWN_REJECTIONS, Rejected
 
 from .files import write, write_rows
@@ -39,7 +39,7 @@ def replay(path: Path, kind: Kind[Any]) -> tuple[list[Record], Rejected]:
     rejected = Rejected()
     with open_rows(path) as file:
         check_columns(file, kind)
-        batches = list(replayed(file, kind, rejected, lambda: NOW_MS))
+        batches = list(message_records(file, kind, rejected, lambda: NOW_MS))
     assert all(len(batch.ts_ms) == len(batch.records) for batch in batches)
     return [record for batch in batches for record in batch.records], rejected
 
@@ -281,7 +281,7 @@ def test_a_truncated_gzip_file_is_replayed_as_far_as_it_goes_and_reported(
     broken = folder / "broken.csv.gz"
     broken.write_bytes(whole[: len(whole) // 2])
     with open_rows(broken) as file:
-        batches = replayed(file, QUOTE_ROWS, Rejected(), lambda: NOW_MS)
+        batches = message_records(file, QUOTE_ROWS, Rejected(), lambda: NOW_MS)
         assert len(next(batches).records) == CHUNK_ROWS
         with pytest.raises(FileError, match=r"broken\.csv\.gz: not gzip, or broken off"):
             list(batches)

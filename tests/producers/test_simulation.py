@@ -16,9 +16,10 @@ from contracts.batches import decode_interactions, decode_quotes
 from contracts.instruments import decode_instrument_record
 from contracts.partitioning import partition_of
 from producers.batch import Record
-from producers.simulation import Plan, make_world, resumed, simulated
+from producers.resume import without_published
+from producers.simulation import Plan, make_world, simulated
 from producers.simulation.events import EVENT_SHARES, EVENT_TYPES, Crowd
-from producers.simulation.listing import SECTOR_NAMES, listed
+from producers.simulation.instruments import SECTOR_NAMES, listed_instruments
 from producers.simulation.market import VARIANCE, Market, on_tick
 from producers.simulation.stream import STOCK_PER_USER
 from producers.simulation.world import SECTORS, Floats, World
@@ -190,7 +191,7 @@ def test_the_first_batch_is_the_catalog_and_due_at_once() -> None:
 @pytest.mark.parametrize("n", [1, 500, 3_600, 3_601, 50_000])
 def test_no_two_instruments_have_the_same_symbol_and_none_looks_like_an_id(n: int) -> None:
     world = make_world(n, 1, np.random.default_rng(SEED))
-    symbols = [one.symbol for one in listed(world, np.random.default_rng(SEED))]
+    symbols = [one.symbol for one in listed_instruments(world, np.random.default_rng(SEED))]
     assert len(set(symbols)) == n
     assert all(symbol.isalpha() and symbol.isupper() for symbol in symbols)
     assert len(set(map(len, symbols))) == 1
@@ -198,7 +199,7 @@ def test_no_two_instruments_have_the_same_symbol_and_none_looks_like_an_id(n: in
 
 def test_an_instrument_is_of_the_category_of_its_sector_and_its_name_says_so(world: World) -> None:
     assert len(SECTOR_NAMES) == SECTORS
-    for one in listed(world, np.random.default_rng(SEED)):
+    for one in listed_instruments(world, np.random.default_rng(SEED)):
         sector = SECTOR_NAMES[world.sector[one.instrument_id]]
         assert one.categories == (sector.category,)
         assert sector.noun in one.name
@@ -261,7 +262,7 @@ def test_after_a_kill_nothing_is_published_again_or_missing(
     def newest_ms(topic: str, key: bytes) -> int | None:
         return newest.get((topic, partition_of(key, partitions)))
 
-    catalog, *others = resumed(batches, lambda: newest_ms)
+    catalog, *others = without_published(batches, lambda: newest_ms)
 
     assert catalog.records == batches[0].records
     published: dict[tuple[str, int], list[tuple[int, Record]]] = {
@@ -279,7 +280,7 @@ def test_the_topics_ends_are_read_when_the_first_batch_is_requested() -> None:
     def unread() -> Callable[[str, bytes], int | None]:
         raise ConnectionError
 
-    batches = resumed(simulated(SMALL, LIVE_FROM_MS), unread)
+    batches = without_published(simulated(SMALL, LIVE_FROM_MS), unread)
 
     with pytest.raises(ConnectionError):
         next(batches)

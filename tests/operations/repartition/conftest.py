@@ -23,7 +23,7 @@ from contracts.times import DAY_MS, MINUTE_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from infra.local.process import start
-from operations.repartition.copying import copy
+from operations.repartition.copier import copy
 from operations.repartition.progress import Copied
 from operations.topics import ensure
 from runtime.kafka import broker as brokers

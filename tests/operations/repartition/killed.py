@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 
-from operations.repartition import copying
-from operations.repartition.archived import CopyArchive
+from operations.repartition import copier
+from operations.repartition.archive import CopyArchive
 from operations.repartition.progress import Copied
 from runtime.archive import rows
 from runtime.archive.config import ArchiveConfig
@@ -21,7 +21,7 @@ COMMITTED = 3 * AT_ONCE
 """Records copied before that."""
 
 
-class Killed(copying._Copier):
+class Killed(copier._Copier):
     def _write(self, topic: Copied, *records: object) -> None:
         super()._write(topic, *records)  # type: ignore[arg-type]
         self._die()
@@ -36,12 +36,12 @@ class Killed(copying._Copier):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-copying._RECORDS_AT_ONCE = AT_ONCE  # type: ignore[misc]
-copying._Copier = Killed  # type: ignore[misc]
+copier._RECORDS_AT_ONCE = AT_ONCE  # type: ignore[misc]
+copier._Copier = Killed  # type: ignore[misc]
 settings = read_settings(SharedSettings)
 archive = None
 if len(sys.argv) > 2:
     rows._BATCH_ROWS = AT_ONCE  # type: ignore[misc]
     config = ArchiveConfig(warehouse=sys.argv[2])
     archive = CopyArchive(config, broker.admin(settings.kafka))
-copying.copy(settings.kafka, sys.argv[1], lambda *_: None, archive)
+copier.copy(settings.kafka, sys.argv[1], lambda *_: None, archive)

@@ -15,8 +15,8 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
-from operations.repartition import copying
-from operations.repartition.copying import copy
+from operations.repartition import copier
+from operations.repartition.copier import copy
 from operations.repartition.placement import COPIED
 from operations.repartition.progress import CopyError
 from runtime.kafka import broker as brokers
@@ -122,7 +122,7 @@ def test_it_names_the_partition_that_an_open_transaction_holds_back(
     old: Pipeline, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partition = instrument_partition(4, 2)
-    monkeypatch.setattr(copying, "_SILENT_MOST_S", 0.5)
+    monkeypatch.setattr(copier, "_SILENT_MOST_S", 0.5)
     with (
         open_transaction(old, instrument_id=4),
         pytest.raises(CopyError, match=rf"of quotes/{partition} .* a transaction is open there"),

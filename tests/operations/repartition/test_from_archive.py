@@ -12,8 +12,8 @@ from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.partitioning import instrument_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from infra.local.process import start, stop
-from operations.repartition.archived import CopyArchive
-from operations.repartition.copying import copy
+from operations.repartition.archive import CopyArchive
+from operations.repartition.copier import copy
 from operations.repartition.progress import Copied, CopyError
 from runtime.archive.catalog import load, open_catalog
 from runtime.archive.config import ArchiveConfig

@@ -19,9 +19,9 @@ from infra.local.process import free_port, start, stop
 from operations import dead_letters as rejected
 from producers.adapt import adapter, command
 from producers.adapt.adapter import Adapter
+from producers.adapt.catalog import Symbols
 from producers.adapt.mapping import read_mapping
 from producers.adapt.settings import AdaptSettings
-from producers.adapt.symbols import Symbols
 from producers.publisher import PublishingError
 from runtime.kafka import broker as brokers
 from runtime.topology import Topology

@@ -7,8 +7,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
 from contracts.topics import INSTRUMENTS
-from producers.adapt.catalog import Catalog
-from producers.adapt.symbols import Symbols
+from producers.adapt.catalog import Catalog, Symbols
 from runtime.kafka import broker as brokers
 from runtime.kafka.admin import Admin
 from runtime.topology import Topology

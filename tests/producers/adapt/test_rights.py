@@ -9,9 +9,9 @@ from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.kafka.secured import grant, revoke
 from infra.local.process import start
 from producers.adapt import command
+from producers.adapt.catalog import Symbols
 from producers.adapt.mapping import read_mapping
 from producers.adapt.settings import AdaptSettings
-from producers.adapt.symbols import Symbols
 from runtime.kafka.broker import admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import Right, rights, transactions_of

@@ -1,6 +1,7 @@
 """A header whose name is not UTF-8, as each program meets it that reads with confluent-kafka."""
 
 import gc
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,8 +14,7 @@ from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.messages import Quote, encode
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
 from operations import dead_letters
-from operations.repartition.messages import records
-from operations.repartition.placement import LEFT_OUT, Partitions, place
+from operations.repartition.placement import LEFT_OUT, Partitions, Records, place
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.kafka.headers import UnreadableHeadersError, has_readable_headers, headers_of
@@ -91,7 +91,7 @@ def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
 def test_a_copy_leaves_it_out(read: list[Message]) -> None:
     one = Partitions(1, 1)
     for topic, n_good in ((QUOTES, 1), (FEEDBACK, 1), (INTERACTIONS, 0)):
-        places = place(topic, records(0, read), one)
+        places = place(topic, Records.of(0, read, time.time_ns() // 1_000_000), one)
         assert places == [0] * n_good + [LEFT_OUT] * (3 - n_good)
 
 
