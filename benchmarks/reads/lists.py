@@ -1,8 +1,6 @@
-"""A generation of lists as the trainer publishes them, made of parts that are encoded once.
+"""A generation of lists as the trainer publishes them.
 
-An instrument's list is 400 parts out of two tables, joined: what an item's entry begins with, and
-how it goes on at each place. Ten million entries are made in a few seconds this way. Which
-instruments are neighbors, and how near, is drawn; nothing of it was learned.
+Which instruments are neighbors, and how near, is drawn; nothing of it was learned.
 """
 
 from collections.abc import Iterator
@@ -10,7 +8,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from contracts.generations import (
     Neighbor,
@@ -23,8 +20,6 @@ from contracts.generations import (
 from contracts.log_position import LogPosition
 from contracts.messages import Ints
 
-Parts = npt.NDArray[np.object_]
-
 MODEL: Final = "cosine"
 USER_MODEL: Final = "user-knn"
 NEIGHBORS: Final = 200
@@ -33,8 +28,6 @@ OWN_LIST: Final = 50
 POPULAR: Final = 200
 _SECTOR: Final = 1_000
 """instruments of neighboring popularity, whose neighbors are of the same sector"""
-_CURVES: Final = 64
-"""how scores may fall along a list"""
 _REASONS: Final = 3
 _AT_A_TIME: Final = 1_000
 _PLACES_APART: Final = 8
@@ -50,14 +43,14 @@ def similar_lists(by_popularity: Ints, rng: np.random.Generator) -> Iterator[tup
         by_popularity: the instruments' ids, most popular first, (n_instruments,).
         rng: draws neighbors, scores and supports.
     """
-    n = len(by_popularity)
-    heads, tails = _heads(by_popularity), _tails(min(NEIGHBORS, n - 1), rng)
-    start, end = _ends()
+    n, names = len(by_popularity), [str(item) for item in by_popularity.tolist()]
     for first in range(0, n, _AT_A_TIME):
-        ranks = np.arange(first, min(n, first + _AT_A_TIME))
-        rows = _joinable(heads[_neighbors(ranks, n, rng)], tails[ranks % _CURVES])
-        for rank, row in zip(ranks.tolist(), rows, strict=True):
-            yield int(by_popularity[rank]), b"".join((start, *row, end))
+        neighbors = _neighbors(np.arange(first, min(n, first + _AT_A_TIME)), n, rng)
+        scores = np.sort(rng.beta(1, 12, neighbors.shape))[:, ::-1].tolist()
+        support = np.sort(rng.geometric(0.02, neighbors.shape))[:, ::-1].astype(float).tolist()
+        for rank, its in enumerate(zip(neighbors.tolist(), scores, support, strict=True), first):
+            items = [Neighbor(names[other], *more) for other, *more in zip(*its, strict=True)]
+            yield int(by_popularity[rank]), _encode(SimilarList(MODEL, items))
 
 
 def popular_list(by_popularity: Ints) -> bytes:
@@ -90,34 +83,3 @@ def _neighbors(ranks: Ints, n: int, rng: np.random.Generator) -> Ints:
     first = np.minimum(ranks // size * size, n - size)[:, None]
     found: Ints = first + (ranks[:, None] - first + steps) % size
     return found
-
-
-def _heads(by_popularity: Ints) -> Parts:
-    """Return what the entry of each instrument begins with, by its rank."""
-    entries = (_encode(Neighbor(str(item), 0, 0)) for item in by_popularity.tolist())
-    return np.array([entry.partition(b'"score":')[0] for entry in entries], np.object_)
-
-
-def _tails(places: int, rng: np.random.Generator) -> Parts:
-    """Return how an entry goes on at each place of a list, scores falling, (_CURVES, places)."""
-    scores = np.sort(rng.beta(1, 12, (_CURVES, places)))[:, ::-1]
-    support = np.sort(rng.geometric(0.02, (_CURVES, places)))[:, ::-1]
-    tails = np.empty((_CURVES, places), np.object_)
-    for curve, place in np.ndindex(*tails.shape):
-        entry = _encode(Neighbor("", float(scores[curve, place]), float(support[curve, place])))
-        separator = b"," if place < places - 1 else b""
-        tails[curve, place] = entry[entry.index(b'"score":') :] + separator
-    return tails
-
-
-def _ends() -> tuple[bytes, bytes]:
-    start, bracket, end = _encode(SimilarList(MODEL, [])).partition(b"[")
-    return start + bracket, end
-
-
-def _joinable(heads: Parts, tails: Parts) -> list[list[bytes]]:
-    """Return rows of head, tail, head, tail, ..."""
-    rows = np.empty((heads.shape[0], 2 * heads.shape[1]), np.object_)
-    rows[:, ::2], rows[:, 1::2] = heads, tails
-    joinable: list[list[bytes]] = rows.tolist()
-    return joinable

@@ -1,4 +1,4 @@
-"""Contenders that fail are reported."""
+"""Contenders that fail, or cannot run here, are reported."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness.contender import ContenderError, Process, awaited, started
+from benchmarks.peers.engines import Engine, program
 from infra.local.process import Command, stop
 
 
@@ -30,3 +31,9 @@ def test_a_contender_that_ended_is_reported_with_its_log(tmp_path: Path) -> None
 def test_a_contender_that_hangs_is_reported_with_its_log(worker: Process) -> None:
     with pytest.raises(ContenderError, match=r"its work took more than 0 s: see .*log"):
         awaited(lambda: None, "its work", worker, within_s=0)
+
+
+def test_flink_reports_a_missing_jdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ContenderError, match="no javac on PATH: install a JDK of 17 or newer"):
+        program(Engine.FLINK, tmp_path)

@@ -171,6 +171,10 @@ def test_every_record_is_valid_at_the_requested_rates_in_order(plan: Plan) -> No
     stock = STOCK_PER_USER * plan.users if plan.backfill_s else 0
     assert len(quotes) == int(seconds * plan.quotes_per_s)
     assert len(events) == int(seconds * plan.events_per_s) + stock
+    for event in map(json.loads, values["interactions"]):
+        is_trade = event.get("event", "trade") == "trade"
+        assert ("price" in event) == ("quantity" in event) == is_trade
+        assert not event["user_id"].isdigit(), "it could be taken for an instrument"
     start_ms = LIVE_FROM_MS - plan.backfill_s * 1000
     times = [ts for batch in batches for ts in batch.ts_ms.tolist()]
     assert times == sorted(times)
@@ -223,18 +227,6 @@ def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_
     live = sum(q["size"] for q in quotes_of_long if q["ts"] >= LIVE_FROM_MS)
     before = sum(q["size"] for q in quotes_of_long if q["ts"] < LIVE_FROM_MS)
     assert before / 60 == pytest.approx(live, rel=0.2), "the volume of a minute"
-
-
-def test_trades_and_only_they_have_a_price_and_a_quantity() -> None:
-    for event in values_of("interactions"):
-        trade = event.get("event", "trade") == "trade"
-        assert ("price" in event) == ("quantity" in event) == trade
-
-
-def test_user_ids_are_not_numbers_so_they_cannot_be_taken_for_instruments() -> None:
-    users = {event["user_id"] for event in values_of("interactions")}
-    assert users
-    assert not any(user.isdigit() for user in users)
 
 
 def test_without_a_duration_it_never_ends() -> None:

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator
 import httpx
 import msgspec
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import NewTopic
 
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Quote
@@ -19,7 +25,7 @@ from infra.local.process import free_port, start, stop
 from operations import dead_letters as rejected
 from producers.adapt import adapter, command
 from producers.adapt.adapter import Adapter
-from producers.adapt.catalog import Symbols
+from producers.adapt.catalog import Catalog, Symbols
 from producers.adapt.mapping import read_mapping
 from producers.adapt.settings import AdaptSettings
 from producers.publisher import PublishingError
@@ -321,6 +327,25 @@ def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its
         company.topic("ticks")
         company.publish(topic, [tick("S1", k) for k in range(5)])
         eventually(lambda: len(quotes(company)[1]) == 8, "the five are, too")
+
+
+def test_a_catalog_that_was_recreated_is_read_from_its_beginning(
+    company: Company, topology: Topology
+) -> None:
+    symbols, client = Symbols(), brokers.admin(company.kafka)
+    catalog(company, range(200))
+    with contextlib.closing(Catalog(client, company.prefix, symbols)) as reader:
+        reader.load(topology.instruments, PATIENCE_S)
+        brokers.delete(client, [INSTRUMENTS.name])
+        brokers.create(client, [NewTopic(INSTRUMENTS.name, topology.instruments, 1)])
+        catalog(company, range(200, 220))
+
+        def found() -> bool:
+            with contextlib.suppress(KafkaException):
+                reader.refresh()
+            return all(symbols.find(f"S{i}") == i for i in range(200, 220))
+
+        eventually(found, "it has what the new topic has")
 
 
 def test_a_record_outside_its_batch_does_not_move_the_position_beyond_the_log(
