@@ -40,7 +40,6 @@ _PLAIN: Final[dict[type, str]] = {
 _OF_SCHEMA: Final = {"integer": "int", "number": "float", "boolean": "bool", "string": "str"}
 _FLAGS: Final = {"true", "false"}
 _KEY: Final = "idempotency_key"
-_CHANGES: Final = ("write", "admin")
 
 
 def endpoints() -> list[Endpoint]:
@@ -315,12 +314,13 @@ def _sent(endpoint: Endpoint, given: str) -> str:
         template = template.replace(f"{{{parameter}}}", "{}")
     in_path = [p.name for p in endpoint.parameters if p.name in endpoint.in_path]
     target = f'path("{template}", {", ".join(in_path)})' if in_path else f'"{template}"'
-    is_read = endpoint.scope not in _CHANGES  # some are too long for a query
-    send = "ask" if endpoint.method == "POST" and is_read else endpoint.method.lower()
-    passed = [endpoint.success.kind.__name__, target, *([given] if given else [])]
+    send, method = "ask", [repr(endpoint.method)]
+    more = [given] if given else []
     if isinstance(endpoint, WriteEndpoint):
-        send = "publish"
-        passed = [passed[0], repr(endpoint.method), target, given or "None", _KEY]
+        send, more = "publish", [given or "None", _KEY]
+    elif endpoint.method == "GET":
+        send, method = "get", []
+    passed = [endpoint.success.kind.__name__, *method, target, *more]
     return f"return await self._connection.{send}({', '.join(passed)})"
 
 

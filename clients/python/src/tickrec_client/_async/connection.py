@@ -67,13 +67,11 @@ class AsyncConnection:
 
         return pages(page_after)
 
-    async def ask(self, kind: type[T], path: str, body: object) -> T:
-        """Read by a POST, whose body says what."""
-        return await self._change(kind, "POST", path, body)
-
-    async def delete(self, kind: type[T], path: str) -> T:
-        """End something."""
-        return await self._change(kind, "DELETE", path, None)
+    async def ask(self, kind: type[T], method: str, path: str, body: object = None) -> T:
+        """Send what does the same when it is done twice: a read by a body, or an erasure."""
+        request = self._http.build_request(method, path, **json_of(body))
+        answer = await self._retried(REPEATABLE, request)
+        return msgspec.json.decode(answer.content, type=kind)
 
     async def publish(
         self, kind: type[T], method: str, path: str, body: object, key: str | None
@@ -106,11 +104,6 @@ class AsyncConnection:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-
-    async def _change(self, kind: type[T], method: str, path: str, body: object) -> T:
-        request = self._http.build_request(method, path, **json_of(body))
-        answer = await self._retried(REPEATABLE, request)
-        return msgspec.json.decode(answer.content, type=kind)
 
     async def _retried(self, may_retry: MayRetry, request: httpx.Request) -> httpx.Response:
         tries = Tries(may_retry)

@@ -501,6 +501,7 @@ class AsyncEndpoints:
         """Instruments for a set of instruments: `POST /v1/recommendations`."""
         return await self._connection.ask(
             ItemRecommendations,
+            "POST",
             "/v1/recommendations",
             given(
                 n=n,
@@ -535,6 +536,7 @@ class AsyncEndpoints:
         """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read:recommendations`."""
         return await self._connection.ask(
             Batch,
+            "POST",
             "/v1/recommendations/batch",
             given(
                 n=n,
@@ -619,7 +621,7 @@ class AsyncEndpoints:
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
         """
-        return await self._connection.delete(Erasing, path("/v1/users/{}", user_id))
+        return await self._connection.ask(Erasing, "DELETE", path("/v1/users/{}", user_id))
 
     async def models(self) -> Models:
         """Which models are served to which users: `GET /v1/models`. Needs the scope `read:pipeline`."""

@@ -65,13 +65,11 @@ class Connection:
 
         return pages(page_after)
 
-    def ask(self, kind: type[T], path: str, body: object) -> T:
-        """Read by a POST, whose body says what."""
-        return self._change(kind, "POST", path, body)
-
-    def delete(self, kind: type[T], path: str) -> T:
-        """End something."""
-        return self._change(kind, "DELETE", path, None)
+    def ask(self, kind: type[T], method: str, path: str, body: object = None) -> T:
+        """Send what does the same when it is done twice: a read by a body, or an erasure."""
+        request = self._http.build_request(method, path, **json_of(body))
+        answer = self._retried(REPEATABLE, request)
+        return msgspec.json.decode(answer.content, type=kind)
 
     def publish(self, kind: type[T], method: str, path: str, body: object, key: str | None) -> T:
         """Write to Kafka once, with an `Idempotency-Key`: a random one if none is given."""
@@ -99,11 +97,6 @@ class Connection:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
-
-    def _change(self, kind: type[T], method: str, path: str, body: object) -> T:
-        request = self._http.build_request(method, path, **json_of(body))
-        answer = self._retried(REPEATABLE, request)
-        return msgspec.json.decode(answer.content, type=kind)
 
     def _retried(self, may_retry: MayRetry, request: httpx.Request) -> httpx.Response:
         tries = Tries(may_retry)

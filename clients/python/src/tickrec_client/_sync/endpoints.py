@@ -497,6 +497,7 @@ class Endpoints:
         """Instruments for a set of instruments: `POST /v1/recommendations`."""
         return self._connection.ask(
             ItemRecommendations,
+            "POST",
             "/v1/recommendations",
             given(
                 n=n,
@@ -531,6 +532,7 @@ class Endpoints:
         """Instruments for each of several users: `POST /v1/recommendations/batch`. Needs the scope `read:recommendations`."""
         return self._connection.ask(
             Batch,
+            "POST",
             "/v1/recommendations/batch",
             given(
                 n=n,
@@ -615,7 +617,7 @@ class Endpoints:
         Args:
             user_id: 1 to 128 bytes of UTF-8, percent-encoded.
         """
-        return self._connection.delete(Erasing, path("/v1/users/{}", user_id))
+        return self._connection.ask(Erasing, "DELETE", path("/v1/users/{}", user_id))
 
     def models(self) -> Models:
         """Which models are served to which users: `GET /v1/models`. Needs the scope `read:pipeline`."""
