@@ -40,6 +40,7 @@ import gc
 import random
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -249,15 +250,24 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests that drive a browser, and start with those, which take long in one process.
 
-    Those would otherwise finish last.
+    Those would otherwise finish last. Several processes take the other files in a mixed order:
+    those of a folder mostly wait for the same, or all compute.
     """
+    is_mixed = worker_count(config) > 1
+
+    def place(item: pytest.Item) -> tuple[bool, int, str]:
+        path = item.nodeid.split("::", 1)[0]
+        is_first = path.startswith(WEB)
+        mixed = zlib.crc32(path.encode()) if is_mixed and not is_first else 0
+        return not is_first, mixed, path
+
     for item in items:
         if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
             item.add_marker(pytest.mark.stack)
-    items.sort(key=lambda item: (not item.nodeid.startswith(WEB), item.nodeid.split("::")[0]))
+    items.sort(key=place)
 
 
 def worker_number(config: pytest.Config) -> int:

@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -161,7 +162,9 @@ class GuardedSetup:
         """Return how to run it here; raises as `kafka`."""
         port = int(self.guarded.own_address.rpartition(":")[2])
         own = kafka(port, folder, listeners=self.listeners, properties=self.properties)
-        return replace(own, command=replace(own.command, environment=self.environment))
+        # Nobody reads its data again, which would take it seconds to close.
+        command = replace(own.command, environment=self.environment, stop_signal=signal.SIGKILL)
+        return replace(own, command=command)
 
 
 @contextmanager
