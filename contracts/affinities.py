@@ -1,7 +1,8 @@
-"""How a user's events add up to the affinity for an item: the rules of `AFFINITY`. Pure.
+"""A user's affinity for an item: how it is stored, and how events add up to it. Pure.
 
-A rule takes the current affinity, 0 before the first event, and returns the new one. The stream
-processors use it; a recomputation of histories from files gives the same numbers, to the last bit.
+A rule of `AFFINITY` takes the current affinity, 0 before the first event, and returns the new one.
+The stream processors use it; a recomputation of histories from files gives the same numbers, to the
+last bit.
 
 Types of events have weights, `contracts.event_types`. One that does not weigh more than 0 rejects
 an item: then the affinity is what the latest of them weighs, 0 or less, which never counts in G;
@@ -12,10 +13,34 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
+import msgspec
 import numpy as np
 
 from contracts.decoding import Floats, Ints
 from contracts.times import DAY_MS
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A user's history with one item; `s`, `v` and `n` are present if users are weighted."""
+
+    r: float
+    """affinity; 0 or less: the item is rejected and does not count"""
+    t: int
+    """last event time, epoch ms"""
+    s: float = 1
+    """the user's scale, included in the affinity"""
+    v: float = 0
+    """sum of the values of the transactions that have one"""
+    n: int = 0
+    """number of transactions with a value"""
+    f: int | None = None
+    """first event time, epoch ms; absent: the same as the last"""
+
+    @property
+    def first_ms(self) -> int:
+        """The first event time, epoch ms."""
+        return self.t if self.f is None else self.f
+
 
 AffinityName = Literal["binary", "weighted", "greatest"]
 """1 after the first event; the sum of the events' decayed weights; the greatest of these. Of a

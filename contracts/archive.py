@@ -7,7 +7,7 @@ Every row has its position in the log: the `log`, `partition` and `offset` of it
 rows of a table have the same position.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -29,6 +29,8 @@ class Column:
     name: str
     type: ColumnType
     is_required: bool = True
+    is_later: bool = False
+    """whether tables were made without it: the archive adds it to these, and it is null there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ArchiveTable:
     name: str
     topic: Topic
     columns: tuple[Column, ...]
-    """in Iceberg, the field id of a column is its index here, from 1"""
+    """in Iceberg, the field id of a column is its index here, from 1; a later one has any"""
     day_of: str
     """the event time that partitions rows by day, UTC"""
     bucket_of: str | None
@@ -115,6 +117,14 @@ _OF_KIND: Final[Mapping[Kind, ColumnType]] = {
     "count": "long",
     "time": "timestamptz",
 }
+
+
+def _columns_of_bars(*, is_optional: bool) -> Iterator[Column]:
+    for field in FIELDS.values():
+        if field.is_optional == is_optional:
+            yield Column(field.name, _OF_KIND[field.kind], not is_optional, is_optional)
+
+
 BARS_TABLE: Final = ArchiveTable(
     name="bars",
     topic=BARS,
@@ -124,8 +134,9 @@ BARS_TABLE: Final = ArchiveTable(
         *_PLACE,
         Column("instrument_id", "long"),
         Column("minute", "timestamptz"),
-        *(Column(field.name, _OF_KIND[field.kind]) for field in FIELDS.values()),
+        *_columns_of_bars(is_optional=False),
         Column("revision", "long"),
+        *_columns_of_bars(is_optional=True),
     ),
     day_of="minute",
     bucket_of="instrument_id",

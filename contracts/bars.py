@@ -1,10 +1,12 @@
 """The table of a bar's fields. Whatever holds a bar derives from it.
 
 A row says how a field is called, which columns of quotes it is made of, how the values of two bars
-merge, and which numbers it may be. A struct names the rows that it has, by their letters in JSON
-and in JSON's order: `BarValue` in Redis, `contracts.closed_bars.ClosedBar` in Kafka, and
-`api.bars.answers.Bar` in answers. The archive's columns (`contracts.archive`), a worker's memory
-(`stream_processors.bars.fold`), merges and conversions follow from these.
+merge, which numbers it may be, and whether bars exist that were stored without it. A struct names
+the rows that it has, by their letters in JSON and in JSON's order: `BarValue` in Redis, `Minute`
+for what is merged into longer bars, `contracts.bar_messages.ClosedBar` in Kafka, and
+`api.bars.answers.Bar` in answers. An optional field is last in each, with 0 as its default. The
+archive's columns (`contracts.archive`), a worker's memory (`stream_processors.bars.fold`), merges,
+conversions and expected values in tests follow from these.
 """
 
 import sys
@@ -43,6 +45,17 @@ class BarField:
     """what a quote adds: the product of these columns, 1 if there are none"""
     merge: Merge
     kind: Kind
+    is_optional: bool = False
+    """whether bars were stored before it existed: it counts as 0 in these, so it is a sum"""
+
+    def __post_init__(self) -> None:
+        """Check that 0 stands for nothing in an optional field.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if self.is_optional and (self.merge, self.kind) != ("sum", "amount"):
+            raise ValueError(f"{self.name} cannot be optional: only a sum of amounts begins at 0")
 
     @property
     def dtype(self) -> type[np.int64 | np.float64]:
@@ -63,7 +76,7 @@ CloseTime = Annotated[int, BarField("close_ts", ("ts_ms",), "last", "time")]
 
 
 class Minute(msgspec.Struct, frozen=True, gc=False):
-    """What longer bars are made of: half the work to decode of a `BarValue`."""
+    """The fields that longer bars are made of: half the work to decode of a `BarValue`."""
 
     o: Open
     h: High
@@ -74,9 +87,16 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
     pv: Notional
 
 
-class BarValue(Minute, frozen=True, gc=False):
+class BarValue(msgspec.Struct, frozen=True, gc=False):
     """A minute bar in Redis: all fields, so that it merges in any order."""
 
+    o: Open
+    h: High
+    l: Low  # noqa: E741 (the field's letter)
+    c: Close
+    v: Volume
+    n: Count
+    pv: Notional
     ot: OpenTime
     ct: CloseTime
     off: LogPosition

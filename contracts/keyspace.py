@@ -15,7 +15,7 @@ Keys, after the namespace:
     sorted set: instrument by its newest minute, epoch s
     lives until that minute is closed; written by bars; read by bars
 `history:{i<p>}:<user>`
-    hash: item -> `contracts.histories.HistoryEntry`, rejected ones included; `off` -> last offset;
+    hash: item -> `contracts.affinities.HistoryEntry`, rejected ones included; `off` -> last offset;
     `erased` -> of a user who was erased, as in the set
     lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user, it
     stays without items until the next flush, or a year; written by histories; read by api, trainer
@@ -102,7 +102,7 @@ Keys, after the namespace:
 Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
 
 `bars-changed:{q<p>}`
-    message: `contracts.changed_bars`, the bars of the partition that were just written
+    message: `contracts.bar_messages`, the bars of the partition that were just written
     published by bars; read by api
 
 An offset in a value is a `contracts.log_position.LogPosition`, `[incarnation, offset]`: that of the

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from aiokafka.record.util import decode_varint_py as decode_varint
 
+from contracts.batches import Spans
 from contracts.decoding import Ints
-from contracts.spans import Spans
 
 BYTES_A_RECORD: Final = 8 * 8
 """Of its columns."""

@@ -4,7 +4,7 @@ from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge
 
-from contracts.decisions import What
+from contracts.generations import What
 
 OUTCOMES: Final = (
     "trained",

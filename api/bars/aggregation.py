@@ -46,10 +46,12 @@ def _written_out(
 ) -> Callable[..., Any]:
     """Return the function of `parameters` that makes a `result` of these expressions.
 
-    They are those of the first fields of `result`. By position, as names would take twice as long.
+    By position as far as there are any, as names would take twice as long.
     """
-    first = result.__struct_fields__[: len(values)]
-    code = ", ".join(values[name] for name in first)
+    fields = result.__struct_fields__
+    n = next((n for n, name in enumerate(fields) if name not in values), len(fields))
+    named = [f"{name}={values[name]}" for name in fields[n:] if name in values]
+    code = ", ".join([*(values[name] for name in fields[:n]), *named])
     known = {"make": result, "GREATEST": GREATEST}
     made: Callable[..., Any] = eval(f"lambda {parameters}: make({code})", known)  # noqa: S307
     return made
@@ -71,6 +73,21 @@ serve: Final[Callable[[int, Minute | BarValue, float | None, bool], Bar]] = _wri
     },
 )
 """Makes the bar of an answer: of its start, minutes, average price, and whether it is closed."""
+
+_flat: Final[Callable[[int, float, bool], Bar]] = _written_out(
+    "t, close, closed",
+    Bar,
+    {
+        "t": "t",
+        "vw": "None",
+        "closed": "closed",
+        **{
+            letter: "close" if field.kind == "price" else "0"
+            for letter, field in fields_of(Bar).items()
+        },
+    },
+)
+"""Makes a bar without quotes: of its start, the close before, and whether it is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +188,7 @@ def fill_previous(
             filled.append(by_start[start])
             close = filled[-1].c
         elif close is not None:
-            filled.append(Bar(start, close, close, close, close, 0, 0, None, start < current_ms))
+            filled.append(_flat(start, close, start < current_ms))
     return filled
 
 

@@ -4,9 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.decisions import Decision
-from contracts.figures import HeldOut, Outcome
-from contracts.generations import Served
+from contracts.generations import Decision, HeldOut, Outcome, Served
 
 
 class Learned(msgspec.Struct, frozen=True):

@@ -25,9 +25,15 @@ from api.http.problems import (
     STORE_UNAVAILABLE,
     ProblemType,
 )
-from contracts.decisions import BY_RULES, Decision
-from contracts.figures import Comparison, HeldOut, Outcome
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
+from contracts.generations import (
+    BY_RULES,
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Comparison,
+    Decision,
+    HeldOut,
+    Outcome,
+)
 from contracts.keyspace import DECISIONS_KEPT
 
 _CHECKED: Final = Checked(

@@ -15,7 +15,7 @@ from api.http.problems import GENERATION_REPLACED, NO_MODEL_YET, Failure, Proble
 from api.redis.reading import Command, Read
 from contracts.generations import Current, Served, decode_current
 from contracts.keyspace import Keyspace
-from contracts.variants import served_generations, served_to, variant_names
+from contracts.pointer import served_generations, served_to, variant_names
 
 T = TypeVar("T")
 

@@ -19,17 +19,16 @@ from api.generations.pointer import NoModelYetError
 from api.http.replies import ONCE, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
-from contracts.decisions import Decision
 from contracts.generations import (
     CANARY_VARIANT,
     DEFAULT_VARIANT,
     Current,
+    Decision,
     Experiment,
     Served,
     decode_current,
 )
-from contracts.pointer import named
-from contracts.variants import shares
+from contracts.pointer import named, shares
 
 Reports = Mapping[str, Figures | None]
 """Figures by generation."""

@@ -20,8 +20,8 @@ from api.live.listener import (
     QuoteEvent,
     Subscription,
 )
+from contracts.bar_messages import ChangedBar
 from contracts.bars import BarValue
-from contracts.changed_bars import ChangedBar
 from contracts.times import MINUTE_MS, minute_of
 
 _decode: Final = msgspec.json.Decoder(BarValue).decode

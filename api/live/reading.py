@@ -31,7 +31,7 @@ from api.live.board import Board
 from api.live.listener import Listener, Subscriptions
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
-from contracts.changed_bars import ChangedBar, decode_changed_bars
+from contracts.bar_messages import ChangedBar, decode_changed_bars
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import UNAVAILABLE, AsyncStore, connect_async

@@ -17,9 +17,9 @@ from api.recommendations.answers import OtherSource, Recommended, Source
 from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
 from api.users.history import Histories, latest_items, rejected
+from contracts.affinities import HistoryEntry
 from contracts.fold_in import SCORE_DECIMALS, FoldIn
 from contracts.generations import UserList
-from contracts.histories import HistoryEntry
 from contracts.messages import Floats
 from contracts.times import DAY_MS
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from api.users.answers import Held, History
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD
 
 Histories = Mapping[int, HistoryEntry]

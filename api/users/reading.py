@@ -16,7 +16,7 @@ from contracts.generations import Current, UserList, decode_current
 from contracts.log_position import LogPosition, parse_log_position
 from contracts.partitioning import user_partition
 from contracts.pointer import named
-from contracts.variants import served_to
+from contracts.pointer import served_to
 
 _list: Final = msgspec.json.Decoder(UserList)
 

@@ -17,10 +17,11 @@ from pyarrow.fs import FileSelector, FileType
 from pyiceberg.table import Table
 
 from archive import metrics
-from archive.maintenance.live_files import filesystem_of, manifests_of, path_of, retained_files
+from archive.maintenance.live_files import manifests_of, retained_files
 from archive.settings import Times
 from archive.stored_table import StoredTable
 from runtime.archive.catalog import in_races
+from runtime.archive.file_rows import filesystem_of, path_of
 from runtime.archive.positions import POSITIONS_PROPERTY
 
 log = structlog.get_logger(__name__)

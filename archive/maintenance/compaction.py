@@ -18,12 +18,12 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from archive import metrics
-from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.live_files import LiveFile, Partition, live_files
 from archive.maintenance.merging import in_pieces_of, merged
 from archive.stored_table import GoneError, IsYoung, StoredTable, young
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ArchiveTable
+from runtime.archive.file_rows import columns_of, opened, rows_in
 
 QUIET_S: Final = 3_600.0
 """A partition without a new file for that long is merged into one. Each late record after that

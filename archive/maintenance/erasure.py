@@ -26,7 +26,6 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 
 from archive import metrics
-from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.live_files import retained_files
 from archive.maintenance.tombstones import RecordPlace, TakenOut, TombstoneRow, taken_out
 from archive.maintenance.user_rows import (
@@ -42,6 +41,7 @@ from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, ArchiveTable
 from runtime.archive.catalog import in_races
 from runtime.archive.config import ArchiveConfig
+from runtime.archive.file_rows import columns_of, opened, rows_in
 from runtime.archive.positions import Position
 from runtime.archive.tables import positions_of
 

@@ -1,12 +1,9 @@
-"""The files of a table: those it has now, those of all snapshots, and where they are."""
+"""The files of a table: those that it has now, and those of all its snapshots."""
 
-import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from pyarrow.fs import FileSystem
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table
 
@@ -53,19 +50,3 @@ def manifests_of(found: Table) -> Collection[ManifestFile]:
         for snapshot in found.snapshots()
         for manifest in snapshot.manifests(found.io)
     }.values()
-
-
-def filesystem_of(found: Table) -> FileSystem:
-    """Return the file system that has a table's files."""
-    io = cast("PyArrowFileIO", found.io)
-    scheme, netloc, _ = PyArrowFileIO.parse_location(found.location(), io.properties)
-    return io.fs_by_scheme(scheme, netloc)
-
-
-def path_of(location: str) -> str:
-    """Return a location's path in its file system.
-
-    >>> path_of("s3://bucket/tickrec/quotes"), path_of("file:///data/tickrec/quotes")
-    ('bucket/tickrec/quotes', '/data/tickrec/quotes')
-    """
-    return posixpath.normpath(PyArrowFileIO.parse_location(location)[2])

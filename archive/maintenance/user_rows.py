@@ -14,9 +14,9 @@ from pyiceberg.expressions.literals import literal
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from archive.maintenance.live_files import filesystem_of, path_of
 from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow
 from contracts.archive import ERASED, INTERACTIONS_TABLE, PLACE, ArchiveTable
+from runtime.archive.file_rows import filesystem_of, path_of
 from runtime.archive.tables import arrow_schema_of
 
 _TOMBSTONE_TIMES: Final = ("last_event_before", "erased_at")

@@ -21,8 +21,8 @@ from contracts.archive import (
     QUOTES_TABLE,
     ArchiveTable,
 )
+from contracts.bar_messages import decode_closed_bars
 from contracts.batches import decode_quotes
-from contracts.closed_bars import decode_closed_bars
 from contracts.feedback import Feedback, decode_feedback
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import Interaction, Ints, decode_interaction

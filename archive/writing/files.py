@@ -26,7 +26,7 @@ from pyiceberg.typedef import Record
 
 from contracts.archive import BUCKETS, ArchiveTable
 from contracts.messages import Ints
-from runtime.archive.tables import schema_of
+from runtime.archive.tables import schema_of, with_field_ids
 
 ROW_GROUP_ROWS: Final = 131_072
 """A reader of one instrument or user reads no more than this."""
@@ -115,7 +115,8 @@ class FileWriter:
         self._table = table
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows, whose schema has the table's field ids."""
+        """Append rows, with columns that the table has."""
+        rows = rows.cast(with_field_ids(rows.schema, self._found))
         if self._writer is None:
             differences = {
                 c.name: "DELTA_BINARY_PACKED"

@@ -14,7 +14,7 @@ import redis
 from confluent_kafka import Consumer
 
 from benchmarks.peers.progress import now_ms, progress_key, report
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction
 from contracts.pairs import row_of

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness import zipf
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Ints
 from contracts.times import DAY_MS

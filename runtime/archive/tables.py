@@ -75,16 +75,17 @@ def schema_of(table: ArchiveTable) -> Schema:
 
 
 def arrow_schema_of(table: ArchiveTable) -> pa.Schema:
-    """Return the schema of a table's rows in memory and in Parquet, with Iceberg's field ids."""
+    """Return the schema of a table's rows in memory; files have Iceberg's field ids as well."""
     return pa.schema(
-        pa.field(
-            column.name,
-            _ARROW[column.type],
-            nullable=not column.is_required,
-            metadata={FIELD_ID: str(n)},
-        )
-        for n, column in enumerate(table.columns, 1)
+        pa.field(column.name, _ARROW[column.type], nullable=not column.is_required)
+        for column in table.columns
     )
+
+
+def with_field_ids(columns: pa.Schema, found: Table) -> pa.Schema:
+    """Return columns with the field ids that a table has for them, if it does have them."""
+    ids = {field.name: {FIELD_ID: str(field.field_id)} for field in found.schema().fields}
+    return pa.schema(field.with_metadata(ids.get(field.name)) for field in columns)
 
 
 def spec_of(table: ArchiveTable) -> PartitionSpec:
@@ -115,13 +116,18 @@ def order_of(table: ArchiveTable) -> SortOrder:
 
 
 def open_table(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table's current state, created if missing.
+    """Return a table's current state, created if missing, with its later columns.
 
     Raises:
         ArchiveError: it exists with another format, other columns or partitions; names them.
     """
     found = load(catalog, config, table) or _create(catalog, config, table)
     check_table(found, table)
+    there = {field.name for field in found.schema().fields}
+    if later := [c for c in table.columns if c.is_later and c.name not in there]:
+        with found.update_schema() as change:
+            for column in later:
+                change.add_column(column.name, _TYPES[column.type])
     if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
         with found.transaction() as transaction:
             transaction.set_properties(NO_RETRIES)
@@ -161,6 +167,8 @@ def check_table(found: Table, table: ArchiveTable) -> None:
     there = {field.name: field for field in found.schema().fields}
     for n, column in enumerate(table.columns, 1):
         field = there.pop(column.name, None)
+        if field is None and column.is_later:
+            continue
         if field is None:
             raise ArchiveError(
                 f"table {name} is missing column {column.name} {column.type}: {remedy}"
@@ -168,7 +176,7 @@ def check_table(found: Table, table: ArchiveTable) -> None:
         if (field.field_type, field.required, field.field_id) != (
             _TYPES[column.type],
             column.is_required,
-            n,
+            field.field_id if column.is_later else n,
         ):
             raise ArchiveError(
                 f"column {column.name} of table {name} is {_described(field)}, not "

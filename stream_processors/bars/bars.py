@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from contracts.bar_messages import encode_changed_bars, encode_closed_bars
 from contracts.bars import FIELDS, BarValue
-from contracts.changed_bars import encode_changed_bars
-from contracts.closed_bars import encode_closed_bars
 from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, REVISED_FIELD, WHOLE_FIELD
 from contracts.log_position import mark
 from contracts.messages import Ints

@@ -16,8 +16,7 @@ from typing import Final
 
 import structlog
 
-from contracts.batches import OrdinaryQuotes
-from contracts.spans import Spans
+from contracts.batches import OrdinaryQuotes, Spans
 from stream_processors.compiled import frames
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ Every number fits into 64 bits, and nothing outside the given bytes is read.
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from contracts.spans import ABSENT
+from contracts.batches import ABSENT
 
 Int: TypeAlias = Any
 """A 64-bit integer: numba has no other, while to mypy `int` and `np.int64` differ."""

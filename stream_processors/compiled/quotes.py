@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from contracts.batches import OrdinaryQuotes
-from contracts.spans import Spans
+from contracts.batches import OrdinaryQuotes, Spans
 from contracts.times import MAX_TS_MS
 from stream_processors.compiled.frames import Int
 from stream_processors.compiled.numba_types import (

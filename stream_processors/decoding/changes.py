@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from contracts.change_messages import decode_changes
-from contracts.changes import Changes
+from contracts.changes import Changes, decode_changes
 from contracts.messages import Rejection
 from stream_processors.transport.batches import RecordBatch
 
@@ -21,7 +20,7 @@ def decode(batch: RecordBatch) -> tuple[list[ChangesRecord], list[Rejection]]:
     A record names its partition's rows itself, and has no key.
 
     Raises:
-        contracts.change_messages.UnknownVersionError: a later version of this program wrote one.
+        contracts.changes.UnknownVersionError: a later version of this program wrote one.
     """
     records: list[ChangesRecord] = []
     rejections: list[Rejection] = []

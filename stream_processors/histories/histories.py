@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from contracts.change_messages import EVENT_BYTES, ROW_BYTES, encode_changes
-from contracts.changes import Changes
+from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
 from contracts.log_position import mark
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS

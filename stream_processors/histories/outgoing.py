@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from contracts.change_messages import EVENT_BYTES, ROW_BYTES
-from contracts.changes import Blocks, TakenOut
+from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, TakenOut
 from contracts.messages import Floats, Ints
 from contracts.pairs import are_in_row
 from stream_processors.histories.fold import Change, Leaving

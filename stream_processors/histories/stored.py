@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD
 from contracts.log_position import mark_of, text_of
 from contracts.times import HOUR_S

@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 import structlog
 from faust.types import TP
 
-from contracts.change_messages import UnknownVersionError
+from contracts.changes import UnknownVersionError
 from contracts.keyspace import LAST_FIELD
 from contracts.messages import Rejection
 from stream_processors import metrics

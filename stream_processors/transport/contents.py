@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from aiokafka.errors import CorruptRecordException
 
-from contracts.spans import ABSENT
+from contracts.batches import ABSENT
 from stream_processors.compiled import CODE
 from stream_processors.compiled.frames import FRAME, HEADERS, NAME, REST, Fault
 from stream_processors.records import BYTES_A_RECORD, NONE, PRODUCERS_STAMP, Columns, Records

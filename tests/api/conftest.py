@@ -26,6 +26,7 @@ from api.live import reading as channels
 from api.redis import store as stores
 from api.redis.store import Store
 from api.settings import ApiSettings
+from contracts.affinities import HistoryEntry
 from contracts.bars import BarValue
 from contracts.fold_in import FoldIn
 from contracts.generations import (
@@ -38,7 +39,6 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
-from contracts.histories import HistoryEntry
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition

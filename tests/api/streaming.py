@@ -14,8 +14,8 @@ from api.hot.server import Server
 from api.http.streams import HEARTBEAT_S
 from api.live.hub import LiveBars
 from api.settings import ApiSettings
+from contracts.bar_messages import encode_changed_bars
 from contracts.bars import BarValue
-from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, Keyspace
 from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition

@@ -16,7 +16,7 @@ from api.live.listener import (
     Subscription,
     Subscriptions,
 )
-from contracts.changed_bars import ChangedBar
+from contracts.bar_messages import ChangedBar
 
 from .conftest import NOW_MS, RUNNING_S
 from .streaming import value

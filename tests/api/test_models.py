@@ -5,9 +5,17 @@ import json
 import httpx
 import msgspec
 
-from contracts.decisions import Decision
-from contracts.figures import Comparison, HeldOut, Lead, Outcome
-from contracts.generations import Canary, Current, Experiment, Served
+from contracts.generations import (
+    Canary,
+    Comparison,
+    Current,
+    Decision,
+    Experiment,
+    HeldOut,
+    Lead,
+    Outcome,
+    Served,
+)
 from trainer.generations.decisions import note
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
 from trainer.judging.found import Found

@@ -18,8 +18,8 @@ from api.recommendations.choosing import Wish
 from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.writing import Erasure
+from contracts.affinities import HistoryEntry
 from contracts.generations import Current, Experiment, Served
-from contracts.histories import HistoryEntry
 from contracts.tombstones import Tombstone
 from tests.patience import PATIENCE_S
 

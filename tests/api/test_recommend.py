@@ -29,6 +29,7 @@ from api.users.history import (
     offset_of,
     rejected_in,
 )
+from contracts.affinities import HistoryEntry
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from contracts.generations import (
     Neighbor,
@@ -38,7 +39,6 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
-from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 
 from .all_but import AllBut

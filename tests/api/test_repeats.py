@@ -7,9 +7,9 @@ import pytest
 
 from api.recommendations.choosing import REPEAT_HALF_LIFE_DAYS, Chosen, Wish, from_repeats
 from api.recommendations.lists import GenerationLists
+from contracts.affinities import HistoryEntry
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
-from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 
 from .all_but import AllBut

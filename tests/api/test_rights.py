@@ -6,8 +6,8 @@ import httpx
 import msgspec
 import pytest
 
+from contracts.affinities import HistoryEntry
 from contracts.generations import Canary, Current, Experiment, Served
-from contracts.histories import HistoryEntry
 from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology

@@ -17,7 +17,7 @@ import api.live.listener
 import api.live.stream
 from api.live.listener import Subscription
 from api.redis.reading import Read
-from contracts.changed_bars import ChangedBar
+from contracts.bar_messages import ChangedBar
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S, until_true
 

@@ -13,7 +13,7 @@ from redis import Redis
 from api.generations.pointer import Generation, resumed
 from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
-from contracts.variants import served_to
+from contracts.pointer import served_to
 from runtime.kafka.config import plain
 from tests.patience import PATIENCE_S
 

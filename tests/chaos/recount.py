@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from contracts.bars import FIELDS
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.redis.stores import Store, connect
@@ -20,11 +21,12 @@ from tests.chaos.log import Log
 from tests.chaos.messages import FOLLOWED
 from tests.chaos.modes import USUAL
 from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
-from tests.chaos.truth.expected import Expected, Name, Values, expected_values
+from tests.chaos.truth.expected import Expected, Values, expected_values
 
-_SUM: Final = " pv"
+_SUMS: Final = [letter for letter, f in FIELDS.items() if f.merge == "sum" and "price" in f.of]
+_APART: Final = tuple(f" {letter}" for letter in _SUMS)
 _RELATIVE: Final = 1e-9
-"""Of a bar's price times volume: the sum of any prices depends on the order by its last bits."""
+"""Of such a field of a bar: the sum of any prices depends on the order by its last bits."""
 
 console = Console(soft_wrap=True, highlight=False, markup=False)
 
@@ -51,12 +53,14 @@ def main(
 
 
 def with_sums_apart(values: Values) -> Values:
-    """Return the values with each bar's sum of price times volume as a value of its own."""
+    """Return the values with each of a bar's sums of prices as a value of its own."""
     apart: Values = {}
     for (key, field), value in values.items():
-        if isinstance(value, dict) and "pv" in value:
-            apart[key, field + _SUM] = value["pv"]
-            value = {name: part for name, part in value.items() if name != "pv"}
+        if isinstance(value, dict) and key.split(":")[1] == "bars":
+            apart |= {
+                (key, f"{field} {letter}"): value[letter] for letter in _SUMS if letter in value
+            }
+            value = {letter: part for letter, part in value.items() if letter not in _SUMS}
         apart[key, field] = value
     return apart
 
@@ -64,12 +68,10 @@ def with_sums_apart(values: Values) -> Values:
 def tolerant(expected: Expected) -> Expected:
     """Return what is expected, where sums of bars may differ in their last bits."""
     values = with_sums_apart(expected.values)
-    sums = {name: abs(value) * _RELATIVE for name, value in values.items() if _is_sum(name)}
+    sums = {
+        name: abs(value) * _RELATIVE for name, value in values.items() if name[1].endswith(_APART)
+    }
     return Expected(values, expected.tolerances | sums)
-
-
-def _is_sum(name: Name) -> bool:
-    return name[1].endswith(_SUM)
 
 
 def _expected(log: Log, keyspace: Keyspace, topology: Topology) -> Expected:

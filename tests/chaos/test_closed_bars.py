@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+from contracts.bars import FIELDS
+from contracts.log_position import LogPosition
 from contracts.times import MINUTE_S
 from contracts.topics import BARS, QUOTES
 from tests.chaos.log import Log, Record
 from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES
 from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
+from tests.oracles.bars import Placed, value_of
 
 from .test_truth import log_of, marked, quote, records_of
 
@@ -21,9 +24,9 @@ def published(*bars: dict[str, Any]) -> list[Record]:
 
 def bar(revision: int, price: float, n: int) -> dict[str, Any]:
     """The bar of the first minute, of n quotes at second 0, each of a price and of size 1."""
-    prices = {"o": price, "h": price, "l": price, "c": price}
-    sums = {"v": n, "n": n, "pv": n * price}
-    return {"instrument_id": 4, "t": 0, **prices, **sums, "ot": 0, "ct": 0, "revision": revision}
+    quotes = [Placed(0, LogPosition(0, at), price, 1) for at in range(n)]
+    values = {letter: value_of(field, quotes) for letter, field in FIELDS.items()}
+    return {"instrument_id": 4, "t": 0, **values, "revision": revision}
 
 
 def said_of(log: Log, *bars: dict[str, Any], closed_s: int = 0) -> list[str]:

@@ -21,7 +21,7 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import Keyspace, source_field, source_lineage_field
 from contracts.log_position import LogPosition

@@ -4,8 +4,7 @@ import httpx
 import msgspec
 import numpy as np
 
-from contracts.change_messages import VERSION, encode_changes
-from contracts.changes import Blocks, Changes
+from contracts.changes import VERSION, Blocks, Changes, encode_changes
 from contracts.messages import Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES

@@ -11,8 +11,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from contracts.decisions import Decision
-from contracts.generations import Current
+from contracts.generations import Current, Decision
 from contracts.messages import Interaction
 from infra.local.process import start, stop
 from tests.integration.conftest import Pipeline

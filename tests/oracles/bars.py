@@ -1,9 +1,10 @@
 """The bar of some quotes: what it must be, wherever it was folded, merged, stored or read."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
-from contracts.bars import BarValue
+from contracts.bars import FIELDS, BarField, BarValue
 from contracts.log_position import LogPosition
 
 
@@ -16,6 +17,22 @@ class Placed(NamedTuple):
     size: float
 
 
+MERGES: Final[dict[str, Any]] = {
+    "first": lambda values: values[0],
+    "last": lambda values: values[-1],
+    "max": max,
+    "min": min,
+    "sum": sum,
+}
+
+
+def value_of(field: BarField, ordered: Sequence[Placed]) -> Any:
+    """Return the value of a bar's field, given its quotes in order."""
+    return MERGES[field.merge](
+        [math.prod(getattr(quote, source) for source in field.of) for quote in ordered]
+    )
+
+
 def bar_of(quotes: Iterable[Placed]) -> BarValue:
     """Return the bar of quotes in any order.
 
@@ -24,16 +41,5 @@ def bar_of(quotes: Iterable[Placed]) -> BarValue:
     2.0
     """
     ordered = sorted(quotes)
-    first, last = ordered[0], ordered[-1]
-    return BarValue(
-        o=first.price,
-        h=max(quote.price for quote in ordered),
-        l=min(quote.price for quote in ordered),
-        c=last.price,
-        v=sum(quote.size for quote in ordered),
-        n=len(ordered),
-        pv=sum(quote.price * quote.size for quote in ordered),
-        ot=first.ts_ms,
-        ct=last.ts_ms,
-        off=max(quote.place for quote in ordered),
-    )
+    values = {letter: value_of(field, ordered) for letter, field in FIELDS.items()}
+    return BarValue(**values, off=max(quote.place for quote in ordered))

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from prometheus_client import REGISTRY
 from rich.progress import Progress
 
-from contracts.decisions import Decision
-from contracts.generations import DEFAULT_VARIANT, Current, Served
+from contracts.generations import DEFAULT_VARIANT, Current, Decision, Served
 from contracts.keyspace import Keyspace
 from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition, user_partition

@@ -10,9 +10,7 @@ import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
-from contracts.decisions import Decision
-from contracts.figures import HeldOut
-from contracts.generations import Canary, Current, Experiment, Served
+from contracts.generations import Canary, Current, Decision, Experiment, HeldOut, Served
 from tests.api.keys import entry, write_keys
 from trainer.generations.decisions import note
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection

@@ -14,13 +14,26 @@ import typer
 from redis.exceptions import RedisClusterException, RedisError
 from rich.console import Console
 
-from contracts.decisions import BY_PERSON, Decision, What
 from contracts.feedback import NAME
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment
+from contracts.generations import (
+    BY_PERSON,
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Current,
+    Decision,
+    Experiment,
+    What,
+)
 from contracts.keyspace import Keyspace
-from contracts.pointer import UndecidableError, about, promoted, rolled_back, weighted
+from contracts.pointer import (
+    UndecidableError,
+    about,
+    check_experiment,
+    promoted,
+    rolled_back,
+    weighted,
+)
 from contracts.times import DAY_MS
-from contracts.variants import check_experiment
 from runtime.logs import configure_logs
 from runtime.redis.stores import Store, connect
 from trainer.commands.options import errors_reported

@@ -23,11 +23,18 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contracts.decisions import BY_RULES, Decision, What
-from contracts.figures import Comparison, Outcome
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
-from contracts.pointer import promoted, withdrawn
-from contracts.variants import served_to
+from contracts.generations import (
+    BY_RULES,
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Canary,
+    Comparison,
+    Current,
+    Decision,
+    Outcome,
+    What,
+)
+from contracts.pointer import promoted, served_to, withdrawn
 from trainer.experiments.ndcg import Period
 from trainer.experiments.periods import Periods, described, figures_of
 from trainer.generations.decisions import note, read_decisions

@@ -18,13 +18,13 @@ from typing import Any, Final
 import msgspec
 from scipy.stats import ttest_ind
 
-from contracts.decisions import BY_RULES, Decision
-from contracts.figures import Comparison, Outcome
+from contracts.generations import BY_RULES, Decision
+from contracts.generations import Comparison, Outcome
 from contracts.generations import DEFAULT_VARIANT, Current, Experiment
 from contracts.keyspace import Keyspace
 from contracts.messages import Floats
 from contracts.pointer import compared
-from contracts.variants import variant_of
+from contracts.pointer import variant_of
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import Store
 from runtime.topology import Topology

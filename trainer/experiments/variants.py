@@ -13,7 +13,7 @@ neighbors_per_item = 50
 ```
 
 Who gets them is set separately, at any time and from the next request on, with
-`python -m trainer weights spring default=9 steep=1` (`contracts.variants`). A variant without a
+`python -m trainer weights spring default=9 steep=1` (`contracts.pointer`). A variant without a
 weight is published and has no users. Each one takes as much of Redis's memory as the default one.
 """
 

@@ -4,9 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.decisions import Decision
-from contracts.figures import HeldOut
-from contracts.generations import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut
 from contracts.log_position import LogPosition
 from trainer.judging.found import Found
 from trainer.quality.checking import Checked

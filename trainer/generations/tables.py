@@ -7,16 +7,16 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from contracts.decisions import Decision
 from contracts.generations import (
     CANARY_VARIANT,
     DEFAULT_VARIANT,
     Canary,
     Current,
+    Decision,
     Experiment,
     Served,
 )
-from contracts.variants import shares
+from contracts.pointer import shares
 
 MADE: Final = ("published", "on trial")
 """Decisions that come with what is predicted of a generation."""

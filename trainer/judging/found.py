@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from contracts.figures import HeldOut, Lead
+from contracts.generations import HeldOut, Lead
 from contracts.messages import Floats
 from trainer.judging.lists import error_of
 from trainer.models.interface import Values

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
-from contracts.variants import draw
+from contracts.pointer import draw
 from trainer.counts.derived import Histories, without
 from trainer.counts.matrices import Matrix, entry_rows, ranges
 

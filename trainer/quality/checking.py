@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.figures import HeldOut
+from contracts.generations import HeldOut
 from contracts.messages import Floats
 from trainer.counts.matrices import Gram
 from trainer.quality.figures import Popularity, of_all, of_items

@@ -6,8 +6,7 @@ from typing import get_args
 import msgspec
 import structlog
 
-from contracts.figures import HeldOut
-from contracts.generations import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT, HeldOut
 from trainer import telemetry
 from trainer.quality.checking import Checked, Level
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD
 from contracts.log_position import LogPosition, parse_log_position
 from contracts.messages import Floats, Ints

@@ -6,8 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from contracts.figures import HeldOut
-from contracts.generations import Served
+from contracts.generations import HeldOut, Served
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from trainer.counts.derived import counts_of, first_users

@@ -8,9 +8,17 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
-from contracts.figures import HeldOut
-from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Served
+from contracts.generations import (
+    BY_PERSON,
+    BY_RULES,
+    CANARY_VARIANT,
+    DEFAULT_VARIANT,
+    Canary,
+    Decision,
+    HeldOut,
+    Served,
+    What,
+)
 from contracts.keyspace import Keyspace
 from contracts.times import MINUTE_MS
 from runtime.redis.stores import Store

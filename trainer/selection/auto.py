@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from contracts.figures import Lead
+from contracts.generations import Lead
 from contracts.messages import Floats
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix

@@ -18,6 +18,9 @@ _FIELDS: Final = fields_of(Minute)
 COLUMNS: Final = ("minute", *(field.name for field in _FIELDS.values()), "revision")
 """Their names are those of the table `bars`; `minute` is the start, epoch ms."""
 
+_LATER: Final = frozenset(field.name for field in _FIELDS.values() if field.is_optional)
+"""Those that a file may lack, or have as nulls."""
+
 MinuteColumns = Mapping[str, Column]
 """Minute bars: each of `COLUMNS`, of one length n."""
 
@@ -111,6 +114,8 @@ class Rows:
             self._footers.keep(path, file.metadata)
             groups = _groups_with(file.metadata, instrument_id)
             found = file.read_row_groups(groups, [*COLUMNS, _INSTRUMENT], use_threads=False)
+        for name in _LATER.difference(found.column_names):
+            found = found.append_column(name, pa.nulls(found.num_rows, pa.float64()))
         own = found.filter(pc.equal(found.column(_INSTRUMENT), instrument_id))
         return {name: _values(own.column(name)) for name in COLUMNS}
 
@@ -128,6 +133,6 @@ def _groups_with(footer: pq.FileMetaData, instrument_id: int) -> list[int]:
 
 
 def _values(column: pa.ChunkedArray) -> Any:
-    """Return a column as a NumPy array; times in epoch ms."""
-    values = column.to_numpy()
+    """Return a column as a NumPy array; times in epoch ms, 0 for null."""
+    values = (pc.fill_null(column, 0) if column.null_count else column).to_numpy()
     return values.astype("datetime64[ms]").astype(np.int64) if values.dtype.kind == "M" else values

@@ -8,15 +8,16 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from contracts.archive import PLACE, ArchiveTable
 from contracts.messages import Ints
 from runtime.archive.catalog import ArchiveError
+from runtime.archive.file_rows import columns_of, opened, rows_in
 from runtime.archive.positions import Position
-from runtime.archive.tables import arrow_schema_of, files_of, positions_of
+from runtime.archive.tables import files_of, positions_of
 
 PLACE_IS_NEW: Final = "place_is_new"
 PLACE_IS_COVERED: Final = "place_is_covered"
@@ -88,28 +89,25 @@ def _covered(
 
 def _joined(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[pa.Table]:
     """Yield all rows, `ROWS_AT_ONCE` or more at a time: each call has a fixed cost."""
-    some: list[pa.RecordBatch] = []
+    some: list[pa.Table] = []
     # In the order of paths: it decides which of two equal places is the first.
     for file in files_of(found, snapshot):
-        for batch in _rows(found, table, file.file_path):
-            some.append(batch)
+        for rows in _rows(found, table, file):
+            some.append(rows)
             if sum(each.num_rows for each in some) >= ROWS_AT_ONCE:
-                yield pa.Table.from_batches(some)
+                yield pa.concat_tables(some)
                 some = []
     if some:
-        yield pa.Table.from_batches(some)
+        yield pa.concat_tables(some)
 
 
-def _rows(found: Table, table: ArchiveTable, path: str) -> Iterator[pa.RecordBatch]:
-    names = arrow_schema_of(table).names
-    schema = pa.schema((field.name, field.type) for field in arrow_schema_of(table))
+def _rows(found: Table, table: ArchiveTable, file: DataFile) -> Iterator[pa.Table]:
+    columns = columns_of(found, table)
     try:
-        with found.io.new_input(path).open() as stream:
-            file = pq.ParquetFile(stream)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
-                # Files differ in nullability and metadata; to be concatenated, schemas must match.
-                yield batch.select(names).cast(schema)
-    except (pa.ArrowException, FileNotFoundError, KeyError) as error:
+        with opened(found, file) as parquet:
+            yield from rows_in(parquet, columns, ROWS_AT_ONCE)
+    except (pa.ArrowException, FileNotFoundError) as error:
         raise ArchiveError(
-            f"{path} cannot be read ({error}): roll the table back to a snapshot without it"
+            f"{file.file_path} cannot be read ({error}): roll the table back to a snapshot without "
+            "it"
         ) from error

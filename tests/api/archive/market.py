@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 from api.bars.answers import Bar
 from api.bars.intervals import Interval
 from contracts.archive import BARS_TABLE
-from contracts.bars import BarValue
+from contracts.bars import FIELDS, BarValue, fields_of
 from contracts.keyspace import FOLDING_FIELD
 from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
@@ -86,10 +86,11 @@ class Market:
                 found.append(_bar(start, inside, closed=closed))
             elif filled and found:
                 close = found[-1]["c"]
-                found.append(
-                    {"t": start, **dict.fromkeys("ohlc", close), "v": 0, "n": 0, "vw": None}
-                    | {"closed": closed}
-                )
+                flat = {
+                    letter: close if field.kind == "price" else 0
+                    for letter, field in fields_of(Bar).items()
+                }
+                found.append(as_json(Bar(t=start, vw=None, closed=closed, **flat)))
         return found
 
     def held(self, filled: Filled, instrument_id: int = INSTRUMENT) -> None:
@@ -122,15 +123,10 @@ def row(instrument_id: int, minute_ms: int, quotes: list[Quote], revision: int) 
         "offset": minute_ms // MINUTE_MS,
         "instrument_id": instrument_id,
         "minute": minute_ms * 1000,
-        "open": value.o,
-        "high": value.h,
-        "low": value.l,
-        "close": value.c,
-        "volume": value.v,
-        "count": value.n,
-        "notional": value.pv,
-        "open_ts": value.ot * 1000,
-        "close_ts": value.ct * 1000,
+        **{
+            field.name: getattr(value, letter) * (1000 if field.kind == "time" else 1)
+            for letter, field in FIELDS.items()
+        },
         "revision": revision,
     }
 
@@ -154,9 +150,8 @@ def as_json(bar: Bar) -> dict[str, Any]:
 def _bar(start: int, quotes: list[Quote], *, closed: bool) -> dict[str, Any]:
     whole = _value(quotes)
     vw = whole.pv / whole.v if whole.v else None
-    return as_json(
-        Bar(start, whole.o, whole.h, whole.l, whole.c, whole.v, whole.n, vw, closed=closed)
-    )
+    own = {letter: getattr(whole, letter) for letter in fields_of(Bar)}
+    return as_json(Bar(t=start, vw=vw, closed=closed, **own))
 
 
 def _value(quotes: list[Quote]) -> BarValue:

@@ -13,7 +13,7 @@ from api.bars.archive.rows import (
     partial_bars,
 )
 from api.bars.intervals import MINUTE, parse_interval
-from contracts.bars import BarValue
+from contracts.bars import Minute, fields_of, structs_of
 from contracts.times import MINUTE_MS
 
 FIRST_MS = 1_629_000_000_000
@@ -27,7 +27,7 @@ def minutes_of(chosen: list[tuple[int, int]]) -> MinuteColumns:
     revision = np.array([r for _, r in chosen], np.int64)
     price = 10 + (minute // MINUTE_MS % 7 + revision) / 8
     count = revision + 1
-    unset = dict.fromkeys(COLUMNS, np.full(len(chosen), np.nan))
+    unset = dict.fromkeys(COLUMNS, np.zeros(len(chosen)))
     return unset | {
         "minute": minute,
         "open": price,
@@ -41,17 +41,14 @@ def minutes_of(chosen: list[tuple[int, int]]) -> MinuteColumns:
     }
 
 
-def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
+def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, Minute]]:
     """Return each minute with its greatest revision, as Redis would hold it."""
     newest: dict[int, int] = {}
     for minute, revision in chosen:
         newest[minute] = max(revision, newest.get(minute, 0))
     found = minutes_of(sorted(newest.items()))
-    names = ("minute", "open", "high", "low", "close", "volume", "count", "notional")
-    return [
-        (start, BarValue(*fields, 0, 0, (0, 0)))  # type: ignore[call-arg]
-        for start, *fields in zip(*(found[name].tolist() for name in names), strict=True)
-    ]
+    columns = {letter: found[field.name] for letter, field in fields_of(Minute).items()}
+    return list(zip(found["minute"].tolist(), structs_of(Minute, columns), strict=True))
 
 
 @given(

@@ -18,7 +18,7 @@ from contracts.archive import (
     QUOTES_TABLE,
     ArchiveTable,
 )
-from contracts.closed_bars import ClosedBar
+from contracts.bar_messages import ClosedBar
 from contracts.feedback import decode_feedback
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode

@@ -25,7 +25,7 @@ from contracts.archive import (
     QUOTES_TABLE,
     TABLES,
 )
-from contracts.closed_bars import ClosedBar
+from contracts.bar_messages import ClosedBar
 from contracts.topics import BARS
 from infra.local.process import Server, free_port, running
 from runtime.archive.catalog import open_catalog

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.bar_messages import ClosedBar
 from contracts.bars import BarValue
-from contracts.closed_bars import ClosedBar
 from contracts.keyspace import CLOSED_FIELD
 from contracts.log_position import NOTHING, mark
 from contracts.times import MINUTE_MS

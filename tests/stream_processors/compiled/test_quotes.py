@@ -9,10 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.batches import decode_quotes, decode_quotes_with
+from contracts.batches import Spans, decode_quotes, decode_quotes_with
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import MAX_INSTRUMENT_ID, Quote, encode
-from contracts.spans import Spans
 from contracts.times import MAX_TS_MS
 from stream_processors.compiled import CODE
 

@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.affinities import weighted
-from contracts.change_messages import UnknownVersionError, encode_changes
-from contracts.changes import Blocks, Changes, TakenOut
+from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
 from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
 from contracts.log_position import mark
 from contracts.pairs import are_in_row

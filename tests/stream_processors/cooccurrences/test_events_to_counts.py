@@ -12,9 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.affinities import binary, greatest, weighted
+from contracts.affinities import HistoryEntry, binary, greatest, weighted
 from contracts.event_types import BUILT_IN
-from contracts.histories import HistoryEntry
 from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS
 from contracts.messages import Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition

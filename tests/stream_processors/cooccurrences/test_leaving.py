@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.change_messages import encode_changes
-from contracts.changes import Blocks, Changes, TakenOut
+from contracts.changes import Blocks, Changes, TakenOut, encode_changes
 from contracts.pairs import row_of
 from contracts.topics import COOCCURRENCES
 from stream_processors.cooccurrences import counts as counts_module

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import binary, greatest, weighted
-from contracts.change_messages import decode_changes
-from contracts.changes import Changes
+from contracts.changes import Changes, decode_changes
 from contracts.event_types import BUILT_IN
 from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction

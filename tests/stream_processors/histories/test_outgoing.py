@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.change_messages import EVENT_BYTES, ROW_BYTES, encode_changes
-from contracts.changes import Blocks, Changes, TakenOut
+from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
 from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition
 from stream_processors import item_partitions

@@ -12,7 +12,7 @@ import structlog
 from faust.types import TP
 from prometheus_client import REGISTRY
 
-from contracts.change_messages import UnknownVersionError
+from contracts.changes import UnknownVersionError
 from contracts.keyspace import Keyspace
 from contracts.messages import Rejection
 from contracts.topics import QUOTES

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 from structlog.typing import EventDict
 
-from contracts.changed_bars import ChangedBar, decode_changed_bars, encode_changed_bars
+from contracts.bar_messages import ChangedBar, decode_changed_bars, encode_changed_bars
 from contracts.keyspace import CHUNK_FIELD_PREFIX, CLOSED_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running

@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner, Result
 
-from contracts.decisions import Decision
-from contracts.figures import HeldOut
-from contracts.generations import DEFAULT_VARIANT, Canary, Served
+from contracts.generations import DEFAULT_VARIANT, Canary, Decision, HeldOut, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.times import DAY_MS
 from infra.local.process import free_port

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from confluent_kafka import Producer
 
+from contracts.affinities import HistoryEntry
 from contracts.feedback import Feedback, encode_feedback, feedback_key
 from contracts.generations import Neighbor, SimilarList
-from contracts.histories import HistoryEntry
 from contracts.topics import FEEDBACK
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from contracts.figures import Comparison
+from contracts.generations import Comparison
 from contracts.messages import Floats, Ints
-from contracts.variants import in_canary
+from contracts.pointer import in_canary
 from trainer.experiments.canary import CanaryRules
 from trainer.experiments.ndcg import Lists, ndcg_of
 from trainer.experiments.periods import compare

@@ -10,13 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.decisions import Decision
-from contracts.generations import PopularList, SimilarList
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
+from contracts.generations import Decision, PopularList, SimilarList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
-from contracts.pointer import rolled_back
+from contracts.pointer import in_canary, rolled_back
 from contracts.times import MINUTE_MS
-from contracts.variants import in_canary
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup

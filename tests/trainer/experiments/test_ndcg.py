@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from contracts.affinities import HistoryEntry
 from contracts.fold_in import FoldIn
 from contracts.generations import Popular, PopularList, Recommendation, Served, UserList
-from contracts.histories import HistoryEntry
 from contracts.messages import Floats
 from tests.trainer.experiments.behaving import put_history, put_lists, put_report
 from tests.trainer.setup import PARTITIONS, Setup, unwatched

@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from contracts.figures import Comparison, Outcome
-from contracts.generations import DEFAULT_VARIANT, Experiment, Served
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
+from contracts.generations import DEFAULT_VARIANT, Comparison, Experiment, Outcome, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
-from contracts.pointer import serving, weighted
-from contracts.variants import variant_of
+from contracts.pointer import serving, variant_of, weighted
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.experiments.behaving import put_history, put_lists

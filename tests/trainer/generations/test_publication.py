@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.decisions import Decision
-from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Decision, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import promoted, rolled_back
 from runtime.redis.stores import Store

@@ -9,10 +9,10 @@ from scipy.sparse import csr_array
 
 from api.recommendations.choosing import Wish, folded_items, from_history
 from api.recommendations.lists import GenerationLists
+from contracts.affinities import HistoryEntry
 from contracts.event_types import BUILT_IN
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
-from contracts.histories import HistoryEntry
 from contracts.times import DAY_MS
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.interactions import Interactions, Split

@@ -7,9 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.decisions import Decision
-from contracts.figures import HeldOut, Lead
-from contracts.generations import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut, Lead
 from contracts.keyspace import DECISIONS_KEPT
 from tests.trainer.setup import Affinities, Setup, broken_rules
 from trainer.judging.found import lead_of

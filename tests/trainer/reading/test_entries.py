@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from tests.trainer.reading.wired import spans_of
 from trainer.reading import history_hashes as module
 from trainer.reading.history_hashes import entries_of

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.histories import HistoryEntry
+from contracts.affinities import HistoryEntry
 from contracts.log_position import LogPosition
 from tests.trainer.reading.wired import hashes
 from tests.trainer.setup import PARTITIONS, Setup, unwatched

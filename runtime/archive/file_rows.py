@@ -4,26 +4,27 @@ Other programs' columns are included: a rewritten file must not lose their value
 column is identified by its field id, whatever its name was when a file was written.
 """
 
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyarrow.fs import FileSystem
+from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from archive.maintenance.live_files import filesystem_of, path_of
 from contracts.archive import ArchiveTable
-from runtime.archive.tables import FIELD_ID, arrow_schema_of
+from runtime.archive.tables import FIELD_ID, arrow_schema_of, with_field_ids
 
 _FIELD_ID: Final = FIELD_ID.encode()
 
 
 def columns_of(found: Table, table: ArchiveTable) -> pa.Schema:
     """Return all current columns of a table: ours, then those that others added."""
-    ours = arrow_schema_of(table)
+    ours = with_field_ids(arrow_schema_of(table), found)
     theirs = [each for each in schema_to_pyarrow(found.schema()) if each.name not in ours.names]
     return pa.schema([*ours, *theirs])
 
@@ -57,3 +58,19 @@ def _key(field: pa.Field) -> bytes | str:
     """Return a column's field id; its name in a file that was written without ids."""
     key: bytes | str = (field.metadata or {}).get(_FIELD_ID, field.name)
     return key
+
+
+def filesystem_of(found: Table) -> FileSystem:
+    """Return the file system that has a table's files."""
+    io = cast("PyArrowFileIO", found.io)
+    scheme, netloc, _ = PyArrowFileIO.parse_location(found.location(), io.properties)
+    return io.fs_by_scheme(scheme, netloc)
+
+
+def path_of(location: str) -> str:
+    """Return a location's path in its file system.
+
+    >>> path_of("s3://bucket/tickrec/quotes"), path_of("file:///data/tickrec/quotes")
+    ('bucket/tickrec/quotes', '/data/tickrec/quotes')
+    """
+    return posixpath.normpath(PyArrowFileIO.parse_location(location)[2])

@@ -12,8 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.change_messages import VERSION, UnknownVersionError, decode_changes, encode_changes
-from contracts.changes import Blocks, Changes, TakenOut
+from contracts.changes import (
+    VERSION,
+    Blocks,
+    Changes,
+    TakenOut,
+    UnknownVersionError,
+    decode_changes,
+    encode_changes,
+)
 from contracts.log_position import mark
 from stream_processors.cooccurrences.applied import Applied
 from stream_processors.cooccurrences.unapplied import unapplied

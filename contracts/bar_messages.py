@@ -1,13 +1,17 @@
-"""The messages on `bars`: a minute bar when its minute is closed, and again whenever it changes.
+"""The messages about bars: closed ones in Kafka, and those just written by sharded pub/sub.
 
-They are keyed by the instrument's id, in the partition with the same number as the instrument's
-quotes. The same bar may be published twice with the same revision: readers keep the highest
-revision of each (instrument, minute), and among several with that revision the first.
+A bar is on the topic `bars` when its minute is closed, and again whenever it changes, keyed by the
+instrument's id, in the partition with the same number as the instrument's quotes. The same bar may
+be published twice with the same revision: readers keep the highest revision of each (instrument,
+minute), and among several with that revision the first.
+
+The script that writes bars to Redis publishes them on `Keyspace.bars_changed` as well, one message
+per chunk.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -86,8 +90,12 @@ _bar: Final = msgspec.json.Decoder(
     msgspec.defstruct(
         ClosedBar.__name__,
         [
-            (one.name, _BOUNDED[FIELDS[one.name].kind] if one.name in FIELDS else one.type)
-            for one in msgspec.structs.fields(ClosedBar)
+            (
+                field.name,
+                _BOUNDED[FIELDS[field.name].kind] if field.name in FIELDS else field.type,
+                field.default,
+            )
+            for field in msgspec.structs.fields(ClosedBar)
         ],
         gc=False,
         frozen=True,
@@ -126,3 +134,30 @@ def decode_closed_bars(values: Sequence[bytes | None]) -> tuple[ClosedBars, list
         for letter, (name, dtype) in _COLUMNS.items()
     }
     return ClosedBars(np.array(index, np.int64), columns), rejections
+
+
+class ChangedBar(NamedTuple):
+    """A minute bar that was written."""
+
+    instrument_id: int
+    minute_s: int
+    """its start, epoch s, as its field in Redis"""
+    value: str
+    """`contracts.bars.BarValue` in JSON, as stored in Redis"""
+
+
+encode_changed_bars: Final = msgspec.msgpack.Encoder().encode
+"""Encodes a sequence of `ChangedBar`, or of equivalent tuples."""
+_decode: Final = msgspec.msgpack.Decoder(list[ChangedBar]).decode
+
+
+def decode_changed_bars(message: bytes) -> Sequence[ChangedBar]:
+    """Return the bars of a message, in the order in which they were written.
+
+    >>> decode_changed_bars(encode_changed_bars([(4, 60, "{}")]))
+    [ChangedBar(instrument_id=4, minute_s=60, value='{}')]
+
+    Raises:
+        ValueError: it is not such a message.
+    """
+    return _decode(message)
