@@ -62,7 +62,8 @@ Keys, after the namespace:
     lives while named in `model:current`, then a minute; written by trainer; read by api, trainer
 `model:<generation>:user:<user>`
     string: `UserList`
-    lives while named in `model:current`, then a minute; written by trainer; read by api
+    lives while named in `model:current`, then a minute, or until the user is erased;
+    written by trainer, api; read by api
 `model:<generation>:popular`
     string: `PopularList`
     lives while named in `model:current`, then a minute; written by trainer; read by api
@@ -71,7 +72,7 @@ Keys, after the namespace:
     lives while named in `model:current`, then a minute; written by trainer; read by api, people
 `model:<generation>:keys`
     set: every key of the generation, itself included
-    lives while named in `model:current`, then a minute; written by trainer; read by trainer
+    lives while named in `model:current`, then a minute; written by trainer, api; read by trainer
 `model:generations`
     sorted set: every generation with keys that do not expire, by its trainer's fencing token
     lives forever; written by trainer; read by trainer

@@ -15,8 +15,7 @@ from api.users.history import Histories, history_answer, history_of, latest_item
 from contracts.generations import Current, UserList, decode_current
 from contracts.log_position import LogPosition, parse_log_position
 from contracts.partitioning import user_partition
-from contracts.pointer import named
-from contracts.pointer import served_to
+from contracts.pointer import named, served_to
 
 _list: Final = msgspec.json.Decoder(UserList)
 

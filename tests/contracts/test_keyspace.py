@@ -1,13 +1,18 @@
 """Keys and values in Redis: one hash slot per partition, and values that survive a round trip."""
 
-from typing import Any
+import inspect
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
+from contracts import keyspace
+from contracts.affinities import HistoryEntry
 from contracts.bars import BarValue
 from contracts.generations import (
     Canary,
@@ -21,14 +26,16 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
-from contracts.affinities import HistoryEntry
 from contracts.instruments import CatalogEntry
-from contracts.keyspace import Keyspace, source_field, source_lineage_field
+from contracts.keyspace import Keyspace
 from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from contracts.trending import PAGES
+from tests.runtime.redis.guarded import rules
 
 LIVE = Keyspace("live")
+ROOT: Final = Path(__file__).parents[2]
+ENTRY: Final = re.compile(r"^`(\S+)`\n((?:    .*\n)+)", re.MULTILINE)
 
 partitions = st.integers(0, 9999)
 ids = st.integers(0, 2**63 - 1)
@@ -36,43 +43,67 @@ user_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=32)
 namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
 
 
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        (LIVE.bars(3, 4), "live:bars:{q3}:4"),
-        (LIVE.bars_changed(3), "live:bars-changed:{q3}"),
-        (LIVE.open_bars(3), "live:open:{q3}"),
-        (LIVE.history(1, "ABC"), "live:history:{i1}:ABC"),
-        (LIVE.active(1), "live:active:{i1}"),
-        (LIVE.erased(1), "live:erased:{i1}"),
-        (LIVE.trending(1, 600, 1200, 4), "live:trending:{i1}:600:1200:4"),
-        (LIVE.cooc(0, 4), "live:cooc:{c0}:4"),
-        (LIVE.items(0), "live:items:{c0}"),
-        (LIVE.catalog(5), "live:catalog:{n5}"),
-        (LIVE.position(INSTRUMENTS, 5), "live:position:{n5}"),
-        (LIVE.position(QUOTES, 3), "live:position:{q3}"),
-        (LIVE.position(INTERACTIONS, 3), "live:position:{i3}"),
-        (LIVE.position(COOCCURRENCES, 3), "live:position:{c3}"),
-        (LIVE.model_current(), "live:model:current"),
-        (LIVE.model_similar("g1", "4"), "live:model:g1:similar:4"),
-        (LIVE.model_user("g1", "ABC"), "live:model:g1:user:ABC"),
-        (LIVE.model_popular("g1"), "live:model:g1:popular"),
-        (LIVE.model_report("g1"), "live:model:g1:report"),
-        (LIVE.model_keys("g1"), "live:model:g1:keys"),
-        (LIVE.model_generations(), "live:model:generations"),
-        (LIVE.model_decisions(), "live:model:decisions"),
-        (LIVE.model_refused(), "live:model:refused"),
-        (LIVE.model_lock(), "live:model:lock"),
-        (LIVE.model_fence(), "live:model:fence"),
-        (LIVE.topics(), "live:meta:topics"),
-        (LIVE.request_id_key(), "live:meta:request-id-key"),
-        (LIVE.idempotency("5df6"), "live:idempotency:5df6"),
-        (source_field(2), "source:2"),
-        (source_lineage_field(2), "source-lineage:2"),
-    ],
-)
-def test_keys_are_built_as_the_design_lists_them(key: str, expected: str) -> None:
-    assert key == expected
+def program_of(name: str) -> str:
+    """Return the user of docs/redis.md who is meant by a writer or a reader of a key."""
+    programs = {"operations.topics": "topics", "people": "looker"}
+    return programs.get(name, name if name in rules() else "worker")
+
+
+def described() -> dict[str, tuple[set[str], set[str]]]:
+    """Return each key and channel of the docstring, for example values: its writers and readers."""
+    found = {}
+    for shape, text in ENTRY.findall(inspect.getdoc(keyspace) or ""):
+        parts = re.search(
+            r"(?:written|published) by ([^;]+); read by ([a-z, .]+)", " ".join(text.split())
+        )
+        assert parts, shape
+        key = re.sub("<[a-z]+>", "4", shape.replace("<t>", "q"))
+        found[f"live:{key}"] = (set(parts[1].split(", ")), set(parts[2].split(", ")))
+    return found
+
+
+def granted(sign: str) -> set[tuple[str, str]]:
+    """Return the users and keys of the documented rights that begin with a sign."""
+    return {
+        (user, key)
+        for user, rule in rules().items()
+        for pattern in re.findall(rf"(?<= ){re.escape(sign)}(\S+)", rule)
+        for key in described()
+        if fnmatchcase(key, pattern) and (sign == "&") == key.startswith("live:bars-changed:")
+    }
+
+
+def test_the_documented_rights_are_those_of_each_keys_writers_and_readers() -> None:
+    writers, readers, subscribers = set(), set(), set()
+    for key, (writing, reading) in described().items():
+        users = {"topics", "worker", "trainer", "api"} if reading == {"all"} else reading
+        wanted = {(program_of(name), key) for name in users}
+        if key.startswith("live:bars-changed:"):
+            subscribers |= {(program_of(name), key) for name in writing} | wanted
+        else:
+            writers |= {(program_of(name), key) for name in writing}
+            readers |= wanted
+    assert granted("~") == writers
+    assert granted("&") == subscribers
+    # The API reads all of its namespace, and so does a person, but for the secret.
+    assert readers - writers <= granted("%R~")
+    unread = granted("%R~") - readers - writers
+    assert {user for user, _ in unread} == {"api", "looker"}
+    secret = LIVE.request_id_key()
+    assert ("looker", secret) not in granted("%R~")
+    assert {key for user, key in granted("%R~") if user == "looker"} >= {
+        key for key in described() if key != secret and "changed" not in key
+    }
+
+
+def test_a_key_with_a_hash_tag_is_written_by_workers_each_by_a_fold_that_exists() -> None:
+    for key, (writing, _) in described().items():
+        if not re.search(r"\{[a-z]4\}", key):
+            assert "worker" not in map(program_of, writing)
+            continue
+        assert {program_of(name) for name in writing} == {"worker"}
+        folds = writing - {"workers"}
+        assert all((ROOT / "stream_processors" / name).is_dir() for name in folds), key
 
 
 @given(namespaces, partitions, ids, ids, user_ids, user_ids)

@@ -18,13 +18,18 @@ from typing import Any, Final
 import msgspec
 from scipy.stats import ttest_ind
 
-from contracts.generations import BY_RULES, Decision
-from contracts.generations import Comparison, Outcome
-from contracts.generations import DEFAULT_VARIANT, Current, Experiment
+from contracts.generations import (
+    BY_RULES,
+    DEFAULT_VARIANT,
+    Comparison,
+    Current,
+    Decision,
+    Experiment,
+    Outcome,
+)
 from contracts.keyspace import Keyspace
 from contracts.messages import Floats
-from contracts.pointer import compared
-from contracts.pointer import variant_of
+from contracts.pointer import compared, variant_of
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import Store
 from runtime.topology import Topology

@@ -7,8 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from contracts.generations import Decision
-from contracts.generations import DEFAULT_VARIANT, PopularList
+from contracts.generations import DEFAULT_VARIANT, Decision, PopularList
 from contracts.keyspace import DECISIONS_KEPT, INCARNATION_FIELD, NEXT_FIELD, Keyspace
 from contracts.log_position import next_position
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
