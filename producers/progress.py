@@ -88,7 +88,7 @@ def _log_lines(title: str, clock: Callable[[], float]) -> Show:
     return show
 
 
-def tell(summary: Summary) -> None:
+def report(summary: Summary) -> None:
     """Report the result of a feed: a sentence on a terminal, otherwise a log line."""
     if sys.stderr.isatty():
         Console(stderr=True).print(str(summary), highlight=False)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from producers.batch import Batch
 from producers.feed import feed
 from producers.files import FileError
-from producers.progress import Show, Summary, progress, tell
+from producers.progress import Show, Summary, progress, report
 from producers.publisher import Publisher, PublishingError
 from producers.settings import ProducerSettings
 from runtime.kafka.config import KafkaConfig
@@ -120,7 +120,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
             log.error("cannot continue", reason=str(error))  # noqa: TRY400 (it says what and where)
             broken = True
     failed = publisher.accepted - publisher.delivered
-    tell(
+    report(
         Summary(
             delivered=publisher.delivered,
             failed=failed,

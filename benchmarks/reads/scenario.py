@@ -40,9 +40,9 @@ from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.report import Report
 from benchmarks.harness.rounds import Say, interleaved
 from benchmarks.reads import data
+from benchmarks.reads.answers import check_same, check_source
 from benchmarks.reads.data import Size
-from benchmarks.reads.measured import Answered, Target, measured
-from benchmarks.reads.same import check_same, check_source
+from benchmarks.reads.results import Answered, Target, measured
 from benchmarks.reads.scene import ReadServer, Scene, on_core, set_up
 from benchmarks.reads.wrk import Load
 from infra.local.process import LOOPBACK

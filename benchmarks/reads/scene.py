@@ -17,8 +17,8 @@ from rich.console import Console
 from benchmarks.harness.contender import ContenderError, answering
 from benchmarks.harness.stage import python
 from benchmarks.reads import data
-from benchmarks.reads.measured import Answered
 from benchmarks.reads.minutes import Minutes
+from benchmarks.reads.results import Answered
 from benchmarks.reads.wrk import Load, drive
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED

@@ -15,7 +15,7 @@ import msgspec
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.usage import Watch, rss_bytes
-from benchmarks.reads.measured import Answered
+from benchmarks.reads.results import Answered
 from infra.local.process import LOOPBACK
 
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")

@@ -24,7 +24,7 @@ from producers.adapt.messages import Mapper
 from producers.adapt.output import Output
 from producers.adapt.registry import Registry
 from producers.adapt.settings import AdaptSettings
-from producers.progress import Summary, progress, tell
+from producers.progress import Summary, progress, report
 from producers.publisher import PublishingError
 from producers.run import USAGE_ERROR, stop_on_signals
 from runtime.kafka import broker
@@ -133,7 +133,7 @@ def _run(
         except _ERRORS as error:
             log.error("cannot continue", reason=_why(error))  # noqa: TRY400 (it says what and where)
             failed = True
-    tell(
+    report(
         Summary(
             delivered=adapter.published if adapter else 0,
             failed=0,

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.reads import scene as scenes
+from benchmarks.reads.answers import check_same, check_source, covers
 from benchmarks.reads.data import Size
-from benchmarks.reads.measured import Answered, Target, reached
-from benchmarks.reads.same import check_same, check_source, covers
+from benchmarks.reads.results import Answered, Target, reached
 from benchmarks.reads.scenario import Servers, both_servers, contest, endpoints, recommendations
 from benchmarks.reads.scene import ReadServer, Scene, set_up
 from infra.local.process import LOOPBACK

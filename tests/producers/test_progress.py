@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from producers.progress import LOG_EVERY_S, Summary, progress, tell
+from producers.progress import LOG_EVERY_S, Summary, progress, report
 
 SUMMARY = Summary(delivered=300, failed=2, rejected=1, seconds=1.5, reasons={"_MSG_TIMED_OUT": 2})
 
@@ -43,7 +43,7 @@ def test_on_a_terminal_the_progress_is_a_bar_with_the_count(
 
 def test_the_summary_reports_what_was_delivered_and_what_was_not() -> None:
     with capture_logs() as lines:
-        tell(SUMMARY)
+        report(SUMMARY)
     expected = {"delivered": 300, "failed": 2, "rejected": 1, "records_per_s": 200}
     (line,) = lines
     assert line == line | expected | {"reasons": {"_MSG_TIMED_OUT": 2}}
