@@ -23,24 +23,27 @@ from api.generations import endpoints as models
 from api.generations.pointer import Generations
 from api.generations.reading import ModelReader
 from api.generations.request_ids import RequestIds
-from api.hot.heads import Heads
+from api.health import endpoints as health
+from api.health.log_ends import LogWatch
+from api.health.progress import Progress
+from api.hot.request import Heads
 from api.hot.server import State
 from api.hot.serving import Serving
-from api.http import health
+from api.http.answer_headers import AnswerHeaders
 from api.http.bodies import Writing
-from api.http.bounded import Bounded
-from api.http.correlation import Identified
-from api.http.failures import Contained, install_failure_handlers
-from api.http.ids import with_ids
+from api.http.endpoint import Table
+from api.http.failures import BugBarrier, install_failure_handlers
+from api.http.instrument_refs import with_ids
 from api.http.keys.access import OPEN_TO_ALL, Access
 from api.http.keys.file import Keys
-from api.http.metrics import LiveMetrics, Measured, Metrics
+from api.http.load_shedding import LoadShedding
+from api.http.metrics import LiveMetrics, Metrics, RequestTiming
 from api.http.openapi import install_openapi
-from api.http.pages import install_docs, install_page
 from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
-from api.http.security import ANY_HOST, CORS, Hosts, Named, Private, Secured, install_cors
-from api.http.streams import PATHS, WEBSOCKET_PATH
+from api.http.security import ANY_HOST, HostCheck, Hosts, PrivatePort, install_cors
+from api.http.server_state import PATHS, WEBSOCKET_PATH
+from api.http.static_files import install_docs, install_page
 from api.instruments import endpoints as instruments
 from api.instruments import writing as describing
 from api.instruments.catalog import Catalog
@@ -53,9 +56,6 @@ from api.live.hub import LiveBars
 from api.market import endpoints as market
 from api.market.movers import MoverRanking
 from api.market.reading import LatestReader
-from api.pipeline import endpoints as pipeline
-from api.pipeline.log_ends import LogWatch
-from api.pipeline.progress import Progress
 from api.recommendations import endpoints as recommendations
 from api.recommendations.reading import BodyRequests, RecommendationReader
 from api.recommendations.trending import TrendingItems
@@ -91,99 +91,8 @@ def create_app(
     Raises:
         SettingsError: the packages that read the archive are not installed.
     """
-    metrics = Metrics()
-    store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
-    tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "api")
-    publisher = Publisher(settings.kafka, metrics, tracing)
-    live = LiveBars(
-        settings.redis_url,
-        store,
-        LiveMetrics(metrics.registry),
-        now_ms,
-        settings.streams_per_client,
-    )
-    writing = Writing(WriteQuota(settings.write_limit))
-    keys = Keys(settings.api_keys, settings.api_keys_file, metrics.registry)
-    access = Access(keys.by_digest)
-    open_to_any = keys.by_digest is not None or ANY_HOST in settings.api_hosts
-    hosts = None if open_to_any else Hosts(settings.api_hosts)
-    cors = bool(settings.api_cors_origins)
-    catalog = Catalog()
-    refresh = CatalogRefresh(store, catalog, metrics.registry)
-    calendars = Calendars(
-        catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
-    )
-    movers = MoverRanking(store, catalog, now_ms)
-    request_ids = RequestIds(store.keys)
-    trending = TrendingItems(store, catalog, request_ids, now_ms)
-    generations = Generations(store.keys)
-    popular = PopularItems(store.keys, generations)
-    recommended = RecommendationReader(store, generations, popular, request_ids, metrics, catalog)
-    reactions = feedback.Feedback(
-        publisher,
-        store,
-        generations,
-        request_ids,
-        metrics,
-        now_ms,
-        settings.input_rules(),
-        catalog.resolve,
-    )
-    logs = LogWatch(settings.kafka, time.monotonic)
-    archived = _archived_bars(archive)
-    latest = LatestReader(store, now_ms, archived)
-    endpoints = (
-        *bars.endpoints(BarReader(store, now_ms, calendars.hours_of, archived), catalog.resolve),
-        *market.endpoints(latest, movers, catalog.resolve, catalog.check),
-        *instruments.endpoints(
-            InstrumentReader(catalog, latest.newest),
-            SimilarReader(store, generations, popular, catalog, request_ids),
-            recommended.legacy,
-            catalog.resolve,
-            catalog.check,
-        ),
-        *describing.endpoints(writing, publisher.publish),
-        *live_bars.endpoints(live, catalog.resolve, access, tracing),
-        *recommendations.endpoints(
-            recommended,
-            BodyRequests(recommended, store, access.spend, catalog.resolve, catalog.check),
-            trending,
-            catalog.resolve,
-            catalog.check,
-        ),
-        *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
-        *models.endpoints(ModelReader(store)),
-        *pipeline.endpoints(Progress(store, logs, now_ms)),
-        *events.endpoints(writing, publisher, now_ms, settings.input_rules(), catalog.resolve),
-        *feedback.endpoints(writing, reactions),
-        *health.endpoints(store, publisher.check, metrics.registry),
-    )
-    table = tuple(map(with_ids, endpoints))
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        if keys.by_digest is None:
-            _log.warning("API_KEYS is not set, nor is API_KEYS_FILE: %s", OPEN_TO_ALL)
-        async with (
-            store.connecting(),
-            refresh.following(),
-            movers.following(),
-            calendars.following(),
-            trending.following(),
-            publisher.running(),
-            contextlib.aclosing(logs),
-            contextlib.aclosing(live),
-            keys.followed(access.use),
-            archived.running() if archived else contextlib.nullcontext(),
-        ):
-            yield {
-                "serving": Serving(table, store, metrics, access, Heads(hosts, cors=cors)),
-                "streams": live,
-                "connections": settings.api_connections,
-                CORS: cors,
-            }
-        await asyncio.to_thread(tracing.close)
-
+    parts = _Parts(settings, now_ms, archive)
+    table = tuple(map(with_ids, parts.endpoints()))
     app = FastAPI(
         title="Tickrec",
         version=_VERSION,
@@ -192,35 +101,157 @@ def create_app(
             "Errors are RFC 9457 problems, `application/problem+json`. If Redis is slow or down, "
             "the server answers 503 within 250 ms, with `Retry-After`."
         ),
-        lifespan=lifespan,
+        lifespan=lambda _: parts.running(table),
         redirect_slashes=False,
-        docs_url=None,  # they load third-party scripts; see `api.http.pages`
+        docs_url=None,  # they load third-party scripts; see `api.http.static_files`
         redoc_url=None,
-        telemetry=_telemetry(tracing),
+        telemetry=_telemetry(parts.tracing),
     )
     app.state.table = table
-    install_endpoints(app, table, store, access)
-    install = websocket.install_websocket
-    (stream,) = (endpoint for endpoint in table if endpoint.path == WEBSOCKET_PATH)
-    install(app, stream, live, catalog.resolve, access, tracing, settings.api_cors_origins)
-    # Innermost first: rejected and failed requests are still counted and get their headers.
-    app.add_middleware(Methods, routes=app.routes)
-    app.add_middleware(Contained)
-    if settings.api_private_port:
-        app.add_middleware(Private, port=settings.api_private_port)
-    app.add_middleware(Bounded)
-    if cors:
-        install_cors(app, settings.api_cors_origins)
-    if hosts is not None:
-        app.add_middleware(Named, hosts=hosts)
-    app.add_middleware(Measured, metrics=metrics)
-    app.add_middleware(Secured)
-    app.add_middleware(Identified, tracing=tracing)
+    install_endpoints(app, table, parts.store, parts.access)
+    parts.install_websocket(app, table)
+    parts.install_middleware(app)
     install_failure_handlers(app)
-    install_openapi(app, table, keyed=keys.by_digest is not None)
+    install_openapi(app, table, keyed=parts.keys.by_digest is not None)
     install_docs(app)
     install_page(app)
     return app
+
+
+class _Parts:
+    """The clients and caches of one application, which its endpoints share."""
+
+    def __init__(
+        self, settings: ApiSettings, now_ms: Callable[[], int], archive: "ArchiveConfig | None"
+    ) -> None:
+        self.settings = settings
+        self.now_ms = now_ms
+        self.metrics = metrics = Metrics()
+        self.store = store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
+        self.tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "api")
+        self.publisher = Publisher(settings.kafka, metrics, self.tracing)
+        self.live = LiveBars(
+            settings.redis_url,
+            store,
+            LiveMetrics(metrics.registry),
+            now_ms,
+            settings.streams_per_client,
+        )
+        self.keys = Keys(settings.api_keys, settings.api_keys_file, metrics.registry)
+        self.access = Access(self.keys.by_digest)
+        open_to_any = self.keys.by_digest is not None or ANY_HOST in settings.api_hosts
+        self.hosts = None if open_to_any else Hosts(settings.api_hosts)
+        self.has_cors = bool(settings.api_cors_origins)
+        self.catalog = catalog = Catalog()
+        self.refresh = CatalogRefresh(store, catalog, metrics.registry)
+        self.calendars = Calendars(
+            catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
+        )
+        self.movers = MoverRanking(store, catalog, now_ms)
+        self.request_ids = RequestIds(store.keys)
+        self.trending = TrendingItems(store, catalog, self.request_ids, now_ms)
+        self.logs = LogWatch(settings.kafka, time.monotonic)
+        self.archived = _archived_bars(archive)
+
+    def endpoints(self) -> Table:
+        """Return the endpoints of all subjects."""
+        store, catalog, publisher = self.store, self.catalog, self.publisher
+        now_ms, rules = self.now_ms, self.settings.input_rules()
+        writing = Writing(WriteQuota(self.settings.write_limit))
+        generations = Generations(store.keys)
+        popular = PopularItems(store.keys, generations)
+        latest = LatestReader(store, now_ms, self.archived)
+        bar_reader = BarReader(store, now_ms, self.calendars.hours_of, self.archived)
+        recommended = RecommendationReader(
+            store, generations, popular, self.request_ids, self.metrics, catalog
+        )
+        reactions = feedback.Feedback(
+            publisher,
+            store,
+            generations,
+            self.request_ids,
+            self.metrics,
+            now_ms,
+            rules,
+            catalog.resolve,
+        )
+        progress = Progress(store, self.logs, now_ms)
+        return (
+            *bars.endpoints(bar_reader, catalog.resolve),
+            *market.endpoints(latest, self.movers, catalog.resolve, catalog.check),
+            *instruments.endpoints(
+                InstrumentReader(catalog, latest.newest),
+                SimilarReader(store, generations, popular, catalog, self.request_ids),
+                recommended.legacy,
+                catalog.resolve,
+                catalog.check,
+            ),
+            *describing.endpoints(writing, publisher.publish),
+            *live_bars.endpoints(self.live, catalog.resolve, self.access, self.tracing),
+            *recommendations.endpoints(
+                recommended,
+                BodyRequests(recommended, store, self.access.spend, catalog.resolve, catalog.check),
+                self.trending,
+                catalog.resolve,
+                catalog.check,
+            ),
+            *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
+            *models.endpoints(ModelReader(store)),
+            *events.endpoints(writing, publisher, now_ms, rules, catalog.resolve),
+            *feedback.endpoints(writing, reactions),
+            *health.endpoints(store, publisher.check, progress, self.metrics.registry),
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self, table: Table) -> AsyncIterator[State]:
+        """Connect, and follow what changes, for the block; yield what the server needs."""
+        if self.keys.by_digest is None:
+            _log.warning("API_KEYS is not set, nor is API_KEYS_FILE: %s", OPEN_TO_ALL)
+        heads = Heads(self.hosts, cors=self.has_cors)
+        async with (
+            self.store.connecting(),
+            self.refresh.following(),
+            self.movers.following(),
+            self.calendars.following(),
+            self.trending.following(),
+            self.publisher.running(),
+            contextlib.aclosing(self.logs),
+            contextlib.aclosing(self.live),
+            self.keys.followed(self.access.use),
+            self.archived.running() if self.archived else contextlib.nullcontext(),
+        ):
+            yield {
+                "serving": Serving(table, self.store, self.metrics, self.access, heads),
+                "streams": self.live,
+                "connections": self.settings.api_connections,
+                "cors": self.has_cors,
+            }
+        await asyncio.to_thread(self.tracing.close)
+
+    def install_websocket(self, app: FastAPI, table: Table) -> None:
+        """Install the endpoint that is opened as a WebSocket."""
+        (stream,) = (endpoint for endpoint in table if endpoint.path == WEBSOCKET_PATH)
+        resolve, origins = self.catalog.resolve, self.settings.api_cors_origins
+        websocket.install_websocket(
+            app, stream, self.live, resolve, self.access, self.tracing, origins
+        )
+
+    def install_middleware(self, app: FastAPI) -> None:
+        """Install what each request passes, innermost first.
+
+        So requests that are rejected or fail are still counted, and get the headers of all answers.
+        """
+        app.add_middleware(Methods, routes=app.routes)
+        app.add_middleware(BugBarrier)
+        if self.settings.api_private_port:
+            app.add_middleware(PrivatePort, port=self.settings.api_private_port)
+        app.add_middleware(LoadShedding)
+        if self.has_cors:
+            install_cors(app, self.settings.api_cors_origins)
+        if self.hosts is not None:
+            app.add_middleware(HostCheck, hosts=self.hosts)
+        app.add_middleware(RequestTiming, metrics=self.metrics)
+        app.add_middleware(AnswerHeaders, tracing=self.tracing)
 
 
 def _archived_bars(config: "ArchiveConfig | None") -> OlderBars | None:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from api.http.csv_answers import MAX_HEADER_BYTES, ToCsv
-from api.http.ids import AnsweredId
+from api.http.instrument_refs import AnsweredId
+from api.http.reply import MAX_HEADER_BYTES, ToCsv
 from contracts.bars import Close, Count, High, Low, Open, Volume
 
 

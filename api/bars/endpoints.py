@@ -16,6 +16,7 @@ from api.bars.reading import BarReader
 from api.bars.seam import ARCHIVE_READING, MOST_DAYS
 from api.bars.trading_hours import Session, parse_session
 from api.http.endpoint import ReadEndpoint, Success, Table
+from api.http.openapi_schemas import KEPT
 from api.http.parameters import (
     INSTRUMENT_ID,
     Parameter,
@@ -27,7 +28,6 @@ from api.http.parameters import (
 )
 from api.http.parsing import Resolve
 from api.http.problems import READING, UNKNOWN_INSTRUMENT, ProblemType
-from api.http.responses import KEPT
 
 MAX_BARS: Final = 1000
 MAX_BARS_OF_MANY: Final = 10_000

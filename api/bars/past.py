@@ -15,7 +15,7 @@ from api.bars.aggregation import MinuteBars, Window, merged
 from api.bars.intervals import Interval, parse_interval
 from api.bars.minutes import NARROW_MINUTES, Held, MinuteReader
 from api.bars.seam import retained_before_newest_ms
-from api.redis.lately import Lately
+from api.redis.lru import LruCache
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import (
@@ -108,7 +108,7 @@ class PastReader:
     def __init__(self, store: Store, minutes: MinuteReader) -> None:
         self._store = store
         self._minutes = minutes
-        self._kept = Lately[tuple[int, Interval], _Kept](KEPT_BYTES, _bytes_of)
+        self._kept = LruCache[tuple[int, Interval], _Kept](KEPT_BYTES, _bytes_of)
         """By instrument and interval."""
 
     def window(self, instrument_id: int, window: Window) -> Read[Held]:

@@ -14,10 +14,9 @@ from api.bars.past import PastReader
 from api.bars.request import Of, Question, QuestionOfMany
 from api.bars.seam import OlderBars, Seam
 from api.bars.trading_hours import HoursOf, NoHoursError, Session, in_session
-from api.http.csv_answers import BY_ACCEPT
 from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule
-from api.http.replies import NOW, Reply, reply
+from api.http.reply import BY_ACCEPT, NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 

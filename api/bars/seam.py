@@ -20,7 +20,7 @@ from api.bars.intervals import Interval
 from api.bars.minutes import Held
 from api.bars.pages import Sort
 from api.http.problems import ProblemType
-from api.http.replies import NOW, Reply, reply
+from api.http.reply import NOW, Reply, reply
 from api.redis.reading import Handoff, Read
 from api.redis.store import Store
 from contracts.bars import Minute

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
+from api.http.instrument_refs import as_sent
+from api.http.openapi_schemas import array_of, schemas_of
 from api.http.parameters import Schema
-from api.http.schemas import array_of, schemas_of
-from api.http.sent import as_sent
 from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, InstrumentId, Interaction, Quote
 from contracts.times import MAX_TS_MS
 

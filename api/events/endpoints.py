@@ -20,10 +20,10 @@ from api.events.parsing import parse_events, parse_legacy
 from api.events.publisher import Publisher
 from api.http.bodies import Writing
 from api.http.endpoint import Success, Table, WriteEndpoint
+from api.http.openapi_schemas import json_body
 from api.http.parsing import Resolve
 from api.http.problems import WRITING
-from api.http.replies import respond
-from api.http.schemas import json_body
+from api.http.reply import respond
 from contracts.input_rules import InputRules
 
 QUOTE: Final[dict[str, Any]] = {

@@ -13,9 +13,9 @@ import msgspec
 
 from api.events.bodies import SENT_INTERACTION, SENT_QUOTE, LegacyEvent
 from api.http.bodies import MAX_EVENTS, explained, strict_decoder
+from api.http.instrument_refs import FIELD, id_of, no_symbols
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
-from api.http.sent import FIELD, id_of, no_symbols
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     Interaction,

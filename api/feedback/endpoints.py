@@ -14,10 +14,10 @@ from api.generations.request_ids import RequestIds, Signer
 from api.http.bodies import Writing
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.metrics import Metrics
+from api.http.openapi_schemas import array_of, json_body, schema_of
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE, WRITING
-from api.http.replies import respond
-from api.http.schemas import array_of, json_body, schema_of
+from api.http.reply import respond
 from api.redis.store import Store, StoreUnavailableError
 from contracts.feedback import NO_VARIANT, SentFeedback
 from contracts.generations import DEFAULT_VARIANT

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from api.events.parsing import decode_strictly, parse_each
 from api.generations.request_ids import Signer
 from api.http.bodies import strict_decoder
+from api.http.instrument_refs import as_sent, id_of, no_symbols
 from api.http.parsing import Resolve
-from api.http.sent import as_sent, id_of, no_symbols
 from contracts.feedback import (
     Feedback,
     FeedbackType,

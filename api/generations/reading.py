@@ -16,7 +16,7 @@ from api.generations.answers import (
     Variant,
 )
 from api.generations.pointer import NoModelYetError
-from api.http.replies import ONCE, Reply, reply
+from api.http.reply import ONCE, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.generations import (

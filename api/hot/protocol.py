@@ -17,15 +17,13 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from api.hot.arrival import BoundedArrival
-from api.hot.heads import Head
+from api.hot.request import Head
 from api.hot.serving import Serving
-from api.http.correlation import HEADER, new_id
-from api.http.health import DRAINING
-from api.http.limits import CONNECTIONS, WATCHED
+from api.http.answer_headers import HEADER, SECURITY_HEADERS, new_id
+from api.http.limits import WATCHED
 from api.http.problems import INVALID_HTTP, OVERLOADED, Problem, problem_reply
-from api.http.replies import Reply, fields
-from api.http.security import CORS, SECURITY_HEADERS
-from api.http.streams import WEBSOCKET_PATH
+from api.http.reply import Reply, fields
+from api.http.server_state import CONNECTIONS, CORS, DRAINING, WEBSOCKET_PATH
 
 _SECURITY: Final = fields(SECURITY_HEADERS)
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY

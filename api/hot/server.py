@@ -17,8 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from api.hot.protocol import HotProtocol
 from api.hot.serving import Serving
-from api.http.health import DRAINING
-from api.http.streams import HEARTBEAT_S, MAX_MESSAGE_BYTES, STALLED_AFTER_S
+from api.http.server_state import DRAINING, HEARTBEAT_S, MAX_MESSAGE_BYTES, STALLED_AFTER_S
 
 HANG_UP_S: Final = 5.0
 """uvicorn's keep-alive timeout; infra/nginx closes its own connections after 4 s."""

@@ -7,16 +7,15 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
-from api.hot.heads import Head, Heads
-from api.hot.matching import Match, Matcher
-from api.http.correlation import new_id
+from api.hot.request import Head, Heads, Match, Matcher
+from api.http.answer_headers import new_id
 from api.http.endpoint import ReadEndpoint, Table
 from api.http.failures import log_bug, problem_of
 from api.http.keys.access import Access
 from api.http.limits import REFUSED_AFTER_S, Gate, Refusals
 from api.http.metrics import Metrics
 from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
-from api.http.replies import Headers, Reply, conditional, fields
+from api.http.reply import Headers, Reply, conditional, fields
 from api.redis.store import Store
 from runtime.logs import REQUEST_ID
 
@@ -40,7 +39,7 @@ class Serving:
         self.heads = heads
         self._matcher = Matcher(e for e in table if isinstance(e, ReadEndpoint) and e.hot)
         self._store = store
-        self._admit = access.admit
+        self._begin_read = access.begin_read
         self._requests = metrics.requests
         self.gate = Gate(MAX_UNDER_WAY)
         self._refusals = Refusals()
@@ -68,8 +67,7 @@ class Serving:
             self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
 
         try:
-            values, _, rate = self._admit(endpoint, match.of_path, match.query, head.credentials)
-            read = endpoint.answer(values)
+            read, _, rate = self._begin_read(endpoint, match.of_path, match.query, head.credentials)
         except Exception as error:  # noqa: BLE001 (a bug needs an answer, too)
             done(None, error)
         else:

@@ -21,8 +21,8 @@ import msgspec
 from limits import RateLimitItem
 from starlette.requests import ClientDisconnect, Request
 
-from api.http.correlation import of_answer
-from api.http.keys.key import key_of
+from api.http.answer_headers import answer_fields
+from api.http.keys.access import key_of
 from api.http.problems import (
     INCOMPLETE_BODY,
     MALFORMED_JSON,
@@ -85,7 +85,7 @@ class Writing:
 
     def _spend(self, request: Request, events: int, before: int = 0) -> None:
         writer, limit = _writer(request)
-        of_answer(request.scope).rate = self._quota.spend(writer, events, limit, before)
+        answer_fields(request.scope).rate = self._quota.spend(writer, events, limit, before)
 
 
 def _writer(request: Request) -> tuple[str, RateLimitItem | None]:

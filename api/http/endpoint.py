@@ -15,10 +15,9 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.csv_answers import ToCsv
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import INVALID_REQUEST, Problem, ProblemType
-from api.http.replies import Reply
+from api.http.reply import Reply, ToCsv
 from api.redis.reading import Read, then
 
 Scope = Literal["read:users", "read:recommendations", "read:pipeline", "write", "admin"]

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.correlation import STARTS, of_answer
+from api.http.answer_headers import STARTS, answer_fields
 from api.http.metrics import route_of
 from api.http.problems import (
     INTERNAL,
@@ -26,7 +26,7 @@ from api.http.problems import (
     ProblemType,
     problem_reply,
 )
-from api.http.replies import response
+from api.http.reply import response
 from api.redis.store import StoreUnavailableError
 from runtime.topology import TopologyError
 
@@ -54,7 +54,7 @@ def problem_response(
 ) -> Response:
     """Return the answer for `problem`, with the headers that it needs."""
     scope = request.scope
-    request_id = of_answer(scope).request_id
+    request_id = answer_fields(scope).request_id
     found = response(problem_reply(scope["raw_path"].decode("ascii"), problem, request_id))
     found.headers.update(headers or {})
     return found
@@ -81,7 +81,7 @@ def install_failure_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, of_framework)
 
 
-class Contained:
+class BugBarrier:
     """Catches every exception of `app`, before a server logs it with its message."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -26,7 +26,7 @@ from starlette.responses import Response
 
 from api.http.bodies import media_type_of
 from api.http.failures import problem_of
-from api.http.keys.key import caller_of
+from api.http.keys.access import caller_of
 from api.http.problems import (
     IDEMPOTENCY_KEY_REUSED,
     OUTCOME_UNKNOWN,
@@ -35,7 +35,7 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
-from api.http.replies import JSON, ONCE
+from api.http.reply import JSON, ONCE
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
 from contracts.keyspace import IDEMPOTENCY_KEPT_S
@@ -60,7 +60,7 @@ Act = Callable[[], Awaitable[Response]]
 _log = logging.getLogger(__name__)
 
 
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+class KeyState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value of a key in Redis: a claim until there is an answer."""
 
     request: str
@@ -74,7 +74,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     """why the outcome is unknown, if the request ended so"""
 
 
-_decoder = msgspec.json.Decoder(Kept)
+_decoder = msgspec.json.Decoder(KeyState)
 
 
 class Once:
@@ -96,7 +96,7 @@ class Once:
         if digest is None:
             return await act()
         name = self._store.keys.idempotency(digest)
-        claim = Kept(_digest_of(request, body), secrets.token_hex(8))
+        claim = KeyState(_digest_of(request, body), secrets.token_hex(8))
         found = await self._store.answer(_claimed(name, claim))
         if found is not None:
             return _replayed(*found, claim)
@@ -107,17 +107,17 @@ class Once:
             raise
         return await self._act(name, claim, act)
 
-    async def _act(self, name: str, claim: Kept, act: Act) -> Response:
+    async def _act(self, name: str, claim: KeyState, act: Act) -> Response:
         try:
             answer = await act()
         except Exception as error:
             if isinstance(error, Failure) and error.may_have_taken_effect:
-                unknown = Kept(claim.request, unknown=str(error))
+                unknown = KeyState(claim.request, unknown=str(error))
                 await self._settle(partial(_replaced, name, unknown))
             elif problem_of(error) is not None:
                 await self._settle(partial(_freed, name, claim))
             raise  # of a bug nothing is known, so the claim stays
-        kept = Kept(claim.request, status=answer.status_code, body=bytes(answer.body).decode())
+        kept = KeyState(claim.request, status=answer.status_code, body=bytes(answer.body).decode())
         await self._settle(partial(_replaced, name, kept))
         return answer
 
@@ -139,12 +139,12 @@ class Once:
                 return
 
 
-def _replaced(name: str, kept: Kept) -> Read[None]:
+def _replaced(name: str, kept: KeyState) -> Read[None]:
     """Keep an outcome under a key that is claimed."""
     yield [("SET", name, msgspec.json.encode(kept), "XX", "EX", IDEMPOTENCY_KEPT_S)]
 
 
-def _freed(name: str, claim: Kept) -> Read[None]:
+def _freed(name: str, claim: KeyState) -> Read[None]:
     """Free a key for which nothing was published."""
     found, left_ms = yield [("GET", name), ("PTTL", name)]
     if found == msgspec.json.encode(claim):
@@ -160,7 +160,7 @@ def _confirmed(name: str) -> Read[None]:
         raise StoreUnavailableError("the claim of the idempotency key expired")
 
 
-def _claimed(name: str, claim: Kept) -> Read[tuple[Kept, int] | None]:
+def _claimed(name: str, claim: KeyState) -> Read[tuple[KeyState, int] | None]:
     """Claim a key for a short time, or return what it has and how long it is still kept, in ms.
 
     A claim begins short and is confirmed: if Redis answers too late, nothing is published, and the
@@ -174,7 +174,7 @@ def _claimed(name: str, claim: Kept) -> Read[tuple[Kept, int] | None]:
     return None if found is None else (_decoder.decode(found), left_ms)
 
 
-def _replayed(kept: Kept, left_ms: int, claim: Kept) -> Response:
+def _replayed(kept: KeyState, left_ms: int, claim: KeyState) -> Response:
     """Return the kept answer; Problem if there is none, or the request is another one."""
     if kept.request != claim.request:
         raise Problem(

@@ -1,8 +1,8 @@
 """Load shedding: how many requests may be in flight, and when those above that are rejected.
 
 An overloaded server otherwise makes all clients wait, and works on answers that nobody is waiting
-for any more. The hot path (`api.hot`) and the framework's routes (`api.http.bounded`) have gates of
-their own, and reject in the same way.
+for any more. The hot path (`api.hot`) and the framework's routes (`api.http.load_shedding`) have
+gates of their own, and reject in the same way.
 """
 
 import asyncio
@@ -27,10 +27,6 @@ _TOGETHER_S: Final = 0.005
 """Rejections that are due within it are sent together."""
 WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Their requests are never rejected: monitoring must answer under overload most of all."""
-
-
-CONNECTIONS: Final = "connections"
-"""How many may be open, in the lifespan state."""
 
 
 class Gate:

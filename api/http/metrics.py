@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.correlation import STARTS
+from api.http.answer_headers import STARTS
 
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1, 2.5, 5,
@@ -101,7 +101,7 @@ class LiveMetrics:
         )
 
 
-class Measured:
+class RequestTiming:
     """Counts and times each request to `app`, up to the start of the answer.
 
     A WebSocket is a GET, and its opening the start of an answer with status 101.

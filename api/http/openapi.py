@@ -12,6 +12,13 @@ from api.http.endpoint import ActionEndpoint, Endpoint, Table, WriteEndpoint
 from api.http.idempotency import HEADER, MAX_KEY_CHARACTERS
 from api.http.keys.access import MISSING, missing_scope
 from api.http.limits import MAX_READS, WATCHED
+from api.http.openapi_schemas import (
+    PROBLEM,
+    added_headers,
+    problem_responses,
+    schemas_of,
+    success_responses,
+)
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import (
     FORBIDDEN,
@@ -24,8 +31,6 @@ from api.http.problems import (
     WRITING_ONCE,
     ProblemType,
 )
-from api.http.responses import PROBLEM, added_headers, problem_responses, success_responses
-from api.http.schemas import schemas_of
 
 _IDEMPOTENCY_KEY: Final[Schema] = {
     "name": HEADER,

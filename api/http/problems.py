@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api.http.replies import ONCE, Reply, fields
+from api.http.reply import ONCE, Reply, fields
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:tickrec:problem:"

@@ -4,24 +4,22 @@ A `HEAD` is answered as `GET` without the body, `OPTIONS` with the methods of th
 lists them all: the framework would list only those of one route.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.correlation import of_answer
-from api.http.csv_answers import csv_answer, prefers_csv
+from api.http.answer_headers import answer_fields
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, WriteEndpoint
 from api.http.failures import problem_response
 from api.http.idempotency import Once
-from api.http.keys.access import Access
-from api.http.keys.key import note_key
+from api.http.keys.access import Access, Key, RawHeaders, note_key
 from api.http.problems import NOT_FOUND, Problem
-from api.http.replies import conditional, joined, response
+from api.http.reply import conditional, csv_answer, joined, prefers_csv, response
 from api.redis.store import Store
 
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -29,7 +27,7 @@ _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 View = Callable[[Request], Awaitable[Response]]
 
 
-class _Noted(Route):
+class _NotedRoute(Route):
     """A route that metrics and traces find in a request's scope.
 
     Those of the framework would read parameters from a view's signature, for which each application
@@ -56,7 +54,7 @@ def install_endpoints(app: FastAPI, table: Table, store: Store, access: Access) 
     once = Once(store)
     for endpoint in sorted(table, key=_takes_what_is_left):
         view = _view(endpoint, store, access, once)
-        app.router.routes.append(_Noted(_route(endpoint), view, methods=[endpoint.method]))
+        app.router.routes.append(_NotedRoute(_route(endpoint), view, methods=[endpoint.method]))
 
 
 def _takes_what_is_left(endpoint: Endpoint) -> bool:
@@ -75,7 +73,7 @@ def _view(endpoint: Endpoint, store: Store, access: Access, once: Once) -> View:
 
 def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
     async def view(request: Request) -> Response:
-        read = endpoint.answer(_admitted_values(endpoint, request, access))
+        read = _admitted(access.begin_read, endpoint, request)
         tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
         answer = await store.answer(read)
         to_csv = endpoint.success.to_csv
@@ -83,7 +81,7 @@ def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
             answer = await csv_answer(answer, to_csv)
         found = conditional(answer, tags)
         if found.request_id:
-            of_answer(request.scope).request_id = found.request_id
+            answer_fields(request.scope).request_id = found.request_id
         return response(found)
 
     return view
@@ -91,29 +89,37 @@ def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
 
 def _acting(endpoint: ActionEndpoint, access: Access) -> View:
     async def view(request: Request) -> Response:
-        return await endpoint.act(request, **_admitted_values(endpoint, request, access))
+        return await endpoint.act(request, **_admitted(access.admit, endpoint, request))
 
     return view
 
 
 def _writing(endpoint: WriteEndpoint, access: Access, once: Once) -> View:
     async def view(request: Request) -> Response:
-        values = _admitted_values(endpoint, request, access)
+        values = _admitted(access.admit, endpoint, request)
         body = await endpoint.receive(request)
         return await once.answer(request, body, partial(endpoint.act, request, body, **values))
 
     return view
 
 
-def _admitted_values(endpoint: Endpoint, request: Request, access: Access) -> dict[str, Any]:
-    """Admit a request, note its key, and return the values of its parameters."""
+E = TypeVar("E", bound=Endpoint)
+T = TypeVar("T")
+
+
+def _admitted(
+    admit: Callable[[E, Mapping[str, str], str, RawHeaders], tuple[T, Key | None, bytes]],
+    endpoint: E,
+    request: Request,
+) -> T:
+    """Admit a request, note its key and its quota, and return what `admit` makes of it."""
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
-    values, key, rate = access.admit(endpoint, request.path_params, query, scope["headers"])
-    of_answer(scope).rate = rate
+    found, key, rate = admit(endpoint, request.path_params, query, scope["headers"])
+    answer_fields(scope).rate = rate
     if key is not None:
         note_key(request, key)
-    return values
+    return found
 
 
 def _route(endpoint: Endpoint) -> str:

@@ -1,4 +1,4 @@
-"""Who may reach the server: by host name, by a page's origin, by port; and security headers.
+"""Who may reach the server: by host name, by a page's origin, by port.
 
 **Hosts.** Without keys, anyone who can reach the server may do everything. A page can make its own
 name resolve to the server's address (DNS rebinding): a browser then treats both as one origin and
@@ -8,9 +8,6 @@ only to names that no such page can have.
 **CORS** names the origins whose pages may send requests to this server.
 
 **A private port**, if one is configured, serves the operators' endpoints.
-
-**Headers.** `SECURITY_HEADERS` is the only list of them. Code that answers without the middleware
-`Secured` adds them.
 """
 
 from collections.abc import Collection
@@ -23,28 +20,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.correlation import NAME as REQUEST_ID
-from api.http.correlation import STARTS
-from api.http.csv_answers import ANSWER
+from api.http.answer_headers import NAME as REQUEST_ID
 from api.http.failures import problem_response
 from api.http.problems import NOT_FOUND, UNKNOWN_HOST, Problem
-
-SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    # An answer is data: if a browser renders it as a page, it may load, run and frame nothing.
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"x-frame-options", b"DENY"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
+from api.http.reply import ANSWER
 
 ANY_HOST: Final = "*"
 
 _MAX_KNOWN: Final = 1000
 """Of `Host` headers: an allowed name may be written in many ways, with any port."""
 
-CORS: Final = "cors"
-"""Set in the lifespan state if cross-origin requests are allowed."""
 _SENT: Final = (
     "Authorization",
     "Content-Type",
@@ -97,7 +82,7 @@ class Hosts:
         return local or name in self._names or _is_address(name)
 
 
-class Named:
+class HostCheck:
     """Passes a request on to `app` if the server answers to its host name."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
@@ -146,7 +131,7 @@ def _unknown(host: str) -> Problem:
     return Problem(UNKNOWN_HOST, detail)
 
 
-class Varied:
+class VaryByOrigin:
     """Marks each answer of `app` as dependent on the request's origin.
 
     Otherwise a cache could serve what it stored for one origin, or for none, to a page of another.
@@ -179,10 +164,10 @@ def install_cors(app: FastAPI, origins: Collection[str]) -> None:
         expose_headers=_SEEN,
         max_age=600,
     )
-    app.add_middleware(Varied)
+    app.add_middleware(VaryByOrigin)
 
 
-class Private:
+class PrivatePort:
     """Hides metrics, health and documentation of `app` from all ports but `port`."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
@@ -205,26 +190,3 @@ class Private:
 
 def _is_private(path: str) -> bool:
     return path in _PATHS or path.startswith(_FOLDERS)
-
-
-class Secured:
-    """Adds `SECURITY_HEADERS` to each answer of `app`, unless it sets them itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and add the headers to its answer."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-
-        async def completing(message: Message) -> None:
-            if message["type"] in STARTS:
-                given = list(message.get("headers", ()))
-                has = {name.lower() for name, _ in given}
-                missing = [pair for pair in SECURITY_HEADERS if pair[0] not in has]
-                message = {**message, "headers": given + missing}
-            await send(message)
-
-        await self._app(scope, receive, completing)

@@ -6,8 +6,7 @@ from typing import Literal
 import msgspec
 
 from api.bars.answers import LatestQuote
-from api.http.ids import AnsweredId
-from api.http.named import Named
+from api.http.instrument_refs import AnsweredId, NamedInstrument
 
 
 class ListedInstrument(msgspec.Struct, frozen=True):
@@ -46,7 +45,7 @@ class AcceptedInstruments(msgspec.Struct, frozen=True):
     instruments: int
 
 
-class SimilarInstrument(Named, frozen=True, gc=False, omit_defaults=True):
+class SimilarInstrument(NamedInstrument, frozen=True, gc=False, omit_defaults=True):
     """A neighbor; `support` is the number of users who have both, in binary mode.
 
     For popular instruments, `score` is the number of users who have it, and `support` is 0.

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from api.http.filters import ALL, Condition, Filter, parse_boost
-from api.http.named import N
+from api.http.instrument_refs import N
 from api.http.problems import STORE_UNAVAILABLE, Problem
 from api.instruments.index import Entry, Index, Value
 from api.instruments.popular import Ranked

@@ -8,7 +8,8 @@ import msgspec
 from api.bars.answers import LatestQuote
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.filters import Check, boost_parameter, filter_parameters
-from api.http.named import NAMES
+from api.http.instrument_refs import NAMES
+from api.http.openapi_schemas import CACHE_CONTROL, KEPT
 from api.http.parameters import (
     DEFAULT_ITEMS,
     INSTRUMENT_OR_USER,
@@ -25,8 +26,7 @@ from api.http.problems import (
     UNKNOWN_INSTRUMENT,
     ProblemType,
 )
-from api.http.replies import Reply
-from api.http.responses import CACHE_CONTROL, KEPT
+from api.http.reply import Reply
 from api.instruments.answers import (
     DescribedInstrument,
     Instruments,

@@ -16,7 +16,7 @@ from api.generations.request_ids import RequestIds
 from api.http.filters import ALL, Filter
 from api.http.parsing import content_of_token, page_token
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
-from api.http.replies import LISTS, NOW, Reply, reply
+from api.http.reply import LISTS, NOW, Reply, reply
 from api.instruments.answers import (
     DescribedInstrument,
     Instruments,
@@ -29,7 +29,7 @@ from api.instruments.catalog import Catalog, Wanted
 from api.instruments.index import Entry
 from api.instruments.popular import PopularItems, Ranked
 from api.instruments.visibility import Boosts, Shown
-from api.redis.lately import Lately
+from api.redis.lru import LruCache
 from api.redis.reading import Command, Read
 from api.redis.store import Store
 from contracts.fold_in import SCORE_DECIMALS
@@ -191,7 +191,7 @@ class SimilarReader:
         self._popular_items = popular
         self._catalog = catalog
         self._request_ids = request_ids
-        self._replies = Lately[tuple[object, ...], Reply](_REPLIES_BYTES, _bytes_of)
+        self._replies = LruCache[tuple[object, ...], Reply](_REPLIES_BYTES, _bytes_of)
 
     def similar(
         self,

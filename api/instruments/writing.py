@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api.events.parsing import decode_strictly, parse_each
 from api.http.bodies import MAX_EVENTS, Writing, decoded, strict_decoder
 from api.http.endpoint import Success, Table, WriteEndpoint
+from api.http.openapi_schemas import array_of, json_body, schema_of
 from api.http.parameters import INSTRUMENT, Parameter
 from api.http.parsing import parse_instrument_id
 from api.http.problems import (
@@ -22,8 +23,7 @@ from api.http.problems import (
     ProblemType,
     broken_rule,
 )
-from api.http.replies import respond
-from api.http.schemas import array_of, json_body, schema_of
+from api.http.reply import respond
 from api.instruments.answers import AcceptedInstrument, AcceptedInstruments
 from contracts.instruments import (
     Delisting,

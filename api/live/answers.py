@@ -14,7 +14,7 @@ import msgspec
 from api.bars.aggregation import Window, roll_up
 from api.bars.answers import Bar, Gap, LatestQuote
 from api.bars.intervals import MINUTE
-from api.http.ids import as_strings
+from api.http.instrument_refs import as_strings
 from contracts.bars import BarValue
 
 OPENING: Final = b"retry: 2000\n\n"

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.bars.answers import Gap
 from api.http.endpoint import ActionEndpoint, Success, Table
-from api.http.ids import IDS
+from api.http.instrument_refs import IDS
 from api.http.keys.access import Access
 from api.http.parameters import RequestedInstruments, Schema, instruments_parameter
 from api.http.parsing import Resolve
@@ -22,7 +22,7 @@ from api.http.problems import (
     UPGRADE_REQUIRED,
     Problem,
 )
-from api.http.streams import BARS_PATH, QUOTES_PATH, WEBSOCKET_PATH
+from api.http.server_state import BARS_PATH, QUOTES_PATH, WEBSOCKET_PATH
 from api.live.answers import (
     LIVE,
     OPENING,

@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple
 
 from api.bars.answers import Gap
 from api.http.metrics import LiveMetrics
-from api.http.streams import HEARTBEAT_S
+from api.http.server_state import HEARTBEAT_S
 from api.live.answers import LIVE, Form, Frame, gap_frame
 from contracts.times import MINUTE_MS
 

@@ -23,11 +23,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.http.endpoint import Endpoint
 from api.http.failures import problem_of, problem_response
-from api.http.keys.access import Access
-from api.http.keys.key import client_names
+from api.http.keys.access import Access, client_names
 from api.http.parsing import Resolve
 from api.http.problems import UNKNOWN_ORIGIN, Problem
-from api.http.streams import STALLED_AFTER_S, WEBSOCKET_PATH
+from api.http.server_state import STALLED_AFTER_S, WEBSOCKET_PATH
 from api.live import commands
 from api.live.answers import WEBSOCKET
 from api.live.hub import LiveBars

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from api.bars.answers import Bar, LatestQuote
-from api.http.named import Named
+from api.http.instrument_refs import NamedInstrument
 
 
 class LatestQuotes(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ MoversWindow = Literal["5m", "15m", "1h"]
 Direction = Literal["up", "down"]
 
 
-class Mover(Named, frozen=True, gc=False, omit_defaults=True):
+class Mover(NamedInstrument, frozen=True, gc=False, omit_defaults=True):
     """An instrument whose price changed over the window."""
 
     change: float

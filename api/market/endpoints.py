@@ -6,11 +6,11 @@ from api.bars.answers import Bar, LatestQuote
 from api.bars.seam import ARCHIVE_READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.filters import Check, filter_parameters
-from api.http.named import NAMES
+from api.http.instrument_refs import NAMES
+from api.http.openapi_schemas import KEPT
 from api.http.parameters import DEFAULT_ITEMS, instruments_parameter, one_of, whole_number
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_REQUEST, READING
-from api.http.responses import KEPT
 from api.market.answers import LatestQuotes, Mover, Movers, Snapshot, Snapshots
 from api.market.movers import DIRECTIONS, WINDOWS, MoverRanking
 from api.market.reading import LatestReader

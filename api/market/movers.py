@@ -16,8 +16,7 @@ import msgspec
 import numpy as np
 
 from api.http.filters import Filter
-from api.http.kept import KeptReplies
-from api.http.replies import NOW, Reply, reply
+from api.http.reply import NOW, Reply, ReplyCache, reply
 from api.instruments.catalog import Catalog
 from api.instruments.visibility import Shown
 from api.market.answers import Direction, Mover, Movers, MoversWindow
@@ -130,7 +129,7 @@ class MoverRanking:
         self._catalog = catalog
         self._now_ms = now_ms
         self._ranked = Ranked()
-        self._replies = KeptReplies()
+        self._replies = ReplyCache()
 
     def movers(
         self,

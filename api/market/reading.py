@@ -12,7 +12,7 @@ from api.bars.minutes import MinuteReader, minute_fields
 from api.bars.seam import MOST_DAYS, OlderBars, Part, ReadOlder, Seam
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem, broken_rule
-from api.http.replies import NOW, Reply, reply
+from api.http.reply import NOW, Reply, reply
 from api.market.answers import LatestQuotes, Snapshot, Snapshots
 from api.redis.reading import Read
 from api.redis.store import Store

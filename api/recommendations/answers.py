@@ -4,8 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from api.http.ids import AnsweredId
-from api.http.named import Named
+from api.http.instrument_refs import AnsweredId, NamedInstrument
 from contracts.trending import TrendingWindow
 
 Source = Literal["model", "history", "popular", "repeat"]
@@ -13,7 +12,7 @@ ItemSource = Literal["items", "popular"]
 OtherSource = Literal["history", "popular", "catalog", "new"]
 
 
-class Recommended(Named, frozen=True, gc=False, omit_defaults=True):
+class Recommended(NamedInstrument, frozen=True, gc=False, omit_defaults=True):
     """A recommended instrument; `because` lists the instruments that contributed most.
 
     `source` is present if it is another one than that of the answer: where that has too few
@@ -65,7 +64,7 @@ class Batch(msgspec.Struct, frozen=True):
     recommendations: list[Recommendations]
 
 
-class TrendingItem(Named, frozen=True, gc=False, omit_defaults=True):
+class TrendingItem(NamedInstrument, frozen=True, gc=False, omit_defaults=True):
     """An item and its number of events in the window."""
 
     events: int

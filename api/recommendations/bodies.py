@@ -17,10 +17,10 @@ from api.http.filters import (
     condition_schema,
     no_attributes,
 )
+from api.http.instrument_refs import SentInstrument, id_of, no_symbols
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED, MAX_OFFSET
 from api.http.parsing import MAX_CATEGORIES_ASKED, Resolve
 from api.http.problems import broken_rule
-from api.http.sent import SentInstrument, id_of, no_symbols
 from contracts.affinities import HistoryEntry
 from contracts.instruments import Category
 from contracts.messages import UserId, check_user_id

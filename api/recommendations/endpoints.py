@@ -5,7 +5,8 @@ from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.filters import Check, boost_parameter, filter_parameters
-from api.http.named import NAMES
+from api.http.instrument_refs import NAMES
+from api.http.openapi_schemas import CACHE_CONTROL, KEPT, json_body, schema_of
 from api.http.parameters import (
     DEFAULT_ITEMS,
     OFFSET,
@@ -29,8 +30,6 @@ from api.http.problems import (
     WRITING,
     ProblemType,
 )
-from api.http.responses import CACHE_CONTROL, KEPT
-from api.http.schemas import json_body, schema_of
 from api.recommendations.answers import (
     Batch,
     ItemRecommendations,

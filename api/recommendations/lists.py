@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from api.recommendations.fold import Places, Row
-from api.redis.lately import Lately
+from api.redis.lru import LruCache
 from contracts.messages import Floats
 
 ROWS_BYTES: Final = 140_000_000
@@ -51,7 +51,7 @@ class GenerationLists:
         self.model = ""
         """Of the rows; empty until the first one is added."""
         self.places = Places()
-        self._rows = Lately[int, Row](ROWS_BYTES, _bytes_of)
+        self._rows = LruCache[int, Row](ROWS_BYTES, _bytes_of)
         self._sums: Floats = np.zeros(0)
         """Small, so that they stay in the CPU caches."""
 

@@ -16,7 +16,7 @@ from api.http.bodies import check_head, read_body
 from api.http.filters import ALL, Check, Filter
 from api.http.metrics import Metrics
 from api.http.parsing import Resolve
-from api.http.replies import ONCE, Reply, reply, respond
+from api.http.reply import ONCE, Reply, reply, respond
 from api.instruments.answers import PredictedItems
 from api.instruments.catalog import Catalog
 from api.instruments.popular import PopularItems

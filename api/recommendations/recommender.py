@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from api.generations.pointer import Generation, Generations
 from api.http.metrics import Metrics
-from api.http.replies import encode
+from api.http.reply import encode
 from api.instruments.catalog import Catalog, NewListings
 from api.instruments.popular import PopularItems
 from api.recommendations.answers import Recommended
@@ -29,7 +29,7 @@ from api.recommendations.reranking import (
     with_new,
 )
 from api.recommendations.sources import Sources
-from api.redis.lately import Lately
+from api.redis.lru import LruCache
 from api.redis.reading import Read
 from api.users.history import Histories, StoredHistory
 from contracts.keyspace import OFFSET_FIELD, Keyspace
@@ -67,7 +67,7 @@ class Recommender:
         self._new: dict[str, tuple[int, NewListings]] = {}
         """Of generations: the version of the catalog, and its new listings."""
         self._sources = Sources(keys, generations, popular, metrics)
-        self._kept = Lately[tuple[str, CommonWish], _Kept](CHOSEN_BYTES, _bytes_of)
+        self._kept = LruCache[tuple[str, CommonWish], _Kept](CHOSEN_BYTES, _bytes_of)
         """Keyed by history and wish."""
         self._choices = metrics.choices
 

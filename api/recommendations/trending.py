@@ -12,8 +12,7 @@ from typing import Final
 
 from api.generations.request_ids import RequestIds, Signer
 from api.http.filters import Filter
-from api.http.kept import KeptReplies
-from api.http.replies import NOW, Reply, reply
+from api.http.reply import NOW, Reply, ReplyCache, reply
 from api.instruments.catalog import Catalog
 from api.recommendations.answers import Trending, TrendingItem
 from api.recommendations.event_counts import (
@@ -54,7 +53,7 @@ class TrendingItems:
         self._catalog = catalog
         self._request_ids = request_ids
         self._now_ms = now_ms
-        self._replies = {window: KeptReplies() for window in TRENDING_WINDOWS}
+        self._replies = {window: ReplyCache() for window in TRENDING_WINDOWS}
         self._counts: dict[Bucket, Counts] = {}
         """Keyed by bucket; the one read longest ago comes first."""
         self._rankings: Rankings = dict.fromkeys(TRENDING_WINDOWS, Ranked())

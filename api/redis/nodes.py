@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from api.redis.address import Address, Node
+from api.redis.address import Address, Node, Sentinels
 from api.redis.connection import Connection, ErrorAnswer, NotConnectedError
-from api.redis.sentinels import Sentinels
 from api.redis.turns import Turns
 from runtime.redis.policy import warnings_of
 from runtime.redis.refusals import StoreRefusesError, not_encrypted, not_let_in, refused

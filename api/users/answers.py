@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api.http.ids import AnsweredId
+from api.http.instrument_refs import AnsweredId
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
+from api.http.openapi_schemas import KEPT
 from api.http.parameters import DEFAULT_ITEMS, USER_ID, whole_number
 from api.http.problems import (
     INVALID_REQUEST,
@@ -14,7 +15,6 @@ from api.http.problems import (
     WRITING,
     ProblemType,
 )
-from api.http.responses import KEPT
 from api.users.answers import (
     Erasing,
     Export,

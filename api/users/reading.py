@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from api.http.problems import UNKNOWN_USER, Problem
-from api.http.replies import ONCE, OWN, Reply, reply
+from api.http.reply import ONCE, OWN, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.answers import Export, KnownItem, OwnItem, OwnList, Sample

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api.generations.pointer import SEEN_BY_ALL_S
 from api.http.problems import broken_rule
-from api.http.replies import respond
+from api.http.reply import respond
 from api.redis.reading import Command, Read
 from api.redis.store import Store
 from api.users.answers import Erasing

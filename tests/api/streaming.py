@@ -11,7 +11,7 @@ import msgspec
 
 from api.app import create_app
 from api.hot.server import Server
-from api.http.streams import HEARTBEAT_S
+from api.http.server_state import HEARTBEAT_S
 from api.live.hub import LiveBars
 from api.settings import ApiSettings
 from contracts.bar_messages import encode_changed_bars

@@ -20,7 +20,7 @@ from api.bars.reading import BarReader
 from api.http.metrics import Metrics
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem
-from api.http.replies import Reply, encode
+from api.http.reply import Reply, encode
 from api.market.reading import LatestReader
 from api.redis.reading import Read
 from api.redis.store import Store

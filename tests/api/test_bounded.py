@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from api.events.publisher import Publisher
-from api.http import bounded, limits
-from api.http.bounded import Bounded
+from api.http import limits, load_shedding
 from api.http.failures import problem_response
+from api.http.load_shedding import LoadShedding
 from api.http.problems import Problem
 from contracts.messages import Quote
 from tests.patience import PATIENCE_S
@@ -28,8 +28,8 @@ READS, WRITES = 16, 8
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bound requests to a few, which is as good as many."""
-    monkeypatch.setattr(bounded, "MAX_READS", READS)
-    monkeypatch.setattr(bounded, "MAX_WRITES", WRITES)
+    monkeypatch.setattr(load_shedding, "MAX_READS", READS)
+    monkeypatch.setattr(load_shedding, "MAX_WRITES", WRITES)
 
 
 class Held:
@@ -67,7 +67,7 @@ def held() -> Held:
 
 @pytest.fixture
 def client(held: Held) -> httpx.AsyncClient:
-    return client_of(Bounded(held))
+    return client_of(LoadShedding(held))
 
 
 @pytest.mark.parametrize(("method", "bound"), [("GET", READS), ("POST", WRITES)])
@@ -139,14 +139,14 @@ def reading() -> Reading:
     return Reading()
 
 
-def client_of(bounded: Bounded, address: str = "192.0.2.1") -> httpx.AsyncClient:
+def client_of(app: LoadShedding, address: str = "192.0.2.1") -> httpx.AsyncClient:
     """Return a client with its own address."""
-    transport = httpx.ASGITransport(bounded, raise_app_exceptions=False, client=(address, 1))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 async def test_bodies_that_are_still_coming_take_no_place_of_a_write(reading: Reading) -> None:
-    slow, client = Slow(), client_of(Bounded(reading))
+    slow, client = Slow(), client_of(LoadShedding(reading))
     reading.goes_on.set()
     trickling = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(100)]
     await reading.begun(100)
@@ -156,7 +156,7 @@ async def test_bodies_that_are_still_coming_take_no_place_of_a_write(reading: Re
 
 
 async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Reading) -> None:
-    slow, client = Slow(), client_of(Bounded(reading))
+    slow, client = Slow(), client_of(LoadShedding(reading))
     late = asyncio.create_task(client.post("/", content=slow.body()))
     await reading.begun(1)
     writes = [asyncio.create_task(client.post("/", content=b"{}")) for _ in range(WRITES)]
@@ -170,9 +170,9 @@ async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Readin
 async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "MAX_ARRIVING_OF_A_CLIENT", 3)
-    monkeypatch.setattr(bounded, "MAX_ARRIVING", 5)
-    slow, app = Slow(), Bounded(reading)
+    monkeypatch.setattr(load_shedding, "MAX_ARRIVING_OF_A_CLIENT", 3)
+    monkeypatch.setattr(load_shedding, "MAX_ARRIVING", 5)
+    slow, app = Slow(), LoadShedding(reading)
     first, second = (client_of(app, address) for address in ("192.0.2.1", "192.0.2.2"))
     reading.goes_on.set()
     for _ in range(2):  # bodies that have arrived free their room
@@ -193,8 +193,8 @@ async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
 async def test_what_came_of_all_bodies_is_bounded(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "MAX_ARRIVING_BYTES", 2000)
-    slow, client = Slow(b"x" * 900), client_of(Bounded(reading))
+    monkeypatch.setattr(load_shedding, "MAX_ARRIVING_BYTES", 2000)
+    slow, client = Slow(b"x" * 900), client_of(LoadShedding(reading))
     reading.goes_on.set()
     for _ in range(2):
         sent = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(2)]
@@ -288,8 +288,8 @@ async def test_a_rejection_is_delayed_and_holds_no_place(
         await send({"type": "http.response.body", "body": b""})
 
     monkeypatch.setattr(limits.Refusals, "rest", rest)
-    monkeypatch.setattr(bounded, "MAX_READS", int(status == 429))
-    client = client_of(Bounded(app))
+    monkeypatch.setattr(load_shedding, "MAX_READS", int(status == 429))
+    client = client_of(LoadShedding(app))
     refused = asyncio.create_task(client.get("/refused"))
     await resting.wait()
     if status == 429:  # the only place is free

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http.failures import Contained
+from api.http.failures import BugBarrier
 
 from .problems import problem
 
@@ -27,7 +27,7 @@ def failing(before: Callable[[Send], Awaitable[None]] | None = None) -> ASGIApp:
 
 
 async def get(app: ASGIApp) -> httpx.Response:
-    transport = httpx.ASGITransport(Contained(app))  # it lets an exception through to the test
+    transport = httpx.ASGITransport(BugBarrier(app))  # it lets an exception through to the test
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get("/somewhere")
 
@@ -77,6 +77,6 @@ async def test_half_an_answer_is_not_continued_with_another(
         await send(START)
 
     scope = {"type": "http", "method": "GET", "path": "/"}
-    await Contained(failing(begin))(scope, None, send)  # type: ignore[arg-type]
+    await BugBarrier(failing(begin))(scope, None, send)  # type: ignore[arg-type]
     assert sent == [START]
     assert "KeyError" in caplog.text

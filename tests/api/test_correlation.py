@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.correlation import given_id
+from api.http.answer_headers import given_id
 from api.redis.store import Store
 from runtime.logs import configure_logs
 

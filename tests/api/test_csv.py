@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from api.http.csv_answers import CSV, prefers_csv
+from api.http.reply import CSV, prefers_csv
 from contracts.bars import BarValue
 from tests.cases import each
 

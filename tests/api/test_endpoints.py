@@ -15,7 +15,8 @@ import pytest
 
 from api.app import create_app
 from api.events import publisher
-from api.hot.matching import Match
+from api.health import log_ends
+from api.hot.request import Match
 from api.hot.serving import Serving
 from api.http.endpoint import Endpoint, ReadEndpoint, Scope, WriteEndpoint
 from api.http.limits import WATCHED
@@ -28,7 +29,6 @@ from api.http.problems import (
     UNKNOWN_INSTRUMENT,
     UNKNOWN_USER,
 )
-from api.pipeline import log_ends
 from api.settings import ApiSettings
 from contracts.bars import BarValue
 from contracts.trending import Bucket

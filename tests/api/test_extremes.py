@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from api.bars.aggregation import MinuteBars, Window, roll_up
 from api.bars.archive.rows import COLUMNS, partial_bars
 from api.bars.intervals import DAY
-from api.http.replies import encode
+from api.http.reply import encode
 from api.market.answers import Mover
 from api.market.movers import ranked
 from contracts.bars import BarValue

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from api.http.security import SECURITY_HEADERS
+from api.http.answer_headers import SECURITY_HEADERS
 from infra.local.process import running
 from tests.infra.door import door, needs_nginx
 from tests.patience import PATIENCE_S

@@ -13,13 +13,12 @@ from typing import Any, Final
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.hot.heads import Head, Heads
-from api.hot.matching import Match
 from api.hot.protocol import HotProtocol
+from api.hot.request import Head, Heads, Match
 from api.hot.server import Server
 from api.hot.serving import Serving
-from api.http.health import DRAINING
-from api.http.replies import Headers
+from api.http.reply import Headers
+from api.http.server_state import DRAINING
 from contracts.bars import BarValue
 from tests.cases import each
 from tests.fuzz import targets

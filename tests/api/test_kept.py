@@ -6,8 +6,7 @@ import weakref
 
 from redis import Redis
 
-from api.http.keys.access import Access
-from api.http.keys.key import Key, digest_of
+from api.http.keys.access import Access, Key, digest_of
 from api.recommendations.choosing import Wish
 
 from .all_but import AllBut

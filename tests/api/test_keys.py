@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 from api.__main__ import app
 from api.app import create_app
 from api.http.endpoint import Scope
-from api.http.keys.access import Access
+from api.http.keys.access import Access, Key, digest_of, granted, plain_keys
 from api.http.keys.file import Keys, KeysFileError, read_keys
-from api.http.keys.key import Key, digest_of, granted, plain_keys
 from api.http.problems import Problem
 from api.settings import ApiSettings
 

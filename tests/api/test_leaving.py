@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.pipeline import log_ends
+from api.health import log_ends
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from api.http.ids import as_strings
+from api.http.instrument_refs import as_strings
 from contracts.bars import BarValue
 from contracts.trending import Bucket
 from tests.patience import until_true

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from api.pipeline.log_ends import LogEnds
-from api.pipeline.progress import STALLED_AFTER_MS, pipeline_answer
+from api.health.log_ends import LogEnds
+from api.health.progress import STALLED_AFTER_MS, pipeline_answer
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
 from runtime.kafka.config import plain
@@ -94,10 +94,10 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.pipeline.log_ends.ANSWER_WITHIN_S", 60.0)
-    monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
+    monkeypatch.setattr("api.health.log_ends.ANSWER_WITHIN_S", 60.0)
+    monkeypatch.setattr("api.health.log_ends.KEPT_S", 0.0)
     # Publishing may take a while.
-    monkeypatch.setattr("api.pipeline.log_ends._RATE_OVER_S", 3600.0)
+    monkeypatch.setattr("api.health.log_ends._RATE_OVER_S", 3600.0)
     quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
     async with serve(namespace=namespace, kafka=plain(broker)) as client:
@@ -127,7 +127,7 @@ async def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_s
     for partition in range(topology.quotes):
         producer.produce(QUOTES.name, b"{}", partition=partition)
     producer.flush()
-    monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
+    monkeypatch.setattr("api.health.log_ends.KEPT_S", 0.0)
     async with serve(namespace=namespace, kafka=plain(broker)) as client:
         held = (await with_kafka_answer(client))["topics"][0]
         producer.abort_transaction()

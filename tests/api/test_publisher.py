@@ -120,12 +120,12 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
 async def test_however_many_ask_at_once_kafka_is_asked_once(
     serve: Serve, checks: list[Topology], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.http.health.KEPT_S", PATIENCE_S)
+    monkeypatch.setattr("api.health.endpoints.KEPT_S", PATIENCE_S)
     async with serve() as client:
         answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(50)))
         answers.append(await client.get("/health/ready"))
         assert {answer.json()["kafka"] for answer in answers} == {"ok"}
         assert len(checks) == 1
-        monkeypatch.setattr("api.http.health.KEPT_S", 0)
+        monkeypatch.setattr("api.health.endpoints.KEPT_S", 0)
         await client.get("/health/ready")
         assert len(checks) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from api.app import create_app
 from api.http.endpoint import Endpoint
-from api.http.replies import encode
+from api.http.reply import encode
 from api.settings import ApiSettings
 
 from .conftest import TOPOLOGY, Filled, Serve

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import api.live.stream
-from api.http.streams import MAX_MESSAGE_BYTES
+from api.http.server_state import MAX_MESSAGE_BYTES
 from contracts.bars import BarValue
 from tests.patience import PATIENCE_S, until_true
 

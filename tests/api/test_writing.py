@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from api.health.endpoints import UNAVAILABLE
 from api.http import bodies
-from api.http.health import UNAVAILABLE
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES

@@ -16,7 +16,7 @@ from msgspec import inspect as types
 
 from api.app import create_app
 from api.http.endpoint import ActionEndpoint, Endpoint, Table, WriteEndpoint
-from api.http.ids import IDS
+from api.http.instrument_refs import IDS
 from api.http.parameters import REQUIRED, Parameter, Schema
 from api.settings import ApiSettings
 

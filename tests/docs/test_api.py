@@ -20,9 +20,9 @@ from api.app import create_app
 from api.events import parsing as events
 from api.hot import serving
 from api.http import bodies, limits
+from api.http.answer_headers import SECURITY_HEADERS
 from api.http.endpoint import Table
 from api.http.problems import TYPE_PREFIX, ProblemType
-from api.http.security import SECURITY_HEADERS
 from api.live import answers as frames
 from api.live import hub as live
 from api.live.commands import command_of

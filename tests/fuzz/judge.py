@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from api.http import problems
+from api.http.answer_headers import SECURITY_HEADERS
 from api.http.problems import TYPE_PREFIX, ProblemType
-from api.http.security import SECURITY_HEADERS
 from tests.fuzz.request import CANARY, KEY, KNOWN, Request
 from tests.fuzz.wire import Answer
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.http.security import SECURITY_HEADERS
+from api.http.answer_headers import SECURITY_HEADERS
 from tests.fuzz.judge import KNOWN_BODY, complaints
 from tests.fuzz.request import CANARY, KNOWN, Case, Request
 from tests.fuzz.run import run

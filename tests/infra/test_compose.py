@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from api.http.keys.access import digest_of, granted
 from api.http.keys.file import read_keys
-from api.http.keys.key import digest_of, granted
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from infra.local.kafka.jars import NoKafkaError, jars, version

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from api.http.security import SECURITY_HEADERS
+from api.http.answer_headers import SECURITY_HEADERS
 from infra.local.process import LOOPBACK, free_port, running
 from tests.commands import run
 from tests.contracts.test_messages import REACHABLE

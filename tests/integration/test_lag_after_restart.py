@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.pipeline.log_ends import LogEnds, LogWatch
+from api.health.log_ends import LogEnds, LogWatch
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED
 from infra.local.kafka.jars import NoKafkaError

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 from api.bars.intervals import Interval
-from api.redis.lately import Lately
+from api.redis.lru import LruCache
 from contracts.bars import Column, Minute, fields_of, merge_runs, structs_of
 
 _FIELDS: Final = fields_of(Minute)
@@ -88,8 +88,8 @@ class Rows:
     """Caches recently read rows, as files never change."""
 
     def __init__(self) -> None:
-        self._footers = Lately[str, pq.FileMetaData](_FOOTERS)
-        self._rows = Lately[tuple[str, int], MinuteColumns](
+        self._footers = LruCache[str, pq.FileMetaData](_FOOTERS)
+        self._rows = LruCache[tuple[str, int], MinuteColumns](
             _ROWS, lambda rows: len(rows["minute"]) + _ROWS_OF_AN_ENTRY
         )
 

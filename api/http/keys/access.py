@@ -1,4 +1,4 @@
-"""Access control: the key of a request, and whether it has the scope that an endpoint needs.
+"""API keys, and access by them: whether a request's key has the scope that an endpoint needs.
 
 Both paths to an endpoint go through `Access.admit`. If no keys are set up, everything is open.
 
@@ -8,19 +8,36 @@ is, without SHA-256, which saves a hot request most of that time; Python, too, c
 if their hashes, which are salted with a secret of the process, are equal.
 """
 
+import hashlib
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
-from starlette.requests import Request
+from limits import RateLimitItem
+from starlette.requests import HTTPConnection, Request
 
-from api.http.correlation import of_answer
-from api.http.endpoint import Endpoint, Scope
-from api.http.keys.key import Key, digest_of, key_of
+from api.http.answer_headers import answer_fields
+from api.http.endpoint import Endpoint, ReadEndpoint, Scope
+from api.http.limits import client_of
 from api.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
 from api.http.quotas import ReadQuota
+from api.http.reply import Reply
+from api.redis.reading import Read
 
+Grant = Literal["read", "read:users", "read:recommendations", "read:pipeline", "write", "admin"]
+"""What a key is given: scopes, or `read` for all that read."""
+
+PREFIX: Final = "tk_"
+"""The prefix by which people and secret scanners recognize a key."""
+_RANDOM_BYTES: Final = 32
+_SHOWN_DIGITS: Final = 8
+_READS: Final[frozenset[Scope]] = frozenset(
+    scope for scope in get_args(Scope) if scope.startswith("read:")
+)
+_IN_SCOPE: Final = "tickrec.key"
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 CREDENTIALS: Final = frozenset({b"x-api-key", b"authorization"})
@@ -33,6 +50,53 @@ _MAX_KNOWN: Final = 10_000
 """Headers: one key may appear in many forms, as `Bearer` may be written in many ways."""
 _MAX_KNOWN_BYTES: Final = 256
 """Of such a header; ours have 53. A longer one is hashed each time: a header may have 64 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key's scopes, limit and expiry."""
+
+    name: str
+    scopes: frozenset[Scope]
+    limit: RateLimitItem | None = None
+    """on read requests and, instead of `WRITE_LIMIT`, on the events that it writes"""
+    expires_s: float | None = None
+    """epoch s"""
+
+
+def granted(grants: Iterable[Grant]) -> frozenset[Scope]:
+    """Return the scopes that grants stand for.
+
+    >>> sorted(granted(["read", "write"]))
+    ['read:pipeline', 'read:recommendations', 'read:users', 'write']
+    """
+    return frozenset[Scope]().union(*(_READS if g == "read" else {g} for g in grants))
+
+
+def digest_of(text: bytes) -> bytes:
+    """Return the stored form of a key: its SHA-256.
+
+    A deliberately slow hash protects passwords, which can be guessed. A key has 256 random bits:
+    nobody can guess it, however fast the hash.
+    """
+    return hashlib.sha256(text).digest()
+
+
+def new_text() -> str:
+    """Return a new key with 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def plain_keys(texts: frozenset[str]) -> dict[bytes, Key]:
+    """Return the keys of `API_KEYS`, by digest: they read and write, and never expire."""
+    digests = [digest_of(text.encode()) for text in texts]
+    return {digest: Key(_plain_name(digest), granted(("read", "write"))) for digest in digests}
+
+
+def _plain_name(digest: bytes) -> str:
+    """Return a name that no key of the file can have."""
+    return f"API_KEYS:{digest.hex()[:_SHOWN_DIGITS]}"
+
 
 Admitted = tuple[dict[str, Any], Key | None, bytes]
 """The parameters of a request, the key that admitted it, if one was needed, and the fields that
@@ -80,6 +144,20 @@ class Access:
             key, rate = self._admitted(scope, headers, endpoint.cost)
         return values, key, rate
 
+    def begin_read(
+        self, endpoint: ReadEndpoint, of_path: Mapping[str, str], query: str, headers: RawHeaders
+    ) -> tuple[Read[Reply], Key | None, bytes]:
+        """Return the read that answers a request, and its key and quota, as `admit` does.
+
+        The framework's routes and the hot path meet here: what follows is the same for both.
+        """
+        values, key, rate = self.admit(endpoint, of_path, query, headers)
+        try:
+            return endpoint.answer(values), key, rate
+        except Problem as problem:
+            problem.rate = rate
+            raise
+
     def spend(self, request: Request, reads: int) -> None:
         """Take so many more reads from the quota of a request's key, if it has one.
 
@@ -91,7 +169,7 @@ class Access:
         key = key_of(request)
         if key is not None and key.limit is not None:
             rate = self._quota.spend(key.name, key.limit, reads, before=1)
-            of_answer(request.scope).rate = rate
+            answer_fields(request.scope).rate = rate
 
     def key(self, headers: RawHeaders) -> Key:
         """Return the key of a request.
@@ -161,3 +239,26 @@ def _text_of(header: tuple[bytes, bytes]) -> bytes:
         return value
     scheme, _, text = value.partition(b" ")
     return text.strip() if scheme.lower() == b"bearer" else b""
+
+
+def note_key(request: Request, key: Key) -> None:
+    """Note the key that admitted a request."""
+    request.scope[_IN_SCOPE] = key
+
+
+def key_of(request: Request) -> Key | None:
+    """Return the key that admitted a request, None if none was needed."""
+    key: Key | None = request.scope.get(_IN_SCOPE)
+    return key
+
+
+def client_names(connection: HTTPConnection, key: Key | None) -> list[str]:
+    """Return the names that a client's share counts under: its address, and its key if any."""
+    address = client_of(connection.scope)
+    return [address] if key is None else [address, f"key {key.name}"]
+
+
+def caller_of(request: Request) -> str:
+    """Return the name of the key that admitted a request, `api` if none was needed."""
+    key = key_of(request)
+    return key.name if key is not None else "api"

@@ -9,8 +9,8 @@ import msgspec
 import typer
 from pydantic_settings import BaseSettings
 
+from api.http.keys.access import Grant, digest_of, new_text
 from api.http.keys.file import Entry, KeysFileError, changing, read_entries
-from api.http.keys.key import Grant, digest_of, new_text
 
 _COLUMNS: Final = ("name", "scopes", "limit", "expires", "created")
 _SCOPES: Final = get_args(Grant)

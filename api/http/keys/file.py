@@ -24,7 +24,7 @@ from msgspec import Meta
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.http.bodies import MAX_EVENTS
-from api.http.keys.key import Grant, Key, granted, plain_keys
+from api.http.keys.access import Grant, Key, granted, plain_keys
 
 LOOK_EVERY_S: Final = 1.0
 

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 import producers.publisher
 from api.events.publisher import Publisher
+from api.health.log_ends import LogWatch
 from api.http.metrics import Metrics
-from api.pipeline.log_ends import LogWatch
 from contracts.topics import QUOTES
 from infra.local.kafka.secured import grant, revoke
 from producers.publisher import PublishingError

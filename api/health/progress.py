@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from api.pipeline.answers import PartitionState, Pipeline, State, TopicState
-from api.pipeline.log_ends import LogEnds, LogWatch
+from api.health.answers import PartitionState, Pipeline, State, TopicState
+from api.health.log_ends import LogEnds, LogWatch
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, UPDATED_AT_FIELD

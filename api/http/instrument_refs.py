@@ -1,4 +1,4 @@
-"""Ids of instruments in answers: numbers, or strings for clients whose numbers are doubles.
+"""How answers and bodies name instruments: by id, as a number or a string, and by symbol.
 
 An id has up to 63 bits, and JavaScript rounds above 2^53. A field of an answer that is an
 `AnsweredId` is all it takes: its endpoint gets the parameter `ids`, and its description says that
@@ -8,7 +8,7 @@ the field may be a string.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -16,9 +16,11 @@ from msgspec import inspect as types
 from starlette.responses import Response
 
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Rewriting
-from api.http.parameters import Schema, one_of
-from api.http.replies import Reply, with_body
-from contracts.messages import MAX_INSTRUMENT_ID
+from api.http.parameters import Parameter, Schema, flag, one_of
+from api.http.parsing import Resolve, instrument_named
+from api.http.reply import Reply, with_body
+from contracts.instruments import MAX_SYMBOL, SYMBOL_PATTERN
+from contracts.messages import MAX_INSTRUMENT_ID, InstrumentId
 
 _NUMBER: Final = "number"
 _EITHER: Final[Schema] = {
@@ -130,3 +132,80 @@ def _as_strings(value: Any, path: Path) -> Any:
     for place in places:
         value[place] = _as_strings(value[place], tuple(rest))
     return value
+
+
+class InstrumentRef(msgspec.Struct, frozen=True, gc=False):
+    """An instrument, by its id."""
+
+    instrument_id: AnsweredId
+
+
+class NamedInstrument(InstrumentRef, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """An instrument in an answer: its fields come first, and then its names."""
+
+    symbol: str | None = None
+    """absent if the catalog does not have the instrument"""
+    name: str | None = None
+    """only with `names=true`; absent if the catalog does not have the instrument"""
+
+
+N = TypeVar("N", bound=NamedInstrument)
+
+NAMES: Final[Parameter] = flag("names", "also the name of each instrument, next to its symbol")
+
+
+SentInstrument = (
+    InstrumentId
+    | Annotated[
+        str, Meta(min_length=1, max_length=MAX_SYMBOL, pattern=rf"^{SYMBOL_PATTERN}+$(?!\n)")
+    ]
+)
+"""An instrument as a client names it."""
+
+FIELD: Final = "instrument_id"
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def no_symbols(symbol: str) -> None:
+    """Resolve no symbol: for bodies that have ids alone."""
+
+
+def as_sent(kind: type[T], **config: Any) -> type[T]:
+    """Return a struct as clients send it: its `instrument_id` is a `SentInstrument`.
+
+    Args:
+        kind: a struct with an `instrument_id`.
+        config: of the struct, as for `msgspec.defstruct`.
+    """
+    sent = msgspec.defstruct(
+        kind.__name__,
+        [(FIELD, SentInstrument)],
+        bases=(kind,),
+        namespace={"__doc__": kind.__doc__},
+        module="sent",
+        frozen=True,
+        kw_only=True,
+        **config,
+    )
+    return cast("type[T]", sent)
+
+
+def id_of(sent: int | str, resolve: Resolve) -> int:
+    """Return the id of an instrument that a body names.
+
+    >>> id_of(4, {}.get), id_of("007", {}.get), id_of("aapl", {"aapl": 4}.get)
+    (4, 7, 4)
+
+    Raises:
+        ValueError: no instrument has this symbol, or an id is too large; the text names the field.
+    """
+    if isinstance(sent, int):
+        return sent
+    try:
+        found = instrument_named(sent, resolve)
+    except ValueError as error:
+        raise ValueError(f"{FIELD} {error}, not {sent!r}") from None
+    if found is None:
+        raise ValueError(f"{FIELD} {sent!r} is the symbol of no instrument: send the id instead")
+    return found

@@ -1,17 +1,21 @@
-"""What a request's headers decide about its answer: known heads are not parsed again.
+"""What a request's target and headers decide: its hot endpoint, and how that is answered.
 
 A client sends the same headers with each request, byte by byte, and parsing and judging them takes
-more of a hot request than finding its endpoint. A head is what follows the request line's version:
-header lines, and the empty line.
+more of a hot request than finding its endpoint: known heads are not parsed again. A head is what
+follows the request line's version: header lines, and the empty line.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
-from api.http.correlation import given_id
-from api.http.csv_answers import names_csv
+import msgspec
+
+from api.http.answer_headers import given_id
+from api.http.endpoint import ReadEndpoint
 from api.http.keys.access import CREDENTIALS
-from api.http.replies import Headers, joined
+from api.http.reply import Headers, joined, names_csv
 from api.http.security import Hosts
 
 _ONE_HEAD: Final = re.compile(rb"(?:[^\r\n]+\r\n)+\r\n")
@@ -76,3 +80,61 @@ class Heads:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             self._known[raw] = head
+
+
+_IN_PATH: Final = re.compile(r"\\\{(\w+)\\\}")
+_TEXT: Final = r"([!\"$-.0->@-~]+)"
+"""Printable ASCII, which is all that a target may contain, but for `/`, `?` and `#`."""
+_QUERY: Final = r"(?:\?[!\"$-~]*)?"
+
+
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """A target that matched a hot endpoint."""
+
+    endpoint: ReadEndpoint
+    target: bytes
+    """as received"""
+    of_path: dict[str, str]
+    """the decoded parameters in the path"""
+    query: str
+    """as received"""
+
+    @property
+    def path(self) -> str:
+        """The target without the query."""
+        return self.target.partition(b"?")[0].decode()
+
+
+class Matcher:
+    """Matches targets against all endpoints at once."""
+
+    def __init__(self, endpoints: Iterable[ReadEndpoint]) -> None:
+        self._of_group: dict[int, tuple[ReadEndpoint, list[tuple[str, int]]]] = {}
+        """Group number in the pattern -> the endpoint, and the names in its path with their group
+        numbers."""
+        alternatives: list[str] = []
+        group = 1
+        for endpoint in endpoints:
+            path = re.escape(endpoint.path)
+            names = [
+                (name, number) for number, name in enumerate(_IN_PATH.findall(path), group + 1)
+            ]
+            alternatives.append(f"({_IN_PATH.sub(lambda _: _TEXT, path)})")
+            self._of_group[group] = (endpoint, names)
+            group += 1 + len(names)
+        self._pattern = re.compile(f"(?:{'|'.join(alternatives)}){_QUERY}".encode())
+
+    def match(self, target: bytes) -> Match | None:
+        """Return the endpoint for `target`, given as in the request line."""
+        found = self._pattern.fullmatch(target)
+        if found is None or found.lastindex is None:
+            return None
+        group = found.lastindex
+        endpoint, names = self._of_group[group]
+        of_path = {name: found[number].decode() for name, number in names}
+        if b"%" in target:
+            of_path = {name: unquote(text) for name, text in of_path.items()}
+            # Decoded, this is a different path, which the framework handles.
+            if "/" in "".join(of_path.values()) and not endpoint.may_have_slashes:
+                return None
+        return Match(endpoint, target, of_path, target[found.end(group) + 1 :].decode())

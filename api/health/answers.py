@@ -1,8 +1,23 @@
-"""The answer about the pipeline: the only definition of its JSON."""
+"""The answers about the processes: the only definition of their JSON."""
 
 from typing import Literal
 
 import msgspec
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """The process is alive."""
+
+    status: Literal["alive"]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Reads can be served; `kafka` shows whether writes can, too."""
+
+    status: Literal["ready"]
+    redis: str
+    kafka: str
+
 
 State = Literal["new", "current", "behind", "held back", "stalled", "unknown"]
 

@@ -11,15 +11,15 @@ def _one(_: Any) -> int:
     return 1
 
 
-class Lately(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """Keeps at least the most recently used values of total size `n`, and at most twice as much.
 
     There are two dicts: a value that is used moves into the newer one, and when that has reached
     `n`, the older one is dropped. That costs less per value than maintaining the order of use.
 
-    >>> kept = Lately[str, int](1)
-    >>> kept.keep("a", 1); kept.keep("b", 2); kept.keep("c", 3)
-    >>> kept.get("a"), kept.get("b"), kept.get("c")
+    >>> cache = LruCache[str, int](1)
+    >>> cache.keep("a", 1); cache.keep("b", 2); cache.keep("c", 3)
+    >>> cache.get("a"), cache.get("b"), cache.get("c")
     (None, 2, 3)
     """
 

@@ -1,6 +1,13 @@
-"""What the server, which handles connections, and the streams (`api.live`) agree on."""
+"""What the server (`api.hot`) and the application agree on: state, streams and their bounds."""
 
 from typing import Final
+
+DRAINING: Final = "draining"
+"""Set in the lifespan state once the server is shutting down."""
+CONNECTIONS: Final = "connections"
+"""How many may be open, in the lifespan state."""
+CORS: Final = "cors"
+"""In the lifespan state: whether cross-origin requests are allowed."""
 
 WEBSOCKET_PATH: Final = "/v1/stream"
 """The only path whose connections are upgraded."""

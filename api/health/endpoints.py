@@ -1,24 +1,31 @@
-"""Endpoints for monitoring: liveness, readiness, metrics."""
+"""The endpoints of monitoring: liveness, readiness, metrics, and the workers' progress."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.health.answers import Liveness, PartitionState, Pipeline, Readiness, TopicState
+from api.health.progress import Progress
 from api.http.endpoint import ActionEndpoint, Success, Table
-from api.http.problems import NOT_READY, Problem
-from api.http.replies import respond
+from api.http.problems import (
+    NOT_READY,
+    OVERLOADED,
+    READING,
+    STORE_UNAVAILABLE,
+    TOPICS_UNKNOWN,
+    Problem,
+)
+from api.http.reply import respond
+from api.http.server_state import DRAINING
 from api.redis.store import Store, StoreUnavailableError
 from runtime.topology import Topology, TopologyError
 
-DRAINING: Final = "draining"
-"""Set in the lifespan state once the server is shutting down."""
 KEPT_S: Final = 1.0
 """How long the result of a check of Kafka, which needs a thread and a broker, is reused."""
 
@@ -28,26 +35,14 @@ UNAVAILABLE: Final = "unavailable: the server's log says why"
 CheckKafka = Callable[[Topology], Coroutine[Any, Any, str]]
 """Returns `ok`, or why nothing can be published."""
 
+_PARTITION: Final = PartitionState(0, "behind", 71208, 0, 71220, 12, 310)
+_PIPELINE: Final = Pipeline("ok", [TopicState("quotes", 12, 498.5, 1, [_PARTITION])])
 _METRICS: Final = (
     'api_requests_total{method="GET",route="/instruments/{instrument_id}",status="200"} 1.0\n'
 )
 
 
 _log = logging.getLogger(__name__)
-
-
-class Liveness(msgspec.Struct, frozen=True):
-    """The process is alive."""
-
-    status: Literal["alive"]
-
-
-class Readiness(msgspec.Struct, frozen=True):
-    """Reads can be served; `kafka` shows whether writes can, too."""
-
-    status: Literal["ready"]
-    redis: str
-    kafka: str
 
 
 class _SharedCheck:
@@ -80,12 +75,15 @@ class _SharedCheck:
         return found.done() and time.monotonic() >= self._began_s + KEPT_S
 
 
-def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry) -> Table:
+def endpoints(
+    store: Store, check_kafka: CheckKafka, progress: Progress, registry: CollectorRegistry
+) -> Table:
     """Return the endpoints for monitoring.
 
     Args:
         store: where the topics' partitions are.
         check_kafka: the check that `/health/ready` reports.
+        progress: the workers'.
         registry: holds the metrics.
     """
     shared_check = _SharedCheck(check_kafka)
@@ -102,10 +100,33 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
             raise Problem(NOT_READY, f"Redis: {error}") from error
         return respond(Readiness("ready", "ok", await shared_check(topology)))
 
+    async def pipeline(_: Request) -> Response:
+        return respond(await progress.look())
+
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return (
+        ActionEndpoint(
+            name="pipeline",
+            path="/v1/pipeline",
+            tag="health",
+            summary="The workers' progress",
+            description="""\
+Each partition's position, the end of its log and the lag between them, the rate of incoming
+records, and the number of dead letters.
+
+`state`: `new` (nothing has been folded yet), `current` (no lag), `behind`, `held back` (everything
+is folded except records behind an open transaction), `stalled` (behind, and nothing was folded for
+30 s), `unknown` (the end of the log is not known: Kafka did not answer within a second, and `kafka`
+says why).""",
+            act=pipeline,
+            scope="read:pipeline",
+            success=Success(kind=Pipeline, example=_PIPELINE),
+            problems={
+                kind: READING[kind] for kind in (OVERLOADED, STORE_UNAVAILABLE, TOPICS_UNKNOWN)
+            },
+        ),
         ActionEndpoint(
             name="liveness",
             path="/health/live",

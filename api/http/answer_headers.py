@@ -1,4 +1,6 @@
-"""The id of a request, `X-Request-Id`: in its answer, and in its problem, log lines and span.
+"""The headers that every answer has: security headers, its request's id, and its quota.
+
+The id, `X-Request-Id`, is in the answer, and in its problem, log lines and span.
 
 A valid id of the client's, or of a proxy's, is adopted; otherwise one is made of a random prefix of
 the process and a number, which costs a hot request almost nothing. (The `request_id` of
@@ -14,7 +16,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.replies import fields_in
+from api.http.reply import fields_in
 from runtime.logs import REQUEST_ID
 from runtime.tracing import OFF, Tracing
 
@@ -27,6 +29,15 @@ STARTS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
 """The messages that have an answer's headers: the last one refuses a WebSocket."""
+
+SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    # An answer is data: if a browser renders it as a page, it may load, run and frame nothing.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 _VALID: Final = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,%d}" % MAX_CHARACTERS)
 """UUIDs, ULIDs, `$request_id` of nginx, `Root=1-67891233-abcdef` of AWS, base64; nothing that would
@@ -53,7 +64,7 @@ def given_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return given if _VALID.fullmatch(given) else b""
 
 
-class OfAnswer:
+class AnswerFields:
     """What is added to the answer of one request, whatever makes it."""
 
     __slots__ = ("rate", "request_id")
@@ -64,16 +75,16 @@ class OfAnswer:
         """the fields of a quota, see `api.http.quotas`"""
 
 
-def of_answer(scope: Scope) -> OfAnswer:
+def answer_fields(scope: Scope) -> AnswerFields:
     """Return what is added to the answer of a request."""
-    found: OfAnswer | None = scope.get(_IN_SCOPE)
-    if found is None:  # outside of `Identified`
-        found = scope[_IN_SCOPE] = OfAnswer(new_id())
+    found: AnswerFields | None = scope.get(_IN_SCOPE)
+    if found is None:  # outside of `AnswerHeaders`
+        found = scope[_IN_SCOPE] = AnswerFields(new_id())
     return found
 
 
-class Identified:
-    """Adds its id and the state of its quota to each answer of `app`."""
+class AnswerHeaders:
+    """Adds the headers of every answer to those of `app`, unless it sets them itself."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing = OFF) -> None:
         self._app = app
@@ -84,7 +95,7 @@ class Identified:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        added = scope[_IN_SCOPE] = OfAnswer(given_id(scope["headers"]) or new_id())
+        added = scope[_IN_SCOPE] = AnswerFields(given_id(scope["headers"]) or new_id())
         request_id = added.request_id.decode()
 
         async def completing(message: Message) -> None:
@@ -100,8 +111,8 @@ class Identified:
             REQUEST_ID.reset(token)
 
 
-def _completed(message: Message, added: OfAnswer) -> list[tuple[bytes, bytes]]:
+def _completed(message: Message, added: AnswerFields) -> list[tuple[bytes, bytes]]:
     given = list(message.get("headers", ()))
     has = {name.lower() for name, _ in given}
-    own = [*fields_in(added.rate), (HEADER, added.request_id)]
+    own = [*SECURITY_HEADERS, *fields_in(added.rate), (HEADER, added.request_id)]
     return given + [pair for pair in own if pair[0] not in has]

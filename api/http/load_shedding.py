@@ -115,7 +115,7 @@ class _Place:
             self._arriving = False
 
 
-class Bounded:
+class LoadShedding:
     """Passes reads and writes on to `app`, each up to their number at a time.
 
     A request is in flight until its answer begins. From then on, a stream of events no longer

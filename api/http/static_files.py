@@ -24,8 +24,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from api.http.csv_answers import weights
-from api.http.replies import Reply, conditional, etag, fields, joined, response
+from api.http.reply import Reply, conditional, etag, fields, joined, response, weights
 
 _FILES: Final = ("icon.svg", "main.js", "style.css")
 _FOLDERS: Final = ("api", "parts", "shell", "state", "vendor", "views")
@@ -44,7 +43,7 @@ _INDEX: Final = "index.html"
 _INLINE_SCRIPT: Final = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
-class Kept(NamedTuple):
+class StaticFile(NamedTuple):
     """A file, plain and compressed."""
 
     plain: Reply
@@ -91,7 +90,7 @@ def install_docs(app: FastAPI) -> None:
 
 
 @cache
-def _page() -> tuple[Kept, dict[str, Kept]]:
+def _page() -> tuple[StaticFile, dict[str, StaticFile]]:
     """Return the page, and its files by name."""
     root = files("web")
     kept = {name: _kept(root.joinpath(name), policy=None) for name in _names(root)}
@@ -106,7 +105,7 @@ def _names(root: Traversable) -> list[str]:
     return [*_FILES, *(name for name in inner if PurePosixPath(name).suffix in _TYPES)]
 
 
-def _kept(file: Traversable, policy: str | None) -> Kept:
+def _kept(file: Traversable, policy: str | None) -> StaticFile:
     body = file.read_bytes()
     squeezed = gzip.compress(body, compresslevel=9, mtime=0)
     headers = [
@@ -117,7 +116,7 @@ def _kept(file: Traversable, policy: str | None) -> Kept:
     ]
     if policy is not None:
         headers.append((b"content-security-policy", policy.encode()))
-    return Kept(
+    return StaticFile(
         Reply(200, fields([*headers, *_of_body(body)]), body),
         Reply(200, fields([*headers, *_of_body(squeezed), _GZIP]), squeezed),
     )
@@ -127,7 +126,7 @@ def _of_body(body: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"content-length", b"%d" % len(body)), (b"etag", etag(body))]
 
 
-def _answer(kept: Kept, request: Request) -> Response:
+def _answer(kept: StaticFile, request: Request) -> Response:
     takes_gzip = weights(request.headers.get("accept-encoding", "")).get("gzip")
     form = kept.compressed if takes_gzip else kept.plain
     tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))

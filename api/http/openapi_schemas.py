@@ -1,20 +1,21 @@
-"""How the OpenAPI description describes answers: successes, problems and their headers."""
+"""Schemas of bodies, answers, problems and headers in the OpenAPI description."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
-from api.http.correlation import NAME as REQUEST_ID
-from api.http.csv_answers import ANSWER, CSV
+from api.http.answer_headers import NAME as REQUEST_ID
+from api.http.bodies import MAX_EVENTS
 from api.http.endpoint import Endpoint, Success
 from api.http.idempotency import REPLAYED
+from api.http.instrument_refs import either_form
 from api.http.parameters import Schema
 from api.http.problems import MEDIA_TYPE, UNAUTHORIZED, ProblemType
-from api.http.replies import encode
-from api.http.schemas import schema_of
+from api.http.reply import ANSWER, CSV, encode
 
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 CACHE_CONTROL: Final = "Cache-Control"
@@ -164,3 +165,39 @@ def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:
 def _example(kind: ProblemType, detail: str) -> dict[str, Any]:
     body = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail}
     return {"summary": kind.title, "value": body}
+
+
+_REF: Final = "#/components/schemas/{name}"
+
+
+def array_of(item: Schema) -> Schema:
+    """Return the schema of a body with several items.
+
+    One without brackets is accepted, too, but not described: of "one or an array of such"
+    generators of clients make code that does not compile.
+    """
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": MAX_EVENTS}
+
+
+def json_body(schema: Schema, **shown: Any) -> Schema:
+    """Describe a JSON body, with named examples."""
+    examples = {name: {"value": msgspec.to_builtins(value)} for name, value in shown.items()}
+    content = {"application/json": {"schema": schema, "examples": examples}}
+    return {"required": True, "content": content}
+
+
+def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
+    """Return the schema of each type, and the components that they refer to; not to be changed."""
+    return _schemas_of(tuple(kinds))
+
+
+@cache
+def _schemas_of(kinds: tuple[Any, ...]) -> tuple[list[Schema], Schema]:
+    found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    return list(found), either_form(components)
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return the schema of a message."""
+    ((schema,), _) = schemas_of([kind])
+    return schema

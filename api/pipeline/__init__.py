@@ -1,1 +1,0 @@
-"""The workers' progress: positions compared with the ends of the logs."""
