@@ -22,7 +22,7 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
 
     api_host: str = Field(
         default="127.0.0.1",
-        description="address to listen on; 0.0.0.0 in a container, to be reachable from outside",
+        description="address to listen on; 0.0.0.0: reachable from other hosts",
     )
     api_port: int = Field(
         default=8000, ge=0, le=65535, description="port to listen on; 0: the system chooses"
@@ -37,13 +37,12 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
         description="comma-separated addresses or networks of proxies whose X-Forwarded-For is "
-        "trusted to name the client; the bounds on a client's bodies and streams use it",
+        "trusted",
     )
     api_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
-        description="comma-separated names, such as `tickrec.example`, that the server answers to "
-        "without keys, in addition to localhost and IP addresses; with keys it answers to any; "
-        "`*`: any name even without keys, behind a gateway that answers only to its own names",
+        description="comma-separated names that a server without keys answers to, in addition to "
+        "localhost and IP addresses; `*`: any name, behind a gateway that checks them",
     )
     api_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
@@ -52,8 +51,7 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
     api_connections: int = Field(
         default=10_000,
         gt=0,
-        description="open connections of one process, apart from `API_PRIVATE_PORT`; further ones "
-        "get a 503",
+        description="open connections of one process; further ones get a 503",
     )
     streams_per_client: int = Field(
         default=100,
@@ -63,13 +61,12 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
         repr=False,
-        description="comma-separated keys that may read and write; once set, writes and reads of "
-        "users require one",
+        description="comma-separated keys that may read and write",
     )
     api_keys_file: Path | None = Field(
         default=None,
-        description="file of keys with names, scopes, limits and expiry; `python -m api keys` "
-        "writes it, and the server follows its changes",
+        description="file of keys with scopes, limits and expiry, which `python -m api keys` "
+        "writes",
     )
     write_limit: Annotated[InstanceOf[RateLimitItem], NoDecode] = Field(
         default=RateLimitItemPerSecond(10_000),  # a tenth of what one core takes

@@ -43,8 +43,7 @@ class ArchiveSettings(InputSettings, MetricsSettings):
         default=256,
         ge=1,
         le=65_536,
-        description="rows in memory, MiB, that trigger an earlier commit; while commits fail, "
-        "reading stops at this size",
+        description="MiB of rows in memory that trigger an earlier commit",
     )
     archive_file_mb: int = Field(
         default=128, ge=1, le=4_096, description="size of the files that compaction makes, MiB"
@@ -53,7 +52,7 @@ class ArchiveSettings(InputSettings, MetricsSettings):
         default=24,
         ge=1,
         le=8_760,
-        description="after a user's erasure, until no file of the archive has the user's rows; "
+        description="time after a user's erasure in which no file has the user's rows any more; "
         "readers may use replaced files for a quarter of it",
     )
     metrics_port: int = Field(

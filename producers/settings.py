@@ -13,6 +13,5 @@ class ProducerSettings(EventSettings, SharedSettings):
         default=60,
         ge=1,
         le=DAY_S,
-        description="how long a record may wait for the broker before its delivery counts as "
-        "failed",
+        description="how long a record may wait for the broker",
     )

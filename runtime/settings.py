@@ -96,8 +96,7 @@ class SharedSettings(BaseSettings):
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
         repr=False,
-        description="a single node, any node of a cluster, or Sentinels, with or without TLS; "
-        "Redis 7 or newer, or Valkey",
+        description="a node, any node of a cluster, or Sentinels; Redis 7 or newer, or Valkey",
     )
     namespace: str = Field(
         default="live",
@@ -125,8 +124,7 @@ class MetricsSettings(SharedSettings):
 
     metrics_host: str = Field(
         default="127.0.0.1",
-        description="address to serve metrics on; 0.0.0.0 in a container, to be reachable from "
-        "outside",
+        description="address to serve metrics on; 0.0.0.0: reachable from other hosts",
     )
 
 
@@ -136,8 +134,7 @@ class TracingSettings(BaseModel):
     otel_exporter_otlp_endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
-        description="base URL of an OTLP/HTTP receiver for traces, such as "
-        "`http://127.0.0.1:4318`; none: no traces",
+        description="base URL of an OTLP/HTTP receiver for traces, such as `http://127.0.0.1:4318`",
     )
 
     @field_validator("otel_exporter_otlp_endpoint", mode="before")
@@ -173,8 +170,7 @@ class EventSettings(EventWeightsSettings):
     earliest_event_date: date = Field(
         default=date(1990, 1, 1),
         ge=date(1970, 1, 1),
-        description="UTC; earlier event times are rejected, for example seconds sent as "
-        "milliseconds",
+        description="UTC; earlier event times are rejected",
     )
 
     def input_rules(self) -> InputRules:
@@ -189,9 +185,8 @@ class InputSettings(EventSettings):
 
     unknown_fields: Literal["take", "refuse"] = Field(
         default="take",
-        description="what to do with a message that has a field unknown to its type, such as a "
-        "misspelled one: `take` accepts it without the field and counts it, `refuse` "
-        "rejects it",
+        description="a message with a field unknown to its type: `take` accepts it without the "
+        "field and counts it, `refuse` rejects it",
     )
 
     def input_rules(self) -> InputRules:
@@ -209,9 +204,8 @@ class FoldingSettings(EventWeightsSettings):
 
     affinity: AffinityName = Field(
         default="binary",
-        description="what a user's events with an item add up to: `binary`: 1 after the first "
-        "one; `weighted`: the sum of their weights, which depend on the type of "
-        "event and decay with time; `greatest`: the maximum of these weights",
+        description="what a user's events with an item add up to: `binary`: 1; `weighted`: the "
+        "sum of their weights, which decay with time; `greatest`: the maximum of these",
     )
     half_life_days: float = Field(
         default=60.0,
@@ -227,9 +221,8 @@ class FoldingSettings(EventWeightsSettings):
     )
     user_weight: Literal["none", "inverse-degree", "value"] = Field(
         default="none",
-        description="scales a user's affinities: `none`: not at all; `inverse-degree`: by "
-        "degree^-exponent, where the degree is the number of items in the history; "
-        "`value`: by (mean transaction value / typical value)^exponent",
+        description="scales a user's affinities: `inverse-degree`: by (items in the "
+        "history)^-exponent; `value`: by (mean transaction value / typical value)^exponent",
     )
     user_weight_exponent: float = Field(
         default=0.5, gt=0, le=1, description="exponent of `USER_WEIGHT`"
@@ -238,9 +231,8 @@ class FoldingSettings(EventWeightsSettings):
         default=1.0,
         ge=1e-6,
         le=1e12,
-        description="for `USER_WEIGHT=value`: price times quantity of a transaction, in the "
-        "unit of the prices, at which a user counts as much as one without "
-        "transactions; values are clipped to 1,000 times and a 1,000th of it",
+        description="for `USER_WEIGHT=value`: price times quantity at which a user counts as much "
+        "as one without transactions; values are clipped to 1,000 times and a 1,000th of it",
     )
 
     def folded_by(self) -> dict[str, Any]:

@@ -16,15 +16,15 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
         default=7.0,
         ge=1,
         le=3_650,
-        description="wall-clock days after an instrument's last new minute until its bars "
-        "expire; quotes that still revise them reset it",
+        description="wall-clock days after an instrument's last new or revised minute until its "
+        "bars expire",
     )
     bars_close_after_seconds: float = Field(
         default=10.0,
         ge=0,
         le=3_600,
-        description="seconds of event time after the end of a minute until its bars are "
-        "published on `bars`; later quotes revise them",
+        description="seconds of event time after the end of a minute until its bars are published "
+        "on `bars`",
     )
     flush_interval_s: float = Field(
         default=1.0,

@@ -42,9 +42,7 @@ class AutoConfig(BaseModel):
         default=0.01,
         ge=0,
         lt=1,
-        description="share of the best accuracy that `auto` may give up for coverage: among the "
-        "candidates within it, the one whose lists cover most of the catalog is "
-        "chosen. The default is about the effect of chance",
+        description="share of the best accuracy that `auto` may give up for coverage",
     )
 
 
@@ -56,15 +54,15 @@ class TrainerSettings(_SettingsOfModels):
 
     trainer_settings_file: Path | None = Field(
         default=None,
-        description="TOML file with any of the trainer's settings, for example as written by "
-        "`evaluate --best`; environment variables override it",
+        description="TOML file with any of the trainer's settings; environment variables override "
+        "it",
     )
     train_every_seconds: float = Field(
         default=60,
         gt=0,
         le=864_000,
-        description="from the start of one run to the next; until and shortly after the first "
-        "events, intervals grow from 5 s up to this",
+        description="from the start of one run to the next; at first, intervals grow from 5 s up "
+        "to this",
     )
     item_model: ItemModel = Field(
         default="auto",
@@ -104,8 +102,8 @@ class TrainerSettings(_SettingsOfModels):
         default=0,
         ge=0,
         le=1,
-        description="how much recommendations prefer items of other categories than those "
-        "before; the parameter `diversity` of a request overrides it",
+        description="how much recommendations prefer items of other categories than those before; "
+        "a request may override it",
     )
     active_users: int = Field(
         default=10_000,
@@ -117,8 +115,7 @@ class TrainerSettings(_SettingsOfModels):
     keep_generations: int = Field(
         default=0,
         ge=0,
-        description="number of earlier generations kept for rollback; each takes as much memory"
-        " in Redis as the served one",
+        description="number of earlier generations kept for rollback",
     )
     canary_rules: Path | None = Field(
         default=None,

@@ -60,9 +60,8 @@ class AdaptSettings(ProducerSettings, MetricsSettings):
     adapt_instance: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
-        description="name of this copy of `adapt`, unique among the running copies of its group; "
-        "a killed copy that restarts under its name continues at once, without a name within "
-        "half a minute",
+        description="name of this copy of `adapt`, unique in its group; a killed copy that "
+        "restarts under its name continues at once, without a name within half a minute",
     )
     metrics_port: int = Field(
         default=9104, ge=0, le=65_535, description="serves `/metrics`; 0: not served"

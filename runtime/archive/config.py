@@ -18,7 +18,7 @@ class ArchiveConfig(BaseModel):
 
     catalog: Literal["sqlite", "rest", "glue"] = Field(
         default="sqlite",
-        description="catalog of the tables' files: a SQLite file, a REST catalog, or AWS Glue",
+        description="catalog of the tables' files",
     )
     warehouse: str = Field(
         default="build/archive",

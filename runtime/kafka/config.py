@@ -27,8 +27,7 @@ class KafkaConfig(BaseModel):
     prefix: str = Field(
         default="",
         pattern=rf"^[A-Za-z0-9._-]{{0,{NAMES_MOST}}}$",
-        description="prepended to the name of each topic and consumer group, such as `shop.`, "
-        "so that several deployments can share a broker",
+        description="prepended to the name of each topic and consumer group, such as `shop.`",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT",

@@ -53,7 +53,6 @@ with `QUALITY_` are in [checks before training](operations.md#checks-before-trai
     "archive": """\
 See [the archive](archive.md#settings) for its catalogs. Programs that read an archive also read the
 settings from `ARCHIVE_CATALOG` to `ARCHIVE_S3_REGION`.""",
-    "producers": "",
     "adapt": "`python -m producers adapt` reads them, see [topics of your own](adapt.md).",
 }
 """What a section says before its table, by its heading or program."""
@@ -163,8 +162,9 @@ def page() -> str:
     """Return the text of the page."""
     every = settings()
     sections = [
-        _section(title, said, [one for one in every if one.section == title])
+        _section(title, said, some)
         for title, said in SECTIONS.items()
+        if (some := [one for one in every if one.section == title])
     ]
     return "\n".join([_HEAD, *sections])
 

@@ -43,22 +43,20 @@ class CountsConfig(BaseModel):
         default=0,
         ge=0,
         le=1,
-        description="above 0, the trainer recounts from histories and scales users' affinities "
-        "by degree^-exponent, where the degree is the number of items in the "
-        "history: like `USER_WEIGHT=inverse-degree` in the stream, but exact",
+        description="above 0, the trainer recounts from histories and scales users' affinities by "
+        "(items in the history)^-exponent",
     )
     half_life_days: float = Field(
         default=0,
         ge=0,
         le=36_500,
-        description="above 0, the trainer recounts from histories and halves affinities for "
-        "each half-life since the last event; `USER_WEIGHT` is ignored then",
+        description="above 0, the trainer recounts from histories and halves affinities for each "
+        "half-life since the last event",
     )
     users: int = Field(
         default=200_000,
         ge=0,
-        description="number of users whose histories are read to recount, latest event first; at "
-        "least `ACTIVE_USERS`, and 2,000 for `auto`",
+        description="number of users whose histories are read to recount, latest event first",
     )
 
 

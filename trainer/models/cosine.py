@@ -39,7 +39,7 @@ class CosineConfig(BaseModel):
     popular_removed: int = Field(
         default=0,
         ge=0,
-        description="number of most popular items that are in no list; they keep their own lists",
+        description="number of most popular items that are in no list",
     )
 
 

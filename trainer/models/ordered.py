@@ -36,8 +36,8 @@ class OrderedConfig(BaseModel):
         default=0.5,
         ge=0,
         le=2,
-        description="the weight of a pair is lag^-exponent, where the lag is the number of places "
-        "between the items in the history; 0: the same at any distance up to 60",
+        description="the weight of a pair is lag^-exponent, with the lag in places of the "
+        "history; 0: the same at any distance up to 60",
     )
     own_damping: float = Field(
         default=0.8,

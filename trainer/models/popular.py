@@ -22,15 +22,15 @@ class PopularConfig(BaseModel):
     items: int = Field(
         default=50_000,
         gt=0,
-        description="length of the popular list; requests for a category are answered from it, "
-        "too, so it should have all items",
+        description="length of the popular list, which also serves categories, so it should have "
+        "all items",
     )
     half_life_days: float | None = Field(
         default=None,
         ge=0,
         le=36_500,
         description="age at which a user who took an item counts half in the popular list; 0: age "
-        "does not matter; none: the one that best predicts what the latest new users took",
+        "does not matter; none: chosen automatically",
     )
 
 

@@ -52,30 +52,26 @@ class QualityConfig(BaseModel):
         default=0.1,
         ge=0,
         le=1,
-        description="hard limit: share of the counts in rows with impossible counts: no own "
-        "count of the item, or pairs that exceed it. Writes during reading affect few counts; "
-        "damaged partitions, or partitions far behind each other, affect many",
+        description="hard limit: share of the counts in rows with impossible counts: no own count "
+        "of the item, or pairs that exceed it",
     )
     items_kept_min: float = Field(
         default=0.5,
         ge=0,
         allow_inf_nan=False,
-        description="hard limit: number of items, relative to the served generation. An item "
-        "disappears only with its last user, so a large drop is a loss",
+        description="hard limit: number of items, relative to the served generation",
     )
     single_user_max: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="soft limit: share of items with a single user; if it is high, ids are "
-        "probably regenerated too often",
+        description="soft limit: share of items with a single user",
     )
     popularity_shift_max: float = Field(
         default=0.25,
         ge=0,
         allow_inf_nan=False,
-        description="soft limit: population stability index against the served generation; from"
-        " 0.25 a shift is usually called significant, below 0.1 insignificant",
+        description="soft limit: population stability index against the served generation",
     )
 
 
