@@ -41,7 +41,7 @@ import random
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 import httpx
@@ -49,6 +49,7 @@ import pytest
 import redis
 from httpx._transports import default as transports
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED
@@ -216,12 +217,20 @@ def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
 class ByFile(LoadFileScheduling):
     """Keeps the tests of a file in one process, and those that share what takes long to start.
 
+    Of each two processes one begins with the first files, which need the broker, and the other with
+    the last: the broker that each process starts for itself takes as long as hundreds of tests.
+
     `--dist=loadgroup` would do it, but pytest-xdist 3.8 cannot rename the tests of pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::", 1)[0]
         return next((str(group) for group in TOGETHER if path.startswith(group)), path)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if self.nodes.index(node) % 2:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -251,23 +260,34 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that drive a browser, and start with those, which take long in one process.
+    """Mark tests that drive a browser, and put those first, which take long in one process.
 
-    Those would otherwise finish last. Several processes take the other files in a mixed order:
-    those of a folder mostly wait for the same, or all compute.
+    Then come files that need the broker. Where several processes share them, the files of either
+    kind are mixed: those of a folder mostly wait for the same, or all compute.
     """
     is_mixed = worker_count(config) > 1
+    with_broker = {path_of(item) for item in items if "_broker" in fixtures_of(item)}
 
-    def place(item: pytest.Item) -> tuple[bool, int, str]:
-        path = item.nodeid.split("::", 1)[0]
+    def place(item: pytest.Item) -> tuple[bool, bool, int, str]:
+        path = path_of(item)
         is_first = path.startswith(WEB)
         mixed = zlib.crc32(path.encode()) if is_mixed and not is_first else 0
-        return not is_first, mixed, path
+        return not is_first, path not in with_broker, mixed, path
 
     for item in items:
-        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+        if "browser" in fixtures_of(item):
             item.add_marker(pytest.mark.stack)
     items.sort(key=place)
+
+
+def path_of(item: pytest.Item) -> str:
+    """Return the file of a test."""
+    return item.nodeid.split("::", 1)[0]
+
+
+def fixtures_of(item: pytest.Item) -> Collection[str]:
+    """Return the names of all fixtures that a test needs, also through others."""
+    return item.fixturenames if isinstance(item, pytest.Function) else ()
 
 
 def worker_number(config: pytest.Config) -> int:

@@ -3,6 +3,7 @@
 import httpx
 import msgspec
 import numpy as np
+import pytest
 
 from contracts.changes import VERSION, Blocks, Changes, encode_changes
 from contracts.messages import Interaction, encode
@@ -55,6 +56,7 @@ def test_records_that_nobody_can_read_are_dead_letters_and_their_neighbors_are_c
     assert pipeline.gram() == {(4, 4): 1}
 
 
+@pytest.mark.stack
 def test_a_message_of_another_version_stops_its_partition_and_no_other(
     pipeline: Pipeline,
 ) -> None:

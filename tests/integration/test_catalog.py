@@ -13,7 +13,7 @@ from tests.integration.conftest import Pipeline
 from tests.integration.watched import watched
 from tests.patience import eventually
 
-pytestmark = pytest.mark.kafka_only
+pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
 
 def publish(pipeline: Pipeline, name: str, instruments: Iterable[int]) -> None:

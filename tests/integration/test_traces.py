@@ -1,6 +1,7 @@
 """One event's trace, from a request through Kafka to what the workers wrote."""
 
 import httpx
+import pytest
 
 from tests.integration.conftest import Pipeline
 from tests.otlp import AT_ONCE, SPAN, TRACE, TRACEPARENT, Receiver, Span, receiving
@@ -9,6 +10,7 @@ TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
 
 
+@pytest.mark.stack
 def test_a_requests_trace_is_linked_by_each_batch_and_flush_of_its_events(
     pipeline: Pipeline,
 ) -> None:
