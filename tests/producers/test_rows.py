@@ -1,4 +1,8 @@
+"""Rows of a file reach the readers as they are in it; those that break a rule are reported."""
+
 import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,19 @@ from hypothesis import strategies as st
 
 from contracts.batches import decode_interactions, decode_quotes
 from contracts.event_types import BUILT_IN
+from contracts.instruments import Instrument, decode_instrument_record
 from contracts.messages import MAX_INSTRUMENT_ID, user_id_rule_broken
 from contracts.times import MAX_TS_MS
-from producers.batch import Record
-from producers.files import CHUNK_ROWS, FileError, open_rows
-from producers.rows import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, message_records
+from producers.batch import Batch, Record
+from producers.files import CHUNK_ROWS, FileError, RowFile, open_rows
+from producers.rows import (
+    INTERACTION_ROWS,
+    QUOTE_ROWS,
+    Kind,
+    check_columns,
+    instrument_records,
+    message_records,
+)
 from producers.run import SHOWN_REJECTIONS, Rejected
 
 from .files import write, write_rows
@@ -36,10 +48,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def replay(path: Path, kind: Kind[Any]) -> tuple[list[Record], Rejected]:
+    def batches(file: RowFile, rejected: Rejected) -> Iterator[Batch]:
+        check_columns(file, kind)
+        return message_records(file, kind, rejected, lambda: NOW_MS)
+
+    return collect(path, batches)
+
+
+def collect(
+    path: Path, batches_of: Callable[[RowFile, Rejected], Iterator[Batch]]
+) -> tuple[list[Record], Rejected]:
     rejected = Rejected()
     with open_rows(path) as file:
-        check_columns(file, kind)
-        batches = list(message_records(file, kind, rejected, lambda: NOW_MS))
+        batches = list(batches_of(file, rejected))
     assert all(len(batch.ts_ms) == len(batch.records) for batch in batches)
     return [record for batch in batches for record in batch.records], rejected
 
@@ -295,3 +316,71 @@ def test_a_damaged_parquet_file_is_reported(folder: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(FileError, match=r"damaged\.parquet: damaged"):
         replay(path, QUOTE_ROWS)
+
+
+INSTRUMENT_COLUMNS = ["instrument_id", "symbol", "name", "categories", "listed"]
+INSTRUMENTS = [
+    ["4", "AAPL", "Apple Inc.", "tech;phones", "true"],
+    ["5", "22423", "", "", ""],
+    ["6", "85123A", "GLOBE, inflatable ", "toys ; ;", "false"],
+]
+EXPECTED = {
+    4: Instrument(4, symbol="AAPL", name="Apple Inc.", categories=("tech", "phones")),
+    5: Instrument(5, symbol="22423", name="22423"),
+    6: Instrument(6, symbol="85123A", name="GLOBE, inflatable", categories=("toys",), listed=False),
+}
+
+
+def read(path: Path) -> tuple[dict[int, Instrument | None], Rejected]:
+    records, rejected = collect(path, instrument_records)
+    assert {topic for topic, _, _ in records} <= {"instruments"}
+    return dict(decode_instrument_record(key, value) for _, key, value in records), rejected
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("symbol_column", ["symbol", "code"])
+def test_instruments_reach_the_reader_as_they_are_in_the_file(
+    tmp_path: Path, ending: str, symbol_column: str
+) -> None:
+    columns = [symbol_column if name == "symbol" else name for name in INSTRUMENT_COLUMNS]
+    instruments, rejected = read(write_rows(tmp_path / f"file{ending}", columns, INSTRUMENTS))
+    assert rejected.count == 0
+    assert instruments == EXPECTED
+
+
+def test_instrument_ids_may_be_numbers_in_parquet(tmp_path: Path) -> None:
+    columns = {"instrument_id": [4], "symbol": ["AAPL"], "listed": [False]}
+    path = write(tmp_path / "file.parquet", columns)
+    assert read(path)[0] == {4: Instrument(4, symbol="AAPL", name="AAPL", listed=False)}
+
+
+def test_a_symbol_is_one_where_a_file_also_has_codes(tmp_path: Path) -> None:
+    path = write_rows(
+        tmp_path / "file.csv", ["code", "instrument_id", "symbol"], [["1", "4", "AAPL"]]
+    )
+    assert read(path)[0] == {4: Instrument(4, symbol="AAPL", name="AAPL")}
+
+
+def test_an_invalid_instrument_is_skipped_with_its_line_and_reason(tmp_path: Path) -> None:
+    rows = [
+        *INSTRUMENTS,
+        ["7", "BANK CHARGES", "", "", ""],
+        ["8", "", "", "", ""],
+        ["9", "X", "", "", "?"],
+    ]
+    instruments, rejected = read(write_rows(tmp_path / "file.csv", INSTRUMENT_COLUMNS, rows))
+    assert instruments == EXPECTED
+    assert rejected.count == 3
+    for line, says, reason in zip(
+        (5, 6, 7), ("symbol", "symbol", "bool"), rejected.shown, strict=True
+    ):
+        assert re.search(rf"file\.csv, line {line}: .*{says}", reason)
+
+
+@pytest.mark.parametrize("columns", [["instrument_id", "name"], ["symbol", "name"], ["x", "y"]])
+def test_a_file_of_instruments_without_a_needed_column_is_refused(
+    tmp_path: Path, columns: list[str]
+) -> None:
+    path = write_rows(tmp_path / "file.csv", columns, [["1", "2"]])
+    with pytest.raises(FileError, match=r"instruments need instrument_id and symbol \(or code\)"):
+        read(path)
