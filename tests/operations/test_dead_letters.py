@@ -153,12 +153,6 @@ def test_without_the_topics_the_list_says_what_to_run(
     assert "run `python -m operations.topics` first" in done.stderr
 
 
-def test_a_topic_that_is_not_ours_is_named(topics_command: TopicsCommand) -> None:
-    done = topics_command("dead-letters", "trades")
-    assert done.exit_code == 2
-    assert "'trades'" in done.stderr
-
-
 @pytest.mark.usefixtures("topology")
 def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_was(
     broker: str, tmp_path: Path, topics_command: TopicsCommand

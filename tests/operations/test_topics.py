@@ -182,13 +182,22 @@ def test_the_command_prints_each_topic_and_says_whether_it_was_there(
 
 
 @pytest.mark.parametrize(
-    ("option", "says"),
-    [("trades=1", "no topic 'trades'"), ("quotes", "TOPIC=N"), ("quotes=0", "TOPIC=N")],
+    ("arguments", "says"),
+    [
+        ("--partitions trades=1", "no topic 'trades'"),
+        ("--partitions quotes", "TOPIC=N"),
+        ("--partitions quotes=0", "TOPIC=N"),
+        (
+            "--replication-factor 1 --min-insync-replicas 2",
+            "2 of 1 replicas never acknowledge a record",
+        ),
+        ("dead-letters trades", "'trades'"),
+    ],
 )
 def test_a_bad_option_is_named_with_what_would_be_good(
-    option: str, says: str, topics_command: TopicsCommand
+    arguments: str, says: str, topics_command: TopicsCommand
 ) -> None:
-    done = topics_command("--partitions", option)
+    done = topics_command(*arguments.split())
     assert done.exit_code == 2
     assert says in done.stderr
 
@@ -241,14 +250,6 @@ def _alter(client: Admin, topic: str, setting: str, value: str) -> None:
         altered.result(PATIENCE_S)
     while _configured(client, topic)[setting] != value:
         time.sleep(0.02)
-
-
-def test_more_acknowledgements_than_replicas_are_refused(
-    topics_command: TopicsCommand,
-) -> None:
-    done = topics_command("--replication-factor", "1", "--min-insync-replicas", "2")
-    assert done.exit_code == 2
-    assert "2 of 1 replicas never acknowledge a record" in done.stderr
 
 
 @pytest.mark.kafka_only
