@@ -22,14 +22,13 @@ from benchmarks.harness.report import Report, computer
 from benchmarks.harness.session import Json, folder, present
 from contracts.messages import Floats
 from trainer.commands.options import errors_reported
-from trainer.evaluation.interactions import Splitting
+from trainer.evaluation.interactions import Splitting, WorkerRules
 from trainer.evaluation.measuring import judge_fold, measure_folds
 from trainer.evaluation.metrics import lead
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.result import Evaluation, OfModel, data_of, sentence_on, table_of
 from trainer.evaluation.run import contender
 from trainer.evaluation.splits import Question
-from trainer.evaluation.worker import WorkerRules
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.stages import Stages

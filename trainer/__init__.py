@@ -8,6 +8,7 @@ Its packages, from the entry to the core; each imports only those below it (`pyp
 - `experiments`: variants and canaries; `evaluation`: how good models are on a file of events;
 - `generations`: what is published and reported; `selection`: what `auto` tries and chooses;
 - `settings`; `quality`: whether counts are fit for training and a generation is fit to be served;
-- `judging`: hold-outs and measures; `models`; `reading`: what the workers keep in Redis;
+- `judging`: hold-outs and measures; `models`; `reading`: what the workers keep in Redis; `folding`:
+  events to histories, of the archive or of a file;
 - `counts`: matrices of counts and histories.
 """

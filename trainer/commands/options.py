@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from runtime.settings import describe_errors
-from trainer.evaluation.interactions import Splitting
-from trainer.evaluation.worker import WorkerRules
+from trainer.evaluation.interactions import Splitting, WorkerRules
 from trainer.settings import TrainerSettings
 from trainer.settings_file import check_name, flat_fields, nested, read_settings_file
 

@@ -1,12 +1,14 @@
-"""What users did, as columns. Pure."""
+"""What users did, as columns, and how workers would fold it."""
 
 import enum
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict
 
 from contracts.messages import Floats, Ints
+from runtime.settings import FoldingSettings
 
 Texts = npt.NDArray[np.object_]
 UserIds = Texts
@@ -60,3 +62,9 @@ class Split:
     test: Interactions
     at_random: bool = False
     """what is to be predicted was hidden at random, not the latest"""
+
+
+class WorkerRules(FoldingSettings):
+    """The workers' settings that fold events, without the environment's other ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,16 +1,20 @@
 """A hold-out from a file's events, with the matrices that the stream's fold makes of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from contracts.messages import Floats, Ints
+from contracts.messages import Ints
+from runtime.settings import FoldingSettings
 from trainer.counts.derived import Histories
-from trainer.counts.matrices import Matrix
-from trainer.evaluation.interactions import Interactions, Split, UserIds
-from trainer.evaluation.worker import WorkerRules, counting
+from trainer.counts.matrices import Matrix, csr
+from trainer.evaluation.interactions import Split, UserIds
+from trainer.evaluation.splits import frame_of
+from trainer.folding.histories import Events, Folded, fold
 from trainer.judging.holdout import Holdout, unseen
 
 
@@ -39,37 +43,46 @@ class Prepared:
     left_out: LeftOut
 
 
-def prepare(split: Split, rules: WorkerRules) -> Prepared:
-    """Return the hold-out of a split, as workers with these rules would have folded it."""
-    found = rules.histories(_frame(split.train))
-    users = pd.Index(sorted(set(found["user"])), dtype=object)
-    items = pd.Index(np.unique(found["item"]))
-    shape = (len(users), len(items))
-    rows, columns = users.get_indexer(pd.Index(found["user"])), items.get_indexer(found["item"])
-    affinities, stored, ts_ms, first_ms = (
-        _matrix(values.to_numpy(), rows, columns, shape)
-        for values in (
-            found["affinity"],
-            found["affinity"] * found["scale"],
-            found["ts_ms"],
-            found["first_ms"],
-        )
+def prepare(split: Split, rules: FoldingSettings) -> Prepared:
+    """Return the hold-out of a split, as workers with these rules would have folded it.
+
+    Only a user's scale differs: it is that of the history as it ends, which the stream, that cannot
+    know the end, lags a little behind.
+    """
+    events, nothing = split.train, np.zeros(len(split.train), np.int64)
+    user, names = pd.factorize(events.users, sort=True)
+    by_user = np.argsort(user, kind="stable")
+    of_log = (nothing, np.arange(len(events)), events.items, events.weights, events.ts_ms)
+    columns = (*of_log, events.values, nothing, nothing)
+    parts = fold(Events(*(some[by_user] for some in columns)), np.bincount(user), rules)
+
+    lengths = _whole(parts, "lengths", np.int64)
+    had, row = np.unique(np.repeat(_whole(parts, "users", np.int64), lengths), return_inverse=True)
+    users = pd.Index(names[had], dtype=object)
+    ids, column = np.unique(_whole(parts, "items", np.int64), return_inverse=True)
+    items, shape = pd.Index(ids), (len(users), len(ids))
+    order = np.lexsort((column, row))
+    affinities = csr(
+        _whole(parts, "affinities", np.float64)[order],
+        column[order].astype(np.int32),
+        np.bincount(row, minlength=len(users)),
+        len(items),
     )
-    last, first = (np.asarray(some.data, np.int64) for some in (ts_ms, first_ms))
+    last, first = (_whole(parts, name, np.int64)[order] for name in ("ts_ms", "first_ms"))
     histories = Histories(affinities, last, first, users.tolist())
+    scales = np.repeat(_whole(parts, "scales", np.float64), lengths)[order]
+    scaled = (affinities.data * scales, affinities.indices, affinities.indptr)
+    stored: Matrix = csr_array(scaled, shape)
     streamed: Matrix = csr_array(stored.T @ stored)
     streamed.sort_indices()
 
-    asked = _frame(split.test)
-    wanted = asked.loc[counting(asked), ["user", "item"]].drop_duplicates()
+    asked, counts = frame_of(split.test)
+    wanted = asked[counts].drop_duplicates()
     user_known, item_known = wanted["user"].isin(users), wanted["item"].isin(items)
     both = wanted[user_known & item_known]
-    known = _matrix(
-        np.ones(len(both)),
-        users.get_indexer(pd.Index(both["user"])),
-        items.get_indexer(both["item"]),
-        shape,
-    )
+    places = users.get_indexer(pd.Index(both["user"])), items.get_indexer(both["item"])
+    known: Matrix = csr_array((np.ones(len(both)), places), shape=shape)
+    known.sort_indices()
     # An item that left a capped history may be wanted again, and the API may recommend it again.
     test = unseen(known, affinities)
     left_out = LeftOut(
@@ -86,19 +99,6 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
     )
 
 
-def _frame(events: Interactions) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "user": events.users,
-            "item": events.items,
-            "ts_ms": events.ts_ms,
-            "weight": events.weights,
-            "value": events.values,
-        }
-    )
-
-
-def _matrix(values: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Matrix:
-    made: Matrix = csr_array((np.asarray(values, np.float64), (rows, columns)), shape=shape)
-    made.sort_indices()
-    return made
+def _whole(parts: Sequence[Folded], name: str, dtype: type[Any]) -> Any:
+    """Return a column of histories, part after part."""
+    return np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)])

@@ -10,11 +10,11 @@ import pandas as pd
 
 from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
+from trainer.evaluation.interactions import WorkerRules
 from trainer.evaluation.measuring import JudgedFold, judge_fold, measure_folds
 from trainer.evaluation.preparing import Prepared, prepare
 from trainer.evaluation.result import Evaluation, OfModel, data_of, of_folds
 from trainer.evaluation.splits import Question
-from trainer.evaluation.worker import WorkerRules
 from trainer.judging.found import Found
 from trainer.judging.holdout import Holdout
 from trainer.judging.lists import (

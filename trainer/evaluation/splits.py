@@ -13,7 +13,6 @@ from contracts.event_types import BUILT_IN
 from contracts.messages import Ints
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Mask, Split, Splitting, UserIds
-from trainer.evaluation.worker import counting
 
 
 class SplitError(ValueError):
@@ -57,7 +56,7 @@ def per_user(
     Raises:
         SplitError: nobody has enough items for any to be hidden.
     """
-    events, counts = _frame(interactions)
+    events, counts = frame_of(interactions)
     pairs = events[counts].drop_duplicates()
     by_user = pairs.groupby("user", sort=False)["item"]
     random = pd.Series(np.random.default_rng(seed).random(len(pairs)), index=pairs.index)
@@ -86,7 +85,7 @@ def last(interactions: Interactions, among: Mask | None = None) -> Split:
     Raises:
         SplitError: nobody has two items.
     """
-    events, counts = _frame(interactions)
+    events, counts = frame_of(interactions)
     times = events[counts].assign(ts_ms=interactions.ts_ms[counts])
     pairs = times.groupby(["user", "item"], sort=False).max()
     in_order = pairs.reset_index().sort_values(["ts_ms", "item"], ascending=[True, False])
@@ -139,10 +138,17 @@ def _split(
     return Split(interactions.where(~test), interactions.where(test), at_random)
 
 
-def _frame(interactions: Interactions) -> tuple[pd.DataFrame, Mask]:
-    """Return the user and item of each event, and which count: rejected items are not hidden."""
+def frame_of(interactions: Interactions) -> tuple[pd.DataFrame, Mask]:
+    """Return the user and item of each event, and which count, as they are in the log's order.
+
+    Those that count come after the user's last rejection of their item: rejected ones are not
+    hidden, and not to be found.
+    """
     events = pd.DataFrame({"user": interactions.users, "item": interactions.items})
-    return events, counting(events.assign(weight=interactions.weights))
+    places, rejects = np.arange(len(events)), interactions.weights <= 0
+    rejected = events.assign(place=np.where(rejects, places, -1))
+    last = rejected.groupby(["user", "item"], sort=False)["place"].transform("max")
+    return events, places > last.to_numpy()
 
 
 LATER: Final = 0.5

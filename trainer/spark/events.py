@@ -17,7 +17,7 @@ from contracts.archive import ERASED, INTERACTIONS_TABLE
 from contracts.log_position import LogPosition
 from contracts.times import US_PER_MS
 from contracts.tombstones import NEVER_MS
-from trainer.spark.running_history import UNCONDITIONAL_MS
+from trainer.folding.running_history import UNCONDITIONAL_MS
 
 ROWS_AT_ONCE: Final = 50_000
 """So many rows of a file are in memory, plus the row group that they are decoded from."""

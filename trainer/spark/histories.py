@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from contracts.messages import Floats, Ints
 from runtime.settings import FoldingSettings
-from trainer.spark.folding import Events, Folded, fold, of_running, run
-from trainer.spark.running_history import RunningHistory
+from trainer.folding.histories import Events, Folded, fold, of_running, run
+from trainer.folding.running_history import RunningHistory
 
 SCHEMA: Final = (
     "user string, log int, offset long, last_ts_ms long, scale double, "

@@ -8,10 +8,10 @@ import pytest
 from scipy.sparse import csr_array
 
 from trainer.evaluation.files import read_interactions
+from trainer.evaluation.interactions import WorkerRules
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.run import contender
 from trainer.evaluation.splits import temporal
-from trainer.evaluation.worker import WorkerRules
 from trainer.judging.holdout import Holdout
 from trainer.judging.lists import NONE
 from trainer.models import MODELS

@@ -1,27 +1,24 @@
 """The hold-out: what is learned from is what the stream's fold makes; splits part cleanly."""
 
-from functools import reduce
-from itertools import takewhile
-from typing import Literal
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import Affinity, affinity_of
+from contracts.affinities import AffinityName, affinity_of
 from contracts.event_types import BUILT_IN
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
+from stream_processors.histories.user_weights import InverseDegree, MeanValue
 from tests.examples import examples
 from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import TRADE, Event, events_in_time_order, interactions
-from trainer.evaluation.interactions import Split
+from trainer.evaluation.interactions import Split, WorkerRules
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.splits import SplitError, last, per_user, temporal
-from trainer.evaluation.worker import WorkerRules
 
-CAP = 5
 DEFAULT = WorkerRules()
 
 in_time_order = events_in_time_order()
@@ -31,119 +28,49 @@ without_rejections = in_time_order.map(
 fewer = examples(40)  # pandas takes some milliseconds each
 
 
-@fewer
-@given(
-    events=in_time_order, affinity=st.sampled_from(["binary", "greatest"]), cap=st.integers(1, 30)
+@pytest.mark.parametrize(
+    ("weight", "its"),
+    [("none", None), ("inverse-degree", InverseDegree(0.75)), ("value", MeanValue(0.75, 4))],
 )
-def test_histories_and_counts_are_those_that_the_stream_folds(
-    events: list[Event], affinity: Literal["binary", "greatest"], cap: int
-) -> None:
-    rules = WorkerRules(affinity=affinity, half_life_days=30, history_cap=cap)
-    histories: dict[str, History] = {}
-    rule = affinity_of(affinity, 30)
-    evicted = False
-    rejected = any(BUILT_IN[kind] <= 0 for _, _, _, kind, _ in events)
-    worker = HistoryRules(rule, cap)
-    for offset, (user, item, ts, kind, _) in enumerate(events):
-        history = histories.setdefault(user, History.empty(scaled=False))
-        worker.fold(history, offset, item, BUILT_IN[kind], ts, np.nan)
-        evicted |= bool(history.removed)
-    made = prepare(Split(interactions(events), interactions(events)), rules)
-    dense = made.holdout.train.toarray()
-    expected = np.zeros_like(dense)
-    # Nor does it know what would still be there but for items that were rejected later.
-    if evicted and rejected:
-        return
-    for u, user in enumerate(made.users):
-        entries = histories[user].entries
-        items = np.searchsorted(made.items, entries["item"])
-        expected[u, items] = entries["affinity"]
-        kept = made.holdout.histories
-        start, stop = kept.affinities.indptr[u : u + 2]
-        in_order = np.argsort(entries["item"])
-        assert kept.ts_ms[start:stop].tolist() == entries["ts_ms"][in_order].tolist()
-        first = kept.since_ms[start:stop].tolist()
-        assert first == entries["first_ms"][in_order].tolist() or evicted
-    # What left a capped history and came back counts with all of its events here.
-    assert ((dense > 0) == (expected > 0)).all()
-    assert (dense == expected).all() or (evicted and affinity == "greatest")
-    assert (made.holdout.stored == made.holdout.train.data).all()
-    assert np.allclose(made.holdout.streamed.toarray(), gram_matrix(dense), rtol=1e-12)
-
-
 @fewer
 @given(
     events=events_in_time_order("abc", 6),
-    affinity=st.sampled_from(["binary", "weighted", "greatest"]),
-    user_weight=st.sampled_from(["none", "inverse-degree", "value"]),
+    affinity=st.sampled_from(get_args(AffinityName)),
     cap=st.integers(1, 7),
 )
-def test_every_rule_of_the_workers_equals_a_plain_recomputation(
-    events: list[Event],
-    affinity: Literal["binary", "weighted", "greatest"],
-    user_weight: Literal["none", "inverse-degree", "value"],
-    cap: int,
+def test_histories_and_counts_are_those_that_the_stream_folds(
+    weight: Any, its: Any, events: list[Event], affinity: AffinityName, cap: int
 ) -> None:
     rules = WorkerRules(
         affinity=affinity,
         half_life_days=14,
         history_cap=cap,
-        user_weight=user_weight,
+        user_weight=weight,
         user_weight_exponent=0.75,
         typical_value=4,
     )
+    worker = HistoryRules(affinity_of(affinity, 14), cap, its)
+    histories: dict[str, History] = {}
+    for offset, (user, item, ts, kind, value) in enumerate(events):
+        history = histories.setdefault(user, History.empty(scaled=its is not None))
+        worker.fold(history, offset, item, BUILT_IN[kind], ts, value)
     made = prepare(Split(interactions(events), interactions(events)), rules)
-    one_by_one = affinity_of(affinity, 14)
-    scaled = np.zeros(made.holdout.train.shape)
+    had = made.holdout.histories
+    assert made.users.tolist() == sorted(user for user in histories if len(histories[user]))
+    scaled = np.zeros(had.affinities.shape)
     for u, user in enumerate(made.users):
-        kept = latest_items([event for event in events if event[0] == user], cap, one_by_one)
-        scale = plain_scale(kept, rules)
-        for item, of_item in kept.items():
-            r = added_up(of_item, one_by_one)
-            place = int(np.searchsorted(made.items, item))
-            assert made.items[place] == item
-            assert made.holdout.train[u, place] == pytest.approx(r, rel=1e-12)
-            scaled[u, place] = r * scale
-    assert made.holdout.train.nnz == np.count_nonzero(scaled)
+        entries = np.sort(histories[user].entries, order="item")
+        unscaled, scale = entries["affinity"], 1.0
+        if its is not None:
+            unscaled, scale = unscaled / entries["scale"], its.scale(histories[user])
+        mine = slice(had.affinities.indptr[u], had.affinities.indptr[u + 1])
+        assert made.items[had.affinities.indices[mine]].tolist() == entries["item"].tolist()
+        assert had.affinities.data[mine] == pytest.approx(unscaled, rel=0 if its is None else 1e-12)
+        assert had.ts_ms[mine].tolist() == entries["ts_ms"].tolist()
+        assert had.since_ms[mine].tolist() == entries["first_ms"].tolist()
+        scaled[u, had.affinities.indices[mine]] = unscaled * scale
     assert made.holdout.stored == pytest.approx(scaled[scaled > 0], rel=1e-12)
     assert made.holdout.streamed.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
-
-
-def added_up(events: list[Event], affinity: Affinity) -> float:
-    def add(so_far: float, event: Event) -> float:
-        return affinity(max(so_far, 0), BUILT_IN[event[3]], event[2])
-
-    return reduce(add, events, 0.0)
-
-
-def latest_items(events: list[Event], cap: int, affinity: Affinity) -> dict[int, list[Event]]:
-    """Return the events of the items that a user's history keeps, by item."""
-    of_items: dict[int, list[Event]] = {}
-    for event in events:
-        of_items.setdefault(event[1], []).append(event)
-    known = [item for item, of_item in of_items.items() if added_up(of_item, affinity) > 0]
-    latest = sorted(known, key=lambda item: (max(e[2] for e in of_items[item]), item))
-    return {item: of_items[item] for item in latest[-cap:]}
-
-
-def since_rejected(events: list[Event]) -> list[Event]:
-    """Return the events of an item after the last that rejects it."""
-    return [*takewhile(lambda event: BUILT_IN[event[3]] > 0, reversed(events))]
-
-
-def plain_scale(kept: dict[int, list[Event]], rules: WorkerRules) -> float:
-    typical, exponent = rules.typical_value, rules.user_weight_exponent
-    if rules.user_weight == "inverse-degree":
-        return float(len(kept) ** -exponent)
-    values = [
-        min(max(event[4], typical / 1_000), typical * 1_000)
-        for of_item in kept.values()
-        for event in since_rejected(of_item)
-        if not np.isnan(event[4])
-    ]
-    if rules.user_weight == "none" or not values:
-        return 1.0
-    return float((sum(values) / len(values) / typical) ** exponent)
 
 
 def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:

@@ -1,17 +1,37 @@
 """A generation is served whole or not at all, and none stays for ever."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Decision, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
-from contracts.pointer import promoted, rolled_back
+from contracts.pointer import (
+    UndecidableError,
+    named,
+    on_trial,
+    only,
+    promoted,
+    rolled_back,
+    serving,
+)
 from runtime.redis.stores import Store
+from tests.examples import examples
 from tests.trainer.setup import Setup
 from trainer.generations.decisions import note, read_report, served_popularity, served_report
 from trainer.generations.publication import (
@@ -79,55 +99,114 @@ def generations(setup: Setup) -> Generations:
     return Generations(**vars(setup))
 
 
-def test_the_pointer_names_a_generation_whose_keys_live_for_ever(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    assert generations.current == Current(1, {DEFAULT_VARIANT: Served("g1", "cosine", "user-knn")})
-    assert generations.stay("g1")
-    keys = generations.values("g1").keys() | {generations.keys.model_keys("g1")}
-    assert generations.store.smembers(generations.keys.model_keys("g1")) == keys
+class Lives(RuleBasedStateMachine):
+    """Trainers publish, try out, fail, stall or are killed, and operators decide meanwhile."""
+
+    def __init__(self, of: Generations) -> None:
+        super().__init__()
+        self.of, self.expected = of, Current(0, {})
+        self.written: set[str] = set()
+        self.ended: set[str] = set()
+        self.made: list[Publication] = []
+        self.is_running = False
+
+    def become(self, after: Current) -> None:
+        self.ended |= named(self.expected) - named(after)
+        self.expected = after
+
+    @rule(fails=st.booleans())
+    def begin(self, *, fails: bool) -> None:
+        """Whoever ran before stalls."""
+        fence, self.is_running = self.expected.fence + 1, not fails
+        made = Publication(self.of.store, self.of.keys, f"g{fence}", fence)
+        if fails:
+            with contextlib.suppress(ZeroDivisionError), self.of.claim(f"g{fence}", fence):
+                made.write(self.of.values(f"g{fence}", 3))
+                raise ZeroDivisionError
+        else:
+            made.claim()
+            made.write(self.of.values(f"g{fence}", 3))
+        self.made.append(made)
+        self.become(msgspec.structs.replace(self.expected, fence=fence))
+        self.ended |= self.written - named(self.expected)
+        self.written.add(f"g{fence}")
+        self.ended |= {f"g{fence}"} if fails else set()
+
+    @precondition(lambda self: self.is_running)
+    @rule()
+    def be_killed(self) -> None:
+        self.is_running = False
+
+    @precondition(lambda self: self.is_running)
+    @rule(
+        variant=st.sampled_from([DEFAULT_VARIANT, DEFAULT_VARIANT, "steep"]),
+        keep=st.integers(0, 2),
+        is_tried=st.booleans(),
+        release=st.booleans(),
+    )
+    def publish(self, variant: str, keep: int, *, is_tried: bool, release: bool) -> None:
+        self.is_running = False
+        new, canary = served(self.made[-1]), Canary(served(self.made[-1]), 0.1, 7, 8)
+        serve = partial(self.made[-1].serve, new, variant=variant, keep=keep, release=release)
+        after = serving(self.expected, variant, new, keep)
+        if is_tried and DEFAULT_VARIANT in self.expected.variants:
+            serve = partial(self.made[-1].try_out, canary, release=release)
+            after = on_trial(self.expected, canary)
+        if self.expected.held and not release:
+            self.ended.add(new.generation)
+            with pytest.raises(HeldError, match="python -m trainer once"):
+                serve()
+        else:
+            serve()
+            self.become(after)
+
+    @precondition(lambda self: len(self.made) > 1)
+    @rule(is_tried=st.booleans(), data=st.data())
+    def wake_up(self, *, is_tried: bool, data: st.DataObject) -> None:
+        made = data.draw(st.sampled_from(self.made[:-1]))
+        canary = Canary(served(made), 0.5, 8, 9)
+        found = f"fence {self.expected.fence}, generation {made.generation} has {made.fence}"
+        with pytest.raises(SupersededError, match=found):
+            made.try_out(canary, release=True) if is_tried else made.serve(served(made))
+        with pytest.raises(SupersededError), self.of.claim("late", made.fence):
+            pass
+
+    @rule(
+        decided=st.sampled_from([partial(promoted, keep=1), partial(promoted, keep=0), rolled_back])
+    )
+    def decide(self, decided: Callable[[Current], Current]) -> None:
+        with contextlib.suppress(UndecidableError):
+            self.of.decide(decided)
+            self.become(decided(self.expected))
+
+    @precondition(lambda self: self.made)
+    @rule(variants=st.sampled_from([frozenset(), frozenset({"steep"})]))
+    def withdraw_others(self, variants: frozenset[str]) -> None:
+        self.made[-1].withdraw_others(variants)
+        self.become(only(self.expected, variants))
+
+    @invariant()
+    def what_is_served_is_whole_and_all_else_ends(self) -> None:
+        if self.written:
+            assert self.of.current == self.expected
+        for generation in self.written:
+            keys = {*self.of.values(generation, 3), self.of.keys.model_keys(generation)}
+            assert self.of.store.smembers(self.of.keys.model_keys(generation)) == keys
+            ttls = {int(self.of.store.ttl(key)) for key in keys}
+            is_ending = all(0 < ttl <= REPLACED_GENERATION_TTL_S for ttl in ttls)
+            assert is_ending if generation in self.ended else ttls == {-1}
 
 
-def test_the_replaced_generation_ends_a_minute_later(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    generations.publish("g2", 2)
-    assert generations.served_generation == "g2"
-    assert generations.ends_soon("g1")
-    assert generations.stay("g2")
-    assert generations.store.zrange(generations.keys.model_generations(), 0, -1) == ["g2"]
+def test_whatever_happens_what_is_served_is_whole_and_all_else_ends(
+    generations: Generations,
+) -> None:
+    numbers = itertools.count()
 
+    def machine() -> Lives:
+        keys = replace(generations.keys, namespace=f"{generations.keys.namespace}-{next(numbers)}")
+        return Lives(replace(generations, keys=keys))
 
-def test_nothing_is_served_before_all_is_written(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    with generations.claim("g2", 2) as made:
-        made.write(generations.values("g2"))
-        assert generations.served_generation == "g1"
-        assert generations.stay("g1")
-    made.serve(served(made))
-    assert generations.served_generation == "g2"
-
-
-def test_a_generation_that_failed_ends_and_what_was_served_stays(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    with contextlib.suppress(ZeroDivisionError), generations.claim("g2", 2) as made:
-        made.write(generations.values("g2"))
-        raise ZeroDivisionError
-    assert generations.served_generation == "g1"
-    assert generations.ends_soon("g2")
-    assert generations.stay("g1")
-
-
-def test_an_earlier_trainer_that_wakes_up_cannot_serve(generations: Generations) -> None:
-    stalled = generations.written("g1", 1)
-    with generations.claim("g2", 2) as successor:
-        # Already the successor's claim shuts it out.
-        with pytest.raises(SupersededError, match="fence 2, generation g1 has 1"):
-            stalled.serve(served(stalled))
-        assert generations.ends_soon("g1")
-        successor.write(generations.values("g2"))
-    successor.serve(served(successor))
-    with pytest.raises(SupersededError), generations.claim("g3", 1):
-        pass
-    assert generations.served_generation == "g2"
+    run_state_machine_as_test(machine, settings=examples(40, stateful_step_count=25))
 
 
 def test_a_trainer_whose_claim_redis_lost_does_not_serve(generations: Generations) -> None:
@@ -135,16 +214,6 @@ def test_a_trainer_whose_claim_redis_lost_does_not_serve(generations: Generation
     generations.store.delete(generations.keys.model_current())
     with pytest.raises(SupersededError, match="Redis lost data"):
         made.serve(served(made))
-
-
-def test_what_a_killed_trainer_left_behind_expires_with_the_next_run(
-    generations: Generations,
-) -> None:
-    generations.publish("g1", 1)
-    generations.written("g2", 2)  # and killed: nothing more comes from it
-    with generations.claim("g3", 3):
-        assert generations.ends_soon("g2")
-        assert generations.stay("g1")
 
 
 def test_a_trainer_still_cleaning_up_spares_its_successors_generation(
@@ -188,77 +257,6 @@ def test_a_pointer_that_changes_concurrently_is_read_again(
     monkeypatch.setattr(generations.store, "get", get_before_it_changes)
     with pytest.raises(SupersededError):
         made.serve(served(made))
-
-
-def test_a_canary_and_what_it_is_compared_with_live_while_it_is_on_trial(
-    generations: Generations,
-) -> None:
-    generations.publish("g1", 1)
-    generations.try_out("g2", 2)
-    with generations.claim("g3", 3):  # a run that fails before it serves anything
-        pass
-    assert generations.current.canary == Canary(Served("g2", "cosine", "user-knn"), 0.1, 7, 8)
-    assert generations.served_generation == "g1"
-    assert generations.stay("g1", "g2")
-
-
-def test_a_canary_that_is_promoted_stays_and_what_it_replaces_is_kept_or_ends(
-    generations: Generations,
-) -> None:
-    generations.publish("g1", 1)
-    for canary, fence, keep in (("g2", 2, 1), ("g3", 3, 0)):
-        generations.try_out(canary, fence)
-        generations.decide(lambda current, keep=keep: promoted(current, keep))
-        assert generations.served_generation == canary
-        assert generations.stay(canary)
-        assert generations.stay("g1") if keep else generations.ends_soon("g1")
-    assert generations.ends_soon("g2")
-
-
-def test_as_many_generations_are_kept_as_asked_for_and_no_more(generations: Generations) -> None:
-    for fence in range(1, 6):
-        generations.publish(f"g{fence}", fence, keep=2)
-    for fence, kept in ((5, True), (4, True), (3, True), (2, False), (1, False)):
-        assert generations.stay(f"g{fence}") == kept
-    generations.decide(rolled_back)
-    assert generations.served_generation == "g4"
-    assert generations.ends_soon("g5")
-    assert generations.stay("g4", "g3")
-
-
-def test_a_rollback_is_not_overruled_by_a_run_in_progress(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    generations.try_out("g2", 2)
-    with generations.claim("g3", 3) as made:
-        made.write(generations.values("g3"))
-        generations.decide(rolled_back)
-    with pytest.raises(HeldError, match="python -m trainer once"):
-        made.serve(served(made), release=False)
-    assert generations.served_generation == "g1"
-    assert generations.ends_soon("g3")
-    generations.publish("g4", 4)  # a person asked for it
-    assert generations.served_generation == "g4"
-
-
-def test_an_earlier_trainer_that_wakes_up_cannot_try_out(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    stalled = generations.written("g2", 2)
-    generations.try_out("g3", 3)
-    with pytest.raises(SupersededError, match="fence 3, generation g2 has 2"):
-        stalled.try_out(Canary(served(stalled), 0.5, 8, 9), release=False)
-    canary = generations.current.canary
-    assert canary is not None
-    assert canary.served.generation == "g3"
-
-
-def test_a_variant_that_is_no_longer_made_expires(generations: Generations) -> None:
-    generations.publish("g1", 1)
-    generations.publish("s1", 1, variant="steep")
-    assert generations.stay("g1", "s1")
-    made = generations.publish("g2", 2)
-    made.withdraw_others(frozenset())
-    assert generations.served_generation == "g2"
-    assert generations.ends_soon("s1")
 
 
 def test_each_key_is_noted_before_it_is_written(

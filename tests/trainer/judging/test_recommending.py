@@ -15,9 +15,8 @@ from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
 from contracts.times import DAY_MS
 from tests.trainer.evaluation.made import holdout_of
-from trainer.evaluation.interactions import Interactions, Split
+from trainer.evaluation.interactions import Interactions, Split, WorkerRules
 from trainer.evaluation.preparing import prepare
-from trainer.evaluation.worker import WorkerRules
 from trainer.judging.lists import (
     NONE,
     Recommended,

@@ -19,8 +19,8 @@ from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
 from tests.trainer.spark.logs import Record, folded
-from trainer.spark.folding import Events, Folded, fold
-from trainer.spark.running_history import UNCONDITIONAL_MS
+from trainer.folding.histories import Events, Folded, fold
+from trainer.folding.running_history import UNCONDITIONAL_MS
 
 USERS = 4
 HALF_LIFE_DAYS = 14.0
@@ -139,7 +139,7 @@ def test_histories_are_those_of_the_stream_and_a_users_scale_is_that_of_the_end(
 
 
 def test_a_user_who_does_the_same_again_and_again_takes_no_more_memory() -> None:
-    from trainer.spark.running_history import RunningHistory
+    from trainer.folding.running_history import RunningHistory
 
     history = RunningHistory(FoldingSettings(history_cap=3))
     for n in range(1_000):

@@ -17,7 +17,7 @@ from contracts.log_position import LogPosition
 from contracts.messages import Floats, Ints
 from runtime.settings import FoldingSettings
 from trainer.counts.matrices import entry_rows
-from trainer.spark.running_history import Entry, RunningHistory
+from trainer.folding.running_history import Entry, RunningHistory
 
 Mask = npt.NDArray[np.bool_]
 

@@ -1,0 +1,1 @@
+"""Events to histories, as the stream folds them: for the archive on Spark, and for files."""
