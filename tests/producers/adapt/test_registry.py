@@ -1,14 +1,13 @@
 """Schemas of a real Schema Registry: how records are read as their schemas change."""
 
-import getpass
+import base64
 import io
 import json
-import os
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import fastavro
 import pytest
@@ -17,7 +16,7 @@ from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegis
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from infra.local.process import LOOPBACK, Command, Server, free_port, is_free, running
+from infra.local.process import LOOPBACK, Server, free_port
 from producers.adapt.fields import EpochMs, UnmappableError
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import Source
@@ -27,7 +26,6 @@ from producers.adapt.settings import AdaptSettings
 from runtime.settings import read_settings
 from tests.certificates import issued
 from tests.http_server import Handler, serving
-from tests.infra.door import NGINX, needs_nginx
 
 from . import formats
 
@@ -256,68 +254,47 @@ def test_bytes_that_name_no_schema_are_bad_records_but_a_registry_that_is_away_i
         read(away, tmp_path, "avro")(b"\0\0\0\0\1x")
 
 
-_GATE = """
-worker_processes 1;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-  access_log off;
-  {temporary}
-  server {{
-    listen 127.0.0.1:{port} ssl;
-    ssl_certificate {server.certificate};
-    ssl_certificate_key {server.key};
-    ssl_client_certificate {authority};
-    ssl_verify_client on;
-    auth_basic registry;
-    auth_basic_user_file {folder}/users;
-    location / {{ proxy_pass http://127.0.0.1:{behind}; }}
-  }}
-}}
-"""
-_FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-@needs_nginx
 def test_the_clients_settings_for_tls_a_certificate_and_a_login_are_used(
-    server: Server, client: SchemaRegistryClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = formats.avro("Tick", "gated", client)(TICK)
-    authority, port = trustme.CA(), free_port()
+    authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")
-    (tmp_path / "users").write_text("reader:{PLAIN}secret\n")
-    (tmp_path / "nginx.conf").write_text(
-        _GATE.format(
-            folder=tmp_path,
-            port=port,
-            behind=urlsplit(server.address).port,
-            server=issued(tmp_path, "server", authority),
-            authority=tmp_path / "ca.crt",
-            temporary="".join(f"{name}_temp_path {tmp_path}/{name};" for name in _FOLDERS),
-        )
-    )
-    its = issued(tmp_path, "client", authority)
-    user = f" user {getpass.getuser()};" if os.geteuid() == 0 else ""
-    argv = (str(NGINX), "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"),
-            "-g", f"daemon off;{user}")  # fmt: skip
-    command = Command("nginx", argv, tmp_path / "nginx.log", grace_s=1)
-    settings = {
-        "URL": f"https://127.0.0.1:{port}{urlsplit(server.address).path}",
-        "BASIC_AUTH_USER_INFO": "reader:secret",
-        "SSL_CA_LOCATION": str(tmp_path / "ca.crt"),
-        "SSL_CERTIFICATE_LOCATION": str(its.certificate),
-        "SSL_KEY_LOCATION": str(its.key),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(f"SCHEMA_REGISTRY_{name}", value)
-    with running(Server(command, "", "nginx", lambda: not is_free(port))):
-        assert gated(tmp_path)(data) == TICK
+    server, its = (issued(tmp_path, name, authority) for name in ("server", "client"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "ca.crt")
+    tls.load_cert_chain(*server)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    login = "Basic " + base64.b64encode(b"reader:secret").decode()
+
+    class Guarded(Handler):
+        def answer(self) -> None:
+            schema = {"schema": json.dumps(record(("sym", "string"))), "schemaType": "AVRO"}
+            refused = {"error_code": 401, "message": "Unauthorized"}
+            is_known = self.headers["Authorization"] == login
+            status, body = (200, schema) if is_known else (401, refused)
+            self.send(status, json.dumps(body).encode(), Content_Type="application/json")
+
+    with serving(Guarded, tls=tls) as address:
+        for name, setting in {
+            "URL": f"https://{address}",
+            "BASIC_AUTH_USER_INFO": "reader:secret",
+            "SSL_CA_LOCATION": str(tmp_path / "ca.crt"),
+            "SSL_CERTIFICATE_LOCATION": str(its.certificate),
+            "SSL_KEY_LOCATION": str(its.key),
+        }.items():
+            monkeypatch.setenv(f"SCHEMA_REGISTRY_{name}", setting)
+        data = b"\0\0\0\0\1\x08AAPL"
+        assert gated(tmp_path)(data) == {"sym": "AAPL"}
         monkeypatch.setenv("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO", "reader:wrong")
         with pytest.raises(RegistryError, match="HTTP status code 401"):
             gated(tmp_path)(data)
         monkeypatch.setenv("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO", "reader:secret")
         monkeypatch.delenv("SCHEMA_REGISTRY_SSL_CA_LOCATION")
         with pytest.raises(RegistryError, match="CERTIFICATE_VERIFY_FAILED"):
+            gated(tmp_path)(data)
+        monkeypatch.setenv("SCHEMA_REGISTRY_SSL_CA_LOCATION", str(tmp_path / "ca.crt"))
+        monkeypatch.delenv("SCHEMA_REGISTRY_SSL_CERTIFICATE_LOCATION")
+        monkeypatch.delenv("SCHEMA_REGISTRY_SSL_KEY_LOCATION")
+        with pytest.raises(RegistryError, match="no schema 1"):
             gated(tmp_path)(data)
 
 
