@@ -13,8 +13,13 @@ WIDTHS: Final = (1440, 1000, 390, 320)
 
 async def assert_accessible(page: Page) -> None:
     """Look at what is shown, in both themes: axe-core calls nothing of it serious or critical."""
-    await _assert_accessible(page, "light")
-    await _assert_accessible(page, "dark")
+    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for theme in themes:
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        await expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        found = (await Axe().run(page)).response["violations"]
+        grave = [_described(one) for one in found if one["impact"] in KEEPS_PEOPLE_OUT]
+        assert grave == [], "\n".join([f"in the {theme} theme:", *grave])
 
 
 async def assert_fits(page: Page) -> None:
@@ -24,15 +29,7 @@ async def assert_fits(page: Page) -> None:
         await expect(page.locator("html")).to_have_js_property("scrollWidth", width)
 
 
-async def _assert_accessible(page: Page, theme: Literal["light", "dark"]) -> None:
-    await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    await expect(page.locator("html")).to_have_attribute("data-theme", theme)
-    found = (await Axe().run(page)).response["violations"]
-    grave = [_told(violation) for violation in found if violation["impact"] in KEEPS_PEOPLE_OUT]
-    assert grave == [], "\n".join([f"in the {theme} theme:", *grave])
-
-
-def _told(violation: dict[str, Any]) -> str:
+def _described(violation: dict[str, Any]) -> str:
     """Return what is wrong, and where."""
     nodes = violation["nodes"]
     where = "\n".join(f"  {node['target']}: {node['failureSummary']}" for node in nodes)

@@ -177,12 +177,10 @@ async def test_before_the_first_generation_it_says_so(page: Page, stack: Stack) 
     await expect(page.get_by_text("The trainer has not published a model yet")).to_be_visible()
 
 
-async def test_axe_finds_nothing_serious(page: Page, served: Stack) -> None:
+async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
+    page: Page, served: Stack
+) -> None:
     await show(page, served)
     await page.get_by_role("button", name="Table").click()
     await assert_accessible(page)
-
-
-async def test_nothing_is_wider_than_the_window(page: Page, served: Stack) -> None:
-    await show(page, served)
     await assert_fits(page)

@@ -65,11 +65,14 @@ async def test_without_a_valid_key_nothing_is_known(
         await expect(wrong).to_contain_text(re.compile(r"Kafka.*the API does not tell"))
 
 
-async def test_axe_finds_nothing_serious(page: Page, stack: Stack) -> None:
+async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
+    page: Page, stack: Stack
+) -> None:
     await show(page, stack)
     await page.get_by_role("button", name="Partitions").click()
     await expect(page.locator("tr.partition").first).to_be_visible()
     await assert_accessible(page)
+    await assert_fits(page)
 
 
 @pytest.mark.slow
@@ -94,9 +97,3 @@ async def test_it_says_why_kafka_is_away(page: Page, behind: Stack) -> None:
         worst = page.get_by_role("list", name=NOT_WELL).get_by_role("listitem").first
         await expect(worst).to_contain_text(re.compile(r"Failing\s*Kafka.*127\.0\.0\.1:1"))
         await expect(page.locator(".verdict")).to_contain_text("not well")
-
-
-async def test_nothing_is_wider_than_the_window(page: Page, stack: Stack) -> None:
-    await show(page, stack)
-    await page.get_by_role("button", name="Partitions").click()
-    await assert_fits(page)

@@ -184,17 +184,16 @@ async def test_a_user_is_exported_and_erased_after_a_question(page: Page, stack:
     await expect(page.get_by_label("Where the rec")).to_contain_text("popular")
 
 
-async def test_axe_finds_nothing_serious(page: Page, stack: Stack) -> None:
+async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
+    page: Page, stack: Stack
+) -> None:
     await page.goto(f"{stack.url}/#/user/ABC")
     for region in ("Recommendations", "History", "Trending"):
         await expect(rows(page, region).first).to_be_visible()
     await assert_accessible(page)
     await page.get_by_role("button", name="Erase…").click()
     await assert_accessible(page)
-
-
-async def test_nothing_is_wider_than_the_window(page: Page, stack: Stack) -> None:
+    await page.get_by_role("button", name="Cancel").click()
     await page.goto(f"{stack.url}/#/user/{'long' * 32}")
     await expect(rows(page, "Recommendations")).to_have_count(2)
-    await expect(rows(page, "Trending").first).to_be_visible()
     await assert_fits(page)
