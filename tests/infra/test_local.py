@@ -167,22 +167,6 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
 
 
 @pytest.mark.slow
-def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: Path) -> None:
-    background.up(console, folder, UNFED)
-    api_url = report_of(folder).addresses["api"]
-    # It answered its supervisor, who is less patient from then on.
-    until(lambda: 'route="/health/live",status="200"' in httpx.get(f"{api_url}/metrics").text)
-    pid = process_of(folder, "api").pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: process_of(folder, "api").state is State.SILENT)
-    until(lambda: process_of(folder, "api").restarts == 1)
-    assert process_of(folder, "api").reason == "it did not answer"
-    assert [status.name for status in report_of(folder).processes if status.restarts] == ["api"]
-    background.down(console, folder)
-
-
-@pytest.mark.slow
 def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
     console: Console,
     folder: Path,

@@ -296,20 +296,22 @@ def test_an_answer_that_was_compressed_is_not_sent_again_to_who_has_it(proxy: Pr
     assert plain.headers["ETag"] == ETAG
 
 
-@pytest.mark.parametrize("what", ["bars", "quotes"])
 def test_a_stream_passes_event_by_event_through_a_silence_and_ends_with_its_client(
-    proxy: Proxy, what: str
+    proxy: Proxy,
 ) -> None:
     asked, left = {"instruments": "1,2"}, proxy.asked("left")
-    with proxy.client.stream("GET", f"/v1/stream/{what}", params=asked) as stream:
-        lines = (line for line in stream.iter_lines() if line.startswith("data:"))
-
-        assert next(lines) == "data: 1"
-        assert next(lines) == "data: 2"
-        assert "Content-Encoding" not in stream.headers
+    with ExitStack() as stack:
+        streams = [
+            stack.enter_context(proxy.client.stream("GET", f"/v1/stream/{what}", params=asked))
+            for what in ("bars", "quotes")
+        ]
+        data = [(line for line in one.iter_lines() if line.startswith("data:")) for one in streams]
+        for number in (1, 2):
+            assert [next(lines) for lines in data] == [f"data: {number}"] * 2
+        assert not any("Content-Encoding" in stream.headers for stream in streams)
         assert proxy.asked("left") == left
 
-    eventually(lambda: proxy.asked("left") == left + 1, "the API sees that the client left")
+    eventually(lambda: proxy.asked("left") == left + 2, "the API sees that the client left")
 
 
 @pytest.mark.parametrize(
