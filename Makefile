@@ -139,7 +139,8 @@ chaos-modes: $(READY) # the same in every mode: affinity, user weight, store and
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --faults 11 --modes
 
 fuzz: $(READY) # send the API requests of all kinds, CASES of them (SEED=...)
-	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
+	@FUZZ_CASES=$(or $(CASES),10000) FUZZ_EXAMPLES=200 $(if $(SEED),FUZZ_SEED=$(SEED)) \
+		$(BIN)/python -m pytest -s -m "" tests/fuzz
 
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars

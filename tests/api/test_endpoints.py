@@ -477,6 +477,17 @@ async def test_an_unknown_field_is_named_with_those_that_there_are(
     assert {*known} >= last.keys() - {"unknwon"}
 
 
+@each("endpoint", [one for one in WITH_BODY if b'"ABC"' in example(one).body])
+async def test_a_user_id_that_no_path_can_name_is_refused(
+    client: Client, endpoint: Endpoint
+) -> None:
+    asked = example(endpoint)
+    for user_id in UNREACHABLE:
+        body = asked.body.replace(b'"ABC"', json.dumps(user_id).encode())
+        for field in refused_fields(await client.ask(replace(asked, body=body))):
+            assert field in ("user_id", "userid", "user_ids[0]")
+
+
 # Access.
 
 

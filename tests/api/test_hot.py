@@ -220,22 +220,6 @@ async def test_a_server_about_to_end_says_so_and_has_clients_go(
         assert b"shutting down" in answer
 
 
-async def test_an_older_http_is_served_too(client: Client) -> None:
-    answer = await client.send(b"GET /instruments/4 HTTP/1.0\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert await client.reader.read() == b""
-
-
-async def test_what_is_no_http_is_a_problem_and_ends_the_connection(client: Client) -> None:
-    answer = await client.send(b"\x00\x01 nonsense\r\n\r\n")
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert b"content-type: application/problem+json" in head
-    assert b"x-content-type-options: nosniff" in head
-    assert json.loads(body)["type"] == "urn:tickrec:problem:invalid-http"
-    assert await client.reader.read() == b""
-
-
 async def test_an_answer_that_has_begun_is_not_broken_by_what_comes_after_its_request(
     served: tuple[Server, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,17 +83,6 @@ async def test_each_event_of_a_request_counts_and_a_request_without_any_counts_a
         assert slug(answer) == "invalid-events"
 
 
-async def test_keys_have_quotas_of_their_own(serve: Serve) -> None:
-    async with serve(write_limit="1000/minute", api_keys="first,second") as client:
-        for key in ("first", "second"):
-            headers = {"X-API-Key": key}
-            answer = await client.post("/v1/events", content=FULL_OF_NOTHING, headers=headers)
-            assert slug(answer) == "invalid-events"
-            answer = await client.post("/v1/events", content=b"{", headers=headers)
-            assert slug(answer) == "rate-limited"
-            assert key not in answer.text
-
-
 @pytest.mark.parametrize(
     ("headers", "refusal"),
     [

@@ -146,27 +146,6 @@ class TestKafkaAway:
         assert {answer.json()["kafka"] for answer in answers} == {UNAVAILABLE}
         assert caplog.text.count("nothing can be published: 127.0.0.1:") == 1
 
-    @pytest.mark.parametrize(
-        ("body", "expected"),
-        [
-            (b"[]", (422, "invalid-events")),
-            (json.dumps([QUOTE] * 1001).encode(), (422, "invalid-events")),
-            (b" " * (1024 * 1024 + 1), (413, "too-large")),
-        ],
-    )
-    async def test_a_bad_body_is_refused_before_anything_else(
-        self, client: httpx.AsyncClient, body: bytes, expected: tuple[int, str]
-    ) -> None:
-        answer = await client.post("/v1/events", content=body)
-        assert problem(answer) == expected
-
-    async def test_a_rule_of_the_first_version_goes_by_its_names(
-        self, client: httpx.AsyncClient
-    ) -> None:
-        answer = await client.post("/add/request", json={**LEGACY, "instrid": -1})
-        assert answer.status_code == 422
-        assert answer.json()["errors"][0]["field"] == "instrid"
-
 
 class TestBodies:
     async def test_a_body_that_trickles_is_given_up_in_bounded_time(

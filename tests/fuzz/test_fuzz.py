@@ -1,6 +1,6 @@
 """The server keeps its rules whatever is sent: by its OpenAPI document, and outside of it.
 
-`python -m tests.fuzz` does the same with more requests.
+`make fuzz` does the same with more requests.
 """
 
 import os

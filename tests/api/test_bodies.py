@@ -1,4 +1,4 @@
-"""Instruments in bodies by symbol, or by an id as a string."""
+"""Bodies: instruments by symbol or by an id as a string, unknown fields, and forbidden symbols."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ from api.events.parsing import InvalidEventsError, parse_events
 from api.feedback.parsing import parse_feedback
 from api.generations.request_ids import Signer
 from contracts.messages import Interaction, Quote
+from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import NOW_MS, Filled, Serve
@@ -116,3 +117,19 @@ async def test_events_by_symbol_are_accepted(writing: httpx.AsyncClient, filled:
         assert answer.json() == {"quotes": 1, "interactions": 1}
 
     await accepted()
+
+
+async def test_an_unknown_field_within_a_list_is_named_by_its_place(
+    client: httpx.AsyncClient,
+) -> None:
+    body = {"items": [{"instrument_id": 4}, {"instrument_id": 4, "wieght": 2}]}
+    answer = await client.post("/v1/recommendations", json=body)
+    assert refused_fields(answer) == ["items[1].wieght"]
+
+
+@each("symbol", ["..", "GELA/bars", "GELA/Similar", "A//B", "A/"])
+async def test_no_symbol_takes_the_path_of_another_resource(
+    client: httpx.AsyncClient, symbol: str
+) -> None:
+    answer = await client.put("/v1/instruments/4", json={"symbol": symbol, "name": "Gela"})
+    assert refused_fields(answer) == ["symbol"]
