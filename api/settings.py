@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from limits import RateLimitItem, RateLimitItemPerSecond, parse
-from pydantic import Field, InstanceOf, field_validator
+from pydantic import BeforeValidator, Field, InstanceOf, field_validator
 from pydantic_settings import NoDecode
 
 from api.http.bodies import MAX_EVENTS
@@ -15,6 +15,16 @@ from runtime.settings import EventSettings, SharedSettings, TracingSettings
 
 _HOST: Final = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN: Final = re.compile(r"https?://[^/\s,*?#@]+")
+
+
+def _words(value: object) -> object:
+    """Return the parts of a comma-separated text."""
+    if not isinstance(value, str):
+        return value
+    return frozenset(word.strip() for word in value.split(",") if word.strip())
+
+
+_Words = Annotated[frozenset[str], NoDecode, BeforeValidator(_words)]
 
 
 class ApiSettings(EventSettings, TracingSettings, SharedSettings):
@@ -39,12 +49,12 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
         description="comma-separated addresses or networks of proxies whose X-Forwarded-For is "
         "trusted",
     )
-    api_hosts: Annotated[frozenset[str], NoDecode] = Field(
+    api_hosts: _Words = Field(
         default=frozenset(),
         description="comma-separated names that a server without keys answers to, in addition to "
         "localhost and IP addresses; `*`: any name, behind a gateway that checks them",
     )
-    api_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+    api_cors_origins: _Words = Field(
         default=frozenset(),
         description="comma-separated origins allowed by CORS, such as `https://shop.example`",
     )
@@ -58,7 +68,7 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
         gt=0,
         description="open streams per address and per key, in one process",
     )
-    api_keys: Annotated[frozenset[str], NoDecode] = Field(
+    api_keys: _Words = Field(
         default=frozenset(),
         repr=False,
         description="comma-separated keys that may read and write",
@@ -75,13 +85,10 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
 
     @field_validator("api_keys", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        keys = frozenset(key.strip() for key in value.split(",") if key.strip())
-        if value and not keys:
+    def _name_a_key(cls, value: object) -> object:
+        if isinstance(value, str) and value and not _words(value):
             raise ValueError("contains no key: list some, or leave it empty to have none")
-        return keys
+        return value
 
     @field_validator("api_keys_file", mode="before")
     @classmethod
@@ -95,29 +102,16 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
             read_keys(path)
         return path
 
-    @field_validator("api_hosts", mode="before")
-    @classmethod
-    def _split_hosts(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
-        return value
-
     @field_validator("api_hosts")
     @classmethod
     def _check_hosts(cls, names: frozenset[str]) -> frozenset[str]:
+        names = frozenset(map(str.lower, names))
         for name in names:
             if not _HOST.fullmatch(name) or (name == ANY_HOST and len(names) > 1):
                 raise ValueError(
                     f"{name!r} is not a host name: write names without scheme and port, or * alone"
                 )
         return names
-
-    @field_validator("api_cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(origin.strip() for origin in value.split(",") if origin.strip())
-        return value
 
     @field_validator("api_cors_origins")
     @classmethod

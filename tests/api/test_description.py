@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from api.app import create_app
 from api.http.endpoint import Table
 from api.http.limits import WATCHED
+from api.http.reply import encode
 from api.settings import ApiSettings
 
 APP: Final = create_app(ApiSettings())
@@ -102,3 +105,51 @@ def test_every_answer_declares_whether_it_may_be_cached_or_when_to_try_again() -
                 assert answer["headers"]["WWW-Authenticate"]["required"], name
             if status >= "400":
                 assert answer["headers"]["Cache-Control"]["required"], name
+
+
+def test_every_answer_and_problem_has_an_example() -> None:
+    assert {*DOCUMENT["paths"]} == {endpoint.path for endpoint in TABLE}
+    for path, operation in operations():
+        for status, answer in operation["responses"].items():
+            for kind, content in answer.get("content", {}).items():
+                assert content.keys() & {"example", "examples"}, (path, status, kind)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    known = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert {*re.findall(r'"\$ref":"([^"]+)"', msgspec.json.encode(DOCUMENT).decode())} <= known
+
+
+def test_examples_are_of_the_types_that_they_stand_for() -> None:
+    for endpoint in TABLE:
+        success = endpoint.success
+        if success.kind is not None:
+            body = encode(success.example)
+            found = msgspec.json.decode(body, type=success.kind)
+            assert msgspec.to_builtins(found) == msgspec.json.decode(body), endpoint
+
+
+def test_an_operation_is_described_with_the_scope_that_it_needs() -> None:
+    keyed = create_app(ApiSettings(api_keys="k")).openapi()["paths"]
+    for endpoint in TABLE:
+        scope = endpoint.scope
+        of_both = [of[endpoint.path][endpoint.method.lower()] for of in (keyed, DOCUMENT["paths"])]
+        if scope is None:
+            assert all("security" not in of and "401" not in of["responses"] for of in of_both)
+            # A page may be refused for its origin.
+            assert "forbidden" not in str(of_both[0]["responses"].get("403"))
+            continue
+        needed = [{"key": [scope]}, {"bearer": [scope]}]
+        assert of_both[0]["security"] == ([*needed, {}] if endpoint.needs_scope else needed)
+        assert of_both[1]["security"] == [*needed, {}]
+        assert f"a key with the scope `{scope}`" in of_both[0]["description"]
+
+
+def test_what_names_a_user_or_changes_anything_needs_a_scope() -> None:
+    for endpoint in TABLE:
+        if endpoint.path == "/v1/recommendations":  # for a list of items, without a user
+            continue
+        if "user" in endpoint.path or endpoint.method != "GET":
+            assert endpoint.scope is not None
+        if endpoint.method in ("PUT", "DELETE"):
+            assert endpoint.scope == "admin"
