@@ -4,7 +4,6 @@
 // why it rejects a stream.
 
 import { noteAnswer, noteFailure } from "../state/connection.js";
-import { createParser } from "../state/sse.js";
 import { isPassing, pauseAfter, untilVisible } from "./requests.js";
 import { Problem, Unreachable, sent } from "./client.js";
 import { parsed } from "./json.js";
@@ -16,6 +15,8 @@ import { parsed } from "./json.js";
  * @property {() => void} onLive the newest bars are complete
  * @property {(problem: Problem) => void} onProblem the API rejects the stream: it is not reopened
  */
+
+/** @typedef {{ readonly event: string, readonly data: string }} ServerSent */
 
 /** The server sends something every 15 s. */
 const SILENCE_MS = 35_000;
@@ -90,7 +91,7 @@ async function readOnce(instruments, listener, progress, signal) {
     for (let next = await pieces.read(); !next.done; next = await pieces.read()) {
       clearTimeout(timer);
       timer = limit();
-      tell(parse(next.value), listener, progress);
+      passOn(parse(next.value), listener, progress);
     }
   } catch (error) {
     if (signal.aborted || !isBroken(error)) throw error;
@@ -106,8 +107,8 @@ function isBroken(error) {
   return error instanceof TypeError || (error instanceof Error && error.name === "AbortError");
 }
 
-/** @param {import("../state/sse.js").ServerSent[]} events @param {Listener} listener @param {Progress} progress */
-function tell(events, listener, progress) {
+/** @param {ServerSent[]} events @param {Listener} listener @param {Progress} progress */
+function passOn(events, listener, progress) {
   /** @type {LiveBar[]} */
   const bars = events.filter(({ event }) => event === "bar").map(({ data }) => parsed(data));
   if (bars.length > 0) listener.onBars(bars);
@@ -134,4 +135,30 @@ function whenHidden(signal) {
     signal: AbortSignal.any([signal, hidden.signal]),
     forget: () => document.removeEventListener("visibilitychange", look),
   };
+}
+
+/**
+ * Parses server-sent events from chunks of text, by the HTML standard (9.2.6).
+ *
+ * @returns {(piece: string) => ServerSent[]} takes the next chunk, and returns the events that it completes
+ */
+function createParser() {
+  let rest = "";
+  return (piece) => {
+    const blocks = (rest + piece).replaceAll("\r\n", "\n").split("\n\n");
+    rest = blocks.pop() ?? "";
+    return blocks.flatMap(eventIn);
+  };
+}
+
+/** @param {string} block @returns {ServerSent[]} none if it has no data: a comment, or `retry` alone */
+function eventIn(block) {
+  let event = "message";
+  const data = [];
+  for (const line of block.split("\n")) {
+    const [, field, value] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+    if (field === "event") event = value ?? "";
+    else if (field === "data") data.push(value ?? "");
+  }
+  return data.length > 0 ? [{ event, data: data.join("\n") }] : [];
 }
