@@ -649,47 +649,6 @@ class Experiments(msgspec.Struct, frozen=True, kw_only=True):
     """when the variants are compared, once"""
 
 
-class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a partition."""
-
-    partition: int
-    state: Literal["behind", "current", "held back", "new", "stalled", "unknown"]
-    next: int | None
-    """the offset to be folded next; null: nothing has been folded yet"""
-    incarnation: int | None
-    """how often the topic was recreated"""
-    end: int | None
-    """of the log, committed or not; null: Kafka does not answer"""
-    lag: int | None
-    """records not folded yet"""
-    age_ms: int | None
-    """since the position was written, which does not happen while no records arrive"""
-
-
-class TopicState(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a topic."""
-
-    topic: str
-    lag: int | None
-    rate: float | None
-    """recent incoming records per second; null: not known yet"""
-    dead_letters: int | None
-    """records in its dead-letter topic, of the last 30 days"""
-    partitions: list[PartitionState]
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return a data frame of `partitions`: see `frames.frame`."""
-        return frame(PartitionState, self.partitions)
-
-
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
-    """The workers' progress."""
-
-    kafka: str
-    """`ok`, or why the ends of the logs are not known"""
-    topics: list[TopicState]
-
-
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages Kafka has acknowledged."""
 
@@ -745,3 +704,44 @@ class SentFeedback(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     """the rank at which it was shown, from 1"""
     ts: int | None = None
+
+
+class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a partition."""
+
+    partition: int
+    state: Literal["behind", "current", "held back", "new", "stalled", "unknown"]
+    next: int | None
+    """the offset to be folded next; null: nothing has been folded yet"""
+    incarnation: int | None
+    """how often the topic was recreated"""
+    end: int | None
+    """of the log, committed or not; null: Kafka does not answer"""
+    lag: int | None
+    """records not folded yet"""
+    age_ms: int | None
+    """since the position was written, which does not happen while no records arrive"""
+
+
+class TopicState(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a topic."""
+
+    topic: str
+    lag: int | None
+    rate: float | None
+    """recent incoming records per second; null: not known yet"""
+    dead_letters: int | None
+    """records in its dead-letter topic, of the last 30 days"""
+    partitions: list[PartitionState]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame of `partitions`: see `frames.frame`."""
+        return frame(PartitionState, self.partitions)
+
+
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """The workers' progress."""
+
+    kafka: str
+    """`ok`, or why the ends of the logs are not known"""
+    topics: list[TopicState]

@@ -639,10 +639,6 @@ class AsyncEndpoints:
         """Which users get which variant: `GET /v1/experiments`. Needs the scope `read:pipeline`."""
         return await self._connection.get(Experiments, "/v1/experiments")
 
-    async def pipeline(self) -> Pipeline:
-        """The workers' progress: `GET /v1/pipeline`. Needs the scope `read:pipeline`."""
-        return await self._connection.get(Pipeline, "/v1/pipeline")
-
     async def publish_events(
         self, events: Sequence[Quote | Interaction], *, idempotency_key: str | None = None
     ) -> Accepted:
@@ -666,3 +662,7 @@ class AsyncEndpoints:
         return await self._connection.publish(
             FeedbackAccepted, "POST", "/v1/feedback", events, idempotency_key
         )
+
+    async def pipeline(self) -> Pipeline:
+        """The workers' progress: `GET /v1/pipeline`. Needs the scope `read:pipeline`."""
+        return await self._connection.get(Pipeline, "/v1/pipeline")

@@ -635,10 +635,6 @@ class Endpoints:
         """Which users get which variant: `GET /v1/experiments`. Needs the scope `read:pipeline`."""
         return self._connection.get(Experiments, "/v1/experiments")
 
-    def pipeline(self) -> Pipeline:
-        """The workers' progress: `GET /v1/pipeline`. Needs the scope `read:pipeline`."""
-        return self._connection.get(Pipeline, "/v1/pipeline")
-
     def publish_events(
         self, events: Sequence[Quote | Interaction], *, idempotency_key: str | None = None
     ) -> Accepted:
@@ -660,3 +656,7 @@ class Endpoints:
         return self._connection.publish(
             FeedbackAccepted, "POST", "/v1/feedback", events, idempotency_key
         )
+
+    def pipeline(self) -> Pipeline:
+        """The workers' progress: `GET /v1/pipeline`. Needs the scope `read:pipeline`."""
+        return self._connection.get(Pipeline, "/v1/pipeline")
