@@ -52,11 +52,6 @@ def first_neighbors(value: bytes, n: int) -> SimilarList:
     return _similar.decode(value)
 
 
-def all_neighbors(value: bytes) -> SimilarList:
-    """Parse a complete `SimilarList` from JSON."""
-    return _similar.decode(value)
-
-
 def similar_items(
     similar: SimilarList, n: int, shown: Shown | None = None, boosts: Boosts | None = None
 ) -> list[SimilarInstrument]:
@@ -244,15 +239,6 @@ class SimilarReader:
         )
         return reply(PredictedItems([str(item.instrument_id) for item in found.items]), LISTS)
 
-    def neighbors(self, instrument_id: int, n: int) -> Read[tuple[Generation, SimilarList]]:
-        """Return at least the first `n` neighbors of an instrument; Problem if it has no list."""
-
-        def read(generation: Generation) -> Read[tuple[Generation, SimilarList] | None]:
-            (value,) = yield [self._command(generation, instrument_id)]
-            return None if value is None else (generation, first_neighbors(value, n))
-
-        return (yield from self._within_one(instrument_id, read))
-
     def _within_one(
         self, instrument_id: int, read: Callable[[Generation], Read[T | None]]
     ) -> Read[T]:
@@ -277,7 +263,7 @@ class SimilarReader:
         found = first_neighbors(value, n if shown is None else _SOUGHT * n)
         items = similar_items(found, n, shown)
         if boosts is not None or (len(items) < n and shown is not None):
-            found = all_neighbors(value)
+            found = _similar.decode(value)
             items = similar_items(found, n, shown, boosts)
         if items or not similar_items(found, 1):
             return _Found("model", found.model, items)

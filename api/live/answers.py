@@ -5,8 +5,8 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html, or as the object
 sends, with their names in `T`, as Alpaca's do; and with ids of instruments as numbers or strings.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -41,66 +41,45 @@ class LiveQuote(LatestQuote, frozen=True, gc=False, kw_only=True):
     instrument_id: int
 
 
-class Form(ABC):
-    """How a client receives events."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    r"""How a client receives events.
 
-    heartbeat: bytes
-    """sent when there is nothing else; empty: nothing is"""
-
-    def __init__(self, ids: str) -> None:
-        """Have ids of instruments as the parameter `ids` says."""
-        self.has_strings = ids == "string"
-
-    @abstractmethod
-    def event(self, kind: Kind, data: bytes) -> bytes:
-        """Return an event whose data is a JSON object."""
-
-    @abstractmethod
-    def message(self, events: Sequence[bytes]) -> bytes:
-        """Return events, at least one, as they are sent."""
-
-
-class ServerSent(Form):
-    r"""Server-sent events.
-
-    >>> form = ServerSent("number")
-    >>> form.message([form.event("live", b"{}")])
+    >>> SERVER_SENT["number"].message([SERVER_SENT["number"].event("live", b"{}")])
     b'event: live\ndata: {}\n\n'
-    """
-
-    heartbeat = b":\n\n"  # a comment: it keeps proxies from closing the connection
-
-    def event(self, kind: Kind, data: bytes) -> bytes:
-        """Return the lines of an event."""
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
-
-    def message(self, events: Sequence[bytes]) -> bytes:
-        """Return the events one after the other."""
-        return b"".join(events)
-
-
-class OfWebSocket(Form):
-    """Arrays of objects.
-
-    >>> form = OfWebSocket("number")
-    >>> form.message([form.event("live", b"{}")])
+    >>> WEBSOCKET["number"].message([WEBSOCKET["number"].event("live", b"{}")])
     b'[{"T":"live"}]'
     """
 
-    heartbeat = b""  # the server pings
+    is_websocket: bool
+    has_strings: bool
+    """whether ids of instruments are strings"""
+
+    @property
+    def heartbeat(self) -> bytes:
+        """What is sent when there is nothing else; empty: nothing is, as the server pings."""
+        comment = b":\n\n"  # keeps proxies from closing the connection
+        return b"" if self.is_websocket else comment
 
     def event(self, kind: Kind, data: bytes) -> bytes:
-        """Return an object."""
+        """Return an event whose data is a JSON object: an object, or lines."""
+        if not self.is_websocket:
+            return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
         name = _NAME_OF.get(kind) or kind.encode()
         return b'{"T":"%b"%b%b' % (name, b"" if data == b"{}" else b",", data[1:])
 
     def message(self, events: Sequence[bytes]) -> bytes:
-        """Return the array of the events."""
-        return b"[%b]" % b",".join(events)
+        """Return events, at least one, as they are sent: an array, or one after the other."""
+        return b"[%b]" % b",".join(events) if self.is_websocket else b"".join(events)
 
 
-SERVER_SENT: Final[Mapping[str, Form]] = {ids: ServerSent(ids) for ids in ("number", "string")}
-WEBSOCKET: Final[Mapping[str, Form]] = {ids: OfWebSocket(ids) for ids in ("number", "string")}
+_HAVE_STRINGS: Final = {"number": False, "string": True}
+SERVER_SENT: Final = {
+    ids: Form(is_websocket=False, has_strings=are) for ids, are in _HAVE_STRINGS.items()
+}
+WEBSOCKET: Final = {
+    ids: Form(is_websocket=True, has_strings=are) for ids, are in _HAVE_STRINGS.items()
+}
 """By the value of `ids`."""
 
 

@@ -6,15 +6,16 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
-from api.generations.pointer import Generations
+from api.generations.pointer import Generation, Generations
 from api.generations.request_ids import RequestIds
 from api.http.metrics import Metrics
 from api.instruments.catalog import Catalog
 from api.instruments.popular import PopularItems
-from api.instruments.reading import SimilarReader
+from api.instruments.reading import SimilarReader, first_neighbors
 from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
 from api.redis.store import Store
+from contracts.generations import SimilarList
 
 from .conftest import Filled
 
@@ -43,12 +44,21 @@ class Reader:
         self.variants = generations.variants
         popular = PopularItems(store.keys, generations)
         request_ids = RequestIds(store.keys)
-        self.similar = SimilarReader(store, generations, popular, catalog, request_ids).neighbors
+        self._similar = SimilarReader(store, generations, popular, catalog, request_ids)
         recommended = RecommendationReader(
             store, generations, popular, request_ids, self.metrics, catalog
         )
         self.recommendations, self.for_items = recommended.chosen, recommended.for_items
         self.for_user = recommended.for_user
+
+    def similar(self, instrument_id: int, n: int) -> Read[tuple[Generation, SimilarList]]:
+        """Return at least the first `n` neighbors of an instrument; Problem if it has no list."""
+
+        def read(generation: Generation) -> Read[tuple[Generation, SimilarList] | None]:
+            (value,) = yield [self._similar._command(generation, instrument_id)]
+            return None if value is None else (generation, first_neighbors(value, n))
+
+        return self._similar._within_one(instrument_id, read)
 
     def run(self, read: Read[T], flips: Sequence[str] = (), rounds: list[int] | None = None) -> T:
         """Run one of the reads, see `run`."""

@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import Window, fill_previous
+from api.bars.aggregation import Window
 from api.bars.answers import Bar
 from api.bars.intervals import DAY, MINUTE, in_zone, parse_interval
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token, whole_buckets
 from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.times import MAX_TS_MS, MINUTE_MS
-
-NOW = 100 * MINUTE_MS
 
 positions = st.builds(
     Position,
@@ -65,35 +63,13 @@ def test_a_page_has_as_many_whole_buckets_as_there_is_room_for(
     assert whole_buckets(starts, parse_interval(f"{length}m"), bars, most) == taken
 
 
-@given(
-    minutes=st.sets(st.integers(0, 30), max_size=15),
-    last=st.integers(0, 40),
-    limit=st.integers(1, 8),
-)
-def test_filled_pages_together_are_the_filled_whole(
-    minutes: set[int], last: int, limit: int
-) -> None:
-    window = Window(0, last * MINUTE_MS, MINUTE)
-    bars = [flat(minute) for minute in sorted(minutes) if minute <= last]
-    found: list[Bar] = []
-    position: Position | None = Position(4, 0)
-    while position is not None:
-        left = window.since(position.at_ms)
-        of_left = [bar for bar in bars if bar.t >= left.first_ms]
-        rest = Position(4, of_left[limit].t) if len(of_left) > limit else None
-        page, position = fill_page(of_left[:limit], left, position, rest, limit, NOW)
-        assert len(page) <= limit
-        found += page
-    assert found == fill_previous(bars, window, NOW)
-
-
 def test_a_page_ends_before_the_next_one_though_a_day_was_skipped() -> None:
     days = in_zone(DAY, ZoneInfo("Pacific/Apia"))
     last_s, next_s = (datetime(2011, 12, day, 12, tzinfo=UTC).timestamp() for day in (28, 30))
     first, after = (days.start_of(1000 * int(at_s)) for at_s in (last_s, next_s))
     window, rest = Window(first, days.moved(after, 3), days), Position(4, after)
     bar = msgspec.structs.replace(flat(1), t=first)
-    page, position = fill_page([bar], window, Position(4, first), rest, 9, NOW)
+    page, position = fill_page([bar], window, Position(4, first), rest, 9, 100 * MINUTE_MS)
     assert [bar.t for bar in page] == [first, days.moved(first, 1)]
     assert position == Position(4, after, bar.c)
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import Window, fill_previous, roll_up
-from api.bars.answers import Bar
+from api.bars.aggregation import Window
 from api.bars.intervals import DAY, MINUTE, in_zone, parse_interval
 from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
 from api.bars.pages import Position, parse_token
@@ -20,13 +19,14 @@ from api.bars.reading import BarReader
 from api.http.metrics import Metrics
 from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem
-from api.http.reply import Reply, encode
+from api.http.reply import Reply
 from api.market.reading import LatestReader
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 from tests.examples import examples
+from tests.oracles.served_bars import served_bars
 
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
 from .reading import run
@@ -88,18 +88,13 @@ def clock() -> int:
 
 def expected(stored: Mapping[int, BarValue], window: Window, fill: str = "none") -> Any:
     """Return the bars of a window, from all that is stored."""
-    end_ms = window.end_ms
-    inside = [(1000 * s, stored[s]) for s in sorted(stored) if window.first_ms <= 1000 * s < end_ms]
-    bars = roll_up(inside, window, NOW_MS)
-    return as_json(fill_previous(bars, window, NOW_MS) if fill == "previous" else bars)
+    minutes = {1000 * second: value for second, value in stored.items()}
+    buckets = [(start, window.interval.end_of(start)) for start in window.starts()]
+    return served_bars(minutes, buckets, NOW_MS, fill)
 
 
 def in_order(bars: list[Any], sort: str) -> list[Any]:
     return bars if sort == "asc" else bars[::-1]
-
-
-def as_json(bars: list[Bar]) -> Any:
-    return json.loads(encode(bars))
 
 
 def pages(readers: Readers, **query: Any) -> Iterator[Any]:

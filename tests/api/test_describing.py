@@ -1,6 +1,5 @@
 """Changing the catalog over HTTP: by way of its topic, and only by the contracts' rules."""
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -90,9 +89,3 @@ async def test_an_instrument_is_described_by_its_id_only(client: httpx.AsyncClie
     for path in ("/v1/instruments/AAPL", f"/v1/instruments/{2**63}"):
         for answer in (await client.put(path, json=APPLE), await client.delete(path)):
             assert refused_fields(answer) == ["instrument"]
-
-
-async def test_what_kafka_did_not_take_is_a_503(client: httpx.AsyncClient) -> None:
-    path = "/v1/instruments/4"
-    for answer in await asyncio.gather(client.put(path, json=APPLE), client.delete(path)):
-        assert problem(answer) == (503, "log-unavailable")

@@ -25,6 +25,7 @@ def quotes(filled: Filled) -> None:
             RUNNING_S: bar(31.25, 31.5, 31, 31.5),
         },
     )
+    filled.bars(5, {RUNNING_S: bar(1, 1, 1, 1)})
 
 
 FIELDS = ("t", "o", "h", "l", "c", "v", "n", "vw", "closed")
@@ -95,3 +96,28 @@ async def test_an_instrument_that_the_model_does_not_know_is_a_problem(
 ) -> None:
     filled.generation("g1", {})
     assert problem(await client.get(path)) == (404, "unknown-instrument")
+
+
+async def test_a_request_s_own_names_come_back(client: httpx.AsyncClient) -> None:
+    for path, name in (
+        ("/v1/bars", "bars"),
+        ("/v1/quotes/latest", "quotes"),
+        ("/v1/snapshots", "snapshots"),
+    ):
+        answer = await client.get(path, params={"instruments": "005,4, 6,XYZ,,4"})
+        assert answer.status_code == 200, answer.text
+        assert list(answer.json()[name]) == ["4", "005"]
+        assert answer.json()["unknown"] == ["XYZ", "6"]
+
+
+async def test_only_unknown_names_are_an_answer_too(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/bars?instruments=XYZ")
+    assert answer.json() == {
+        "interval": "1m",
+        "bars": {},
+        "unknown": ["XYZ"],
+        "next_page_token": None,
+    }
+    for path, name in (("/v1/quotes/latest", "quotes"), ("/v1/snapshots", "snapshots")):
+        answer = await client.get(f"{path}?instruments=XYZ")
+        assert answer.json() == {name: {}, "unknown": ["XYZ"]}

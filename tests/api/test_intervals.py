@@ -1,11 +1,22 @@
 """Which intervals there are, and where their buckets start."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.bars.intervals import LONGEST_MS, UNITS_MS, parse_interval
+from api.bars.aggregation import Window
+from api.bars.intervals import LONGEST_MS, UNITS_MS, Interval, parse_interval
+from api.bars.intervals import MINUTE as ONE
+from contracts.times import DAY_MS, MINUTE_MS
 
+MINUTE = 27_151_020 * MINUTE_MS
+"""A minute that also starts an hour."""
+MONDAY = 4 * DAY_MS
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+lengths = ("1m", "2m", "5m", "7m", "15m", "1h", "4h", "1d", "5d", "1w")
+intervals = st.sampled_from([parse_interval(text) for text in lengths])
 TIMES = st.integers(0, 4_000_000_000_000)
 
 
@@ -46,3 +57,31 @@ def test_buckets_that_divide_a_week_start_on_mondays() -> None:
         interval = parse_interval(text)
         divides = LONGEST_MS % interval.length_ms == 0
         assert (interval.start_of(monday_ms) == monday_ms) is divides
+
+
+@example(end=MINUTE, interval=ONE, limit=1)
+@example(end=MINUTE + 1, interval=ONE, limit=1)
+@given(end=TIMES, interval=intervals, limit=st.integers(1, 1000))
+def test_a_window_is_the_last_buckets_that_start_before_its_end(
+    end: int, interval: Interval, limit: int
+) -> None:
+    starts = Window.before(end, interval, limit).starts()
+    length = interval.length_ms
+    assert len(starts) == limit
+    if interval.text == "1w":
+        assert {(EPOCH + timedelta(milliseconds=start)).weekday() for start in starts} == {0}
+    assert all((start - MONDAY) % length == 0 for start in starts)
+    assert starts[-1] < end <= starts[-1] + length
+
+
+@given(end=TIMES, interval=intervals, limit=st.integers(1, 50))
+def test_the_minutes_of_a_window_are_those_of_its_buckets_since_the_epoch(
+    end: int, interval: Interval, limit: int
+) -> None:
+    window = Window.before(end, interval, limit)
+    of_buckets = (
+        minute
+        for start in window.starts()
+        for minute in range(start, start + window.interval.length_ms, MINUTE_MS)
+    )
+    assert list(window.minutes()) == [minute for minute in of_buckets if minute >= 0]

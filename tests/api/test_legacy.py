@@ -6,7 +6,6 @@ from contracts.bars import BarValue
 from tests.cases import each
 
 from .conftest import RUNNING_S, Filled
-from .problems import problem
 
 
 def bar(price: float) -> BarValue:
@@ -67,17 +66,3 @@ async def test_anything_else_means_a_user_and_what_is_recommended(
     assert (await client.get(path)).json() == {"predicted_items": ["9"]}
     filled.history(user, {"4": (1, 1)}, off=1)
     assert (await client.get(path)).json() == {"predicted_items": ["0", "5", "9"]}
-
-
-@each(
-    "path",
-    [
-        "/instruments/ABC",
-        f"/instruments/similar/{2**63}",
-        f"/instruments/similar/{'9' * 5000}",
-        f"/instruments/similar/{'x' * 129}",
-        "/instruments/similar/",
-    ],
-)
-async def test_what_is_neither_is_refused(client: httpx.AsyncClient, path: str) -> None:
-    assert problem(await client.get(path)) == (422, "invalid-request")

@@ -1,201 +1,223 @@
-"""Merging and holding back live bars, without a server."""
+"""Merging and holding back live bars and quotes, without a server."""
+
+import asyncio
+from collections import deque
+from typing import Any
 
 import msgspec
-import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from prometheus_client import CollectorRegistry
 
 from api.http.metrics import LiveMetrics
 from api.live.answers import SERVER_SENT, stale_frame
 from api.live.board import Board
-from api.live.listener import (
-    MINUTES_HELD,
-    PENDING_MOST,
-    Listener,
-    Subscription,
-    Subscriptions,
-)
+from api.live.listener import Listener, Subscription, Subscriptions
 from contracts.bar_messages import ChangedBar
 
 from .conftest import NOW_MS, RUNNING_S
 from .streaming import value
 
-OTHER = 9
-STALE = stale_frame("redis-away")
+INSTRUMENTS = st.integers(1, 3)
+MINUTES = st.integers(0, 9)
+SUBSCRIPTIONS = st.frozensets(
+    st.builds(Subscription, st.sampled_from(["bars", "quotes"]), INSTRUMENTS), min_size=1
+)
+
+Place = tuple[int, int]
+"""An instrument and the number of a minute."""
 
 
-NUMBERS = SERVER_SENT["number"]
+def changed(place: Place, n: int) -> ChangedBar:
+    instrument_id, minute = place
+    encoded = msgspec.json.encode(value(n)).decode()
+    return ChangedBar(instrument_id, RUNNING_S + 60 * minute, encoded)
 
 
-def listener_of(*instruments: int) -> Listener:
-    listener = Listener(NUMBERS, LiveMetrics(CollectorRegistry()))
-    listener.watch(bars_of(*instruments))
-    return listener
+def minute_at(ms: int) -> int:
+    return (ms // 1000 - RUNNING_S) // 60
 
 
-def bars_of(*instruments: int) -> Subscriptions:
-    return frozenset(Subscription("bars", i) for i in instruments)
+def events_in(said: bytes) -> list[tuple[str, Any]]:
+    """Return the events of a message, without comments."""
+    events = [event.decode().split("\n") for event in said.split(b"\n\n") if event[:1] == b"e"]
+    return [(kind[7:], msgspec.json.decode(data[6:])) for kind, data in events]
 
 
-def add_6(board: Board, listener: Listener) -> Subscriptions:
-    """Add the bars of instrument 6, which are not begun; return the added subscriptions."""
-    added = bars_of(6)
-    board.add(listener, added)
-    listener.watch(listener.subscribed | added)
-    return added
+class Streams(RuleBasedStateMachine):
+    """A store whose bars change, and a client that may be slow, subscribe, or lose the store.
+
+    Each state of a bar has a number of its own, which is its quote's price and its offset, too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board = Board(lambda: NOW_MS)
+        self.listener = Listener(SERVER_SENT["number"], LiveMetrics(CollectorRegistry()))
+        self.n = 0
+        self.stored: dict[Place, int] = {}
+        self.messages = deque[tuple[Place, int]]()
+        self.awaited: Subscriptions = frozenset()
+        self.read: list[tuple[Place, int]] | None = None
+        """a snapshot of what is awaited, until the client begins with it"""
+        self.sent = set[int]()
+        """the states that were in messages since the last interruption"""
+        self.due: dict[Place, int] = {}
+        """the last state in a message of each bar that the client is subscribed to"""
+        self.bars: dict[Place, int] = {}
+        self.quotes: dict[int, int] = {}
+        self.gaps = set[int]()
+
+    @initialize(added=SUBSCRIPTIONS)
+    def subscribe_first(self, added: Subscriptions) -> None:
+        self.subscribe(added)
+
+    @rule(instrument_id=INSTRUMENTS, minutes=st.lists(MINUTES, min_size=1, max_size=25))
+    def write(self, instrument_id: int, minutes: list[int]) -> None:
+        for minute in minutes:
+            self.n += 1
+            self.stored[instrument_id, minute] = self.n
+            self.messages.append(((instrument_id, minute), self.n))
+
+    @precondition(lambda self: self.messages)
+    @rule(most=st.integers(1, 40))
+    def deliver(self, most: int) -> None:
+        for _ in range(min(most, len(self.messages))):
+            place, n = self.messages.popleft()
+            self.board.take([changed(place, n)])
+            self.sent.add(n)
+            if ("bars", place[0]) in self.listener.subscribed:
+                self.due[place] = n
+
+    @rule(added=SUBSCRIPTIONS)
+    def subscribe(self, added: Subscriptions) -> None:
+        added -= self.listener.subscribed
+        self.board.add(self.listener, added)
+        self.listener.watch(self.listener.subscribed | added)
+        self.awaited, self.read = self.awaited | added, None
+
+    @rule(removed=SUBSCRIPTIONS)
+    def unsubscribe(self, removed: Subscriptions) -> None:
+        removed &= self.listener.subscribed
+        self.board.remove(self.listener, removed)
+        self.listener.watch(self.listener.subscribed - removed)
+        self.awaited -= removed
+        bars = {instrument_id for channel, instrument_id in removed if channel == "bars"}
+        self.due = {place: n for place, n in self.due.items() if place[0] not in bars}
+        self.bars = {place: n for place, n in self.bars.items() if place[0] not in bars}
+        for channel, instrument_id in removed:
+            if channel == "quotes":
+                self.quotes.pop(instrument_id, None)
+        watched = {instrument_id for _, instrument_id in self.listener.subscribed}
+        assert len(self.board) == len(watched)
+
+    @rule()
+    def read_snapshot(self) -> None:
+        """Read the newest bar of each instrument that is awaited."""
+        newest = {i: max((p for p in self.stored if p[0] == i), default=None) for i in range(1, 4)}
+        awaited = {instrument_id for _, instrument_id in self.awaited}
+        places = (place for i, place in newest.items() if i in awaited and place is not None)
+        self.read = [(place, self.stored[place]) for place in places]
+
+    @precondition(lambda self: self.read is not None)
+    @rule()
+    def begin(self) -> None:
+        assert self.read is not None
+        self.board.take_snapshot(changed(*bar) for bar in self.read)
+        begun, board = self.awaited, self.board
+        self.listener.begin(begun, board.newest_bars(begun), board.newest_quotes(begun))
+        self.awaited, self.read = frozenset(), None
+
+    @rule(is_lost=st.booleans())
+    def interrupt(self, *, is_lost: bool) -> None:
+        """Lose the messages that are under way, and perhaps all that is stored."""
+        was_live = self.listener.is_live
+        self.listener.interrupt(stale_frame("redis-away"))
+        self.board.forget_bars()
+        self.messages.clear()
+        if is_lost:
+            self.n = 0
+            self.stored.clear()
+        self.awaited, self.read = self.listener.subscribed, None
+        self.due.clear()
+        self.sent.clear()
+        if was_live:
+            assert ("stale", {"reason": "redis-away"}) in self.take_all()
+
+    @precondition(lambda self: self.listener._something.is_set())
+    @rule()
+    def take(self) -> None:
+        self.take_all()
+
+    def take_all(self) -> list[tuple[str, Any]]:
+        events = events_in(asyncio.run(self.listener.take()) or b"")  # type: ignore[arg-type]
+        for kind, data in events:
+            if kind == "stale":
+                self.bars.clear()
+                self.quotes.clear()
+            elif kind == "bar":
+                self.take_bar((data["instrument_id"], minute_at(data["t"])), data["n"])
+            elif kind == "quote":
+                assert ("quotes", data["instrument_id"]) in self.begun
+                assert self.quotes.get(data["instrument_id"]) != data["price"]
+                self.quotes[data["instrument_id"]] = data["price"]
+            elif kind == "gap":
+                self.gaps |= {*range(minute_at(data["start"]), minute_at(data["end"]))}
+        return events
+
+    @property
+    def begun(self) -> Subscriptions:
+        return self.listener.subscribed - self.awaited
+
+    def take_bar(self, place: Place, n: int) -> None:
+        assert ("bars", place[0]) in self.begun, "nothing is sent before its snapshot"
+        assert n > self.bars.get(place, 0), "each state comes once, and in order"
+        if n not in self.sent:
+            newest = max(known for known in (*self.bars, place) if known[0] == place[0])
+            assert newest == place, "a snapshot brings back no minute that a newer one came after"
+        self.bars[place] = n
+
+    @rule()
+    def settle(self) -> None:
+        """Have the client get all, and then it has what is stored, but for gaps."""
+        if self.awaited:
+            self.read_snapshot()
+            self.begin()
+        if self.messages:
+            self.deliver(len(self.messages))
+        if self.listener._something.is_set():
+            self.take()
+        for channel, instrument_id in self.listener.subscribed:
+            newest = max(
+                (place for place in self.stored if place[0] == instrument_id), default=None
+            )
+            if newest is None:
+                continue
+            if channel == "quotes":
+                assert self.quotes[instrument_id] == self.stored[newest]
+            else:
+                assert self.bars[newest] == self.stored[newest]
+        for place, n in self.due.items():
+            assert self.bars.get(place, 0) >= n or place[1] in self.gaps
+        self.due.clear()
+        self.gaps.clear()
+
+    def teardown(self) -> None:
+        self.settle()
 
 
-def begin(listener: Listener, board: Board) -> None:
-    """Begin with the snapshot of all subscriptions."""
-    subscribed = listener.subscribed
-    listener.begin(subscribed, board.newest_bars(subscribed), board.newest_quotes(subscribed))
+TestStreams = Streams.TestCase
+TestStreams.settings = settings(deadline=None)
 
 
-def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> ChangedBar:
-    encoded = msgspec.json.encode(value(n, offset)).decode()
-    return ChangedBar(instrument, RUNNING_S + 60 * minute, encoded)
-
-
-async def taken(listener: Listener) -> list[tuple[int, int, int]]:
-    """Take the pending bars: instrument, minute and n of each, without other events."""
-    return bars_in(await listener.take() or b"")
-
-
-def bars_in(said: bytes) -> list[tuple[int, int, int]]:
-    frames = said.split(b"\n\n")
-    bars = [msgspec.json.decode(f.split(b"\n")[1][6:]) for f in frames if b"bar\n" in f]
-    return [(bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"]) for bar in bars]
-
-
-@pytest.fixture
-async def board_and_listener() -> tuple[Board, Listener]:
-    board, listener = Board(lambda: NOW_MS), listener_of(4, 5)
-    board.add(listener, listener.subscribed)
-    begin(listener, board)
-    await listener.take()
-    return board, listener
-
-
-async def test_what_is_not_later_than_what_is_known_is_left_out(
-    board_and_listener: tuple[Board, Listener],
-) -> None:
-    board, listener = board_and_listener
-    board.take([changed(4, 0, 2), changed(OTHER, 0, 9)])
-    assert await taken(listener) == [(4, 0, 2)]
-    board.take([changed(4, 0, 1), changed(4, 0, 2)])
-    board.take_snapshot([changed(4, 0, 2), changed(4, 0, 1), changed(5, 0, 1)])
-    assert await taken(listener) == [(5, 0, 1)]
-    board.take([changed(4, 0, 3)])
-    assert await taken(listener) == [(4, 0, 3)]
-
-
-async def test_a_snapshot_does_not_bring_a_minute_back_that_a_newer_one_came_after(
-    board_and_listener: tuple[Board, Listener],
-) -> None:
-    board, listener = board_and_listener
-    board.take([changed(4, 1, 5)])
-    assert await taken(listener) == [(4, 1, 5)]
-    board.take_snapshot([changed(4, 0, 4), changed(4, 1, 6), changed(5, 0, 1)])
-    assert await taken(listener) == [(4, 1, 6), (5, 0, 1)]
-    board.take([changed(4, 0, 6)])  # a late quote
-    assert await taken(listener) == [(4, 0, 6)]
-
-
-async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
-    board_and_listener: tuple[Board, Listener],
-) -> None:
-    board, listener = board_and_listener
-    board.take([changed(4, 0, 5)])
-    listener.interrupt(STALE)
-    listener.interrupt(STALE)
-    board.take([changed(4, 0, 6)])
-    assert await listener.take() == STALE[NUMBERS]
-    listener.interrupt(STALE)  # again, before there was a snapshot
-    board.forget_bars()
-    board.take_snapshot([changed(4, 0, 3)])  # the store went back
-    begin(listener, board)
-    said = await listener.take() or b""
-    assert said.count(b'"n":3,') == said.count(b"event: bar") == 1
-    assert said.endswith(b"event: live\ndata: {}\n\n")
-
-
-async def test_what_is_not_begun_is_not_sent(
-    board_and_listener: tuple[Board, Listener],
-) -> None:
-    board, listener = board_and_listener
-    added = add_6(board, listener)
-    board.take([changed(6, -1, 1), changed(6, 0, 2), changed(4, 0, 3)])
-    assert await taken(listener) == [(4, 0, 3)]
-    listener.begin(added, board.newest_bars(added), [])
-    board.take([changed(6, 0, 10)])
-    # Those that came in the meantime are not older than the snapshot.
-    assert await taken(listener) == [(6, -1, 1), (6, 0, 10)]
-
-
-async def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
+def test_a_snapshot_says_whether_a_bar_is_closed_by_now() -> None:
     now_ms = RUNNING_S * 1000
-    board, listener = Board(lambda: now_ms), listener_of(4)
-    board.add(listener, listener.subscribed)
-    board.take([changed(4, 0, 1)])
-    ((_, frame),) = board.newest_bars(listener.subscribed)
-    assert not frame.content.closed
-    now_ms += 60_000
-    ((_, frame),) = board.newest_bars(listener.subscribed)
-    assert frame.content.closed
-
-
-async def test_minutes_that_a_slow_client_does_not_get_are_a_gap(
-    board_and_listener: tuple[Board, Listener],
-) -> None:
-    board, listener = board_and_listener
-    board.take([changed(4, minute, 1) for minute in range(-2 * PENDING_MOST, 1)])
-    first, *bars = (await listener.take() or b"").split(b"\n\n")[:-1]
-    start, end = ((RUNNING_S - 60 * n) * 1000 for n in (2 * PENDING_MOST, MINUTES_HELD))
-    assert first.decode() == f'event: gap\ndata: {{"start":{start},"end":{end}}}'
-    assert len(bars) == MINUTES_HELD + 1
-    board.take([changed(4, 0, 2)])
-    assert b"gap" not in (await listener.take() or b"")
-
-
-async def test_an_instrument_that_nobody_listens_to_is_forgotten() -> None:
-    board, one, other = Board(lambda: NOW_MS), listener_of(4, 5), listener_of(5)
-    board.add(one, one.subscribed)
-    board.add(other, other.subscribed)
-    board.remove(one, one.subscribed)
-    assert len(board) == 1
-    board.remove(other, other.subscribed)
-    assert len(board) == 0
-
-
-changes = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), max_size=80)
-
-
-@given(changes)
-async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_a_gap_for_the_others(
-    minutes: list[tuple[int, int]],
-) -> None:
-    board, listener = Board(lambda: NOW_MS), listener_of(1, 2, 3)
-    board.add(listener, listener.subscribed)
-    begin(listener, board)
-    await listener.take()
-    last: dict[tuple[int, int], int] = {}
-    for n, (instrument, minute) in enumerate(minutes, start=1):
-        board.take([changed(instrument, minute, n)])
-        last[instrument, minute] = n
-    if not minutes:
-        return
-    said = await listener.take() or b""
-    received = bars_in(said)
-    states = {(instrument, minute): n for instrument, minute, n in received}
-    assert len(received) == len(states) <= PENDING_MOST * 3
-    assert states.items() <= last.items()
-    missing = [minute for at, minute in last if (at, minute) not in states]
-    assert (b"event: gap" in said) == bool(missing)
-    if missing:
-        gap = msgspec.json.decode(said.split(b"\n")[1].removeprefix(b"data: "))
-        start, end = ((gap[name] // 1000 - RUNNING_S) // 60 for name in ("start", "end"))
-        assert start <= min(missing) <= max(missing) < end
-    for instrument in {i for i, _ in last}:
-        newest = sorted(m for i, m in last if i == instrument)[-MINUTES_HELD:]
-        assert {(instrument, minute) for minute in newest} <= states.keys()
+    board, listener = Board(lambda: now_ms), Listener(SERVER_SENT["number"], None)  # type: ignore[arg-type]
+    subscribed = frozenset([Subscription("bars", 4)])
+    board.add(listener, subscribed)
+    board.take([changed((4, 0), 1)])
+    for is_closed in (False, True):
+        ((_, frame),) = board.newest_bars(subscribed)
+        assert frame.content.closed is is_closed
+        now_ms += 60_000

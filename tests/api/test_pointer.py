@@ -1,7 +1,6 @@
 """The pointer is read once every few milliseconds, and at once if a read finds nothing."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,6 @@ from api.users.writing import Erasure
 from contracts.affinities import HistoryEntry
 from contracts.generations import Current, Experiment, Served
 from contracts.tombstones import Tombstone
-from tests.patience import PATIENCE_S
 
 from .conftest import Filled, Serve
 from .reading import Reader
@@ -84,18 +82,6 @@ def test_all_answers_of_these_milliseconds_ask_for_the_pointer_once(
         clock.now_s += POINTER_KEPT_S
 
 
-async def test_an_application_asks_for_the_pointer_no_more_often_than_that(
-    client: httpx.AsyncClient, raw: Redis
-) -> None:
-    n = 300
-    assert (await client.get(OF_4)).status_code == 200  # then the list and the key of ids are known
-    before, began_s = gets(raw), time.monotonic()
-    for _ in range(n):
-        assert (await client.get(OF_4)).status_code == 200
-    most = (time.monotonic() - began_s) / POINTER_KEPT_S + 1
-    assert 1 <= gets(raw) - before <= most
-
-
 def test_another_generation_is_seen_when_the_time_is_over(
     reader: Reader, filled: Filled, clock: Clock
 ) -> None:
@@ -106,21 +92,6 @@ def test_another_generation_is_seen_when_the_time_is_over(
     clock.now_s += POINTER_KEPT_S / 2
     assert of_similar(reader) == "g2"
     assert reader.run(reader.recommendations("ABC", ALL))[0].name == "g2"
-
-
-async def test_an_application_sees_another_generation_and_never_the_one_before_again(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    async def served() -> tuple[str, int]:
-        found = (await client.get(OF_4)).json()
-        return found["generation"], found["items"][0]["instrument_id"]
-
-    async with asyncio.timeout(PATIENCE_S):
-        for name, neighbor in (("g1", 5), ("g2", 6), ("g1", 5)):
-            filled.point_to(name)
-            while (await served())[0] != name:
-                pass
-            assert {await served() for _ in range(20)} == {(name, neighbor)}
 
 
 async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced_generation(

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.instruments.popular import Ranked
-from api.instruments.reading import first_neighbors, similar_items
+from api.instruments.reading import first_neighbors
 from api.recommendations.choosing import (
     Chosen,
     Wish,
@@ -30,7 +29,7 @@ from api.users.history import (
     rejected_in,
 )
 from contracts.affinities import HistoryEntry
-from contracts.fold_in import ITEMS_MOST, FoldIn
+from contracts.fold_in import FoldIn
 from contracts.generations import (
     Neighbor,
     Popular,
@@ -206,21 +205,6 @@ def test_reasons_come_in_the_order_of_their_shares_and_equal_ones_by_the_smaller
     assert found.score == 0.5
 
 
-def test_only_as_many_of_the_latest_items_count_as_the_generation_says() -> None:
-    history = {t: HistoryEntry(1, t) for t in range(51)}
-    similar = {item: SimilarList("cosine", [Neighbor(f"{900 + item}", 1, 1)]) for item in history}
-    found = recommended(similar, history, fold_in=FoldIn(50)).items
-    assert [item.instrument_id for item in found] == [*range(901, 951)]
-    assert len(recommended(similar, history).items) == 51
-
-
-def test_a_whole_history_of_the_greatest_length_counts() -> None:
-    history = {item: HistoryEntry(1, item) for item in range(ITEMS_MOST)}
-    similar = {item: SimilarList("cosine", [Neighbor("9999", 0.5, 1)]) for item in history}
-    (found,) = recommended(similar, history).items
-    assert (found.instrument_id, found.score) == (9999, 0.5)
-
-
 @pytest.mark.parametrize(("n", "expected"), [(1, [3]), (2, [3, 10])])
 def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: list[int]) -> None:
     assert 0.1 + 0.2 + 0.3 > 0.3 + 0.2 + 0.1
@@ -234,13 +218,6 @@ def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: l
     assert [(item.instrument_id, item.score) for item in found] == [(i, 0.2) for i in expected]
 
 
-@pytest.mark.parametrize("r", [0.0, 1.0])
-def test_nothing_comes_of_lists_without_neighbors_or_of_items_without_weight(r: float) -> None:
-    similar = {1: SimilarList("cosine", [Neighbor("9", 0.5, 1)] if r == 0 else [])}
-    assert recommended(similar, {1: HistoryEntry(r, 0), 2: HistoryEntry(r, 0)}).items == []
-    assert recommended(similar, {}).items == []
-
-
 def test_of_an_item_of_any_size_the_list_is_read() -> None:
     large = 2**63 - 1
     history = {large: HistoryEntry(1, 0), 3: HistoryEntry(1, 0)}
@@ -249,27 +226,6 @@ def test_of_an_item_of_any_size_the_list_is_read() -> None:
     found = recommended(similar, history).items
     assert [item.instrument_id for item in found] == [0, 5_000_000, 2**53 + 1, large - 1]
     assert all(item.because == [3, large] for item in found)
-
-
-def test_an_own_list_is_cut_after_leaving_out_what_is_excluded() -> None:
-    own = UserList("user-knn", (0, 1), [Recommendation(i, 1, ["7"]) for i in ("1", "2", "3")])
-    chosen = from_own_list(own, Wish(1, frozenset({1}), include_seen=False))
-    assert (chosen.source, chosen.model) == ("model", "user-knn")
-    assert [(i.instrument_id, i.because) for i in chosen.items] == [(2, [7])]
-
-
-def test_a_disliked_item_is_evidence_against_similar_ones_and_a_hidden_one_tells_nothing() -> None:
-    similar = {
-        1: SimilarList("cosine", [Neighbor("8", 0.5, 1), Neighbor("9", 0.5, 1)]),
-        2: SimilarList("cosine", [Neighbor("7", 0.9, 1), Neighbor("9", 0.3, 1)]),
-    }
-    hidden = {1: HistoryEntry(1, 0), 2: HistoryEntry(0, 5)}
-    for fold_in in (ALL_ALIKE, FoldIn(half_life_items=1)):
-        found = recommended(similar, hidden, fold_in=fold_in).items
-        assert [(item.instrument_id, item.score) for item in found] == [(8, 0.5), (9, 0.5)]
-    disliked = {1: HistoryEntry(3, 0), 2: HistoryEntry(-1, 5)}
-    scores = [(i.instrument_id, i.score) for i in recommended(similar, disliked).items]
-    assert scores == [(8, 1.5 / 4), (9, 1.2 / 4)]
 
 
 def popular_of(items: Sequence[int]) -> Ranked:
@@ -330,11 +286,6 @@ def test_a_list_that_somebody_else_wrote_is_read_as_well() -> None:
     assert first_neighbors(value, 2).model == "theirs"
 
 
-def test_neighbors_keep_their_order_and_are_cut() -> None:
-    own = SimilarList("cosine", [Neighbor("5", 0.9, 3), Neighbor("0", 0.4, 2)])
-    assert [(i.instrument_id, i.score, i.support) for i in similar_items(own, 1)] == [(5, 0.9, 3)]
-
-
 @given(histories, lists)
 def test_one_generation_s_sums_leave_nothing_behind(
     history: dict[int, HistoryEntry], similar: dict[int, SimilarList]
@@ -343,27 +294,3 @@ def test_one_generation_s_sums_leave_nothing_behind(
     first, second = (recommended(similar, history, read=read).items for _ in range(2))
     assert first == second
     assert not read.sums().any()
-
-
-@pytest.mark.parametrize("others", [0, 300_000])
-def test_sums_are_the_same_whether_few_or_many_of_all_places_are_in_them(others: int) -> None:
-    random = np.random.default_rng(1)
-    history = {item: HistoryEntry(float(1 + item % 7), item) for item in range(300)}
-    similar = {
-        item: SimilarList(
-            "ease",
-            [
-                Neighbor(str(1_000 + j), float(random.normal()), 1)
-                for j in random.permutation(400)[:200].tolist()
-            ],
-        )
-        for item in history
-    }
-    read = GenerationLists()
-    read.places.of_all(range(2_000, 2_000 + others))
-    expected = plain_scores(similar, history, ALL_ALIKE)
-    best = sorted(expected, key=lambda item: -expected[item])[:10]
-    wish = Wish(10, frozenset(), include_seen=False)
-    found = recommended(similar, history, wish, read=read).items
-    assert [item.instrument_id for item in found] == best
-    assert [item.score for item in found] == pytest.approx([expected[item] for item in best])

@@ -5,8 +5,6 @@ from typing import Any
 import httpx
 import pytest
 
-from api.recommendations.bodies import MAX_USERS
-
 from .conftest import Filled
 
 pytestmark = pytest.mark.usefixtures("lists")
@@ -58,13 +56,6 @@ async def test_a_basket_s_wishes_are_kept_to(client: httpx.AsyncClient) -> None:
     assert ids(await for_items(client, *both, include_seen=True)) == [3, 1, 2, 4, 9]
 
 
-async def test_a_basket_that_the_model_does_not_know_gets_what_else_is_popular(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await for_items(client, (77, 1.0), (9, 1.0))
-    assert (answer["source"], answer["model"], ids(answer)) == ("popular", "popular", [2, 1])
-
-
 async def test_a_batch_has_the_answer_of_each_user_in_order(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
@@ -83,23 +74,6 @@ async def test_a_batch_has_the_answer_of_each_user_in_order(
         expected = alone.json()
         del expected["request_id"]
         assert one == expected
-
-
-async def test_feedback_on_an_answer_of_a_batch_is_taken_for_its_user_only(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    signer = filled.signer()
-    answer = await client.post("/v1/recommendations/batch", json={"user_ids": ["ABC", "ABD"]})
-    first, second = (one["request_id"] for one in answer.json()["recommendations"])
-    assert signer.made(first, "ABC")
-    assert signer.made(second, "ABD")
-    assert not signer.made(first, "ABD")
-
-
-async def test_a_largest_batch_is_answered(client: httpx.AsyncClient) -> None:
-    users = [f"u{number}" for number in range(MAX_USERS)]
-    answer = await client.post("/v1/recommendations/batch", json={"user_ids": users})
-    assert [one["user_id"] for one in answer.json()["recommendations"]] == users
 
 
 async def test_answers_are_counted_by_their_source(client: httpx.AsyncClient) -> None:

@@ -15,10 +15,6 @@ import pytest
 import api.live.hub
 import api.live.listener
 import api.live.stream
-from api.live.listener import Subscription
-from api.redis.reading import Read
-from contracts.bar_messages import ChangedBar
-from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S, until_true
 
 from .conftest import RUNNING_S, TOPOLOGY, Filled
@@ -104,29 +100,6 @@ async def test_a_client_that_connects_while_bars_change_gets_each_state_once_and
         tasks.create_task(write())
         for _ in range(30):
             tasks.create_task(listen())
-
-
-async def test_a_bar_that_changes_after_the_snapshot_is_read_but_before_it_is_given_is_not_missed(
-    api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await workers.write([(4, RUNNING_S, value(1))])
-    bars_of_4 = [Subscription("bars", 4)]
-    store = api_.live._follower._store
-    answer_at_once = store.answer
-
-    async def answer(read: Read[Any]) -> Any:
-        found = await answer_at_once(read)
-        if found and isinstance(found, list) and isinstance(found[0], ChangedBar):  # the snapshot
-            await workers.write([(4, RUNNING_S, value(2))])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
-                    while not list(api_.live._board.newest_bars(bars_of_4)):  # noqa: ASYNC110 (as it is updated)
-                        await asyncio.sleep(0.01)
-        return found
-
-    monkeypatch.setattr(store, "answer", answer)
-    async with api_.stream(4) as stream:
-        assert await stream.bars_until_live() == {4: 2}
 
 
 async def test_a_server_subscribes_once_however_many_listen_and_not_for_long_after_the_last(
@@ -267,12 +240,6 @@ async def test_topics_that_are_not_set_up_are_a_problem(
     monkeypatch.setattr(api.live.hub, "READ_DEADLINE_S", 0.1)
     filled.store.delete(filled.keys.topics())
     await check_problem(api_, "4", 503, "topics-unknown")
-
-
-def test_the_test_covers_every_partition() -> None:
-    assert {instrument_partition(i, TOPOLOGY.quotes) for i in range(20)} == set(
-        range(TOPOLOGY.quotes)
-    )
 
 
 @until_true

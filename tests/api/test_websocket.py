@@ -18,7 +18,6 @@ from contracts.bars import BarValue
 from tests.patience import PATIENCE_S, until_true
 
 from .conftest import RUNNING_S, Filled
-from .problems import problem
 from .streaming import Served, Worker, served, value
 
 BEFORE_S = RUNNING_S - 60
@@ -248,12 +247,6 @@ async def test_only_the_path_of_the_stream_is_upgraded(api_: Served) -> None:
     assert error.value.response.status_code == 200
 
 
-async def test_a_request_that_is_not_upgraded_is_told_so(api_: Served) -> None:
-    answer = await api_.client.get("/v1/stream")
-    assert problem(answer) == (426, "upgrade-required")
-    assert (answer.headers["upgrade"], answer.headers["connection"]) == ("websocket", "upgrade")
-
-
 async def test_openings_are_counted_as_requests(where: dict[str, Any]) -> None:
     async with served(**where, streams_per_client=1) as application:
         async with client_of(application):
@@ -319,15 +312,6 @@ async def test_a_client_that_leaves_leaves_nothing_behind(api_: Served) -> None:
         assert not len(api_.live._board)
 
     await nothing_is_left()
-
-
-async def test_a_lost_redis_makes_a_stream_stale(api_: Served, filled: Filled) -> None:
-    async with client_of(api_) as client:
-        await client.say("subscribe", 4)
-        await client.bars_until_live()
-        filled.store.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        assert await client.next("stale") == {"T": "stale", "reason": "redis-away"}
-        assert (await client.next("live"))["T"] == "live"
 
 
 async def test_a_client_that_reads_nothing_is_dropped(

@@ -1,20 +1,17 @@
 """Three days of quotes, their bars, and where each of these is stored."""
 
 import random
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
-import msgspec
 import pyarrow as pa
 from pyiceberg.table import Table
 
-from api.bars.answers import Bar
 from api.bars.intervals import Interval
 from contracts.archive import BARS_TABLE
-from contracts.bars import FIELDS, BarValue, fields_of
+from contracts.bars import FIELDS, BarValue
 from contracts.keyspace import FOLDING_FIELD
 from contracts.log_position import LogPosition
 from contracts.partitioning import instrument_partition
@@ -25,6 +22,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
 from tests.oracles.bars import Placed, bar_of
+from tests.oracles.served_bars import served_bars
 
 RUNNING_MS: Final = NOW_MS // MINUTE_MS * MINUTE_MS
 RETAINED: Final = 60
@@ -50,12 +48,14 @@ class Market:
 
     quotes: list[Quote]
     minutes: dict[int, list[Quote]] = field(init=False)
+    values: dict[int, BarValue] = field(init=False)
 
     def __post_init__(self) -> None:
         self.minutes = {}
         self.quotes.sort(key=ts_of)
         for quote in self.quotes:
             self.minutes.setdefault(quote.ts // MINUTE_MS * MINUTE_MS, []).append(quote)
+        self.values = {minute: _value(quotes) for minute, quotes in self.minutes.items()}
 
     @classmethod
     def drawn(cls, seed: int, days: int) -> "Market":
@@ -75,30 +75,15 @@ class Market:
         self, starts: Iterable[int], interval: Interval, *, filled: bool
     ) -> list[dict[str, Any]]:
         """Return the bars of buckets, made of all quotes in the plainest way."""
-        found: list[dict[str, Any]] = []
-        for start in starts:
-            first, end = (
-                bisect_left(self.quotes, at, key=ts_of) for at in (start, interval.moved(start, 1))
-            )
-            inside = self.quotes[first:end]
-            closed = interval.moved(start, 1) <= NOW_MS
-            if inside:
-                found.append(_bar(start, inside, closed=closed))
-            elif filled and found:
-                close = found[-1]["c"]
-                flat = {
-                    letter: close if field.kind == "price" else 0
-                    for letter, field in fields_of(Bar).items()
-                }
-                found.append(as_json(Bar(t=start, vw=None, closed=closed, **flat)))
-        return found
+        buckets = [(start, interval.end_of(start)) for start in starts]
+        return served_bars(self.values, buckets, NOW_MS, "previous" if filled else "none")
 
     def held(self, filled: Filled, instrument_id: int = INSTRUMENT) -> None:
         """Write the bars that Redis retains."""
         newest = max(self.minutes)
         held = {
-            minute // 1000: _value(quotes)
-            for minute, quotes in self.minutes.items()
+            minute // 1000: value
+            for minute, value in self.values.items()
             if minute > newest - RETAINED * MINUTE_MS
         }
         filled.bars(instrument_id, held)
@@ -139,19 +124,6 @@ def table_of(config: ArchiveConfig) -> Table:
 def append(table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a table: a file for each day and bucket."""
     table.append(pa.Table.from_pylist(list(rows), schema=arrow_schema_of(BARS_TABLE)))
-
-
-def as_json(bar: Bar) -> dict[str, Any]:
-    """Return a bar as a client has it."""
-    found: dict[str, Any] = msgspec.to_builtins(bar)
-    return found
-
-
-def _bar(start: int, quotes: list[Quote], *, closed: bool) -> dict[str, Any]:
-    whole = _value(quotes)
-    vw = whole.pv / whole.v if whole.v else None
-    own = {letter: getattr(whole, letter) for letter in fields_of(Bar)}
-    return as_json(Bar(t=start, vw=vw, closed=closed, **own))
 
 
 def _value(quotes: list[Quote]) -> BarValue:
