@@ -60,7 +60,7 @@ ROW: Final[dict[str, Any]] = {
 SUITES: Final = [
     "api/archive/test_columns.py",
     "api/archive/test_rows.py",
-    "api/test_bars.py",
+    "api/test_bars_reading.py",
     "archive/reading/test_records.py",
     "chaos/test_closed_bars.py",
     "chaos/test_recount.py",
