@@ -61,7 +61,7 @@ def _archive() -> "ArchiveConfig | None":
     """Return where the archive is; nothing of it is imported if no setting says so."""
     if not any(name.upper().startswith("ARCHIVE_") for name in os.environ):
         return None
-    from runtime.archive.given import given_archive
+    from runtime.archive.config import given_archive
 
     return given_archive()
 

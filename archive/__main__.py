@@ -15,14 +15,20 @@ from confluent_kafka import KafkaException
 from pyiceberg.catalog import Catalog
 from rich.console import Console
 
-from archive import health
 from archive.archiver import Archiver
 from archive.maintenance import rounds
-from archive.patience import Patience, StoppedError, is_worth_another_try
 from archive.reading.broker import Broker
 from archive.reading.consumer import NotAllowedError
+from archive.service import (
+    MAINTENANCE_STALLED_AFTER_S,
+    Patience,
+    State,
+    StoppedError,
+    is_worth_another_try,
+    serve,
+    watch,
+)
 from archive.settings import ArchiveSettings
-from archive.state import MAINTENANCE_STALLED_AFTER_S, State
 from archive.status import erasures as shown_erasures
 from archive.status import status as shown_status
 from archive.stored_table import StoredTable
@@ -184,10 +190,10 @@ def _working(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    health.watch(state)
+    watch(state)
     with _errors_logged():
         if settings.metrics_port:
-            health.serve(state, settings.metrics_host, settings.metrics_port)
+            serve(state, settings.metrics_host, settings.metrics_port)
         try:
             catalog = opened_patiently(settings, state, stop)
         except StoppedError:

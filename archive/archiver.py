@@ -9,16 +9,14 @@ from typing import Final
 import structlog
 
 from archive import metrics
-from archive.maintenance.noted import show
-from archive.patience import Patience, StoppedError, is_worth_another_try
-from archive.reading.beginning import begin
-from archive.reading.broker import Broker
+from archive.reading.broker import Broker, begin
 from archive.reading.consumer import Batch, GroupConsumer, Partition
 from archive.reading.records import Place, rows_of
+from archive.service import Patience, State, StoppedError, is_worth_another_try
 from archive.settings import MIB, ArchiveSettings
-from archive.state import State
+from archive.stored_table import show_maintained
 from archive.writing.table_writer import TableWriter
-from runtime.kafka.open_transactions import OpenTransactions
+from runtime.kafka.broker import OpenTransactions
 
 _POLL_S: Final = 0.1
 _SURE_EVERY_S: Final = 2.0
@@ -284,7 +282,7 @@ class Archiver:
         self._maintained_s = time.monotonic()
         for writer in self._writers.values():
             try:
-                show(writer.stored.checked(), writer.table)
+                show_maintained(writer.stored.checked(), writer.table)
             except Exception as error:
                 if not is_worth_another_try(error):
                     raise

@@ -11,13 +11,13 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import TimestamptzType
 from rich.table import Table
 
+from archive.maintenance.compaction import live_files
 from archive.maintenance.erasure import OF_USERS, Erasure
-from archive.maintenance.live_files import live_files
-from archive.maintenance.noted import erased_s
+from archive.stored_table import erased_s, maintained_s
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import load
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import maintained_s, positions_of, schema_of
+from runtime.archive.tables import positions_of, schema_of
 
 _COLUMNS: Final = ("table", "rows", "files", "MiB", "bytes a row", "newest", "maintained",
                    "positions")  # fmt: skip

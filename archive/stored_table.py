@@ -18,6 +18,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties
 
+from archive import metrics
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import ArchiveError, in_races
 from runtime.archive.config import ArchiveConfig
@@ -31,10 +32,20 @@ from runtime.archive.positions import (
     encode_ranges,
     stepped,
 )
-from runtime.archive.tables import check_table, positions_of, rows_in
+from runtime.archive.tables import (
+    MAINTAINED_PROPERTY,
+    check_table,
+    positions_of,
+    rows_in,
+)
 
 WHY_PROPERTY: Final = "tickrec.why"
 """append, compaction or erasure: what a snapshot was made for."""
+
+_PENDING_PROPERTY: Final = "tickrec.erasures-pending"
+"""Of how many erased users there were rows in some file."""
+_ERASED_PROPERTY: Final = "tickrec.erased-ms"
+"""When a round last found none."""
 
 IsYoung = Callable[[], bool]
 
@@ -162,3 +173,46 @@ def _commit(
                 snapshot.delete_data_file(file)
             for file in new:
                 snapshot.append_data_file(file)
+
+
+def note_maintained(stored: StoredTable, now_s: float, pending: int | None) -> None:
+    """Note that a table was maintained as a whole.
+
+    Args:
+        stored: the table.
+        now_s: when that began, epoch s.
+        pending: of how many erased users there are still rows in files; None: it has no users.
+    """
+    now_ms = str(int(now_s * 1_000))
+    properties = {MAINTAINED_PROPERTY: now_ms}
+    if pending is not None:
+        properties[_PENDING_PROPERTY] = str(pending)
+    if pending == 0:
+        properties[_ERASED_PROPERTY] = now_ms
+    in_races(_set, stored, properties)
+
+
+def show_maintained(found: Table, table: ArchiveTable) -> None:
+    """Show as metrics what a table says."""
+    metrics.MAINTAINED_TIMESTAMP.labels(table.name).set(maintained_s(found))
+    if (pending := found.properties.get(_PENDING_PROPERTY)) is not None:
+        metrics.ERASURES_PENDING.labels(table.name).set(int(pending))
+    if done_s := erased_s(found):
+        metrics.ERASED_TIMESTAMP.labels(table.name).set(done_s)
+
+
+def maintained_s(found: Table) -> float:
+    """Return when a table was last maintained as a whole, epoch s; 0 if that is not known."""
+    return int(found.properties.get(MAINTAINED_PROPERTY, 0)) / 1_000
+
+
+def erased_s(found: Table) -> float:
+    """Return when a round last found no rows of erased users, epoch s; 0 if none ever did."""
+    return int(found.properties.get(_ERASED_PROPERTY, 0)) / 1_000
+
+
+def _set(stored: StoredTable, properties: dict[str, str]) -> None:
+    found = stored.load()
+    with found.transaction() as transaction:
+        transaction.set_properties(properties)
+    show_maintained(found, stored.table)

@@ -4,9 +4,8 @@ A row says how a field is called, which columns of quotes it is made of, how the
 merge, which numbers it may be, and whether bars exist that were stored without it. A struct names
 the rows that it has, by their letters in JSON and in JSON's order: `BarValue` in Redis, `Minute`
 for what is merged into longer bars, `contracts.bar_messages.ClosedBar` in Kafka, and
-`api.bars.answers.Bar` in answers. An optional field is last in each, with 0 as its default. The
-archive's columns (`contracts.archive`), a worker's memory (`stream_processors.bars.fold`), merges,
-conversions and expected values in tests follow from these.
+`api.bars.answers.Bar` in answers. An optional field is last in each, with 0 as its default. All
+else follows: the archive's columns, a worker's memory, merges, conversions, and what tests expect.
 """
 
 import sys
@@ -49,11 +48,7 @@ class BarField:
     """whether bars were stored before it existed: it counts as 0 in these, so it is a sum"""
 
     def __post_init__(self) -> None:
-        """Check that 0 stands for nothing in an optional field.
-
-        Raises:
-            ValueError: it does not.
-        """
+        """Raise ValueError if 0 does not stand for nothing in an optional field."""
         if self.is_optional and (self.merge, self.kind) != ("sum", "amount"):
             raise ValueError(f"{self.name} cannot be optional: only a sum of amounts begins at 0")
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from contracts.topics import Topic, dead_letters
 from runtime.kafka import broker
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.headers import UnreadableHeadersError, headers_of
 from runtime.kafka.refusals import describe_error

@@ -13,8 +13,7 @@ from producers.files import FileError
 from producers.run import Source
 from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.records import records_of
-from runtime.archive.rows import Order, Rows, Span, sorted_rows
+from runtime.archive.records import Order, Rows, Span, records_of, sorted_rows
 from runtime.archive.tables import read_table
 
 Name = Literal["quotes", "interactions", "feedback"]

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from producers.batch import Record
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals, describe_error
 from runtime.kafka.rights import RightsError, check_rights, rights

@@ -24,7 +24,7 @@ from producers.rows import (
 )
 from producers.run import Rejected, Source, exit_after
 from producers.settings import ProducerSettings
-from runtime.archive.given import read_archive
+from runtime.archive.config import read_archive
 from runtime.settings import read_settings
 
 if TYPE_CHECKING:

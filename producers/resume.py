@@ -18,7 +18,7 @@ from confluent_kafka import TopicPartition as Place
 from contracts.partitioning import partition_of
 from producers.batch import Batch
 from producers.publisher import PublishingError
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError, check_rights, rights
 

@@ -13,7 +13,7 @@ import structlog
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
-from runtime.kafka.open_transactions import OpenTransactions
+from runtime.kafka.broker import OpenTransactions
 from stream_processors import metrics
 from stream_processors.partition.assigned import AssignedPartitions, Make
 from stream_processors.partition.state import PASSING, State

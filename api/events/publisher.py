@@ -27,7 +27,7 @@ from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals, describe_error
 from runtime.kafka.rights import RightsError, check_rights, rights

@@ -17,8 +17,13 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from api.redis.address import Address, Node, Sentinels
 from api.redis.connection import Connection, ErrorAnswer, NotConnectedError
 from api.redis.turns import Turns
-from runtime.redis.policy import warnings_of
-from runtime.redis.refusals import StoreRefusesError, not_encrypted, not_let_in, refused
+from runtime.redis.refusals import (
+    StoreRefusesError,
+    not_encrypted,
+    not_let_in,
+    refused,
+    warnings_of,
+)
 from runtime.redis.url import StoreUrl
 
 _CONNECT_TIMEOUT_S: Final = 1.0

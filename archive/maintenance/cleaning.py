@@ -9,19 +9,19 @@ made, on top of which that commit is refused.
 
 import contextlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 import structlog
 from pyarrow.fs import FileSelector, FileType
+from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table
 
 from archive import metrics
-from archive.maintenance.live_files import manifests_of, retained_files
 from archive.settings import Times
 from archive.stored_table import StoredTable
 from runtime.archive.catalog import in_races
-from runtime.archive.file_rows import filesystem_of, path_of
+from runtime.archive.data_files import filesystem_of, path_of
 from runtime.archive.positions import POSITIONS_PROPERTY
 
 log = structlog.get_logger(__name__)
@@ -105,3 +105,23 @@ def _referenced(found: Table) -> Iterator[str]:
         yield manifest.manifest_path
     for file in retained_files(found):
         yield file.file_path
+
+
+def retained_files(found: Table) -> Sequence[DataFile]:
+    """Return the files of all snapshots that a table still has, each once."""
+    return list(
+        {
+            entry.data_file.file_path: entry.data_file
+            for manifest in manifests_of(found)
+            for entry in manifest.fetch_manifest_entry(found.io, discard_deleted=True)
+        }.values()
+    )
+
+
+def manifests_of(found: Table) -> Collection[ManifestFile]:
+    """Return the manifests of all snapshots that a table still has, each once."""
+    return {
+        manifest.manifest_path: manifest
+        for snapshot in found.snapshots()
+        for manifest in snapshot.manifests(found.io)
+    }.values()

@@ -8,22 +8,24 @@ and 9; and 5 times and 16 files if all were merged whenever there are 32.) Once 
 the rest becomes one.
 """
 
+import bisect
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from archive import metrics
-from archive.maintenance.live_files import LiveFile, Partition, live_files
-from archive.maintenance.merging import in_pieces_of, merged
 from archive.stored_table import GoneError, IsYoung, StoredTable, young
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ArchiveTable
-from runtime.archive.file_rows import columns_of, opened, rows_in
+from runtime.archive.data_files import columns_of, opened, rows_in
 
 QUIET_S: Final = 3_600.0
 """A partition without a new file for that long is merged into one. Each late record after that
@@ -51,6 +53,31 @@ class Rule(NamedTuple):
     """`archive.settings.Times.files_good_for_s`"""
     is_forced: bool = False
     """whether files are merged however new they are"""
+
+
+Partition = tuple[int, ...]
+"""As `archive.writing.files.Group` has it."""
+
+
+class LiveFile(NamedTuple):
+    """A file of the current snapshot."""
+
+    file: DataFile
+    added_s: float
+    """epoch s; 0 if the snapshot that added it has expired: it is old"""
+
+
+def live_files(found: Table) -> Mapping[Partition, Sequence[LiveFile]]:
+    """Return the files of a table's current snapshot, by partition."""
+    files = defaultdict(list)
+    current = found.current_snapshot()
+    for manifest in current.manifests(found.io) if current else ():
+        for entry in manifest.fetch_manifest_entry(found.io, discard_deleted=True):
+            snapshot = found.snapshot_by_id(entry.snapshot_id) if entry.snapshot_id else None
+            added_s = snapshot.timestamp_ms / 1_000 if snapshot else 0.0
+            partition = tuple(entry.data_file.partition[n] for n in range(len(found.spec().fields)))
+            files[partition].append(LiveFile(entry.data_file, added_s))
+    return files
 
 
 def compact(stored: StoredTable, rule: Rule, now_s: float) -> int:
@@ -139,3 +166,68 @@ def _merged(
                 writer = None
     if writer is not None:
         yield writer.close()
+
+
+def merged(streams: Sequence[Iterator[pa.Table]], sorted_by: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the rows of all streams, in order, in pieces of any size.
+
+    Args:
+        streams: each in order; if one is not, all of its rows are yielded, but out of place.
+        sorted_by: columns without nulls.
+    """
+    order = [(name, "ascending") for name in sorted_by]
+    heads = [_Head(stream, sorted_by) for stream in streams]
+    while heads := [head for head in heads if head.fill()]:
+        bound = min(head.last for head in heads)
+        ready = pa.concat_tables([head.take(bound) for head in heads])
+        yield ready.take(pc.sort_indices(ready, sort_keys=order))
+
+
+def in_pieces_of(rows: int, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of tables, so many at a time, and the rest at the end."""
+    kept: list[pa.Table] = []
+    n = 0
+    for table in tables:
+        kept.append(table)
+        n += table.num_rows
+        while n >= rows:
+            whole = pa.concat_tables(kept)
+            yield whole.slice(0, rows)
+            kept, n = [whole.slice(rows)], n - rows
+    if n:
+        yield pa.concat_tables(kept)
+
+
+class _Head:
+    """The rows of a stream that come next."""
+
+    def __init__(self, stream: Iterator[pa.Table], sorted_by: Sequence[str]) -> None:
+        self._stream, self._sorted_by = stream, sorted_by
+        self._rows: Any = ()
+        """a table, once there is one"""
+
+    def fill(self) -> bool:
+        """Have some rows; return False if the stream is at its end."""
+        while not len(self._rows):
+            found = next(self._stream, None)
+            if found is None:
+                return False
+            self._rows = found
+        return True
+
+    @property
+    def last(self) -> tuple[Any, ...]:
+        """The key of the last one."""
+        return self._key(len(self._rows) - 1)
+
+    def take(self, bound: tuple[Any, ...]) -> pa.Table:
+        """Return those up to a key, which is included."""
+        n = rows = len(self._rows)
+        if self.last > bound:
+            n = bisect.bisect_right(range(rows), bound, key=self._key)
+        taken = self._rows.slice(0, n)
+        self._rows = self._rows.slice(n)
+        return taken
+
+    def _key(self, row: int) -> tuple[Any, ...]:
+        return tuple(self._rows[name][row].as_py() for name in self._sorted_by)

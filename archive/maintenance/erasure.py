@@ -26,22 +26,25 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 
 from archive import metrics
-from archive.maintenance.live_files import retained_files
-from archive.maintenance.tombstones import RecordPlace, TakenOut, TombstoneRow, taken_out
+from archive.maintenance.cleaning import retained_files
 from archive.maintenance.user_rows import (
+    RecordPlace,
+    TakenOut,
+    TombstoneRow,
     are_at,
     column_us,
     files_with,
     read_events,
     read_tombstones,
     rows_of,
+    taken_out,
 )
 from archive.stored_table import StoredTable, young
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, ArchiveTable
 from runtime.archive.catalog import in_races
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.file_rows import columns_of, opened, rows_in
+from runtime.archive.data_files import columns_of, opened, rows_in
 from runtime.archive.positions import Position
 from runtime.archive.tables import positions_of
 

@@ -16,15 +16,19 @@ from archive import metrics
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
 from archive.maintenance.erasure import OF_USERS, Erasure
-from archive.maintenance.noted import note, show
 from archive.reading.broker import Broker
+from archive.service import State
 from archive.settings import MIB, ArchiveSettings
-from archive.state import State
-from archive.stored_table import GoneError, StoredTable
+from archive.stored_table import (
+    GoneError,
+    StoredTable,
+    maintained_s,
+    note_maintained,
+    show_maintained,
+)
 from contracts.archive import INTERACTIONS_TABLE, TABLES, ArchiveTable
 from runtime.archive.catalog import is_passing
 from runtime.archive.positions import Position
-from runtime.archive.tables import maintained_s
 
 EVERY_S: Final = 300.0
 """From one round to the next; erasure and cleaning are in one of
@@ -88,7 +92,7 @@ def _maintain(
         return
     since_s = now_s - maintained_s(found)
     is_whole = is_forced or since_s >= settings.maintenance_interval_s
-    show(found, table)
+    show_maintained(found, table)
     if is_whole and table in OF_USERS:
         erasure.run(table)
     rule = Rule(settings.archive_file_mb * MIB, settings.times.files_good_for_s, is_forced)
@@ -96,7 +100,7 @@ def _maintain(
     if is_whole:
         clean(stored, settings.times, time.time())
         pending = erasure.pending(table).in_files if table in OF_USERS else None
-        note(stored, now_s, pending)
+        note_maintained(stored, now_s, pending)
 
 
 def _log_failed(table: ArchiveTable, error: Exception) -> None:

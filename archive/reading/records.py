@@ -30,8 +30,7 @@ from contracts.partitioning import instrument_partitions, user_partition
 from contracts.times import MAX_TS_MS, US_PER_MS
 from contracts.tombstones import Tombstone, decode_tombstone
 from runtime.archive.tables import arrow_schema_of
-from runtime.kafka import stamps
-from runtime.kafka.headers import has_readable_headers, headers_of
+from runtime.kafka.headers import clock_ms, has_readable_headers, headers_of
 
 T = TypeVar("T")
 
@@ -93,7 +92,7 @@ def rows_of(
     """
     readable = [record for record in records if has_readable_headers(record)]
     try:
-        rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms), rules)
+        rows = _ROWS[table.name](place, readable, clock_ms(readable, now_ms), rules)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 (of one record, and logged)

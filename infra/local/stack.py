@@ -14,7 +14,7 @@ from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Command, NotReadyError, Server, free_port, is_free
 from infra.local.store import valkey
 from infra.local.tansu import tansu
-from runtime.archive.given import given_archive
+from runtime.archive.config import given_archive
 from runtime.kafka.rights import User
 from runtime.settings import SharedSettings, read_settings
 

@@ -13,7 +13,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.keyspace import INCARNATION_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.refusals import describe_error
 from runtime.redis.stores import Store
 from runtime.topology import Topology

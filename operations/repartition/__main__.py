@@ -11,7 +11,7 @@ from rich.table import Table
 from operations.console import exit_on, messages, results
 from operations.repartition.copier import Show, copy
 from operations.repartition.progress import Copied, CopyError
-from runtime.archive.given import read_archive
+from runtime.archive.config import read_archive
 from runtime.kafka import broker
 from runtime.kafka.broker import BrokerError
 from runtime.kafka.config import KafkaConfig

@@ -18,10 +18,9 @@ from operations.repartition.progress import Copied, CopyError, Offsets
 from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import PositionsError
-from runtime.archive.records import ArchivedRecord, records_of
-from runtime.archive.rows import Span, sorted_rows
+from runtime.archive.records import ArchivedRecord, Span, records_of, sorted_rows
 from runtime.archive.tables import positions_of, read_table
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 
 _TABLES: Final[Mapping[Topic, ArchiveTable]] = {
     table.topic: table for table in (QUOTES_TABLE, INTERACTIONS_TABLE, FEEDBACK_TABLE)

@@ -19,8 +19,7 @@ from contracts.messages import Ints
 from contracts.partitioning import partition_of
 from contracts.tombstones import decode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
-from runtime.kafka.headers import UnreadableHeadersError, headers_of
-from runtime.kafka.stamps import clock_ms
+from runtime.kafka.headers import UnreadableHeadersError, clock_ms, headers_of
 
 COPIED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK)
 """The workers recompute `cooccurrences` from the copied interactions; dead letters are not

@@ -11,7 +11,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from contracts.topics import Topic
 from operations.repartition.placement import COPIED, Partitions
 from runtime.kafka import broker
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import Right, check_rights
 

@@ -10,7 +10,7 @@ from contracts.keyspace import FORMAT_FIELD, Keyspace
 from contracts.topics import ALL, STREAMED, Topic
 from operations.topics.options import TopicOptions, differences
 from runtime.kafka import broker
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.redis.stores import Store
 from runtime.topology import Topology, TopologyError, check_format
 

@@ -26,7 +26,7 @@ from operations.console import exit_on, messages, results
 from operations.topics import Row, ensure, identity
 from operations.topics.options import TopicOptions
 from runtime.kafka import broker
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.tokens import TokenError
 from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect
 from runtime.settings import GivenSettings, SettingsError, SharedSettings, read_settings

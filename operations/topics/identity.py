@@ -12,7 +12,7 @@ from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD, Keyspace
 from contracts.topics import Topic
 from operations.topics import noted_partitions
 from runtime.kafka import broker
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.refusals import describe_error
 from runtime.redis.stores import Store
 

@@ -10,7 +10,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from contracts.times import HOUR_MS
 from contracts.topics import Topic
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.topology import TopologyError
 
 _CALL_S: Final = 15

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from contracts.dead_letters import Letter, Place, letter_of
 from contracts.instruments import decode_instrument_record
-from contracts.topics import INSTRUMENTS, Topic, dead_letters
+from contracts.topics import INSTRUMENTS, Letter, Place, Topic, dead_letters, letter_of
 from producers.adapt import metrics
 from producers.adapt.catalog import Catalog, Symbols
 from producers.adapt.fields import UnknownSymbolError, UnmappableError

@@ -17,7 +17,7 @@ from confluent_kafka.admin import OffsetSpec
 from contracts.instruments import Instrument, decode_instrument_record
 from contracts.topics import INSTRUMENTS
 from producers.publisher import PublishingError
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 
 _RECORDS_AT_ONCE: Final = 10_000
 _COMES_WITHIN_S: Final = 0.2

@@ -28,7 +28,7 @@ from producers.progress import Summary, progress, report
 from producers.publisher import PublishingError
 from producers.run import USAGE_ERROR, stop_on_signals
 from runtime.kafka import broker
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import describe_error
 from runtime.kafka.rights import Right, RightsError, check_rights, rights, transactions_of

@@ -12,9 +12,8 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from contracts.dead_letters import Letter, emptied
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
-from contracts.topics import QUOTES, dead_letters
+from contracts.topics import QUOTES, Letter, dead_letters, emptied
 from producers.adapt.messages import Outgoing
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError, missing_rights, transactions_of

@@ -1,10 +1,12 @@
 """Opens the archive's catalog and its tables."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any, Final
 
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     ForbiddenError,
@@ -15,6 +17,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.table import Table
 from pyiceberg.utils.config import Config, merge_config
+from requests import Session
 from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
@@ -27,6 +30,9 @@ _LOGIN: Final = f"PYICEBERG_CATALOG__{_NAME.upper()}__"
 
 _ANSWERS_WITHIN_S: Final = 30.0
 """A commit is two requests, so it ends before an archive would count as stalled."""
+
+_ANSWERS_WITHIN: Final = "tickrec.answers-within-s"
+"""Property: how many seconds may pass without a byte from a REST catalog."""
 
 # For each loaded table, it logs which implementation reads the files.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
@@ -83,13 +89,27 @@ def open_catalog(config: ArchiveConfig, *, answers_within_s: float = _ANSWERS_WI
 
 
 def _open_rest(properties: dict[str, Any], answers_within_s: float) -> Catalog:
-    from runtime.archive.rest_catalog import ANSWERS_WITHIN, LimitedRestCatalog
-
     # pyiceberg's own settings, as `load_catalog` reads them: the login is there.
     login = Config().get_catalog_config(_NAME) or {}
-    limit = {ANSWERS_WITHIN: str(answers_within_s)}
+    limit = {_ANSWERS_WITHIN: str(answers_within_s)}
     merged: dict[str, Any] = merge_config(login, properties | limit)
-    return LimitedRestCatalog(_NAME, **merged)
+    return _LimitedRestCatalog(_NAME, **merged)
+
+
+class _LimitedRestCatalog(RestCatalog):
+    """pyiceberg's own, with a limit for each request, those of the login included.
+
+    pyiceberg sets none: on a connection that is silently dropped, as by a firewall, it would wait
+    forever.
+    """
+
+    def _config_headers(self, session: Session) -> None:
+        # It is the first thing that pyiceberg does with each session it makes.
+        super()._config_headers(session)
+        limited: Any = functools.partial(
+            session.request, timeout=float(self.properties[_ANSWERS_WITHIN])
+        )
+        session.request = limited  # type: ignore[method-assign]
 
 
 def load(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table | None:

@@ -5,6 +5,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from runtime.settings import SharedSettings, read_settings
+
 CATALOG_FILE: Final = "catalog.db"
 """The SQLite catalog in a local warehouse."""
 _IN_S3: Final = "s3://"
@@ -97,3 +99,26 @@ class ArchiveConfig(BaseModel):
     def _catalog_file(self) -> Path:
         path = Path(self.warehouse) / CATALOG_FILE if self.catalog_uri is None else self.catalog_uri
         return Path(path).resolve()
+
+
+class _Settings(SharedSettings):
+    archive: ArchiveConfig = ArchiveConfig()
+
+
+def read_archive() -> ArchiveConfig:
+    """Return where the archive is, by the environment or by default.
+
+    Raises:
+        runtime.settings.SettingsError: settings are wrong.
+    """
+    return read_settings(_Settings).archive
+
+
+def given_archive() -> ArchiveConfig | None:
+    """Return where the archive is; None if no setting says so.
+
+    Raises:
+        runtime.settings.SettingsError: settings are wrong.
+    """
+    config = read_archive()
+    return config if config.model_fields_set else None

@@ -227,11 +227,6 @@ def files_of(found: Table, snapshot: Snapshot) -> list[DataFile]:
     return sorted((task.file for task in tasks), key=lambda file: file.file_path)
 
 
-def maintained_s(found: Table) -> float:
-    """Return when a table was last maintained as a whole, epoch s; 0 if that is not known."""
-    return int(found.properties.get(MAINTAINED_PROPERTY, 0)) / 1_000
-
-
 def _create(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
     # A user who may not create it may still find it there.
     if not catalog.namespace_exists(config.namespace):

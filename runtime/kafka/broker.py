@@ -1,17 +1,41 @@
 """Queries any Kafka-protocol broker, and creates and deletes topics."""
 
 import time
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 import tenacity
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
-from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import describe_error
+from runtime.kafka.refusals import Refusals, describe_error
+
+
+class Admin(AdminClient):
+    """Connects and reconnects automatically."""
+
+    def __init__(self, kafka: KafkaConfig, **options: Any) -> None:
+        """Take the Kafka settings, and librdkafka's options with `_` for their dots."""
+        self.kafka = kafka
+        self._refusals = Refusals()
+        config: dict[str, Any] = {
+            **kafka.librdkafka(),
+            # A caller that is too early or too late learns it from the call, not from the log.
+            "log_level": 0,
+            "error_cb": self._refusals,
+            "reconnect.backoff.max.ms": 500,
+            **{name.replace("_", "."): value for name, value in options.items()},
+        }
+        super().__init__(config)
+
+    def why_refused(self) -> str | None:
+        """Return why the broker last rejected the login; None if it accepted it."""
+        self.poll(0)
+        return self._refusals.why
+
 
 _CALL_S: Final = 15
 _ASKED_AGAIN_S: Final = 2
@@ -170,3 +194,36 @@ def _metadata(client: Admin) -> ClusterMetadata:
                     f"{silent.args[0].str()}: check KAFKA_BOOTSTRAP_SERVERS, "
                     f"KAFKA_SECURITY_PROTOCOL={client.kafka.security_protocol} and the certificates"
                 ) from None
+
+
+Partition = TypeVar("Partition", bound=Hashable)
+
+
+class OpenTransactions(Generic[Partition]):
+    """Remembers since when each log can be read up to the same offset and no further.
+
+    While producers commit one transaction after the other, some is open at almost any time. That
+    offset moves then; behind a transaction that nobody ends it does not.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Partition, tuple[int, float]] = {}
+
+    def seconds(self, held: Mapping[Partition, int], now_s: float) -> dict[Partition, float]:
+        """Return for how long each log has been held back at the offset where it is now.
+
+        Args:
+            held: the logs that are held back now, and the first offset that cannot be read.
+            now_s: of a clock that never goes back.
+
+        >>> its = OpenTransactions()
+        >>> its.seconds({"a": 7}, 0.0), its.seconds({"a": 7}, 5.0), its.seconds({"a": 8}, 6.0)
+        ({'a': 0.0}, {'a': 5.0}, {'a': 0.0})
+        """
+        self._since = {
+            partition: before
+            if (before := self._since.get(partition)) and before[0] == offset
+            else (offset, now_s)
+            for partition, offset in held.items()
+        }
+        return {partition: now_s - since for partition, (_, since) in self._since.items()}

@@ -6,9 +6,13 @@ error of the interpreter where that is not UTF-8. Such a record is a bad one, as
 
 import gc
 import threading
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from confluent_kafka import Message
+import numpy as np
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+
+from contracts.messages import Ints
 
 _UNREADABLE: Final[list[tuple[str, str | bytes | None]]] = []
 """Stands in for unreadable headers: recognized by identity."""
@@ -60,3 +64,15 @@ def _read(record: Message) -> Any:
         where = f"{record.topic()}/{record.partition()} at offset {record.offset()}"
         raise UnreadableHeadersError(f"{where}: a header's name is not UTF-8")
     return headers
+
+
+def clock_ms(records: Sequence[Message], now_ms: int) -> Ints:
+    """Return the time by which each record is judged as ahead, epoch ms, (n,).
+
+    When the broker appended the record, if the broker stamps the topic's records. Otherwise the
+    timestamp is the producer's, which may be slow, and our clock counts: `now_ms`. The workers have
+    the same rule, `stream_processors.transport.batches`.
+    """
+    stamps = (record.timestamp() for record in records)
+    times = (at_ms if kind == TIMESTAMP_LOG_APPEND_TIME else now_ms for kind, at_ms in stamps)
+    return np.fromiter(times, np.int64, len(records))

@@ -21,7 +21,7 @@ from contracts.topics import (
     Topic,
     dead_letters,
 )
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 
 User = Literal[

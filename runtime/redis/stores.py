@@ -29,8 +29,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from runtime.redis.policy import warnings_of
-from runtime.redis.refusals import is_no_right, letting_in, naming_refusals, refused
+from runtime.redis.refusals import is_no_right, letting_in, naming_refusals, refused, warnings_of
 from runtime.redis.sentinels import master, master_async
 from runtime.redis.url import StoreUrl
 

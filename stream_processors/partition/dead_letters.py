@@ -7,8 +7,7 @@ from typing import Final
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faust.types import TP
 
-from contracts.dead_letters import Letter, Place, emptied, letter_of
-from contracts.topics import STREAMED, dead_letters
+from contracts.topics import STREAMED, Letter, Place, dead_letters, emptied, letter_of
 from stream_processors import metrics
 from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.producer import Outgoing, Producer

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.tokens import TokenError
 

@@ -16,8 +16,8 @@ from pyiceberg.table import Table
 
 from archive.archiver import Archiver
 from archive.reading.broker import Broker
+from archive.service import State
 from archive.settings import ArchiveSettings
-from archive.state import State
 from archive.writing.table_writer import TableWriter
 from contracts.archive import QUOTES_TABLE, TABLES, ArchiveTable
 from contracts.topics import Topic

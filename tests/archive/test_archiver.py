@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from archive.archiver import Archiver
 from archive.metrics import HELD_BACK, LAG, MISSING, OPEN_TRANSACTION, REJECTED
 from archive.reading.broker import Broker
-from archive.state import State
+from archive.service import State
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable

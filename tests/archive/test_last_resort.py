@@ -9,8 +9,8 @@ from tests.patience import PATIENCE_S
 
 PROGRAM = """
 import threading
-from archive.health import watch
-from archive.state import State
+from archive.service import watch
+from archive.service import State
 
 looked = threading.Semaphore(0)
 

@@ -7,9 +7,9 @@ from unittest.mock import Mock
 import pytest
 
 from archive import __main__ as program
-from archive import state as states
+from archive import service as states
+from archive.service import STALLED_AFTER_S, State
 from archive.settings import ArchiveSettings
-from archive.state import STALLED_AFTER_S, State
 
 
 def test_an_archive_without_a_catalog_at_start_waits_and_is_not_stalled(

@@ -24,7 +24,7 @@ from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
-from runtime.archive.given import given_archive
+from runtime.archive.config import given_archive
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.settings import SharedSettings

@@ -23,7 +23,7 @@ from contracts.topics import (
 from operations.topics import Row, ensure
 from operations.topics.options import TopicOptions
 from runtime.kafka import broker as brokers
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.redis.stores import Store, connect
 from runtime.topology import Topology, TopologyError

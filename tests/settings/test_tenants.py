@@ -18,7 +18,7 @@ from contracts.times import MINUTE_MS
 from contracts.topics import ALL, QUOTES, STREAMED, Topic, dead_letters
 from infra.local.process import Command, free_port
 from runtime.kafka import broker as brokers
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError, User, check_rights, rights
 from runtime.topology import Topology

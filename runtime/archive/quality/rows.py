@@ -15,7 +15,7 @@ from pyiceberg.table.snapshots import Snapshot
 from contracts.archive import PLACE, ArchiveTable
 from contracts.messages import Ints
 from runtime.archive.catalog import ArchiveError
-from runtime.archive.file_rows import columns_of, opened, rows_in
+from runtime.archive.data_files import columns_of, opened, rows_in
 from runtime.archive.positions import Position
 from runtime.archive.tables import files_of, positions_of
 

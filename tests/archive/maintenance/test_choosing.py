@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 from pyiceberg.manifest import DataFile
 
-from archive.maintenance.compaction import GROWTH, QUIET_S, Rule, chosen
-from archive.maintenance.live_files import LiveFile
+from archive.maintenance.compaction import GROWTH, QUIET_S, LiveFile, Rule, chosen
 
 KIB = 2**10
 RULE = Rule(target_bytes=1_000 * KIB, files_good_for_s=60)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.maintenance.merging import in_pieces_of, merged
+from archive.maintenance.compaction import in_pieces_of, merged
 
 SCHEMA = pa.schema([("user", pa.string()), ("place", pa.int64()), ("stream", pa.int64())])
 keys = st.tuples(st.sampled_from(("", "a", "b", "é", "\U0001f600")), st.integers(0, 5))

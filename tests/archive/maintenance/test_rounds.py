@@ -9,8 +9,9 @@ from prometheus_client import REGISTRY
 from archive.maintenance import rounds
 from archive.maintenance.rounds import maintain, maintain_until
 from archive.reading.broker import Broker
+from archive.service import State
 from archive.settings import ArchiveSettings
-from archive.state import State
+from archive.stored_table import maintained_s
 from contracts.archive import (
     BARS_TABLE,
     ERASED,
@@ -22,7 +23,7 @@ from contracts.archive import (
 )
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.positions import Position
-from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s
+from runtime.archive.tables import MAINTAINED_PROPERTY
 from runtime.kafka.config import KafkaConfig
 from tests.archive.tables import TODAY_US, Tables
 from tests.patience import PATIENCE_S, eventually

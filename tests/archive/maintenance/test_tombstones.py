@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow, taken_out
+from archive.maintenance.user_rows import Event, RecordPlace, TombstoneRow, taken_out
 from contracts.messages import MAX_AHEAD_MS
 from contracts.tombstones import Tombstone
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.reading.resume import Bounds, resume
+from archive.reading.broker import Bounds, resume
 from runtime.archive.positions import Position
 
 offsets = st.integers(0, 1_000)

@@ -5,11 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from archive import health
+from archive import service
+from archive.service import STALLED_AFTER_S, State
 from archive.settings import ArchiveSettings
-from archive.state import STALLED_AFTER_S, State
 from infra.local.process import LOOPBACK, free_port
-from runtime.archive.given import given_archive
+from runtime.archive.config import given_archive
 from tests.infra.kubernetes.conftest import WITH_AN_ARCHIVE, plain_variables, rendered
 from tests.infra.test_compose import SETTINGS
 
@@ -138,7 +138,7 @@ def test_while_glue_is_unreachable_it_is_not_ready_and_not_restarted(
 ) -> None:
     state, port = State(), free_port()
     state.has_begun, state.waits_for = True, waits_for
-    health.serve(state, LOOPBACK, port)
+    service.serve(state, LOOPBACK, port)
     container = archived.pods()["archive"]["containers"][0]
     answers = {
         name: httpx.get(f"http://{LOOPBACK}:{port}{container[name]['httpGet']['path']}").status_code

@@ -11,7 +11,7 @@ import sys
 from operations.repartition import copier
 from operations.repartition.archive import CopyArchive
 from operations.repartition.progress import Copied
-from runtime.archive import rows
+from runtime.archive import records as rows
 from runtime.archive.config import ArchiveConfig
 from runtime.kafka import broker
 from runtime.settings import SharedSettings, read_settings

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.dead_letters import Place, letter_of
 from contracts.instruments import decode_instrument_record
-from contracts.topics import QUOTES
+from contracts.topics import QUOTES, Place, letter_of
 from producers.adapt.fields import EpochMs, UnmappableError
 from producers.adapt.mapping import Source
 from producers.adapt.messages import Mapper, Outgoing, Unpublished

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from infra.local.process import free_port
-from runtime.kafka.admin import Admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import plain
 from runtime.kafka.lasting import FAILURES, LastingAdmin
 from tests.patience import PATIENCE_S

@@ -19,8 +19,7 @@ from api.http.metrics import Metrics
 from contracts.topics import QUOTES
 from infra.local.kafka.secured import grant, revoke
 from producers.publisher import PublishingError
-from runtime.kafka.admin import Admin
-from runtime.kafka.broker import BrokerError, partitions_of
+from runtime.kafka.broker import Admin, BrokerError, partitions_of
 from runtime.kafka.config import plain
 from runtime.kafka.rights import RightsError, User, check_rights, rights
 from runtime.kafka.tokens import TokenError

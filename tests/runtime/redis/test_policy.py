@@ -1,7 +1,6 @@
 import pytest
 
-from runtime.redis.policy import warnings_of
-from runtime.redis.refusals import StoreRefusesError
+from runtime.redis.refusals import StoreRefusesError, warnings_of
 
 KEPT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 

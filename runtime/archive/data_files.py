@@ -1,4 +1,4 @@
-"""Reads the rows of a table's files with all columns that the table has now.
+"""The data files of a table: where they are, and their rows with all columns of today.
 
 Other programs' columns are included: a rewritten file must not lose their values. As in Iceberg, a
 column is identified by its field id, whatever its name was when a file was written.
