@@ -53,8 +53,8 @@ def prepare(split: Split, rules: FoldingSettings) -> Prepared:
     user, names = pd.factorize(events.users, sort=True)
     by_user = np.argsort(user, kind="stable")
     of_log = (nothing, np.arange(len(events)), events.items, events.weights, events.ts_ms)
-    columns = (*of_log, events.values, nothing, nothing)
-    parts = fold(Events(*(some[by_user] for some in columns)), np.bincount(user), rules)
+    columns = Events(*of_log, events.values, nothing, nothing)
+    parts = fold(columns.where(by_user), np.bincount(user), rules)
 
     lengths = _whole(parts, "lengths", np.int64)
     had, row = np.unique(np.repeat(_whole(parts, "users", np.int64), lengths), return_inverse=True)

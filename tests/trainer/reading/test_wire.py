@@ -58,22 +58,6 @@ def test_a_unix_socket_will_do(setup: Setup, unix_socket: Path, stages: Stages) 
         assert read_gram(store, setup.keys, 1, stages).counts.toarray().tolist() == [[0.5]]
 
 
-@pytest.mark.usefixtures("in_many_blocks")
-def test_a_broken_connection_is_reopened(setup: Setup, store_url: str) -> None:
-    affinities = setup.fill(np.random.default_rng(0).random((9, 60)))
-    broken = 0
-
-    def break_all() -> None:
-        nonlocal broken
-        with redis.Redis.from_url(store_url) as other:
-            broken += int(other.client_kill_filter(_type="normal", skipme=True))
-
-    stages = Stages(break_all, Progress(disable=True))
-    counts = read_gram(setup.store, setup.keys, PARTITIONS, stages).counts
-    assert (counts.toarray() == gram_matrix(affinities)).all()
-    assert broken > 10
-
-
 def test_half_an_answer_is_forgotten_when_the_connection_breaks(
     setup: Setup, stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

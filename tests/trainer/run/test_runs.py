@@ -118,23 +118,9 @@ def test_a_run_is_skipped_until_counts_histories_or_settings_change(
     assert setup.run(cosine_shrinkage=3.0, asked=True) == "trained"
 
 
-def test_a_report_of_another_version_counts_as_a_change(
-    setup: Setup, affinities: Affinities
-) -> None:
-    setup.run()
-    setup.store.set(setup.keys.model_report(setup.served().generation), '{"generation": 1}')
-    assert setup.run() == "trained"
-
-
 def test_nothing_is_published_before_anyone_has_anything(setup: Setup) -> None:
     setup.fill(np.zeros((2, 2)))
     assert setup.run() == "empty"
-    assert read_current(setup.store, setup.keys) is None
-
-
-def test_a_second_trainer_skips_while_another_runs(setup: Setup, affinities: Affinities) -> None:
-    setup.store.set(setup.keys.model_lock(), "another", px=60_000)
-    assert setup.run() == "locked"
     assert read_current(setup.store, setup.keys) is None
 
 
@@ -280,12 +266,3 @@ def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
     run_every(60, setup, waits)
 
     assert waits.seconds == pytest.approx([60, 60], abs=3)
-
-
-def test_a_shorter_interval_also_holds_without_data(setup: Setup) -> None:
-    setup.fill(np.zeros((0, 0)))
-    waits = Waits(3, lambda _: None)
-
-    run_every(3, setup, waits)
-
-    assert waits.seconds == pytest.approx([3, 3, 3], abs=2)
