@@ -1,11 +1,12 @@
-"""A wall clock for a Python program that can be set while it runs.
+"""A worker whose wall clock can be set while it runs, and whose flushes take several calls.
 
-`python -m tests.chaos.clock FILE MODULE` runs a module whose clock is off by as many seconds as the
-file says. Only Python's clock is off: native threads such as librdkafka's wait by the system clock,
-which replacing libc's clock would desynchronize.
+`python -m tests.chaos.clock FILE` runs it, with a clock that is off by as many seconds as the file
+says; `CHUNK_COST` in its environment says how little one call may write. Only Python's clock is
+off: native threads such as librdkafka's wait by the system clock, which replacing libc's would
+desynchronize.
 """
 
-import runpy
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,9 +24,9 @@ class Clock:
         self._file = file
         self.set_off_by(0)
 
-    def run(self, module: str) -> tuple[str, ...]:
-        """Return the command that runs a module by this clock."""
-        return (sys.executable, "-m", "tests.chaos.clock", str(self._file), module)
+    def worker(self) -> tuple[str, ...]:
+        """Return the command that runs a worker by this clock."""
+        return (sys.executable, "-m", "tests.chaos.clock", str(self._file))
 
     def set_off_by(self, seconds: int) -> None:
         """Set the clock ahead, or back if negative; the process notices at once."""
@@ -44,7 +45,10 @@ def _off_by(file: Path) -> tuple[Callable[[], float], Callable[[], int]]:
 
 
 if __name__ == "__main__":
-    _, clock_file, program = sys.argv
-    time.time, time.time_ns = _off_by(Path(clock_file))
-    sys.argv = [program]
-    runpy.run_module(program, run_name="__main__", alter_sys=True)
+    time.time, time.time_ns = _off_by(Path(sys.argv.pop()))
+    # Their modules may take the clock as they are imported.
+    from stream_processors.__main__ import main
+    from stream_processors.store.store import Store
+
+    Store.chunk_cost = int(os.environ["CHUNK_COST"])
+    main()

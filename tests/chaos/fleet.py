@@ -40,7 +40,7 @@ class Worker:
         first_node = to_store.addresses[number % len(to_store.addresses)]
         self._command = Command(
             name=self.name,
-            argv=clock.run("tests.small_chunks"),
+            argv=clock.worker(),
             log=folder / f"{self.name}.log",
             environment={
                 **environment,

@@ -17,7 +17,7 @@ from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 
 INTERACTIONS_FILE = DATA / "interactions.csv.gz"
-EVENTS = 12_000
+EVENTS = 5_000
 """Of the file's 397,884: as many as the suite has time for."""
 
 needs_data = pytest.mark.skipif(not INTERACTIONS_FILE.exists(), reason=f"no real events at {DATA}")
