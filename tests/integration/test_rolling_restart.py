@@ -22,39 +22,29 @@ QUOTES_A_STEP = 500
 Members = dict[tuple[str, int], str | None]
 
 
-class Crew:
-    """Two workers, each with an instance id."""
+Crew = dict[str, tuple[subprocess.Popen[bytes], Command]]
+"""the running workers, by their instance id"""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._running: dict[str, tuple[subprocess.Popen[bytes], Command]] = {}
 
-    def start(self, name: str) -> None:
-        command = self._pipeline.command(
-            f"worker-{name}",
-            "stream_processors",
-            group_instance_id=name,
-            session_timeout_s=60,
-            metrics_port=free_port(),
-            flush_interval_s="0.2",
-            counts_flush_interval_s="0.2",
-        )
-        self._running[name] = start(command), command
-
-    def stop(self, name: str) -> None:
-        stop(self._running.pop(name))
-
-    def stop_all(self) -> None:
-        stop(*self._running.values())
+def started(pipeline: Pipeline, name: str) -> tuple[subprocess.Popen[bytes], Command]:
+    """Start a worker with an instance id."""
+    command = pipeline.command(
+        f"worker-{name}",
+        "stream_processors",
+        group_instance_id=name,
+        session_timeout_s=60,
+        metrics_port=free_port(),
+        flush_interval_s="0.2",
+        counts_flush_interval_s="0.2",
+    )
+    return start(command), command
 
 
 @pytest.fixture
 def crew(pipeline: Pipeline) -> Iterator[Crew]:
-    its = Crew(pipeline)
-    for name in WORKERS:
-        its.start(name)
-    yield its
-    its.stop_all()
+    crew = {name: started(pipeline, name) for name in WORKERS}
+    yield crew
+    stop(*crew.values())
 
 
 def members(pipeline: Pipeline) -> Members:
@@ -86,10 +76,10 @@ def test_each_worker_gets_its_partitions_back_and_no_other_worker_stops(
     before, published = members(pipeline), 0
     for name in WORKERS:
         claimed = epochs(pipeline)
-        crew.stop(name)
+        stop(crew.pop(name))
         pipeline.publish(quotes(QUOTES_A_STEP, published))
         published += QUOTES_A_STEP
-        crew.start(name)
+        crew[name] = started(pipeline, name)
         pipeline.wait_until_folded([QUOTES])
         its = {tp for tp, member in before.items() if member == name}
         eventually(
