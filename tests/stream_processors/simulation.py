@@ -29,7 +29,7 @@ from stream_processors.partition.rules import Rules
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
-from stream_processors.transport.log import Log, LogBounds
+from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 
 from .in_memory import indexes
@@ -54,6 +54,9 @@ class World:
     logs: dict[tuple[str, int], list[Logged]] = field(default_factory=lambda: defaultdict(list))
     earliest: dict[tuple[str, int], int] = field(default_factory=dict)
     """offset of the first record in a log, if it was cut"""
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    """what a broker that is behind says of a log's end"""
+    topic_id: str = "one"
     headers: list[dict[str, bytes]] = field(default_factory=list)
     """of dead letters"""
     record_headers: dict[tuple[str, int, int], list[tuple[str, bytes]]] = field(
@@ -159,14 +162,16 @@ class SimulatedLog:
         self._world = world
 
     async def bounds(self, topic: str, partition: int) -> LogBounds:
-        earliest = self._world.earliest.get((topic, partition), 0)
-        return LogBounds("id", earliest, len(self._world.logs[topic, partition]))
+        place, world = (topic, partition), self._world
+        end = world.ends.get(place, len(world.logs[place]))
+        return LogBounds(world.topic_id, world.earliest.get(place, 0), end)
 
     async def record(self, topic: str, partition: int, offset: int) -> Logged | None:
         return self._world.logs[topic, partition][offset]
 
     async def check(self, topic: str, topic_id: str) -> None:
-        """The topics stay."""
+        if topic_id != self._world.topic_id:
+            raise TopicRecreatedError(f"{topic} is {self._world.topic_id}, was {topic_id}")
 
 
 class SimulatedProducer:

@@ -1,4 +1,4 @@
-"""The table together with a store matches a batch recomputation, whatever happens in between.
+"""The table beside a store has the bars of a recomputation, and published all that are closed.
 
 The store is a dict that mimics the agent's HSET and HDEL; bars are encoded and decoded, as with a
 real store.
@@ -7,13 +7,12 @@ real store.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contracts.bars import BarValue
 from contracts.log_position import mark
@@ -21,29 +20,15 @@ from contracts.times import MAX_TS_MS, MINUTE_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.stored import from_values, to_values
-from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
+from stream_processors.bars.table import NO_MINUTE, BarTable, Missing
 from tests.examples import examples
 
 from .plain_bars import Quote, columns_of, quotes, recomputed
 
 INCARNATION = 1
-RENEW_AFTER_S = 100.0
-
-
-streams = st.lists(quotes, min_size=1, max_size=10) | st.lists(quotes, min_size=15, max_size=40)
-
-Step = tuple[Literal["fold", "flush", "crash", "lose a flush at"], int]
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("fold"), st.integers(1, 8)),
-        st.tuples(st.just("fold"), st.integers(1, 8)),
-        st.tuples(st.sampled_from(["flush", "crash"]), st.just(0)),
-        st.tuples(st.just("lose a flush at"), st.integers(0, 3)),
-    ),
-    min_size=2,
-    max_size=25,
-)
-retentions = st.integers(1, 5)
+RENEW_AFTER_S, EXPIRE_S = 100.0, 200.0
+LAST_MINUTE = MAX_TS_MS // MINUTE_MS
+closed_minutes = st.just(NO_MINUTE) | st.integers(NO_MINUTE, 9)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,174 +42,153 @@ def _evict_often() -> Iterator[None]:
 
 @dataclass
 class Stored:
-    newest: int | None = None
+    """An instrument's key."""
+
+    newest: int = NO_MINUTE
     bars: dict[int, str] = field(default_factory=dict)
+    ends_s: float = 0.0
 
 
-@dataclass
-class Worker:
-    """The agent's use of a table, with a dict as the store."""
+def decode(bar: str) -> BarValue:
+    return msgspec.json.decode(bar, type=BarValue)
 
-    log: list[Quote]
-    retention: int
-    store: dict[int, Stored] = field(default_factory=lambda: defaultdict(Stored))
-    position: int = 0
-    late: int = 0
-    replayed: int = 0
-    table: BarTable = field(init=False)
-    next_offset: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.crash()
+class TableBesideAStore(RuleBasedStateMachine):
+    """The fold's use of a table. A crash loses memory; the log is read from the position on."""
 
-    def crash(self) -> None:
-        """Restart: memory is lost, and the log is read from the position on."""
-        self.table, self.next_offset = BarTable(self.retention, RENEW_AFTER_S), self.position
+    @initialize(retention=st.integers(1, 5))
+    def begin(self, retention: int) -> None:
+        self.retention = retention
+        self.log: list[Quote] = []
+        self.store: dict[int, Stored] = defaultdict(Stored)
+        self.published: dict[tuple[int, int], BarValue] = {}
+        self.position, self.closed = 0, NO_MINUTE
+        self.now_s = 0.0
+        self.newest: dict[int, int] = defaultdict(lambda: NO_MINUTE)
+        self.has_crashed = False
+        self.start()
 
-    def fold(self, n: int) -> None:
+    def start(self) -> None:
+        """Start a worker, which reads the bars that its predecessor has not published."""
+        self.table = BarTable(self.retention, RENEW_AFTER_S, self.closed)
+        self.next_offset = self.position
+        for instrument, stored in self.store.items():
+            first = max(self.closed, stored.newest - self.retention) + 1
+            (number,) = self.table.number(np.array([instrument])).tolist()
+            minutes = list(range(first, stored.newest + 1))
+            self.read([Missing(number, instrument, minutes)] if minutes else [])
+
+    def read(self, missing: list[Missing]) -> None:
+        found = {
+            self.table.key(m.number, minute): decode(self.store[m.instrument_id].bars[minute])
+            for m in missing
+            for minute in m.minutes
+            if minute in self.store[m.instrument_id].bars
+        }
+        newest = [self.store[m.instrument_id].newest for m in missing]
+        self.table.insert(missing, newest, from_values([*found], [*found.values()]))
+
+    @rule(more=st.lists(quotes, min_size=1, max_size=8), n=st.integers(1, 10))
+    def fold(self, more: list[Quote], n: int) -> None:
+        self.log += more
         batch = self.log[self.next_offset : self.next_offset + n]
         ids, prices, sizes, times = zip(*batch, strict=True) if batch else ((),) * 4
         ts_ms = np.array(times, np.int64)
         keys = self.table.keys(np.array(ids, np.int64), ts_ms)
-        missing = self.table.missing(keys)
-        stored = [self.store[m.instrument_id] for m in missing]
-        found = [
-            (
-                self.table.key(m.number, minute),
-                msgspec.json.decode(its.bars[minute], type=BarValue),
-            )
-            for m, its in zip(missing, stored, strict=True)
-            for minute in m.minutes
-            if minute in its.bars
-        ]
-        bars = from_values([key for key, _ in found], [value for _, value in found])
-        newest = [NO_MINUTE if its.newest is None else its.newest for its in stored]
-        self.table.insert(missing, newest, bars)
+        self.read(self.table.missing(keys))
         marks = mark(INCARNATION, self.next_offset) + np.arange(len(batch))
         late, replayed = self.table.add(keys, columns_of(prices, sizes, ts_ms), marks)
-        self.late, self.replayed = self.late + late, self.replayed + replayed
         self.next_offset += len(batch)
+        fresh = [q for q in batch if q.minute > self.newest[q.instrument_id] - self.retention]
+        for quote in batch:
+            newest = max(self.newest[quote.instrument_id], quote.minute)
+            self.newest[quote.instrument_id] = newest
+        if not self.has_crashed:
+            assert (late, replayed) == (len(batch) - len(fresh), 0)
+            if fresh:
+                its = [quote.minute for quote in fresh]
+                assert self.table.open_minutes is not None
+                first, last = self.table.open_minutes
+                assert first <= min(its) <= max(its) <= last
 
-    def flush(self, stop_at: int | None = None) -> None:
-        """Write everything and then the position; or only the first bars, and crash.
+    @rule()
+    def crash(self) -> None:
+        self.has_crashed = True
+        self.start()
 
-        Due bars count as published: `test_publishing` checks that.
-        """
-        self.table.take_due(MAX_TS_MS // MINUTE_MS)
-        self.write(self.table.take_changed(0.0), stop_at)
-        if stop_at is not None:
-            self.crash()
-            return
+    @rule(closes=closed_minutes, passed_s=st.sampled_from([0, RENEW_AFTER_S - 1, EXPIRE_S]))
+    def flush(self, closes: int, passed_s: float) -> None:
+        self.now_s += passed_s
+        self.closed = self.publish(closes)
+        self.write(None)
         self.position = self.next_offset
+        assert self.table.changed == 0
         self.table.evict()
 
-    def write(self, changed: Changed, stop_at: int | None = None) -> None:
+    @rule(closes=closed_minutes, stop_at=st.integers(0, 3))
+    def lose_a_flush(self, closes: int, stop_at: int) -> None:
+        self.publish(closes)
+        self.write(stop_at)
+        self.crash()
+
+    def publish(self, closes: int) -> int:
+        """Publish what is due; return the newest closed minute."""
+        closed = max(self.closed, closes)
+        due = self.table.take_due(closed)
+        bars = map(decode, to_values(due.bars))
+        columns = due.instrument_id.tolist(), due.minute.tolist()
+        for instrument, minute, bar in zip(*columns, bars, strict=True):
+            assert minute <= max(closed, self.newest[instrument] - self.retention)
+            self.published[instrument, minute] = bar
+        assert self.table.open_minutes is None or self.table.open_minutes[0] > closed
+        return closed
+
+    def write(self, stop_at: int | None) -> None:
+        """Write everything, or only the first bars."""
+        changed = self.table.take_changed(self.now_s)
         columns = (changed.instrument_id, changed.minute, to_values(changed.bars))
         for place, (instrument, minute, value) in enumerate(zip(*columns, strict=True)):
             if place == stop_at:
-                break
+                return
             stored = self.store[instrument]
             for expired in changed.expired.get(place, ()):
                 stored.bars.pop(expired, None)
             stored.bars[minute] = value
-            stored.newest = changed.newest.get(place, stored.newest)
+            if place in changed.newest:
+                stored.newest, stored.ends_s = changed.newest[place], self.now_s + EXPIRE_S
+            assert self.now_s < stored.ends_s, "the key has no expiry"
 
-    def follow(self, steps: list[Step]) -> None:
-        """Do the steps, and then the rest of the log."""
-        for what, n in steps:
-            match what:
-                case "fold":
-                    self.fold(n)
-                case "flush":
-                    self.flush()
-                case "crash":
-                    self.crash()
-                case "lose a flush at":
-                    self.flush(stop_at=n)
+    def teardown(self) -> None:
+        if not hasattr(self, "log"):
+            return
         while self.next_offset < len(self.log):
-            self.fold(5)
-        self.flush()
-
-
-def bars_in(store: dict[int, Stored]) -> dict[int, dict[int, BarValue]]:
-    return {
-        instrument: {
-            minute: msgspec.json.decode(value, type=BarValue)
-            for minute, value in stored.bars.items()
+            self.fold([], 5)
+        self.flush(LAST_MINUTE, 0)
+        expected = recomputed(self.log, self.retention, INCARNATION)
+        found = {i: dict(zip(s.bars, map(decode, s.bars.values()))) for i, s in self.store.items()}  # noqa: B905 (its own keys)
+        assert found == expected
+        assert {i: stored.newest for i, stored in self.store.items()} == {
+            i: max(bars) for i, bars in expected.items()
         }
-        for instrument, stored in store.items()
-    }
+        published = {
+            i: {m: self.published.get((i, m)) for m in bars} for i, bars in expected.items()
+        }
+        assert published == expected
 
 
-@example(  # after an older minute, the newest one is read as well
-    log=[Quote(0, 1.0, 1.0, minute * MINUTE_MS) for minute in (5, 9, 5, 9)],
-    steps=[("fold", 2), ("flush", 0), ("crash", 0), ("fold", 1), ("fold", 1)],
-    retention=60,
-)
-@examples(200)
-@given(log=streams, steps=steps, retention=retentions)
-def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
-    log: list[Quote], steps: list[Step], retention: int
-) -> None:
-    worker = Worker(log, retention)
-    worker.follow(steps)
-    assert bars_in(worker.store) == recomputed(log, retention, INCARNATION)
-    newest = {i: stored.newest for i, stored in worker.store.items()}
-    assert newest == {i: max(q.minute for q in log if q.instrument_id == i) for i in newest}
-
-
-@given(log=streams, steps=steps, retention=retentions)
-def test_without_a_crash_nothing_is_a_replay(
-    log: list[Quote], steps: list[Step], retention: int
-) -> None:
-    worker = Worker(log, retention)
-    worker.follow([step for step in steps if step[0] in ("fold", "flush")])
-    assert worker.replayed == 0
-
-
-@given(log=streams, retention=retentions, flush_every=st.integers(1, 5))
-def test_a_quote_is_late_if_its_bar_is_not_retained_when_it_comes(
-    log: list[Quote], retention: int, flush_every: int
-) -> None:
-    worker = Worker(log, retention)
-    late = 0
-    newest: dict[int, int] = defaultdict(lambda: -1)
-    for n, quote in enumerate(log):
-        worker.fold(1)
-        if n % flush_every == 0:
-            worker.flush()
-        late += quote.minute <= newest[quote.instrument_id] - retention
-        newest[quote.instrument_id] = max(newest[quote.instrument_id], quote.minute)
-    assert worker.late == late
-
-
-@given(log=streams, retention=retentions)
-def test_a_replay_skips_what_a_lost_flush_had_written(log: list[Quote], retention: int) -> None:
-    worker = Worker(log, retention)
-    worker.fold(len(log))
-    worker.write(worker.table.take_changed(0.0))
-    worker.crash()
-    worker.fold(len(log))
-    assert worker.late + worker.replayed == len(log)
-    assert worker.table.take_changed(0.0).minute == []
+TestTableBesideAStore = TableBesideAStore.TestCase
+TestTableBesideAStore.settings = examples(200, stateful_step_count=25)
 
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
-    log = [Quote(0, float(minute + 1), 1.0, minute * MINUTE_MS) for minute in range(5)]
-    worker = Worker([*log, log[0]], retention=60)
-    worker.fold(5)
-    assert (len(worker.table), worker.table.changed) == (5, 5)
-    worker.flush()
-    assert (len(worker.table), worker.table.changed) == (1, 0)
-    keys = worker.table.keys(np.array([0]), np.array([0]))
-    assert [missing.minutes for missing in worker.table.missing(keys)] == [[0]]
-
-
-def test_a_minute_after_the_newest_is_not_asked_of_the_store() -> None:
-    worker = Worker([Quote(0, 1.0, 1.0, 0)], retention=60)
-    worker.fold(1)
-    keys = worker.table.keys(np.array([0, 0]), np.array([MINUTE_MS, 5 * MINUTE_MS]))
-    assert worker.table.missing(keys) == []
+    beside = TableBesideAStore()
+    beside.begin(60)
+    beside.fold([Quote(0, float(m + 1), 1.0, m * MINUTE_MS) for m in range(5)], 5)
+    assert (len(beside.table), beside.table.changed) == (5, 5)
+    beside.flush(LAST_MINUTE, 0)
+    assert (len(beside.table), beside.table.changed) == (1, 0)
+    keys = beside.table.keys(np.zeros(2, np.int64), np.array([0, 5 * MINUTE_MS]))
+    assert [m.minutes for m in beside.table.missing(keys)] == [[0]]  # none is after the newest
 
 
 def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
@@ -235,53 +199,14 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
 
 
 def test_bars_are_stored_as_json_that_a_person_reads() -> None:
-    worker = Worker([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], retention=60)
-    worker.follow([])
-    assert (
-        worker.store[0]
-        .bars[0]
-        .startswith(
-            '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
-            '"ot":1000,"ct":2000,"off":[1,1]'
-        )
+    beside = TableBesideAStore()
+    beside.begin(60)
+    beside.fold([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], 2)
+    beside.flush(NO_MINUTE, 0)
+    assert beside.store[0].bars[0] == (
+        '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
+        '"ot":1000,"ct":2000,"off":[1,1]}'
     )
-
-
-def due(table: BarTable, closed_minute: int) -> list[tuple[int, int, int]]:
-    """Instrument, minute and number of quotes of each bar that is due."""
-    its = table.take_due(closed_minute)
-    columns = its.instrument_id, its.minute, its.bars["count"]
-    return sorted(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def test_a_bar_is_due_once_its_minute_is_closed_and_again_when_a_quote_changes_it() -> None:
-    worker = Worker([Quote(0, 1.0, 1.0, m * MINUTE_MS) for m in (0, 0, 1, 0)], retention=60)
-    worker.fold(3)
-    assert worker.table.open_minutes == (0, 1)
-    assert due(worker.table, NO_MINUTE) == []
-    assert due(worker.table, 0) == [(0, 0, 2)]
-    assert due(worker.table, 0) == []
-    worker.fold(1)
-    assert due(worker.table, 0) == [(0, 0, 3)]
-    assert worker.table.open_minutes == (1, 1)
-
-
-def test_a_bar_that_is_no_longer_retained_is_due_as_nothing_changes_it_any_more() -> None:
-    worker = Worker([Quote(0, 1.0, 1.0, m * MINUTE_MS) for m in (0, 2)], retention=2)
-    worker.fold(2)
-    assert due(worker.table, NO_MINUTE) == [(0, 0, 1)]
-
-
-def test_a_bar_read_from_the_store_is_due_if_its_minute_was_not_closed() -> None:
-    worker = Worker([Quote(0, 1.0, 1.0, m * MINUTE_MS) for m in (0, 1, 0, 1)], retention=60)
-    worker.fold(2)
-    worker.flush()
-    worker.crash()
-    worker.table = BarTable(60, RENEW_AFTER_S, closed_minute=0)
-    worker.position = worker.next_offset = 0  # so all that is folded was folded before
-    worker.fold(2)
-    assert worker.replayed == 2
-    assert due(worker.table, 1) == [(0, 1, 1)]
 
 
 def test_instruments_without_recent_quotes_are_forgotten() -> None:
@@ -296,29 +221,9 @@ def test_instruments_without_recent_quotes_are_forgotten() -> None:
             assert [m.instrument_id for m in missing] == ids.tolist()
             table.insert(missing, [NO_MINUTE] * 10, np.empty(0, BAR))
             table.add(keys, columns_of([1] * 10, [1] * 10, times), np.arange(10))
-            table.take_due(MAX_TS_MS // MINUTE_MS)
+            table.take_due(LAST_MINUTE)
             assert len(table.take_changed(0.0).minute) == 10
             table.evict()
             assert len(table) <= 30
             assert len(table.unknown(np.arange(1_000))) >= 970
             assert len(table.unknown(ids)) == 0, "the latest are known"
-
-
-def test_instruments_whose_bars_are_not_published_are_not_forgotten() -> None:
-    table = BarTable(60, RENEW_AFTER_S)
-    for instrument in range(20):
-        one, ts_ms = np.array([instrument]), np.array([9 * MINUTE_MS])
-        keys = table.keys(one, ts_ms)
-        table.insert(table.missing(keys), [NO_MINUTE], np.empty(0, BAR))
-        table.add(keys, columns_of([1], [1], ts_ms), np.array([instrument]))
-        table.take_changed(0.0)
-        table.evict()
-    assert table.take_due(9).instrument_id.tolist() == list(range(20))
-
-
-def test_the_newest_minute_is_rewritten_after_half_of_its_lifetime() -> None:
-    worker = Worker([(4, 1.0, 1.0, 9 * MINUTE_MS)] * 4, retention=60)
-    for now_s, is_told in ((0.0, True), (99.0, False), (100.0, True), (101.0, False)):
-        worker.fold(1)
-        assert bool(worker.table.take_changed(now_s).newest) == is_told
-        worker.table.evict()

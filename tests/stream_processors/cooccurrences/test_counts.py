@@ -1,26 +1,33 @@
 """Changes to rows in a store, across crashes between any two groups."""
 
-from collections.abc import Sequence
+import asyncio
+import dataclasses
+from collections import Counter
 from typing import Literal
 
 import numpy as np
 import pytest
 import structlog
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from contracts.affinities import weighted
-from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
-from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
+from contracts.change_messages import UnknownVersionError, encode_changes
+from contracts.changes import Blocks, Changes, TakenOut
+from contracts.keyspace import HOLDERS_FIELD, INCARNATION_FIELD, LINEAGE_FIELD, NOT_ITEMS
 from contracts.log_position import mark
 from contracts.pairs import are_in_row
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module
+from stream_processors.cooccurrences import stored as stored_module
+from stream_processors.cooccurrences import table as table_module
 from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
 from stream_processors.cooccurrences.stored import texts_of
 from stream_processors.decoding.changes import ChangesRecord
 from stream_processors.partition.fold import Folds
+from stream_processors.store.chunks import Group
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
 from tests.stream_processors.folding import folds_of_changes
@@ -42,22 +49,38 @@ What = Literal["comes", "leaves"]
 Move = tuple[What, R]
 
 
-def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
-    """The changes by a user who joins with all items at once, or leaves."""
-    items, affinity = np.array([*r], np.int64), np.array([*r.values()])
-    n = len(items)
-    taken_out = [TakenOut(offset, items, affinity, items, affinity)] if what == "leaves" else []
-    own = Blocks.none()
-    if what == "comes":
-        own = Blocks(
-            np.full(n, offset),
-            items,
-            np.full(n, n),
-            np.tile(items, n),
-            np.outer(affinity, affinity).ravel(),
-        )
-        own = own.entries_where(are_in_row(np.repeat(own.item, own.rows), own.other))
-    return encode_changes(Changes(0, 0, lineage, own, Blocks.none(), taken_out))
+def message(
+    first: int,
+    *moves: Move,
+    lineage: int = LINEAGE,
+    source: int = 0,
+    counts_holders: bool = False,
+) -> bytes:
+    """The changes by users who join with all items at once, or leave, one an offset."""
+    own, mirrored, taken_out = list[Blocks](), list[Blocks](), list[TakenOut]()
+    for offset, (what, r) in enumerate(moves, first):
+        items, affinity = np.array([*r], np.int64), np.array([*r.values()])
+        if what == "leaves":
+            taken_out.append(TakenOut(offset, items, affinity, items, affinity))
+            continue
+        n = len(items)
+        item, other = np.repeat(items, n), np.tile(items, n)
+        ones, products = np.ones(n, np.int64), np.outer(affinity, affinity).ravel()
+        holders = ones if counts_holders else None
+        whole = Blocks(offset * ones, items, n * ones, other, products, holders)
+        # Of each pair that belongs in the row of an odd item, the column is that of the other one.
+        is_own = are_in_row(item, other)
+        own.append(whole.entries_where(is_own & ((item % 2 == 0) | (item == other))))
+        rest = whole.entries_where(~is_own & (other % 2 == 1))
+        mirrored.append(dataclasses.replace(rest, holders=None))
+    return encode_changes(Changes(source, 0, lineage, joined(own), joined(mirrored), taken_out))
+
+
+def joined(each: list[Blocks]) -> Blocks:
+    if not each:
+        return Blocks.none()
+    columns = [[getattr(one, field.name) for one in each] for field in dataclasses.fields(Blocks)]
+    return Blocks(*(None if its[0] is None else np.concatenate(its) for its in columns))  # type: ignore[arg-type]
 
 
 def fold_of(
@@ -72,8 +95,13 @@ def counts_in(data: Hashes) -> dict[tuple[int, int], float]:
         (i, int(j)): float(count)
         for i in range(N_ITEMS)
         for j, count in data.get(KEYSPACE.cooc(0, i), {}).items()
-        if j != "off"
+        if j not in NOT_ITEMS
     }
+
+
+def holders_in(data: Hashes) -> dict[int, int]:
+    rows = {i: data.get(KEYSPACE.cooc(0, i), {}) for i in range(N_ITEMS)}
+    return {i: n for i, row in rows.items() if (n := int(row.get(HOLDERS_FIELD, 0)))}
 
 
 def listed(data: Hashes) -> set[str]:
@@ -87,84 +115,118 @@ def bare_rows(data: Hashes) -> list[int]:
 rs = st.dictionaries(
     st.integers(0, N_ITEMS - 1), st.sampled_from([1.0, 2.0, 0.1, 1e60]), min_size=1, max_size=3
 )
-
-
-@st.composite
-def moves(draw: st.DrawFn) -> list[Move]:
-    """Users join and leave, in valid order."""
-    here: list[R] = []
-    log: list[Move] = []
-    for _ in range(draw(st.integers(1, 12))):
-        if here and draw(st.booleans()):
-            log.append(("leaves", here.pop(draw(st.integers(0, len(here) - 1)))))
-        else:
-            here.append(draw(rs))
-            log.append(("comes", here[-1]))
-    return log
-
-
-def gram(log: Sequence[Move]) -> dict[tuple[int, int], float]:
-    here: list[R] = []
-    for what, r in log:
-        if what == "comes":
-            here.append(r)
-        else:
-            here.remove(r)
-    return stored_once(gram_of_histories(here))
-
-
-flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)
-"""After how many more messages, and how many groups are written before a crash, if any."""
-
-
 A_USER: R = {0: 1.0, 1: 1.0}
+SOURCES = (0, 1)
 
 
-@example(  # the rows are deleted, and the worker ends before it has written the position
-    log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(1, None), (1, 3)], cached=0
-)
-@example(log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(2, 3)], cached=0)
-@examples(300)
-@given(log=moves(), flushes=flushes, cached=st.sampled_from([0, 2, 1_000]))
-async def test_rows_are_the_gram_matrix_wherever_a_flush_is_interrupted(
-    log: list[Move], flushes: list[tuple[int, int | None]], cached: int
-) -> None:
-    data: Hashes = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counts_module, "_COUNTS_CACHED", cached)
-        patch.setattr(counts_module, "_CHANGES_AT_ONCE", 2)
-        sources = await folded_in_flushes(log, data, [*flushes, (len(log), None)])
-    expected, found = gram(log), counts_in(data)
-    assert sources == {0: Applied(mark(0, len(log) - 1), LINEAGE)}
-    if all(r_i in (1.0, 2.0) for _, r in log for r_i in r.values()):
-        assert found == expected
-        assert listed(data) == {str(i) for i, _ in expected}
-    # A leaving affinity rounded away much smaller ones.
-    greatest = max((r_i for _, r in log for r_i in r.values()), default=0.0)
-    for pair in found.keys() | expected.keys():
-        close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-12 * greatest**2)
-        assert found.get(pair, 0.0) == close
+class Rows(RuleBasedStateMachine):
+    """Users join and leave, and their changes are published, folded, flushed or lost.
+
+    A restarted publisher repeats its latest changes. A crash loses memory; the log is read from the
+    position on, and the store has any first groups of the flush before.
+    """
+
+    @initialize(cached=st.sampled_from([0, 2, 1_000]), counts_holders=st.booleans())
+    def begin(self, cached: int, *, counts_holders: bool) -> None:
+        self.patch = pytest.MonkeyPatch()
+        for module, name, bound in (
+            (counts_module, "_COUNTS_CACHED", cached),
+            (counts_module, "_CHANGES_AT_ONCE", 2),
+            (counts_module, "_ROWS_SUMMED", 4),
+            (counts_module, "_COUNTS_UNWRITTEN", 6),
+            (stored_module, "_COUNTS_AT_ONCE", 2),
+            (table_module, "_ITEMS_AT_MOST", 2),
+        ):
+            self.patch.setattr(module, name, bound)
+        self.counts_holders = counts_holders
+        self.moves: dict[int, list[Move]] = {source: [] for source in SOURCES}
+        self.published = dict.fromkeys(SOURCES, 0)
+        self.here: list[tuple[int, R]] = []
+        self.log: list[bytes] = []
+        self.data: Hashes = {}
+        self.position, self.sources = 0, dict[int, Applied]()
+        self.start()
+
+    def start(self) -> None:
+        self.fold, self.claim = fold_of(self.data, self.sources)
+        self.at = self.position
+
+    @rule(source=st.sampled_from(SOURCES), r=rs)
+    def join(self, source: int, r: R) -> None:
+        self.here.append((source, r))
+        self.moves[source].append(("comes", r))
+
+    @precondition(lambda self: self.here)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        source, r = self.here.pop(data.draw(st.integers(0, len(self.here) - 1)))
+        self.moves[source].append(("leaves", r))
+
+    @rule(source=st.sampled_from(SOURCES), again=st.integers(0, 3))
+    def publish(self, source: int, again: int) -> None:
+        """Publish the changes since the last message, and some before as after a restart."""
+        first = max(0, self.published[source] - again)
+        self.published[source] = len(self.moves[source])
+        if moves := self.moves[source][first:]:
+            its = {"source": source, "counts_holders": self.counts_holders}
+            self.log.append(message(first, *moves, **its))  # type: ignore[arg-type]
+
+    @rule(n=st.integers(1, 5))
+    def take(self, n: int) -> None:
+        values = [*enumerate(self.log)][self.at : self.at + n]
+        batch = batch_of(COOCCURRENCES.name, 0, values, start=self.at)
+        assert asyncio.run(self.fold.take(batch)) == []
+        self.at += len(values)
+
+    @rule()
+    def flush(self) -> None:
+        unwritten = asyncio.run(flush(self.fold, self.claim))
+        self.position, self.sources = self.at, applied_of(unwritten.fields)
+
+    @rule(n=st.integers(0, 3))
+    def lose_a_flush(self, n: int) -> None:
+        self.claim.write(asyncio.run(all_groups(self.fold)), n)
+        self.start()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "log"):
+            return
+        for source in SOURCES:
+            self.publish(source, 0)
+        self.take(len(self.log) + 1)
+        self.flush()
+        self.patch.undo()
+        expected, found = (
+            stored_once(gram_of_histories([r for _, r in self.here])),
+            counts_in(self.data),
+        )
+        assert self.sources == {
+            source: Applied(mark(0, len(its) - 1), LINEAGE)
+            for source, its in self.moves.items()
+            if its
+        }
+        every = [r_i for its in self.moves.values() for _, r in its for r_i in r.values()]
+        if is_exact := all(r_i in (1.0, 2.0) for r_i in every):
+            assert found == expected
+        if is_exact or self.counts_holders:
+            assert {pair for pair in found if len({*pair}) == 1} == {(i, i) for i, _ in expected}
+            assert listed(self.data) == {str(i) for i, _ in expected}
+        # A leaving affinity rounded away much smaller ones.
+        greatest = max(every, default=0.0)
+        for pair in found.keys() | expected.keys():
+            close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-12 * greatest**2)
+            assert found.get(pair, 0.0) == close
+        if self.counts_holders:
+            n_users = Counter(item for _, r in self.here for item in r)
+            assert holders_in(self.data) == dict(n_users)
 
 
-async def folded_in_flushes(
-    log: list[Move], data: Hashes, flushes: list[tuple[int, int | None]]
-) -> dict[int, Applied]:
-    """Fold the log; return the highest source offsets stored with the final position."""
-    position, sources, at = 0, dict[int, Applied](), 0
-    fold, claim = fold_of(data)
-    for more, groups in flushes:
-        values = [(n, message(n, *log[n])) for n in range(at, min(at + more, len(log)))]
-        assert await fold.take(batch_of(COOCCURRENCES.name, 0, values, start=at)) == []
-        at += len(values)
-        unwritten = await fold.unwritten()
-        claim.write(await groups_of(unwritten), groups)
-        if groups is None:
-            fold.written()
-            position, sources = at, applied_of(unwritten.fields)
-        else:
-            fold, claim = fold_of(data, sources)
-            at = position
-    return sources
+TestRows = Rows.TestCase
+TestRows.settings = examples(300, stateful_step_count=25)
+
+
+async def all_groups(fold: Folds[list[ChangesRecord]]) -> list[Group]:
+    return await groups_of(await fold.unwritten())
 
 
 TODAY_MS = 1_790_000_000_000
@@ -175,11 +237,12 @@ async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_day
     """Today an affinity is 2^40 or 2^170: a rounding error is a large number."""
     rule = weighted(half_life_days)
     rng = np.random.default_rng(7)
-    log: list[Move] = []
+    log, others = list[Move](), list[R]()
     one = {0: 0.0, 1: 0.0}
     for number in range(200):
         ts_ms = TODAY_MS + number * 3_600_000
         other = {item: rule(0.0, int(rng.integers(4)), ts_ms) for item in (1, 2)}
+        others.append(other)
         log.append(("comes", other))
         if number:
             log.append(("leaves", dict(one)))
@@ -189,10 +252,10 @@ async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_day
     data: Hashes = {}
     fold, claim = fold_of(data)
     for at in range(0, len(log), 50):
-        values = [(n, message(n, *log[n])) for n in range(at, min(at + 50, len(log)))]
+        values = [(n, message(n, log[n])) for n in range(at, min(at + 50, len(log)))]
         await fold.take(batch_of(COOCCURRENCES.name, 0, values))
         await flush(fold, claim)
-    assert counts_in(data) == pytest.approx(gram(log), rel=1e-9)
+    assert counts_in(data) == pytest.approx(stored_once(gram_of_histories(others)), rel=1e-9)
     assert counts_in(data).keys() == {(1, 1), (2, 1), (2, 2)}
     assert listed(data) == {"1", "2"}
 
@@ -202,9 +265,9 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     fold, claim = fold_of(data)
     for step, (values, bare) in enumerate(
         [
-            ([message(0, "comes", {0: 1.0, 1: 1.0}), message(1, "comes", {2: 1.0})], []),
-            ([message(2, "leaves", {0: 1.0, 1: 1.0})], [0, 1]),
-            ([message(3, "comes", {2: 1.0, 1: 1.0})], []),
+            ([message(0, ("comes", {0: 1.0, 1: 1.0})), message(1, ("comes", {2: 1.0}))], []),
+            ([message(2, ("leaves", {0: 1.0, 1: 1.0}))], [0, 1]),
+            ([message(3, ("comes", {2: 1.0, 1: 1.0}))], []),
         ]
     ):
         offsets = enumerate(values, start=10 * step)
@@ -218,7 +281,7 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
 
 async def test_records_without_changes_are_rejected_with_a_reason() -> None:
     fold, _ = fold_of({})
-    values = [(0, b"no changes"), (1, message(0, "comes", {0: 1.0})), (2, None)]
+    values = [(0, b"no changes"), (1, message(0, ("comes", {0: 1.0}))), (2, None)]
     rejections = await fold.take(batch_of(COOCCURRENCES.name, 0, values))
     assert [place for place, _ in rejections] == [0, 2]
     assert rejections[1].reason == "the record has no value"
@@ -235,7 +298,7 @@ async def test_a_foreign_lineage_is_looked_up_once_and_does_not_count() -> None:
     asked: list[int] = []
     claim = InMemoryClaim(data, COOCCURRENCES)
     fold = folds_of_changes(claim.as_claim(), store_of(data, asked.append))
-    values = [(n, message(n, "comes", {0: 1.0}, lineage=LINEAGE + n % 2)) for n in range(6)]
+    values = [(n, message(n, ("comes", {0: 1.0}), lineage=LINEAGE + n % 2)) for n in range(6)]
     assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
     await flush(fold, claim)
     assert counts_in(data) == {(0, 0): 3.0}
@@ -245,11 +308,11 @@ async def test_a_foreign_lineage_is_looked_up_once_and_does_not_count() -> None:
 async def test_when_histories_are_rebuilt_the_former_ones_no_longer_count() -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
-    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0}))]))
+    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, ("comes", {0: 1.0})))]))
     data[KEYSPACE.position(INTERACTIONS, 0)] = {LINEAGE_FIELD: str(LINEAGE + 1)}
     values = [
-        (1, message(1, "comes", {1: 1.0}, lineage=LINEAGE + 1)),
-        (2, message(2, "comes", {2: 1.0}, lineage=LINEAGE)),
+        (1, message(1, ("comes", {1: 1.0}), lineage=LINEAGE + 1)),
+        (2, message(2, ("comes", {2: 1.0}), lineage=LINEAGE)),
     ]
     await fold.take(batch_of(COOCCURRENCES.name, 0, values))
     await flush(fold, claim)
@@ -271,7 +334,7 @@ async def test_lost_histories_count_again_from_where_their_log_was_applied(
     data: Hashes = {KEYSPACE.position(INTERACTIONS, 0): position}
     fold, claim = fold_of(data, {0: applied})
     # Of the log's first incarnation: from lost histories, or published late by a replaced worker.
-    values = [(n, message(40 + n, "comes", {0: 1.0})) for n in range(20)]
+    values = [(n, message(40 + n, ("comes", {0: 1.0}))) for n in range(20)]
     before = metrics.REPLAYED_CHANGES._value.get()
     with structlog.testing.capture_logs() as logged:
         assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
@@ -293,7 +356,7 @@ async def test_a_fold_is_full_when_many_counts_are_unwritten(
     monkeypatch.setattr(counts_module, "_COUNTS_UNWRITTEN", 3)
     fold, claim = fold_of({})
     assert not fold.is_full
-    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0, 1: 1.0}))]))
+    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, ("comes", {0: 1.0, 1: 1.0})))]))
     assert fold.is_full
     await flush(fold, claim)
     assert not fold.is_full

@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import cycle
+from typing import Any, TypeVar, cast
 
+import msgspec
 import pytest
 import structlog
 from faust.types import TP
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from prometheus_client import REGISTRY
 
-from contracts.changes import UnknownVersionError
-from contracts.keyspace import Keyspace
+from contracts.change_messages import UnknownVersionError
 from contracts.messages import Rejection
 from contracts.topics import QUOTES
 from runtime.redis.stores import AsyncStore
@@ -24,18 +27,28 @@ from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.state import State
-from stream_processors.store.chunks import Group, Unwritten, command
+from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
-from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
+from stream_processors.transport.log import Log
+from stream_processors.transport.producer import Producer
 from tests import patience
+from tests.examples import examples
 from tests.stream_processors.records import batch_of
-from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
+from tests.stream_processors.simulated_store import SimulatedStore, Turns, settled
+from tests.stream_processors.simulation import (
+    KEYSPACE,
+    SimulatedLog,
+    SimulatedProducer,
+    World,
+    small_steps,
+)
 
-KEYSPACE = Keyspace("lives")
 WITHIN_S = patience.PATIENCE_S
+TP_0 = TP(QUOTES.name, 0)
+T = TypeVar("T")
 
 
 class AtOnce(Turns):
@@ -48,129 +61,8 @@ class AtOnce(Turns):
             await self.held.wait()
 
 
-@dataclass
-class Scene:
-    """The servers as seen by one partition."""
-
-    data: Hashes = field(default_factory=dict)
-    turns: AtOnce = field(default_factory=AtOnce)
-    topic_id: str = "one"
-    earliest: int = 0
-    end: int = 0
-    clock_s: float = 0.0
-    is_members: bool = False
-    """whether the group confirms the partition as its worker's"""
-    sought: list[tuple[int, object]] = field(default_factory=list)
-    records: dict[int, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
-    """key and value of the record at an offset"""
-    epoch_ends: dict[int, int] = field(default_factory=dict)
-    """where leader epochs end"""
-    folds: list["Summing"] = field(default_factory=list)
-    letters: list[int] = field(default_factory=list)
-    before_bounds: Callable[[], None] = lambda: None
-    lives_with_its_log: bool = False
-
-    def partition(self, number: int = 0, **rules: Any) -> Partition:
-        def make_fold(claim: Claim) -> Summing:
-            self.folds.append(Summing(claim, lives_with_its_log=self.lives_with_its_log, **rules))
-            return self.folds[-1]
-
-        store = Store(cast("AsyncStore", SimulatedStore(self.data, self.turns, 0)), KEYSPACE)
-        return Partition(
-            Rules(QUOTES, 1, 1.0, 0.5, make_fold),
-            number,
-            store=store,
-            log=cast("Log", self),
-            reader=self,
-            dead_letters=cast("DeadLetters", Letters(self.letters)),
-            clock_s=lambda: self.clock_s,
-        )
-
-    @property
-    def position(self) -> dict[str, str]:
-        return self.data.get(KEYSPACE.position(QUOTES, 0), {})
-
-    @property
-    def total(self) -> str | None:
-        return self.data.get(KEYSPACE.bars(0, 0), {}).get("total")
-
-    def epoch(self) -> int:
-        return int(self.position.get("epoch", 0))
-
-    # The log and the transport, as a partition uses them.
-
-    async def bounds(self, topic: str, partition: int) -> LogBounds:
-        self.before_bounds()
-        return LogBounds(self.topic_id, self.earliest, self.end)
-
-    async def check(self, topic: str, topic_id: str) -> None:
-        if topic_id != self.topic_id:
-            raise TopicRecreatedError(f"{topic} is {self.topic_id}, was {topic_id}")
-
-    async def record(
-        self, topic: str, partition: int, offset: int
-    ) -> tuple[bytes | None, bytes | None] | None:
-        return self.records.get(offset)
-
-    async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
-        self.sought.append((offset, its_life))
-
-    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
-        return self.epoch_ends.get(epoch)
-
-    async def is_ours(self, tp: TP) -> bool:
-        return self.is_members
-
-    def was_at(self, next_offset: int, **other: str) -> None:
-        """Note a position of the first log, as a former owner did."""
-        known = {"epoch": "1", "incarnation": "0", "topic_id": "one", "lineage": "1"}
-        self.data[KEYSPACE.position(QUOTES, 0)] = known | {"next": str(next_offset)} | other
-
-    # What a test does to a partition.
-
-    def fetched(
-        self,
-        partition: Partition,
-        offsets: Sequence[int],
-        start: int,
-        end: int | None = None,
-        leader_epoch: int = UNKNOWN_EPOCH,
-    ) -> None:
-        """Deliver the result of a fetch at `start`; each record's value is its offset."""
-        values = [(offset, b"%d" % offset) for offset in offsets]
-        batch = batch_of("quotes", 0, values, start=start, life=self.sought[-1][1])
-        if end is not None:
-            batch = dataclasses.replace(batch, end=end)
-        partition.hand(dataclasses.replace(batch, leader_epoch=leader_epoch))
-
-    async def fold(
-        self, partition: Partition, offsets: Sequence[int], leader_epoch: int = UNKNOWN_EPOCH
-    ) -> None:
-        """Deliver records, and wait until they are folded."""
-        self.fetched(partition, offsets, offsets[0], leader_epoch=leader_epoch)
-        await until(lambda: partition.folded_offset == offsets[-1] + 1)
-
-    async def flush(self, partition: Partition) -> None:
-        """Let an interval pass, and wait until what was folded is written."""
-        tick(self, partition)
-        await until(lambda: partition.flushed_offset == partition.folded_offset)
-
-
-class Letters:
-    """Dead letters that are always accepted."""
-
-    def __init__(self, letters: list[int]) -> None:
-        self._letters = letters
-
-    async def publish(self, tp: TP, bad: Sequence[BadRecord]) -> None:
-        self._letters += [record.offset for record in bad]
-
-    async def settled(self, tp: TP) -> None:
-        """At once."""
-
-
-class Summing:
-    """A fold that adds offsets up; those in `bad` are invalid."""
+class Noting:
+    """A fold that notes the values it took, in the position; those in `bad` are invalid."""
 
     def __init__(
         self,
@@ -178,15 +70,13 @@ class Summing:
         *,
         at_once: int = 100,
         full_at: int = 1_000,
-        bad: frozenset[int] = frozenset(),
-        lives_with_its_log: bool = False,
+        bad: Sequence[int] = (),
     ) -> None:
         self.claim = claim
-        self._lives_with_its_log = lives_with_its_log
         self.records_at_once = at_once
         self._full_at = full_at
         self._bad = bad
-        self.total = 0
+        self.values = msgspec.json.decode(claim.position.get("values", "[]"), type=list[int])
         self.taken: list[int] = []
         self.pending = 0
         self.is_due = False
@@ -196,32 +86,95 @@ class Summing:
         return self.pending >= self._full_at
 
     def begun(self) -> Unwritten:
-        deleted = Group(self.claim.keyspace.bars(0, 0), command("DEL", []))
-        return Unwritten(
-            [deleted] if self._lives_with_its_log and self.claim.starts_over else (),
-            {"begun": str(self.claim.next_offset)},
-        )
+        return Unwritten()
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        offsets = [record.offset for record in batch.records]
-        self.taken.append(len(offsets))
-        self.pending += len(offsets)
-        self.total += sum(offset for offset in offsets if offset not in self._bad)
-        return [Rejection(n, "bad") for n, offset in enumerate(offsets) if offset in self._bad]
+        values = [int(value or 0) for value in batch.values()]
+        self.taken.append(len(values))
+        self.pending += len(values)
+        self.values += [value for value in values if value not in self._bad]
+        return [Rejection(n, "bad") for n, value in enumerate(values) if value in self._bad]
 
     async def unwritten(self) -> Unwritten:
-        key = self.claim.keyspace.bars(0, 0)
-        group = Group(key, command("HSET", ["total", str(self.total)]))
-        return Unwritten([group], {"closed": "60"} if self.is_due else {})
+        return Unwritten(fields={"values": msgspec.json.encode(self.values).decode()})
 
     def written(self) -> None:
         self.pending = 0
         self.is_due = False
 
 
-@pytest.fixture(autouse=True)
-def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "_RESTART_AFTER_S", 0)
+class Scene:
+    """The servers as seen by one partition, whose fetches a test makes."""
+
+    def __init__(self) -> None:
+        self.turns = AtOnce()
+        self.world = World(sizes=cycle([1]), make={}, turns=self.turns)
+        self.clock_s = 0.0
+        self.is_members = False
+        self.epoch_ends: Callable[[int], int | None] = lambda _: None
+        self.sought: list[tuple[int, object]] = []
+        self.folds: list[Noting] = []
+
+    def partition(self, number: int = 0, **rules: Any) -> Partition:
+        def make_fold(claim: Claim) -> Any:
+            self.folds.append(Noting(claim, **rules))
+            return self.folds[-1]
+
+        letters = DeadLetters(cast("Producer", SimulatedProducer(self.world, 0)))
+        return Partition(
+            Rules(QUOTES, 1, 1.0, 0.5, make_fold),
+            number,
+            store=self.store(),
+            log=cast("Log", SimulatedLog(self.world)),
+            reader=self,
+            dead_letters=letters,
+            clock_s=lambda: self.clock_s,
+        )
+
+    def store(self) -> Store:
+        return Store(cast("AsyncStore", SimulatedStore(self.world.data, self.turns, 0)), KEYSPACE)
+
+    @property
+    def position(self) -> dict[str, str]:
+        return self.world.data.get(KEYSPACE.position(QUOTES, 0), {})
+
+    @property
+    def values(self) -> list[int]:
+        return msgspec.json.decode(self.position.get("values", "[]"), type=list[int])
+
+    @property
+    def letters(self) -> list[int]:
+        return [int(letter["offset"]) for letter in self.world.headers]
+
+    async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
+        self.sought.append((offset, its_life))
+
+    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+        return self.epoch_ends(epoch)
+
+    async def is_ours(self, tp: TP) -> bool:
+        return self.is_members
+
+    def fetched(self, partition: Partition, offsets: Sequence[int], **changed: Any) -> None:
+        """Deliver records, each of which has its offset as its value."""
+        values = [(offset, b"%d" % offset) for offset in offsets]
+        partition.hand(batch_of(*TP_0, values, life=self.sought[-1][1], **changed))
+
+    async def fold(self, partition: Partition, offsets: Sequence[int]) -> None:
+        """Deliver records, and wait until they are folded."""
+        self.fetched(partition, offsets)
+        await until(lambda: partition.folded_offset == offsets[-1] + 1)
+
+    def tick(self, partition: Partition) -> None:
+        """Let an interval pass, and let the partition notice."""
+        self.clock_s += 1
+        partition._inbox.wake()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_steps() -> Iterator[None]:
+    with small_steps():
+        yield
 
 
 @pytest.fixture
@@ -231,20 +184,14 @@ def scene() -> Scene:
 
 @contextlib.asynccontextmanager
 async def living(partition: Partition) -> AsyncIterator[asyncio.Task[None]]:
-    """Keep it alive until the end of the block."""
+    """Keep it alive until the end of the block, once it folds."""
     task = asyncio.create_task(partition.run())
     try:
-        with structlog.testing.capture_logs():
-            yield task
+        await folding(partition)
+        yield task
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-def tick(scene: Scene, partition: Partition) -> None:
-    """Let an interval pass, and let the partition notice."""
-    scene.clock_s += 1
-    partition._inbox.wake()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -257,149 +204,245 @@ async def folding(partition: Partition) -> None:
     await until(lambda: partition._flush_times.in_s(partition._clock_s()) > 0)
 
 
-@contextlib.asynccontextmanager
-async def started(scene: Scene, **rules: Any) -> AsyncIterator[Partition]:
-    """A partition that folds until the end of the block."""
-    partition = scene.partition(**rules)
-    async with living(partition):
-        await folding(partition)
-        yield partition
+class Lives(RuleBasedStateMachine):
+    """A partition while its log, its store and its group do what they may.
+
+    Each record of the log is folded once, in its order, and what was written stays.
+    """
+
+    @initialize(has_epochs=st.booleans())
+    def begin(self, *, has_epochs: bool) -> None:
+        self.has_epochs = has_epochs
+        self.loop = asyncio.new_event_loop()
+        self.scene = Scene()
+        self.scene.is_members = True
+        self.scene.epoch_ends = self.epoch_end
+        self.log = self.scene.world.logs[TP_0]
+        self.epochs: list[int] = []
+        """of the leader that appended each record"""
+        self.epoch = 0
+        self.number = self.at = self.seeks = self.incarnation = 0
+        self.has_excuse = False
+        """for a greater incarnation"""
+        self.snapshot = copy.deepcopy(self.scene.world.data)
+        self.written: set[int] = set()
+        self.start()
+
+    def start(self) -> None:
+        self.partition = self.scene.partition()
+        self.task = self.loop.create_task(self.partition.run())
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until it waits, and follow its seeks."""
+        self.loop.run_until_complete(settled())
+        assert self.partition.state is State.FOLDING, self.partition.why
+        if len(self.scene.sought) > self.seeks:
+            self.seeks = len(self.scene.sought)
+            self.at, self.life = self.scene.sought[-1]
+            incarnation = self.scene.folds[-1].claim.incarnation
+            if incarnation != self.incarnation:
+                assert self.has_excuse
+                self.incarnation, self.has_excuse = incarnation, False
+
+    @property
+    def earliest(self) -> int:
+        return self.scene.world.earliest.get(TP_0, 0)
+
+    @property
+    def knows_its_epoch(self) -> bool:
+        """Whether the position has a last record, and the epoch of its leader."""
+        return self.has_epochs and bool(self.scene.position["last"])
+
+    def epoch_end(self, epoch: int) -> int | None:
+        later = (at for at, its in enumerate(self.epochs) if its > epoch)
+        return next(later, len(self.log)) if self.has_epochs else None
+
+    @rule(n=st.integers(1, 4))
+    def append(self, n: int) -> None:
+        for _ in range(n):
+            self.number += 1
+            self.log.append((None, b"%d" % self.number))
+        self.epochs += [self.epoch] * n
+
+    @rule(n=st.integers(1, 4), markers=st.integers(0, 1))
+    def fetch(self, n: int, markers: int) -> None:
+        """Deliver some records, of which the last ones may turn out to be markers."""
+        if not self.earliest <= self.at <= len(self.log):
+            self.partition.fail(self.life, FetchRefusedError("out of range"))
+        elif self.at < len(self.log):
+            end = min(self.at + n, len(self.log))
+            for offset in range(max(self.at, end - markers), end):
+                self.log[offset] = (b"marker", self.log[offset][1])
+            self.hand(self.at, end)
+            self.at = end
+        self.settle()
+
+    def hand(self, start: int, end: int) -> None:
+        some = [(n, self.log[n][1]) for n in range(start, end) if self.log[n][0] is None]
+        batch = batch_of(*TP_0, some, start=start, life=self.life)
+        epoch = self.epochs[end - 1] if self.has_epochs else UNKNOWN_EPOCH
+        self.partition.hand(dataclasses.replace(batch, end=end, leader_epoch=epoch))
+
+    @rule()
+    def flush(self) -> None:
+        self.scene.tick(self.partition)
+        self.settle()
+        assert self.written <= set(self.scene.values)
+        self.written = set(self.scene.values)
+
+    @rule()
+    def crash(self) -> None:
+        self.task.cancel()
+        self.loop.run_until_complete(settled())
+        self.start()
+
+    @rule(n=st.integers(1, 4))
+    def expire(self, n: int) -> None:
+        self.scene.world.earliest[TP_0] = min(self.earliest + n, len(self.log))
+
+    @precondition(lambda self: self.knows_its_epoch)
+    @rule(n=st.integers(0, 4))
+    def elect_a_leader_without_the_end(self, n: int) -> None:
+        cut = max(self.earliest, len(self.log) - n)
+        self.has_excuse |= cut < len(self.log)
+        del self.log[cut:], self.epochs[cut:]
+        self.epoch += 1
+
+    @rule()
+    def recreate_the_topic(self) -> None:
+        self.scene.world.topic_id += "+"
+        self.scene.world.earliest.clear()
+        self.log.clear()
+        self.epochs.clear()
+        self.epoch = 0
+        self.has_excuse = True
+
+    @precondition(lambda self: self.knows_its_epoch and not self.has_excuse)
+    @rule(behind=st.integers(0, 9))
+    def refuse_a_fetch_while_the_broker_is_behind(self, behind: int) -> None:
+        self.scene.world.ends[TP_0] = max(self.earliest, len(self.log) - behind)
+        self.partition.fail(self.life, FetchRefusedError("for a moment"))
+        self.settle()
+        self.scene.world.ends.clear()
+
+    @precondition(lambda self: not self.has_excuse)
+    @rule(behind=st.integers(0, 9))
+    def let_a_former_owners_claim_arrive_late(self, behind: int) -> None:
+        seeks = self.seeks
+        self.loop.run_until_complete(self.scene.store().fence(QUOTES, 0, "{}"))
+        self.append(1)
+        self.fetch(9, 0)
+        self.scene.world.ends[TP_0] = max(self.earliest, len(self.log) - behind)
+        self.scene.tick(self.partition)
+        self.settle()
+        assert self.seeks > seeks
+        self.scene.world.ends.clear()
+
+    @rule()
+    def keep_a_replica_of_the_store(self) -> None:
+        self.snapshot = copy.deepcopy(self.scene.world.data)
+        self.kept = self.scene.world.topic_id
+
+    @precondition(lambda self: self.snapshot)
+    @rule()
+    def fail_over_to_the_replica(self) -> None:
+        self.scene.world.data.clear()
+        self.scene.world.data.update(copy.deepcopy(self.snapshot))
+        self.written = set(self.scene.values)
+        self.has_excuse = True  # the replica may not know of the last one
+
+    @rule(start=st.integers(-3, 3))
+    def deliver_what_does_not_continue(self, start: int) -> None:
+        first = self.at + start
+        if start and 0 <= first < len(self.log):
+            self.hand(first, len(self.log))
+            self.settle()
+
+    @rule(failure=st.sampled_from([None, FetchRefusedError("late")]))
+    def deliver_what_an_earlier_life_requested(self, failure: Exception | None) -> None:
+        if failure:
+            self.partition.fail(object(), failure)
+        else:
+            self.partition.hand(batch_of(*TP_0, [(self.at, b"0")], life=object()))
+        self.settle()
+
+    @rule()
+    def deliver_it_damaged(self) -> None:
+        at, times = self.partition._corrupt
+        if at != self.partition.folded_offset or times + 1 < life._CORRUPT_FETCHES:
+            self.partition.fail(self.life, CorruptLogError("Invalid CRC"))
+            self.settle()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "task"):
+            return
+        self.fetch(1, 0)  # what was lost is noticed
+        self.append(1)
+        while self.at < len(self.log):
+            self.fetch(4, 0)
+            self.flush()
+        found = self.scene.values
+        assert len(found) == len(set(found))
+        left = [int(value or 0) for key, value in self.log[self.earliest :] if key is None]
+        assert [value for value in found if value in left] == left
+        self.task.cancel()
+        self.loop.run_until_complete(settled())
+        self.loop.close()
 
 
-async def test_due_writes_happen_without_new_records_and_no_others(
-    scene: Scene,
-) -> None:
-    async with started(scene) as partition:
-        tick(scene, partition)
-        await folding(partition)
-        assert scene.total is None
-        scene.folds[0].is_due = True
-        tick(scene, partition)
-        await until(lambda: scene.total == "0")
-        await folding(partition)
-    assert (scene.position["next"], scene.position["closed"]) == ("0", "60")
+TestLives = Lives.TestCase
+TestLives.settings = examples(300, stateful_step_count=30)
 
 
-async def test_the_epoch_is_raised_before_the_logs_bounds_are_read(scene: Scene) -> None:
-    """An earlier owner may flush until then; earlier bounds would look like another log's."""
-    asked_at: list[int] = []
-    scene.before_bounds = lambda: asked_at.append(scene.epoch())
-    async with living(scene.partition()) as _:
-        await until(lambda: scene.sought)
-    assert asked_at == [scene.epoch()]
-    assert asked_at[0] > 0
-
-
-@pytest.mark.parametrize(
-    ("position", "left"),
-    [
-        (None, None),
-        ({"topic_id": "another"}, None),
-        ({}, "7"),
-        ({"next_offset": 1}, "7"),  # which the log no longer has
-    ],
-    ids=["empty store", "topic recreated", "same topic", "cut log"],
-)
-async def test_a_state_that_lives_with_its_log_is_emptied_before_another_log_is_folded(
-    scene: Scene, position: dict[str, Any] | None, left: str | None
-) -> None:
-    scene.lives_with_its_log = True
-    scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
-    if position is not None:
-        scene.was_at(**{"next_offset": 40} | position)
-    scene.earliest, scene.end = 2, 50
-    async with living(scene.partition()):
-        await until(lambda: scene.sought)
-    assert scene.total == left
-    assert scene.position["topic_id"] == "one"
-
-
-async def test_a_log_that_lost_its_end_leaves_the_state_that_was_folded_from_it(
-    scene: Scene,
-) -> None:
-    scene.lives_with_its_log = True
-    scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
-    scene.was_at(40)
-    scene.end = 30
+async def test_due_writes_happen_without_new_records_and_no_others(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
-        await until(lambda: scene.sought)
-        partition.fail(scene.sought[0][1], FetchRefusedError("out of range"))
-        await until(lambda: len(scene.sought) == 2)
-    assert (scene.position["incarnation"], scene.total) == ("1", "7")
+        for is_due in (False, True):
+            scene.folds[0].is_due = is_due
+            flush, scene.folds[0].values = scene.position["flush"], [7]
+            scene.tick(partition)
+            await folding(partition)
+            assert (scene.position["flush"] != flush, scene.values) == (is_due, [7] * is_due)
 
 
-async def test_a_batch_of_markers_only_moves_the_position_too(scene: Scene) -> None:
-    async with started(scene) as partition:
-        scene.fetched(partition, [], start=0, end=5)
-        await until(lambda: partition.folded_offset == 5)
-        scene.fetched(partition, [5], start=5, end=7)
-        await until(lambda: partition.folded_offset == 7)
+async def test_the_epoch_is_raised_before_the_logs_bounds_are_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier owner may flush until then; earlier bounds would look like another log's."""
+    asked_at, bounds = list[str | None](), SimulatedLog.bounds
+
+    async def noting(log: SimulatedLog, topic: str, partition: int) -> Any:
+        asked_at.append(scene.position.get("epoch"))
+        return await bounds(log, topic, partition)
+
+    monkeypatch.setattr(SimulatedLog, "bounds", noting)
+    async with living(scene.partition()):
+        assert asked_at == [scene.position["epoch"]]
 
 
 async def test_a_batch_is_folded_in_pieces_and_flushed_in_between_when_the_fold_is_full(
     scene: Scene,
 ) -> None:
     flushed = []
-    async with started(scene, at_once=4, full_at=8) as partition:
+    partition = scene.partition(at_once=4, full_at=8)
+    async with living(partition):
         scene.folds[0].written = lambda: flushed.append(scene.folds[0].pending)  # type: ignore[method-assign]
-        scene.fetched(partition, range(10), start=0, end=12)
-        await until(lambda: partition.folded_offset == 12)
+        await scene.fold(partition, range(10))
     assert scene.folds[0].taken == [4, 4, 2]
     assert flushed[0] == 8
-
-
-@pytest.mark.parametrize("start", [2, 5], ids=["it goes back", "it leaves a gap"])
-async def test_a_batch_that_does_not_continue_the_last_one_restarts_the_partition(
-    scene: Scene, start: int
-) -> None:
-    before = begun_anew("NotContiguousError")
-    async with started(scene) as partition:
-        await scene.fold(partition, [0, 1, 2])
-        scene.fetched(partition, [start], start=start)
-        await until(lambda: len(scene.sought) == 2)
-        resumed_at, _ = scene.sought[1]
-        assert resumed_at == int(scene.position["next"]) <= 3
-        await scene.fold(partition, range(resumed_at, 6))
-    assert scene.folds[1].total == sum(range(resumed_at, 6))
-    assert begun_anew("NotContiguousError") == before + 1
-
-
-async def test_what_was_fetched_for_an_earlier_life_is_not_folded(scene: Scene) -> None:
-    async with started(scene) as partition:
-        former = batch_of("quotes", 0, [(0, b""), (1, b""), (2, b"")], life=object())
-        partition.hand(former)
-        partition.fail(object(), FetchRefusedError("of an earlier life"))
-        scene.fetched(partition, [0], start=0)
-        await until(lambda: partition.folded_offset)
-    assert scene.folds[0].taken == [1]
-
-
-async def test_nothing_of_a_recreated_topic_is_written_under_the_old_ones_position(
-    scene: Scene,
-) -> None:
-    """It outgrew the old position before it was fetched, so offsets prove nothing."""
-    async with started(scene) as partition:
-        await scene.fold(partition, [0, 1, 2])
-        await scene.flush(partition)
-        scene.topic_id = "another"
-        await scene.fold(partition, [3, 4])
-        tick(scene, partition)
-        await until(lambda: len(scene.sought) == 2)
-        assert scene.total == "3"
-        await scene.fold(partition, range(6))
-        await scene.flush(partition)
-    assert (scene.position["incarnation"], scene.position["topic_id"]) == ("1", "another")
-    assert scene.folds[1].total == 15
 
 
 @pytest.fixture
 async def moved(scene: Scene) -> Scene:
     """Three records were folded, and the topic has another id since then."""
-    async with started(scene) as partition:
+    scene.world.log_of(QUOTES, 0, *(b"%d" % n for n in range(5)))
+    partition = scene.partition()
+    async with living(partition):
         await scene.fold(partition, [0, 1, 2])
-        await scene.flush(partition)
-    scene.topic_id, scene.end = "another", 5
+        scene.tick(partition)
+        await until(lambda: partition.flushed_offset == 3)
+    scene.world.topic_id = "another"
     return scene
 
 
@@ -408,175 +451,55 @@ async def test_a_topic_with_another_id_and_the_same_records_waits_for_an_operato
 ) -> None:
     """Otherwise a move to another broker would count everything a second time."""
     before = dict(moved.position)
-    moved.records[2] = (None, b"2")
     partition = moved.partition()
-    async with living(partition) as its_end:
-        await asyncio.wait_for(its_end, WITHIN_S)
+    await asyncio.wait_for(partition.run(), WITHIN_S)
     assert partition.state is State.STOPPED
-    for words in (
-        "one",
-        "another",
-        "operations.topics continue quotes",
-        "operations.topics start-over quotes",
-    ):
+    for words in ("one", "another", "topics continue quotes", "topics start-over quotes"):
         assert words in partition.why
     assert moved.position == before | {"epoch": moved.position["epoch"]}
 
 
 @pytest.mark.parametrize(
-    ("records", "earliest", "end"),
-    [
-        ({2: (None, b"other")}, 0, 5),
-        ({}, 0, 5),
-        ({2: (None, b"2")}, 0, 2),
-        ({2: (None, b"2")}, 3, 5),
-    ],
-    ids=["another record", "no record", "it is shorter", "it begins later"],
+    ("log", "earliest"),
+    [([b"0", b"1", b"other", b"3"], 0), ([b"0", b"1"], 0), ([b"0", b"1", b"2", b"3"], 3)],
+    ids=["another record", "it is shorter", "it begins later"],
 )
 async def test_a_topic_with_another_id_and_other_records_was_recreated(
-    moved: Scene, records: dict[int, tuple[bytes | None, bytes | None]], earliest: int, end: int
+    moved: Scene, log: list[bytes], earliest: int
 ) -> None:
-    moved.records, moved.earliest, moved.end = records, earliest, end
+    its_log = moved.world.logs[TP_0]
+    its_log[:] = [(None, value) for value in log]
+    moved.world.earliest[TP_0] = earliest
     async with living(moved.partition()):
-        await until(lambda: len(moved.sought) == 2)
-    assert moved.sought[1][0] == earliest
-    assert (moved.position["incarnation"], moved.position["topic_id"]) == ("1", "another")
-
-
-async def test_a_recreated_topic_is_not_taken_for_a_copy_before_its_first_folded_record(
-    moved: Scene,
-) -> None:
+        assert moved.sought[-1][0] == earliest
+        assert (moved.position["incarnation"], moved.position["topic_id"]) == ("1", "another")
+    # It is not taken for a copy of the first one before its own first record is folded.
+    moved.world.topic_id, its_log[:] = "a third", [(None, b"%d" % n) for n in range(5)]
     async with living(moved.partition()):
-        await until(lambda: len(moved.sought) == 2)
-    moved.topic_id, moved.records[2] = "a third", (None, b"2")
-    async with living(moved.partition()):
-        await until(lambda: len(moved.sought) == 3)
-    assert moved.position["incarnation"] == "2"
-
-
-async def test_after_a_refused_fetch_it_reads_the_logs_bounds_again(scene: Scene) -> None:
-    async with started(scene) as partition:
-        await scene.fold(partition, [0, 1, 2, 3])
-        await scene.flush(partition)
-        scene.earliest, scene.end = 10, 20
-        partition.fail(scene.sought[-1][1], FetchRefusedError("out of range"))
-        await until(lambda: len(scene.sought) == 2)
-        assert scene.sought[1][0] == 10
-        scene.earliest, scene.end = 0, 7
-        await folding(partition)
-        partition.fail(scene.sought[-1][1], FetchRefusedError("out of range"))
-        await until(lambda: len(scene.sought) == 3)
-    assert (scene.sought[2][0], scene.position["incarnation"]) == (7, "1")
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-async def test_a_log_that_was_cut_and_grew_again_is_resumed_where_it_was_cut(
-    scene: Scene, *, restarted: bool
-) -> None:
-    """As after an unclean election: the position is within a log that has other records there."""
-    async with started(scene) as partition:
-        await scene.fold(partition, range(6), leader_epoch=4)
-        await scene.flush(partition)
-        scene.epoch_ends, scene.end = {4: 3}, 9
-        if not restarted:
-            scene.fetched(partition, [6, 7, 8], start=6, leader_epoch=6)
-            await until(lambda: len(scene.sought) == 2)
-    if restarted:
-        partition = scene.partition()
-        async with living(partition):
-            await folding(partition)
-            scene.fetched(partition, [6, 7, 8], start=6, leader_epoch=6)
-            await until(lambda: len(scene.sought) == 3)
-    assert scene.sought[-1][0] == 3
-    assert (scene.position["next"], scene.position["incarnation"]) == ("3", "1")
-    assert scene.total == "15"  # what was folded stays
-
-
-async def test_a_new_leader_that_has_all_that_was_folded_changes_nothing(scene: Scene) -> None:
-    async with started(scene) as partition:
-        scene.fetched(partition, range(6), start=0, leader_epoch=4)
-        scene.epoch_ends = {4: 6}
-        await scene.fold(partition, [6], leader_epoch=5)
-    assert (len(scene.sought), scene.position["incarnation"]) == (1, "0")
-
-
-async def test_a_leader_with_an_unknown_end_cuts_off_nothing_that_its_epochs_have(
-    scene: Scene,
-) -> None:
-    async with started(scene) as partition:
-        await scene.fold(partition, range(6), leader_epoch=4)
-        await scene.flush(partition)
-        scene.epoch_ends, scene.end = {4: 6}, 2
-        partition.fail(scene.sought[0][1], FetchRefusedError("out of range"))
-        await until(lambda: len(scene.sought) == 2)
-    assert (scene.sought[1][0], scene.position["incarnation"]) == (6, "0")
+        assert moved.position["incarnation"] == "2"
 
 
 async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scene: Scene) -> None:
     old, new = scene.partition(), scene.partition()
-    async with living(old) as its_end, living(new):
-        await folding(old)
-        await until(lambda: len(scene.sought) == 2)
-        old.hand(batch_of("quotes", 0, [(0, b"")], life=scene.sought[0][1]))
-        await until(lambda: old.folded_offset == 1)
-        tick(scene, old)
-        await asyncio.wait_for(its_end, WITHIN_S)
+    async with living(old) as its_end:
+        its_life = scene.sought[0][1]
+        async with living(new):
+            old.hand(batch_of(*TP_0, [(0, b"0")], life=its_life))
+            await until(lambda: old.folded_offset == 1)
+            scene.tick(old)
+            await asyncio.wait_for(its_end, WITHIN_S)
     assert old.state is State.REPLACED
     assert "is at epoch" in old.why
     assert not old.is_hungry
-    assert scene.total is None
-
-
-@pytest.mark.parametrize("failed", [[], [FetchRefusedError], [FetchRefusedError, CorruptLogError]])
-async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(
-    scene: Scene, failed: list[type[Exception]]
-) -> None:
-    """It was sent while Redis was paused, and the partition has been assigned to us since.
-
-    Fetches failed before, and the broker that is asked for the log's end is behind now.
-    """
-    scene.is_members = True
-    scene.was_at(40)
-    scene.end = 50
-    late = Store(cast("AsyncStore", SimulatedStore(scene.data, scene.turns, 1)), KEYSPACE)
-    async with started(scene) as partition:
-        for n, failure in enumerate(failed, 2):
-            partition.fail(scene.sought[-1][1], failure("once"))
-            await until(lambda n=n: len(scene.sought) == n)
-            await folding(partition)
-            assert scene.sought[-1][0] == 40
-            scene.end = 30
-        await scene.fold(partition, [40, 41])
-        await scene.flush(partition)
-        await scene.fold(partition, [42])
-        scene.end = 30
-        await late.fence(QUOTES, 0, "{}")
-        tick(scene, partition)
-        await until(lambda: len(scene.sought) == len(failed) + 2)
-    assert (scene.sought[-1][0], scene.position["incarnation"]) == (42, "0")
-    assert begun_anew("FencedError")
-
-
-async def test_a_store_that_went_back_is_claimed_again_and_the_log_folded_from_there(
-    scene: Scene,
-) -> None:
-    async with started(scene) as partition:
-        await scene.fold(partition, [0, 1, 2, 3])
-        await scene.flush(partition)
-        scene.position.update(next="2", flush="an earlier one")
-        await scene.fold(partition, [4])
-        tick(scene, partition)
-        await until(lambda: len(scene.sought) == 2)
-    assert scene.sought[1][0] == 2
+    assert scene.position["next"] == "0"
 
 
 async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_no_more(
     scene: Scene,
 ) -> None:
-    partition = scene.partition(at_once=3_000, bad=frozenset(range(0, 3_000, 1)))
+    partition = scene.partition(at_once=3_000, bad=range(3_000))
     async with living(partition) as its_end:
-        await folding(partition)
-        scene.fetched(partition, range(3_000), start=0)
+        scene.fetched(partition, range(3_000))
         await asyncio.wait_for(its_end, WITHIN_S)
     assert partition.state is State.STOPPED
     assert "DEAD_LETTER_RATIO_MAX" in partition.why
@@ -587,65 +510,57 @@ async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_n
 async def test_bad_and_unparsable_records_are_dead_letters_and_the_others_count(
     scene: Scene,
 ) -> None:
-    async with started(scene, bad=frozenset({3})) as partition:
-        values = [(0, b"0"), (2, b"2"), (3, b"3"), (4, b"4")]
-        batch = batch_of("quotes", 0, values, life=scene.sought[-1][1])
+    partition = scene.partition(bad=[3])
+    async with living(partition):
+        batch = batch_of(*TP_0, [(n, b"%d" % n) for n in (0, 2, 3, 4)], life=scene.sought[-1][1])
         unreadable = [BadRecord(1, None, b"raw", "cannot be parsed")]
         partition.hand(dataclasses.replace(batch, unreadable=unreadable))
-        await until(lambda: partition.folded_offset == 5)
-    assert (sorted(scene.letters), scene.folds[0].total) == ([1, 3], 6)
+        await until(lambda: len(scene.letters) == 2)
+    assert (sorted(scene.letters), scene.folds[0].values) == ([1, 3], [0, 2, 4])
 
 
 async def test_a_log_that_stays_corrupt_stops_its_partition_once_the_rest_is_written(
     scene: Scene,
 ) -> None:
+    before = begun_anew("CorruptLogError")
     partition = scene.partition()
     corrupt = CorruptLogError("the log of quotes/0 cannot be read at offset 3: Invalid CRC")
     async with living(partition) as its_end:
-        await folding(partition)
-        scene.fetched(partition, [0, 1, 2], start=0)
+        scene.fetched(partition, [0, 1, 2])
         for seeks in (1, 2, 3):
             await until(lambda seeks=seeks: len(scene.sought) == seeks)
             await folding(partition)
             partition.fail(scene.sought[-1][1], corrupt)
         await asyncio.wait_for(its_end, WITHIN_S)
-    assert partition.state is State.STOPPED
-    assert partition.why == str(corrupt)
-    assert (scene.position["next"], scene.total) == ("3", "3")
+    assert (partition.state, partition.why) == (State.STOPPED, str(corrupt))
+    assert (scene.position["next"], scene.values) == ("3", [0, 1, 2])
     assert [offset for offset, _ in scene.sought] == [0, 3, 3]
+    assert begun_anew("CorruptLogError") == before + 2
 
 
-async def test_a_log_that_was_corrupt_once_is_folded_when_it_arrives_intact(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition):
-        for offset in range(3):
-            await folding(partition)
-            partition.fail(scene.sought[-1][1], CorruptLogError("Invalid CRC"))
-            await until(lambda offset=offset: len(scene.sought) == offset + 2)
-            await folding(partition)
-            scene.fetched(partition, [offset], start=offset)
-            await until(lambda offset=offset: partition.folded_offset == offset + 1)
-    assert partition.state is State.FOLDING
-
-
-async def test_a_message_of_another_version_stops_only_its_partition(scene: Scene) -> None:
+@pytest.mark.parametrize("error", [UnknownVersionError("version 2"), OSError("broken")])
+async def test_an_error_of_its_fold_ends_it_and_only_another_versions_message_not_the_worker(
+    scene: Scene, error: Exception
+) -> None:
     partition = scene.partition()
     async with living(partition) as its_end:
-        await folding(partition)
 
-        async def refuse(batch: RecordBatch) -> Sequence[Rejection]:
-            raise UnknownVersionError("version 2")
+        async def fail(_batch: RecordBatch) -> Sequence[Rejection]:
+            raise error
 
-        scene.folds[0].take = refuse  # type: ignore[method-assign]
-        scene.fetched(partition, [0], start=0)
-        await asyncio.wait_for(its_end, WITHIN_S)
-    assert (partition.state, partition.why) == (State.STOPPED, "version 2")
+        scene.folds[0].take = fail  # type: ignore[method-assign]
+        scene.fetched(partition, [0])
+        await until(its_end.done)
+        is_stopped = isinstance(error, UnknownVersionError)
+        assert its_end.exception() is (None if is_stopped else error)
+        assert (partition.state is State.STOPPED, partition.why) == (
+            (is_stopped, str(error) * is_stopped)
+        )
 
 
 async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition) as its_end:
-        await folding(partition)
         await scene.fold(partition, [0, 1])
         assert partition.flushed_offset == 0
         partition.revoke()
@@ -658,50 +573,37 @@ async def test_it_is_hungry_only_while_it_folds_and_has_room(scene: Scene) -> No
     partition = scene.partition()
     assert not partition.is_hungry
     async with living(partition):
-        await folding(partition)
         assert partition.is_hungry
-        values = [(n, b"x" * 1_000) for n in range(1_000)]
-        partition.hand(batch_of("quotes", 0, values, life=scene.sought[-1][1]))
+        values = [(n, b"%01000d" % n) for n in range(1_000)]
+        partition.hand(batch_of(*TP_0, values, life=scene.sought[-1][1]))
         assert not partition.is_hungry
         await until(lambda: partition.folded_offset == 1_000)
         assert partition.is_hungry
 
 
-async def test_an_error_that_a_new_claim_cannot_fix_ends_the_task(scene: Scene) -> None:
-    partition = scene.partition()
-    with structlog.testing.capture_logs():
-        async with living(partition) as its_end:
-            await folding(partition)
+def assigned_to(scenes: Sequence[Scene], failures: list[BaseException]) -> AssignedPartitions:
+    return AssignedPartitions(
+        lambda tp: scenes[tp.partition].partition(tp.partition), [QUOTES.name], failures.append
+    )
 
-            async def broken(batch: RecordBatch) -> Sequence[Rejection]:
-                raise OSError("broken")
 
-            scene.folds[0].take = broken  # type: ignore[method-assign]
-            scene.fetched(partition, [0], start=0)
-            await until(its_end.done)
-    assert isinstance(its_end.exception(), OSError)
+BOTH = {TP(QUOTES.name, 0), TP(QUOTES.name, 1)}
 
 
 async def test_a_partition_with_an_unreachable_store_does_not_delay_others() -> None:
-    away, fine = Scene(), Scene()
-    scenes = {0: away, 1: fine}
+    away, fine = scenes = Scene(), Scene()
     failures: list[BaseException] = []
-    partitions = AssignedPartitions(
-        lambda tp: scenes[tp.partition].partition(tp.partition), ["quotes"], failures.append
-    )
+    partitions = assigned_to(scenes, failures)
     away.turns.held = asyncio.Event()
-    with structlog.testing.capture_logs():
-        partitions.begin({TP("quotes", 0), TP("quotes", 1)})
-        await until(lambda: fine.sought)
-        await until(lambda: partitions.hungry() == {TP("quotes", 1)})
-        batch = batch_of("quotes", 1, [(0, b"")], life=fine.sought[-1][1])
-        partitions.hand(batch)
-        other = next(p for p in partitions if p.tp.partition == 1)
-        await until(lambda: other.folded_offset == 1)
-        tick(fine, other)
-        await until(lambda: fine.data[KEYSPACE.position(QUOTES, 1)].get("next") == "1")
-        # What cannot be written in time stays unwritten.
-        await partitions.revoke({TP("quotes", 0), TP("quotes", 1)}, within_s=0.01)
+    partitions.begin(BOTH)
+    await until(lambda: partitions.hungry() == {TP(QUOTES.name, 1)})
+    partitions.hand(batch_of(QUOTES.name, 1, [(0, b"0")], life=fine.sought[-1][1]))
+    other = next(p for p in partitions if p.tp.partition == 1)
+    await until(lambda: other.folded_offset == 1)
+    fine.tick(other)
+    await until(lambda: other.flushed_offset == 1)
+    # What cannot be written in time stays unwritten.
+    await partitions.revoke(BOTH, within_s=0.01)
     assert (list(partitions), failures) == ([], [])
 
 
@@ -710,54 +612,49 @@ async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_
 ) -> None:
     monkeypatch.setattr(assigned, "HELD_BYTES_MAX", 500)
     scenes = [Scene(), Scene()]
-    partitions = AssignedPartitions(
-        lambda tp: scenes[tp.partition].partition(tp.partition), ["quotes"], lambda _: None
-    )
-    both = {TP("quotes", 0), TP("quotes", 1)}
-    partitions.begin(both)
-    await until(lambda: partitions.hungry() == both)
+    partitions = assigned_to(scenes, [])
+    partitions.begin(BOTH)
+    await until(lambda: partitions.hungry() == BOTH)
     with monkeypatch.context() as patch:
         patch.setattr(CODE, "is_loading", True)
         assert partitions.hungry() == set()
     scenes[1].turns.held = asyncio.Event()  # it is being folded, and its flush waits
-    tick(scenes[1], next(p for p in partitions if p.tp.partition == 1))
-    partitions.hand(batch_of("quotes", 1, [(0, bytes(500))], life=scenes[1].sought[-1][1]))
+    scenes[1].tick(next(p for p in partitions if p.tp.partition == 1))
+    partitions.hand(batch_of(QUOTES.name, 1, [(0, b"0" * 500)], life=scenes[1].sought[-1][1]))
     assert partitions.hungry() == set()
     scenes[1].turns.held.set()
-    await until(lambda: partitions.hungry() == both)
-    await partitions.revoke(both, within_s=0.01)
+    await until(lambda: partitions.hungry() == BOTH)
+    await partitions.revoke(BOTH, within_s=0.01)
 
 
-async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_can_end() -> None:
-    scene, failures = Scene(), list[BaseException]()
-    partitions = AssignedPartitions(lambda _: scene.partition(), ["quotes"], failures.append)
-
-    def fail() -> None:
+async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_can_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
         raise OSError("broken")
 
-    scene.before_bounds = fail
+    monkeypatch.setattr(SimulatedLog, "bounds", fail)
+    failures: list[BaseException] = []
     with structlog.testing.capture_logs() as logs:
-        partitions.begin({TP("quotes", 0)})
+        assigned_to([scene], failures).begin({TP_0})
         await until(lambda: failures)
     assert [str(error) for error in failures] == ["broken"]
     assert [entry["partition"] for entry in logs] == ["quotes/0"]
 
 
 async def test_a_worker_reports_how_many_partitions_it_has_even_none() -> None:
-    def assigned() -> float | None:
-        return REGISTRY.get_sample_value("partitions_assigned", {"topic": "quotes"})
+    def number() -> float | None:
+        return REGISTRY.get_sample_value("partitions_assigned", {"topic": QUOTES.name})
 
-    scene = Scene()
-    partitions = AssignedPartitions(lambda tp: scene.partition(), ["quotes"], lambda _: None)
-    assert assigned() == 0
-    partitions.begin({TP("quotes", n) for n in range(3)})
-    assert assigned() == 3
-    await partitions.revoke({TP("quotes", n) for n in (0, 1, 7)})
-    assert assigned() == 1
-    await partitions.revoke({TP("quotes", 2)})
-    assert assigned() == 0
+    partitions = assigned_to([Scene() for _ in range(3)], [])
+    assert number() == 0
+    partitions.begin({TP(QUOTES.name, n) for n in range(3)})
+    assert number() == 3
+    for revoked, left in (((0, 1, 7), 1), ((2,), 0)):
+        await partitions.revoke({TP(QUOTES.name, n) for n in revoked})
+        assert number() == left
 
 
 def begun_anew(why: str) -> float:
-    labels = {"topic": "quotes", "why": why}
+    labels = {"topic": QUOTES.name, "why": why}
     return REGISTRY.get_sample_value("partitions_begun_anew_total", labels) or 0.0
