@@ -122,18 +122,6 @@ def test_a_price_is_never_rounded(prices: list[float]) -> None:
     )
 
 
-def test_sums_of_whole_sizes_are_exact_up_to_two_to_the_53() -> None:
-    sizes = [2.0**52, 1.0, 2.0**51, 3.0]
-    bars = fold([Quote(0, 1.0, size, 0, at) for at, size in enumerate(sizes)])
-    assert int(bars["volume"][0]) == 2**52 + 1 + 2**51 + 3
-
-
-def test_no_quotes_give_no_bars() -> None:
-    bars = fold([])
-    assert bars.dtype == BAR
-    assert len(bars) == 0
-
-
 @pytest.mark.filterwarnings("error")
 def test_sums_that_overflow_stay_at_the_largest_float() -> None:
     """JSON has no infinity: a bar with one could not be read again."""

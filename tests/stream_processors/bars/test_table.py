@@ -28,7 +28,9 @@ from .plain_bars import Quote, columns_of, quotes, recomputed
 INCARNATION = 1
 RENEW_AFTER_S, EXPIRE_S = 100.0, 200.0
 LAST_MINUTE = MAX_TS_MS // MINUTE_MS
-closed_minutes = st.just(NO_MINUTE) | st.integers(NO_MINUTE, 9)
+logs = st.lists(quotes, min_size=1, max_size=10) | st.lists(quotes, min_size=15, max_size=40)
+sizes = st.integers(0, 8)
+minutes = st.just(NO_MINUTE) | st.integers(NO_MINUTE, 9)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,10 +58,10 @@ def decode(bar: str) -> BarValue:
 class TableBesideAStore(RuleBasedStateMachine):
     """The fold's use of a table. A crash loses memory; the log is read from the position on."""
 
-    @initialize(retention=st.integers(1, 5))
-    def begin(self, retention: int) -> None:
+    @initialize(log=logs, retention=st.integers(1, 5))
+    def begin(self, log: list[Quote], retention: int) -> None:
+        self.log = log
         self.retention = retention
-        self.log: list[Quote] = []
         self.store: dict[int, Stored] = defaultdict(Stored)
         self.published: dict[tuple[int, int], BarValue] = {}
         self.position, self.closed = 0, NO_MINUTE
@@ -88,9 +90,8 @@ class TableBesideAStore(RuleBasedStateMachine):
         newest = [self.store[m.instrument_id].newest for m in missing]
         self.table.insert(missing, newest, from_values([*found], [*found.values()]))
 
-    @rule(more=st.lists(quotes, min_size=1, max_size=8), n=st.integers(1, 10))
-    def fold(self, more: list[Quote], n: int) -> None:
-        self.log += more
+    @rule(n=st.integers(1, 8))
+    def fold(self, n: int) -> None:
         batch = self.log[self.next_offset : self.next_offset + n]
         ids, prices, sizes, times = zip(*batch, strict=True) if batch else ((),) * 4
         ts_ms = np.array(times, np.int64)
@@ -116,8 +117,9 @@ class TableBesideAStore(RuleBasedStateMachine):
         self.has_crashed = True
         self.start()
 
-    @rule(closes=closed_minutes, passed_s=st.sampled_from([0, RENEW_AFTER_S - 1, EXPIRE_S]))
-    def flush(self, closes: int, passed_s: float) -> None:
+    @rule(n=sizes, closes=minutes, passed_s=st.sampled_from([0, RENEW_AFTER_S - 1, EXPIRE_S]))
+    def flush(self, n: int, closes: int, passed_s: float) -> None:
+        self.fold(n)
         self.now_s += passed_s
         self.closed = self.publish(closes)
         self.write(None)
@@ -125,8 +127,9 @@ class TableBesideAStore(RuleBasedStateMachine):
         assert self.table.changed == 0
         self.table.evict()
 
-    @rule(closes=closed_minutes, stop_at=st.integers(0, 3))
-    def lose_a_flush(self, closes: int, stop_at: int) -> None:
+    @rule(n=sizes, closes=minutes, stop_at=st.integers(0, 3))
+    def lose_a_flush(self, n: int, closes: int, stop_at: int) -> None:
+        self.fold(n)
         self.publish(closes)
         self.write(stop_at)
         self.crash()
@@ -162,8 +165,8 @@ class TableBesideAStore(RuleBasedStateMachine):
         if not hasattr(self, "log"):
             return
         while self.next_offset < len(self.log):
-            self.fold([], 5)
-        self.flush(LAST_MINUTE, 0)
+            self.fold(5)
+        self.flush(0, LAST_MINUTE, 0)
         expected = recomputed(self.log, self.retention, INCARNATION)
         found = {i: dict(zip(s.bars, map(decode, s.bars.values()))) for i, s in self.store.items()}  # noqa: B905 (its own keys)
         assert found == expected
@@ -177,15 +180,15 @@ class TableBesideAStore(RuleBasedStateMachine):
 
 
 TestTableBesideAStore = TableBesideAStore.TestCase
-TestTableBesideAStore.settings = examples(200, stateful_step_count=25)
+TestTableBesideAStore.settings = examples(300, stateful_step_count=20)
 
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
     beside = TableBesideAStore()
-    beside.begin(60)
-    beside.fold([Quote(0, float(m + 1), 1.0, m * MINUTE_MS) for m in range(5)], 5)
+    beside.begin([Quote(0, float(m + 1), 1.0, m * MINUTE_MS) for m in range(5)], 60)
+    beside.fold(5)
     assert (len(beside.table), beside.table.changed) == (5, 5)
-    beside.flush(LAST_MINUTE, 0)
+    beside.flush(0, LAST_MINUTE, 0)
     assert (len(beside.table), beside.table.changed) == (1, 0)
     keys = beside.table.keys(np.zeros(2, np.int64), np.array([0, 5 * MINUTE_MS]))
     assert [m.minutes for m in beside.table.missing(keys)] == [[0]]  # none is after the newest
@@ -200,9 +203,8 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
 
 def test_bars_are_stored_as_json_that_a_person_reads() -> None:
     beside = TableBesideAStore()
-    beside.begin(60)
-    beside.fold([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], 2)
-    beside.flush(NO_MINUTE, 0)
+    beside.begin([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], 60)
+    beside.flush(2, NO_MINUTE, 0)
     assert beside.store[0].bars[0] == (
         '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
         '"ot":1000,"ct":2000,"off":[1,1]}'

@@ -126,8 +126,12 @@ class Rows(RuleBasedStateMachine):
     position on, and the store has any first groups of the flush before.
     """
 
-    @initialize(cached=st.sampled_from([0, 2, 1_000]), counts_holders=st.booleans())
-    def begin(self, cached: int, *, counts_holders: bool) -> None:
+    @initialize(
+        cached=st.sampled_from([0, 2, 1_000]),
+        users=st.lists(st.tuples(st.sampled_from(SOURCES), rs), min_size=1, max_size=6),
+        counts_holders=st.booleans(),
+    )
+    def begin(self, cached: int, users: list[tuple[int, R]], *, counts_holders: bool) -> None:
         self.patch = pytest.MonkeyPatch()
         for module, name, bound in (
             (counts_module, "_COUNTS_CACHED", cached),
@@ -146,6 +150,8 @@ class Rows(RuleBasedStateMachine):
         self.data: Hashes = {}
         self.position, self.sources = 0, dict[int, Applied]()
         self.start()
+        for source, r in users:
+            self.join(source, r)
 
     def start(self) -> None:
         self.fold, self.claim = fold_of(self.data, self.sources)
@@ -173,6 +179,8 @@ class Rows(RuleBasedStateMachine):
 
     @rule(n=st.integers(1, 5))
     def take(self, n: int) -> None:
+        for source in SOURCES:
+            self.publish(source, 0)
         values = [*enumerate(self.log)][self.at : self.at + n]
         batch = batch_of(COOCCURRENCES.name, 0, values, start=self.at)
         assert asyncio.run(self.fold.take(batch)) == []
@@ -191,9 +199,7 @@ class Rows(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "log"):
             return
-        for source in SOURCES:
-            self.publish(source, 0)
-        self.take(len(self.log) + 1)
+        self.take(len(self.log) + 2)
         self.flush()
         self.patch.undo()
         expected, found = (

@@ -1,15 +1,11 @@
 """The table together with a store has every sum, whatever is evicted or lost in between."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contracts.log_position import NOTHING
 from stream_processors.cooccurrences import table as tables
@@ -22,19 +18,9 @@ from stream_processors.cooccurrences.table import (
     keys_of,
     rows_in,
 )
-from tests.examples import examples
 
 Change = tuple[int, int, float]
 """i, j, delta"""
-ids = st.sampled_from([0, 1, 2, 3, 2**40, 2**63 - 1])
-changes = st.lists(st.tuples(ids, ids, st.integers(1, 3).map(float)), min_size=1, max_size=12)
-steps = st.lists(
-    st.tuples(st.just("flush"), changes)
-    | st.tuples(st.just("crash"), st.just([]))
-    | st.tuples(st.just("take out"), st.lists(ids, min_size=1, max_size=1)),
-    max_size=10,
-)
-Step = tuple[Literal["flush", "crash", "take out"], list[Any]]
 
 
 @dataclass
@@ -84,29 +70,6 @@ def _forget_often() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "_ITEMS_AT_MOST", 3)
         yield
-
-
-@examples(300)
-@given(steps=steps, counts_at_most=st.sampled_from([0, 1, 3, 1_000]))
-def test_the_store_ends_with_every_sum(steps: list[Step], counts_at_most: int) -> None:
-    worker = Worker(counts_at_most)
-    sums: dict[tuple[int, int], float] = defaultdict(float)
-    for what, changes in steps:
-        if what == "crash":
-            worker.crash()
-            continue
-        if what == "take out":  # all users of an item leave it
-            item = changes[0]
-            changes = [(i, j, -count) for (i, j), count in sums.items() if i == item and count]
-            if not sums[item, item]:
-                continue
-        else:
-            changes = [*changes, *((i, i, 1.0) for i, _, _ in changes)]
-        worker.flush(changes)
-        for i, j, delta in changes:
-            sums[i, j] += delta
-    stored = {pair: count for pair, count in worker.counts.items() if count}
-    assert stored == {pair: count for pair, count in sums.items() if count}
 
 
 def test_a_count_is_read_once_after_a_crash_and_never_of_a_row_that_did_not_exist() -> None:

@@ -61,12 +61,6 @@ def test_an_event_that_raises_nothing_still_updates_the_time() -> None:
     assert entries(history) == {1: (1.0, 300)}
 
 
-def test_a_history_has_room_for_any_number_of_items() -> None:
-    history, changes = one_user([(item, item) for item in range(100)], cap=NO_CAP)
-    assert entries(history) == {item: (1.0, item) for item in range(100)}
-    assert sorted(changes[-1].j.tolist()) == list(range(100))
-
-
 @given(log=logs, cap=caps)
 def test_a_leaving_users_products_are_all_subtracted_again(log: list[Event], cap: int) -> None:
     histories, changes = fold(log, cap)
@@ -82,11 +76,3 @@ def test_a_leaving_users_products_are_all_subtracted_again(log: list[Event], cap
 
 def test_a_user_without_items_changes_nothing_by_leaving() -> None:
     assert fold_leaving(new(), 0) == []
-
-
-@given(log=logs)
-def test_the_last_event_time_is_the_newest_of_all(log: list[Event]) -> None:
-    histories, _ = fold(log, NO_CAP)
-    for user, history in histories.items():
-        assert history.last_ts_ms() == max(event.ts_ms for event in log if event.user == user)
-    assert new().last_ts_ms() < 0

@@ -4,8 +4,6 @@ import pytest
 
 from contracts.log_position import mark
 from contracts.messages import Interaction, Rejection, encode
-from contracts.partitioning import user_partition
-from contracts.tombstones import Tombstone
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.decoding import interactions
@@ -16,7 +14,6 @@ from tests.stream_processors.folding import (
     UserEvent,
     batch_of_events,
     decoding,
-    fold_of_interactions,
     histories_in_memory,
 )
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, flush
@@ -32,24 +29,6 @@ async def test_histories_in_memory_are_not_read_again() -> None:
         await histories.take(batch_of_events(log, at, at + 1))
         await flush(histories, claim)
     assert claim.reads == 2 + 1, "and whether any user was erased"
-
-
-async def test_a_record_in_the_wrong_partition_is_rejected_and_names_its_user() -> None:
-    topology = Topology(quotes=1, interactions=2, cooccurrences=1)
-    here, elsewhere = (
-        next(user for user in "ABCDEFGH" if user_partition(user, 2) == p) for p in (0, 1)
-    )
-    claim = InMemoryClaim({}, INTERACTIONS, partition=0)
-    histories = fold_of_interactions(claim.as_claim(), InMemoryProducer(), topology, BINARY)
-    log: list[UserEvent] = [
-        Interaction(user_id=here, instrument_id=1, ts=0),
-        Interaction(user_id=elsewhere, instrument_id=1, ts=0),
-        Tombstone(elsewhere),
-        Tombstone(here),
-    ]
-    rejections = await histories.take(batch_of_events(log, 0, len(log)))
-    assert [place for place, _ in rejections] == [1, 2]
-    assert f"user_id {elsewhere!r} does not belong to partition 0" in rejections[0].reason
 
 
 async def test_a_tombstone_without_a_user_is_rejected() -> None:

@@ -214,14 +214,6 @@ def test_what_changes_neither_scale_nor_affinity_of_a_weighted_user_is_not_publi
     assert all(change.offset < len(log) + N_ITEMS for change in changes)
 
 
-def test_the_half_life_counts_where_events_decay_and_nowhere_else() -> None:
-    for affinity in get_args(AffinityName):
-        texts = {
-            settings(affinity, "none", days, 9).folding_of_histories() for days in (14.0, 60.0)
-        }
-        assert len(texts) == (1 if affinity == "binary" else 2)
-
-
 def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:
     shortest = next(m.ge for m in Settings.model_fields["half_life_days"].metadata)
     in_2038 = 2_145_916_800_000

@@ -105,19 +105,6 @@ async def folded_in_flushes(
             fold, claim = fold_of(data)
 
 
-async def test_a_record_that_redis_is_ahead_of_changes_nothing() -> None:
-    log = [(0, True), (1, True), (0, True)]
-    data: Hashes = {}
-    fold, claim = fold_of(data)
-    await fold.take(batch(log, 0, 3))
-    await flush(fold, claim)
-
-    again, _ = fold_of(data)
-    await again.take(batch(log, 0, 2))
-
-    assert list((await again.unwritten()).groups) == []
-
-
 async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
@@ -129,14 +116,6 @@ async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> No
     await flush(after, claim)
 
     assert stored(data)[0].off == LogPosition(1, 0)
-
-
-async def test_an_instrument_is_read_from_redis_once() -> None:
-    log = [(0, True), (1, True), (0, True), (1, False)]
-    fold, claim = fold_of({})
-    for at in range(4):
-        await fold.take(batch(log, at, at + 1))
-    assert claim.reads == 2
 
 
 async def test_many_instruments_are_read_and_written_as_few_are() -> None:

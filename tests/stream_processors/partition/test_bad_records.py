@@ -18,13 +18,6 @@ pieces = st.lists(
 )
 
 
-@given(pieces)
-def test_with_a_share_of_1_no_bad_records_stop_it(seen: list[Piece]) -> None:
-    bad_records = BadRecords(1.0)
-    for records, bad in seen:
-        bad_records.add(records, bad)
-
-
 @given(pieces, st.floats(0.001, 0.5))
 def test_it_stops_at_the_first_record_where_the_share_of_the_latest_1000_is_above_the_settings(
     seen: list[Piece], share_max: float
@@ -42,20 +35,6 @@ def test_it_stops_at_the_first_record_where_the_share_of_the_latest_1000_is_abov
                 assert found.value.before == nth
                 return
         bad_records.add(records, bad)
-
-
-def test_the_batch_size_does_not_matter() -> None:
-    places = list(range(0, 50_000, 3))
-    BadRecords(0.34).add(50_000, places)
-    with pytest.raises(TooManyBadRecordsError):
-        BadRecords(0.33).add(50_000, places)
-
-
-def test_a_few_bad_records_at_the_start_do_not_stop_it() -> None:
-    bad_records = BadRecords(0.1)
-    bad_records.add(10, list(range(10)))
-    bad_records.add(5_000, [])
-    bad_records.add(100, list(range(100)))
 
 
 def test_the_error_names_the_setting_and_what_to_do() -> None:

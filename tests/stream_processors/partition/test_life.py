@@ -226,6 +226,7 @@ class Lives(RuleBasedStateMachine):
         """for a greater incarnation"""
         self.snapshot = copy.deepcopy(self.scene.world.data)
         self.written: set[int] = set()
+        self.append(9)
         self.start()
 
     def start(self) -> None:
@@ -265,7 +266,7 @@ class Lives(RuleBasedStateMachine):
             self.log.append((None, b"%d" % self.number))
         self.epochs += [self.epoch] * n
 
-    @rule(n=st.integers(1, 4), markers=st.integers(0, 1))
+    @rule(n=st.integers(1, 6), markers=st.integers(0, 1))
     def fetch(self, n: int, markers: int) -> None:
         """Deliver some records, of which the last ones may turn out to be markers."""
         if not self.earliest <= self.at <= len(self.log):
@@ -284,8 +285,10 @@ class Lives(RuleBasedStateMachine):
         epoch = self.epochs[end - 1] if self.has_epochs else UNKNOWN_EPOCH
         self.partition.hand(dataclasses.replace(batch, end=end, leader_epoch=epoch))
 
-    @rule()
-    def flush(self) -> None:
+    @rule(n=st.integers(0, 4))
+    def flush(self, n: int = 0) -> None:
+        if n:
+            self.fetch(n, 0)
         self.scene.tick(self.partition)
         self.settle()
         assert self.written <= set(self.scene.values)

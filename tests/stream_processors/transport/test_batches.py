@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.batches import decode_quotes
-from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, encode
-from stream_processors.records import NONE, PRODUCERS_STAMP
-from stream_processors.transport.batches import BadRecord, BatchSchema, RecordBatch
+from contracts.messages import MAX_AHEAD_MS, Quote, encode
+from stream_processors.records import PRODUCERS_STAMP
+from stream_processors.transport.batches import BadRecord, RecordBatch
 from stream_processors.transport.contents import Batch, read
 from tests.stream_processors.records import record
 
@@ -58,21 +58,6 @@ def test_a_split_keeps_unparsable_records_in_place(steps: list[int], n: int) -> 
         assert all(half.start <= one.offset < half.end for one in half.unreadable)
 
 
-def test_what_is_bad_is_what_was_rejected_and_what_cannot_be_parsed() -> None:
-    unreadable = BadRecord(5, None, b"raw", "cannot be parsed")
-    batch = dataclasses.replace(
-        batch_of(record(4, b"a", key=b"k"), record(6, b"b")), unreadable=[unreadable]
-    )
-    assert batch.bad([Rejection(0, "malformed")]) == [(4, b"k", b"a", "malformed"), unreadable]
-
-
-def test_a_batch_without_records_reaches_its_end() -> None:
-    empty = RecordBatch(TP("quotes", 0), "life", 5, 7, NONE)
-    assert empty.split(3)[0] is empty
-    assert empty.offsets().tolist() == empty.values() == empty.clock_ms().tolist() == []
-    assert empty.size_bytes == 0
-
-
 def test_a_size_grows_by_values_and_records() -> None:
     alone = batch_of(record(0, None)).size_bytes
     assert batch_of(record(0, b"four")).size_bytes == alone + 4
@@ -101,13 +86,3 @@ def test_workers_whose_clocks_differ_reject_the_same_records(behind_s: int) -> N
     with mock.patch("time.time_ns", return_value=slow_ns):
         _, rejections = decode_quotes(batch.values(), batch.clock_ms())
     assert [place for place, _ in rejections] == [3]
-
-
-def test_the_schema_passes_a_batch_on_unchanged() -> None:
-    class Message:
-        key = b"4"
-        value = batch_of(record(0))
-
-    schema = BatchSchema()
-    assert schema.loads_value(None, Message) is Message.value  # type: ignore[arg-type]
-    assert schema.loads_key(None, Message) == b"4"  # type: ignore[arg-type]
