@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from contracts.affinities import weighted
-from contracts.change_messages import UnknownVersionError, encode_changes
-from contracts.changes import Blocks, Changes, TakenOut
+from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
 from contracts.keyspace import HOLDERS_FIELD, INCARNATION_FIELD, LINEAGE_FIELD, NOT_ITEMS
 from contracts.log_position import mark
 from contracts.pairs import are_in_row

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from prometheus_client import REGISTRY
 
-from contracts.change_messages import UnknownVersionError
+from contracts.changes import UnknownVersionError
 from contracts.messages import Rejection
 from contracts.topics import QUOTES
 from runtime.redis.stores import AsyncStore
