@@ -140,7 +140,7 @@ TOPIC_ID_FIELD: Final = "topic_id"
 LAST_FIELD: Final = "last"
 """Offset, digest and leader epoch of the last folded record; empty before there is one. It
 identifies a copy of the topic and a log that lost its end, see
-`stream_processors.partition.last_record`."""
+`stream_processors.partition.resume`."""
 LINEAGE_FIELD: Final = "lineage"
 """When the state was created from nothing, epoch us: a store that lost its data starts a new
 one."""

@@ -30,11 +30,10 @@ from stream_processors.compiled import CODE
 from stream_processors.health import Health, HealthServer
 from stream_processors.last_resort import LastResort
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.life import Partition
+from stream_processors.partition.life import Partition, Reader
 from stream_processors.partition.spans import UNRECORDED, Recorded
 from stream_processors.settings import Settings
-from stream_processors.store.folding import FoldingError, check_folding
-from stream_processors.store.store import Store
+from stream_processors.store.store import FoldingError, Store, check_folding
 from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Producer
 from stream_processors.transport.reachable import is_reachable
@@ -54,13 +53,13 @@ def build(
     dead_letters = DeadLetters(producer)
     rules = rules_of_topics(settings, topology, store, producer)
 
-    def make(tp: TP) -> Partition:
+    def make(tp: TP, reader: Reader) -> Partition:
         return Partition(
             rules[tp.topic],
             tp.partition,
             store=store,
             log=kafka_log,
-            reader=app,
+            reader=reader,
             dead_letters=dead_letters,
             spans=UNRECORDED if tracing.provider is None else Recorded(tracing, tp),
         )

@@ -81,18 +81,6 @@ class StreamProcessors(faust.App):
         self.on_partitions_revoked.connect(self._revoke)
         self.on_before_shutdown.connect(self._before_shutdown)
 
-    async def seek_to(self, tp: TP, offset: int, life: object) -> None:
-        """Fetch a partition from an offset on, for one of its lives."""
-        await cast("BatchConsumer", self.consumer).seek_to(tp, offset, life)
-
-    async def is_ours(self, tp: TP) -> bool:
-        """Ask the group whether a partition is currently this worker's."""
-        return await cast("BatchConsumer", self.consumer).is_ours(tp)
-
-    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
-        """Return where the log of a leader's epoch ends now, None if its leader does not know."""
-        return await cast("BatchConsumer", self.consumer).epoch_end(tp, epoch)
-
     def assigned(self) -> set[TP]:
         """Return the partitions that the group has assigned to this worker."""
         try:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from runtime.settings import FoldingSettings, InputSettings, MetricsSettings, TracingSettings
-from stream_processors.store.folding import folding_text
+from stream_processors.store.store import folding_text
 
 
 class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings):

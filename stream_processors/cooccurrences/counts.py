@@ -19,14 +19,17 @@ from contracts.log_position import NOTHING, LogPosition, mark, mark_of, text_of
 from contracts.messages import Floats, Ints
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
-from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
+from stream_processors.cooccurrences.applied import (
+    Applied,
+    Lineages,
+    applied_of,
+    fields_of,
+    unapplied,
+)
 from stream_processors.cooccurrences.leaving import Leaving, pieces
-from stream_processors.cooccurrences.lineages import Lineages
-from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.cooccurrences.stored import StoredRows
-from stream_processors.cooccurrences.sums import Sums, Unsummed, places_in
+from stream_processors.cooccurrences.sums import Sums, Unsummed, holders_of, places_in, rows_of
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
-from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.decoding.changes import ChangesRecord
 from stream_processors.ids import distinct
 from stream_processors.store.chunks import Group, Unwritten

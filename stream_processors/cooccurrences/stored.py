@@ -13,8 +13,16 @@ from contracts.log_position import text_of
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of
 from stream_processors.ids import starts_of_runs
-from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
-from stream_processors.store.packed import NUMBER_LIMIT, packed, packed_pairs, packed_texts
+from stream_processors.store.chunks import (
+    NUMBER_LIMIT,
+    ON_INDEX,
+    Commands,
+    Group,
+    command,
+    packed,
+    packed_pairs,
+    packed_texts,
+)
 
 # Counts encoded at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000

@@ -1,4 +1,4 @@
-"""Rejects records that are in another partition than that of their key.
+"""Rejects records that are in another partition than that of their key, and finds that partition.
 
 Readers look for an instrument or a user in one partition. Elsewhere, a record would be another
 instrument's or user's, of whom nobody reads.
@@ -13,8 +13,36 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.messages import Ints, Rejection
-from contracts.partitioning import user_partition
-from stream_processors.item_partitions import ItemPartitions
+from contracts.partitioning import instrument_partitions, user_partition
+from stream_processors.ids import Growable, IdIndex
+
+# Some 20 bytes each. Above this, the cache starts empty again.
+_ITEMS_AT_MOST: Final = 500_000
+
+
+class ItemPartitions:
+    """A cache of the partitions that items, or instruments, belong to."""
+
+    def __init__(self, n: int) -> None:
+        """Take the number of partitions."""
+        self.n = n
+        self._clear()
+
+    def of(self, items: Ints) -> npt.NDArray[np.int16]:
+        """Return the partition of each item, (n,): 16 bits, which NumPy sorts fastest."""
+        if len(self._index) > _ITEMS_AT_MOST:
+            self._clear()
+        rows = self._index.add_unknown(items)
+        if more := len(self._index) - len(self._partition):
+            new = self._index.ids[-more:]
+            self._partition.grow(more)[:] = instrument_partitions(new, self.n)
+        partition: npt.NDArray[np.int16] = self._partition.values[rows]
+        return partition
+
+    def _clear(self) -> None:
+        self._index = IdIndex()
+        self._partition = Growable(np.empty(0, np.int16))
+
 
 # Some 150 bytes each.
 _USERS_KEPT: Final = 100_000

@@ -18,15 +18,13 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.decoding.interactions import Event, UserEvents
-from stream_processors.histories.cache import HistoryCache
-from stream_processors.histories.erased import Erased
+from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
-from stream_processors.histories.history import History
+from stream_processors.histories.history import History, HistoryCache
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Message, messages
-from stream_processors.histories.retention import Retention
+from stream_processors.histories.removal import Erased, Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
-from stream_processors.item_partitions import ItemPartitions
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, TakenOut
 from contracts.messages import Floats, Ints
 from contracts.pairs import are_in_row
+from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories.fold import Change, Leaving
-from stream_processors.item_partitions import ItemPartitions
 
 MESSAGE_BYTES: Final = 950_000
 """Size limit of a message at the widest numbers, to stay below Kafka's limit of 1 MB."""

@@ -6,8 +6,12 @@ from contracts.affinities import Affinity, affinity_of, binary
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, fold_event, fold_rejection
 from stream_processors.histories.history import History
-from stream_processors.histories.scaled_fold import fold_scaled_event
-from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.histories.scaled_fold import (
+    InverseDegree,
+    MeanValue,
+    UserWeight,
+    fold_scaled_event,
+)
 from stream_processors.settings import Settings
 
 

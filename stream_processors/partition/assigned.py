@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 import structlog
@@ -11,7 +11,7 @@ from faust.types import TP
 
 from stream_processors import metrics
 from stream_processors.compiled import CODE
-from stream_processors.partition.life import FetchRefusedError, Partition
+from stream_processors.partition.life import FetchRefusedError, Partition, Reader
 from stream_processors.transport.batches import RecordBatch
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ HELD_BYTES_MAX: Final = 3 << 28
 """Of all partitions: twice what 40 of them usually hold, while one batch of a few kB may unpack to
 128 MB of records."""
 
-Make = Callable[[TP], Partition]
+Make = Callable[[TP, Reader], Partition]
 
 
 class AssignedPartitions:
@@ -43,13 +43,13 @@ class AssignedPartitions:
     def __iter__(self) -> Iterator[Partition]:
         return iter(list(self._by_tp.values()))
 
-    def begin(self, assigned: set[TP]) -> None:
+    def begin(self, readers: Mapping[TP, Reader]) -> None:
         """Begin a life of each assigned partition; none continues from an earlier assignment."""
-        for tp in assigned & self._by_tp.keys():
+        for tp in readers.keys() & self._by_tp.keys():
             del self._by_tp[tp]
             self._tasks.pop(tp).cancel()
-        for tp in sorted(assigned):
-            self._by_tp[tp] = self._make(tp)
+        for tp in sorted(readers):
+            self._by_tp[tp] = self._make(tp, readers[tp])
             name = f"{tp.topic}/{tp.partition}"
             task = self._tasks[tp] = asyncio.create_task(self._by_tp[tp].run(), name=name)
             task.add_done_callback(self._note_end)

@@ -27,16 +27,16 @@ from contracts.changes import UnknownVersionError
 from contracts.keyspace import LAST_FIELD
 from contracts.messages import Rejection
 from stream_processors import metrics
-from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
-from stream_processors.partition.continuity import Continuity, Leaders, LogLostItsEndError
-from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.flush_times import FlushTimes
+from stream_processors.partition.dead_letters import BadRecords, DeadLetters, TooManyBadRecordsError
 from stream_processors.partition.fold import Folds
 from stream_processors.partition.inbox import Inbox
-from stream_processors.partition.incidents import report
-from stream_processors.partition.last_record import CopiedTopicError
-from stream_processors.partition.resume import where_to_resume
-from stream_processors.partition.rules import Rules
+from stream_processors.partition.resume import (
+    Continuity,
+    CopiedTopicError,
+    Leaders,
+    LogLostItsEndError,
+)
+from stream_processors.partition.rules import FlushTimes, Rules
 from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
 from stream_processors.partition.state import State
 from stream_processors.patience import WAITS, Waits
@@ -65,10 +65,10 @@ class FetchRefusedError(RuntimeError):
 class Reader(Leaders, Protocol):
     """What a partition needs of the transport."""
 
-    async def seek_to(self, tp: TP, offset: int, life: object) -> None:
+    async def seek(self, offset: int, life: object) -> None:
         """Fetch from an offset on; batches then carry the life."""
 
-    async def is_ours(self, tp: TP) -> bool:
+    async def is_ours(self) -> bool:
         """Ask the group whether the partition is currently this worker's."""
 
 
@@ -161,7 +161,7 @@ class Partition:
             except FencedError as replaced:
                 self._end(State.REPLACED, replaced)
                 # Not if an earlier owner's claim arrived late, e.g. because Redis was paused.
-                if not await self._reader.is_ours(self.tp):
+                if not await self._reader.is_ours():
                     return
                 is_refused = await self._begin_again(replaced)
             except (TooManyBadRecordsError, CopiedTopicError, UnknownVersionError) as stopped:
@@ -202,11 +202,7 @@ class Partition:
         self._inbox.close()
         topic, number = self._rules.topic, self.tp.partition
         position = await self._store.fence(topic, number, self._rules.folding)
-        bounds = await self._log.bounds(topic.name, number)
-        await self._continuity.check_topic(position, bounds)
-        epoch_end = await self._continuity.epoch_end(position) if is_refused else None
-        resume = where_to_resume(position, bounds, is_refused=is_refused, epoch_end=epoch_end)
-        report(self.tp, resume, bounds.end)
+        resume, bounds = await self._continuity.resume(position, is_refused=is_refused)
         claim = Claim(
             self._store,
             topic,
@@ -230,7 +226,7 @@ class Partition:
     async def _read_from(self, offset: int) -> None:
         """Start fetching, for this life only."""
         self._enter(State.RESUMING)
-        await self._reader.seek_to(self.tp, offset, self._inbox.open())
+        await self._reader.seek(offset, self._inbox.open())
         self._enter(State.FOLDING)
 
     async def _fold_until_revoked(self, claim: Claim, fold: Folds[Any]) -> None:

@@ -26,8 +26,7 @@ from contracts.keyspace import (
 )
 from contracts.topics import Topic
 from stream_processors import metrics
-from stream_processors.store.chunks import Channel, Chunk, Group, Unwritten, chunks, each_part
-from stream_processors.store.packed import pack
+from stream_processors.store.chunks import Channel, Chunk, Group, Unwritten, chunks, each_part, pack
 from stream_processors.store.scripts import COMMIT, READ, WRITE
 from stream_processors.store.store import Position, Store
 

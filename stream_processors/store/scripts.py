@@ -56,7 +56,7 @@ local function each(packed, enough)
   return answers, key - 2
 end
 """
-# Sets the fields and values of a hash, `stream_processors.store.packed`: as many at once as above.
+# Sets the fields and values of a hash, `stream_processors.store.chunks`: as many at once as above.
 # They become arguments without a table in between, and numbers without being made strings in Lua.
 _SET: Final = """
 local function hset(key, at, ...)

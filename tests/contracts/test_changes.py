@@ -22,8 +22,7 @@ from contracts.changes import (
     encode_changes,
 )
 from contracts.log_position import mark
-from stream_processors.cooccurrences.applied import Applied
-from stream_processors.cooccurrences.unapplied import unapplied
+from stream_processors.cooccurrences.applied import Applied, unapplied
 
 ids = st.integers(0, 200) | st.integers(0, 2**63 - 1)
 offsets = st.integers(0, 300) | st.integers(0, 2**48 - 1)

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple, cast
 
 import pytest
 import structlog
-from faust.types import TP
 from hypothesis import strategies as st
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
@@ -125,13 +124,13 @@ class Stepped(Partition):
             clock_s=lambda: self._passed,
         )
 
-    async def seek_to(self, _tp: TP, offset: int, _life: object) -> None:
+    async def seek(self, offset: int, _life: object) -> None:
         self._read = offset
 
-    async def epoch_end(self, _tp: TP, _epoch: int) -> int | None:
+    async def epoch_end(self, _epoch: int) -> int | None:
         return None
 
-    async def is_ours(self, _tp: TP) -> bool:
+    async def is_ours(self) -> bool:
         return False
 
     async def _wait(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from contracts.changes import Changes
 from contracts.pairs import are_in_row
-from stream_processors.cooccurrences.rows import Rows, rows_of
+from stream_processors.cooccurrences.sums import Rows, rows_of
 
 
 def spread(changes: Changes) -> Iterator[Rows]:

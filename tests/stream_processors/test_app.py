@@ -9,7 +9,7 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from stream_processors.app import ReplacedError, StreamProcessors
-from stream_processors.partition.life import Partition
+from stream_processors.partition.life import Partition, Reader
 from stream_processors.partition.state import State
 from stream_processors.settings import Settings
 from stream_processors.transport.log import Log, LogEnd
@@ -42,7 +42,7 @@ class App(StreamProcessors):
             settings,
             "group",
             ["quotes"],
-            lambda tp: cast("Partition", Standing(tp)),
+            lambda tp, _: cast("Partition", Standing(tp)),
             cast("Log", None),
         )
         self.given: set[TP] = set()
@@ -59,7 +59,7 @@ async def app() -> App:
     with structlog.testing.capture_logs():
         its = App()
         its.given = {A, B}
-        its.partitions.begin({A, B})
+        its.partitions.begin(dict.fromkeys((A, B), cast("Reader", None)))
         return its
 
 

@@ -13,9 +13,8 @@ from contracts.messages import Ints
 from stream_processors import ids
 from stream_processors.bars.table import BarTable
 from stream_processors.cooccurrences.table import CountTable
-from stream_processors.decoding.placement import Placement
+from stream_processors.decoding.placement import ItemPartitions, Placement
 from stream_processors.ids import NONE, Growable, IdIndex
-from stream_processors.item_partitions import ItemPartitions
 
 INT64 = np.iinfo(np.int64)
 A_BATCH = 5_000

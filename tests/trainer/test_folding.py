@@ -17,7 +17,7 @@ from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.user_weights import InverseDegree, MeanValue
+from stream_processors.histories.scaled_fold import InverseDegree, MeanValue
 from tests.trainer.spark.logs import Record, folded
 from trainer.folding.histories import Events, Folded, fold
 from trainer.folding.running_history import UNCONDITIONAL_MS

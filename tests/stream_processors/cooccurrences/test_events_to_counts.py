@@ -26,7 +26,7 @@ from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored, table
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.histories.scaled_fold import InverseDegree, MeanValue, UserWeight
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
 from tests.oracles.histories import History, Rules, fold

@@ -20,7 +20,7 @@ from runtime.topology import Topology
 from stream_processors.decoding.interactions import UserEvents
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.user_weights import InverseDegree, MeanValue
+from stream_processors.histories.scaled_fold import InverseDegree, MeanValue
 from stream_processors.partition.fold import Folds
 from tests.stream_processors.folding import UserEvent, batch_of_events, fold_of_interactions
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, groups_of

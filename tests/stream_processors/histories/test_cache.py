@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from stream_processors.histories import cache as cache_module
-from stream_processors.histories.cache import HistoryCache
-from stream_processors.histories.history import ENTRY, History
+from stream_processors.histories import history as cache_module
+from stream_processors.histories.history import ENTRY, History, HistoryCache
 
 
 def history_of(n: int) -> History:

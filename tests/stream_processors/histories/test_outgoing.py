@@ -12,11 +12,11 @@ from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut,
 from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition
 from stream_processors import item_partitions
-from stream_processors.cooccurrences.rows import holders_of
+from stream_processors.cooccurrences.sums import holders_of
+from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
 from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Message, messages
-from stream_processors.item_partitions import ItemPartitions
 from stream_processors.transport import producer
 from tests.stream_processors.spread import spread
 

@@ -11,8 +11,12 @@ from contracts.affinities import binary
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import rules_of
-from stream_processors.histories.scaled_fold import fold_scaled_event
-from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.histories.scaled_fold import (
+    InverseDegree,
+    MeanValue,
+    UserWeight,
+    fold_scaled_event,
+)
 from stream_processors.settings import Settings
 
 from .changes import NO_CAP

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.partition.bad_records import WINDOW, BadRecords, TooManyBadRecordsError
+from stream_processors.partition.dead_letters import WINDOW, BadRecords, TooManyBadRecordsError
 
 Piece = tuple[int, list[int]]
 """Records, and the indices of bad ones."""

@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.partition.flush_times import FlushTimes
+from stream_processors.partition.rules import FlushTimes
 
 intervals = st.floats(0.05, 600)
 partitions = st.integers(1, 64).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n)))

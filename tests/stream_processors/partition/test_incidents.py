@@ -4,8 +4,7 @@ import structlog
 from faust.types import TP
 from structlog.typing import EventDict
 
-from stream_processors.partition.incidents import report
-from stream_processors.partition.resume import Resume, where_to_resume
+from stream_processors.partition.resume import Resume, report, where_to_resume
 from stream_processors.transport.log import LogBounds
 
 TOPIC = TP("quotes", 3)

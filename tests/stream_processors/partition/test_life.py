@@ -24,7 +24,7 @@ from stream_processors.compiled import CODE
 from stream_processors.partition import assigned, life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.life import FetchRefusedError, Partition
+from stream_processors.partition.life import FetchRefusedError, Partition, Reader
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.state import State
 from stream_processors.store.chunks import Unwritten
@@ -146,13 +146,13 @@ class Scene:
     def letters(self) -> list[int]:
         return [int(letter["offset"]) for letter in self.world.headers]
 
-    async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
+    async def seek(self, offset: int, its_life: object) -> None:
         self.sought.append((offset, its_life))
 
-    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+    async def epoch_end(self, epoch: int) -> int | None:
         return self.epoch_ends(epoch)
 
-    async def is_ours(self, tp: TP) -> bool:
+    async def is_ours(self) -> bool:
         return self.is_members
 
     def fetched(self, partition: Partition, offsets: Sequence[int], **changed: Any) -> None:
@@ -586,8 +586,12 @@ async def test_it_is_hungry_only_while_it_folds_and_has_room(scene: Scene) -> No
 
 def assigned_to(scenes: Sequence[Scene], failures: list[BaseException]) -> AssignedPartitions:
     return AssignedPartitions(
-        lambda tp: scenes[tp.partition].partition(tp.partition), [QUOTES.name], failures.append
+        lambda tp, _: scenes[tp.partition].partition(tp.partition), [QUOTES.name], failures.append
     )
+
+
+def begin(partitions: AssignedPartitions, n: int) -> None:
+    partitions.begin({TP(QUOTES.name, p): cast("Reader", None) for p in range(n)})
 
 
 BOTH = {TP(QUOTES.name, 0), TP(QUOTES.name, 1)}
@@ -598,7 +602,7 @@ async def test_a_partition_with_an_unreachable_store_does_not_delay_others() -> 
     failures: list[BaseException] = []
     partitions = assigned_to(scenes, failures)
     away.turns.held = asyncio.Event()
-    partitions.begin(BOTH)
+    begin(partitions, 2)
     await until(lambda: partitions.hungry() == {TP(QUOTES.name, 1)})
     partitions.hand(batch_of(QUOTES.name, 1, [(0, b"0")], life=fine.sought[-1][1]))
     other = next(p for p in partitions if p.tp.partition == 1)
@@ -616,7 +620,7 @@ async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_
     monkeypatch.setattr(assigned, "HELD_BYTES_MAX", 500)
     scenes = [Scene(), Scene()]
     partitions = assigned_to(scenes, [])
-    partitions.begin(BOTH)
+    begin(partitions, 2)
     await until(lambda: partitions.hungry() == BOTH)
     with monkeypatch.context() as patch:
         patch.setattr(CODE, "is_loading", True)
@@ -639,7 +643,7 @@ async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_
     monkeypatch.setattr(SimulatedLog, "bounds", fail)
     failures: list[BaseException] = []
     with structlog.testing.capture_logs() as logs:
-        assigned_to([scene], failures).begin({TP_0})
+        begin(assigned_to([scene], failures), 1)
         await until(lambda: failures)
     assert [str(error) for error in failures] == ["broken"]
     assert [entry["partition"] for entry in logs] == ["quotes/0"]
@@ -651,7 +655,7 @@ async def test_a_worker_reports_how_many_partitions_it_has_even_none() -> None:
 
     partitions = assigned_to([Scene() for _ in range(3)], [])
     assert number() == 0
-    partitions.begin({TP(QUOTES.name, n) for n in range(3)})
+    begin(partitions, 3)
     assert number() == 3
     for revoked, left in (((0, 1, 7), 1), ((2,), 0)):
         await partitions.revoke({TP(QUOTES.name, n) for n in revoked})

@@ -19,15 +19,21 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect_async
-from stream_processors.store.chunks import ON_INDEX, Channel, Group, Unwritten, command
+from stream_processors.store.chunks import (
+    ON_INDEX,
+    Channel,
+    Group,
+    Unwritten,
+    command,
+    packed,
+    packed_pairs,
+)
 from stream_processors.store.claims import (
     FencedError,
     StoreEmptiedError,
     StoreWentBackError,
 )
-from stream_processors.store.folding import FoldingError
-from stream_processors.store.packed import packed, packed_pairs
-from stream_processors.store.store import Store
+from stream_processors.store.store import FoldingError, Store
 from tests.patience import PATIENCE_S, until
 from tests.stream_processors.claimed import claimed, connected
 

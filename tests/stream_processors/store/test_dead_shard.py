@@ -17,8 +17,7 @@ from stream_processors.__main__ import check_state
 from stream_processors.health import answers_soon
 from stream_processors.patience import STORE, WAITS, Waits
 from stream_processors.settings import Settings
-from stream_processors.store.folding import FoldingError
-from stream_processors.store.store import Store
+from stream_processors.store.store import FoldingError, Store
 from tests.chaos.servers.cluster import Cluster, partial_cluster
 from tests.patience import PATIENCE_S, until
 from tests.stream_processors.claimed import connected

@@ -1,6 +1,6 @@
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
 import faust
@@ -13,6 +13,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport.batches import BatchSchema, RecordBatch
 from stream_processors.transport.consumer import BatchConsumer
+from stream_processors.transport.consumer_thread import PartitionReader
 from tests.patience import until
 
 from .conftest import Write, new_topic
@@ -35,6 +36,7 @@ class App(faust.App):
         self.partitions = self
         self.tps = {TP(topic, 0), TP(topic, 1)}
         self.begun: list[set[TP]] = []
+        self.readers: dict[TP, PartitionReader] = {}
         self.room: set[TP] = set()
         self.batches: list[RecordBatch] = []
         self.failures: list[tuple[TP, object, Exception]] = []
@@ -48,8 +50,9 @@ class App(faust.App):
     def _create_directories(self) -> None:
         pass
 
-    def begin(self, tps: set[TP]) -> None:
-        self.begun.append(tps)
+    def begin(self, readers: Mapping[TP, PartitionReader]) -> None:
+        self.begun.append(set(readers))
+        self.readers.update(readers)
 
     def hungry(self) -> set[TP]:
         return self.room
@@ -61,9 +64,7 @@ class App(faust.App):
         return self.flushed
 
     async def seek(self, tp: TP, offset: int, life: object) -> None:
-        consumer = self.consumer
-        assert isinstance(consumer, BatchConsumer)
-        await consumer.seek_to(tp, offset, life)
+        await self.readers[tp].seek(offset, life)
         self.room.add(tp)
 
     def values(self, tp: TP, life: object = "life") -> list[bytes | None]:
@@ -188,8 +189,8 @@ async def test_a_second_worker_makes_both_restart(
             await until(lambda at=at, mine=mine: at.values(mine, "after"), "its record")
             # The position of the earlier life ended with its assignment.
             assert at.values(mine, "before") == []
-            (not_mine,) = at.tps - at.begun[-1]
-            await at.seek(not_mine, 0, "not assigned")
+            for not_mine in at.readers.keys() - at.begun[-1]:
+                await at.seek(not_mine, 0, "not assigned")
         assert app.failures == second.failures == []
     finally:
         await second.stop()
@@ -214,20 +215,20 @@ async def test_nothing_begins_while_the_group_rebalances(app: App) -> None:
 async def test_the_group_says_whether_a_partition_is_ours(app: App, topic: str) -> None:
     consumer = app.consumer
     assert isinstance(consumer, BatchConsumer)
-    assert await consumer.is_ours(TP(topic, 0))
-    assert not await consumer.is_ours(TP(topic, 2))
+    reader = app.readers[TP(topic, 0)]
+    assert await reader.is_ours()
+    assert not await PartitionReader(consumer._thread, TP(topic, 2)).is_ours()
     # As of a member that was away while the others took over its partitions.
     consumer._thread._ensure_consumer()._coordinator.generation -= 1
-    assert not await consumer.is_ours(TP(topic, 0))
+    assert not await reader.is_ours()
 
 
 async def test_a_leader_reports_where_the_log_of_an_epoch_ends(
     app: App, write: Write, broker: str
 ) -> None:
     """One broker leads forever, so its only epoch ends with the log; it knows no later one."""
-    consumer, tp = app.consumer, min(app.tps)
-    assert isinstance(consumer, BatchConsumer)
+    tp = min(app.tps)
     await asyncio.to_thread(write, [b"a", b"b"], tp.partition)
     is_tansu = brokers.is_tansu(brokers.admin(plain(broker)))
-    assert await consumer.epoch_end(tp, 0) == (None if is_tansu else 2)
-    assert await consumer.epoch_end(tp, 7) is None
+    assert await app.readers[tp].epoch_end(0) == (None if is_tansu else 2)
+    assert await app.readers[tp].epoch_end(7) is None

@@ -6,8 +6,8 @@ from faust.types import TP
 
 from stream_processors.transport import fetched as under_test
 from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.contents import UNPACKED_BYTES_MAX
 from stream_processors.transport.fetched import CorruptLogError, FetchFailure
-from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX
 from tests.raw_batches import POISON, Raw, publish_soon
 
 from .conftest import WAIT_S, Reader, Transactions, Write, new_topic

@@ -2,7 +2,7 @@ import asyncio
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ from infra.local.kafka.server import kafka
 from infra.local.process import Server, await_ready, free_port, start, stop
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from stream_processors.transport import consumer as consumers
-from stream_processors.transport.consumer import BatchConsumer
+from stream_processors.transport import consumer_thread
+from stream_processors.transport.consumer_thread import PartitionReader
 from tests.patience import until
 
 from .conftest import WAIT_S
@@ -67,9 +67,9 @@ def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
 class Following(App):
     """Resumes where it was, in each assignment."""
 
-    def begin(self, tps: set[TP]) -> None:
-        super().begin(tps)
-        for tp in tps:
+    def begin(self, readers: Mapping[TP, PartitionReader]) -> None:
+        super().begin(readers)
+        for tp in readers:
             self.add_future(self.seek(tp, self.followed(tp)[0], len(self.begun)))
 
     def followed(self, tp: TP) -> tuple[int, list[bytes | None]]:
@@ -107,11 +107,10 @@ async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
 async def test_whose_a_partition_is_is_asked_until_the_coordinator_answers(
     app: Following, own_broker: OwnBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "ANSWER_WITHIN_S", 0.2)
-    assert isinstance(app.consumer, BatchConsumer)
+    monkeypatch.setattr(consumer_thread, "ANSWER_WITHIN_S", 0.2)
     own_broker.signal(signal.SIGSTOP)
     with structlog.testing.capture_logs() as logs:
-        asking = asyncio.ensure_future(app.consumer.is_ours(min(app.tps)))
+        asking = asyncio.ensure_future(app.readers[min(app.tps)].is_ours())
         await until(lambda: logs or asking.done(), "it does not answer in time")
     own_broker.signal(signal.SIGCONT)
     is_ours = await asking

@@ -6,7 +6,7 @@ import sys
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from stream_processors.transport.unpacking import unpacked
+from stream_processors.transport.contents import unpacked
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 HEADER_BYTES = 61
