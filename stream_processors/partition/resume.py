@@ -55,7 +55,7 @@ class CopiedTopicError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LastRecord:
-    """Its offset, and a fingerprint."""
+    """The last folded record: its offset, a fingerprint, and the epoch of its leader."""
 
     offset: int
     digest: str

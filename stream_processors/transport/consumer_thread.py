@@ -77,7 +77,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             # halfway; Faust would wait a minute for this thread to end.
             await self._ensure_consumer()._client.close()  # noqa: SLF001
 
-    async def seek(self, tp: TP, offset: int, life: object) -> None:
+    async def fetch_from(self, tp: TP, offset: int, life: object) -> None:
         """See `PartitionReader.seek`."""
         self._fetched.seek(tp, offset, life)
 
@@ -156,7 +156,7 @@ class PartitionReader:
 
         Does nothing if the partition is no longer assigned: then the life is over as well.
         """
-        await self._thread.call_thread(self._thread.seek, self._tp, offset, life)
+        await self._thread.call_thread(self._thread.fetch_from, self._tp, offset, life)
 
     async def is_ours(self) -> bool:
         """Ask the group whether the partition is currently this worker's.

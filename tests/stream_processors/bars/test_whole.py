@@ -8,15 +8,12 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.partition.fold import Folds
-from stream_processors.partition.resume import Resume, where_to_resume
 from stream_processors.store.chunks import Unwritten
-from stream_processors.transport.log import LogBounds
 from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 
 PARTITION = instrument_partition(7, 2)
-KNOWN = {"next": "5", "incarnation": "0", "topic_id": "one"}
 
 
 def fold_of(claim: InMemoryClaim) -> Folds[Quotes]:
@@ -25,24 +22,6 @@ def fold_of(claim: InMemoryClaim) -> Folds[Quotes]:
 
 def whole_s_of(unwritten: Unwritten) -> int:
     return int(unwritten.fields[WHOLE_FIELD])
-
-
-@pytest.mark.parametrize(
-    ("position", "log", "may_miss"),
-    [
-        ({}, LogBounds("one", 0, 9), False),
-        ({}, LogBounds("one", 3, 9), True),
-        (KNOWN, LogBounds("one", 3, 9), False),
-        (KNOWN, LogBounds("one", 6, 9), True),
-        (KNOWN, LogBounds("another", 0, 9), True),
-    ],
-    ids=["whole log", "shorter log", "goes on", "cut log", "new log"],
-)
-def test_records_may_be_missing_where_the_log_does_not_reach_back_to_the_position(
-    position: dict[str, str], log: LogBounds, *, may_miss: bool
-) -> None:
-    resume: Resume = where_to_resume(position, log, is_refused=False)
-    assert resume.may_miss_records is may_miss
 
 
 @pytest.mark.parametrize(("ts_ms", "whole_s"), [(600_000, 660), (649_999, 660), (650_001, 720)])

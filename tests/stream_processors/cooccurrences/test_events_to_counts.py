@@ -21,9 +21,9 @@ from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
-from stream_processors import item_partitions
 from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored, table
+from stream_processors.decoding import placement
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.scaled_fold import InverseDegree, MeanValue, UserWeight
@@ -99,7 +99,7 @@ def _small_steps() -> Iterator[None]:
             patch.setattr(counts_module, name, bound)
         patch.setattr(stored, "_COUNTS_AT_ONCE", 2)
         patch.setattr(table, "_ITEMS_AT_MOST", 2)
-        patch.setattr(item_partitions, "_ITEMS_AT_MOST", 2)
+        patch.setattr(placement, "_ITEMS_AT_MOST", 2)
         yield
 
 

@@ -6,7 +6,6 @@ from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote, encode
 from contracts.partitioning import partition_of
 from contracts.tombstones import Tombstone, encode_tombstone
-from stream_processors import item_partitions
 from stream_processors.decoding import instruments, interactions, placement, quotes
 from tests.examples import examples
 from tests.stream_processors.folding import decoding
@@ -24,7 +23,7 @@ def here(keys: list[bytes]) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_partitions, "_ITEMS_AT_MOST", 5)
+    monkeypatch.setattr(placement, "_ITEMS_AT_MOST", 5)
     monkeypatch.setattr(placement, "_USERS_KEPT", 5)
 
 

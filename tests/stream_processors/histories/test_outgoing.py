@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
 from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition
-from stream_processors import item_partitions
 from stream_processors.cooccurrences.sums import holders_of
+from stream_processors.decoding import placement
 from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
@@ -198,7 +198,7 @@ def test_a_user_with_the_longest_history_leaves_in_one_message() -> None:
 
 
 def test_items_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_partitions, "_ITEMS_AT_MOST", 10)
+    monkeypatch.setattr(placement, "_ITEMS_AT_MOST", 10)
     partitions = ItemPartitions(PARTITIONS)
     for first in range(0, 200, 3):
         items = np.arange(first, first + 6)

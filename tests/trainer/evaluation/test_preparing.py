@@ -11,7 +11,7 @@ from contracts.affinities import AffinityName, affinity_of
 from contracts.event_types import BUILT_IN
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.user_weights import InverseDegree, MeanValue
+from stream_processors.histories.scaled_fold import InverseDegree, MeanValue
 from tests.examples import examples
 from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import TRADE, Event, events_in_time_order, interactions
