@@ -48,7 +48,7 @@ ODD_HEADERS: Final[tuple[Headers, ...]] = (
 )
 KEYS: Final[tuple[Headers, ...]] = (
     *(((b"X-API-Key", KEY),),) * 12,
-    *((), *(((b"X-API-Key", key),) for key in (b"", KEY + b"x", b"\xff\xc3", b"x" * 60_000))),
+    *((), *(((b"X-API-Key", key),) for key in (b"", KEY + b"x", b"\xff\xc3", b"x" * 40_000))),
     *(((b"Authorization", s + KEY),) for s in (b"Bearer ", b"bearer  ", b"Basic ", b"\xff")),
 )
 SOUND: Final = [
