@@ -284,6 +284,17 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     assert listed(data) == {"1", "2"}
 
 
+async def test_a_user_leaves_once_though_the_change_is_repeated_with_a_later_one() -> None:
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    user = {0: 1.0, 1: 1.0}
+    first = message(0, ("comes", user), ("comes", user), ("leaves", user))
+    again = message(2, ("leaves", user), ("comes", {2: 1.0}))
+    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, first), (1, again)]))
+    await flush(fold, claim)
+    assert counts_in(data) == {(0, 0): 1.0, (1, 0): 1.0, (1, 1): 1.0, (2, 2): 1.0}
+
+
 async def test_records_without_changes_are_rejected_with_a_reason() -> None:
     fold, _ = fold_of({})
     values = [(0, b"no changes"), (1, message(0, ("comes", {0: 1.0}))), (2, None)]
