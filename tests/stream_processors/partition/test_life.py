@@ -497,6 +497,7 @@ async def test_a_claim_is_taken_back_where_it_was_though_a_fetch_was_refused_bef
         await until(lambda: len(scene.sought) == 2)
         await folding(partition)
         partition.hand(batch_of(*TP_0, [(2, b"2")], life=object()))  # of an earlier life
+        assert not partition.held_bytes
         await scene.fold(partition, [2])
         assert scene.folds[-1].taken == [1]
         await scene.store().fence(QUOTES, 0, "{}")
