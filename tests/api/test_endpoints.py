@@ -468,13 +468,13 @@ async def test_an_unknown_field_is_named_with_those_that_there_are(
 ) -> None:
     shown = msgspec.to_builtins(OPERATIONS[endpoint.name].bodies[0])
     several = isinstance(shown, list)
-    last = {**(shown[-1] if several else shown), "unknwon": 1}
+    last = {**(shown[-1] if several else shown), "nonsense": 1}
     body = json.dumps([*shown, last] if several else last).encode()
     answer = await client.ask(replace(example(endpoint), body=body))
     (error,) = [one for one in json.loads(answer.body)["errors"] if "unknown" in one["reason"]]
-    assert (error["field"], error.get("index")) == ("unknwon", len(shown) if several else None)
-    known = error["reason"].partition("unknown field `unknwon`, known: ")[2].split(", ")
-    assert {*known} >= last.keys() - {"unknwon"}
+    assert (error["field"], error.get("index")) == ("nonsense", len(shown) if several else None)
+    known = error["reason"].partition("unknown field `nonsense`, known: ")[2].split(", ")
+    assert {*known} >= last.keys() - {"nonsense"}
 
 
 @each("endpoint", [one for one in WITH_BODY if b'"ABC"' in example(one).body])

@@ -69,7 +69,7 @@ events = st.builds(
 
 
 @given(log=st.lists(events, min_size=1, max_size=20), plan=plans)
-def test_each_event_counts_once_beside_the_histories_however_workers_end(
+def test_each_event_counts_once_next_to_the_histories_however_workers_end(
     log: list[Interaction], plan: Plan
 ) -> None:
     world = World(sizes=cycle(plan.sizes), make={INTERACTIONS: folds})

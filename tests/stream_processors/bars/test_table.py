@@ -1,4 +1,4 @@
-"""The table beside a store has the bars of a recomputation, and published all that are closed.
+"""The table and its store have the bars of a recomputation, and published all that are closed.
 
 The store is a dict that mimics the agent's HSET and HDEL; bars are encoded and decoded, as with a
 real store.
@@ -55,7 +55,7 @@ def decode(bar: str) -> BarValue:
     return msgspec.json.decode(bar, type=BarValue)
 
 
-class TableBesideAStore(RuleBasedStateMachine):
+class TableAndStore(RuleBasedStateMachine):
     """The fold's use of a table. A crash loses memory; the log is read from the position on."""
 
     @initialize(log=logs, retention=st.integers(1, 5))
@@ -179,19 +179,19 @@ class TableBesideAStore(RuleBasedStateMachine):
         assert published == expected
 
 
-TestTableBesideAStore = TableBesideAStore.TestCase
-TestTableBesideAStore.settings = examples(300, stateful_step_count=20)
+TestTableAndStore = TableAndStore.TestCase
+TestTableAndStore.settings = examples(300, stateful_step_count=20)
 
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
-    beside = TableBesideAStore()
-    beside.begin([Quote(0, float(m + 1), 1.0, m * MINUTE_MS) for m in range(5)], 60)
-    beside.fold(5)
-    assert (len(beside.table), beside.table.changed) == (5, 5)
-    beside.flush(0, LAST_MINUTE, 0)
-    assert (len(beside.table), beside.table.changed) == (1, 0)
-    keys = beside.table.keys(np.zeros(2, np.int64), np.array([0, 5 * MINUTE_MS]))
-    assert [m.minutes for m in beside.table.missing(keys)] == [[0]]  # none is after the newest
+    pair = TableAndStore()
+    pair.begin([Quote(0, float(m + 1), 1.0, m * MINUTE_MS) for m in range(5)], 60)
+    pair.fold(5)
+    assert (len(pair.table), pair.table.changed) == (5, 5)
+    pair.flush(0, LAST_MINUTE, 0)
+    assert (len(pair.table), pair.table.changed) == (1, 0)
+    keys = pair.table.keys(np.zeros(2, np.int64), np.array([0, 5 * MINUTE_MS]))
+    assert [m.minutes for m in pair.table.missing(keys)] == [[0]]  # none is after the newest
 
 
 def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
@@ -202,14 +202,14 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
 
 
 def test_bars_are_stored_as_json_that_a_person_reads() -> None:
-    beside = TableBesideAStore()
-    beside.begin([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], 60)
-    beside.flush(2, NO_MINUTE, 0)
+    pair = TableAndStore()
+    pair.begin([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], 60)
+    pair.flush(2, NO_MINUTE, 0)
     first_fields = (
         '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
         '"ot":1000,"ct":2000,"off":[1,1]'
     )
-    assert beside.store[0].bars[0].startswith(first_fields)
+    assert pair.store[0].bars[0].startswith(first_fields)
 
 
 def test_instruments_without_recent_quotes_are_forgotten() -> None:

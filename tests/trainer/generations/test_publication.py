@@ -100,7 +100,7 @@ def generations(setup: Setup) -> Generations:
 
 
 class Lives(RuleBasedStateMachine):
-    """Trainers publish, try out, fail, stall or are killed, and operators decide meanwhile."""
+    """Trainers publish, try out, fail, stall or are killed, while operators decide."""
 
     def __init__(self, of: Generations) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(fails=st.booleans())
     def begin(self, *, fails: bool) -> None:
-        """Whoever ran before stalls."""
+        """The trainer that ran before stalls."""
         fence, self.is_running = self.expected.fence + 1, not fails
         made = Publication(self.of.store, self.of.keys, f"g{fence}", fence)
         if fails:
