@@ -4,7 +4,6 @@ import time
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
-import tenacity
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
@@ -158,26 +157,25 @@ def delete(client: Admin, names: Collection[str]) -> None:
 
 def _await(client: Admin, expected: Mapping[str, int]) -> None:
     """Wait until each topic has the expected partitions, with leaders; none, if it was deleted."""
+    deadline = time.monotonic() + _CALL_S
+    while (seen := _led(client, expected)) != expected:
+        if time.monotonic() > deadline:
+            raise BrokerError(
+                f"the broker has partitions {seen} of topics that should have {dict(expected)}, "
+                f"{_CALL_S} s after it agreed"
+            )
+        time.sleep(_POLL_S)
 
-    def led() -> dict[str, int]:
-        topics = _metadata(client).topics
-        return {
-            name: sum(p.leader >= 0 for p in topics[name].partitions.values()) if name in topics
-            else 0
-            for name in expected
-        }  # fmt: skip
 
-    try:
-        tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda seen: seen != expected),
-            stop=tenacity.stop_after_delay(_CALL_S),
-            wait=tenacity.wait_fixed(_POLL_S),
-        )(led)
-    except tenacity.RetryError as tired:
-        raise BrokerError(
-            f"the broker has partitions {tired.last_attempt.result()} of topics that should have "
-            f"{dict(expected)}, {_CALL_S} s after it agreed"
-        ) from None
+def _led(client: Admin, names: Collection[str]) -> dict[str, int]:
+    """Return how many partitions of each topic have a leader, 0 of a topic that is not there."""
+    topics = _metadata(client).topics
+    return {
+        name: sum(partition.leader >= 0 for partition in topics[name].partitions.values())
+        if name in topics
+        else 0
+        for name in names
+    }
 
 
 def _metadata(client: Admin) -> ClusterMetadata:
