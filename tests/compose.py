@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import yaml
 
-COMPOSE_TEXT: Final = (Path(__file__).parents[1] / "docker-compose.yml").read_text()
-COMPOSE: Final[dict[str, Any]] = yaml.safe_load(COMPOSE_TEXT)
+_FILE: Final = Path(__file__).parents[1] / "docker-compose.yml"
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load(_FILE.read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 
 

@@ -19,6 +19,7 @@ LEFT_OUT: Final = re.compile(
     r"\.(lock|png|svg|d\.ts)$|package-lock\.json$|go\.(mod|sum)$|/vendor/"
     r"|^docs/settings\.md$|^infra/docker/settings\.env$"  # `make docs`
     r"|^infra/kubernetes/components/monitoring/rules\.yaml$"  # `python -m infra.kubernetes.rules`
+    r"|^tests/infra/compose\.golden\.yml$"  # `python -m tests.infra.golden`
     r"|^clients/.*(/_sync/|/structs\.py$|/endpoints\.py$)"
 )
 ROOMS_OF_DOCS: Final = {"", ".ci", ".codespell", ".github"}

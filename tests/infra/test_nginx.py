@@ -17,9 +17,8 @@ import pytest
 
 from api.http.answer_headers import SECURITY_HEADERS
 from infra.local.process import LOOPBACK, free_port, running
-from tests.commands import run
 from tests.contracts.test_messages import REACHABLE
-from tests.infra.door import CONFIG, command, door, needs_nginx, served
+from tests.infra.door import CONFIG, door, needs_nginx, served
 from tests.infra.upstream import ETAG
 from tests.patience import PATIENCE_S, eventually
 
@@ -72,15 +71,6 @@ def doomed(tmp_path: Path) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_nginx_accepts_the_file(tmp_path: Path) -> None:
-    nginx = command(tmp_path, 8000, [8001, 8002])
-
-    check = run(*nginx, "-t")
-
-    assert check.returncode == 0, check.stderr
-    assert "warn" not in check.stderr
-
-
 def test_a_process_killed_under_load_fails_no_read(doomed: Proxy) -> None:
     statuses = []
     for number in range(300):
@@ -130,13 +120,6 @@ def test_without_an_answer_a_read_is_asked_of_the_other_process_and_a_write_is_n
     assert answer.json()["type"] == "urn:tickrec:problem:no-process"
     assert doomed.asked(path) == processes
     assert doomed.client.get("/v1/instruments/4/bars").status_code == 200
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_a_path_reaches_the_api_as_it_came(proxy: Proxy, method: str) -> None:
-    path = f"/v1/users/a%2Fb%20%C3%A9%25?{method}"
-    assert proxy.client.request(method, path).status_code == 200
-    assert proxy.asked(path) == 1
 
 
 def test_each_user_that_can_be_written_can_be_erased_through_nginx(proxy: Proxy) -> None:

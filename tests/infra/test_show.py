@@ -1,10 +1,8 @@
 """Terminal output is complete, and shows problems first."""
 
 import io
-from pathlib import Path
 from typing import Any
 
-import pytest
 from rich.console import Console
 
 from infra.local import show
@@ -38,18 +36,11 @@ def printed(show_it: Any) -> str:
     return out.getvalue()
 
 
-def test_an_answer_comes_with_the_command_that_asks_for_it() -> None:
-    given = Answer(Request("/health/live"), {"status": "alive"}, None)
-    text = printed(lambda c: show.answer(c, "http://api", given))
-    assert text == '\n$ curl http://api/health/live\n{"status": "alive"}\n'
-
-
-def test_a_bad_answer_comes_with_what_is_wrong() -> None:
-    bad = Answer(Request("/health/live"), None, "status 500")
-    assert "! status 500" in printed(lambda c: show.answer(c, "http://api", bad))
-    text = printed(lambda c: show.check(c, str(bad.request), bad.problem))
-    assert text == "  ✗ GET    /health/live  status 500\n"
-    assert printed(lambda c: show.check(c, "GET /", None)) == "  ✓ GET /\n"
+def test_an_answer_comes_with_the_command_that_asks_for_it_and_what_is_wrong_with_it() -> None:
+    bad = Answer(Request("/health/live"), {"status": "dead"}, "status 500")
+    text = printed(lambda c: show.answer(c, "http://api", bad))
+    assert text.startswith("\n$ curl http://api/health/live\n")
+    assert "! status 500" in text
 
 
 def test_a_quiet_status_line_says_how_fast_how_far_behind_and_which_model() -> None:
@@ -82,9 +73,3 @@ def test_a_report_that_should_be_newer_says_how_old_it_is() -> None:
     assert str(show.age(report, now_s=165)).startswith(
         "That was 1 min 5 s ago: its supervisor hangs"
     )
-
-
-def test_a_path_is_said_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert show.shown(tmp_path / "a" / "b") == "a/b"
-    assert show.shown(Path("/elsewhere")) == "/elsewhere"
