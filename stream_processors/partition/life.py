@@ -24,7 +24,6 @@ import structlog
 from faust.types import TP
 
 from contracts.changes import UnknownVersionError
-from contracts.keyspace import LAST_FIELD
 from contracts.messages import Rejection
 from stream_processors import metrics
 from stream_processors.partition.dead_letters import BadRecords, DeadLetters, TooManyBadRecordsError
@@ -213,14 +212,13 @@ class Partition:
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
             index=self._rules.index(number) if self._rules.index else None,
-            last="" if resume.is_another_log else position.get(LAST_FIELD, ""),
+            last=self._continuity.text(),
             starts_over=resume.starts_over,
             may_miss_records=resume.may_miss_records,
         )
         fold = self._rules.make_folds(claim)
         await claim.write(fold.begun(), resume.next_offset)
         self._claim, self._next_offset = claim, resume.next_offset
-        self._continuity.begin(claim.last)
         return claim, fold
 
     async def _read_from(self, offset: int) -> None:

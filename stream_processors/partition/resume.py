@@ -17,7 +17,7 @@ The rules, in order:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final, Literal, Protocol
 
@@ -55,10 +55,13 @@ class CopiedTopicError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LastRecord:
-    """The last folded record: its offset, a fingerprint, and the epoch of its leader."""
+    """The last folded record: its offset, a fingerprint, and the epoch of its leader.
 
-    offset: int
-    digest: str
+    Without an offset: no record is known, at most the epoch.
+    """
+
+    offset: int = -1
+    digest: str = ""
     leader_epoch: int = UNKNOWN_EPOCH
 
     @classmethod
@@ -74,13 +77,15 @@ class LastRecord:
     @classmethod
     def parse(cls, text: str) -> "LastRecord":
         """Parse `text`."""
+        if not text:
+            return cls()
         offset, digest, leader_epoch = text.split(":")
         return cls(int(offset), digest, int(leader_epoch))
 
     @property
     def text(self) -> str:
-        """As stored in a position."""
-        return f"{self.offset}:{self.digest}:{self.leader_epoch}"
+        """As stored in a position, empty if nothing is known."""
+        return "" if self == LastRecord() else f"{self.offset}:{self.digest}:{self.leader_epoch}"
 
     def has(self, record: Record) -> bool:
         """Whether a record is the same one."""
@@ -99,11 +104,6 @@ class Resume:
     incident: Incident | None = None
     missing: int = 0
     """records between the position and the earliest one in the log"""
-
-    @property
-    def is_another_log(self) -> bool:
-        """Whether new records may reuse offsets of others."""
-        return self.starts_over or self.incident == "log lost its end"
 
     @property
     def starts_over(self) -> bool:
@@ -213,6 +213,8 @@ class Continuity:
         self._tp = tp
         self._log = log
         self._leaders = leaders
+        self._last = LastRecord()
+        """but for what was folded since the claim"""
         self._record: ConsumerRecord[bytes | None, bytes | None] | None = None
         self._leader_epoch = UNKNOWN_EPOCH
 
@@ -228,26 +230,21 @@ class Continuity:
             CopiedTopicError: the topic has another id than the position, and the same records.
         """
         bounds = await self._log.bounds(*self._tp)
-        epoch_end = None
-        if text := position.get(LAST_FIELD):
-            last = LastRecord.parse(text)
-            await self._check_copy(last, position[TOPIC_ID_FIELD], bounds)
-            epoch_end = await self._end_of(last.leader_epoch) if is_refused else None
+        last = LastRecord.parse(position.get(LAST_FIELD, ""))
+        await self._check_copy(last, position.get(TOPIC_ID_FIELD), bounds)
+        epoch_end = await self._end_of(last.leader_epoch) if is_refused else None
         resume = where_to_resume(position, bounds, is_refused=is_refused, epoch_end=epoch_end)
         report(self._tp, resume, bounds.end)
+        self._last, self._record = _last_after(resume, last, epoch_end), None
+        self._leader_epoch = self._last.leader_epoch
         return resume, bounds
 
-    async def _check_copy(self, last: LastRecord, known_id: str, bounds: LogBounds) -> None:
-        if known_id == bounds.topic_id or not bounds.earliest <= last.offset < bounds.end:
+    async def _check_copy(self, last: LastRecord, known_id: str | None, bounds: LogBounds) -> None:
+        if known_id in (None, bounds.topic_id) or not bounds.earliest <= last.offset < bounds.end:
             return
         record = await self._log.record(*self._tp, last.offset)
         if record is not None and last.has(record):
             raise CopiedTopicError(self._tp.topic, last, known_id, bounds.topic_id)
-
-    def begin(self, last: str) -> None:
-        """Load the last record from the position of a new claim."""
-        self._record = None
-        self._leader_epoch = LastRecord.parse(last).leader_epoch if last else UNKNOWN_EPOCH
 
     async def check_leader(self, batch: RecordBatch) -> None:
         """Check that the last folded record is in the log that the next batch comes from.
@@ -272,12 +269,21 @@ class Continuity:
         if piece.records:
             self._record = piece.records[-1]
 
-    def text(self) -> str | None:
-        """Return what a position stores of the last record; None if none was folded since."""
+    def text(self) -> str:
+        """Return what a position stores of the last record."""
         if self._record is None:
-            return None
+            return replace(self._last, leader_epoch=self._leader_epoch).text
         record = self._record.key, self._record.value
         return LastRecord.of(self._record.offset, record, self._leader_epoch).text
 
     async def _end_of(self, epoch: int) -> int | None:
         return None if epoch == UNKNOWN_EPOCH else await self._leaders.epoch_end(epoch)
+
+
+def _last_after(resume: Resume, last: LastRecord, epoch_end: int | None) -> LastRecord:
+    """Return what is still known of the last record: where a leader's log was cut, its epoch."""
+    if resume.incident is None:
+        return last
+    if resume.incident == "log lost its end" and resume.next_offset == epoch_end:
+        return LastRecord(leader_epoch=last.leader_epoch)
+    return LastRecord()

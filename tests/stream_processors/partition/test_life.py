@@ -224,6 +224,8 @@ class Lives(RuleBasedStateMachine):
         self.number = self.at = self.seeks = self.incarnation = 0
         self.has_excuse = False
         """for a greater incarnation"""
+        self.has_last = False
+        """whether the position has had a last record of this log"""
         self.snapshot = copy.deepcopy(self.scene.world.data)
         self.written: set[int] = set()
         self.append(9)
@@ -252,8 +254,8 @@ class Lives(RuleBasedStateMachine):
 
     @property
     def knows_its_epoch(self) -> bool:
-        """Whether the position has a last record, and the epoch of its leader."""
-        return self.has_epochs and bool(self.scene.position["last"])
+        """Whether the position has had the epoch of a leader."""
+        return self.has_epochs and self.has_last
 
     def epoch_end(self, epoch: int) -> int | None:
         later = (at for at, its in enumerate(self.epochs) if its > epoch)
@@ -293,6 +295,7 @@ class Lives(RuleBasedStateMachine):
         self.settle()
         assert self.written <= set(self.scene.values)
         self.written = set(self.scene.values)
+        self.has_last |= bool(self.scene.position["last"])
 
     @rule()
     def crash(self) -> None:
@@ -319,7 +322,7 @@ class Lives(RuleBasedStateMachine):
         self.log.clear()
         self.epochs.clear()
         self.epoch = 0
-        self.has_excuse = True
+        self.has_excuse, self.has_last = True, False
 
     @precondition(lambda self: self.knows_its_epoch and not self.has_excuse)
     @rule(behind=st.integers(0, 9))
@@ -353,6 +356,7 @@ class Lives(RuleBasedStateMachine):
         self.scene.world.data.clear()
         self.scene.world.data.update(copy.deepcopy(self.snapshot))
         self.written = set(self.scene.values)
+        self.has_last = bool(self.scene.position["last"])
         self.has_excuse = True  # the replica may not know of the last one
 
     @rule(start=st.integers(-3, 3))
@@ -396,6 +400,21 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = examples(300, stateful_step_count=30)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_leader_without_the_end_is_noticed_again_before_the_next_record(*, crashes: bool) -> None:
+    lives = Lives()
+    lives.begin(has_epochs=True)
+    lives.flush(9)
+    for end in (6, 4):
+        lives.elect_a_leader_without_the_end(len(lives.log) - end)
+        lives.append(5)
+        lives.fetch(1, 0)
+        assert lives.at == end
+        if crashes:
+            lives.crash()
+    lives.teardown()
 
 
 async def test_due_writes_happen_without_new_records_and_no_others(scene: Scene) -> None:
