@@ -1,6 +1,7 @@
 """Recommendations that are not all of the same categories."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,10 @@ from contracts.generations import Current, Served
 from tests.patience import until_true
 
 from .conftest import ALL_ALIKE, Filled, Serve
+from .lists import BASKET, ids_of, of_user
 
+ABC = of_user("ABC")
+OF_1: dict[str, Any] = {"items": [{"instrument_id": 1}], "n": 3}
 CATEGORIES = {1: ("a",), 2: ("a",), 3: ("a", "b"), 4: ("b",), 5: ()}
 
 
@@ -27,7 +31,6 @@ def chosen(items: Sequence[int], n: int, diversity: float) -> list[int]:
         (3, 0.4, [1, 4, 3]),  # after item 1, items 2 to 5 have .08, .16, .24 and .12
         (3, 1.0, [1, 4, 5]),
         (9, 1.0, [1, 4, 5, 3, 2]),
-        (0, 1.0, []),
     ],
 )
 def test_items_are_chosen_by_marginal_relevance(
@@ -37,7 +40,7 @@ def test_items_are_chosen_by_marginal_relevance(
 
 
 def test_of_nothing_there_is_nothing() -> None:
-    assert chosen([], 5, 0.5) == []
+    assert chosen([], 5, 0.5) == chosen([1, 2], 0, 1.0) == []
 
 
 @pytest.fixture
@@ -50,43 +53,33 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-async def ids(client: httpx.AsyncClient, query: str = "") -> list[int]:
-    answer = await client.get(f"/v1/users/ABC/recommendations?n=3{query}")
-    assert answer.status_code == 200, answer.text
-    return [item["instrument_id"] for item in answer.json()["items"]]
-
-
-async def of_basket(client: httpx.AsyncClient, **fields: float) -> list[int]:
-    asked = {"items": [{"instrument_id": 1}], "n": 3, **fields}
-    answer = (await client.post("/v1/recommendations", json=asked)).json()
-    return [item["instrument_id"] for item in answer["items"]]
-
-
 async def test_a_request_may_ask_for_it_and_without_it_nothing_changes(
     client: httpx.AsyncClient,
 ) -> None:
     @until_true
     async def known() -> None:
-        assert await ids(client, "&diversity=1") == [2, 7, 3]
+        assert await ids_of(client, ABC, n=3, diversity=1) == [2, 7, 3]
 
     await known()
-    assert await ids(client) == await ids(client, "&diversity=0") == [2, 3, 4]
-    assert await of_basket(client, diversity=1) == [2, 7, 3]
+    assert (
+        await ids_of(client, ABC, n=3) == await ids_of(client, ABC, n=3, diversity=0) == [2, 3, 4]
+    )
+    assert await ids_of(client, BASKET, **OF_1, diversity=1) == [2, 7, 3]
 
 
 async def test_a_variant_may_ask_for_it_and_a_request_overrides_that(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    assert await ids(client) == [2, 3, 4]  # from the cache, from now on
+    assert await ids_of(client, ABC, n=3) == [2, 3, 4]  # from the cache, from now on
     filled.serve(Current(2, {"default": Served("g1", "cosine", "user-knn", ALL_ALIKE, 1.0)}))
 
     @until_true
     async def followed() -> None:
-        assert await ids(client) == [2, 7, 3]
+        assert await ids_of(client, ABC, n=3) == [2, 7, 3]
 
     await followed()
-    assert await ids(client, "&diversity=0") == [2, 3, 4]
-    assert await of_basket(client) == [2, 7, 3]
-    assert await of_basket(client, diversity=0) == [2, 3, 4]
+    assert await ids_of(client, ABC, n=3, diversity=0) == [2, 3, 4]
+    assert await ids_of(client, BASKET, **OF_1) == [2, 7, 3]
+    assert await ids_of(client, BASKET, **OF_1, diversity=0) == [2, 3, 4]
     (of_default,) = (await client.get("/v1/models")).json()["variants"]
     assert of_default["serves"]["diversity"] == 1

@@ -9,7 +9,9 @@ import pytest
 from tests.cases import each
 
 from .conftest import Filled, Serve
+from .lists import answered, ids_of, source_and_ids
 
+TO_4 = "/v1/instruments/4/similar"
 NEIGHBORS = [(str(item), 1 / (item + 1), 2.0) for item in range(5, 60)]
 
 
@@ -29,47 +31,36 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-async def similar(client: httpx.AsyncClient, query: str, to: str = "4") -> tuple[str, list[int]]:
-    answer = await client.get(f"/v1/instruments/{to}/similar?{query}")
-    assert answer.status_code == 200, answer.text
-    said: dict[str, Any] = answer.json()
-    return said["source"], [item["instrument_id"] for item in said["items"]]
-
-
-async def test_what_is_not_listed_is_never_shown(client: httpx.AsyncClient) -> None:
-    assert await similar(client, "n=3") == ("model", [5, 7, 8])
-    predicted = (await client.get("/instruments/similar/4")).json()["predicted_items"]
-    assert predicted == [str(i) for i in (5, *range(7, 16))]
+@each(
+    ("query", "expected"),
+    [
+        ({"n": 3}, [5, 7, 8]),  # 6 is not listed
+        ({"category": "third", "n": 200}, [9, 15, 21, 27, 33, 39, 45]),
+        ({"category": "even", "n": 3}, [8, 10, 12]),
+        ({"category": "odd", "exclude_category": "third", "n": 4}, [5, 7, 11, 13]),
+        ({"exclude_category": "odd", "n": 2}, [8, 10]),
+        ({"category": "third,even", "n": 3}, [8, 9, 10]),
+    ],
+)
+async def test_a_filter_looks_through_the_whole_list_for_what_is_listed(
+    client: httpx.AsyncClient, query: dict[str, Any], expected: list[int]
+) -> None:
+    assert await source_and_ids(client, TO_4, **query) == ("model", expected)
 
 
 async def test_what_the_catalog_does_not_know_is_shown_unless_a_category_is_asked_for(
     client: httpx.AsyncClient,
 ) -> None:
-    assert 59 in (await similar(client, "n=200"))[1]
-    assert 59 in (await similar(client, "n=200&exclude_category=odd"))[1]
-    assert max((await similar(client, "n=200&category=even,odd"))[1]) == 50
-
-
-@each(
-    ("query", "expected"),
-    [
-        ("category=third&n=200", [9, 15, 21, 27, 33, 39, 45]),
-        ("category=even&n=3", [8, 10, 12]),
-        ("category=odd&exclude_category=third&n=4", [5, 7, 11, 13]),
-        ("exclude_category=odd&n=2", [8, 10]),
-        ("category=third,even&n=3", [8, 9, 10]),
-    ],
-)
-async def test_a_filter_looks_through_the_whole_list(
-    client: httpx.AsyncClient, query: str, expected: list[int]
-) -> None:
-    assert await similar(client, query) == ("model", expected)
+    assert 59 in await ids_of(client, TO_4, n=200, exclude_category="odd")
+    assert max(await ids_of(client, TO_4, n=200, category="even,odd")) == 50
+    predicted = (await client.get("/instruments/similar/4")).json()["predicted_items"]
+    assert predicted == [str(i) for i in (5, *range(7, 16))]
 
 
 async def test_a_list_that_a_filter_empties_goes_on_with_what_is_popular(
     client: httpx.AsyncClient,
 ) -> None:
-    answer = (await client.get("/v1/instruments/4/similar?category=lonely")).json()
+    answer = await answered(client, TO_4, category="lonely")
     assert answer.pop("request_id").startswith("default.g1.similar.")
     assert answer == {
         "instrument_id": 4,
@@ -79,9 +70,9 @@ async def test_a_list_that_a_filter_empties_goes_on_with_what_is_popular(
         "generation": "g1",
         "items": [{"instrument_id": 70, "score": 8.0, "support": 0.0, "symbol": "ONLY"}],
     }
-    assert await similar(client, "category=nothing") == ("popular", [])
+    assert await source_and_ids(client, TO_4, category="nothing") == ("popular", [])
 
 
 async def test_an_instrument_that_is_like_no_other_stays_so(client: httpx.AsyncClient) -> None:
-    for query in ("", "category=even"):
-        assert await similar(client, query, to="9") == ("model", [])
+    for query in ({}, {"category": "even"}):
+        assert await source_and_ids(client, TO_4.replace("4", "9"), **query) == ("model", [])

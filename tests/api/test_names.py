@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import httpx
-import msgspec
 import pytest
 
 from api.http.instrument_refs import as_strings
@@ -14,6 +13,7 @@ from contracts.trending import Bucket
 from tests.patience import until_true
 
 from .conftest import NOW_MS, Filled, Serve
+from .lists import BASKET, BATCH, answered, of_user
 
 LARGE: Final = 2**63 - 1
 """As a double, it is one more."""
@@ -40,41 +40,19 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-ANSWERS: Final = {
-    "/v1/movers": "movers",
-    "/v1/trending": "items",
-    "/v1/instruments/4/similar": "items",
-    "/v1/users/ABC/recommendations": "items",
-    "/v1/users/nobody/recommendations": "items",
-    "/v1/recommendations": "items",
-    "/v1/recommendations/batch": "recommendations",
-}
-BODIES: Final[dict[str, dict[str, Any]]] = {
-    "/v1/recommendations": {"items": [{"instrument_id": 4}]},
-    "/v1/recommendations/batch": {"user_ids": ["ABC"]},
-}
+ANSWERS: Final = (
+    *("/v1/movers", "/v1/trending", "/v1/instruments/4/similar"),
+    *(of_user("ABC"), of_user("nobody"), BASKET, BATCH),
+)
 
 
-async def items_of(
-    client: httpx.AsyncClient, path: str, query: str = "", **fields: Any
-) -> list[dict[str, Any]]:
-    """Return the items of an answer, once there are any; `fields` are of a body."""
-
-    @until_true
-    async def answered() -> list[dict[str, Any]]:
-        if path in BODIES:
-            answer = await client.post(
-                path + query, content=msgspec.json.encode(BODIES[path] | fields)
-            )
-        else:
-            parameters = "".join(f"&{name}={str(it).lower()}" for name, it in fields.items())
-            answer = await client.get(f"{path}{query or '?'}{parameters}")
-        assert answer.status_code == 200, answer.text
-        found = answer.json()[ANSWERS[path]]
-        assert found
-        return found[0]["items"] if path.endswith("batch") else found  # type: ignore[no-any-return]
-
-    return await answered()
+@until_true
+async def items(client: httpx.AsyncClient, path: str, **fields: Any) -> list[dict[str, Any]]:
+    """Return the items of an answer, once there are any."""
+    answer = await answered(client, path, **fields)
+    found: list[dict[str, Any]] = answer["movers" if path == "/v1/movers" else "items"]
+    assert found
+    return found
 
 
 async def test_instruments_come_with_their_symbols_and_on_request_with_their_names(
@@ -82,9 +60,9 @@ async def test_instruments_come_with_their_symbols_and_on_request_with_their_nam
 ) -> None:
     known = {4: ("AAPL", "Apple Inc."), LARGE: ("BRK.B", "Berkshire Hathaway")}
     for path, names in itertools.product(ANSWERS, (False, True, False)):
-        items = await items_of(client, path, **({"names": True} if names else {}))
-        assert LARGE in [item["instrument_id"] for item in items], path
-        for item in items:
+        found = await items(client, path, **({"names": True} if names else {}))
+        assert LARGE in [item["instrument_id"] for item in found], path
+        for item in found:
             symbol, name = known.get(item["instrument_id"], (None, None))
             assert item.get("symbol") == symbol, path
             assert item.get("name") == (name if names else None), path
@@ -95,12 +73,12 @@ async def test_a_new_symbol_is_in_answers_that_were_kept(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     for path in ANSWERS:
-        await items_of(client, path)
+        await items(client, path)
     filled.instrument(LARGE, "BRKB", "Berkshire Hathaway")
 
     @until_true
     async def renamed(path: str) -> None:
-        symbols = {one["instrument_id"]: one.get("symbol") for one in await items_of(client, path)}
+        symbols = {one["instrument_id"]: one.get("symbol") for one in await items(client, path)}
         assert symbols[LARGE] == "BRKB", path
 
     for path in ANSWERS:

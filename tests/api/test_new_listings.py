@@ -1,6 +1,7 @@
 """New listings are recommended to those whom they concern, over HTTP from a real store."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import msgspec
@@ -10,8 +11,10 @@ from contracts.generations import Popular, PopularList
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
+from .lists import items_of, of_user, sources_of
 
 TECH, ENERGY, ALL = ("tech", "all"), ("energy", "all"), ("all",)
+TECHIE = of_user("techie")
 OLD = range(1, 41)
 """Even ones are of tech."""
 NEW_TECH, NEWER_TECH, NEW_ENERGY, NEW = 90, 91, 92, 93
@@ -37,14 +40,8 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-async def answer(client: httpx.AsyncClient, user: str, query: str = "") -> list[tuple[int, object]]:
-    answer = await client.get(f"/v1/users/{user}/recommendations?{query}")
-    assert answer.status_code == 200, answer.text
-    return [(item["instrument_id"], item.get("source")) for item in answer.json()["items"]]
-
-
-async def new_of(client: httpx.AsyncClient, user: str, query: str = "") -> list[int]:
-    return [item for item, source in await answer(client, user, query) if source == "new"]
+async def new_of(client: httpx.AsyncClient, path: str = TECHIE, **query: Any) -> list[int]:
+    return [item for item, source in await sources_of(client, path, **query) if source == "new"]
 
 
 def list_some(filled: Filled) -> None:
@@ -57,30 +54,29 @@ def list_some(filled: Filled) -> None:
 async def test_a_new_listing_takes_one_place_of_ten_of_users_whose_history_is_of_its_category(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    before = await answer(client, "techie")
+    before = await sources_of(client, TECHIE)
     assert len(before) == 10
     assert {source for _, source in before} == {None}
     list_some(filled)
 
     @until_true
     async def shown() -> None:
-        assert await answer(client, "techie") == [*before[:9], (NEWER_TECH, "new")]
+        assert await sources_of(client, TECHIE) == [*before[:9], (NEWER_TECH, "new")]
 
     await shown()
-    found = (await client.get("/v1/users/techie/recommendations")).json()["items"][-1]
-    assert found == {
+    assert (await items_of(client, TECHIE))[-1] == {
         "instrument_id": NEWER_TECH,
         "score": 0.5,  # all of the history, and half of the counts
         "because": [4, 2],
         "source": "new",
         "symbol": "NN",
     }
-    assert await new_of(client, "techie", "n=20") == [NEWER_TECH, NEW_TECH]
-    assert await new_of(client, "techie", "n=9") == []
-    assert await new_of(client, "techie", f"exclude={NEWER_TECH}") == [NEW_TECH]
+    assert await new_of(client, n=20) == [NEWER_TECH, NEW_TECH]
+    assert await new_of(client, n=9) == []
+    assert await new_of(client, exclude=NEWER_TECH) == [NEW_TECH]
     # Half of the counts, and half of the history: all have as much to do with it.
-    assert await new_of(client, "anybody") == []
-    assert await new_of(client, "stranger") == []
+    assert await new_of(client, of_user("anybody")) == []
+    assert await new_of(client, of_user("stranger")) == []
 
 
 async def test_by_category_a_new_listing_is_one_of_its_category(
@@ -90,12 +86,12 @@ async def test_by_category_a_new_listing_is_one_of_its_category(
 
     @until_true
     async def shown() -> None:
-        assert await new_of(client, "techie", "category=tech") == [NEWER_TECH]
+        assert await new_of(client, category="tech") == [NEWER_TECH]
 
     await shown()
-    assert await new_of(client, "techie", "category=energy") == []
-    assert await new_of(client, "techie", "exclude_category=tech") == []
-    of_energy = await answer(client, "techie", "category=energy&n=100")
+    assert await new_of(client, category="energy") == []
+    assert await new_of(client, exclude_category="tech") == []
+    of_energy = await sources_of(client, TECHIE, category="energy", n=100)
     assert of_energy[-1] == (NEW_ENERGY, "catalog")
 
 
@@ -107,7 +103,7 @@ async def test_with_counts_or_unlisted_it_is_no_new_listing(
 
     @until_true
     async def shown() -> None:
-        assert await new_of(client, "techie") == [NEW_TECH]
+        assert await new_of(client) == [NEW_TECH]
 
     await shown()
     filled.generation("g2", {"2": [("3", 0.5, 1.0)]})
@@ -115,14 +111,14 @@ async def test_with_counts_or_unlisted_it_is_no_new_listing(
 
     @until_true
     async def gone() -> None:
-        assert await new_of(client, "techie") == []
+        assert await new_of(client) == []
 
     await gone()
     filled.instrument(NEW + 1, "NNN", categories=TECH)
 
     @until_true
     async def another() -> None:
-        assert await new_of(client, "techie") == [NEW + 1]
+        assert await new_of(client) == [NEW + 1]
 
     await another()
 
@@ -138,4 +134,4 @@ async def test_where_not_all_items_with_counts_are_known_none_is_new(
         assert (await client.get(f"/v1/instruments/{NEW}")).is_success
 
     await known()
-    assert await new_of(client, "techie") == []
+    assert await new_of(client) == []

@@ -13,19 +13,20 @@ from contracts.trending import Bucket
 from tests.patience import until_true
 
 from .conftest import NOW_MS, Filled, Serve
+from .lists import BASKET, BATCH, ids_of, items_of, of_user
 
 TECH, ENERGY = ("tech",), ("energy",)
 OLD: Final = range(1, 61)
 """Even ones are of tech."""
 NEW: Final = range(90, 94)
 """Of tech, without counts."""
-BASKET: Final = "/v1/recommendations"
-BATCH: Final = "/v1/recommendations/batch"
-USER: Final = "/v1/users/techie/recommendations"
-OWN: Final = "/v1/users/own/recommendations"
-STRANGER: Final = "/v1/users/stranger-{}/recommendations"
+USER: Final = of_user("techie")
+ASKED: Final[dict[str, Any]] = {
+    BASKET: {"items": [{"instrument_id": 2}, {"instrument_id": 4}]},
+    BATCH: {"user_ids": ["techie"]},
+}
 LISTS: Final = (
-    *(USER, OWN, STRANGER.format(0)),
+    *(USER, of_user("own"), of_user("stranger")),
     *("/v1/instruments/2/similar", "/v1/trending", BASKET, BATCH),
 )
 
@@ -51,34 +52,15 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
 @until_true
 async def until_counted(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/trending")).json()["items"]
-    assert any(item.get("source") == "new" for item in await page(client, USER, 0, 10))
-
-
-async def page(
-    client: httpx.AsyncClient, path: str, offset: int, n: int, **more: Any
-) -> list[dict[str, Any]]:
-    fields = {"offset": offset, "n": n, **more}
-    if path == BASKET:
-        items = [{"instrument_id": 2}, {"instrument_id": 4}]
-        answer = await client.post(path, json={"items": items, **fields})
-    elif path == BATCH:
-        answer = await client.post(path, json={"user_ids": ["techie"], **fields})
-    else:
-        answer = await client.get(path, params=fields)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
-    return (found["recommendations"][0] if path == BATCH else found)["items"]  # type: ignore[no-any-return]
-
-
-def ids_of(items: list[dict[str, Any]]) -> list[int]:
-    return [item["instrument_id"] for item in items]
+    assert any(item.get("source") == "new" for item in await items_of(client, USER))
 
 
 async def joined(client: httpx.AsyncClient, path: str, n: int, **more: Any) -> list[dict[str, Any]]:
     """Return all pages of a list, joined; the last one is empty."""
+    more |= ASKED.get(path, {})
     items: list[dict[str, Any]] = []
     for offset in itertools.count(0, n):
-        found = await page(client, path, offset, n, **more)
+        found = await items_of(client, path, offset=offset, n=n, **more)
         if not found:
             return items
         items += found
@@ -87,7 +69,7 @@ async def joined(client: httpx.AsyncClient, path: str, n: int, **more: Any) -> l
 
 async def test_pages_joined_are_the_list(client: httpx.AsyncClient) -> None:
     for path in LISTS:
-        whole = await page(client, path, 0, 100)
+        whole = await items_of(client, path, n=100, **ASKED.get(path, {}))
         assert len(whole) > 20, path
         for n in (7, 10):
             assert await joined(client, path, n) == whole, (path, n)
@@ -96,7 +78,7 @@ async def test_pages_joined_are_the_list(client: httpx.AsyncClient) -> None:
 async def test_by_category_the_pages_have_all_of_the_catalog_once(
     client: httpx.AsyncClient,
 ) -> None:
-    whole = await page(client, USER, 0, 100, category="tech")
+    whole = await items_of(client, USER, n=100, category="tech")
     assert await joined(client, USER, 7, category="tech") == whole
     assert {item["instrument_id"] for item in whole} == {*range(6, 61, 2), *NEW}
     new = [place for place, item in enumerate(whole, 1) if item.get("source") == "new"]
@@ -107,11 +89,11 @@ async def test_diversified_pages_of_one_length_have_each_instrument_once(
     client: httpx.AsyncClient,
 ) -> None:
     for path in (USER, BASKET):
-        ids = ids_of(await joined(client, path, 3, diversity=0.9))
-        plain = ids_of(await page(client, path, 0, 100))
+        ids = [one["instrument_id"] for one in await joined(client, path, 3, diversity=0.9)]
+        plain = await ids_of(client, path, n=100, **ASKED.get(path, {}))
         assert sorted(ids) == sorted(plain), path
         assert ids != plain
 
 
 async def test_what_a_list_does_not_reach_is_empty(client: httpx.AsyncClient) -> None:
-    assert await page(client, USER, 900, 100) == []
+    assert await items_of(client, USER, offset=900, n=100) == []

@@ -1,6 +1,7 @@
 """What a user hid or disliked is recommended from no source, over HTTP from a real store."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.cases import each
 
 from .conftest import Filled, Serve
+from .lists import of_user, source_and_ids
 
 HIDDEN, DISLIKED, TAKEN = 2, 3, 4
 OTHERS = [5, 6, 7]
@@ -33,20 +35,17 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-@each("query", ["", "&include_seen=true"])
-@each("category", ["", "&category=all"])
+@each("seen", [{}, {"include_seen": True}])
+@each("category", [{}, {"category": "all"}])
 @each(("user", "source"), [("folded", "history"), ("listed", "model"), ("rejecting", "popular")])
 async def test_rejected_items_are_recommended_from_no_source(
-    client: httpx.AsyncClient, user: str, source: str, query: str, category: str
+    client: httpx.AsyncClient, user: str, source: str, seen: Any, category: Any
 ) -> None:
-    asked = await client.get(f"/v1/users/{user}/recommendations?n=20{query}{category}")
-    answer = asked.json()
-    items = [item["instrument_id"] for item in answer["items"]]
+    of, items = await source_and_ids(client, of_user(user), n=20, **seen, **category)
     assert not {HIDDEN, DISLIKED} & {*items}
     assert {*OTHERS} <= {*items}
     assert (BEHIND_POPULAR in items) == bool(category)
-    if not query:
-        assert answer["source"] == source
+    assert seen or of == source
 
 
 async def test_they_are_shown_as_such_in_the_history(client: httpx.AsyncClient) -> None:

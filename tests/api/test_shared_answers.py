@@ -11,11 +11,12 @@ from runtime.topology import Topology
 from tests.patience import until_true
 
 from .conftest import NOW_MS, Filled
+from .lists import BASKET, answered
 
 LISTS: Final = {
     "/v1/instruments/4/similar": ("similar", "default"),
     "/v1/trending": ("trending", "none"),
-    "/v1/recommendations": ("items", "default"),
+    BASKET: ("items", "default"),
 }
 USERS: Final = ("ABC", "Zoë")
 
@@ -33,13 +34,9 @@ async def client(
 
 @until_true
 async def answer(client: httpx.AsyncClient, path: str, **fields: Any) -> dict[str, Any]:
-    if path == "/v1/recommendations":
-        found = await client.post(path, json={"items": [{"instrument_id": 4}], **fields})
-    else:
-        found = await client.get(path, params=fields)
-    assert found.status_code == 200, found.text
-    assert found.json()["items"]
-    return found.json()  # type: ignore[no-any-return]
+    found = await answered(client, path, **fields)
+    assert found["items"]
+    return found
 
 
 def click(request_id: str, user_id: str, instrument_id: int) -> dict[str, Any]:
@@ -93,5 +90,5 @@ async def test_an_id_is_that_of_what_the_answer_has(client: httpx.AsyncClient) -
     ]
     assert first == named != shorter
     assert parse_request_id(first).generation == "g1"
-    baskets = {(await answer(client, "/v1/recommendations"))["request_id"] for _ in range(3)}
+    baskets = {(await answer(client, BASKET))["request_id"] for _ in range(3)}
     assert len(baskets) == 3

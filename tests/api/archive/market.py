@@ -9,7 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 from pyiceberg.table import Table
 
-from api.bars.intervals import Interval
+from api.bars.aggregation import Window
+from api.bars.intervals import Interval, parse_interval
 from contracts.archive import BARS_TABLE
 from contracts.bars import FIELDS, BarValue
 from contracts.keyspace import FOLDING_FIELD
@@ -28,6 +29,8 @@ RUNNING_MS: Final = NOW_MS // MINUTE_MS * MINUTE_MS
 RETAINED: Final = 60
 """minutes in Redis"""
 INSTRUMENT: Final = 4
+ARCHIVED_ONLY: Final = 17
+"""Of another bucket."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,23 @@ class Market:
         return cls([quote for quote in quotes if quote.ts <= NOW_MS])
 
     def bars(
-        self, starts: Iterable[int], interval: Interval, *, filled: bool
+        self, starts: Iterable[int], interval: Interval, fill: str = "none"
     ) -> list[dict[str, Any]]:
         """Return the bars of buckets, made of all quotes in the plainest way."""
         buckets = [(start, interval.end_of(start)) for start in starts]
-        return served_bars(self.values, buckets, NOW_MS, "previous" if filled else "none")
+        return served_bars(self.values, buckets, NOW_MS, fill)
+
+    def last(
+        self, limit: int, text: str, end_ms: int = NOW_MS, fill: str = "none"
+    ) -> list[dict[str, Any]]:
+        """Return the bars of the last buckets before an end."""
+        interval = parse_interval(text)
+        return self.bars(Window.before(end_ms, interval, limit).starts(), interval, fill)
+
+    def since(self, start_ms: int, text: str, fill: str = "none") -> list[dict[str, Any]]:
+        """Return the bars of all buckets from a start on."""
+        interval = parse_interval(text)
+        return self.bars(Window.between(start_ms, NOW_MS, interval).starts(), interval, fill)
 
     def held(self, filled: Filled, instrument_id: int = INSTRUMENT) -> None:
         """Write the bars that Redis retains."""

@@ -24,6 +24,11 @@ async def pages(client: httpx.AsyncClient, path: str = PATH, **query: Any) -> li
     return found
 
 
-async def bars_of_pages(client: httpx.AsyncClient, **query: Any) -> list[list[Any]]:
-    """Return the bars of each page."""
-    return [page["bars"] for page in await pages(client, **query)]
+async def lengths_of_pages(client: httpx.AsyncClient, whole: list[Any], **query: Any) -> list[int]:
+    """Check that pages joined are the whole, either way; return the lengths of all but the last."""
+    lengths = []
+    for sort, expected in (("asc", whole), ("desc", whole[::-1])):
+        found = [page["bars"] for page in await pages(client, **query, sort=sort)]
+        assert [bar for page in found for bar in page] == expected, sort
+        lengths.append([len(page) for page in found])
+    return lengths[0][:-1] + lengths[1][:-1]

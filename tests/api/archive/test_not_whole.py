@@ -1,40 +1,35 @@
 """Every endpoint of bars reads from the archive what Redis has only in part."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
-from api.bars.aggregation import Window
-from api.bars.intervals import DAY, MINUTE, parse_interval
 from contracts.keyspace import LINEAGE_FIELD, WHOLE_FIELD
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
+from tests.cases import each
 
-from .market import DAY_MS, INSTRUMENT, MINUTE_MS, RUNNING_MS, Market, Quote, append, row, table_of
-from .paging import ask, bars_of_pages, pages
+from .market import (
+    ARCHIVED_ONLY,
+    DAY_MS,
+    INSTRUMENT,
+    MINUTE_MS,
+    RUNNING_MS,
+    Market,
+    Quote,
+    append,
+    table_of,
+)
+from .paging import ask, lengths_of_pages, pages
 
 OTHER: Final = 9
-ARCHIVED_ONLY: Final = 17
 LOST_MS: Final = RUNNING_MS - 12 * MINUTE_MS
 """Redis was flushed, and the log had already dropped earlier records."""
-
-
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market.drawn(seed=2, days=3)
-
-
-@pytest.fixture
-def archive(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
-    config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
-    table = table_of(config)
-    append(table, market.rows(RUNNING_MS, late=False))
-    append(table, [row(ARCHIVED_ONLY, RUNNING_MS - DAY_MS, [Quote(1, 2, 3)], 1)])
-    return config
 
 
 Rebuilt = Callable[..., None]
@@ -57,12 +52,6 @@ def late(market: Market) -> Market:
     return Market([quote for quote in market.quotes if quote.ts >= LOST_MS - MINUTE_MS // 2])
 
 
-@pytest.fixture
-async def client(serve: Serve, archive: ArchiveConfig) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve(archive=archive) as serving:
-        yield serving
-
-
 @pytest.mark.parametrize(
     "position",
     [
@@ -75,29 +64,16 @@ async def test_after_redis_was_rebuilt_from_a_shorter_log_the_bars_are_those_of_
     client: httpx.AsyncClient, rebuilt: Rebuilt, market: Market, position: dict[str, int]
 ) -> None:
     rebuilt(**position)
-    asked: tuple[tuple[int, str], ...] = ((50, "1m"), (1000, "1m"), (3, "1h"), (2, "1d"))
-    for limit, interval in asked:
+    for limit, interval in ((50, "1m"), (1000, "1m"), (3, "1h"), (2, "1d")):
         found = await ask(client, limit=limit, interval=interval)
-        of = parse_interval(interval)
-        starts = Window.before(NOW_MS, of, limit).starts()
-        expected = market.bars(starts, of, filled=False)
-        assert found["bars"] == expected
+        assert found["bars"] == market.last(limit, interval)
         assert "gap" not in found
     start = RUNNING_MS - 50 * MINUTE_MS
-    found = await bars_of_pages(client, start=start, limit=7)
-    starts = Window.between(start, NOW_MS, MINUTE).starts()
-    whole = market.bars(starts, MINUTE, filled=False)
-    assert [bar for page in found for bar in page] == whole
+    await lengths_of_pages(client, market.since(start, "1m"), start=start, limit=7)
 
 
 async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
-    *,
-    serve: Serve,
-    store_url: str,
-    filled: Filled,
-    rebuilt: Rebuilt,
-    market: Market,
-    tmp_path: Any,
+    serve: Serve, rebuilt: Rebuilt, market: Market, tmp_path: Path
 ) -> None:
     config = ArchiveConfig(warehouse=str(tmp_path))
     behind_ms = LOST_MS - 20 * MINUTE_MS
@@ -119,7 +95,7 @@ async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
         assert (many["bars"][str(INSTRUMENT)], many["gap"]) == (found["bars"], found["gap"])
 
 
-@pytest.mark.parametrize(
+@each(
     ("interval", "limit", "sort"),
     [
         ("1m", 10_000, "asc"),
@@ -131,84 +107,59 @@ async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
 )
 async def test_pages_of_several_instruments_are_all_quotes(
     *,
-    client: httpx.AsyncClient,
+    archived: httpx.AsyncClient,
     filled: Filled,
     market: Market,
     interval: str,
     limit: int,
     sort: str,
 ) -> None:
-    market.held(filled)
     other = Market([Quote(NOW_MS - 1, 5.0, 1.0)])
     other.held(filled, OTHER)
     start = min(market.minutes) - 8 * DAY_MS
     named = f"{INSTRUMENT},{OTHER},{ARCHIVED_ONLY},21,XYZ"
     query = {"instruments": named, "start": start, "interval": interval, "limit": limit}
-    query["sort"] = sort
     found: dict[str, list[Any]] = {}
     unknown: list[str] = []
-    for page in await pages(client, "/v1/bars", **query):
+    for page in await pages(archived, "/v1/bars", **query, sort=sort):
         assert sum(map(len, page["bars"].values())) <= limit
         assert "gap" not in page
         unknown += [name for name in page["unknown"] if name != "XYZ"]
         assert "XYZ" in page["unknown"]
         for name, bars in page["bars"].items():
             found.setdefault(name, []).extend(bars)
-    of = parse_interval(interval)
-    starts = Window.between(start, NOW_MS, of).starts()
-    whole = market.bars(starts, of, filled=False)
+    whole = market.since(start, interval)
     assert found.pop(str(INSTRUMENT)) == whole[:: 1 if sort == "asc" else -1]
-    assert found.pop(str(OTHER)) == other.bars(starts, of, filled=False)
+    assert found.pop(str(OTHER)) == other.since(start, interval)
     assert [bar["c"] for bar in found.pop(str(ARCHIVED_ONLY))] == [2]
     assert not found
     assert unknown == ["21"]
 
 
-async def test_the_last_bars_of_several_instruments_reach_into_the_archive(
-    client: httpx.AsyncClient, filled: Filled, market: Market
-) -> None:
-    market.held(filled)
-    for interval in ("1h", "1d"):
-        query = {"instruments": str(INSTRUMENT), "interval": interval, "limit": 3}
-        found = await ask(client, "/v1/bars", **query)
-        of = parse_interval(interval)
-        starts = Window.before(NOW_MS, of, 3).starts()
-        expected = market.bars(starts, of, filled=False)
-        assert found["bars"] == {str(INSTRUMENT): expected}
-
-
 async def test_a_page_of_several_reads_so_many_days_of_the_archive_at_most(
-    client: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
+    archived: httpx.AsyncClient, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.bars.request.MOST_DAYS", 8)
-    market.held(filled)
     start = min(market.minutes)
     named = f"{INSTRUMENT},{ARCHIVED_ONLY}"
-    found = await pages(client, "/v1/bars", instruments=named, start=start, interval="1d")
+    found = await pages(archived, "/v1/bars", instruments=named, start=start, interval="1d")
     assert [sorted(page["bars"]) for page in found] == [[str(INSTRUMENT)], [str(ARCHIVED_ONLY)]]
     assert [page["unknown"] for page in found] == [[], []]
 
 
-async def test_days_of_snapshots_are_those_of_all_quotes(
-    client: httpx.AsyncClient, filled: Filled, market: Market
+async def test_snapshots_are_those_of_all_quotes_or_refused_if_they_are_of_too_many_days(
+    archived: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    market.held(filled)
-    found = await ask(client, "/v1/snapshots", instruments=f"{INSTRUMENT},XYZ")
+    found = await ask(archived, "/v1/snapshots", instruments=f"{INSTRUMENT},XYZ")
     snapshot = found["snapshots"][str(INSTRUMENT)]
-    starts = Window.before(NOW_MS + 1, DAY, 2).starts()
-    assert [snapshot["previous_day"], snapshot["day"]] == market.bars(starts, DAY, filled=False)
-    minutes = Window.before(NOW_MS + 1, MINUTE, 2).starts()
+    days = market.last(2, "1d", NOW_MS + 1)
+    assert [snapshot["previous_day"], snapshot["day"]] == days
     own = [snapshot["previous_minute"], snapshot["minute"]]
-    assert [bar for bar in own if bar] == market.bars(minutes, MINUTE, filled=False)
+    assert [bar for bar in own if bar] == market.last(2, "1m", NOW_MS + 1)
     assert found["unknown"] == ["XYZ"]
-
-
-async def test_snapshots_of_more_than_one_answer_reads_of_the_archive_are_refused(
-    client: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr("api.market.reading.MOST_DAYS", 2)
-    market.held(filled)
     Market([Quote(NOW_MS - 1, 5.0, 1.0)]).held(filled, OTHER)
-    answer = await client.get("/v1/snapshots", params={"instruments": f"{INSTRUMENT},{OTHER}"})
+    both = {"instruments": f"{INSTRUMENT},{OTHER}"}
+    answer = await archived.get("/v1/snapshots", params=both)
     assert answer.status_code == 422
     assert "ask for 1 at a time" in answer.json()["detail"]

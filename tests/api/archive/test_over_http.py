@@ -3,20 +3,17 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 from pyiceberg.table import Table
 
-from api.bars import request as many
 from api.bars import request as question
-from api.bars.aggregation import Window
 from api.bars.archive import files
 from api.bars.archive.files import Files
 from api.bars.archive.reader import ArchivedBars
-from api.bars.intervals import DAY, MINUTE, parse_interval
+from api.bars.intervals import MINUTE
 from api.bars.seam import Range
 from api.http.problems import Problem
 from contracts.partitioning import instrument_partition
@@ -28,6 +25,7 @@ from tests.cases import each
 from tests.patience import PATIENCE_S
 
 from .market import (
+    ARCHIVED_ONLY,
     DAY_MS,
     INSTRUMENT,
     MINUTE_MS,
@@ -36,48 +34,17 @@ from .market import (
     Market,
     Quote,
     append,
-    row,
     table_of,
 )
-from .paging import PATH, ask, bars_of_pages
+from .paging import PATH, ask, lengths_of_pages
 
-NEIGHBOR = 17
-"""Of another bucket."""
-
-
-def few_days(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    """Limit what an answer reads of the archive."""
-    for module in (many, question):
-        monkeypatch.setattr(module, "MOST_DAYS", days)
+NOWHERE = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
+FIRST_MS = RUNNING_MS - 11 * DAY_MS
+"""Eight days before the first quote."""
+SEAM_MS = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
 
 
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market.drawn(seed=1, days=3)
-
-
-@pytest.fixture(scope="module")
-def archive(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
-    """The table: each minute twice or more, the earlier revision in another file."""
-    config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
-    table = table_of(config)
-    append(table, market.rows(RUNNING_MS, late=True))
-    append(table, market.rows(RUNNING_MS, late=False))
-    append(table, list(market.rows(RUNNING_MS, late=False))[:100])
-    append(table, [row(NEIGHBOR, RUNNING_MS - DAY_MS, [Quote(1, 2, 3)], 1)])
-    return config
-
-
-@pytest.fixture
-async def archived(
-    serve: Serve, filled: Filled, market: Market, archive: ArchiveConfig
-) -> AsyncIterator[httpx.AsyncClient]:
-    market.held(filled)
-    async with serve(archive=archive) as client:
-        yield client
-
-
-@pytest.mark.parametrize(
+@each(
     ("interval", "fill"),
     [
         ("1m", "none"),
@@ -92,7 +59,6 @@ async def archived(
 async def test_the_last_buckets_are_those_of_all_quotes(
     archived: httpx.AsyncClient, market: Market, interval: str, fill: str
 ) -> None:
-    of = parse_interval(interval)
     for limit, end in (
         (1000, NOW_MS),
         (1000, RUNNING_MS - 30 * MINUTE_MS),
@@ -100,60 +66,48 @@ async def test_the_last_buckets_are_those_of_all_quotes(
         (RETAINED + 1, NOW_MS),
         (1, NOW_MS),
     ):
-        found = await ask(archived, interval=interval, limit=limit, end=end, fill=fill)
-        starts = Window.before(end, of, limit).starts()
-        assert found["bars"] == market.bars(starts, of, filled=fill == "previous")
+        query = {"interval": interval, "limit": limit, "end": end}
+        found = await ask(archived, **query, fill=fill)
+        whole = market.last(limit, interval, end, fill)
+        assert found["bars"] == whole
         assert not {"continue_before", "gap"} & found.keys()
         assert found["next_page_token"] is None
+        if fill == "none":
+            several = await ask(archived, "/v1/bars", instruments=INSTRUMENT, **query)
+            assert several["bars"] == ({str(INSTRUMENT): whole} if whole else {})
 
 
-@pytest.mark.parametrize(
-    ("interval", "limit", "fill", "sort"),
+@each(
+    ("start", "interval", "limit", "fill"),
     [
-        ("1m", 1000, "none", "asc"),
-        ("5m", 70, "previous", "desc"),
-        ("5m", 70, "previous", "asc"),
-        ("1h", 3, "none", "desc"),
-        ("1w", 1, "previous", "asc"),
+        (FIRST_MS, "1m", 1000, "none"),
+        (FIRST_MS, "5m", 70, "previous"),
+        (FIRST_MS, "1h", 3, "none"),
+        (FIRST_MS, "1w", 1, "previous"),
+        *((SEAM_MS, "1m", limit, "none") for limit in (7, 30, 45, 70)),
     ],
 )
-async def test_pages_over_three_days_are_all_quotes(
-    *, archived: httpx.AsyncClient, market: Market, interval: str, limit: int, fill: str, sort: str
+async def test_pages_joined_are_all_quotes_each_as_long_as_any(
+    *,
+    archived: httpx.AsyncClient,
+    market: Market,
+    start: int,
+    interval: str,
+    limit: int,
+    fill: str,
 ) -> None:
-    start = min(market.minutes) - 8 * DAY_MS
-    query = {"start": start, "interval": interval, "limit": limit, "fill": fill, "sort": sort}
-    found = await bars_of_pages(archived, **query)
-    of = parse_interval(interval)
-    starts = Window.between(start, NOW_MS, of).starts()
-    whole = market.bars(starts, of, filled=fill == "previous")
-    assert [bar for page in found for bar in page] == whole[:: 1 if sort == "asc" else -1]
-    assert all(len(page) == limit for page in found[:-1])
-
-
-@each("limit", [7, 30, 45, 70])
-async def test_a_page_over_the_seam_is_as_long_as_any(
-    archived: httpx.AsyncClient, market: Market, limit: int
-) -> None:
-    start = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
-    starts = Window.between(start, NOW_MS, MINUTE).starts()
-    whole = market.bars(starts, MINUTE, filled=False)
-    back = await bars_of_pages(archived, start=start, limit=limit, sort="desc")
-    assert [bar for page in back for bar in page] == whole[::-1]
-    assert all(len(page) == limit for page in back[:-1])
-    found = await bars_of_pages(archived, start=start, limit=limit)
-    assert [bar for page in found for bar in page] == whole
-    assert all(len(page) == limit for page in found[:-1])
+    query = {"start": start, "interval": interval, "limit": limit, "fill": fill}
+    whole = market.since(start, interval, fill)
+    assert {*await lengths_of_pages(archived, whole, **query)} <= {limit}
 
 
 async def test_what_redis_retains_is_not_asked_of_the_archive(
-    serve: Serve, filled: Filled, market: Market, tmp_path: Path
+    serve: Serve, filled: Filled, market: Market
 ) -> None:
     market.held(filled)
-    nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
-    async with serve(archive=nowhere) as client:
-        starts = Window.before(NOW_MS, MINUTE, RETAINED).starts()
+    async with serve(archive=NOWHERE) as client:
         found = await ask(client, limit=RETAINED)
-        assert found["bars"] == market.bars(starts, MINUTE, filled=False)
+        assert found["bars"] == market.last(RETAINED, "1m")
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
         assert answer.json()["type"].endswith(":archive-unavailable")
@@ -168,8 +122,7 @@ async def test_a_namespace_that_is_new_is_asked_again_how_long_it_retains(
     filled.store.delete(position)  # written after the first bars
     ages = range(1, RETAINED)
     empty = next(n for n in ages if RUNNING_MS - n * MINUTE_MS not in market.minutes)
-    nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
-    async with serve(archive=nowhere) as client:
+    async with serve(archive=NOWHERE) as client:
         assert (await client.get(PATH, params={"limit": empty + 1})).status_code == 503
         market.held(filled)
         await ask(client, limit=empty + 1)
@@ -178,7 +131,7 @@ async def test_a_namespace_that_is_new_is_asked_again_how_long_it_retains(
 async def test_an_instrument_that_redis_has_forgotten_is_in_the_archive(
     archived: httpx.AsyncClient,
 ) -> None:
-    path = f"/v1/instruments/{NEIGHBOR}/bars"
+    path = f"/v1/instruments/{ARCHIVED_ONLY}/bars"
     found = await archived.get(path, params={"interval": "1d", "limit": 2})
     assert [bar["c"] for bar in found.json()["bars"]] == [2]
     for query in ({"interval": "1h"}, {"start": NOW_MS - DAY_MS // 2}):
@@ -189,52 +142,34 @@ async def test_an_instrument_that_redis_has_forgotten_is_in_the_archive(
 async def test_more_days_than_one_answer_reads_are_read_in_parts(
     archived: httpx.AsyncClient, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few_days(monkeypatch, 2)
+    monkeypatch.setattr(question, "MOST_DAYS", 2)
     last = await ask(archived, interval="1d", limit=9)
     before = await ask(archived, interval="1d", limit=7, end=last["continue_before"])
     assert "continue_before" not in before
-    starts = Window.before(NOW_MS, DAY, 9).starts()
-    assert before["bars"] + last["bars"] == market.bars(starts, DAY, filled=False)
+    assert before["bars"] + last["bars"] == market.last(9, "1d")
     start = RUNNING_MS - 9 * DAY_MS
-    found = await bars_of_pages(archived, interval="1d", limit=9, start=start)
-    assert len(found) == 2
-    starts = Window.between(start, NOW_MS, DAY).starts()
-    whole = market.bars(starts, DAY, filled=False)
-    assert [*found[0], *found[1]] == whole
-    back = await bars_of_pages(archived, interval="1d", limit=9, start=start, sort="desc")
-    assert [bar for page in back for bar in page] == whole[::-1]
-    assert len(back) == 2
+    whole = market.since(start, "1d")
+    lengths = await lengths_of_pages(archived, whole, interval="1d", limit=9, start=start)
+    assert len(lengths) == 2, "two pages each way"
 
 
 async def test_weeks_are_whole_on_every_page(
-    *,
-    serve: Serve,
-    store_url: str,
-    filled: Filled,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few_days(monkeypatch, 10)
+    monkeypatch.setattr(question, "MOST_DAYS", 10)
     noon = RUNNING_MS // DAY_MS * DAY_MS - DAY_MS // 2
     weeks = Market([Quote(noon - age * DAY_MS, 1 + age, 1) for age in range(40)])
     config = ArchiveConfig(warehouse=str(tmp_path))
     append(table_of(config), weeks.rows(RUNNING_MS, late=False))
+    start = noon - 50 * DAY_MS
     async with serve(archive=config) as client:
-        start = noon - 50 * DAY_MS
-        found = await bars_of_pages(client, start=start, interval="1w", limit=9)
-        assert len(found) > 2
-        starts = Window.between(start, NOW_MS, parse_interval("1w")).starts()
-        whole = weeks.bars(starts, parse_interval("1w"), filled=False)
-        assert [bar for page in found for bar in page] == whole
-        back = await bars_of_pages(client, start=start, interval="1w", limit=9, sort="desc")
-        assert len(back) > 2
-        assert [bar for page in back for bar in page] == whole[::-1]
+        query = {"start": start, "interval": "1w", "limit": 9}
+        assert len(await lengths_of_pages(client, weeks.since(start, "1w"), **query)) >= 4
 
 
 async def test_minutes_that_no_one_has_are_named(
     *,
     serve: Serve,
-    store_url: str,
     filled: Filled,
     market: Market,
     tmp_path: Path,

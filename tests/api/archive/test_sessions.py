@@ -11,7 +11,7 @@ from tests.api.conftest import Filled, Serve
 from tests.patience import until_true
 
 from .market import INSTRUMENT, MINUTE_MS, Market, Quote, append, table_of
-from .paging import PATH, bars_of_pages
+from .paging import PATH, lengths_of_pages
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -53,7 +53,7 @@ async def test_bars_of_a_session_are_those_of_the_quotes_in_it(
     filled.instrument(INSTRUMENT, "ABC", attributes={"exchange": "XNYS"})
     days = in_zone(DAY, NEW_YORK)
     starts = days.starts(times.start, days.start_of(times.stop - 1))
-    whole = inside.bars(starts, days, filled=False)
+    whole = inside.bars(starts, days)
     assert len(whole) == len(traded)
     query = {"session": "regular", "interval": "1d", "limit": 1, "start": times.start}
     query["end"] = times.stop
@@ -64,9 +64,7 @@ async def test_bars_of_a_session_are_those_of_the_quotes_in_it(
             assert (await client.get(PATH, params=query)).status_code == 200
 
         await loaded()
-        for sort in ("asc", "desc"):
-            found = await bars_of_pages(client, **query, sort=sort)
-            assert [bar for page in found for bar in page] == whole[:: 1 if sort == "asc" else -1]
+        await lengths_of_pages(client, whole, **query)
 
 
 def is_inside(ts: int, traded: dict[str, tuple[str, str]]) -> bool:
