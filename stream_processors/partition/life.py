@@ -1,4 +1,4 @@
-"""One partition, from assignment to revocation: the object that owns all of its work.
+"""One partition, from assignment to revocation: its states, and what leads from one to another.
 
 ```
 assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
@@ -12,22 +12,22 @@ about a changed topic, its log is corrupt, or it holds messages of a later versi
 
 Each has its own task and inbox, so that one whose Redis shard is unreachable does not delay others.
 Faust's agents put batches into the inbox; the transport fetches for a partition only while it is
-`hungry`. All steps are sequential, so neither this class nor a fold needs a lock.
+`hungry`. All steps are sequential, so neither this class nor a fold needs a lock. What is done with
+the records is in `stream_processors.partition.folding`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import structlog
 from faust.types import TP
 
 from contracts.changes import UnknownVersionError
-from contracts.messages import Rejection
 from stream_processors import metrics
-from stream_processors.partition.dead_letters import BadRecords, DeadLetters, TooManyBadRecordsError
-from stream_processors.partition.fold import Folds
+from stream_processors.partition.dead_letters import DeadLetters, TooManyBadRecordsError
+from stream_processors.partition.folding import Folding, NotContiguousError
 from stream_processors.partition.inbox import Inbox
 from stream_processors.partition.resume import (
     Continuity,
@@ -35,8 +35,8 @@ from stream_processors.partition.resume import (
     Leaders,
     LogLostItsEndError,
 )
-from stream_processors.partition.rules import FlushTimes, Rules
-from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
+from stream_processors.partition.rules import Rules
+from stream_processors.partition.spans import UNRECORDED, Unrecorded
 from stream_processors.partition.state import State
 from stream_processors.patience import WAITS, Waits
 from stream_processors.store.claims import Claim, FencedError, StoreWentBackError
@@ -51,10 +51,6 @@ log = structlog.get_logger()
 _RESTART_AFTER_S: Final = 0.5
 # Data damaged in transit, or on the disk of one replica, may be intact the next time.
 _CORRUPT_FETCHES: Final = 3
-
-
-class NotContiguousError(RuntimeError):
-    """A batch does not begin where the previous one ended: records in between would be lost."""
 
 
 class FetchRefusedError(RuntimeError):
@@ -96,18 +92,21 @@ class Partition:
         """for unreachable servers"""
         self._rules = rules
         self._store = store
-        self._log = log
         self._reader = reader
-        self._dead_letters = dead_letters
-        self._spans = spans
         self._clock_s = clock_s
-        self._flush_times = FlushTimes(rules.flush_interval_s, number, rules.partitions)
-        self._bad_records = BadRecords(rules.bad_records_max)
         self._inbox = Inbox()
         self._is_revoked = False
-        self._claim: Claim | None = None
-        self._next_offset = 0
         self._continuity = Continuity(self.tp, log, reader)
+        self._folding = Folding(
+            rules,
+            self.tp,
+            log=log,
+            dead_letters=dead_letters,
+            continuity=self._continuity,
+            spans=spans,
+            clock_s=clock_s,
+            enter=self._enter,
+        )
         self._corrupt = -1, 0
         """the offset where the log was last corrupt, and in how many fetches"""
 
@@ -124,12 +123,13 @@ class Partition:
     @property
     def flushed_offset(self) -> int | None:
         """The position in Redis, None before the claim."""
-        return None if self._claim is None else self._claim.next_offset
+        claim = self._folding.claim
+        return None if claim is None else claim.next_offset
 
     @property
     def folded_offset(self) -> int:
         """The offset after the last folded record, in memory or in Redis; 0 before the claim."""
-        return self._next_offset
+        return self._folding.next_offset
 
     def hand(self, batch: RecordBatch) -> None:
         """Put a batch into the inbox, unless an earlier life had requested it."""
@@ -154,9 +154,9 @@ class Partition:
         is_refused = False
         while not self._is_revoked:
             try:
-                claim, fold = await self._begin(is_refused=is_refused)
-                await self._read_from(claim.next_offset)
-                await self._fold_until_revoked(claim, fold)
+                await self._begin(is_refused=is_refused)
+                await self._read_from(self.folded_offset)
+                await self._fold_until_revoked()
             except FencedError as replaced:
                 self._end(State.REPLACED, replaced)
                 # Not if an earlier owner's claim arrived late, e.g. because Redis was paused.
@@ -188,10 +188,10 @@ class Partition:
     def _is_corrupt_again(self) -> bool:
         """Count a damaged fetch; return whether several in a row were, at that offset."""
         at, fetches = self._corrupt
-        self._corrupt = self._next_offset, fetches + 1 if at == self._next_offset else 1
+        self._corrupt = self.folded_offset, fetches + 1 if at == self.folded_offset else 1
         return self._corrupt[1] == _CORRUPT_FETCHES
 
-    async def _begin(self, *, is_refused: bool) -> tuple[Claim, Folds[Any]]:
+    async def _begin(self, *, is_refused: bool) -> None:
         """Claim the partition, decide where to resume, and make its fold.
 
         In this order: once the epoch is raised, nobody else moves the position, so the log's bounds
@@ -218,8 +218,7 @@ class Partition:
         )
         fold = self._rules.make_folds(claim)
         await claim.write(fold.begun(), resume.next_offset)
-        self._claim, self._next_offset = claim, resume.next_offset
-        return claim, fold
+        self._folding.begin(claim, fold)
 
     async def _read_from(self, offset: int) -> None:
         """Start fetching, for this life only."""
@@ -227,14 +226,14 @@ class Partition:
         await self._reader.seek(offset, self._inbox.open())
         self._enter(State.FOLDING)
 
-    async def _fold_until_revoked(self, claim: Claim, fold: Folds[Any]) -> None:
+    async def _fold_until_revoked(self) -> None:
         while not self._is_revoked:
-            await self._wait(self._flush_times.in_s(self._clock_s()))
+            await self._wait(self._folding.flush_in_s)
             if self._inbox and not self._is_revoked:
-                await self._take(claim, fold, self._inbox.take())
-            if not self._flush_times.in_s(self._clock_s()):
-                await self._flush(claim, fold)
-        await self._flush(claim, fold)
+                await self._folding.take(self._inbox.take())
+            if not self._folding.flush_in_s:
+                await self._folding.flush()
+        await self._folding.flush()
 
     async def _wait(self, seconds: float) -> None:
         """Wait for something in the inbox, for revocation, or for a timeout."""
@@ -242,67 +241,6 @@ class Partition:
             await asyncio.sleep(0)  # let other partitions run
             return
         await self._inbox.wait(seconds)
-
-    async def _take(self, claim: Claim, fold: Folds[Any], batch: RecordBatch | Exception) -> None:
-        """Fold a batch; flush whenever the fold is full."""
-        if isinstance(batch, Exception):
-            if isinstance(batch, CorruptLogError):
-                await self._flush(claim, fold)  # records before it count
-            raise batch
-        if batch.start != self._next_offset:
-            raise NotContiguousError(
-                f"{self._where()}: a fetch at {batch.start} followed one that ended at "
-                f"{self._next_offset}"
-            )
-        await self._continuity.check_leader(batch)
-        with self._spans.batch(batch):
-            await self._take_pieces(claim, fold, batch)
-
-    async def _take_pieces(self, claim: Claim, fold: Folds[Any], rest: RecordBatch) -> None:
-        while rest.start < rest.end:
-            piece, rest = rest.split(fold.records_at_once)
-            await self._reject(piece, await fold.take(piece))
-            self._next_offset = piece.end
-            self._continuity.note(piece)
-            metrics.RECORDS.labels(self.tp.topic).inc(len(piece))
-            if fold.is_full:
-                await self._flush(claim, fold)
-
-    async def _reject(self, piece: RecordBatch, rejections: Sequence[Rejection]) -> None:
-        """Publish a piece's dead letters; if it stops the partition, only those that show why."""
-        n, bad = len(piece), piece.bad(rejections)
-        places = [*(place for place, _ in rejections), *range(n, n + len(piece.unreadable))]
-        try:
-            self._bad_records.add(n + len(piece.unreadable), places)
-        except TooManyBadRecordsError as stopped:
-            await self._dead_letters.publish(self.tp, bad[: stopped.before + 1])
-            await self._dead_letters.settled(self.tp)
-            raise
-        await self._dead_letters.publish(self.tp, bad)
-
-    async def _flush(self, claim: Claim, fold: Folds[Any]) -> None:
-        """Write what Redis does not have, then the position; nothing of a recreated topic."""
-        now_s = self._clock_s()
-        self._flush_times.written(now_s)
-        if self._next_offset == claim.next_offset and not fold.is_due:
-            return
-        self._enter(State.FLUSHING)
-        with self._spans.flush(self._next_offset - claim.next_offset) as counted:
-            await self._write(claim, fold, counted)
-        self._enter(State.FOLDING)
-
-    async def _write(self, claim: Claim, fold: Folds[Any], counted: Counted) -> None:
-        # What was fetched before the broker confirmed the id came from that topic.
-        await self._log.check(self.tp.topic, claim.topic_id)
-        unwritten = await fold.unwritten()
-        await self._dead_letters.settled(self.tp)
-        with metrics.FLUSH_SECONDS.labels(self.tp.topic).time():
-            await claim.write(
-                unwritten._replace(groups=counted(unwritten.groups)),
-                self._next_offset,
-                last=self._continuity.text(),
-            )
-        fold.written()
 
     def _enter(self, state: State) -> None:
         self.state, self.since_s = state, self._clock_s()
@@ -315,6 +253,3 @@ class Partition:
 
     def _name(self) -> dict[str, str | int]:
         return {"topic": self.tp.topic, "partition": self.tp.partition}
-
-    def _where(self) -> str:
-        return f"{self.tp.topic}/{self.tp.partition}"

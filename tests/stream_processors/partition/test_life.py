@@ -201,7 +201,7 @@ async def until(condition: Callable[[], object]) -> None:
 async def folding(partition: Partition) -> None:
     """Wait until it folds, and its next write is an interval away."""
     await until(lambda: partition.state is State.FOLDING)
-    await until(lambda: partition._flush_times.in_s(partition._clock_s()) > 0)
+    await until(lambda: partition._folding.flush_in_s > 0)
 
 
 class Lives(RuleBasedStateMachine):
