@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Final
 
 from api.hot.request import Head, Heads, Match, Matcher
-from api.http.answer_headers import new_id
+from api.http.answer_headers import AnswerFields, new_id
 from api.http.endpoint import ReadEndpoint, Table
 from api.http.failures import log_bug, problem_of
 from api.http.keys.access import Access
@@ -54,20 +54,20 @@ class Serving:
         """Call `send` with the answer, exactly once, in bounded time."""
         started = perf_counter()
         endpoint, if_none_match = match.endpoint, head.if_none_match
-        request_id, rate = head.request_id or new_id(), b""
+        own = AnswerFields(head.request_id or new_id())
         self.gate.under_way += 1
 
         def done(found: Reply | None, error: Exception | None) -> None:
             self.gate.under_way -= 1
             if found is None:
-                answer = _failed(match, error, request_id)
+                answer = _failed(match, error, own.request_id)
             else:
                 answer = conditional(found, if_none_match)
-            send(answer, request_id, rate)
+            send(answer, own.request_id, own.rate)
             self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
 
         try:
-            read, _, rate = self._begin_read(endpoint, match.of_path, match.query, head.credentials)
+            read, _ = self._begin_read(endpoint, match.of_path, match.query, head.credentials, own)
         except Exception as error:  # noqa: BLE001 (a bug needs an answer, too)
             done(None, error)
         else:

@@ -13,7 +13,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.answer_headers import answer_fields
+from api.http.answer_headers import AnswerFields, answer_fields
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, WriteEndpoint
 from api.http.failures import problem_response
 from api.http.idempotency import Once
@@ -108,15 +108,15 @@ T = TypeVar("T")
 
 
 def _admitted(
-    admit: Callable[[E, Mapping[str, str], str, RawHeaders], tuple[T, Key | None, bytes]],
+    admit: Callable[[E, Mapping[str, str], str, RawHeaders, AnswerFields], tuple[T, Key | None]],
     endpoint: E,
     request: Request,
 ) -> T:
-    """Admit a request, note its key and its quota, and return what `admit` makes of it."""
+    """Admit a request, note its key, and return what `admit` makes of it."""
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
-    found, key, rate = admit(endpoint, request.path_params, query, scope["headers"])
-    answer_fields(scope).rate = rate
+    headers, answer = scope["headers"], answer_fields(scope)
+    found, key = admit(endpoint, request.path_params, query, headers, answer)
     if key is not None:
         note_key(request, key)
     return found

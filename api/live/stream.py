@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from api.http.answer_headers import answer_fields
 from api.http.endpoint import Endpoint
 from api.http.failures import problem_of, problem_response
 from api.http.keys.access import Access, client_names
@@ -170,7 +171,8 @@ def install_websocket(
         query = websocket.scope["query_string"].decode("latin-1")
         try:
             _check_origin(websocket, origins)
-            values, _, _ = access.admit(endpoint, {}, query, websocket.headers.raw)
+            headers, answer = websocket.headers.raw, answer_fields(websocket.scope)
+            values, _ = access.admit(endpoint, {}, query, headers, answer)
             clients = clients_of(websocket, access)
             listener = await live.listen(WEBSOCKET[values["ids"]], frozenset(), clients)
         except Exception as error:

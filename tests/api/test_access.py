@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 from api.app import create_app
+from api.http.endpoint import ReadEndpoint
 from api.http.keys import file
 from api.settings import ApiSettings
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
-from .http import Client, connected, serving
+from .http import ORDINARY, Client, connected, serving
 from .keys import entry, write_keys
 
 TABLE = create_app(ApiSettings()).state.table
@@ -84,6 +85,20 @@ async def test_a_request_takes_of_its_quota_what_it_costs(
     assert (most.status_code, most.headers["ratelimit"][:14]) == (200, '"requests";r=0')
     full = await client.post("/v1/events", json=[], headers={"X-API-Key": "full"})
     assert full.headers["ratelimit"].startswith('"events";r=999;t=')
+
+
+@pytest.mark.parametrize("broken", ["values", "answer"])
+@pytest.mark.parametrize("way", [b"", ORDINARY])
+async def test_an_answer_to_a_request_that_hit_a_bug_says_what_is_left_of_its_quota(
+    connection: Client, monkeypatch: pytest.MonkeyPatch, way: bytes, broken: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(ReadEndpoint, broken, fail)
+    answer = await connection.get(PERSONAL[0], headers=b"X-API-Key: slow\r\n" + way)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.count(b'ratelimit: "requests";r=1;t=') == 1
 
 
 class TestRotation:

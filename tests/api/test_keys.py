@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from api.__main__ import app
 from api.app import create_app
+from api.http.answer_headers import AnswerFields
 from api.http.endpoint import Scope
 from api.http.keys.access import Access, Key, digest_of, granted, plain_keys
 from api.http.keys.file import Keys, KeysFileError, read_keys
@@ -31,7 +32,8 @@ ENDPOINT = next(each for each in create_app(ApiSettings()).state.table if not ea
 
 def admitted_by(access: Access, scope: Scope, *headers: tuple[bytes, bytes]) -> str:
     """Return the name of the key that a request is admitted by."""
-    _, key, _ = access.admit(dataclasses.replace(ENDPOINT, scope=scope), {}, "", headers)
+    endpoint = dataclasses.replace(ENDPOINT, scope=scope)
+    _, key = access.admit(endpoint, {}, "", headers, AnswerFields(b""))
     assert key is not None
     return key.name
 

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 from limits import RateLimitItem
 from starlette.requests import HTTPConnection, Request
 
-from api.http.answer_headers import answer_fields
+from api.http.answer_headers import AnswerFields, answer_fields
 from api.http.endpoint import Endpoint, ReadEndpoint, Scope
 from api.http.limits import client_of
 from api.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
@@ -98,11 +98,6 @@ def _plain_name(digest: bytes) -> str:
     return f"API_KEYS:{digest.hex()[:_SHOWN_DIGITS]}"
 
 
-Admitted = tuple[dict[str, Any], Key | None, bytes]
-"""The parameters of a request, the key that admitted it, if one was needed, and the fields that
-report the key's quota, if it has one."""
-
-
 class Access:
     """Admits requests by their keys."""
 
@@ -122,41 +117,45 @@ class Access:
         self._known = {}
 
     def admit(
-        self, endpoint: Endpoint, of_path: Mapping[str, str], query: str, headers: RawHeaders
-    ) -> Admitted:
+        self,
+        endpoint: Endpoint,
+        of_path: Mapping[str, str],
+        query: str,
+        headers: RawHeaders,
+        answer: AnswerFields,
+    ) -> tuple[dict[str, Any], Key | None]:
         """Return the values of a request's parameters, and its key if the endpoint needs one.
+
+        `answer` gets what is left of the key's quota, if it has one, whatever is raised later.
 
         Raises:
             Problem: there is no valid key, or it does not have the scope, or its limit is reached;
                 or parameters are invalid.
         """
         if self._keys is None:
-            return endpoint.values(of_path, query), None, b""
-        scope, needs_scope, key, rate = endpoint.scope, endpoint.needs_scope, None, b""
+            return endpoint.values(of_path, query), None
+        scope, needs_scope, key = endpoint.scope, endpoint.needs_scope, None
         if scope is not None and needs_scope is None:
-            key, rate = self._admitted(scope, headers, endpoint.cost)
-        try:
-            values = endpoint.values(of_path, query)
-        except Problem as problem:
-            problem.rate = rate
-            raise
+            key = self._admitted(scope, headers, endpoint.cost, answer)
+        values = endpoint.values(of_path, query)
         if scope is not None and needs_scope is not None and needs_scope(**values):
-            key, rate = self._admitted(scope, headers, endpoint.cost)
-        return values, key, rate
+            key = self._admitted(scope, headers, endpoint.cost, answer)
+        return values, key
 
     def begin_read(
-        self, endpoint: ReadEndpoint, of_path: Mapping[str, str], query: str, headers: RawHeaders
-    ) -> tuple[Read[Reply], Key | None, bytes]:
-        """Return the read that answers a request, and its key and quota, as `admit` does.
+        self,
+        endpoint: ReadEndpoint,
+        of_path: Mapping[str, str],
+        query: str,
+        headers: RawHeaders,
+        answer: AnswerFields,
+    ) -> tuple[Read[Reply], Key | None]:
+        """Return the read that answers a request, and its key, as `admit` does.
 
         The framework's routes and the hot path meet here: what follows is the same for both.
         """
-        values, key, rate = self.admit(endpoint, of_path, query, headers)
-        try:
-            return endpoint.answer(values), key, rate
-        except Problem as problem:
-            problem.rate = rate
-            raise
+        values, key = self.admit(endpoint, of_path, query, headers, answer)
+        return endpoint.answer(values), key
 
     def spend(self, request: Request, reads: int) -> None:
         """Take so many more reads from the quota of a request's key, if it has one.
@@ -193,13 +192,13 @@ class Access:
         except Problem:
             return None
 
-    def _admitted(self, scope: Scope, headers: RawHeaders, cost: int) -> tuple[Key, bytes]:
+    def _admitted(self, scope: Scope, headers: RawHeaders, cost: int, answer: AnswerFields) -> Key:
         key = self.key(headers)
         if scope not in key.scopes:
             raise Problem(FORBIDDEN, missing_scope(scope))
-        if key.limit is None or not cost:
-            return key, b""
-        return key, self._quota.spend(key.name, key.limit, cost)
+        if key.limit is not None and cost:
+            answer.rate = self._quota.spend(key.name, key.limit, cost)
+        return key
 
     def _look_up(self, header: tuple[bytes, bytes]) -> Key:
         text = _text_of(header)
