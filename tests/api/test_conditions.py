@@ -18,13 +18,14 @@ from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
+from .lists import BASKET, BATCH, answered, ids_of, items_of, of_user
 from .problems import refused_fields
 from .test_attributes import meets
-from .test_offset import BASKET, BATCH, joined, page
+from .test_offset import ASKED, joined
 
-USER: Final = "/v1/users/folded/recommendations"
-OWN: Final = "/v1/users/own/recommendations"
-STRANGER: Final = "/v1/users/stranger/recommendations"
+USER: Final = of_user("folded")
+OWN: Final = of_user("own")
+STRANGER: Final = of_user("stranger")
 SIMILAR: Final = "/v1/instruments/2/similar"
 LISTS: Final = (USER, OWN, STRANGER, SIMILAR, BASKET, BATCH)
 UNKNOWN: Final = range(55, 61)
@@ -132,14 +133,14 @@ async def test_lists_are_those_that_a_loop_over_all_instruments_makes(
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    whole = {path: await page(client, path, 0, 100) for path in LISTS}
+    whole = {path: await items_of(client, path, n=100, **ASKED.get(path, {})) for path in LISTS}
     for path in LISTS * 8:
         filters = rng.sample(CONDITIONS, rng.choice((0, 1, 1, 2, 3)))
         conditions = rng.sample(CONDITIONS, rng.choice((0, 0, 1, 2, 5)))
         boosts = [f"{condition}:{rng.choice((0.01, 0.5, 2, 100))}" for condition in conditions]
         asked = {"filter": filters, "boost": boosts}
         case = path, asked
-        found = await page(client, path, 0, 100, **asked)
+        found = await items_of(client, path, n=100, **asked, **ASKED.get(path, {}))
         wanted = expected(whole[path], path, filters, boosts)
         assert said(found) == wanted, case
         n = rng.choice((3, 7, 20))
@@ -150,11 +151,10 @@ async def test_what_a_user_may_take_again_is_filtered_and_boosted_too(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     filled.history("buyer", {str(item): (1 + item % 2, 5) for item in range(2, 10)}, off=7)
-    path = "/v1/users/buyer/recommendations"
-    whole = await page(client, path, 0, 8, include_seen=True)
-    assert sorted(item["instrument_id"] for item in whole) == [*range(2, 10)]
+    wish = {"n": 8, "include_seen": True}
+    assert sorted(await ids_of(client, of_user("buyer"), **wish)) == [*range(2, 10)]
     asked = {"filter": ["lot:ge:1"], "boost": ["currency:eq:EUR:100"]}
-    found = await page(client, path, 0, 8, include_seen=True, **asked)
+    found = await items_of(client, of_user("buyer"), **wish, **asked)
     ids = [item["instrument_id"] for item in found if "source" not in item]
     factors = [factor_of(item, asked["boost"]) for item in ids]
     assert factors == sorted(factors, reverse=True)
@@ -166,13 +166,12 @@ async def test_boosts_come_before_diversity_and_its_pages_have_each_instrument_o
     client: httpx.AsyncClient,
 ) -> None:
     asked = {"filter": ["price:ge:0"], "boost": ["currency:eq:GBP:50"]}
-    whole = await page(client, USER, 0, 20, **asked)
+    first = await ids_of(client, USER, n=20, **asked)
     for diversity in (0.0, 0.5):  # without categories, diversity changes nothing
-        found = await joined(client, USER, 4, diversity=diversity, **asked)
-        assert [item["instrument_id"] for item in found[:20]] == [
-            item["instrument_id"] for item in whole
-        ]
-        assert len({item["instrument_id"] for item in found}) == len(found)
+        pages = await joined(client, USER, 4, diversity=diversity, **asked)
+        found = [item["instrument_id"] for item in pages]
+        assert found[:20] == first
+        assert len({*found}) == len(found)
 
 
 async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular_and_boosted(
@@ -181,7 +180,7 @@ async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular
     filled.generation("g2", {"86": [("87", 0.5, 1.0)]}, [("1", 9), ("2", 8), ("4", 7)])
     assert [meets_all(item, ["lot:lt:1000"]) for item in (87, 1, 2, 4)] == [False, True, True, True]
     asked = {"filter": "lot:lt:1000", "boost": "lot:eq:100:3"}
-    answer = (await client.get("/v1/instruments/86/similar", params=asked)).json()
+    answer = await answered(client, "/v1/instruments/86/similar", **asked)
     assert answer["source"] == "popular"
     items = [(item["instrument_id"], item["score"]) for item in answer["items"]]
     assert items == [(2, 24.0), (1, 9.0), (4, 7.0)]
@@ -190,17 +189,17 @@ async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular
 async def test_an_answer_with_a_filter_or_boosts_is_not_that_of_those_without(
     client: httpx.AsyncClient,
 ) -> None:
-    plain = await page(client, USER, 0, 10)
+    plain = await items_of(client, USER)
     for asked in ({"filter": "currency:eq:EUR"}, {"boost": "currency:eq:EUR:9"}):
-        assert await page(client, USER, 0, 10, **asked) != plain
-        assert await page(client, USER, 0, 10) == plain
+        assert await items_of(client, USER, **asked) != plain
+        assert await items_of(client, USER) == plain
 
 
 async def test_the_request_id_of_a_boosted_page_names_its_instruments(
     client: httpx.AsyncClient,
 ) -> None:
     asked = {"offset": 5, "n": 5, "filter": "lot:ge:1", "boost": "lot:ge:100:20"}
-    answer = (await client.get(USER, params=asked)).json()
+    answer = await answered(client, USER, **asked)
     shown = decode_shown(answer["request_id"].split(".")[-2])
     assert list(shown) == [item["instrument_id"] for item in answer["items"]]
 
@@ -250,32 +249,30 @@ async def test_what_cannot_be_compared_is_refused_by_name_and_value_and_with_a_r
         answer = await client.get(path, params={field: [sound, text]})
         assert answer.status_code == 422
         assert answer.json()["errors"] == [{"field": field, "reason": reason}]
-    for path, body in ((BASKET, {"items": [{"instrument_id": 2}]}), (BATCH, {"user_ids": ["x"]})):
+    for path, body in ASKED.items():
         answer = await client.post(path, json=body | {field: [sound, text]})
         assert answer.status_code == 422
         assert answer.json()["errors"] == [{"field": f"{field}[1]", "reason": reason}]
 
 
-@pytest.mark.parametrize("field", ["filter", "boost"])
+@each("field", ["filter", "boost"])
 async def test_there_may_be_five(client: httpx.AsyncClient, field: str) -> None:
     factor = ":2" if field == "boost" else ""
     some = [f"lot:ne:{number}{factor}" for number in range(6)]
-    basket = {"items": [{"instrument_id": 2}]}
-    assert (await client.get(STRANGER, params={field: some[:5]})).status_code == 200
-    assert (await client.post(BASKET, json=basket | {field: some[:5]})).status_code == 200
+    for path in (STRANGER, BASKET):
+        assert await answered(client, path, **{field: some[:5]})
     answer = await client.get(STRANGER, params={field: some})
     reason = "must be given at most 5 times, got 6"
     assert answer.json()["errors"] == [{"field": field, "reason": reason}]
-    assert (await client.post(BASKET, json=basket | {field: some})).status_code == 422
+    assert (await client.post(BASKET, json=ASKED[BASKET] | {field: some})).status_code == 422
 
 
 async def test_an_empty_parameter_is_none_and_an_empty_text_in_a_body_is_refused(
     client: httpx.AsyncClient,
 ) -> None:
     for path in (USER, SIMILAR):
-        plain = (await client.get(path)).json()["items"]
-        answer = await client.get(f"{path}?filter=&boost=&filter=")
-        assert answer.json()["items"] == plain
+        asked = {"filter": ["", ""], "boost": ""}
+        assert await items_of(client, path, **asked) == await items_of(client, path)
     for field in ("filter", "boost"):
-        answer = await client.post(BASKET, json={"items": [{"instrument_id": 2}], field: [""]})
+        answer = await client.post(BASKET, json=ASKED[BASKET] | {field: [""]})
         assert refused_fields(answer) == [f"{field}[0]"]
