@@ -1,6 +1,6 @@
 """Bars that may miss minutes in Redis are marked so by every endpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import pytest
@@ -67,22 +67,20 @@ def test_bars_of_several_instruments_and_snapshots_say_it_too(
     assert not any("partial" in found[name] for name in ("minute", "previous_minute"))
 
 
+@pytest.mark.parametrize(
+    ("fields", "ages"),
+    [
+        ({WHOLE_FIELD: RUNNING_S - 60 * 10}, range(29, 10, -1)),
+        ({WHOLE_FIELD: NOT_WHOLE_YET_S}, range(29, -1, -1)),  # until the first record after a loss
+        ({}, ()),
+    ],
+)
 def test_after_records_were_lost_what_lies_before_is_partial(
-    readers: Readers, position: Position
+    readers: Readers, position: Position, fields: dict[str, int], ages: Iterable[int]
 ) -> None:
     readers.filled.bars(4, dense(30))
-    position(**{WHOLE_FIELD: RUNNING_S - 60 * 10})
-    found = readers.one(limit=30)["bars"]
-    assert partial(found) == [RUNNING_S - 60 * age for age in range(29, 10, -1)]
-    assert partial(readers.one(limit=11)["bars"]) == []
-
-
-def test_until_the_first_record_after_a_loss_all_is_partial(
-    readers: Readers, position: Position
-) -> None:
-    readers.filled.bars(4, dense(3))
-    position(**{WHOLE_FIELD: NOT_WHOLE_YET_S})
-    assert len(partial(readers.one(limit=3)["bars"])) == 3
+    position(**fields)
+    assert partial(readers.one(limit=30)["bars"]) == [RUNNING_S - 60 * age for age in ages]
 
 
 def test_a_namespace_without_positions_is_taken_for_whole(readers: Readers) -> None:

@@ -31,6 +31,7 @@ from tests.oracles.served_bars import served_bars
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
 from .reading import run
 
+ZONES: Final = ("America/New_York", "Asia/Kolkata")
 DAY_S: Final = RUNNING_S // 86_400 * 86_400
 Stored = dict[int, BarValue]
 
@@ -109,7 +110,10 @@ def pages(readers: Readers, **query: Any) -> Iterator[Any]:
 
 
 ages = st.integers(0, 3000) | st.integers(0, 30)
-intervals = st.sampled_from(["1m", "2m", "15m", "1h", "4h", "1d", "1w"])
+zoned = st.sampled_from(
+    [(text, None) for text in ("1m", "2m", "15m", "1h", "4h", "1d", "1w")]
+    + [(text, ZoneInfo(zone)) for text in ("1d", "1w") for zone in ZONES]
+)
 reused = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -125,7 +129,7 @@ def store_ages(readers: Readers, chosen: set[int]) -> Stored:
 @reused
 @given(
     chosen=st.sets(ages, min_size=1, max_size=40),
-    interval=intervals,
+    interval=zoned,
     limit=st.integers(1, 1000),
     end=st.none() | ages.map(lambda age: (RUNNING_S - 60 * age) * 1000),
     fill=st.sampled_from(["none", "previous"]),
@@ -135,23 +139,29 @@ def test_the_last_buckets_are_those_of_all_minutes(
     readers: Readers,
     *,
     chosen: set[int],
-    interval: str,
+    interval: tuple[str, ZoneInfo | None],
     limit: int,
     end: int | None,
     fill: str,
     sort: str,
 ) -> None:
-    stored = store_ages(readers, chosen)
-    window = Window.before(NOW_MS if end is None else end, parse_interval(interval), limit)
-    found = readers.one(limit=limit, interval=interval, end=end, fill=fill, sort=sort)
+    stored, (text, zone) = store_ages(readers, chosen), interval
+    window = Window.before(
+        NOW_MS if end is None else end, in_zone(parse_interval(text), zone), limit
+    )
+    query = {"limit": limit, "interval": text, "timezone": zone, "end": end}
+    found = readers.one(**query, fill=fill, sort=sort)
     assert found["bars"] == in_order(expected(stored, window, fill), sort)
     assert found["next_page_token"] is None
+    several = readers.many([4], **query, sort=sort)["bars"]
+    bars = in_order(expected(stored, window), sort)
+    assert several == ({"4": bars} if bars else {})
 
 
 @reused
 @given(
     chosen=st.sets(ages, min_size=1, max_size=40),
-    interval=st.sampled_from(["5m", "1h", "1d"]),
+    interval=zoned.filter(lambda interval: interval[0] not in ("1m", "2m")),
     limit=st.integers(1, 12),
     age=st.integers(0, 3100),
     fill=st.sampled_from(["none", "previous"]),
@@ -161,39 +171,20 @@ def test_pages_from_a_start_on_together_are_all_buckets(
     readers: Readers,
     *,
     chosen: set[int],
-    interval: str,
+    interval: tuple[str, ZoneInfo | None],
     limit: int,
     age: int,
     fill: str,
     sort: str,
 ) -> None:
-    stored = store_ages(readers, chosen)
+    stored, (text, zone) = store_ages(readers, chosen), interval
     start = (RUNNING_S - 60 * age) * 1000 + 1
-    query = {"start": start, "interval": interval, "limit": limit, "fill": fill, "sort": sort}
-    found = list(pages(readers, **query))
-    window = Window.between(start, NOW_MS, parse_interval(interval))
+    query = {"start": start, "interval": text, "timezone": zone, "limit": limit}
+    found = list(pages(readers, **query, fill=fill, sort=sort))
+    window = Window.between(start, NOW_MS, in_zone(parse_interval(text), zone))
     whole = in_order(expected(stored, window, fill), sort)
     assert [bar for page in found for bar in page] == whole
     assert all(len(page) == limit for page in found[:-1])
-
-
-@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
-def test_days_of_a_time_zone_start_at_its_midnights(readers: Readers, zone: str) -> None:
-    stored = {RUNNING_S - 420 * n: value(n) for n in range(600)}
-    readers.filled.bars(4, stored)
-    at = ZoneInfo(zone)
-    window = Window.before(NOW_MS, in_zone(DAY, at), 4)
-    days = expected(stored, window)
-    midnights = [datetime.fromtimestamp(bar["t"] / 1000, at) for bar in days]
-    assert {(at.hour, at.minute) for at in midnights} == {(0, 0)}
-    for _ in range(2):  # the second time, days that are over were kept
-        assert readers.one(interval="1d", limit=4, timezone=at)["bars"] == days
-    query = {"interval": "1d", "start": window.first_ms, "limit": 2, "timezone": at}
-    assert [bar for page in pages(readers, **query) for bar in page] == days
-    back = pages(readers, **query, sort="desc")
-    assert [bar for page in back for bar in page] == days[::-1]
-    many = readers.many([4], interval="1d", start=window.first_ms, timezone=at)
-    assert many["bars"] == {"4": days}
 
 
 def test_a_week_that_clocks_are_turned_back_in_fits_on_a_page(readers: Readers) -> None:
@@ -236,12 +227,6 @@ def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
     found = readers.one(start=0, end=NOW_MS * 2, fill="previous", limit=1000)
     assert [bar["t"] // 1000 - RUNNING_S for bar in found["bars"]] == [-120, -60, 0]
     assert found["next_page_token"] is None
-
-
-def test_a_token_is_good_for_its_instrument_only(readers: Readers) -> None:
-    readers.filled.bars(4, dense(3))
-    with pytest.raises(Problem, match="page_token: must be of an answer for the same instrument"):
-        readers.one(page_token=Position(5, 0))
 
 
 def test_an_unknown_instrument_is_a_problem_on_every_way(readers: Readers) -> None:
@@ -306,6 +291,8 @@ def test_pages_of_several_instruments_together_are_all_buckets(
 def test_a_page_goes_on_with_the_interval_that_it_began_with(readers: Readers) -> None:
     """Of a longer one, the buckets up to its next beginning would be left out silently."""
     readers.filled.bars(4, dense(100))
+    with pytest.raises(Problem, match="page_token: must be of an answer for the same instrument"):
+        readers.one(page_token=Position(5, 0))
     of_one = readers.one(start=0, limit=1, interval="5m")["next_page_token"]
     of_many = readers.many([4], start=0, limit=1, interval="5m")["next_page_token"]
     for read, token in ((readers.one, of_one), (partial(readers.many, [4]), of_many)):

@@ -1,11 +1,11 @@
-"""Filters and boosts by attributes, over HTTP from a real store.
+"""Filters by category and attributes, and boosts, over HTTP from a real store.
 
 The answers are compared with what a loop over the instruments makes of the whole lists.
 """
 
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 import msgspec
@@ -18,7 +18,7 @@ from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
-from .lists import BASKET, BATCH, answered, ids_of, items_of, of_user
+from .lists import BASKET, BATCH, BODIES, answered, ids_of, items_of, of_user, source_and_ids
 from .problems import refused_fields
 from .test_attributes import meets
 from .test_offset import ASKED, joined
@@ -36,6 +36,13 @@ CONDITIONS: Final = (
     *("currency:eq:USD", "currency:ne:USD", "currency:in:EUR,GBP", "lot:ge:10", "lot:lt:100"),
     *("price:gt:0.5", "price:le:0.25", "halted:eq:true", "halted:ne:true", "since:ge:2020"),
 )
+
+
+CATEGORIES: Final = ("even", "third", "few")
+
+
+def categories_of(item: int) -> tuple[str, ...]:
+    return tuple(name for name, n in zip(CATEGORIES, (2, 3, 29), strict=True) if item % n == 0)
 
 
 def attributes_of(item: int) -> dict[str, Any]:
@@ -68,7 +75,11 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
     for item in CATALOG:
         if item not in UNKNOWN:
             filled.instrument(
-                item, f"S{item:02}", attributes=attributes_of(item), listed=item % 11 > 0
+                item,
+                f"S{item:02}",
+                categories=categories_of(item),
+                attributes=attributes_of(item),
+                listed=item % 11 > 0,
             )
     async with serve() as client:
         await until_known(client)
@@ -81,50 +92,73 @@ async def until_known(client: httpx.AsyncClient) -> None:
     assert len(answer.json()["items"]) == len(CATALOG) - len(UNKNOWN)
 
 
-Item = Mapping[str, Any]
+class Wish(NamedTuple):
+    """What a request asks for."""
+
+    filters: Sequence[str] = ()
+    boosts: Sequence[str] = ()
+    category: Sequence[str] = ()
+    exclude_category: Sequence[str] = ()
+
+    @property
+    def narrows(self) -> bool:
+        return bool(self.filters or self.category or self.exclude_category)
+
+    def shows(self, item: int) -> bool:
+        has, of = ({}, ()) if item in UNKNOWN else (attributes_of(item), categories_of(item))
+        inside = not self.category or bool({*of} & {*self.category})
+        met = all(meets(has, parse_condition(text)) for text in self.filters)
+        return met and inside and not {*of} & {*self.exclude_category}
+
+    def factor(self, item: int) -> float:
+        has = {} if item in UNKNOWN else attributes_of(item)
+        product = 1.0
+        for condition, factor in map(parse_boost, self.boosts):
+            product *= factor if meets(has, condition) else 1
+        return product
+
+    def fields(self, path: str) -> dict[str, Any]:
+        """Return the parameters, or the fields of a body, that ask for it."""
+        texts = {"category": self.category, "exclude_category": self.exclude_category}
+        lists = {name: some if path in BODIES else ",".join(some) for name, some in texts.items()}
+        of_path = {BATCH: {"user_ids": ["folded"]}}.get(path, ASKED.get(path, {}))
+        return {"filter": self.filters, "boost": self.boosts, **lists, **of_path}
 
 
-def expected(
-    whole: Sequence[Item], path: str, filters: Sequence[str], boosts: Sequence[str]
-) -> list[tuple[int, float]]:
-    """Return ids and scores of a list, given all of it without filters and boosts."""
-    plain = [item for item in whole if meets_all(item["instrument_id"], filters)]
-    found: list[tuple[int, float]] = []
-    for source in dict.fromkeys(item.get("source") for item in plain):
-        some = [
-            (item["instrument_id"], item["score"] * factor_of(item["instrument_id"], boosts))
-            for item in plain
-            if item.get("source") == source
-        ]
-        folded = source == "history" or (source is None and path in (USER, BASKET, BATCH))
-        if folded:  # of equal scores, the smaller id comes first; elsewhere their order stays
-            some.sort()
-        found += sorted(some, key=lambda one: -round(one[1], 12))
-    if filters and path != SIMILAR:
-        shown = {item["instrument_id"] for item in whole}
-        seen = {2, 4} if path in (USER, BASKET, BATCH) else {2} if path == OWN else set()
-        rest = [item for item in CATALOG if item not in {*shown, *seen, *UNKNOWN} and item % 11]
-        rest = [item for item in rest if meets_all(item, filters)]
-        rest.sort(key=lambda item: -factor_of(item, boosts))
-        found += [(item, 0) for item in rest]
+Item = tuple[int, str, float]
+"""Id, source and score."""
+
+
+def expected(whole: Mapping[str, Sequence[Item]], path: str, wish: Wish) -> list[Item]:
+    """Return a list, given all of each without filters and boosts."""
+    found = list[Item]()
+    plain = [one for one in whole[path] if wish.shows(one[0])]
+    for source in dict.fromkeys(source for _, source, _ in plain):
+        some = [(i, of, score * wish.factor(i)) for i, of, score in plain if of == source]
+        if source in ("history", "items"):
+            some.sort()  # of equal scores, the smaller id comes first; elsewhere their order stays
+        found += sorted(some, key=lambda one: -round(one[2], 12))
+    if path == SIMILAR:
+        return found or [one for one in expected(whole, STRANGER, wish) if one[1] != "catalog"]
+    if wish.narrows:
+        seen = {USER: {2, 4}, BASKET: {2, 4}, BATCH: {2, 4}, OWN: {2}}.get(path, set())
+        never = {*seen, *UNKNOWN, *(item for item, _, _ in whole[path])}
+        rest = [item for item in CATALOG if item not in never and item % 11 and wish.shows(item)]
+        rest.sort(key=lambda item: -wish.factor(item))
+        found += [(item, "catalog", 0) for item in rest]
     return found
 
 
-def meets_all(item: int, filters: Sequence[str]) -> bool:
-    has = {} if item in UNKNOWN else attributes_of(item)
-    return all(meets(has, parse_condition(text)) for text in filters)
+async def answer_of(client: httpx.AsyncClient, path: str, wish: Wish) -> list[Item]:
+    answer = await answered(client, path, n=100, **wish.fields(path))
+    return [
+        (item["instrument_id"], item.get("source", answer["source"]), item["score"])
+        for item in answer["items"]
+    ]
 
 
-def factor_of(item: int, boosts: Sequence[str]) -> float:
-    has = {} if item in UNKNOWN else attributes_of(item)
-    product = 1.0
-    for condition, factor in map(parse_boost, boosts):
-        product *= factor if meets(has, condition) else 1
-    return product
-
-
-def said(items: Sequence[Item]) -> list[tuple[int, float]]:
-    return [(item["instrument_id"], pytest.approx(item["score"], abs=1e-9)) for item in items]
+def almost(items: Sequence[Item]) -> list[tuple[int, str, Any]]:
+    return [(item, source, pytest.approx(score, abs=1e-9)) for item, source, score in items]
 
 
 async def test_lists_are_those_that_a_loop_over_all_instruments_makes(
@@ -133,18 +167,25 @@ async def test_lists_are_those_that_a_loop_over_all_instruments_makes(
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    whole = {path: await items_of(client, path, n=100, **ASKED.get(path, {})) for path in LISTS}
-    for path in LISTS * 8:
-        filters = rng.sample(CONDITIONS, rng.choice((0, 1, 1, 2, 3)))
-        conditions = rng.sample(CONDITIONS, rng.choice((0, 0, 1, 2, 5)))
-        boosts = [f"{condition}:{rng.choice((0.01, 0.5, 2, 100))}" for condition in conditions]
-        asked = {"filter": filters, "boost": boosts}
-        case = path, asked
-        found = await items_of(client, path, n=100, **asked, **ASKED.get(path, {}))
-        wanted = expected(whole[path], path, filters, boosts)
-        assert said(found) == wanted, case
+    whole = {path: await answer_of(client, path, Wish()) for path in LISTS}
+    assert all(item % 11 or item in UNKNOWN for some in whole.values() for item, _, _ in some)
+    for named, path in (("2", SIMILAR), ("folded", USER)):
+        first = (await client.get(f"/instruments/similar/{named}")).json()["predicted_items"]
+        assert first == [str(item) for item, _, _ in whole[path][:10]]
+    for path in LISTS * 12:
+        boosted = rng.sample(CONDITIONS, rng.choice((0, 0, 1, 2, 5)))
+        wish = Wish(
+            rng.sample(CONDITIONS, rng.choice((0, 0, 1, 2, 3))),
+            [f"{condition}:{rng.choice((0.01, 0.5, 2, 100))}" for condition in boosted],
+            rng.sample(CATEGORIES, rng.choice((0, 0, 1, 2))),
+            rng.sample(CATEGORIES, rng.choice((0, 0, 1))),
+        )
+        wanted = expected(whole, path, wish)
+        assert await answer_of(client, path, wish) == almost(wanted), (path, wish)
         n = rng.choice((3, 7, 20))
-        assert said(await joined(client, path, n, **asked)) == wanted, (n, case)
+        pages = await joined(client, path, n, **wish.fields(path))
+        ids = [item["instrument_id"] for item in pages]
+        assert ids == [item for item, _, _ in wanted], (n, path, wish)
 
 
 async def test_what_a_user_may_take_again_is_filtered_and_boosted_too(
@@ -153,19 +194,20 @@ async def test_what_a_user_may_take_again_is_filtered_and_boosted_too(
     filled.history("buyer", {str(item): (1 + item % 2, 5) for item in range(2, 10)}, off=7)
     wish = {"n": 8, "include_seen": True}
     assert sorted(await ids_of(client, of_user("buyer"), **wish)) == [*range(2, 10)]
-    asked = {"filter": ["lot:ge:1"], "boost": ["currency:eq:EUR:100"]}
-    found = await items_of(client, of_user("buyer"), **wish, **asked)
+    asked = Wish(["lot:ge:1"], ["currency:eq:EUR:100"])
+    found = await items_of(client, of_user("buyer"), **wish, **asked.fields(USER))
     ids = [item["instrument_id"] for item in found if "source" not in item]
-    factors = [factor_of(item, asked["boost"]) for item in ids]
+    factors = [asked.factor(item) for item in ids]
     assert factors == sorted(factors, reverse=True)
     assert len({*factors}) == 2
-    assert {*ids} == {item for item in range(2, 10) if meets_all(item, asked["filter"])}
+    assert {*ids} == {item for item in range(2, 10) if asked.shows(item)}
 
 
 async def test_boosts_come_before_diversity_and_its_pages_have_each_instrument_once(
     client: httpx.AsyncClient,
 ) -> None:
     asked = {"filter": ["price:ge:0"], "boost": ["currency:eq:GBP:50"]}
+    asked["exclude_category"] = [",".join(CATEGORIES)]
     first = await ids_of(client, USER, n=20, **asked)
     for diversity in (0.0, 0.5):  # without categories, diversity changes nothing
         pages = await joined(client, USER, 4, diversity=diversity, **asked)
@@ -177,13 +219,15 @@ async def test_boosts_come_before_diversity_and_its_pages_have_each_instrument_o
 async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular_and_boosted(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    filled.generation("g2", {"86": [("87", 0.5, 1.0)]}, [("1", 9), ("2", 8), ("4", 7)])
-    assert [meets_all(item, ["lot:lt:1000"]) for item in (87, 1, 2, 4)] == [False, True, True, True]
+    filled.generation("g2", {"86": [("87", 0.5, 1.0)], "85": []}, [("1", 9), ("2", 8), ("4", 7)])
+    assert [Wish(["lot:lt:1000"]).shows(item) for item in (87, 1, 2, 4)] == [False, *3 * [True]]
     asked = {"filter": "lot:lt:1000", "boost": "lot:eq:100:3"}
     answer = await answered(client, "/v1/instruments/86/similar", **asked)
     assert answer["source"] == "popular"
     items = [(item["instrument_id"], item["score"]) for item in answer["items"]]
     assert items == [(2, 24.0), (1, 9.0), (4, 7.0)]
+    like_no_other = await source_and_ids(client, "/v1/instruments/85/similar", **asked)
+    assert like_no_other == ("model", [])
 
 
 async def test_an_answer_with_a_filter_or_boosts_is_not_that_of_those_without(
@@ -216,6 +260,20 @@ async def test_a_filter_follows_the_catalog(client: httpx.AsyncClient, filled: F
         assert [item["instrument_id"] for item in found.json()["items"]] == [3]
 
     await followed()
+
+
+async def test_an_answer_that_was_kept_is_not_given_once_an_item_is_not_listed(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    for _ in range(2):  # the second one is kept
+        first, *others = await ids_of(client, USER, n=5)
+    filled.instrument(first, "GONE", listed=False)
+
+    @until_true
+    async def changed() -> None:
+        assert (await ids_of(client, USER, n=5))[:4] == others
+
+    await changed()
 
 
 FORM: Final = "must be attribute:operator:value, with eq, ne, lt, le, gt, ge, in as operator"

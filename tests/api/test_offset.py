@@ -57,7 +57,7 @@ async def until_counted(client: httpx.AsyncClient) -> None:
 
 async def joined(client: httpx.AsyncClient, path: str, n: int, **more: Any) -> list[dict[str, Any]]:
     """Return all pages of a list, joined; the last one is empty."""
-    more |= ASKED.get(path, {})
+    more = ASKED.get(path, {}) | more
     items: list[dict[str, Any]] = []
     for offset in itertools.count(0, n):
         found = await items_of(client, path, offset=offset, n=n, **more)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars import calendars
-from api.bars import calendars as exchange
 from api.bars.aggregation import Window
 from api.bars.calendars import exchange_in, load
 from api.bars.intervals import parse_interval
@@ -111,7 +110,7 @@ def test_a_calendar_that_the_package_cannot_make_takes_no_other_with_it(
         raise ValueError("special dates are not sessions " * 100)
 
     monkeypatch.setattr("exchange_calendars.get_calendar", broken)
-    reason = exchange.calendar("XTAE")
+    reason = calendars.calendar("XTAE")
     assert isinstance(reason, str)
     assert reason.startswith("ValueError: special dates are not sessions")
     assert len(reason) < 300
@@ -265,66 +264,52 @@ def test_a_bar_that_misses_minutes_outside_the_session_alone_is_not_partial(
             assert [bar.get("partial", False) for bar in bars] == partial
 
 
-async def test_the_catalog_names_an_instrument_s_exchange(serve: Serve, filled: Filled) -> None:
-    filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
-    filled.bars(7, {RUNNING_S: value(1)})
-    filled.instrument(4, "ABC", attributes={"exchange": "xnys"})
-    filled.instrument(5, "LON", attributes={"exchange": "XLON"})
-    filled.instrument(6, "BAD", attributes={"exchange": "NOWHERE"})
-    filled.instrument(7, "NONE")
-    filled.instrument(8, "ODD", attributes={"exchange": "X\0"})
-    async with serve() as client:
-
-        @until_true
-        async def answered(path: str) -> httpx.Response:
-            answer = await client.get(path)
-            assert answer.status_code != 503, answer.text
-            return answer
-
-        found = (await answered("/v1/instruments/ABC/bars?session=regular&interval=1d")).json()
-        assert len(found["bars"]) == 4
-        many = await answered("/v1/bars?instruments=ABC&session=regular&interval=1d&limit=5")
-        assert many.json()["bars"]["ABC"] == found["bars"]
-        for name, reason in (
-            ("LON?session=extended", "extended hours of XLON are not known: ask for regular ones"),
-            ("BAD?session=regular", "the exchange 'NOWHERE' of instrument 6 has no calendar"),
-            ("NONE?session=regular", "instrument 7 has no exchange: set its attribute `exchange`"),
-        ):
-            answer = await client.get(f"/v1/instruments/{name.replace('?', '/bars?')}")
-            assert answer.status_code == 422
-            assert reason in answer.json()["detail"]
+REMEDY: Final = "set its attribute `exchange` in the catalog to a MIC, such as XNYS"
+WITHOUT: Final = {
+    "LON": (5, "XLON", "extended hours of XLON are not known: ask for regular ones"),
+    "BAD": (
+        6,
+        "\u00c9T\u00c9",
+        rf"the exchange '\xc9T\xc9' of instrument 6 has no calendar: {REMEDY}",
+    ),
+    "NONE": (7, None, f"instrument 7 has no exchange: {REMEDY}"),
+}
+"""Instruments without extended hours: id, exchange, and the reason in answers."""
 
 
-async def test_of_several_instruments_those_without_trading_hours_are_listed_with_the_reason(
+@until_true
+async def loaded_hours(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    """Return an answer, once catalog and calendars are loaded."""
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_the_catalog_names_an_instrument_s_exchange_or_the_reason_is_in_the_answer(
     serve: Serve, filled: Filled
 ) -> None:
     filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
-    filled.bars(5, {RUNNING_S: value(1)})
-    filled.instrument(4, "ABC", attributes={"exchange": "XNYS"})
-    filled.instrument(5, "NONE")
-    filled.instrument(6, "BAD", attributes={"exchange": "\u00c9T\u00c9"})
-    filled.instrument(7, "NEW", attributes={"exchange": "XNYS"})
-    path, query = "/v1/bars?instruments=", "&session=regular&interval=1d&limit=4"
+    filled.instrument(4, "ABC", attributes={"exchange": "xnys"})
+    filled.instrument(8, "NEW", attributes={"exchange": "XNYS"})
+    for symbol, (number, name, _) in WITHOUT.items():
+        filled.instrument(number, symbol, attributes={"exchange": name} if name else {})
+    query = "session=extended&interval=1d"
     async with serve() as client:
-
-        @until_true
-        async def answered() -> httpx.Response:
-            answer = await client.get(f"{path}ABC,NONE,BAD,NEW,XYZ{query}")
-            assert answer.status_code == 200, answer.text
-            return answer
-
-        found = (await answered()).json()
-        one = await client.get("/v1/instruments/ABC/bars?session=regular&interval=1d&limit=2")
-        assert found["bars"] == {"ABC": one.json()["bars"]}
-        assert found["unknown"] == ["XYZ", "NEW"]
-        remedy = "set its attribute `exchange` in the catalog to a MIC, such as XNYS"
-        assert found["without_hours"] == {
-            "NONE": f"instrument 5 has no exchange: {remedy}",
-            "BAD": rf"the exchange '\xc9T\xc9' of instrument 6 has no calendar: {remedy}",
-        }
-        none = await client.get(f"{path}NONE{query}", headers={"Accept": "text/csv"})
-        assert set(json.loads(none.headers["Tickrec-Answer"])["without_hours"]) == {"NONE"}
-        assert "without_hours" not in (await client.get(f"{path}ABC{query}")).json()
+        one = await loaded_hours(client, f"/v1/instruments/ABC/bars?{query}&limit=2")
+        assert len(one["bars"]) == 2
+        path = f"/v1/bars?{query}&limit=4&instruments="
+        many = await loaded_hours(client, f"{path}ABC,LON,BAD,NONE,NEW,XYZ")
+        reasons = {symbol: reason for symbol, (_, _, reason) in WITHOUT.items()}
+        assert (many["bars"], many["without_hours"]) == ({"ABC": one["bars"]}, reasons)
+        assert many["unknown"] == ["XYZ", "NEW"]
+        assert "without_hours" not in await loaded_hours(client, f"{path}ABC")
+        as_csv = await client.get(f"{path}NONE", headers={"Accept": "text/csv"})
+        assert set(json.loads(as_csv.headers["Tickrec-Answer"])["without_hours"]) == {"NONE"}
+        for symbol, reason in reasons.items():
+            answer = await client.get(f"/v1/instruments/{symbol}/bars?{query}")
+            assert answer.status_code == 422
+            assert reason in answer.json()["detail"]
 
 
 async def test_any_number_of_exchanges_is_loaded(
@@ -335,13 +320,7 @@ async def test_any_number_of_exchanges_is_loaded(
         filled.bars(number, {RUNNING_S: value(1)})
         filled.instrument(number, f"S{number}", attributes={"exchange": name})
     async with serve() as client:
-
-        @until_true
-        async def loaded() -> None:
-            answer = await client.get("/v1/instruments/4/bars?session=regular")
-            assert answer.status_code == 200, answer.text
-
-        await loaded()
+        await loaded_hours(client, "/v1/instruments/4/bars?session=regular")
         answer = await client.get("/v1/instruments/3/bars?session=regular")
         assert "no calendar" in answer.json()["detail"]
 
