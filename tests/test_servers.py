@@ -5,15 +5,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
-from docker.errors import DockerException
 from testcontainers.core.config import ConnectionMode, testcontainers_config
-from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
 from infra.local.kafka.jars import NoKafkaError
 from tests.compose import SERVICES
-from tests.containers import NoContainerError, published_at, redis_container
+from tests.containers import NoContainerError
 from tests.http_server import Handler, serving
 from tests.servers import Kind, Taken, first_that_starts, take_store
 
@@ -74,23 +71,3 @@ def test_a_docker_that_answers_but_cannot_run_containers_is_skipped(
         taken = take_store(stack, tmp_path)
         assert taken.product.startswith("Valkey")
     assert taken.why.startswith(says)
-
-
-def test_a_container_that_ends_is_a_reason_with_a_log_and_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    try:
-        published_at()
-        client = docker.from_env()
-        client.images.get(SERVICES["redis"]["image"])
-    except (NoContainerError, DockerException) as missing:
-        pytest.skip(str(missing))
-    ours = {"label": f"{LABEL_SESSION_ID}={SESSION_ID}"}
-    before = client.containers.list(all=True, filters=ours)
-    monkeypatch.setitem(SERVICES["redis"], "command", ["redis-server", "--port", "none"])
-    log = tmp_path / "store.log"
-    ended = rf"redis.*: it is exited and does not answer: see {log}"
-    with pytest.raises(NoContainerError, match=ended), redis_container(log):
-        pass
-    assert 'port "none"' in log.read_text()
-    assert client.containers.list(all=True, filters=ours) == before

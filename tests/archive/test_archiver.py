@@ -245,21 +245,6 @@ def drop_all(setup: Setup) -> None:
 
 
 @pytest.mark.kafka_only
-def test_what_the_log_dropped_is_logged_and_the_rest_is_archived(setup: Setup) -> None:
-    setup.publish([*quotes(100)])
-    with setup.running():
-        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")
-    setup.publish([*quotes(100, first=100)])
-    drop_all(setup)
-    setup.publish([*quotes(100, first=200)])
-    before = MISSING.labels("quotes")._value.get()
-    with setup.running():
-        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 200, "the quotes that are left")
-    assert setup.sizes() == [*range(100), *range(200, 300)]
-    assert MISSING.labels("quotes")._value.get() - before == 100
-
-
-@pytest.mark.kafka_only
 def test_what_was_read_is_committed_though_the_log_has_dropped_it_and_what_follows(
     setup: Setup,
 ) -> None:

@@ -62,7 +62,6 @@ SUITES: Final = [
     "api/archive/test_rows.py",
     "api/test_bars_reading.py",
     "archive/reading/test_records.py",
-    "chaos/test_closed_bars.py",
     "chaos/test_truth.py",
     "contracts/optional_sum.py",
     "contracts/test_bar_messages.py",

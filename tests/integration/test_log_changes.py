@@ -34,23 +34,6 @@ pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 FETCH_WAITS_S = 1
 
 
-def test_records_that_the_log_dropped_before_they_were_folded_are_counted_exactly(
-    pipeline: Pipeline,
-) -> None:
-    partition = instrument_partition(0, pipeline.topology.quotes)
-    of_one = [Quote(instrument_id=0, price=1, ts=BASE_MS + k) for k in range(100)]
-    with watched(pipeline):
-        pipeline.publish(of_one)
-        pipeline.wait_until_folded()
-    pipeline.publish(of_one)
-    cut_log(pipeline.broker, TopicPartition(QUOTES.name, partition, 137))
-    with watched(pipeline) as worker:
-        pipeline.wait_until_folded([QUOTES])
-        assert worker.metric("records_missing_total", QUOTES.name) == 37
-        assert says(pipeline, "log was cut")
-    assert counted(pipeline) == 163
-
-
 def test_records_that_the_log_dropped_under_a_worker_that_lags_are_counted_exactly(
     pipeline: Pipeline,
 ) -> None:

@@ -62,19 +62,6 @@ def test_a_file_is_published_whole_and_in_order(
         assert list(zip(quotes.ts_ms.tolist(), quotes.price.tolist(), strict=True)) == expected
 
 
-def test_bad_rows_are_logged_and_skipped_and_the_exit_code_shows_it(
-    start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
-) -> None:
-    path = tmp_path / "events.csv"
-    rows = [f"{1_629_061_628_000 + n},{row}\n" for n, row in enumerate(("a,1", "b,x", "c,3"))]
-    path.write_text("ts_ms,user_id,instrument_id\n" + "".join(rows))
-    code, lines, errors = ended(start("replay", "interactions", str(path)))
-    assert code == 1
-    assert (lines[-1]["delivered"], lines[-1]["rejected"]) == (2, 1)
-    assert f"{path}, line 3, column instrument_id, value 'x'" in errors
-    assert {m.key() for m in read_all("interactions", 2)} == {b"a", b"c"}
-
-
 def test_a_file_of_instruments_is_published_at_once_under_their_ids(
     start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
 ) -> None:

@@ -28,19 +28,6 @@ def test_without_a_terminal_the_progress_is_a_log_line_now_and_then(
     assert [line["share_done"] for line in lines] == [0.25, 0.5]
 
 
-def test_on_a_terminal_the_progress_is_a_bar_with_the_count(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "120")
-    with progress("replaying") as show:
-        show(1234, 0.5)
-    shown = capsys.readouterr().err
-    assert "replaying" in shown
-    assert "1,234 records" in shown
-    assert "50%" in shown
-
-
 def test_the_summary_reports_what_was_delivered_and_what_was_not() -> None:
     with capture_logs() as lines:
         report(SUMMARY)

@@ -1,16 +1,28 @@
-"""A reserved port is still free when a server is started there."""
+"""A port is free when a server is started there; one that ends at once is reported."""
 
+import dataclasses
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from infra.local.process import LOOPBACK, free_port
+from infra.local import store as stores
+from infra.local.process import (
+    LOOPBACK,
+    Command,
+    NotReadyError,
+    Server,
+    await_ready,
+    free_port,
+    running,
+    start,
+    stop,
+)
 
 _GIVEN: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PORTS: Final = 300
@@ -55,3 +67,29 @@ def _giving(n: int) -> Iterator[list[int]]:
     ) as process:
         assert process.stdout is not None
         yield [int(port) for port in process.stdout.readline().split()]
+
+
+@pytest.mark.parametrize("store", [stores.valkey, stores.redis_server])
+def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(
+    store: Callable[[int, Path], Server], tmp_path: Path
+) -> None:
+    port = free_port()
+    try:
+        first, on_the_same_port = store(port, tmp_path), store(port, tmp_path)
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    with running(first):
+        never = dataclasses.replace(on_the_same_port, answers=lambda: False)
+        process = start(never.command)
+        with pytest.raises(NotReadyError, match=r"store ended with exit code 1: see .*store\.log"):
+            await_ready(never, process)
+    assert "bind" in never.command.log.read_text()
+
+
+def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
+    command = Command("true", ("true",), tmp_path / "log")
+    process = start(command)
+    process.wait()
+    stop((process, command))
+    stop((process, command))
+    assert process.returncode == 0
