@@ -17,6 +17,7 @@ from api.bars.calendars import Calendars
 from api.bars.reading import BarReader
 from api.bars.seam import OlderBars
 from api.events import endpoints as events
+from api.events.producer import LastingProducer
 from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
 from api.generations import endpoints as models
@@ -24,6 +25,7 @@ from api.generations.pointer import Generations
 from api.generations.reading import ModelReader
 from api.generations.request_ids import RequestIds
 from api.health import endpoints as health
+from api.health.kafka_check import KafkaCheck
 from api.health.log_ends import LogWatch
 from api.health.progress import Progress
 from api.hot.request import Heads
@@ -129,7 +131,7 @@ class _Parts:
         self.metrics = metrics = Metrics()
         self.store = store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
         self.tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "api")
-        self.publisher = Publisher(settings.kafka, metrics, self.tracing)
+        self.producer = LastingProducer(settings.kafka)
         self.live = LiveBars(
             settings.redis_url,
             store,
@@ -155,7 +157,8 @@ class _Parts:
 
     def endpoints(self) -> Table:
         """Return the endpoints of all subjects."""
-        store, catalog, publisher = self.store, self.catalog, self.publisher
+        store, catalog = self.store, self.catalog
+        publisher = Publisher(self.producer, self.metrics, self.tracing)
         now_ms, rules = self.now_ms, self.settings.input_rules()
         writing = Writing(WriteQuota(self.settings.write_limit))
         generations = Generations(store.keys)
@@ -199,7 +202,7 @@ class _Parts:
             *models.endpoints(ModelReader(store)),
             *events.endpoints(writing, publisher, now_ms, rules, catalog.resolve),
             *feedback.endpoints(writing, reactions),
-            *health.endpoints(store, publisher.check, progress, self.metrics.registry),
+            *health.endpoints(store, KafkaCheck(self.producer), progress, self.metrics.registry),
         )
 
     @contextlib.asynccontextmanager
@@ -214,7 +217,7 @@ class _Parts:
             self.movers.following(),
             self.calendars.following(),
             self.trending.following(),
-            self.publisher.running(),
+            self.producer.running(),
             contextlib.aclosing(self.logs),
             contextlib.aclosing(self.live),
             self.keys.followed(self.access.use),

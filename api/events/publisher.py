@@ -1,63 +1,35 @@
-"""Publishes to Kafka from asyncio, without blocking the event loop.
+"""Publishes messages to Kafka from asyncio, without blocking the event loop.
 
 librdkafka reports deliveries to a thread that polls it; the last report of a batch wakes the
-coroutine that waits for it. The producer is idempotent, so its own retries cause no duplicates.
-A producer that reports a fatal error, or whose messages all fail for `_FAILING_S`, is replaced:
-after an outage, a broker may refuse the sequence numbers of one for good.
+coroutine that waits for it.
 """
 
 import asyncio
 import contextlib
-import logging
-import math
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
-from api.http.bodies import MAX_EVENTS
-from api.http.limits import MAX_WRITES
+from api.events.producer import LastingProducer
 from api.http.metrics import Metrics
 from api.http.problems import LOG_UNAVAILABLE, Failure, Problem
 from contracts.feedback import Feedback, encode_feedback, feedback_key
 from contracts.instruments import Delisting, Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote, encode, key_of
-from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
-from runtime.kafka.broker import Admin
-from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import Refusals, describe_error
-from runtime.kafka.rights import RightsError, check_rights, rights
-from runtime.kafka.tokens import TokenError
-from runtime.topology import Topology, TopologyError
+from runtime.kafka.refusals import describe_error
 from runtime.tracing import OFF, Tracing
 
-DELIVERY_TIMEOUT_MS: Final = 3000
-"""After this, librdkafka gives up on a message."""
 ANSWER_DEADLINE_S: Final = 5.0
-"""In case librdkafka does not even report that."""
+"""In case librdkafka does not even report that it gave up on a message."""
 _AT_ONCE: Final = 500
 """Messages that take a millisecond or so."""
-_MAX_QUEUED: Final = MAX_WRITES * MAX_EVENTS
-_METADATA_TIMEOUT_S: Final = 0.5
-_RIGHTS_TIMEOUT_S: Final = 0.5
-_POLL_S: Final = 0.05
-_FAILING_S: Final = DELIVERY_TIMEOUT_MS / 1000
-"""As long as a delivery may take."""
-_REPLACED_EVERY_S: Final = 1.0
-"""The least time between replacements, should fatal errors repeat."""
-_FATAL: Final = (KafkaException, SystemError)
-"""What polling raises on a fatal error; the latter if confluent-kafka calls back during that."""
-_REMEMBERED_S: Final = 60.0
-"""How long a failure counts as the current state if no message follows it."""
 
 Publishable = Quote | Interaction | Feedback | Tombstone | Instrument | Delisting
 _Headers = Sequence[tuple[str, str | bytes | None]]
-
-_log = logging.getLogger(__name__)
 
 
 class _Record(NamedTuple):
@@ -86,12 +58,9 @@ class LogUnavailableError(ConnectionError, Failure):
 class _Batch:
     """The deliveries of the messages of one request."""
 
-    def __init__(
-        self, total: int, kafka: KafkaConfig, metrics: Metrics, note: Callable[[str | None], None]
-    ) -> None:
+    def __init__(self, total: int, producer: LastingProducer, metrics: Metrics) -> None:
         self.total = total
-        self._note = note
-        self._kafka = kafka
+        self._producer = producer
         self.acknowledged = 0
         self._sent = total
         self.reason = f"no report in {ANSWER_DEADLINE_S:g} s"
@@ -103,9 +72,9 @@ class _Batch:
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Take librdkafka's report; called by the polling thread."""
-        topic = self._kafka.name(message.topic() or "")
+        topic = self._producer.kafka.name(message.topic() or "")
         failure = None if error is None else describe_error(error)
-        self._note(failure)
+        self._producer.note(failure)
         self.count(topic, failure)
 
     def reject(self, topic: str, reason: str) -> None:
@@ -142,42 +111,12 @@ class _Batch:
 
 
 class Publisher:
-    """The endpoints' interface to Kafka."""
+    """Publishes messages, and returns once they are in the log."""
 
-    _producer: Producer
-    """while it runs"""
-
-    def __init__(self, kafka: KafkaConfig, metrics: Metrics, tracing: Tracing = OFF) -> None:
+    def __init__(self, producer: LastingProducer, metrics: Metrics, tracing: Tracing = OFF) -> None:
+        self._producer = producer
         self._metrics = metrics
         self._tracing = tracing
-        self._kafka = kafka
-        self._refusals = Refusals()
-        self._rights = _Rights(kafka)
-        self._stopping = threading.Event()
-        self._failure: str | None = None
-        """why the last delivery failed; None: it did not"""
-        self._failed_s = 0.0
-        """when that was"""
-        self._failing_from_s = math.inf
-        """when the first message failed after which this producer delivered none"""
-        self._replaced_s = -math.inf
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Process delivery reports; on exit, wait for messages in flight, in bounded time.
-
-        librdkafka is closed then, whose threads would otherwise keep trying to reach the broker.
-        """
-        self._producer = self._new_producer()
-        poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
-        poller.start()
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(_end, self._producer)
-            self._stopping.set()
-            await asyncio.to_thread(poller.join)
-            await asyncio.to_thread(self._leave)
 
     async def publish(self, messages: Sequence[Publishable]) -> None:
         """Return once Kafka has acknowledged all `messages`.
@@ -191,14 +130,14 @@ class Publisher:
             InstrumentTooLargeError: an instrument is; nothing is published.
         """
         records = [_record_of(message) for message in messages]
-        batch = _Batch(len(messages), self._kafka, self._metrics, self._note)
+        batch = _Batch(len(messages), self._producer, self._metrics)
         with self._tracing.sends(record.topic for record in records) as carried:
             for n, (topic, key, value, headers) in enumerate(records, 1):
                 if n % _AT_ONCE == 0:
                     await asyncio.sleep(0)  # other requests run in between
                 try:
-                    self._producer.produce(
-                        self._kafka.topic(topic),
+                    self._producer.current.produce(
+                        self._producer.kafka.topic(topic),
                         value,
                         key,
                         headers=[*headers, *carried],
@@ -207,114 +146,6 @@ class Publisher:
                 except (BufferError, KafkaException) as error:
                     batch.reject(topic, str(error))
             await batch.wait()
-
-    async def check(self, topology: Topology) -> str:
-        """Return `ok`, or why messages cannot be published as `topology` says."""
-        if self._failure is not None and time.monotonic() < self._failed_s + _REMEMBERED_S:
-            return f"{self._kafka.bootstrap_servers}: {self._failure}"
-        try:
-            seen = await asyncio.to_thread(self._producer.list_topics, timeout=_METADATA_TIMEOUT_S)
-        except KafkaException as error:
-            why = self._refusals.why or error.args[0].str()
-            return f"{self._kafka.bootstrap_servers}: {why}"
-        self._refusals.forget()
-        if (missing := await self._rights.why_not()) is not None:
-            return missing
-        there = {self._kafka.name(name): len(seen.topics[name].partitions) for name in seen.topics}
-        for topic in (QUOTES.name, INTERACTIONS.name, FEEDBACK.name):
-            if topic not in there:
-                name = self._kafka.topic(topic)
-                return f"topic {name} is missing: run `python -m operations.topics`"
-        for topic in (QUOTES.name, INTERACTIONS.name):
-            try:
-                topology.check(topic, there[topic])
-            except TopologyError as error:
-                return str(error)
-        return "ok"
-
-    def _new_producer(self) -> Producer:
-        return Producer(
-            {
-                **self._kafka.librdkafka(),
-                "client.id": "api",
-                "error_cb": self._refusals,
-                "enable.idempotence": True,
-                "acks": "all",
-                "partitioner": LIBRDKAFKA_PARTITIONER,
-                "linger.ms": 2,
-                "queue.buffering.max.messages": _MAX_QUEUED,
-                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                # A broker that comes back is noticed within a second.
-                "reconnect.backoff.max.ms": 1000,
-            },
-            logger=_log,
-        )
-
-    def _note(self, failure: str | None) -> None:
-        """Note why a delivery failed, None: it did not; called by a polling thread."""
-        self._failure = failure
-        if failure is None:
-            self._failing_from_s = math.inf
-        else:
-            self._failed_s = time.monotonic()
-            self._failing_from_s = min(self._failing_from_s, self._failed_s)
-
-    def _poll(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._producer.poll(_POLL_S)
-            except _FATAL as error:
-                self._note(str(error.__cause__ or error))
-                self._failing_from_s = -math.inf
-            due_s = max(self._failing_from_s + _FAILING_S, self._replaced_s + _REPLACED_EVERY_S)
-            if time.monotonic() >= due_s:
-                self._replace_producer()
-
-    def _leave(self) -> None:
-        del self._producer  # this closes librdkafka and waits for its threads
-
-    def _replace_producer(self) -> None:
-        """Switch to a new producer; the old one delivers what it still can, and then ends."""
-        _log.error("Kafka needs a new producer: %s", self._failure)
-        self._replaced_s = time.monotonic()
-        try:
-            old, self._producer = self._producer, self._new_producer()
-        except TokenError as error:  # this is tried again
-            self._note(str(error))
-            return
-        self._failing_from_s = math.inf
-        threading.Thread(target=_end, args=(old,), name="kafka-end", daemon=True).start()
-
-
-def _end(producer: Producer) -> None:
-    """Wait in bounded time for a producer's last delivery reports."""
-    with contextlib.suppress(*_FATAL):
-        producer.flush(ANSWER_DEADLINE_S)
-
-
-class _Rights:
-    """Checks whether Kafka grants the server's user the rights it needs, until it does."""
-
-    def __init__(self, kafka: KafkaConfig) -> None:
-        self._kafka = kafka
-        self._asking: asyncio.Task[str | None] | None = None
-
-    async def why_not(self) -> str | None:
-        """Return the missing rights; None if none are, or if Kafka does not answer in time."""
-        asking = self._asking
-        if asking is None or (asking.done() and asking.result() is not None):
-            asking = self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
-        done, _ = await asyncio.wait([asking], timeout=_RIGHTS_TIMEOUT_S)
-        return asking.result() if done else None
-
-    def _ask(self) -> str | None:
-        try:
-            check_rights(Admin(self._kafka), self._kafka, rights("")["api"])
-        except RightsError as missing:
-            return str(missing)
-        except KafkaException as away:
-            return str(away)
-        return None
 
 
 def _record_of(message: Publishable) -> _Record:

@@ -1,16 +1,13 @@
 """The endpoints of monitoring: liveness, readiness, metrics, and the workers' progress."""
 
-import asyncio
-import logging
-import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.health.answers import Liveness, PartitionState, Pipeline, Readiness, TopicState
+from api.health.kafka_check import KafkaCheck
 from api.health.progress import Progress
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.problems import (
@@ -24,16 +21,7 @@ from api.http.problems import (
 from api.http.reply import respond
 from api.http.server_state import DRAINING
 from api.redis.store import Store, StoreUnavailableError
-from runtime.topology import Topology, TopologyError
-
-KEPT_S: Final = 1.0
-"""How long the result of a check of Kafka, which needs a thread and a broker, is reused."""
-
-UNAVAILABLE: Final = "unavailable: the server's log says why"
-"""The public reason why nothing can be published; the actual one contains addresses and users."""
-
-CheckKafka = Callable[[Topology], Coroutine[Any, Any, str]]
-"""Returns `ok`, or why nothing can be published."""
+from runtime.topology import TopologyError
 
 _PARTITION: Final = PartitionState(0, "behind", 71208, 0, 71220, 12, 310)
 _PIPELINE: Final = Pipeline("ok", [TopicState("quotes", 12, 498.5, 1, [_PARTITION])])
@@ -42,51 +30,17 @@ _METRICS: Final = (
 )
 
 
-_log = logging.getLogger(__name__)
-
-
-class _SharedCheck:
-    """Runs one check of Kafka at a time, which concurrent callers share."""
-
-    def __init__(self, check: CheckKafka) -> None:
-        self._check = check
-        self._asked: Topology | None = None
-        self._began_s = 0.0
-        self._found: asyncio.Task[str] | None = None
-        self._logged = "ok"
-
-    async def __call__(self, topology: Topology) -> str:
-        """Return the public result of the running check, or of one not older than `KEPT_S`."""
-        found = self._found
-        if found is None or topology != self._asked or self._is_old(found):
-            self._asked, self._began_s = topology, time.monotonic()
-            found = self._found = asyncio.create_task(self._check(topology))
-        # A caller that is cancelled does not cancel it for the others.
-        return self._public(await asyncio.shield(found))
-
-    def _public(self, found: str) -> str:
-        """Return the public form of a result; log the result if it changed."""
-        if found not in (self._logged, "ok"):
-            _log.warning("nothing can be published: %s", found)
-        self._logged = found
-        return found if found == "ok" else UNAVAILABLE
-
-    def _is_old(self, found: asyncio.Task[str]) -> bool:
-        return found.done() and time.monotonic() >= self._began_s + KEPT_S
-
-
 def endpoints(
-    store: Store, check_kafka: CheckKafka, progress: Progress, registry: CollectorRegistry
+    store: Store, kafka: KafkaCheck, progress: Progress, registry: CollectorRegistry
 ) -> Table:
     """Return the endpoints for monitoring.
 
     Args:
         store: where the topics' partitions are.
-        check_kafka: the check that `/health/ready` reports.
+        kafka: the check that `/health/ready` reports.
         progress: the workers'.
         registry: holds the metrics.
     """
-    shared_check = _SharedCheck(check_kafka)
 
     async def live(_: Request) -> Response:
         return respond(Liveness("alive"))
@@ -98,7 +52,7 @@ def endpoints(
             topology = await store.answer(store.read_topology())
         except (StoreUnavailableError, TopologyError) as error:
             raise Problem(NOT_READY, f"Redis: {error}") from error
-        return respond(Readiness("ready", "ok", await shared_check(topology)))
+        return respond(Readiness("ready", "ok", await kafka.status(topology)))
 
     async def pipeline(_: Request) -> Response:
         return respond(await progress.look())

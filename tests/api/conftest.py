@@ -19,8 +19,9 @@ from redis import Redis
 from starlette.types import Receive, Scope, Send
 
 from api.app import create_app
-from api.events import publisher
+from api.events import producer
 from api.generations.request_ids import Signer
+from api.health import kafka_check
 from api.http.metrics import Metrics
 from api.live import reading as channels
 from api.redis import store as stores
@@ -220,8 +221,8 @@ def serve(monkeypatch: pytest.MonkeyPatch, where: dict[str, Any]) -> Serve:
     @contextlib.asynccontextmanager
     async def serving(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         wait_s = PATIENCE_S if "kafka" in settings else KAFKA_AWAY_S
-        monkeypatch.setattr(publisher, "DELIVERY_TIMEOUT_MS", round(wait_s * 1000))
-        monkeypatch.setattr(publisher, "_METADATA_TIMEOUT_S", wait_s)
+        monkeypatch.setattr(producer, "DELIVERY_TIMEOUT_MS", round(wait_s * 1000))
+        monkeypatch.setattr(kafka_check, "_METADATA_TIMEOUT_S", wait_s)
         settings = ({} if "redis_url" in settings else where) | settings
         settings.setdefault("kafka", plain(f"127.0.0.1:{free_port()}"))
         archive = settings.pop("archive", None)

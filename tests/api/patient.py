@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Final
 
 from api import __main__ as program
-from api.events import publisher
+from api.events import producer, publisher
 from api.hot import arrival
 from api.http import bodies
 from api.live import hub as bars
@@ -37,7 +37,7 @@ def main() -> None:
     for module, name in BEHIND:
         setattr(module, name, PATIENCE_S)
     channels._OF_SUBSCRIPTIONS.update(OF_SUBSCRIPTIONS)
-    setattr(publisher, "DELIVERY_TIMEOUT_MS", round(PATIENCE_S * 1000))  # noqa: B010 (it is Final)
+    setattr(producer, "DELIVERY_TIMEOUT_MS", round(PATIENCE_S * 1000))  # noqa: B010 (it is Final)
     program.main()
 
 

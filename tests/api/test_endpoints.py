@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from api.events import publisher
-from api.health import log_ends
+from api.events import producer
+from api.health import kafka_check, log_ends
 from api.hot.request import Match
 from api.hot.serving import Serving
 from api.http.endpoint import Endpoint, ReadEndpoint, Scope, WriteEndpoint
@@ -133,8 +133,8 @@ def steady(answer: Answer) -> tuple[int, Headers, Any]:
 
 def kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have nobody wait long for a Kafka that will never answer."""
-    monkeypatch.setattr(publisher, "DELIVERY_TIMEOUT_MS", 50)
-    monkeypatch.setattr(publisher, "_METADATA_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(producer, "DELIVERY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(kafka_check, "_METADATA_TIMEOUT_S", 0.05)
     monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", 0.05)
 
 

@@ -15,7 +15,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
+from api.events.producer import LastingProducer
 from api.events.publisher import LogUnavailableError, Publisher
+from api.health.kafka_check import KafkaCheck
 from api.http.metrics import Metrics
 from contracts.messages import Quote
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
@@ -50,24 +52,20 @@ async def published(publisher: Publisher) -> None:
         raise AssertionError from error
 
 
-@pytest.fixture
-def publisher(broker: str) -> Publisher:
-    return Publisher(plain(broker), Metrics())
-
-
 async def test_after_a_fatal_error_a_new_producer_publishes(
-    publisher: Publisher, topology: Topology, caplog: pytest.LogCaptureFixture
+    broker: str, topology: Topology, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with publisher.running():
+    producer = LastingProducer(plain(broker))
+    publisher = Publisher(producer, Metrics())
+    async with producer.running():
         await publisher.publish([QUOTE])
         for _ in range(2):
-            ended = publisher._producer
-            end(ended)
+            end(ended := producer.current)
             async with asyncio.timeout(PATIENCE_S):
-                while publisher._producer is ended:  # noqa: ASYNC110 (a thread replaces it)
+                while producer.current is ended:  # noqa: ASYNC110 (a thread replaces it)
                     await asyncio.sleep(0.01)
             await publisher.publish([QUOTE])
-            assert await publisher.check(topology) == "ok"
+            assert await KafkaCheck(producer).result(topology) == "ok"
     assert caplog.text.count("Kafka needs a new producer") == 2
 
 
@@ -76,31 +74,32 @@ async def test_after_the_broker_stood_still_messages_are_published_and_readiness
     make: Callable[[int, Path], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, topics = make(free_port(), tmp_path), (QUOTES, INTERACTIONS, FEEDBACK)
-    monkeypatch.setattr("api.events.publisher.DELIVERY_TIMEOUT_MS", 1000)
-    publisher = Publisher(plain(server.address), Metrics())
+    monkeypatch.setattr("api.events.producer.DELIVERY_TIMEOUT_MS", 1000)
+    producer = LastingProducer(plain(server.address))
+    publisher, check = Publisher(producer, Metrics()), KafkaCheck(producer)
     with running(server) as process:
         created = [NewTopic(topic.name, 1, 1) for topic in topics]
         brokers.create(brokers.admin(plain(server.address)), created)
-        async with publisher.running():
+        async with producer.running():
             await published(publisher)
             process.send_signal(signal.SIGSTOP)
             for _ in range(3):
                 with pytest.raises(LogUnavailableError):
                     await publisher.publish([QUOTE])
             process.send_signal(signal.SIGCONT)
-            assert "Message timed out" in await publisher.check(Topology(1, 1, 1))
+            assert "Message timed out" in await check.result(Topology(1, 1, 1))
             await published(publisher)
-            assert await publisher.check(Topology(1, 1, 1)) == "ok"
+            assert await check.result(Topology(1, 1, 1)) == "ok"
 
 
 async def test_a_fatal_error_that_comes_at_the_end_lets_it_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    publisher = Publisher(plain("127.0.0.1:1"), Metrics())
-    monkeypatch.setattr(publisher, "_poll", publisher._stopping.wait)  # it does not see the error
-    async with publisher.running():
-        end(publisher._producer)
-    assert not hasattr(publisher, "_producer")
+    producer = LastingProducer(plain("127.0.0.1:1"))
+    monkeypatch.setattr(producer, "_poll", producer._stopping.wait)  # it does not see the error
+    async with producer.running():
+        end(producer.current)
+    assert not hasattr(producer, "current")
 
 
 @pytest.fixture
@@ -108,24 +107,24 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
     """The checks of Kafka that were made, each of which takes its time."""
     made: list[Topology] = []
 
-    async def check(_: Publisher, topology: Topology) -> str:
+    async def check(_: KafkaCheck, topology: Topology) -> str:
         made.append(topology)
         await asyncio.sleep(0.05)
         return "ok"
 
-    monkeypatch.setattr(Publisher, "check", check)
+    monkeypatch.setattr(KafkaCheck, "result", check)
     return made
 
 
 async def test_however_many_ask_at_once_kafka_is_asked_once(
     serve: Serve, checks: list[Topology], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.health.endpoints.KEPT_S", PATIENCE_S)
+    monkeypatch.setattr("api.health.kafka_check.KEPT_S", PATIENCE_S)
     async with serve() as client:
         answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(50)))
         answers.append(await client.get("/health/ready"))
         assert {answer.json()["kafka"] for answer in answers} == {"ok"}
         assert len(checks) == 1
-        monkeypatch.setattr("api.health.endpoints.KEPT_S", 0)
+        monkeypatch.setattr("api.health.kafka_check.KEPT_S", 0)
         await client.get("/health/ready")
         assert len(checks) == 2

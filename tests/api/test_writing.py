@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from api.health.endpoints import UNAVAILABLE
+from api.health.kafka_check import UNAVAILABLE
 from api.http import bodies
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition

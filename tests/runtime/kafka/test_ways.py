@@ -13,9 +13,9 @@ from confluent_kafka import Producer as Librdkafka
 from pydantic import SecretStr
 
 import producers.publisher
-from api.events.publisher import Publisher
+from api.events.producer import LastingProducer
+from api.health.kafka_check import KafkaCheck
 from api.health.log_ends import LogWatch
-from api.http.metrics import Metrics
 from contracts.topics import QUOTES
 from infra.local.kafka.secured import grant, revoke
 from producers.publisher import PublishingError
@@ -147,11 +147,12 @@ def test_a_worker_without_its_rights_exits_and_says_so(
 async def test_an_api_that_may_not_publish_is_not_ready(
     granted: Guarded, topology: Topology
 ) -> None:
-    publisher = Publisher(granted.config("trainer"), Metrics())
-    async with publisher.running():
-        says = await publisher.check(topology)
+    producer = LastingProducer(granted.config("trainer"))
+    check = KafkaCheck(producer)
+    async with producer.running():
+        says = await check.result(topology)
         while not says.startswith("Kafka's user"):  # it has half a second to ask Kafka each time
-            says = await publisher.check(topology)
+            says = await check.result(topology)
     assert says.startswith(
         "Kafka's user trainer is missing WRITE on topic quotes, WRITE on topic int"
     )
