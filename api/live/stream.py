@@ -179,8 +179,8 @@ def install_websocket(
             problem = problem_of(error)
             if problem is None:
                 raise
-            refusal = problem_response(websocket, problem)
-            await websocket.send_denial_response(refusal)
+            with contextlib.suppress(OSError):  # the client has gone
+                await websocket.send_denial_response(problem_response(websocket, problem))
             return
         await _Connection(websocket, live, listener, resolve).run(tracing)
 
@@ -206,8 +206,8 @@ class _Connection:
             await self._websocket.accept()
             await sender.run(commands.connected(), self._send, self._obey)
             await self._websocket.close(_RESTARTS)
-        except (StalledError, WebSocketDisconnect):
-            return  # the server closes the connection, if it is not yet closed
+        except (StalledError, WebSocketDisconnect, OSError):
+            return  # the server closes the connection, if the client has not
         finally:
             self._live.leave(self._listener)
 
@@ -231,8 +231,9 @@ class _Connection:
     async def _follow(self, message: str | bytes) -> None:
         command = commands.command_of(message)
         self._names, unknown = commands.changed_by(command, self._names, self._resolve)
-        await self._say(commands.subscription(self._names, self._listener.form))
+        # First, so that nothing of what is removed comes after the answer.
         self._live.change(self._listener, frozenset(self._names))
+        await self._say(commands.subscription(self._names, self._listener.form))
         if unknown:
             await self._say(commands.error(commands.unknown_symbols(unknown)))
 

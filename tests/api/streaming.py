@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,6 @@ import msgspec
 
 from api.app import create_app
 from api.hot.server import Server
-from api.http.server_state import HEARTBEAT_S
 from api.live.hub import LiveBars
 from api.settings import ApiSettings
 from contracts.bar_messages import encode_changed_bars
@@ -121,9 +121,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(
-    redis_url: str, namespace: str, *, ping_s: float = HEARTBEAT_S, **more: Any
-) -> AsyncIterator[Served]:
+async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[Served]:
     """Serve an application in this process, for the block."""
     port = free_port()
     settings = ApiSettings(
@@ -134,7 +132,6 @@ async def served(
     )
     app = create_app(settings, now_ms=lambda: NOW_MS)
     server = Server(app, "127.0.0.1", port, hang_up_s=0)
-    server.config.ws_ping_interval = ping_s
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(PATIENCE_S):
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
@@ -149,6 +146,37 @@ async def served(
             server.lifespan.state["streams"].close()
             server.should_exit = True
             await serving
+
+
+class Proxy:
+    """Passes connections on to a server, until they are cut."""
+
+    def __init__(self, api_url: httpx.URL) -> None:
+        self.api_url = api_url
+        self._open: set[asyncio.StreamWriter] = set()
+        self._passing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass a connection on."""
+        there, back = await asyncio.open_connection(self.api_url.host, self.api_url.port)
+        self._open |= {writer, back}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for writer in self._open:
+            if writer.is_closing():
+                continue
+            own = writer.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Live bars as clients see them, from a worker's write to the event."""
+"""What streams of both kinds promise beside what `test_streams` shows, and their limits."""
 
 import asyncio
 import contextlib
 import itertools
-import random
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 import api.live.hub
 import api.live.listener
@@ -18,145 +18,117 @@ import api.live.stream
 from tests.patience import PATIENCE_S, until_true
 
 from .conftest import RUNNING_S, TOPOLOGY, Filled
+from .http import request
 from .keys import entry, write_keys
 from .problems import problem
 from .streaming import Served, Worker, served, value
+from .test_websocket import ALL, HANDSHAKE, client_of, masked, opened, refused
 
 BEFORE_S = RUNNING_S - 60
-SEED = 1
+HUGE = 2**53 + 1
+EVENTS = f"/v1/stream/bars?instruments={','.join(map(str, range(500)))}"
 
 
 @pytest.fixture
-async def api_(where: dict[str, Any]) -> AsyncIterator[Served]:
+async def api_(where: dict[str, Any], filled: Filled) -> AsyncIterator[Served]:
+    filled.instrument(HUGE, "HUGE")
     async with served(**where) as application:
         yield application
 
 
-async def test_the_newest_bars_come_first_then_those_that_change(
-    api_: Served, workers: Worker
-) -> None:
-    await workers.write(
-        [(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2)), (5, BEFORE_S, value(3))]
-    )
-    async with api_.stream(4, 5, 6) as stream:
-        assert stream.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert stream.answer.headers["cache-control"] == "no-store"
-        assert await stream.next() == ("", "retry: 2000")
-        assert await stream.bars_until_live() == {4: 2, 5: 3}
-        await workers.write([(6, RUNNING_S, value(7)), (9, RUNNING_S, value(8))])
-        await workers.write([(4, RUNNING_S, value(9))])
-        received = [await stream.next() for _ in range(2)]
-        assert [(event, bar["instrument_id"], bar["n"]) for event, bar in received] == [
-            ("bar", 6, 7),
-            ("bar", 4, 9),
-        ]
-
-
-async def test_a_stream_names_unknown_symbols_and_sends_the_bars_of_the_others(
+async def test_a_stream_names_unknown_symbols_and_begins_with_the_bars_of_the_others(
     api_: Served, workers: Worker
 ) -> None:
     await workers.write([(4, RUNNING_S, value(2))])
     async with api_.stream(4, "XYZ", "A/B") as stream:
+        assert stream.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert stream.answer.headers["cache-control"] == "no-store"
         assert await stream.next() == ("", "retry: 2000")
         assert await stream.next() == ("unknown", {"unknown": ["XYZ", "A/B"]})
         assert await stream.bars_until_live() == {4: 2}
 
 
-async def test_an_event_is_the_bar_that_v1_answers(api_: Served, workers: Worker) -> None:
-    await workers.write([(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2))])
-    answered = (await api_.client.get("/v1/instruments/4/bars")).json()["bars"]
-    async with api_.stream(4) as stream:
-        ((_, newest),) = (await stream.until("live"))[1:]
-        assert newest == {"instrument_id": 4, **answered[1]}
-        await workers.write([(4, BEFORE_S, value(3))])
-        _, revised = await stream.next()
-        assert (revised["t"], revised["n"], revised["closed"]) == (BEFORE_S * 1000, 3, True)
-
-
-async def test_a_client_that_connects_while_bars_change_gets_each_state_once_and_in_order(
+async def test_events_of_both_kinds_are_what_v1_answers_with_ids_as_the_client_wants_them(
     api_: Served, workers: Worker
 ) -> None:
-    last, rng = 100, random.Random(SEED)
-    print(f"seed {SEED}")
-    instruments = range(20)
-
-    async def write() -> None:
-        for n in range(1, last + 1):
-            await workers.write((i, RUNNING_S, value(n)) for i in instruments)
-
-    async def listen() -> None:
-        await asyncio.sleep(rng.uniform(0, 0.5))  # comes at any moment
-        asked = rng.sample(instruments, 5)
-        seen: dict[int, list[int]] = {i: [] for i in asked}
-        async with api_.stream(*asked) as stream:
-            while any(not received or received[-1] < last for received in seen.values()):
-                event, bar = await stream.next()
-                if event == "bar":
-                    seen[bar["instrument_id"]].append(bar["n"])
-        for received in seen.values():
-            assert received == sorted(set(received))
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(write())
-        for _ in range(30):
-            tasks.create_task(listen())
+    await workers.write([(HUGE, BEFORE_S, value(1)), (HUGE, RUNNING_S, value(2))])
+    bars = (await api_.client.get(f"/v1/instruments/{HUGE}/bars")).json()["bars"]
+    quotes = (await api_.client.get(f"/v1/quotes/latest?instruments={HUGE}")).json()["quotes"]
+    for ids, item in (("number", HUGE), ("string", str(HUGE))):
+        bar = {"instrument_id": item, **bars[1]}
+        quote = {"instrument_id": item, **quotes[str(HUGE)]}
+        for channel, data in (("bars", bar), ("quotes", quote)):
+            async with api_.stream(HUGE, channel=channel, ids=ids) as stream:
+                assert (await stream.until("live"))[1:] == [(channel[:-1], data)]
+        async with client_of(api_, query=f"?ids={ids}") as client:
+            answer = await client.say("subscribe", "HUGE", quotes=[str(HUGE)])
+            assert (answer["bars"], answer["quotes"]) == ({"HUGE": item}, {str(HUGE): item})
+            assert await client.next("b") == {"T": "b", **bar}
+            assert await client.next("q") == {"T": "q", **quote}
+            assert await client.next("live") == {"T": "live"}
+            await workers.write([(HUGE, BEFORE_S, value(3))])
+            revised = await client.next("b")
+            assert (revised["t"], revised["closed"]) == (BEFORE_S * 1000, True)
+    assert await refused(api_, query="?ids=text") == (422, "invalid-request")
 
 
-async def test_a_server_subscribes_once_however_many_listen_and_not_for_long_after_the_last(
+async def test_a_server_does_not_subscribe_for_long_after_the_last_client_has_gone(
     api_: Served, workers: Worker, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api.live.hub, "LINGER_S", 0.05)
     tasks = len(asyncio.all_tasks())
     channels = [filled.keys.bars_changed(p) for p in range(TOPOLOGY.quotes)]
-    all_are_there = asyncio.Barrier(100)
-
-    def subscribers() -> list[int]:
-        answer = filled.store.execute_command("PUBSUB SHARDNUMSUB", *channels)
-        return [count for _, count in answer]
-
-    async def vanish() -> None:
-        async with api_.stream(*range(50)) as stream:
+    for _ in range(2):
+        async with api_.stream(4) as stream:
             await stream.until("live")
-            await all_are_there.wait()
-            assert subscribers() == [1, 1, 1]
+            await workers.write([(4, RUNNING_S, value(1))])
+            assert (await stream.next())[0] == "bar"
 
-    await asyncio.gather(*(vanish() for _ in range(100)))
+        @until_true
+        async def nothing_is_left() -> None:
+            assert await api_.metric("api_stream_clients") == 0
+            answer = filled.store.execute_command("PUBSUB SHARDNUMSUB", *channels)
+            assert [count for _, count in answer] == [0, 0, 0]
+            assert len(asyncio.all_tasks()) <= tasks
 
-    @until_true
-    async def nothing_is_left() -> None:
-        assert await api_.metric("api_stream_clients") == 0
-        assert subscribers() == [0, 0, 0]
-        assert len(asyncio.all_tasks()) <= tasks
-
-    await nothing_is_left()
-    async with api_.stream(4) as again:
-        await again.until("live")
-        await workers.write([(4, RUNNING_S, value(1))])
-        assert (await again.next())[0] == "bar"
+        await nothing_is_left()
 
 
-async def test_a_client_that_takes_nothing_is_dropped(
-    api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_websocket", [False, True])
+async def test_a_client_that_reads_nothing_is_dropped(
+    api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch, *, is_websocket: bool
 ) -> None:
     monkeypatch.setattr(api.live.stream, "STALLED_AFTER_S", 0.2)
     monkeypatch.setattr(api.live.stream, "PACE_S", 0)
-    url = api_.client.base_url
-    connection = socket.create_connection((url.host, url.port))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    reader, writer = await asyncio.open_connection(sock=connection, limit=1)
-    asked = ",".join(map(str, range(500)))
-    target = f"/v1/stream/bars?instruments={asked}"
-    writer.write(f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
-    await reader.readexactly(1)
-    try:
+    with socket.socket() as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        own.connect(("127.0.0.1", api_.client.base_url.port))
+        own.settimeout(0)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(own, HANDSHAKE if is_websocket else request(EVENTS))
+        assert b" 101 " in await loop.sock_recv(own, 4096) or not is_websocket
+        if is_websocket:
+            await loop.sock_sendall(own, masked(b'{"action":"subscribe","bars":%b}' % ALL))
         async with asyncio.timeout(PATIENCE_S):
             for n in itertools.count(1):  # until the buffers between server and client are full
                 await workers.write((i, RUNNING_S, value(n)) for i in range(500))
                 if await api_.metric("api_stream_dropped_total"):
                     break
         assert await api_.metric("api_stream_clients") == 0
-    finally:
-        writer.transport.abort()
+
+
+async def test_a_server_that_stops_ends_all_streams_at_once_and_begins_no_more(
+    api_: Served,
+) -> None:
+    async with api_.stream(4) as events, client_of(api_) as client:
+        await events.until("live")
+        api_.live.close()
+        assert await events.next() == ("end", None)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.next("none")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    await check_problem(api_, "4", 503, "not-ready")
 
 
 async def test_a_comment_comes_when_there_is_nothing_to_say(
@@ -166,17 +138,6 @@ async def test_a_comment_comes_when_there_is_nothing_to_say(
     async with api_.stream(4) as stream:
         await stream.until("live")
         assert [await stream.next() for _ in range(2)] == [("", ":")] * 2
-
-
-async def test_a_server_that_stops_ends_all_streams_at_once_and_begins_no_more(
-    api_: Served,
-) -> None:
-    async with api_.stream(4) as one, api_.stream(5) as other:
-        for stream in (one, other):
-            await stream.until("live")
-        api_.live.close()
-        assert [await stream.next() for stream in (one, other)] == [("end", None)] * 2
-    await check_problem(api_, "4", 503, "not-ready")
 
 
 async def test_more_clients_than_a_process_may_have_are_turned_away(
@@ -190,21 +151,21 @@ async def test_more_clients_than_a_process_may_have_are_turned_away(
         pass  # there is room again
 
 
-async def test_a_client_may_open_so_many_streams_and_others_as_many(
+async def test_a_client_may_open_so_many_streams_of_both_kinds_and_others_as_many(
     where: dict[str, Any],
 ) -> None:
+    other = {"X-Forwarded-For": "192.0.2.7"}
     async with (
         served(**where, streams_per_client=2) as application,
-        application.stream(4) as one,
+        application.stream(4),
     ):
-        await one.until("live")
-        async with application.stream(4) as two:
-            await two.until("live")
+        async with client_of(application):
             answer = await check_problem(application, "4", 429, "too-many-streams")
             assert answer.headers["retry-after"] == "1"
-            other = {"X-Forwarded-For": "192.0.2.7"}
-            async with application.requested(4, **other) as answer:
+            assert await refused(application) == (429, "too-many-streams")
+            async with application.requested(4, **other) as answer, opened(application, **other):
                 assert answer.status_code == 200
+                assert await application.metric("api_stream_clients") == 4
         async with application.stream(4):
             pass  # there is room again
 

@@ -1,26 +1,23 @@
-"""Live bars and quotes over a WebSocket, of instruments that a client changes as it likes."""
+"""WebSockets: their opening, what clients may send, and how they end."""
 
 import asyncio
 import contextlib
-import itertools
-import socket
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
-import api.live.stream
+from api.hot.server import QuietWebSocket
 from api.http.server_state import MAX_MESSAGE_BYTES
-from contracts.bars import BarValue
+from api.live.hub import LiveBars
+from api.live.listener import Listener
+from tests.cases import each
 from tests.patience import PATIENCE_S, until_true
 
-from .conftest import RUNNING_S, Filled
-from .streaming import Served, Worker, served, value
-
-BEFORE_S = RUNNING_S - 60
+from .streaming import Served, served
 
 
 class Client:
@@ -53,13 +50,6 @@ class Client:
                         return event
                 self._events += msgspec.json.decode(await self.connection.recv())
 
-    async def bars_until_live(self) -> dict[int, int]:
-        """Return `n` of the bars of a snapshot, by instrument."""
-        found: dict[int, int] = {}
-        while (event := await self.next("b", "live"))["T"] == "b":
-            found[event["instrument_id"]] = event["n"]
-        return found
-
 
 def opened(
     application: Served, name: str = "127.0.0.1", query: str = "", **headers: str
@@ -88,101 +78,9 @@ async def client_of(application: Served, query: str = "", **headers: str) -> Asy
 
 
 @pytest.fixture
-async def api_(where: dict[str, Any], filled: Filled) -> AsyncIterator[Served]:
-    filled.instrument(5, "AAPL")
-    filled.instrument(HUGE, "HUGE")
+async def api_(where: dict[str, Any]) -> AsyncIterator[Served]:
     async with served(**where) as application:
         yield application
-
-
-async def test_each_subscription_brings_the_newest_bars_and_then_those_that_change(
-    api_: Served, workers: Worker
-) -> None:
-    await workers.write([(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2))])
-    await workers.write([(5, RUNNING_S, value(3)), (6, RUNNING_S, value(4))])
-    async with client_of(api_) as client:
-        answer = await client.say("subscribe", 4)
-        assert answer == {"T": "subscription", "bars": {"4": 4}, "quotes": {}}
-        assert await client.bars_until_live() == {4: 2}
-        answer = await client.say("subscribe", "AAPL", 4)
-        assert answer == {"T": "subscription", "bars": {"4": 4, "AAPL": 5}, "quotes": {}}
-        assert await client.bars_until_live() == {5: 3}, "only of the added one"
-        answer = await client.say("unsubscribe", "4", 9)
-        assert answer == {"T": "subscription", "bars": {"AAPL": 5}, "quotes": {}}
-        await workers.write([(4, RUNNING_S, value(8)), (6, RUNNING_S, value(8))])
-        await workers.write([(5, RUNNING_S, value(9))])
-        bar = await client.next("b")
-        assert (bar["instrument_id"], bar["n"]) == (5, 9)
-
-
-async def test_an_event_has_the_fields_that_it_has_as_a_server_sent_event(
-    api_: Served, workers: Worker
-) -> None:
-    await workers.write([(4, RUNNING_S, value(2))])
-    async with api_.stream(4) as stream, client_of(api_) as client:
-        ((_, bar),) = (await stream.until("live"))[1:]
-        await client.say("subscribe", 4)
-        assert await client.next("b") == {"T": "b", **bar}
-        assert await client.next("live") == {"T": "live"}
-    async with api_.stream(4, channel="quotes") as stream, client_of(api_) as client:
-        ((_, quote),) = (await stream.until("live"))[1:]
-        await client.say("subscribe", quotes=[4])
-        assert await client.next("q") == {"T": "q", **quote}
-
-
-async def test_a_quote_is_the_newest_one_by_event_time(api_: Served, workers: Worker) -> None:
-    def quoted(n: int, at_ms: int) -> BarValue:
-        return msgspec.structs.replace(value(n), ct=at_ms)
-
-    now_ms = RUNNING_S * 1000
-    await workers.write([(5, RUNNING_S, quoted(2, now_ms + 2))])
-    async with client_of(api_) as client:
-        assert (await client.say("subscribe", quotes=["AAPL", 6]))["quotes"] == {"AAPL": 5, "6": 6}
-        first = await client.next("q")
-        answer = await api_.client.get("/v1/quotes/latest?instruments=5")
-        assert first == {"T": "q", "instrument_id": 5, **answer.json()["quotes"]["5"]}
-        await client.next("live")
-        await client.say("subscribe", "AAPL")
-        await client.next("live")
-
-        async def events_until_bar(n: int) -> list[str]:
-            found = [await client.next("q", "b")]
-            while found[-1].get("n") != n:
-                found.append(await client.next("q", "b"))
-            return [event["T"] for event in found]
-
-        # A late quote changes a bar, but neither the newest price nor its time.
-        await workers.write([(5, BEFORE_S, quoted(9, now_ms - 1))])
-        assert await events_until_bar(9) == ["b"]
-        late = msgspec.structs.replace(quoted(3, now_ms + 2), c=2)
-        await workers.write([(5, RUNNING_S, late)])
-        assert await events_until_bar(3) == ["b"]
-        await workers.write([(5, RUNNING_S, quoted(4, now_ms + 4))])
-        quote = await client.next("q")
-        assert (quote["price"], quote["ts"]) == (4, now_ms + 4)
-        await client.say("unsubscribe", quotes=[5])
-        await workers.write([(5, RUNNING_S, quoted(5, now_ms + 5))])
-        await workers.write([(6, RUNNING_S, quoted(6, now_ms + 5))])
-        assert (await client.next("q"))["instrument_id"] == 6
-
-
-async def test_ids_are_strings_if_the_client_wants_that(api_: Served, workers: Worker) -> None:
-    await workers.write([(HUGE, RUNNING_S, value(2))])
-    async with (
-        client_of(api_, query="?ids=string") as client,
-        api_.stream(HUGE, ids="string") as stream,
-        api_.stream(HUGE) as of_numbers,
-    ):
-        answer = await client.say("subscribe", "HUGE", quotes=[str(HUGE)])
-        assert answer["bars"] == {"HUGE": str(HUGE)}
-        assert answer["quotes"] == {str(HUGE): str(HUGE)}
-        assert (await client.next("b"))["instrument_id"] == str(HUGE)
-        assert (await client.next("q"))["instrument_id"] == str(HUGE)
-        ((_, bar),) = (await stream.until("live"))[1:]
-        ((_, as_number),) = (await of_numbers.until("live"))[1:]
-        assert bar == {**as_number, "instrument_id": str(HUGE)}
-        assert as_number["instrument_id"] == HUGE
-    assert await refused(api_, query="?ids=text") == (422, "invalid-request")
 
 
 async def test_an_error_names_the_value_and_the_stream_goes_on(api_: Served) -> None:
@@ -209,19 +107,6 @@ async def test_an_error_names_the_value_and_the_stream_goes_on(api_: Served) -> 
             assert (error["code"], said in error["msg"]) == (code, True), error
             expected = {"4": 4} if code == 404 else {}
             assert (await client.say("unsubscribe", 7))["bars"] == expected
-
-
-async def test_streams_of_both_kinds_count_for_a_client(where: dict[str, Any]) -> None:
-    async with (
-        served(**where, streams_per_client=2) as application,
-        application.stream(4),
-        client_of(application),
-    ):
-        assert (await refused(application)) == (429, "too-many-streams")
-        async with opened(application, **{"X-Forwarded-For": "192.0.2.7"}):
-            assert await application.metric("api_stream_clients") == 3
-        async with application.requested(4) as answer:
-            assert answer.status_code == 429
 
 
 async def test_pages_of_other_origins_and_under_other_names_are_refused(
@@ -262,89 +147,64 @@ async def test_openings_are_counted_as_requests(where: dict[str, Any]) -> None:
         await counted()
 
 
-async def test_a_message_may_come_in_fragments_and_with_pings_in_between(api_: Served) -> None:
-    async with client_of(api_) as client:
-
-        async def fragments() -> AsyncIterator[str]:
-            for part in ('{"action":"sub', 'scribe","ba', 'rs":[4]}'):
-                yield part
-                await (await client.connection.ping())
-
-        await client.connection.send(fragments())
-        assert (await client.next("subscription"))["bars"] == {"4": 4}
-
-
-async def test_a_message_that_is_too_large_closes_the_stream_and_says_why(api_: Served) -> None:
-    async with client_of(api_) as client:
-        await client.connection.send(" " * (MAX_MESSAGE_BYTES + 1))
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.next("none")
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
-
-
-async def test_a_frame_that_breaks_the_protocol_closes_the_stream(api_: Served) -> None:
+@each(
+    ("frame", "code"),
+    [
+        (b"\x81\x02{}", 1002),  # a client has to mask
+        (b"\x81\xff" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + bytes(4), 1009),
+    ],
+)
+async def test_a_frame_that_breaks_the_protocol_or_is_too_large_closes_the_stream(
+    api_: Served, frame: bytes, code: int
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api_.client.base_url.port)
     writer.write(HANDSHAKE)
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"\x81\x02{}")  # a client has to mask
+    writer.write(frame)
     async with asyncio.timeout(PATIENCE_S):
-        assert b"\x03\xea" in await reader.read(), "a close with 1002, protocol error"
+        assert code.to_bytes(2, "big") in await reader.read()
     writer.close()
 
 
-async def test_a_server_that_stops_closes_its_streams(api_: Served) -> None:
-    async with client_of(api_) as client:
-        api_.live.close()
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.next("none")
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1012
+async def test_a_client_is_pinged(where: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.hot.server.HEARTBEAT_S", 0.05)
+    async with served(**where) as application:
+        port = application.client.base_url.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        async with asyncio.timeout(PATIENCE_S):
+            await reader.readuntil(b"\x89\x04")
+        writer.close()
 
 
-async def test_a_client_that_leaves_leaves_nothing_behind(api_: Served) -> None:
-    async with client_of(api_) as client:
-        await client.say("subscribe", 4)
+async def test_a_client_that_goes_before_its_handshake_is_answered_is_no_error(
+    api_: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone, listen, lose = asyncio.Event(), LiveBars.listen, QuietWebSocket.connection_lost
+
+    async def listen_late(*arguments: Any) -> Listener:
+        listener = await listen(*arguments)
+        writer.transport.abort()
+        await gone.wait()
+        return listener
+
+    def note(self: QuietWebSocket, error: Exception | None) -> None:
+        lose(self, error)
+        gone.set()
+
+    monkeypatch.setattr(LiveBars, "listen", listen_late)
+    monkeypatch.setattr(QuietWebSocket, "connection_lost", note)
+    _, writer = await asyncio.open_connection("127.0.0.1", api_.client.base_url.port)
+    writer.write(HANDSHAKE)
+    await gone.wait()
 
     @until_true
     async def nothing_is_left() -> None:
         assert await api_.metric("api_stream_clients") == 0
-        assert not len(api_.live._board)
+        assert 'status="101"' in (await api_.client.get("/metrics")).text
 
     await nothing_is_left()
-
-
-async def test_a_client_that_reads_nothing_is_dropped(
-    api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api.live.stream, "STALLED_AFTER_S", 0.2)
-    monkeypatch.setattr(api.live.stream, "PACE_S", 0)
-    with socket.socket() as own:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        own.connect(("127.0.0.1", api_.client.base_url.port))
-        own.settimeout(0)
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(own, HANDSHAKE)
-        assert b" 101 " in await loop.sock_recv(own, 4096)
-        await loop.sock_sendall(own, masked(b'{"action":"subscribe","bars":%b}' % ALL))
-        async with asyncio.timeout(PATIENCE_S):
-            for n in itertools.count(1):  # until the buffers between server and client are full
-                await workers.write((i, RUNNING_S, value(n)) for i in range(500))
-                if await api_.metric("api_stream_dropped_total"):
-                    break
-        assert await api_.metric("api_stream_clients") == 0
-
-
-async def test_a_client_is_pinged(where: dict[str, Any]) -> None:
-    async with served(**where, ping_s=0.05) as application, client_of(application) as client:
-        port = application.client.base_url.port
-        assert await client.say("subscribe", 4)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(HANDSHAKE)
-        await reader.readuntil(b"\r\n\r\n")
-        async with asyncio.timeout(PATIENCE_S):
-            await reader.readuntil(b"\x89\x04")
-        writer.close()
+    assert [record for record in caplog.records if record.name == "api.http.failures"] == []
 
 
 async def refused(
@@ -364,7 +224,6 @@ def masked(text: bytes) -> bytes:
     return b"\x81" + b"\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text
 
 
-HUGE = 2**53 + 1
 ALL = msgspec.json.encode(list(range(500)))
 HANDSHAKE = (
     b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
