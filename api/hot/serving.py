@@ -37,7 +37,8 @@ class Serving:
         self, table: Table, store: Store, metrics: Metrics, access: Access, heads: Heads
     ) -> None:
         self.heads = heads
-        self._matcher = Matcher(e for e in table if isinstance(e, ReadEndpoint) and e.hot)
+        self.match = Matcher(e for e in table if isinstance(e, ReadEndpoint) and e.hot).match
+        """Returns the hot endpoint for a target, None if the ordinary route has to answer it."""
         self._store = store
         self._begin_read = access.begin_read
         self._requests = metrics.requests
@@ -45,10 +46,6 @@ class Serving:
         self._refusals = Refusals()
         self._of_all: Headers = []
         self._of_all_as_sent = b""
-
-    def match(self, target: bytes) -> Match | None:
-        """Return the hot endpoint for a target, None if the ordinary route has to answer it."""
-        return self._matcher.match(target)
 
     def serve(self, match: Match, head: Head, send: Send) -> None:
         """Call `send` with the answer, exactly once, in bounded time."""

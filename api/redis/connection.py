@@ -47,7 +47,7 @@ class Taker(Protocol):
     def take(self, place: int, answer: object) -> None:
         """Receive the answer to the command sent with `place`; must not raise."""
 
-    def lose(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """Be notified that an answer will never come."""
 
 
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         error = self._why or lost
         self._on_lost(self)
         for taker, _ in waiting:
-            taker.lose(error)
+            taker.fail(error)
 
     def _write(self) -> None:
         if self._transport is not None:
@@ -170,9 +170,9 @@ class _Sharing:
         for taker, place in self.takers:
             taker.take(place, answer)
 
-    def lose(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         for taker, _ in self.takers:
-            taker.lose(error)
+            taker.fail(error)
 
 
 class _Asked:
@@ -185,7 +185,7 @@ class _Asked:
         if not self.answer.done():
             self.answer.set_result(answer)
 
-    def lose(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
 

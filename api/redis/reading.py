@@ -107,10 +107,6 @@ class Reading(Generic[T]):
                 self._leave()
             self._go_on(self._answers)
 
-    def lose(self, error: Exception) -> None:
-        """End: an answer will never come."""
-        self.fail(error)
-
     def _go_on(self, answers: list[Any] | None) -> None:
         read, refused = self._read, self._refused
         self._refused = None
@@ -188,7 +184,7 @@ class _Nobody:
     def take(self, place: int, answer: object) -> None:
         """Ignore it."""
 
-    def lose(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """Ignore it."""
 
 
