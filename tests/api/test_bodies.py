@@ -1,4 +1,4 @@
-"""Bodies: instruments by symbol or by an id as a string, unknown fields, and forbidden symbols."""
+"""Bodies: instruments by symbol or by an id as a string, and the rules that a body may break."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,11 +10,13 @@ import pytest
 from api.events.parsing import InvalidEventsError, parse_events
 from api.feedback.parsing import parse_feedback
 from api.generations.request_ids import Signer
+from api.recommendations.bodies import MAX_ITEMS, MAX_USERS
 from contracts.messages import Interaction, Quote
 from tests.cases import each
 from tests.patience import until_true
 
 from .conftest import NOW_MS, Filled, Serve
+from .lists import BASKET, BATCH
 from .problems import refused_fields
 
 IDS: Final = {"aapl": 4, "brk.b": 2**63 - 1}
@@ -73,7 +75,6 @@ async def client(serve: Serve, filled: Filled, lists: None) -> AsyncIterator[htt
 
 
 async def test_baskets_and_batches_name_instruments_by_symbol(client: httpx.AsyncClient) -> None:
-    basket = "/v1/recommendations"
     for body, same in (
         ({"items": [{"instrument_id": "two"}]}, {"items": [{"instrument_id": 2}]}),
         (
@@ -82,28 +83,67 @@ async def test_baskets_and_batches_name_instruments_by_symbol(client: httpx.Asyn
         ),
     ):
         by_symbol, by_id = [
-            (await client.post(basket, json=one)).json()["items"] for one in (body, same)
+            (await client.post(BASKET, json=one)).json()["items"] for one in (body, same)
         ]
         assert by_symbol == by_id
         assert by_symbol, body
-    batch = await client.post(f"{basket}/batch", json={"user_ids": ["ABC"], "exclude": ["TWO"]})
+    batch = await client.post(BATCH, json={"user_ids": ["ABC"], "exclude": ["TWO"]})
     (own,) = batch.json()["recommendations"]
     assert 2 not in [item["instrument_id"] for item in own["items"]]
 
 
-async def test_an_unknown_symbol_in_a_body_is_refused_by_name(client: httpx.AsyncClient) -> None:
-    items = [{"instrument_id": "ONE"}, {"instrument_id": "XYZ"}]
-    event = QUOTE | {"instrument_id": "XYZ"}
-    for path, body, field in (
-        ("/v1/recommendations", {"items": items}, "items[1].instrument_id"),
-        ("/v1/recommendations", {"items": items[:1], "exclude": ["TWO", "XYZ"]}, "exclude[1]"),
-        ("/v1/recommendations/batch", {"user_ids": ["A"], "exclude": ["XYZ"]}, "exclude[0]"),
-        ("/v1/events", event, "instrument_id"),
-    ):
-        answer = await client.post(path, json=body)
-        assert answer.status_code == 422
-        assert refused_fields(answer) == [field]
+ONE: Final[dict[str, Any]] = {"instrument_id": 4}
+XYZ: Final = {"instrument_id": "XYZ"}
+OF_4: Final = "/v1/instruments/4"
+APPLE: Final[dict[str, Any]] = {"symbol": "AAPL", "name": "Apple Inc."}
+
+
+@each(
+    ("path", "body", "field"),
+    [
+        ("/v1/events", QUOTE | XYZ, "instrument_id"),
+        (BASKET, {"items": [{"instrument_id": "ONE"}, XYZ]}, "items[1].instrument_id"),
+        (BASKET, {"items": [ONE], "exclude": ["TWO", "XYZ"]}, "exclude[1]"),
+        (BATCH, {"user_ids": ["A"], "exclude": ["XYZ"]}, "exclude[0]"),
+        (BASKET, [], "body"),
+        (BASKET, {}, "body"),
+        (BASKET, {"items": []}, "items"),
+        (BASKET, {"items": [ONE] * (MAX_ITEMS + 1)}, "items"),
+        (BASKET, {"items": [{"instrument_id": -1}]}, "items[0].instrument_id"),
+        (BASKET, {"items": [ONE | {"weight": 0}]}, "items[0].weight"),
+        (BASKET, {"items": [ONE, ONE | {"wieght": 2}]}, "items[1].wieght"),
+        (BASKET, {"items": [ONE], "n": 101}, "n"),
+        (BASKET, {"items": [ONE], "offset": 901}, "offset"),
+        (BASKET, {"items": [ONE], "exclude": [*range(1001)]}, "exclude"),
+        (BASKET, {"items": [ONE], "category": ["a b"]}, "category[0]"),
+        (BATCH, {"user_ids": []}, "user_ids"),
+        (BATCH, {"user_ids": ["u"] * (MAX_USERS + 1)}, "user_ids"),
+        (BATCH, {"user_ids": ["ABC", ""]}, "user_ids[1]"),
+        (BATCH, {"user_ids": ["ABC", "é" * 65]}, "user_ids[1]"),
+        (OF_4, APPLE | {"symbol": "a b"}, "symbol"),
+        (OF_4, APPLE | {"name": "x" * 201}, "name"),
+        (OF_4, APPLE | {"categories": ["a", "b c"]}, "categories[1]"),
+        (OF_4, APPLE | {"listed": "yes"}, "listed"),
+        (OF_4, APPLE | {"attributes": {"a": None}}, "attributes[...]"),
+        (OF_4, APPLE | {"attributes": {"a": "x" * 9000}}, "body"),
+        *(  # no symbol takes the path of another resource
+            (OF_4, APPLE | {"symbol": symbol}, "symbol")
+            for symbol in ("", "..", "GELA/bars", "GELA/Similar", "A//B", "A/")
+        ),
+        ("/v1/instruments/AAPL", APPLE, "instrument"),  # it is described by its id only
+        (f"/v1/instruments/{2**63}", APPLE, "instrument"),
+    ],
+)
+async def test_a_body_that_breaks_a_rule_is_refused_by_its_field(
+    client: httpx.AsyncClient, path: str, body: Any, field: str
+) -> None:
+    method = "PUT" if path.startswith("/v1/instruments") else "POST"
+    answer = await client.request(method, path, json=body)
+    assert refused_fields(answer) == [field]
+    if "XYZ" in str(body):
         assert "'XYZ' is the symbol of no instrument" in answer.json()["detail"]
+    if field == "instrument":
+        assert refused_fields(await client.delete(path)) == [field]
 
 
 @pytest.mark.usefixtures("topology")
@@ -117,19 +157,3 @@ async def test_events_by_symbol_are_accepted(writing: httpx.AsyncClient, filled:
         assert answer.json() == {"quotes": 1, "interactions": 1}
 
     await accepted()
-
-
-async def test_an_unknown_field_within_a_list_is_named_by_its_place(
-    client: httpx.AsyncClient,
-) -> None:
-    body = {"items": [{"instrument_id": 4}, {"instrument_id": 4, "wieght": 2}]}
-    answer = await client.post("/v1/recommendations", json=body)
-    assert refused_fields(answer) == ["items[1].wieght"]
-
-
-@each("symbol", ["..", "GELA/bars", "GELA/Similar", "A//B", "A/"])
-async def test_no_symbol_takes_the_path_of_another_resource(
-    client: httpx.AsyncClient, symbol: str
-) -> None:
-    answer = await client.put("/v1/instruments/4", json={"symbol": symbol, "name": "Gela"})
-    assert refused_fields(answer) == ["symbol"]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from api.http.answer_headers import SECURITY_HEADERS
-from infra.local.process import free_port, running
+from infra.local.process import running
 from tests.cases import each
 from tests.infra.door import door, needs_nginx
 from tests.patience import PATIENCE_S
@@ -20,7 +20,6 @@ from tests.patience import PATIENCE_S
 from .conftest import Serve
 from .http import serving
 from .problems import problem
-from .test_main import api
 
 
 @pytest.fixture
@@ -132,26 +131,3 @@ async def test_behind_nginx_each_header_is_sent_once(where: dict[str, Any], tmp_
     of_the_page = EXPECTED | {"content-security-policy": answer.headers["content-security-policy"]}
     for path, expected in (("/nowhere", EXPECTED), ("/metrics", EXPECTED), ("/docs", of_the_page)):
         assert security_headers(answers[path]) == sorted(expected.items()), path
-
-
-@pytest.mark.stack
-@needs_nginx
-def test_behind_nginx_two_processes_serve_the_same_page(tmp_path: Path) -> None:
-    apis = [api(free_port(), _folder(tmp_path, name), {}) for name in ("one", "other")]
-    nginx = door(tmp_path, [int(one.address.rpartition(":")[2]) for one in apis], "/")
-    with (
-        running(apis[0]),
-        running(apis[1]),
-        running(nginx),
-        httpx.Client(timeout=PATIENCE_S) as client,
-    ):
-        answers = [client.get(nginx.address + path) for path in ("/", "/page/main.js") * 4]
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.headers["etag"] for answer in answers}) == 2
-    assert all(answer.headers["content-encoding"] == "gzip" for answer in answers)
-
-
-def _folder(inside: Path, name: str) -> Path:
-    folder = inside / name
-    folder.mkdir()
-    return folder

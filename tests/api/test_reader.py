@@ -1,5 +1,7 @@
 """Generations that are replaced, or expire, while they are read."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +15,7 @@ from api.users.history import Histories, history_of
 from contracts.fold_in import FoldIn
 from contracts.times import DAY_MS
 
+from .all_but import AllBut
 from .conftest import Filled
 from .reading import Reader
 
@@ -194,3 +197,19 @@ def test_answers_are_kept_within_bounds_however_long_they_are(
 
     assert kept(1) == len(users)  # of a kilobyte each
     assert 1 <= kept(100) <= 4  # of 28
+
+
+def test_a_kept_answer_holds_no_version_of_the_catalog(reader: Reader, filled: Filled) -> None:
+    filled.generation("one", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    shown = AllBut({6})
+    still_there = weakref.ref(shown)
+    wish = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown)
+    made = reader.run(reader.recommendations("ABC", wish))[1]
+    del wish, shown
+    gc.collect()
+    assert still_there() is None
+    again = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=AllBut({6}))
+    assert reader.run(reader.recommendations("ABC", again))[1] is made
+    newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=AllBut({5, 7}))
+    assert reader.run(reader.recommendations("ABC", newer))[1].items == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from api.instruments.popular import Ranked
 from api.instruments.reading import first_neighbors
+from api.recommendations.bodies import MAX_ITEMS, WeightedItem, history_of_items
 from api.recommendations.choosing import (
     Chosen,
     Wish,
@@ -294,3 +295,25 @@ def test_one_generation_s_sums_leave_nothing_behind(
     first, second = (recommended(similar, history, read=read).items for _ in range(2))
     assert first == second
     assert not read.sums().any()
+
+
+@given(
+    st.lists(
+        st.builds(WeightedItem, st.integers(0, 9), st.integers(1, 9).map(float)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_weights_of_a_basket_are_added_and_the_first_named_are_the_most_recent(
+    basket: list[WeightedItem],
+) -> None:
+    history = history_of_items(basket)
+    for item, entry in history.items():
+        assert entry.r == sum(one.weight for one in basket if one.instrument_id == item)
+    in_order = sorted(history, key=lambda item: -history[item].t)
+    assert in_order == list(dict.fromkeys(one.instrument_id for one in basket))
+
+
+def test_a_longest_basket_is_of_one_age() -> None:
+    history = history_of_items([WeightedItem(item) for item in range(MAX_ITEMS)])
+    assert max(-entry.t for entry in history.values()) < DAY_MS / 100_000

@@ -14,10 +14,9 @@ from api.generations.pointer import Generation, resumed
 from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.pointer import served_to
-from runtime.kafka.config import plain
 from tests.patience import PATIENCE_S
 
-from .conftest import Filled, Serve
+from .conftest import Filled
 from .http import Client, connected, serving
 from .reading import Reader
 
@@ -143,28 +142,6 @@ async def test_recommendations_are_counted_by_source_variant_and_model(
         labels = f'{{model="{model}",source="{source}",variant="{variant}"}}'
         assert f"api_recommendations_total{labels} {count}.0" in metrics
     assert len(asked) == 4
-
-
-async def test_feedback_on_the_canary_is_counted_as_such(
-    serve: Serve, broker: str, filled: Filled, topics: Any
-) -> None:
-    topics()
-    filled.serve(Current(1, VARIANTS, HALF_EACH, CANARY))
-    signer = filled.signer()
-    async with serve(kafka=plain(broker)) as client:
-        for variant in ("canary", "steep", "served-no-more"):
-            event = {
-                "type": "click",
-                "request_id": signer.new(variant, "g3", "history", "u1", [4]),
-                "user_id": "u1",
-                "instrument_id": 4,
-                "position": 1,
-            }
-            assert (await client.post("/v1/feedback", json=event)).status_code == 202
-        metrics = (await client.get("/metrics")).text
-    for variant in ("canary", "steep", "unknown"):
-        labels = f'{{kind="click",source="history",variant="{variant}"}}'
-        assert f"api_feedback_total{labels} 1.0" in metrics
 
 
 @pytest.fixture

@@ -76,19 +76,11 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
     writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
     answer = await writing.post("/v1/events", json=[QUOTE, {**QUOTE, "price": -1}, TRADE])
-    assert answer.status_code == 422
-    assert answer.json() == {
-        "type": "urn:tickrec:problem:invalid-events",
-        "title": "Invalid events",
-        "status": 422,
-        "detail": "1 of 3 events invalid, none accepted; the first is at index 1: "
-        "Expected `float` >= 1e-18 - at `$.price`",
-        "instance": "/v1/events",
-        "request_id": answer.headers["X-Request-Id"],
-        "errors": [
-            {"index": 1, "reason": "Expected `float` >= 1e-18 - at `$.price`", "field": "price"}
-        ],
-    }
+    assert problem(answer) == (422, "invalid-events")
+    reason = "Expected `float` >= 1e-18 - at `$.price`"
+    assert answer.json()["errors"] == [{"index": 1, "reason": reason, "field": "price"}]
+    one = "1 of 3 events invalid, none accepted; the first is at index 1"
+    assert answer.json()["detail"] == f"{one}: {reason}"
     await writing.post("/v1/events", json={**QUOTE, "price": 7})
     (record,) = read_back(broker, QUOTES.name, topology.quotes, 1)
     assert msgspec.json.decode(record.value, type=Quote).price == 7
