@@ -44,6 +44,7 @@ from contracts.instruments import CatalogEntry
 from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INSTRUMENTS
+from contracts.trending import Bucket
 from infra.local.process import Server, free_port
 from infra.local.store import valkey
 from runtime.kafka.config import plain
@@ -270,6 +271,27 @@ def lists(filled: Filled) -> None:
         },
         popular=[("2", 9.0), ("1", 8.0), ("9", 7.0)],
     )
+
+
+@pytest.fixture
+def furnished(filled: Filled) -> Filled:
+    """A namespace with something for each example of the OpenAPI document."""
+    bars = {
+        RUNNING_S - 60 * age: BarValue(1.5, 9, 0.5, 2, 3, 4, 5.25, 0, 1, (0, 1))
+        for age in (0, 1, 3, 60, 2000)
+    }
+    for item in (4, 5):
+        filled.bars(item, bars)
+    attributes = {"currency": "USD", "lot": 10}
+    filled.instrument(4, "AAPL", "Apple", categories=("tech",), attributes=attributes)
+    filled.instrument(5, "FIVE", "Five", attributes={"currency": "USD"})
+    filled.history("ABC", {"4": (1, 5), "6": (2.5, 7)}, off=7)
+    similar = {"4": [("5", 0.5, 9.0), ("7", 0.25, 8.0)]}
+    filled.generation("g1", similar, popular=[("7", 3), ("8", 2)])
+    filled.user_list("g1", "ABC", off=7, items=[("5", 0.5, ["4"])])
+    bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
+    filled.store.hset(filled.keys.trending(0, *bucket, 0), "4", 5)
+    return filled
 
 
 @pytest.fixture

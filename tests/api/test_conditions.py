@@ -203,19 +203,6 @@ async def test_what_a_user_may_take_again_is_filtered_and_boosted_too(
     assert {*ids} == {item for item in range(2, 10) if asked.shows(item)}
 
 
-async def test_boosts_come_before_diversity_and_its_pages_have_each_instrument_once(
-    client: httpx.AsyncClient,
-) -> None:
-    asked = {"filter": ["price:ge:0"], "boost": ["currency:eq:GBP:50"]}
-    asked["exclude_category"] = [",".join(CATEGORIES)]
-    first = await ids_of(client, USER, n=20, **asked)
-    for diversity in (0.0, 0.5):  # without categories, diversity changes nothing
-        pages = await joined(client, USER, 4, diversity=diversity, **asked)
-        found = [item["instrument_id"] for item in pages]
-        assert found[:20] == first
-        assert len({*found}) == len(found)
-
-
 async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular_and_boosted(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
@@ -228,15 +215,6 @@ async def test_a_similar_list_that_a_filter_empties_goes_on_with_what_is_popular
     assert items == [(2, 24.0), (1, 9.0), (4, 7.0)]
     like_no_other = await source_and_ids(client, "/v1/instruments/85/similar", **asked)
     assert like_no_other == ("model", [])
-
-
-async def test_an_answer_with_a_filter_or_boosts_is_not_that_of_those_without(
-    client: httpx.AsyncClient,
-) -> None:
-    plain = await items_of(client, USER)
-    for asked in ({"filter": "currency:eq:EUR"}, {"boost": "currency:eq:EUR:9"}):
-        assert await items_of(client, USER, **asked) != plain
-        assert await items_of(client, USER) == plain
 
 
 async def test_the_request_id_of_a_boosted_page_names_its_instruments(

@@ -30,8 +30,6 @@ from api.http.problems import (
     UNKNOWN_USER,
 )
 from api.settings import ApiSettings
-from contracts.bars import BarValue
-from contracts.trending import Bucket
 from infra.local.process import free_port
 from tests.cases import each
 from tests.contracts.test_messages import UNREACHABLE
@@ -41,7 +39,7 @@ from tests.fuzz.request import CANARY, Headers, Request
 from tests.fuzz.wire import Answer, Connection
 from tests.patience import until_true
 
-from .conftest import NOW_MS, RUNNING_S, Filled
+from .conftest import Filled
 from .http import serving
 from .keys import entry, write_keys
 
@@ -74,27 +72,6 @@ def limited(endpoint: Endpoint) -> dict[str, Any]:
     """Return the entry of a key that is good for one request of an endpoint."""
     most = 1000 if endpoint.scope == "write" else endpoint.cost or 2
     return entry(endpoint.name, scopes=[endpoint.scope], limit=f"{most}/hour")
-
-
-@pytest.fixture
-def furnished(filled: Filled) -> Filled:
-    """A namespace with something for each example of the OpenAPI document."""
-    bars = {
-        RUNNING_S - 60 * age: BarValue(1.5, 9, 0.5, 2, 3, 4, 5.25, 0, 1, (0, 1))
-        for age in (0, 1, 3, 60, 2000)
-    }
-    for item in (4, 5):
-        filled.bars(item, bars)
-    attributes = {"currency": "USD", "lot": 10}
-    filled.instrument(4, "AAPL", "Apple", categories=("tech",), attributes=attributes)
-    filled.instrument(5, "FIVE", "Five", attributes={"currency": "USD"})
-    filled.history("ABC", {"4": (1, 5), "6": (2.5, 7)}, off=7)
-    similar = {"4": [("5", 0.5, 9.0), ("7", 0.25, 8.0)]}
-    filled.generation("g1", similar, popular=[("7", 3), ("8", 2)])
-    filled.user_list("g1", "ABC", off=7, items=[("5", 0.5, ["4"])])
-    bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
-    filled.store.hset(filled.keys.trending(0, *bucket, 0), "4", 5)
-    return filled
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ def test_what_is_remembered_of_headers_is_bounded() -> None:
         )
         refusal(access, "read:users", sent(b"%d" % n))
     assert 0 < len(access._known) <= 10_000
+    assert max(len(value) for _, value in access._known) <= 256
 
 
 def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
