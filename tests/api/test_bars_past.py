@@ -152,6 +152,9 @@ HOURS: Final = {"interval": "1h", "limit": 1000, "end": None, "fill": "none"}
     first=HOURS,
 )
 @example(ages={0, 90}, retention=200, history=[(("expired", 0), HOURS)], first=HOURS)
+@example(  # a past hour loses a minute as the newest one moves on
+    ages={0, 150, 199}, retention=200, history=[(("on time", 1), HOURS)], first=HOURS
+)
 @example(
     ages={0, 1},
     retention=200,

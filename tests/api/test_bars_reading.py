@@ -368,6 +368,16 @@ def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
     }
 
 
+def test_the_day_of_a_snapshot_begins_at_midnight(store_url: str, filled: Filled) -> None:
+    filled.bars(4, {DAY_S - 60: value(1)})
+    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
+    for late_ms, (day, previous_day) in enumerate([(1, 0), (0, 1), (0, 1)], -1):
+        latest = LatestReader(store, lambda ms=late_ms: 1000 * DAY_S + ms)  # type: ignore[misc]
+        found = json.loads(run(latest.snapshots(asked([4])), filled.store, filled).body)
+        of_4 = found["snapshots"]["4"]
+        assert (bool(of_4["day"]), bool(of_4["previous_day"])) == (bool(day), bool(previous_day))
+
+
 def test_snapshots_of_too_many_minutes_are_refused_with_a_remedy(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
