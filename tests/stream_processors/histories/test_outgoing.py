@@ -1,182 +1,306 @@
-"""Each partition gets its rows, in messages that Kafka accepts, split between events only."""
+"""The changes of G that histories publish, in every mode, in messages that Kafka accepts.
 
+Histories are recomputed in plain Python, without the fold's code.
+"""
+
+import asyncio
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from itertools import product
+from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
+from contracts.affinities import AffinityName
+from contracts.changes import (
+    EVENT_BYTES,
+    ROW_BYTES,
+    Blocks,
+    Changes,
+    TakenOut,
+    decode_changes,
+    encode_changes,
+)
+from contracts.event_types import BUILT_IN
+from contracts.messages import Interaction
 from contracts.pairs import row_of
 from contracts.partitioning import instrument_partition
-from stream_processors.cooccurrences.sums import holders_of
+from contracts.times import DAY_MS
+from contracts.tombstones import Tombstone
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from runtime.topology import Topology
 from stream_processors.decoding import placement
 from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories import fold, scaled_fold
+from stream_processors.histories import histories as histories_module
 from stream_processors.histories.fold import Change, Leaving
-from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Message, messages
+from stream_processors.histories.history import History
+from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, messages
+from stream_processors.histories.rules import rules_of
+from stream_processors.histories.stored import history_of
+from stream_processors.settings import Settings
+from stream_processors.store.chunks import Group, command
 from stream_processors.transport import producer
-from tests.stream_processors.spread import spread
+from tests.examples import examples
+from tests.oracles import histories as oracle
+from tests.oracles.gram import gram_of_histories, stored_once
+from tests.stream_processors.folding import UserEvent, batch_of_events, fold_of_interactions
+from tests.stream_processors.in_memory import (
+    KEYSPACE,
+    InMemoryClaim,
+    InMemoryProducer,
+    groups_of,
+)
+from tests.stream_processors.simulated_store import Hashes
 
 _OF_A_RECORD = 100
 """Overhead of a record in Kafka's format, in bytes."""
 PARTITIONS = 3
+TOPOLOGY = Topology(quotes=1, interactions=1, cooccurrences=PARTITIONS)
+START_MS = 1_750_000_000_000
+MODES = [*product(get_args(AffinityName), ("none", "inverse-degree", "value"))]
 
-ids = st.sampled_from([0, 1, 2, 3, 4, 2**21, 2**63 - 1])
-numbers = st.integers(-3, 3).map(float)
-others = st.dictionaries(ids, numbers, max_size=5)
-AnyChange = Change | Leaving
-Entries = dict[tuple[int, int, int], float]
-"""partition, i, j -> delta"""
+users = st.sampled_from("AB")
+items = st.integers(0, 5)
+times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)
+"""Unordered, so that events are late; on few days, so that some tie."""
+events = st.builds(
+    Interaction,
+    user_id=users,
+    instrument_id=items,
+    event=st.sampled_from(list(BUILT_IN)),
+    # Quarters have exact sums, which break ties between equally distant scales.
+    price=st.none() | st.integers(1, 4_000).map(lambda quarters: quarters / 4),
+    ts=times,
+)
+tombstones = st.builds(Tombstone, users, *[st.none() | times] * 2)
+Entries = dict[tuple[int, int], list[float]]
+"""i, j -> deltas"""
 
 
-def change_of(item: int, others: dict[int, float], own: float, holders: int) -> Change:
-    others.pop(item, None)
-    its = {**others, item: own}
-    return Change(0, item, np.array([*its], np.int64), np.array([*its.values()]), holders)
+def entries_of(changes: Changes) -> dict[int, Entries]:
+    """Return by offset the entries of G that a message changes."""
+    found: dict[int, Entries] = defaultdict(lambda: defaultdict(list))
+    for blocks, is_own in ((changes.own, True), (changes.mirrored, False)):
+        offset, item = (column.repeat(blocks.rows) for column in (blocks.offset, blocks.item))
+        columns = (column.tolist() for column in (offset, item, blocks.other, blocks.delta))
+        for at, its, other, delta in zip(*columns, strict=True):
+            found[at][(its, other) if is_own else (other, its)].append(delta)
+    for one in changes.taken_out:
+        for i, r_i in zip(one.i.tolist(), one.r_i.tolist(), strict=True):
+            for j, r_j in zip(one.j.tolist(), one.r_j.tolist(), strict=True):
+                if row_of(i, j) == i:
+                    found[one.offset][i, j].append(-r_i * r_j)
+    return {offset: {of: sorted(its) for of, its in one.items()} for offset, one in found.items()}
 
 
-def leaving_of(items: dict[int, float]) -> Leaving:
-    return Leaving(0, np.array([*items], np.int64), np.array([*items.values()]))
+def holders_of(changes: Changes) -> Counter[tuple[int, int]]:
+    """Return by offset and item how many more users have it."""
+    own, found = changes.own, Counter[tuple[int, int]]()
+    if own.holders is not None:
+        columns = own.offset.tolist(), own.item.tolist(), own.holders.tolist()
+        for offset, item, n in zip(*columns, strict=True):
+            found[offset, item] += n
+    for one in changes.taken_out:
+        for item, affinity in zip(one.i.tolist(), one.r_i.tolist(), strict=True):
+            found[one.offset, item] -= affinity > 0
+    return found
 
 
-@st.composite
-def logs(draw: st.DrawFn) -> list[AnyChange]:
-    """Changes at ascending offsets, some of the same event."""
-    changes = draw(
-        st.lists(
-            st.builds(change_of, ids, others, numbers, st.integers(-1, 1))
-            | st.builds(leaving_of, st.dictionaries(ids, numbers, min_size=1, max_size=5)),
-            max_size=12,
-        )
+def sizes_of(changes: Changes) -> Counter[int]:
+    """Return each offset's share of a message, at the widest numbers."""
+    sizes = Counter[int]()
+    for blocks in (changes.own, changes.mirrored):
+        assert (np.diff(blocks.offset) >= 0).all()
+        for offset, rows in zip(blocks.offset.tolist(), blocks.rows.tolist(), strict=True):
+            sizes[offset] += EVENT_BYTES + ROW_BYTES * rows
+    for one in changes.taken_out:
+        sizes[one.offset] += EVENT_BYTES + ROW_BYTES * (len(one.i) + len(one.j))
+        sizes[one.offset] += PAIR_BYTES * len(one)
+    return sizes
+
+
+class Publishing(RuleBasedStateMachine):
+    """Users act and leave, and their histories are folded, published, written or lost.
+
+    A crash loses memory, and any groups of the flush before; the log is read from the position on.
+    """
+
+    @initialize(
+        mode=st.sampled_from(MODES),
+        half_life=st.sampled_from([14.0, 60.0]),
+        cap=st.sampled_from([1, 2, 3, 500]),
+        cached=st.sampled_from([0, 40, 10_000]),
+        enough_bytes=st.integers(1, 300),
     )
-    offset, log = 5, []
-    for change in changes:
-        offset += draw(st.integers(0, 2))
-        log.append(change._replace(offset=offset))
-    return log
+    def begin(
+        self, mode: tuple[str, str], half_life: float, cap: int, cached: int, enough_bytes: int
+    ) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(histories_module, "_ITEMS_CACHED", cached)
+        settings = Settings(
+            affinity=mode[0],
+            user_weight=mode[1],
+            half_life_days=half_life,
+            history_cap=cap,
+            typical_value=50.0,
+        )
+        self.is_exact = mode == ("binary", "none")
+        self.rules, self.oracle = rules_of(settings), oracle.Rules.of(settings)
+        self.enough_bytes = enough_bytes
+        self.log: list[UserEvent] = []
+        self.expected: dict[str, oracle.History] = defaultdict(dict)
+        self.erased_before: dict[str, int] = defaultdict(int)
+        self.data: Hashes = {}
+        self.producer = InMemoryProducer()
+        self.entries: list[dict[int, Entries]] = [{} for _ in range(PARTITIONS)]
+        self.holders: list[dict[tuple[int, int], int]] = [{} for _ in range(PARTITIONS)]
+        self.position = 0
+        self.start()
+
+    def start(self) -> None:
+        self.at = self.position
+        self.last = [-1] * PARTITIONS
+        self.claim = InMemoryClaim(self.data, INTERACTIONS)
+        self.fold: Any = fold_of_interactions(
+            self.claim.as_claim(),
+            self.producer,  # type: ignore[arg-type]
+            TOPOLOGY,
+            self.rules,
+        )
+        self.fold._folds[0]._enough_bytes = self.enough_bytes
+
+    @rule(event=events, n=st.integers(1, 2))
+    def act(self, event: Interaction, n: int) -> None:
+        for _ in range(n):
+            self.log.append(event)
+            if event.ts >= self.erased_before[event.user_id]:
+                its = event.instrument_id, event.event, event.ts, event.price
+                list(oracle.fold(self.expected[event.user_id], *its, self.oracle))
+
+    @rule(tombstone=tombstones)
+    def leave(self, tombstone: Tombstone) -> None:
+        self.log.append(tombstone)
+        user, mine = tombstone.user_id, self.expected[tombstone.user_id]
+        last_ms = max((held.ts_ms for held in mine.values()), default=-1)
+        if tombstone.applies_to(last_ms):
+            before_ms = tombstone.leaves_out_before_ms(last_ms)
+            self.erased_before[user] = max(self.erased_before[user], before_ms)
+            mine.clear()
+
+    @rule()
+    def send_an_invalid_record(self) -> None:
+        self.log.append(None)
+
+    @rule(n=st.integers(1, 9))
+    def take(self, n: int) -> None:
+        end = min(self.at + n, len(self.log))
+        rejections = asyncio.run(self.fold.take(batch_of_events(self.log, self.at, end)))
+        bad = [n for n, record in enumerate(self.log[self.at : end]) if record is None]
+        assert [place for place, _ in rejections] == bad
+        self.at = end
+
+    @rule(n=st.integers(0, 9))
+    def flush(self, n: int) -> None:
+        self.take(n)
+        self.claim.write(self.published())
+        self.fold.written()
+        self.position = self.at
+
+    @rule(n=st.integers(0, 9), written=st.integers(0, 63))
+    def lose_a_flush(self, n: int, written: int) -> None:
+        """The bits say which groups a failover kept."""
+        self.take(n)
+        groups = self.published()
+        self.claim.write(group for n, group in enumerate(groups) if written >> n & 1)
+        self.start()
+
+    def published(self) -> list[Group]:
+        """Publish; return what is to be written."""
+        groups = asyncio.run(groups_of(asyncio.run(self.fold.unwritten())))
+        for partition in range(PARTITIONS):
+            records = self.producer.logs.pop((COOCCURRENCES.name, partition), [])
+            every = [decode_changes(record.value) for record in records]
+            for nth, changes in enumerate(every):
+                self.note(partition, changes, is_last=nth == len(every) - 1)
+        return groups
+
+    def note(self, partition: int, changes: Changes, *, is_last: bool) -> None:
+        """Check a message, and that what was published before is the same again."""
+        sizes = sizes_of(changes)
+        first, last = min(sizes), max(sizes)
+        assert first > self.last[partition], "an offset is in one message, in ascending order"
+        self.last[partition] = last
+        assert is_last or sum(sizes.values()) >= self.enough_bytes
+        assert sum(sizes.values()) - sizes[last] < self.enough_bytes
+        assert (changes.own.holders is not None) == self.rules.counts_holders or not changes.own
+        for offset, entries in entries_of(changes).items():
+            assert self.entries[partition].setdefault(offset, entries) == entries
+            assert all(row_of(*of) == of[0] for of in entries)
+            assert all(instrument_partition(i, PARTITIONS) == partition for i, _ in entries)
+        for of, n in holders_of(changes).items():
+            assert self.holders[partition].setdefault(of, n) == n
+
+    def stored(self) -> dict[str, History]:
+        answers = {u: self.claim.execute(hash_of(u))[0] for u in "AB"}
+        return {u: history_of(its, scaled=self.rules.is_scaled) for u, its in answers.items()}
+
+    def teardown(self) -> None:
+        if not hasattr(self, "log"):
+            return
+        self.flush(len(self.log))
+        self.patch.undo()
+        for user, history in self.stored().items():
+            self.compare(history, self.expected[user])
+        counted = [oracle.counted(its) for its in self.expected.values()]
+        self.compare_counts([{i: held.affinity for i, held in its.items()} for its in counted])
+        if self.rules.counts_holders:
+            found = Counter[int]()
+            for its in self.holders:
+                for (_, item), n in its.items():
+                    found[item] += n
+            assert +found == Counter(item for its in counted for item in its)
+
+    def compare(self, history: History, expected: oracle.History) -> None:
+        found = {item: (*row, 1.0) for item, row in history.rejected.items()}
+        found |= {item: tuple(row[:4]) for item, *row in history.entries.tolist()}
+        assert found.keys() == expected.keys()
+        for item, held in expected.items():
+            assert (item in history.rejected) == held.is_rejected
+            of_user = (held.scale,) if self.rules.is_scaled else ()
+            its = held.affinity, held.ts_ms, held.first_ms, *of_user
+            assert found[item][: len(its)] == pytest.approx(its, rel=1e-12)
+
+    def compare_counts(self, histories: list[dict[int, float]]) -> None:
+        deltas: Entries = defaultdict(list)
+        for entries in (its for of_offset in self.entries for its in of_offset.values()):
+            for of, some in entries.items():
+                deltas[of] += some
+        expected = stored_once(gram_of_histories(histories))
+        assert expected.keys() <= deltas.keys()
+        for of, some in deltas.items():
+            near = 0.0 if self.is_exact else 1e-9 * max(map(abs, some))
+            assert abs(math.fsum(some) - expected.get(of, 0.0)) <= near
 
 
-def entries_of(changes: list[AnyChange]) -> Entries:
-    entries: Entries = defaultdict(float)
-    for change in changes:
-        if isinstance(change, Leaving):
-            pairs = zip(change.item.tolist(), change.affinity.tolist(), strict=True)
-            its = list(pairs)
-            for i, r_i in its:
-                for j, r_j in its:
-                    if row_of(i, j) == i:
-                        entries[instrument_partition(i, PARTITIONS), i, j] -= r_i * r_j
-            continue
-        for j, delta in zip(change.j.tolist(), change.delta.tolist(), strict=True):
-            row = row_of(change.item, j)
-            column = j if row == change.item else change.item
-            entries[instrument_partition(row, PARTITIONS), row, column] += delta
-    return {entry: delta for entry, delta in entries.items() if delta}
+def hash_of(user: str) -> Group:
+    return Group(KEYSPACE.history(0, user), command("HGETALL", []))
 
 
-def sent_by(log: list[AnyChange], enough_bytes: int) -> list[Iterator[Message]]:
-    return messages(log, ItemPartitions(PARTITIONS), enough_bytes, counts_holders=True)
-
-
-def received_by(partition: int, sent: list[Message]) -> Entries:
-    entries: Entries = defaultdict(float)
-    for one in sent:
-        for rows in spread(Changes(0, 0, 0, *one)):
-            columns = (column.tolist() for column in rows)
-            for i, j, delta in zip(*columns, strict=True):
-                entries[partition, i, j] += delta
-    return {entry: delta for entry, delta in entries.items() if delta}
-
-
-def offsets_in(message: Message) -> list[int]:
-    offsets = [*message.own.offset.tolist(), *message.mirrored.offset.tolist()]
-    return [*offsets, *(one.offset for one in message.taken_out)]
+TestPublishing = Publishing.TestCase
+TestPublishing.settings = examples(400, stateful_step_count=30)
 
 
 def test_leaving_users_share_a_message_only_as_far_as_its_reader_can_handle_their_pairs() -> None:
     items, ones = np.arange(500), np.ones(500)
-    log: list[AnyChange] = [Leaving(offset, items, ones) for offset in range(20)]
+    log: list[Change | Leaving] = [Leaving(offset, items, ones) for offset in range(20)]
     (sent,) = messages(log, ItemPartitions(1), MESSAGE_BYTES, counts_holders=False)
     pairs = [sum(map(len, one.taken_out)) for one in sent]
     assert sum(pairs) == 20 * 500 * 501 / 2
     assert max(pairs) == 2 * 500 * 501 / 2
-
-
-@given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_all_partitions_together_get_each_entry_once(
-    log: list[AnyChange], enough_bytes: int
-) -> None:
-    sent = [list(its) for its in sent_by(log, enough_bytes)]
-    entries: Entries = {}
-    for partition, its in enumerate(sent):
-        entries |= received_by(partition, its)
-    assert entries == entries_of(log)
-
-
-@given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_an_items_partition_gets_how_many_users_have_it(
-    log: list[AnyChange], enough_bytes: int
-) -> None:
-    found, expected = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
-    for partition, its in enumerate(sent_by(log, enough_bytes)):
-        for message in its:
-            for items, holders in holders_of(Changes(0, 0, 0, *message)):
-                assert holders is not None
-                for item, change in zip(items.tolist(), holders.tolist(), strict=True):
-                    found[partition, item] += change
-    for change in log:
-        if isinstance(change, Change):
-            expected[instrument_partition(change.item, PARTITIONS), change.item] += change.holders
-            continue
-        for item, affinity in zip(change.item.tolist(), change.affinity.tolist(), strict=True):
-            expected[instrument_partition(item, PARTITIONS), item] -= affinity > 0
-    assert {of: n for of, n in found.items() if n} == {of: n for of, n in expected.items() if n}
-
-
-def test_with_affinities_of_1_messages_omit_how_many_users_have_an_item() -> None:
-    (sent,) = messages([change_of(1, {}, 1.0, 1)], ItemPartitions(1), 1, counts_holders=False)
-    assert next(sent).own.holders is None
-
-
-@given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_each_offset_is_in_one_message_per_partition_in_ascending_order(
-    log: list[AnyChange], enough_bytes: int
-) -> None:
-    for its in sent_by(log, enough_bytes):
-        last = -1
-        for message in its:
-            assert min(offsets_in(message)) > last
-            last = max(offsets_in(message))
-            for blocks in (message.own, message.mirrored):
-                assert (np.diff(blocks.offset) >= 0).all()
-
-
-@given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_a_message_ends_with_the_offset_that_reaches_the_limit(
-    log: list[AnyChange], enough_bytes: int
-) -> None:
-    for its in sent_by(log, enough_bytes):
-        sent = list(its)
-        for one in sent[:-1]:
-            assert size(one) >= enough_bytes
-        for one in sent:
-            before_last = [offset for offset in offsets_in(one) if offset < max(offsets_in(one))]
-            assert not before_last or size(one, max(before_last)) < enough_bytes
-
-
-def size(message: Message, last: int = 2**62) -> int:
-    blocks = [
-        (offset, rows)
-        for some in (message.own, message.mirrored)
-        for offset, rows in zip(some.offset.tolist(), some.rows.tolist(), strict=True)
-    ]
-    blocks += [(one.offset, len(one.i) + len(one.j)) for one in message.taken_out]
-    pairs = sum(len(one) for one in message.taken_out if one.offset <= last)
-    size = sum(EVENT_BYTES + ROW_BYTES * rows for offset, rows in blocks if offset <= last)
-    return size + PAIR_BYTES * pairs
 
 
 @pytest.mark.parametrize("cap", [1, 500, 5_000])

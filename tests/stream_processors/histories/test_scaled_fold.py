@@ -1,13 +1,14 @@
 """The scales of weighted users: of which items, and when they are updated.
 
-`test_modes` compares whole histories, and their changes of G, with a recomputation.
+`test_outgoing` compares whole histories, and their changes of G, with a recomputation.
 """
 
 import math
 
 import pytest
 
-from contracts.affinities import binary
+from contracts.affinities import binary, weighted
+from contracts.event_types import BUILT_IN
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import rules_of
@@ -19,8 +20,7 @@ from stream_processors.histories.scaled_fold import (
 )
 from stream_processors.settings import Settings
 
-from .changes import NO_CAP
-
+NO_CAP = 500
 NO_VALUE = math.nan
 
 
@@ -94,3 +94,11 @@ def test_a_users_value_is_the_mean_relative_to_the_typical_one_within_bounds(
 )
 def test_settings_name_the_rule(settings: dict[str, object], weight: UserWeight | None) -> None:
     assert rules_of(Settings(**settings)).weight == weight
+
+
+def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:
+    shortest = next(m.ge for m in Settings.model_fields["half_life_days"].metadata)
+    in_2038 = 2_145_916_800_000
+    one_event = weighted(shortest)(0.0, BUILT_IN["trade"], in_2038)
+    users_x_events = 1e8 * 1e3
+    assert math.isfinite(one_event * one_event * users_x_events)
