@@ -1,7 +1,8 @@
 """Claims and fenced writes, on a real store: a single node and a cluster."""
 
 import asyncio
-import signal
+import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    rule,
+    run_state_machine_as_test,
+)
 from prometheus_client import REGISTRY
 from redis import Redis
 from structlog.typing import EventDict
 
 from contracts.bar_messages import ChangedBar, decode_changed_bars, encode_changed_bars
-from contracts.keyspace import CHUNK_FIELD_PREFIX, CLOSED_FIELD, Keyspace
+from contracts.keyspace import CHUNK_FIELD_PREFIX, CLOSED_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
-from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import (
     ON_INDEX,
     Channel,
@@ -29,11 +35,13 @@ from stream_processors.store.chunks import (
     packed_pairs,
 )
 from stream_processors.store.claims import (
+    Claim,
     FencedError,
     StoreEmptiedError,
     StoreWentBackError,
 )
 from stream_processors.store.store import FoldingError, Store
+from tests.examples import examples
 from tests.patience import PATIENCE_S, until
 from tests.stream_processors.claimed import claimed, connected
 
@@ -85,17 +93,149 @@ async def test_a_claim_notes_in_redis_where_it_resumes_and_with_which_settings(
     assert mine.lineage == int(epoch)
 
 
-async def test_each_claim_raises_the_epoch_and_the_first_in_an_empty_store_the_lineage(
-    store: Store,
+INSTRUMENTS = (4, 5, 6)
+numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+values = st.dictionaries(st.sampled_from(INSTRUMENTS), numbers)
+Fields = dict[str, str]
+
+
+class Claims(RuleBasedStateMachine):
+    """Workers claim a partition, write and read, while replies, chunks and stores are lost."""
+
+    def __init__(self, run: Callable[[Any], Any], store: Store, partition: int) -> None:
+        super().__init__()
+        self.run_async, self.store, self.partition = run, store, partition
+        position = store.keyspace.position(QUOTES, partition)
+        self.keys = [position, *(store.keyspace.bars(partition, n) for n in INSTRUMENTS)]
+        self.claims: list[Claim] = []
+        self.replica: list[Fields] = [{} for _ in self.keys]
+        self.claim()
+
+    def stored(self) -> list[Fields]:
+        """The position, and the bars of each instrument."""
+        return [self.run_async(self.store.hash_of(key)) for key in self.keys]
+
+    @rule()
+    def claim(self) -> None:
+        before = self.stored()
+        claim = self.run_async(claimed(self.store, QUOTES, self.partition))
+        position, *bars = self.stored()
+        assert bars == before[1:]
+        assert all(int(claim.epoch) > int(other.epoch) for other in self.claims)
+        assert position["lineage"] == before[0].get("lineage", claim.epoch) == str(claim.lineage)
+        assert lasting(position) == (lasting(before[0]) or lasting(position))
+        assert not marks(position)
+        self.claims.append(claim)
+
+    @rule(data=st.data(), cost=st.sampled_from([1, 2_500]), times=st.integers(1, 2))
+    def write(self, data: st.DataObject, cost: int, times: int) -> None:
+        """Each call reaches the store so many times: the replies before the last are lost."""
+        claim = data.draw(st.sampled_from(self.claims))
+        some, closed = data.draw(values), data.draw(st.none() | st.integers(0, 9))
+        end = claim.next_offset + data.draw(st.integers(0, 9))
+        before, run = self.stored(), self.store.run
+
+        async def repeated(*arguments: Any) -> Any:
+            return [await run(*arguments) for _ in range(times)][-1]
+
+        groups = [
+            Group(key, command("HSET", ["60", str(some[n])]))
+            for n, key in zip(INSTRUMENTS, self.keys[1:], strict=True)
+            if n in some
+        ]
+        fields = {} if closed is None else {CLOSED_FIELD: str(closed)}
+        with pytest.MonkeyPatch.context() as patch, refused(claim, before[0]) as why:
+            patch.setattr(self.store, "run", repeated)
+            self.store.chunk_cost = cost
+            self.run_async(claim.write(Unwritten(groups, fields), end))
+        position, *bars = after = self.stored()
+        if why:
+            assert after == before
+            return
+        written = [{"60": str(some[n])} if n in some else {} for n in INSTRUMENTS]
+        assert bars == [old | new for old, new in zip(before[1:], written, strict=True)]
+        assert lasting(position) == lasting(before[0]) | {"next": str(end)} | fields
+        assert not marks(position)
+        assert claim.next_offset == end
+
+    @rule(data=st.data())
+    def read(self, data: st.DataObject) -> None:
+        claim, (position, *bars) = data.draw(st.sampled_from(self.claims)), self.stored()
+        questions = [Group(key, command("HGET", ["60"])) for key in self.keys[1:]]
+        with refused(claim, position):
+            assert self.run_async(claim.read(questions)) == [its.get("60") for its in bars]
+
+    @rule(lost=st.integers(1, 3))
+    def lose_a_chunk(self, lost: int) -> None:
+        """A replica takes over that missed it, but not the rest of the flush."""
+        self.claim()
+        claim, run, mark = self.claims.pop(), self.store.run, f"{CHUNK_FIELD_PREFIX}{lost}"
+
+        async def losing(script: str, keys: list[str], *arguments: Any) -> Any:
+            answer = await run(script, keys, *arguments)
+            if mark in arguments:
+                await self.store.client.hdel(self.keys[0], mark)
+                await self.store.client.delete(self.keys[lost])
+            return answer
+
+        before, self.store.chunk_cost = self.stored()[0], 1
+        groups = [Group(key, command("HSET", ["60", "lost"])) for key in self.keys[1:]]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.store, "run", losing)
+            with pytest.raises(StoreWentBackError, match=f"chunk {lost} of a flush is missing"):
+                self.run_async(claim.write(Unwritten(groups), 99))
+        assert before.items() < self.stored()[0].items()
+        self.claim()
+
+    @rule()
+    def lose_the_scripts(self) -> None:
+        self.run_async(self.store.client.script_flush())
+
+    @rule()
+    def keep_a_replica(self) -> None:
+        self.replica = self.stored()
+
+    @rule(is_empty=st.booleans())
+    def fail_over(self, *, is_empty: bool) -> None:
+        for key, fields in zip(self.keys, self.replica, strict=True):
+            self.run_async(self.store.client.delete(key))
+            if fields and not is_empty:
+                self.run_async(self.store.client.hset(key, mapping=fields))
+
+
+def marks(position: Fields) -> set[str]:
+    """The chunks of an unfinished flush that were written."""
+    return {name for name in position if name.startswith(CHUNK_FIELD_PREFIX)}
+
+
+def lasting(position: Fields) -> Fields:
+    """What only a fold's write changes."""
+    passing = {"epoch", "flush", "updated_at_ms"} | marks(position)
+    return {name: value for name, value in position.items() if name not in passing}
+
+
+def refused(claim: Claim, position: Fields) -> Any:
+    """Return how a claim says that the store is not as it left it, if it is not."""
+    if (position.get("epoch"), position.get("flush")) == (claim.epoch, claim._flush):
+        return contextlib.nullcontext()
+    if not position:
+        return pytest.raises(StoreEmptiedError, match=r"lost its data.*operations\.topics")
+    if int(position["epoch"]) > int(claim.epoch):
+        return pytest.raises(FencedError, match=f"of quotes is at epoch {position['epoch']}")
+    return pytest.raises(StoreWentBackError, match=f"left epoch {claim.epoch} and flush")
+
+
+def test_only_the_last_claim_writes_and_only_in_the_store_that_it_left(
+    url: str, namespace: str
 ) -> None:
-    claims = [await claimed(store) for _ in range(3)]
-    await store.client.delete(store.keyspace.position(QUOTES, 0))
-    claims.append(await claimed(store))
-    first, *others, last = [claim.lineage for claim in claims]
-    assert others == [first, first]
-    assert last > first
-    epochs = [int(claim.epoch) for claim in claims]
-    assert epochs == sorted(set(epochs))
+    with asyncio.Runner() as runner:
+        connection = connected(url, namespace)
+        store, partitions = runner.run(connection.__aenter__()), itertools.count()
+        run_state_machine_as_test(
+            lambda: Claims(runner.run, store, next(partitions)),
+            settings=examples(100, stateful_step_count=20),
+        )
+        runner.run(connection.__aexit__(None, None, None))
 
 
 async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
@@ -108,18 +248,6 @@ async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
     ):
         await store.fence(INTERACTIONS, 0, '{"affinity":"binary","history_cap":50}')
     await mine.write(Unwritten(), 40)
-
-
-async def test_values_and_then_the_position_are_written(store: Store) -> None:
-    mine = await claimed(store)
-    value = {"60": "{}", "120": 1.5, "180": 2**63 - 1}
-    await mine.write(Unwritten([bar(store, 4, **value), bar(store, 5, newest=1)]), 40)
-    assert await bars(store, 4) == {"60": "{}", "120": "1.5", "180": "9223372036854775807"}
-    assert await bars(store, 5) == {"newest": "1"}
-    stored = await store.position(QUOTES, 0)
-    assert stored["next"] == "40"
-    assert not [name for name in stored if name.startswith(CHUNK_FIELD_PREFIX)]
-    assert mine.next_offset == 40
 
 
 async def test_each_command_goes_to_its_groups_key_or_to_the_index(store: Store) -> None:
@@ -166,99 +294,6 @@ async def test_a_call_reads_no_more_than_the_limit_however_much_is_stored(
     assert [dict(zip(a[::2], a[1::2], strict=True)) for a in answers] == histories
     assert max(sizes) < store.chunk_cost + 2 * max(lengths)
     assert len(sizes) < 2 * sum(sizes) / store.chunk_cost + 2
-
-
-async def test_a_replaced_worker_writes_reads_and_publishes_nothing(
-    store: Store, published: Published
-) -> None:
-    old, new = await claimed(store), await claimed(store)
-    await new.write(Unwritten([bar(store, 4, newest=2)]), 50)
-    with pytest.raises(FencedError, match=r"partition 0 of quotes is at epoch \d+"):
-        await old.write(Unwritten([bar(store, 4, newest=1)], channel=channel_of(store)), 60)
-    assert published() == []
-    with pytest.raises(FencedError):
-        await old.read([Group(store.keyspace.bars(0, 4), command("HGET", ["newest"]))])
-    assert await bars(store, 4) == {"newest": "2"}
-    assert (await store.position(QUOTES, 0))["next"] == "50"
-    assert old.next_offset == 0
-
-
-async def test_a_position_or_an_epoch_that_went_back_is_noticed(store: Store) -> None:
-    mine = await claimed(store)
-    await mine.write(Unwritten(), 40)
-    stored = await store.position(QUOTES, 0)
-    key = store.keyspace.position(QUOTES, 0)
-    await store.client.hset(key, "flush", "1:1")
-    with pytest.raises(
-        StoreWentBackError, match=r"left epoch \d+ and flush \d+:2, .* has \d+ and 1:1"
-    ):
-        await mine.write(Unwritten([bar(store, 4, newest=1)]), 50)
-    await store.client.hset(key, mapping=stored | {"epoch": str(int(stored["epoch"]) - 1)})
-    with pytest.raises(StoreWentBackError):
-        await mine.write(Unwritten([bar(store, 4, newest=1)]), 50)
-    assert await bars(store, 4) == {}
-
-
-async def test_a_position_that_is_gone_ends_the_worker(store: Store) -> None:
-    mine = await claimed(store)
-    await store.client.delete(store.keyspace.position(QUOTES, 0))
-    with pytest.raises(StoreEmptiedError, match=r"Redis lost its data.*operations\.topics"):
-        await mine.write(Unwritten([bar(store, 4, newest=1)]), 50)
-    assert await bars(store, 4) == {}
-
-
-async def test_no_position_covers_a_chunk_that_a_failover_lost(store: Store) -> None:
-    """A replica took over that had missed the middle of a flush, but not the rest."""
-    mine = await claimed(store)
-    store.chunk_cost = 1
-    lost = f"{CHUNK_FIELD_PREFIX}2"
-
-    async def lose_second_chunk(script: str, keys: list[str], *arguments: Any) -> Any:
-        answer = await run(script, keys, *arguments)
-        if lost in arguments:
-            await store.client.hdel(store.keyspace.position(QUOTES, 0), lost)
-            await store.client.delete(store.keyspace.bars(0, 5))
-        return answer
-
-    run, store.run = store.run, lose_second_chunk  # type: ignore[method-assign]
-    with pytest.raises(StoreWentBackError, match="chunk 2 of a flush is missing"):
-        await mine.write(Unwritten([bar(store, n, newest=1) for n in (4, 5, 6)]), 40)
-    assert (await store.position(QUOTES, 0))["next"] == "0"
-
-
-async def test_marks_of_an_unfinished_flush_do_not_count_for_a_later_one(store: Store) -> None:
-    first = await claimed(store)
-    await first._write_chunks(Unwritten([bar(store, 4, newest=1)]), "flush")
-    assert f"{CHUNK_FIELD_PREFIX}1" in await store.position(QUOTES, 0)
-    await claimed(store)
-    assert f"{CHUNK_FIELD_PREFIX}1" not in await store.position(QUOTES, 0)
-
-
-async def test_a_chunk_or_a_position_whose_reply_was_lost_counts_as_written(
-    store: Store,
-) -> None:
-    mine = await claimed(store)
-    run = store.run
-
-    async def twice(script: str, keys: list[str], *arguments: Any) -> Any:
-        await run(script, keys, *arguments)
-        return await run(script, keys, *arguments)
-
-    store.run = twice  # type: ignore[method-assign]
-    await mine.write(Unwritten([bar(store, 4, newest=1)]), 40)
-    await mine.write(Unwritten([bar(store, 4, newest=2)]), 50)
-    # Nothing was folded in between, but something is deleted.
-    await mine.write(Unwritten([bar(store, 4, newest=3)], {CLOSED_FIELD: "60"}), 50)
-    assert await bars(store, 4) == {"newest": "3"}
-    position = await store.position(QUOTES, 0)
-    assert (position["next"], position["closed"]) == ("50", "60")
-
-
-async def test_a_store_that_lost_the_scripts_gets_them_again(store: Store) -> None:
-    mine = await claimed(store)
-    await store.client.script_flush()
-    await mine.write(Unwritten([bar(store, 4, newest=1)]), 40)
-    assert await bars(store, 4) == {"newest": "1"}
 
 
 async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(store: Store) -> None:
@@ -315,14 +350,6 @@ async def test_a_flush_may_have_more_chunks_and_fields_than_lua_unpacks_at_once(
     assert await bars(store, 4_099) == {"newest": "4099"}
 
 
-async def test_a_folds_own_fields_move_with_the_position(store: Store) -> None:
-    mine = await claimed(store)
-    await mine.write(Unwritten(fields={"closed": "120", "whole": "60"}), 5)
-    await mine.write(Unwritten(fields={"whole": "180"}), 6)  # what is not named stays
-    position = (await claimed(store)).position
-    assert [position[name] for name in ("next", "closed", "whole")] == ["6", "120", "180"]
-
-
 def channel_of(store: Store) -> Channel:
     return Channel(store.keyspace.bars_changed(0), encode_changed_bars)
 
@@ -335,6 +362,10 @@ async def test_bars_are_published_by_the_chunk_that_writes_them(
     groups = [bar(store, n, newest=n) for n in (4, 5)]
     await mine.write(Unwritten(groups, channel=channel_of(store)), 40)
     assert sorted(published()) == [ChangedBar(4, 60, "4"), ChangedBar(5, 60, "5")]
+    await claimed(store)
+    with pytest.raises(FencedError):
+        await mine.write(Unwritten(groups, channel=channel_of(store)), 50)
+    assert published() == []
 
 
 async def test_bars_that_may_not_be_published_are_written(url: str, store: Store) -> None:
@@ -358,20 +389,6 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
     assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
 
 
-async def test_a_claim_waits_for_an_unreachable_store(tmp_path: Path) -> None:
-    server = valkey(free_port(), tmp_path)
-    with running(server) as process, structlog.testing.capture_logs() as logs:
-        async with connected(server.address, "away", timeout_s=0.2, retries=0) as store:
-            mine = await claimed(store)
-            process.send_signal(signal.SIGSTOP)
-            writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
-            await until_it_waits(writing, logs)
-            process.send_signal(signal.SIGCONT)
-            await writing
-            assert await bars(store, 4) == {"newest": "1"}
-            assert (await store.position(QUOTES, 0))["next"] == "40"
-
-
 @pytest.mark.parametrize("setting", ["maxmemory", "min-replicas-to-write"])
 async def test_a_claim_waits_for_a_store_that_rejects_writes(tmp_path: Path, setting: str) -> None:
     server = valkey(free_port(), tmp_path)
@@ -384,22 +401,6 @@ async def test_a_claim_waits_for_a_store_that_rejects_writes(tmp_path: Path, set
             await store.client.config_set(setting, 0)
             await writing
             assert await bars(store, 4) == {"newest": "1"}
-
-
-async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> None:
-    server = valkey(free_port(), tmp_path)
-    with structlog.testing.capture_logs() as logs:
-        with running(server):
-            client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
-            store = Store(client, Keyspace("away"))
-            mine = await claimed(store)
-        writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
-        await until_it_waits(writing, logs)
-        with running(server):
-            with pytest.raises(StoreEmptiedError):
-                await writing
-            assert await bars(store, 4) == {}
-            await client.aclose()
 
 
 async def until_it_waits(writing: asyncio.Task[None], logs: list[EventDict]) -> None:
