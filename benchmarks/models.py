@@ -20,15 +20,16 @@ from rich.text import Text
 
 from benchmarks.harness.report import Report, computer
 from benchmarks.harness.session import Json, folder, present
+from contracts.generations import Lead
 from contracts.messages import Floats
 from trainer.commands.options import errors_reported
 from trainer.evaluation.interactions import Splitting, WorkerRules
 from trainer.evaluation.measuring import judge_fold, measure_folds
-from trainer.evaluation.metrics import lead
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.result import Evaluation, OfModel, data_of, sentence_on, table_of
 from trainer.evaluation.run import contender
 from trainer.evaluation.splits import Question
+from trainer.judging.intervals import lead_of
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.stages import Stages
@@ -97,29 +98,26 @@ def report(found: Standings, n: int) -> Report:
             "unit": f"nDCG@{n} of {AUTO}",
             "baseline": name,
             "baseline_value": values[name],
-            "lead": more,
-            "spread": {"lead": between},
+            "lead": lead.mean,
+            "spread": {"lead": (lead.mean - lead.error, lead.mean + lead.error)},
         }
-        for name, (more, between) in ahead.items()
+        for name, lead in ahead.items()
     ]
     printed: list[RenderableType] = [
         table_of(evaluation),
-        *(_lead(name, n, *lead) for name, lead in ahead.items()),
+        *(_lead(name, n, lead) for name, lead in ahead.items()),
         Text(computer(), style="dim"),
     ]
     return Report(figures, printed)
 
 
-def leads(found: Standings) -> dict[str, tuple[float, tuple[float, float]]]:
-    """Return by how much `auto` is ahead of each other model in nDCG.
-
-    With the 95 % interval of the difference between two lists of the same user.
-    """
-    ndcg, seed = found.ndcg, found.evaluation.seed
-    return {name: lead(ndcg[AUTO], ndcg[name], seed) for name in ndcg if name != AUTO}
+def leads(found: Standings) -> dict[str, Lead]:
+    """Return by how much `auto` is ahead of each other model in nDCG."""
+    ndcg = found.ndcg
+    return {name: lead_of(ndcg[AUTO], ndcg[name]) for name in ndcg if name != AUTO}
 
 
-def _lead(name: str, n: int, more: float, between: tuple[float, float]) -> str:
-    low, high = between
-    is_ahead = "[green]ahead of[/]" if low > 0 else "[red]not surely ahead of[/]"
-    return f"[bold]{AUTO}[/]: {is_ahead} {name} in nDCG@{n} by {more:.4f} ({low:.4f} .. {high:.4f})"
+def _lead(name: str, n: int, lead: Lead) -> str:
+    is_ahead = "[green]ahead of[/]" if lead.mean > lead.error else "[red]not surely ahead of[/]"
+    more = f"{lead.mean:.4f} +- {lead.error:.4f}"
+    return f"[bold]{AUTO}[/]: {is_ahead} {name} in nDCG@{n} by {more}"

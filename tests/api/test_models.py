@@ -17,8 +17,7 @@ from contracts.generations import (
     Served,
 )
 from trainer.generations.decisions import note
-from trainer.generations.report import Data, Inputs, Lists, Report, Selection
-from trainer.judging.found import Found
+from trainer.generations.report import Data, Found, Inputs, Lists, Report, Selection
 from trainer.quality.checking import Checked
 
 from .conftest import Filled

@@ -16,8 +16,8 @@ from tests.trainer.models.made import lists
 from trainer.counts.derived import Counting, CountsConfig, Histories, counts_of, without
 from trainer.counts.matrices import Matrix
 from trainer.counts.order import Order
+from trainer.judging.search import find
 from trainer.models import ITEM_MODELS, MODELS
-from trainer.selection.auto import find
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages, shown
 

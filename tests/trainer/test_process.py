@@ -121,11 +121,11 @@ from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 
 assert Runs(TrainerSettings(), threading.Event()).once(only_if_changed=True, wait_for_lock_s=0)
-sys.exit(any(name.startswith("trainer.experiments") for name in sys.modules))
+sys.exit(any(name in sys.modules for name in ("trainer.judging.comparison", "scipy.stats")))
 """
 
 
-def test_without_rules_for_canaries_nothing_of_experiments_is_imported(
+def test_without_rules_for_canaries_no_comparison_is_imported(
     setup: Setup, environment: dict[str, str], tmp_path: Path
 ) -> None:
     setup.fill(np.ones((3, 2)))
@@ -142,14 +142,14 @@ def test_without_rules_for_canaries_nothing_of_experiments_is_imported(
 LAUNCHER = """
 import os, signal, socket, sys, threading
 # A run imports these when it needs them.
-import trainer.experiments.canary, trainer.selection.auto
+import trainer.judging.canary, trainer.judging.search
 from runtime.logs import configure_logs
-from trainer.experiments import periods
+from trainer.judging import comparison
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 
 configure_logs("trainer", "ERROR")
-periods.read_feedback = lambda *_: None  # there is no Kafka
+comparison.read_feedback = lambda *_: None  # there is no Kafka
 send, sent = socket.socket.sendall, 0
 
 def send_up_to(last, connection, data):

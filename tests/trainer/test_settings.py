@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 from contracts.fold_in import FoldIn
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup
-from trainer.experiments.variants import OF_A_VARIANT
 from trainer.models import ITEM_MODELS, MODELS, settings_part
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.user_knn import UserKnn
+from trainer.run.variants import OF_A_VARIANT
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import (
     SettingsFileError,

@@ -13,8 +13,7 @@ from playwright.async_api import Page, expect
 from contracts.generations import Canary, Current, Decision, Experiment, HeldOut, Served
 from tests.api.keys import entry, write_keys
 from trainer.generations.decisions import note
-from trainer.generations.report import Data, Inputs, Lists, Report, Selection
-from trainer.judging.found import Found
+from trainer.generations.report import Data, Found, Inputs, Lists, Report, Selection
 from trainer.quality.checking import Checked
 
 from .accessible import assert_accessible, assert_fits

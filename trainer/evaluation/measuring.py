@@ -11,9 +11,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
-from trainer.evaluation.metrics import NAMES, OF_A_LIST, intervals, point_values
 from trainer.judging.holdout import Holdout
+from trainer.judging.intervals import intervals
 from trainer.judging.lists import NONE, Judged, Recommended, judge
+from trainer.judging.measures import NAMES, OF_A_LIST, point_values
 
 ACTIVITY_QUANTILES: Final = (0, 0.25, 0.5, 0.75, 1)
 """A quarter of the users in each group, where as many of them have different numbers of items."""
@@ -131,7 +132,7 @@ class Measured(msgspec.Struct, frozen=True):
     users: int
     """who were judged: those with something to be found"""
     metrics: dict[str, Estimate]
-    """by the names in `trainer.evaluation.metrics`"""
+    """by the names in `trainer.judging.measures`"""
     by_activity: list[ActivityGroup]
     by_popularity: list[PopularityGroup]
     folds: list[FoldMeans] = []

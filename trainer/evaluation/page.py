@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from trainer.evaluation.measuring import Estimate
-from trainer.evaluation.metrics import NAMES
 from trainer.evaluation.result import TITLES, Evaluation, sentence_on
+from trainer.judging.measures import NAMES
 
 _templates: Final = Environment(
     loader=PackageLoader("trainer.evaluation", "templates"),

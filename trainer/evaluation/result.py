@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from trainer.evaluation.measuring import Estimate, Measured
-from trainer.evaluation.metrics import NAMES
 from trainer.evaluation.preparing import LeftOut, Prepared
-from trainer.judging.found import Found
+from trainer.generations.report import Found
 from trainer.judging.lists import N
+from trainer.judging.measures import NAMES
 from trainer.models.interface import Values
 
 

@@ -15,20 +15,12 @@ from trainer.evaluation.measuring import JudgedFold, judge_fold, measure_folds
 from trainer.evaluation.preparing import Prepared, prepare
 from trainer.evaluation.result import Evaluation, OfModel, data_of, of_folds
 from trainer.evaluation.splits import Question
-from trainer.judging.found import Found
+from trainer.generations.report import Found
 from trainer.judging.holdout import Holdout
-from trainer.judging.lists import (
-    NONE,
-    Recommended,
-    continued,
-    from_item_lists,
-    from_user_lists,
-    lists_of,
-    row_blocks,
-)
+from trainer.judging.lists import NONE, Recommended, lists_of, row_blocks, served_lists
+from trainer.judging.popularity import popular_lists
+from trainer.judging.search import find
 from trainer.models import MODELS, USER_KNN
-from trainer.selection.auto import find
-from trainer.selection.popular import popular_lists
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages, shown
@@ -64,8 +56,9 @@ class Contender:
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
         with stages.timed("recommend"):
             if of == "users":
-                return continued(from_user_lists(holdout, lists, n), popular)
-            return continued(from_item_lists(holdout, lists, self.settings.fold_in, n), popular)
+                return served_lists(holdout, popular, n, own=lists)
+            fold_in = self.settings.fold_in
+            return served_lists(holdout, popular, n, neighbors=lists, fold_in=fold_in)
 
     def _matrix(self, holdout: Holdout) -> Matrix:
         if MODELS[self.name].of == "users":

@@ -1,6 +1,6 @@
 """Whether a generation is served, tried or rejected: the one thing that a run asks.
 
-The default is the rule on accuracy. `trainer.experiments.canary` is another gate, which tries new
+The default is the rule on accuracy. `trainer.judging.canary` is another gate, which tries new
 generations first; nothing else knows how.
 """
 

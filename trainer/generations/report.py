@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut
+from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut, Lead
 from contracts.log_position import LogPosition
-from trainer.judging.found import Found
+from trainer.models.interface import Values
 from trainer.quality.checking import Checked
 
 Position = LogPosition | None
@@ -65,6 +65,45 @@ class Lists(msgspec.Struct, frozen=True):
     user: int
     user_entries: int
     popular_entries: int
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """A candidate, and how it did."""
+
+    values: Values
+    ndcg: float
+    """nDCG@10, mean over the users, by which candidates are chosen"""
+    coverage: float
+    """recommended items / all items"""
+    personalization: float
+    seconds: float
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What `auto` found out, and from what."""
+
+    values: Values
+    """settings that take the place of the trainer's"""
+    why: str
+    users: int = 0
+    """whose latest items were held out"""
+    ndcg: float | None = None
+    """nDCG@10 of what is chosen without the users that it is measured on"""
+    low: float | None = None
+    """of the 95 % interval, by the users"""
+    high: float | None = None
+    tried: list[Tried] = []
+    lead: Lead | None = None
+    """None: the settings are those that are served, or nothing is"""
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """How well the chosen settings predict; None if that could not be measured."""
+        if self.ndcg is None or self.low is None or self.high is None:
+            return None
+        chosen = next(tried for tried in self.tried if tried.values == self.values)
+        figures = self.ndcg, self.low, self.high, chosen.coverage, chosen.personalization
+        return HeldOut(self.users, *figures, self.lead)
 
 
 class Selection(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -170,12 +170,17 @@ def _with_whole_visits(
 
 
 def as_of(histories: Histories, until_ms: Ints | int) -> Histories:
-    """Return histories whose last events are those of a time, one or (entries,), as far as known.
+    """Return histories whose last events are those of a time, one or (entries,)."""
+    ts_ms = known_ms(histories.ts_ms, histories.since_ms, until_ms)
+    return Histories(histories.affinities, ts_ms, histories.since_ms)
+
+
+def known_ms(ts_ms: Ints, first_ms: Ints, until_ms: Ints | int) -> Ints:
+    """Return (entries,) the last event's time until some time, as far as is known.
 
     Of what came again after it, only the first event is sure to have been before.
     """
-    ts_ms = np.where(histories.ts_ms <= until_ms, histories.ts_ms, histories.since_ms)
-    return Histories(histories.affinities, ts_ms, histories.since_ms)
+    return np.where(ts_ms <= until_ms, ts_ms, first_ms)
 
 
 def _latest_of_each(histories: Histories, among: npt.NDArray[np.bool_]) -> Ints:

@@ -2,12 +2,12 @@
 
 Only what is served counts. The API has lists of bounded length and a user's latest items, not the
 model: so this uses the same lists and items, and leaves out what the user has. These are the
-measures that training needs; `trainer.evaluation.metrics` has the others.
+measures that training needs; `trainer.judging.measures` has the others.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import sqrt
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -80,6 +80,33 @@ def from_popular(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
     return _recommended(holdout, scores_of=lambda users: first[np.zeros(len(users), np.int64)], n=n)
 
 
+def served_lists(
+    holdout: Holdout,
+    popular: Recommended,
+    n: int,
+    *,
+    own: Matrix | None = None,
+    neighbors: Matrix | None = None,
+    fold_in: FoldIn | None = None,
+) -> Recommended:
+    """Return what judged users are shown: their own lists, then items like theirs, then popular.
+
+    Args:
+        holdout: whose users they are.
+        popular: the lists of popular items.
+        n: length of a list.
+        own: (n_users, n_items) users' own lists, if they have any.
+        neighbors: (n_items, n_items) items' neighbors, if histories are folded into them.
+        fold_in: how; None: all items count alike.
+    """
+    parts = []
+    if own is not None:
+        parts.append(from_user_lists(holdout, own, n))
+    if neighbors is not None:
+        parts.append(from_item_lists(holdout, neighbors, fold_in or FoldIn(), n))
+    return reduce(continued, [*parts, popular])
+
+
 def continued(lists: Recommended, by: Recommended) -> Recommended:
     """Return lists that are continued, where too short, by other ones of the same users.
 
@@ -131,8 +158,6 @@ def _as_matrix(ranking: Ranking, n_items: int) -> Matrix:
 
 N: Final = 10
 """Length of a list: what the API sends unless asked for more."""
-_Z: Final = 1.96
-"""Standard errors to either side of a mean in a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,69 +197,3 @@ def judge(holdout: Holdout, recommended: Recommended) -> Judged:
         relevant=np.diff(test.indptr).astype(np.int64),
         train=holdout.train,
     )
-
-
-def ndcg(judged: Judged) -> Floats:
-    """Return (m,) the normalized discounted cumulative gain at n of each list, 0 to 1.
-
-    `DCG = sum over hits of 1 / log2(rank + 1)`, divided by the DCG of the best possible list: hits
-    at ranks 1 to min(n, relevant).
-
-    Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM TOIS
-    20(4), 2002, with the discount log2(rank + 1) of Burges et al., ICML 2005; `ndcg_cut` of
-    trec_eval.
-    """
-    discounts = 1 / np.log2(np.arange(2, judged.n + 2))
-    best = np.cumsum(discounts)[np.minimum(judged.relevant, judged.n) - 1]
-    return np.asarray((judged.hits * discounts).sum(axis=1) / best)
-
-
-def error_of(of_users: Floats) -> float:
-    """Return half of the 95 % interval of the mean over users, (n_users,); NaN of a single one.
-
-    >>> round(error_of(np.array([0.0, 1.0] * 50)), 3)
-    0.098
-    """
-    if len(of_users) < 2:
-        return float("nan")
-    return _Z * float(of_users.std(ddof=1)) / sqrt(len(of_users))
-
-
-def coverage(recommended: Floats) -> float:
-    """Return recommended items / trained items, 0 to 1.
-
-    Args:
-        recommended: (n_items,) in how many lists each trained item stands.
-
-    Source: Herlocker et al., "Evaluating collaborative filtering recommender systems", ACM TOIS
-    22(1), 2004, section 4.2 (catalog coverage).
-
-    >>> coverage(np.array([3.0, 0.0, 1.0, 0.0]))
-    0.5
-    """
-    return float(np.count_nonzero(recommended) / len(recommended))
-
-
-def personalization(recommended: Floats, n: int, users: int) -> float:
-    """Return 1 - the mean overlap of two users' lists, 0 to 1; NaN of a single user.
-
-    The overlap of two lists is the number of items in both, divided by n. Item i, in n_i lists, is
-    in both lists of n_i (n_i - 1) ordered pairs of users, so the mean over all U (U - 1) of them is
-    `sum_i n_i (n_i - 1) / (n U (U - 1))`, without comparing any two lists.
-
-    Args:
-        recommended: (n_items,) n_i.
-        n: length of a full list.
-        users: U.
-
-    Source: Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
-    PNAS 107(10), 2010 (mean Hamming distance).
-
-    >>> import numpy as np
-    >>> personalization(np.array([2.0, 1.0, 1.0]), n=2, users=2)
-    0.5
-    """
-    if users < 2:
-        return float("nan")
-    both = float((recommended * (recommended - 1)).sum())
-    return 1 - both / (n * users * (users - 1))

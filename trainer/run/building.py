@@ -16,14 +16,13 @@ from trainer.generations.gate import Gate, Reject
 from trainer.generations.publication import generation_id, publication
 from trainer.generations.report import Lists, Report, Selection
 from trainer.generations.writing import Models, Writing
-from trainer.judging.found import held_out_of
+from trainer.judging.popularity import half_life_of
 from trainer.models import USER_KNN
 from trainer.models.popular import recent_counts
 from trainer.quality.checking import check_accuracy
 from trainer.quality.reporting import BadDataError, report_held_out, report_rules
 from trainer.run.placing import Placing, figures_of
 from trainer.run.selecting import Learned, data_of, select
-from trainer.selection.popular import half_life_of
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -63,7 +62,7 @@ class Building:
         made_with = changed(settings, selection.found.values) if selection else settings
         made_with = self._with_half_life(made_with)
         generation = generation_id(self.learned.started, self.fence, place)
-        draft = self._draft(variant, generation, made_with, selection, held_out_of(found))
+        draft = self._draft(variant, generation, made_with, selection, found.held_out)
         report_rules([], draft.quality, variant)
         ruling = self.gate.decide(draft)
         if isinstance(ruling, Reject):

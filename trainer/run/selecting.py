@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from pydantic import ValidationError
 
@@ -18,8 +19,8 @@ from contracts.messages import Floats, Ints
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.decisions import events_folded
-from trainer.generations.report import Data, Inputs, Report, Selection
-from trainer.judging.found import Found, optimism, without_optimism
+from trainer.generations.report import Data, Found, Inputs, Report, Selection
+from trainer.judging.search import find
 from trainer.models import settings_part
 from trainer.models.interface import Values
 from trainer.quality.checking import Checked
@@ -92,7 +93,6 @@ def select(
         stages: gets each candidate.
         now: the clock.
     """
-    from trainer.selection.auto import find  # takes a second
 
     def look(of: TrainerSettings) -> Found:
         counts, before = learned.gram.counts, _served_values(of, served)
@@ -106,6 +106,24 @@ def select(
         return last, without_optimism(found, optimism(last.found))
     found = look(settings)
     return Selection(found, now().isoformat(), *_extent(learned)), found
+
+
+def optimism(found: Found) -> float:
+    """Return by how much the users that a candidate was chosen on overrate it; 0 if unknown.
+
+    Source of the term: Efron, "How biased is the apparent error rate of a prediction rule?", JASA
+    81(394), 1986.
+    """
+    chosen = next((tried for tried in found.tried if tried.values == found.values), None)
+    return 0.0 if chosen is None or found.ndcg is None else chosen.ndcg - found.ndcg
+
+
+def without_optimism(found: Found, by: float) -> Found:
+    """Return the same with lower figures, as these are of users that the choice was made on."""
+    if found.ndcg is None or found.low is None or found.high is None:
+        return found
+    ndcg, low, high = (round(max(of - by, 0), 6) for of in (found.ndcg, found.low, found.high))
+    return msgspec.structs.replace(found, ndcg=ndcg, low=low, high=high)
 
 
 def _served_values(settings: TrainerSettings, served: Report | None) -> Values | None:

@@ -18,18 +18,18 @@ from trainer.generations.decisions import served_popularity, served_report
 from trainer.generations.gate import AccuracyGate, Gate, Waiting
 from trainer.generations.publication import generation_id, read_current
 from trainer.generations.report import Inputs, Report
+from trainer.judging.search import SAMPLE_USERS
 from trainer.quality.checking import Checked, check
 from trainer.quality.reporting import BadDataError, report_corrupt, report_rules
 from trainer.run.building import Building, users_listed
 from trainer.run.placing import Placing
 from trainer.run.selecting import Learned
-from trainer.selection.auto import SAMPLE_USERS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.source import Source
 from trainer.stages import Stages
 
 if TYPE_CHECKING:
-    from trainer.experiments.periods import Periods
+    from trainer.judging.comparison import Periods
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +112,7 @@ class Training:
         accuracy, path = AccuracyGate(by_person), self.settings.canary_rules
         if path is None:
             return accuracy
-        from trainer.experiments.canary import CanaryGate, read_rules
+        from trainer.judging.canary import CanaryGate, read_rules
 
         keep = self.settings.keep_generations
         return CanaryGate(accuracy, read_rules(path), self._periods(), keep, self.fence, self.now)
@@ -122,13 +122,13 @@ class Training:
         current, now = read_current(self.store, self.keyspace), self.now()
         experiment = current.experiment if current else None
         if experiment and experiment.started and now.timestamp() * 1000 >= experiment.until_ms:
-            from trainer.experiments.periods import compare_variants
+            from trainer.judging.comparison import compare_variants
 
             compare_variants(self._periods(), experiment, now)
         return Waiting.HELD if current and current.held else gate.waiting()
 
     def _periods(self) -> "Periods":
-        from trainer.experiments.periods import Periods
+        from trainer.judging.comparison import Periods
 
         return Periods(self.store, self.keyspace, self.settings.kafka, self.stages)
 
@@ -136,7 +136,7 @@ class Training:
         """Return the variants other than the default one."""
         if self.settings.variants is None:
             return {}
-        from trainer.experiments.variants import read_variants
+        from trainer.run.variants import read_variants
 
         return read_variants(self.settings.variants, self.settings)
 

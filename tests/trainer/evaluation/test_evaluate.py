@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from trainer.__main__ import app
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.metrics import NAMES
 from trainer.evaluation.splits import temporal
+from trainer.judging.measures import NAMES
 from trainer.models import ITEM_MODELS, MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed

@@ -11,7 +11,7 @@ from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Counting, CountsConfig, Histories, counts_of
-from trainer.judging.found import Found, Tried, not_chosen_on, optimism, without_optimism
+from trainer.generations.report import Found, Tried
 from trainer.judging.holdout import (
     COMING_BACK,
     HELD_OUT,
@@ -20,6 +20,8 @@ from trainer.judging.holdout import (
     folded_in,
     hold_out,
 )
+from trainer.judging.intervals import not_chosen_on
+from trainer.run.selecting import optimism, without_optimism
 
 N_ITEMS = 10
 

@@ -11,7 +11,7 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut, Lead
 from contracts.keyspace import DECISIONS_KEPT
 from tests.trainer.setup import Affinities, Setup, broken_rules
-from trainer.judging.found import lead_of
+from trainer.judging.intervals import lead_of
 from trainer.quality.checking import ACCURACY, KEPT_MIN, Checked, check_accuracy
 from trainer.run.placing import Refusal
 from trainer.settings import TrainerSettings

@@ -14,8 +14,8 @@ from contracts.generations import DEFAULT_VARIANT, SimilarList
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
+from trainer.judging import search as auto
 from trainer.models import cosine, ease
-from trainer.selection import auto
 from trainer.settings import AUTO
 from trainer.settings_file import changed
 
@@ -129,9 +129,9 @@ def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: 
 def test_a_default_that_would_be_refused_is_not_searched_for_at_every_run(
     chosen: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.selection.trials.SURE", 99)  # as with few users: nothing leads
+    monkeypatch.setattr("trainer.judging.intervals.SURE", 99)  # as with few users: nothing leads
     worst = {"item_model": "ease", "user_model": "none", "ease_regularization": 1e9}
-    monkeypatch.setattr("trainer.selection.auto.UNLESS_BETTER", worst)
+    monkeypatch.setattr("trainer.judging.search.UNLESS_BETTER", worst)
     searches, search = [], auto._Search.item_models
 
     def counted(of: Any) -> None:

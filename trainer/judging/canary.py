@@ -35,8 +35,6 @@ from contracts.generations import (
     What,
 )
 from contracts.pointer import promoted, served_to, withdrawn
-from trainer.experiments.ndcg import Period
-from trainer.experiments.periods import Periods, described, figures_of
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.gate import AccuracyGate, Ruling, Serve, Try, Waiting
 from trainer.generations.publication import (
@@ -46,6 +44,8 @@ from trainer.generations.publication import (
     read_current,
 )
 from trainer.generations.report import Report
+from trainer.judging.comparison import Periods, described, figures_of
+from trainer.judging.period import Period
 from trainer.settings_file import SettingsFileError
 
 
@@ -88,7 +88,7 @@ def read_rules(path: Path) -> CanaryRules:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise SettingsFileError(
             f"{path} (CANARY_RULES) has no rules for canaries: {error}. "
-            "`trainer/experiments/canary.py` shows what may stand there"
+            "`trainer/judging/canary.py` shows what may stand there"
         ) from error
 
 

@@ -10,11 +10,11 @@ from contracts.affinities import HistoryEntry
 from contracts.fold_in import FoldIn
 from contracts.generations import Popular, PopularList, Recommendation, Served, UserList
 from contracts.messages import Floats
-from tests.trainer.experiments.behaving import put_history, put_lists, put_report
+from tests.trainer.judging.behaving import put_history, put_lists, put_report
 from tests.trainer.setup import PARTITIONS, Setup, unwatched
 from trainer import telemetry
-from trainer.experiments import ndcg as module
-from trainer.experiments.ndcg import Period, read_ndcg
+from trainer.judging import period as module
+from trainer.judging.period import Period, read_ndcg
 
 SINCE_MS = 1_000
 WHOLE = FoldIn()

@@ -11,12 +11,13 @@ from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.pointer import serving, variant_of, weighted
 from infra.local.process import free_port
 from runtime.kafka.config import plain
-from tests.trainer.experiments.behaving import put_history, put_lists
+from tests.trainer.judging.behaving import put_history, put_lists
 from tests.trainer.setup import Setup
-from trainer.experiments import feedback
-from trainer.experiments.canary import Rule
-from trainer.experiments.periods import compare, figures_of
 from trainer.generations.publication import change_current, publication
+from trainer.judging import feedback
+from trainer.judging.canary import Rule
+from trainer.judging.comparison import figures_of
+from trainer.judging.intervals import compare
 
 
 def test_the_interval_is_that_of_welch() -> None:

@@ -15,19 +15,20 @@ from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import unwatched
 from trainer.counts.derived import Histories
-from trainer.judging.found import Found, Tried, held_out_of
+from trainer.generations.report import Found, Tried
+from trainer.judging import intervals
+from trainer.judging import search as auto
 from trainer.judging.holdout import drawn
+from trainer.judging.search import LEAST_USERS, find
 from trainer.models import ITEM_MODELS, USER_KNN, cosine, ease
 from trainer.models.interface import Values
 from trainer.quality.checking import check_accuracy
-from trainer.selection import auto, trials
-from trainer.selection.auto import LEAST_USERS, find
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed, flat
 
 Dense = npt.NDArray[np.float64]
 SETTINGS = TrainerSettings()
-SURE = trials.SURE
+SURE = intervals.SURE
 
 
 def found_in(had: Dense, ts_ms: Dense, *, served: Values | None = None, **values: Any) -> Found:
@@ -96,7 +97,7 @@ def with_a_thread(seed: int = 0) -> tuple[Dense, Dense]:
 @pytest.fixture(autouse=True)
 def _any_lead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take whatever was better, except where a test is about how sure that is."""
-    monkeypatch.setattr(trials, "SURE", 0)
+    monkeypatch.setattr(intervals, "SURE", 0)
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_where_the_latest_item_decides_the_next_one_later_positions_count_more(f
 
 
 def test_a_lead_that_may_be_chance_is_not_taken(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "SURE", SURE)
+    monkeypatch.setattr(intervals, "SURE", SURE)
     found = found_in(*of_kinds(users=30), user_model="none")
     assert found.tried[0].values != found.values == auto.UNLESS_BETTER
     assert found.why.endswith("other candidates is beyond chance")
@@ -167,16 +168,16 @@ def test_a_lead_that_may_be_chance_is_not_taken(few: None, monkeypatch: pytest.M
 def test_what_is_served_is_kept_where_the_gate_would_refuse_the_default(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials, "SURE", 99)  # so nothing leads
+    monkeypatch.setattr(intervals, "SURE", 99)  # so nothing leads
     served = {"item_model": "cosine", "user_model": "none", "cosine_popularity_damping": 0.1}
     served |= {"fold_in_half_life_items": 0.7, "counts_user_weight_exponent": 0.5}
     found = found_in(*with_a_thread(), served=served | {"neighbors_per_item": 30})
     assert found.values == served
     assert found.why.endswith("as served, no lead over it is beyond chance")
     assert found.lead is not None, "other lists are longer"
-    assert check_accuracy(held_out_of(found))[0].holds
+    assert check_accuracy(found.held_out)[0].holds
 
-    monkeypatch.setattr(trials, "SURE", SURE)
+    monkeypatch.setattr(intervals, "SURE", SURE)
     better = found_in(*with_a_thread(), served=served)
     assert better.tried[0].values == better.values != served
 

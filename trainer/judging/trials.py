@@ -17,24 +17,14 @@ from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
 from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
-from trainer.judging.found import Tried
+from trainer.generations.report import Tried
 from trainer.judging.holdout import Holdout
-from trainer.judging.lists import (
-    N,
-    Recommended,
-    continued,
-    coverage,
-    from_item_lists,
-    from_user_lists,
-    judge,
-    lists_of,
-    ndcg,
-    personalization,
-    row_blocks,
-)
+from trainer.judging.intervals import is_ahead
+from trainer.judging.lists import N, Recommended, judge, lists_of, row_blocks, served_lists
+from trainer.judging.measures import ndcg, point_values
+from trainer.judging.popularity import popular_lists
 from trainer.models import USER_KNN, Ranker
 from trainer.models.interface import Values
-from trainer.selection.popular import popular_lists
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -42,8 +32,6 @@ from trainer.stages import Stages
 PAIRS_PER_BLOCK: Final = 1_000_000
 COUNTS_KEPT: Final = 2
 LISTS_KEPT: Final = 4
-SURE: Final = 2.58
-"""How many standard errors a lead must have: 99 %, as it is that of the best of many candidates."""
 
 
 @dataclass(slots=True)
@@ -82,8 +70,7 @@ class Trials:
 
         Paired: both were measured on the same users.
         """
-        lead = self.ndcg[self.tried.index(one)] - self.ndcg[self.tried.index(other)]
-        return bool(lead.mean() > SURE * lead.std(ddof=1) / len(lead) ** 0.5)
+        return is_ahead(*(self.ndcg[self.tried.index(each)] for each in (one, other)))
 
     def measure(self, values: Values) -> Tried:
         """Measure a candidate, unless it was."""
@@ -93,37 +80,36 @@ class Trials:
         started = time.perf_counter()
         for _ in self.stages.each([values], f"auto: {_short(values)}"):
             settings = changed(self.settings, values)
-            recommended = continued(self._recommended(settings), self.popular)
+            recommended = served_lists(
+                self.holdout,
+                self.popular,
+                N,
+                own=self._users_lists(settings) if settings.user_model == USER_KNN else None,
+                neighbors=self._lists_of(settings),
+                fold_in=settings.fold_in,
+            )
         judged = judge(self.holdout, recommended)
         found = ndcg(judged)
-        times = np.bincount(judged.items[judged.filled], minlength=judged.train.shape[1])
         self.ndcg.append(found)
+        of_all = point_values({}, judged)
         measured = Tried(
             values,
             round(float(found.mean()), 6),
-            round(coverage(times.astype(np.float64)), 6),
-            round(personalization(times.astype(np.float64), N, len(found)), 6),
+            round(of_all["coverage"], 6),
+            round(of_all["personalization"], 6),
             round(time.perf_counter() - started, 3),
         )
         self.tried.append(measured)
         return measured
 
-    def _recommended(self, settings: TrainerSettings) -> Recommended:
-        if settings.user_model == USER_KNN:
-            return continued(self._by_user(settings), self._by_item(settings))
-        return self._by_item(settings)
-
-    def _by_item(self, settings: TrainerSettings) -> Recommended:
-        return from_item_lists(self.holdout, self._lists_of(settings), settings.fold_in, N)
-
-    def _by_user(self, settings: TrainerSettings) -> Recommended:
+    def _users_lists(self, settings: TrainerSettings) -> Matrix:
         """Return the users' own lists; others are neighbors only, as many as get a list at all."""
         users, n_users = self.holdout.judged, self.holdout.train.shape[0]
         others = np.setdiff1d(np.arange(n_users), users)
         order = np.concatenate([users, others[: max(settings.active_users - len(users), 0)]])
         ranker = settings.model(USER_KNN).fit(csr_array(self.holdout.stored_rows[order]))
         lists = lists_of(ranker, self.holdout.train.shape[1], row_blocks(len(users)))
-        return from_user_lists(self.holdout, _spread(lists, users, n_users), N)
+        return _spread(lists, users, n_users)
 
     def _counts_of(self, settings: TrainerSettings) -> Matrix:
         """Return what the item model is fitted to."""

@@ -13,10 +13,9 @@ from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
-from tests.trainer.experiments.behaving import publish
-from trainer.experiments import feedback as module
-from trainer.experiments.clicks import clicks_per_list
-from trainer.experiments.feedback import read_feedback
+from tests.trainer.judging.behaving import publish
+from trainer.judging import feedback as module
+from trainer.judging.feedback import clicks_per_list, read_feedback
 
 TOKEN = "Jq3xT0mBzv9cWd2LrK5uYA"
 VARIANTS = ("default", "canary")

@@ -6,8 +6,8 @@ import pytest
 from contracts.times import DAY_MS
 from tests.trainer.models.made import csr
 from trainer.counts.derived import Histories
+from trainer.judging.popularity import LEAST_USERS, half_life_of
 from trainer.models.popular import PopularConfig
-from trainer.selection.popular import LEAST_USERS, half_life_of
 
 USERS, ITEMS, OF_A_FASHION, DAYS = 400, 60, 15, 100
 

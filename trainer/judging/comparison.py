@@ -1,12 +1,9 @@
 """Compares the users of variants with those of the default one, once, at the end of a period.
 
-The figure is the difference of the users' means, with its 95 % interval by Welch: users are drawn
-independently, so those of two variants are independent samples, and each user is one figure however
-much they did. Clicks are reported, too, and decide only where a rule names them. The comparison of
-an experiment's variants is noted and changes nothing.
-
-Source: Welch, "The generalization of `Student's' problem when several different population
-variances are involved", Biometrika 34, 1947.
+The figure is the difference of the users' means: each user is one figure however much they did.
+Clicks are reported, too, and decide only where a rule names them. The comparison of an experiment's
+variants is noted and changes nothing. A period is fixed before it begins: looking repeatedly until
+one is ahead finds a winner among equals (Johari et al., "Peeking at A/B tests", KDD 2017).
 """
 
 from collections.abc import Iterator
@@ -16,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from scipy.stats import ttest_ind
 
 from contracts.generations import (
     BY_RULES,
@@ -33,14 +29,13 @@ from contracts.pointer import compared, variant_of
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import Store
 from runtime.topology import Topology
-from trainer.experiments.clicks import clicks_per_list
-from trainer.experiments.feedback import read_feedback
-from trainer.experiments.ndcg import Period, read_ndcg
 from trainer.generations.decisions import note
 from trainer.generations.publication import change_current, end_unnamed
+from trainer.judging.feedback import clicks_per_list, read_feedback
+from trainer.judging.intervals import compare
+from trainer.judging.period import Period, read_ndcg
 from trainer.stages import Stages
 
-CONFIDENCE: Final = 0.95
 MEASURES: Final = {"ndcg": "nDCG@10", "clicks": "clicks per list"}
 """The fields of an `Outcome`."""
 
@@ -66,19 +61,6 @@ class Periods:
             for variant in ndcg
             if variant != DEFAULT_VARIANT
         ]
-
-
-def compare(variant: Floats, default: Floats) -> Comparison | None:
-    """Return how the figures of a variant's users compare; None of fewer than two users. Pure."""
-    if min(len(variant), len(default)) < 2:
-        return None
-    mean, mean_default = float(variant.mean()), float(default.mean())
-    low = high = mean - mean_default
-    if variant.std() or default.std():
-        test = ttest_ind(variant, default, equal_var=False)
-        low, high = map(float, test.confidence_interval(CONFIDENCE))
-    figures = (round(figure, 6) for figure in (mean, mean_default, low, high))
-    return Comparison(len(variant), len(default), *figures)
 
 
 def described(outcome: Outcome) -> str:

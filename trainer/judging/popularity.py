@@ -14,7 +14,8 @@ from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
 from trainer.judging.holdout import Holdout, as_of
-from trainer.judging.lists import Judged, N, Recommended, from_popular, ndcg
+from trainer.judging.lists import Judged, N, Recommended, from_popular
+from trainer.judging.measures import ndcg
 from trainer.models.popular import PopularConfig, decayed_counts, recent_counts
 
 LATEST: Final = 0.1

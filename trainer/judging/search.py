@@ -22,16 +22,17 @@ from contracts.generations import Lead
 from contracts.messages import Floats
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
-from trainer.judging.found import Found, Tried, lead_of, not_chosen_on
+from trainer.generations.report import Found, Tried
 from trainer.judging.holdout import drawn, hold_out
-from trainer.judging.lists import N, error_of
+from trainer.judging.intervals import error_of, lead_of, not_chosen_on
+from trainer.judging.lists import N
+from trainer.judging.popularity import half_lives
+from trainer.judging.trials import Trials
 from trainer.models import MODELS, USER_KNN, settings_part
 from trainer.models.cosine import Cosine
 from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
 from trainer.quality.checking import KEPT_MIN
-from trainer.selection.popular import half_lives
-from trainer.selection.trials import Trials
 from trainer.settings import AUTO, SEARCHED, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -57,7 +58,7 @@ less, such a regularization predicts better than the model's default, which is f
 USER_WEIGHTS: Final = (0, 0.25, 0.5, 0.75, 1)
 HALF_LIVES_IN_ITEMS: Final = (0.7, 1.5, 3, 6, 12, 0)
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
-"""Half-lives that are tried: see `trainer.selection.popular.half_lives`."""
+"""Half-lives that are tried: see `trainer.judging.popularity.half_lives`."""
 DAYS_LEAST: Final = 0.01
 
 

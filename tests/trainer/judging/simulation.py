@@ -6,7 +6,7 @@ follows a Pareto distribution. One item of four that a user takes is from the li
 showed him. Lists are made for the period, so another variant's are others even if as good: each
 item's neighbors are items of its kind, in an order of their own, but for a share that are any.
 
-`python -m tests.trainer.experiments.simulated_periods 2000 0.05` prints, of periods of several
+`python -m tests.trainer.judging.simulation 2000 0.05` prints, of periods of several
 sorts, how often the 95 % interval has the difference that all users would show, and how often a
 canary is rolled back; and of 1,000 searches by `auto`, how often the gate refuses what it chose,
 where what is served is as good.
@@ -21,13 +21,11 @@ import numpy.typing as npt
 from contracts.generations import Comparison
 from contracts.messages import Floats, Ints
 from contracts.pointer import in_canary
-from trainer.experiments.canary import CanaryRules
-from trainer.experiments.ndcg import Lists, ndcg_of
-from trainer.experiments.periods import compare
-from trainer.judging.found import lead_of
+from trainer.judging.canary import CanaryRules
+from trainer.judging.intervals import compare, is_ahead, lead_of
+from trainer.judging.period import Lists, ndcg_of
 from trainer.quality.checking import KEPT_MIN
 from trainer.reading import ParsedHistories
-from trainer.selection.trials import SURE
 
 RULES: Final = CanaryRules()
 KINDS: Final = 10
@@ -87,9 +85,8 @@ def refused(random: Random, users: int) -> bool:
     ndcg = [np.where(random.random(users) < 0.8, alike, of_users) for of_users in ndcg]
     served, plain = ndcg[0], ndcg[1]
     best = max(ndcg, key=lambda of_users: float(of_users.mean()))
-    lead = best - plain
-    is_sure = lead.mean() > SURE * lead.std(ddof=1) / len(lead) ** 0.5
-    return lead_of(best if is_sure else plain, served).kept_at_best < KEPT_MIN
+    chosen = best if is_ahead(best, plain) else plain
+    return lead_of(chosen, served).kept_at_best < KEPT_MIN
 
 
 def _gains(random: Random, users: int) -> Floats:

@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from tests.trainer.experiments.simulated_periods import RULES, refused, simulated
+from tests.trainer.judging.simulation import RULES, refused, simulated
 
 PERIODS = 100
 USERS = 600

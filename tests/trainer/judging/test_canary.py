@@ -18,11 +18,11 @@ from contracts.times import MINUTE_MS
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
-from trainer.experiments import canary as module
-from trainer.experiments import feedback
-from trainer.experiments.canary import CanaryRules, Rule, read_rules
 from trainer.generations.decisions import read_report
 from trainer.generations.publication import change_current
+from trainer.judging import canary as module
+from trainer.judging import feedback
+from trainer.judging.canary import CanaryRules, Rule, read_rules
 from trainer.run import runs as runs_module
 from trainer.settings import TrainerSettings
 from trainer.settings_file import SettingsFileError
@@ -231,7 +231,7 @@ def test_clicks_decide_only_where_a_rule_names_them(
     def clicks(*_: object) -> dict[str, np.ndarray]:
         return {"default": np.tile([0.9, 1.0], 20), "canary": np.tile([0.1, 0.2], 20)}
 
-    monkeypatch.setattr("trainer.experiments.periods.read_feedback", clicks)
+    monkeypatch.setattr("trainer.judging.comparison.read_feedback", clicks)
     trial.everyone_takes_103()
     trial.clock.forward(31)
     before = trial.current
@@ -267,7 +267,7 @@ def test_a_decision_preceded_by_another_one_is_dropped(
     def interfere(*_: object) -> None:
         change_current(trial.store, trial.keys, rolled_back)
 
-    monkeypatch.setattr("trainer.experiments.periods.read_feedback", interfere)
+    monkeypatch.setattr("trainer.judging.comparison.read_feedback", interfere)
     trial.run()
     assert trial.served().generation == trial.served_id
     assert "promoted" not in {decision.what for decision in trial.decisions()}

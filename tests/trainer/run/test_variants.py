@@ -10,9 +10,9 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from tests.trainer.setup import Setup
-from trainer.experiments.variants import read_variants
 from trainer.models import ITEM_MODELS
 from trainer.run.placing import Placing
+from trainer.run.variants import read_variants
 from trainer.settings import TrainerSettings
 from trainer.settings_file import SettingsFileError, changed
 from trainer.stages import StoppedError

@@ -25,18 +25,11 @@ from contracts.keyspace import Keyspace
 from contracts.messages import Floats, Ints
 from runtime.redis.stores import Store
 from trainer.counts.derived import Histories
-from trainer.counts.matrices import Matrix, csr, entry_rows
+from trainer.counts.matrices import Matrix, csr
 from trainer.generations.decisions import read_report
-from trainer.judging.holdout import Holdout, drawn
-from trainer.judging.lists import (
-    N,
-    continued,
-    from_item_lists,
-    from_popular,
-    from_user_lists,
-    judge,
-    ndcg,
-)
+from trainer.judging.holdout import Holdout, as_of, drawn, known_ms
+from trainer.judging.lists import N, from_popular, judge, served_lists
+from trainer.judging.measures import ndcg
 from trainer.quality.reporting import report_corrupt
 from trainer.reading import ParsedHistories, Quarantine, ask_each, by_time, read_histories
 from trainer.stages import Stages
@@ -122,39 +115,23 @@ def ndcg_of(histories: ParsedHistories, since_ms: int, lists: Lists) -> Floats:
     places = np.searchsorted(items, np.array([*lists.neighbors], np.int64))
     neighbors = _matrix(lists.neighbors.values(), places, items, n)
     popular = _matrix([lists.popular], np.zeros(1, np.int64), items, 1)
-    shown = from_item_lists(holdout, neighbors, lists.fold_in, N)
-    if lists.own:
-        of_users = np.array([*lists.own], np.int64)
-        own = _matrix(lists.own.values(), of_users, items, len(histories.lengths))
-        shown = continued(from_user_lists(holdout, own, N), shown)
-    return ndcg(judge(holdout, continued(shown, from_popular(holdout, popular, N))))
+    of_users = np.array([*lists.own], np.int64)
+    own = _matrix(lists.own.values(), of_users, items, len(histories.lengths))
+    first = from_popular(holdout, popular, N)
+    shown = served_lists(holdout, first, N, own=own, neighbors=neighbors, fold_in=lists.fold_in)
+    return ndcg(judge(holdout, shown))
 
 
 def _holdout(histories: ParsedHistories, since_ms: int, items: Ints) -> Holdout:
     """Return what users had, and took since; nobody has to count anything."""
-    user, is_before = entry_rows(_ends(histories)), histories.first_ms <= since_ms
-    n_users = len(histories.lengths)
-    n_before = np.bincount(user[is_before], minlength=n_users)
-    is_found = ~is_before & (n_before > 0)[user]
     columns = np.searchsorted(items, histories.items)
-    had = csr(histories.unscaled[is_before], columns[is_before], n_before, len(items))
-    n_found = np.bincount(user[is_found], minlength=n_users)
-    return Holdout(
-        Histories(had, _known_ms(histories, since_ms)[is_before]),
-        stored=had.data,
-        streamed=csr_array((len(items), len(items))),
-        test=csr(np.ones(int(is_found.sum())), columns[is_found], n_found, len(items)),
-    )
-
-
-def _known_ms(histories: ParsedHistories, since_ms: int) -> Ints:
-    """Return (entries,) the last event's time until then, as far as is known."""
-    return np.where(histories.ts_ms <= since_ms, histories.ts_ms, histories.first_ms)
-
-
-def _ends(histories: ParsedHistories) -> Ints:
-    """Return (n_users + 1,) where the entries of each begin, and the end."""
-    return np.concatenate([[0], np.cumsum(histories.lengths)])
+    affinities = csr(histories.unscaled, columns, histories.lengths, len(items))
+    every = Histories(affinities, histories.ts_ms, histories.first_ms)
+    is_before = every.since_ms <= since_ms
+    had = as_of(every, since_ms).where(is_before)
+    found = every.where(~is_before & (had.degrees > 0)[every.users_of_entries()]).affinities
+    found.data[:] = 1
+    return Holdout(had, had.affinities.data, csr_array((len(items), len(items))), found)
 
 
 def _matrix(rows: Collection[Row], places: Ints, items: Ints, n_rows: int) -> Matrix:
@@ -189,8 +166,9 @@ class _Asked:
         similar = [self._keyspace.model_similar(name, str(item)) for item in items]
         # An own list is made from a user's history as it was, and not shown after the next event.
         latest_ms = np.zeros(len(users), np.int64)
-        user = entry_rows(_ends(histories))[is_before]
-        np.maximum.at(latest_ms, user, _known_ms(histories, since_ms)[is_before])
+        user = np.repeat(np.arange(len(users)), histories.lengths)
+        known = known_ms(histories.ts_ms, histories.first_ms, since_ms)
+        np.maximum.at(latest_ms, user[is_before], known[is_before])
         same = np.flatnonzero(latest_ms <= self._learned_until_ms).tolist()
         own = [self._keyspace.model_user(name, users[place]) for place in same]
         lists = Lists(

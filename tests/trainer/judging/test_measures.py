@@ -10,9 +10,10 @@ import pytrec_eval
 from contracts.messages import Floats
 from tests.oracles.cosine import cosine_similarity
 from tests.trainer.evaluation.made import holdout_of
-from trainer.evaluation.metrics import NAMES, OF_A_LIST, intervals, lead, point_values
 from trainer.judging.holdout import Holdout
+from trainer.judging.intervals import intervals, lead_of
 from trainer.judging.lists import NONE, Judged, Recommended, judge
+from trainer.judging.measures import NAMES, OF_A_LIST, point_values
 
 N = 10
 TREC = {
@@ -152,13 +153,11 @@ def test_a_lead_is_that_of_each_user_s_two_lists() -> None:
     random = np.random.default_rng(1)
     theirs = random.random(400)
     ours = theirs + random.normal(0.02, 0.05, 400)  # good and bad for the same users
-    more, (low, high) = lead(ours, theirs, seed=1)
-    assert more == pytest.approx(ours.mean() - theirs.mean())
-    assert 0 < low < more < high
+    lead = lead_of(ours, theirs)
+    assert lead.mean == pytest.approx(ours.mean() - theirs.mean(), abs=1e-6)
     error = (ours - theirs).std() / np.sqrt(400)
-    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.15)
-    behind, (lowest, highest) = lead(theirs, ours, seed=1)
-    assert (behind, lowest, highest) == pytest.approx((-more, -high, -low))
+    assert 0 < lead.error < lead.mean
+    assert lead.error == pytest.approx(1.96 * error, rel=0.01)
 
 
 def test_lists_of_one_item_have_no_similarity_and_everyone_s_same_list_is_not_personal() -> None:

@@ -1,8 +1,4 @@
-"""Every measure, in tables, and their confidence intervals. Pure.
-
-Lists and what was to be found in, numbers out. An interval says how much a measure would vary with
-other users of the same kind.
-"""
+"""Every measure of lists that were judged, in tables. Pure."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,14 +6,28 @@ from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.preprocessing import normalize
 
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
-from trainer.judging.lists import NONE, Judged, coverage, ndcg, personalization
+from trainer.judging.lists import NONE, Judged
 
 _LISTS_PER_BLOCK: Final = 1_000
+
+
+def ndcg(judged: Judged) -> Floats:
+    """Return (m,) the normalized discounted cumulative gain at n of each list, 0 to 1.
+
+    `DCG = sum over hits of 1 / log2(rank + 1)`, divided by the DCG of the best possible list: hits
+    at ranks 1 to min(n, relevant).
+
+    Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM TOIS
+    20(4), 2002, with the discount log2(rank + 1) of Burges et al., ICML 2005; `ndcg_cut` of
+    trec_eval.
+    """
+    discounts = 1 / np.log2(np.arange(2, judged.n + 2))
+    best = np.cumsum(discounts)[np.minimum(judged.relevant, judged.n) - 1]
+    return np.asarray((judged.hits * discounts).sum(axis=1) / best)
 
 
 def average_precision(judged: Judged) -> Floats:
@@ -70,6 +80,8 @@ def intra_list_similarity(judged: Judged) -> Floats:
     Source: Ziegler et al., "Improving recommendation lists through topic diversification", WWW
     2005, as a mean instead of a sum, so that lists of any length compare.
     """
+    from sklearn.preprocessing import normalize  # takes a second, and no run needs it
+
     units: Matrix = csr_array(normalize(judged.train, axis=0).T)
     squares = np.concatenate(
         [np.empty(0)]
@@ -115,6 +127,45 @@ def _squared_sums(units: Matrix, lists: Ints) -> Floats:
     return np.asarray((sums * sums).sum(axis=1), np.float64)
 
 
+def coverage(recommended: Floats) -> float:
+    """Return recommended items / trained items, 0 to 1.
+
+    Args:
+        recommended: (n_items,) in how many lists each trained item stands.
+
+    Source: Herlocker et al., "Evaluating collaborative filtering recommender systems", ACM TOIS
+    22(1), 2004, section 4.2 (catalog coverage).
+
+    >>> coverage(np.array([3.0, 0.0, 1.0, 0.0]))
+    0.5
+    """
+    return float(np.count_nonzero(recommended) / len(recommended))
+
+
+def personalization(recommended: Floats, n: int, users: int) -> float:
+    """Return 1 - the mean overlap of two users' lists, 0 to 1; NaN of a single user.
+
+    The overlap of two lists is the number of items in both, divided by n. Item i, in n_i lists, is
+    in both lists of n_i (n_i - 1) ordered pairs of users, so the mean over all U (U - 1) of them is
+    `sum_i n_i (n_i - 1) / (n U (U - 1))`, without comparing any two lists.
+
+    Args:
+        recommended: (n_items,) n_i.
+        n: length of a full list.
+        users: U.
+
+    Source: Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
+    PNAS 107(10), 2010 (mean Hamming distance).
+
+    >>> personalization(np.array([2.0, 1.0, 1.0]), n=2, users=2)
+    0.5
+    """
+    if users < 2:
+        return float("nan")
+    both = float((recommended * (recommended - 1)).sum())
+    return 1 - both / (n * users * (users - 1))
+
+
 OF_A_LIST: Final[Mapping[str, Callable[[Judged], Floats]]] = MappingProxyType(
     {
         "ndcg": ndcg,
@@ -135,65 +186,12 @@ NAMES: Final = (*ACCURACY, "coverage", "personalization", "intra_list_similarity
 """Every measure, in the order of tables."""
 
 
-REPLICATES: Final = 1_000
-CONFIDENCE: Final = 0.95
-
-Interval = tuple[float, float]
-
-
 def point_values(of_lists: Mapping[str, Floats], judged: Judged) -> dict[str, float]:
     """Return each measure's value over all lists; NaN where it has none."""
-    return _values(of_lists, judged, np.ones(len(judged.items), np.int64))
+    return values_of(of_lists, judged, np.ones(len(judged.items), np.int64))
 
 
-def intervals(of_lists: Mapping[str, Floats], judged: Judged, seed: int) -> dict[str, Interval]:
-    """Return the 95 % interval of each measure, from 1,000 draws of m users with replacement.
-
-    The interval reaches from the value as far as the 2.5 % and the 97.5 % quantile of the draws
-    are from their mean. For a mean over users that is the percentile interval. Coverage and
-    personalization of a draw are lower than of all users, as some are in it twice and others not
-    at all: their spread counts here, and this bias does not.
-
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    random = np.random.default_rng(seed)
-    m = len(judged.items)
-    value = point_values(of_lists, judged)
-    draws = [
-        _values(of_lists, judged, random.multinomial(m, np.full(m, 1 / m)))
-        for _ in range(REPLICATES)
-    ]
-    return {name: _interval(value[name], np.array([d[name] for d in draws])) for name in value}
-
-
-def lead(ours: Floats, theirs: Floats, seed: int) -> tuple[float, Interval]:
-    """Return by how much the mean of a measure is greater, and the 95 % interval of that.
-
-    The draws are of users, and each user's two lists are compared: that two models are good for the
-    same users does not count, and the interval is narrower than those of the two means.
-
-    Args:
-        ours: (m,) value of each user's list.
-        theirs: (m,) of another list of the same users.
-        seed: of the draws.
-    """
-    random = np.random.default_rng(seed)
-    more = ours - theirs
-    m = len(more)
-    draws = [random.multinomial(m, np.full(m, 1 / m)) @ more / m for _ in range(REPLICATES)]
-    return float(more.mean()), _interval(float(more.mean()), np.array(draws))
-
-
-def _interval(value: float, draws: Floats) -> Interval:
-    draws = draws[~np.isnan(draws)]
-    if np.isnan(value) or not len(draws):
-        return float("nan"), float("nan")
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]) - draws.mean() + value
-    return float(low), float(high)
-
-
-def _values(of_lists: Mapping[str, Floats], judged: Judged, times: Ints) -> dict[str, float]:
+def values_of(of_lists: Mapping[str, Floats], judged: Judged, times: Ints) -> dict[str, float]:
     """Return each measure's value where list u counts `times[u]` times."""
     filled = judged.filled
     counts = np.bincount(
