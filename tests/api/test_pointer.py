@@ -162,19 +162,8 @@ def test_before_the_first_model_the_pointer_is_asked_for_each_time(
     assert of_similar(reader) == "g1"
 
 
-def test_a_generation_that_expired_while_the_pointer_was_kept_gives_way_to_the_next(
-    reader: Reader, filled: Filled
-) -> None:
-    filled.history("ABC", {"4": (1, 1)}, off=1)
-    keys = filled.keys
-    assert of_similar(reader) == "g1"
-    filled.point_to("g2")
-    filled.store.delete(keys.model_similar("g1", "4"), keys.model_popular("g1"))
-    assert of_similar(reader) == "g2"
-
-
 @pytest.mark.parametrize("history", [{}, {"4": (1, 1)}], ids=["popular", "folded in"])
-def test_recommendations_of_an_expired_generation_are_made_of_the_next(
+def test_answers_of_a_generation_that_expired_while_the_pointer_was_kept_are_of_the_next(
     reader: Reader, filled: Filled, history: dict[str, tuple[float, int]]
 ) -> None:
     if history:
@@ -186,6 +175,16 @@ def test_recommendations_of_an_expired_generation_are_made_of_the_next(
     filled.store.delete(*gone, *([] if history else [filled.keys.model_popular("g1")]))
     generation, chosen = reader.run(reader.recommendations("ABC", ALL))
     assert (generation.name, chosen.items[0].instrument_id) == ("g2", 6 if history else 7)
+    assert of_similar(reader) == "g2"
+
+
+def test_similar_items_of_an_expired_generation_are_of_the_next(
+    reader: Reader, filled: Filled
+) -> None:
+    assert of_similar(reader) == "g1"
+    filled.point_to("g2")
+    filled.store.delete(filled.keys.model_similar("g1", "4"))
+    assert of_similar(reader) == "g2"
 
 
 def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_is(

@@ -1,28 +1,17 @@
 """Bars older than Redis retains: equal to those of all quotes, or reported as missing."""
 
-import asyncio
-import threading
-import time
 from pathlib import Path
 
 import httpx
 import pytest
-from pyiceberg.table import Table
 
 from api.bars import request as question
 from api.bars.archive import files
-from api.bars.archive.files import Files
-from api.bars.archive.reader import ArchivedBars
-from api.bars.intervals import MINUTE
-from api.bars.seam import Range
-from api.http.problems import Problem
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
-from runtime.archive.catalog import NotLetInError
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
 from tests.cases import each
-from tests.patience import PATIENCE_S
 
 from .market import (
     ARCHIVED_ONLY,
@@ -191,60 +180,31 @@ async def test_minutes_that_no_one_has_are_named(
         assert "gap" not in await ask(client, limit=1000)
 
 
-async def test_the_files_are_listed_before_anyone_asks(tmp_path: Path) -> None:
-    table, listed = table_of(ArchiveConfig(warehouse=str(tmp_path))), threading.Event()
-
-    def load() -> Table:
-        listed.set()
-        return table
-
-    async with ArchivedBars(Files(load, time.monotonic)).running():
-        assert await asyncio.to_thread(listed.wait, PATIENCE_S)
-
-
-async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
+@each(
+    ("is_there", "reason"),
+    [
+        (False, "no table bars: `python -m archive run` makes it"),
+        (True, "is missing column notional double"),
+    ],
+)
+async def test_an_archive_that_is_not_there_or_has_no_such_column_is_reported(
+    *,
+    serve: Serve,
+    filled: Filled,
+    market: Market,
+    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-) -> None:
-    def load() -> Table:
-        raise NotLetInError("as its answer says")
-
-    result: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-    reading = ArchivedBars(Files(load, time.monotonic))
-    async with reading.running():
-        asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE)
-        reading.off_loop(lambda: reading.read(asked, "asc", 1, 1)).start(
-            lambda _, error: result.set_result(error)
-        )
-        problem = await result
-    assert isinstance(problem, Problem)
-    assert (problem.kind.status, problem.detail) == (
-        503,
-        "NotLetInError; see the server's log",
-    )
-    assert "the archive cannot be read: NotLetInError: as its answer says" in caplog.text
-
-
-async def test_an_archive_that_is_not_there_is_said_to_be_so(
-    serve: Serve, filled: Filled, market: Market, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    is_there: bool,
+    reason: str,
 ) -> None:
     market.held(filled)
     config = ArchiveConfig(warehouse=str(tmp_path))
+    if is_there:
+        with table_of(config).update_schema() as change:
+            change.rename_column("notional", "pv")
     async with serve(archive=config) as client:
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
-        assert "no table bars: `python -m archive run` makes it" in answer.json()["detail"]
+        assert reason in answer.json()["detail"]
     # What was asked for came after the first try, on the same thread.
     assert "cannot be read yet, each read tries again: ArchiveError: the archive has" in caplog.text
-
-
-async def test_a_table_with_a_missing_column_is_reported(
-    serve: Serve, filled: Filled, market: Market, tmp_path: Path
-) -> None:
-    market.held(filled)
-    config = ArchiveConfig(warehouse=str(tmp_path))
-    with table_of(config).update_schema() as change:
-        change.rename_column("notional", "pv")
-    async with serve(archive=config) as client:
-        answer = await client.get(PATH, params={"limit": 1000})
-        assert answer.status_code == 503
-        assert "is missing column notional double" in answer.json()["detail"]
