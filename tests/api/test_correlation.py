@@ -49,7 +49,7 @@ async def test_a_line_of_the_log_names_its_request(
     client: httpx.AsyncClient, way: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any, **__: Any) -> None:
-        raise KeyError
+        raise KeyError("secret")
 
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
@@ -61,6 +61,7 @@ async def test_a_line_of_the_log_names_its_request(
     finally:
         logging.root.handlers[:] = handlers
     assert problem(answer) == (500, "internal")
+    assert "secret" not in answer.text + written.getvalue()
     (line,) = [json.loads(line) for line in written.getvalue().splitlines() if "failed" in line]
     assert line["http"] == {"request": {"id": answer.headers["x-request-id"]}}
 

@@ -176,6 +176,14 @@ async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_an
     assert str(error) == f"no answer in {DEADLINE_S:g} s"
 
 
+async def test_that_a_store_may_evict_is_logged_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):  # each time that it connects
+        store._nodes._check_kept({"maxmemory_policy": "allkeys-lru"})
+    assert caplog.text.count("allkeys-lru") == 1
+
+
 async def test_a_command_too_many_is_refused(store_url: str) -> None:
     connection = await opened(store_url, lambda _: None)
     asked = [asyncio.ensure_future(connection.ask("PING")) for _ in range(MAX_WAITING + 1)]

@@ -106,6 +106,7 @@ def world(
     take, answer = Listener.take, Store.answer
 
     async def take_late(listener: Listener) -> bytes | None:
+        await listener._something.wait()
         await world.sending.wait()
         return await take(listener)
 
