@@ -30,18 +30,6 @@ from tests.raw_batches import Raw, publish_soon
 CODEC_ZSTD = 4
 
 
-def test_each_record_is_a_row_once_and_a_restart_resumes(setup: Setup) -> None:
-    setup.publish([*quotes(500)])
-    with setup.running():
-        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 500, "the first 500 quotes")
-        setup.publish([*quotes(300, first=500)])
-    with setup.running():
-        setup.publish([*quotes(200, first=800)])
-        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 1_000, "all quotes")
-    assert setup.sizes() == list(range(1_000))
-    assert sum(setup.covered().values()) == 1_000
-
-
 def test_events_and_feedback_are_rows_and_what_breaks_a_rule_is_counted_and_logged(
     setup: Setup,
 ) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from contracts.batches import decode_interactions, decode_quotes
 from contracts.instruments import decode_instrument_record
+from contracts.partitioning import partition_of
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
@@ -43,7 +44,7 @@ def await_line(child: subprocess.Popen[str], event: str) -> None:
     raise AssertionError(f"the program ended without logging {event!r}")
 
 
-def test_a_file_is_published_whole_and_in_order(
+def test_a_file_is_published_whole_in_the_keys_partitions_and_in_order(
     start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
 ) -> None:
     path = tmp_path / "quotes.csv"
@@ -54,6 +55,7 @@ def test_a_file_is_published_whole_and_in_order(
     assert code == 0
     assert lines[-1]["delivered"] == len(rows)
     records = read_all("quotes", len(rows))
+    assert all(m.partition() == partition_of(m.key(), topology.quotes) for m in records)
     for instrument in range(7):
         own = [m.value() for m in records if m.key() == b"%d" % instrument]
         quotes, rejections = decode_quotes(own, FAR_FUTURE_MS)

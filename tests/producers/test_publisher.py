@@ -2,7 +2,6 @@
 
 import pytest
 
-from contracts.partitioning import partition_of
 from infra.local.process import free_port
 from producers import publisher as publisher_module
 from producers.batch import Record
@@ -28,25 +27,6 @@ def publish_all(publisher: Publisher, records: list[Record]) -> None:
         records = records[publisher.publish(records) :]
         publisher.poll(0.01)
     publisher.flush(PATIENCE_S, nothing)
-
-
-def test_what_is_published_is_read_in_the_keys_partition_and_order(
-    broker: str, topology: Topology, read_all: ReadAll
-) -> None:
-    publisher = Publisher(plain(broker), delivery_timeout_s=PATIENCE_S)
-    publisher.await_topics(["quotes"], lambda: False)
-    publish_all(publisher, RECORDS)
-    assert (publisher.delivered, publisher.failed) == (len(RECORDS), 0)
-
-    read = read_all("quotes", len(RECORDS))
-    for record in read:
-        assert record.partition() == partition_of(record.key(), topology.quotes)
-    for partition in range(topology.quotes):
-        assert [(m.key(), m.value()) for m in read if m.partition() == partition] == [
-            (key, value)
-            for _, key, value in RECORDS
-            if partition_of(key, topology.quotes) == partition
-        ]
 
 
 def test_a_full_queue_takes_what_fits_and_the_rest_later(

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,10 @@ from producers.batch import Record
 from producers.resume import without_published
 from producers.simulation import Plan, make_world, simulated
 from producers.simulation.events import EVENT_SHARES, EVENT_TYPES, Crowd
-from producers.simulation.instruments import SECTOR_NAMES, listed_instruments
+from producers.simulation.instruments import listed_instruments
 from producers.simulation.market import VARIANCE, Market, on_tick
 from producers.simulation.stream import STOCK_PER_USER
-from producers.simulation.world import SECTORS, Floats, World
+from producers.simulation.world import Floats, World
 
 SEED = 11
 LIVE_FROM_MS = 1_700_000_000_000
@@ -117,13 +116,6 @@ def test_prices_have_the_decimals_of_an_exchange(price: float) -> None:
     assert abs(rounded - price) <= (0.005 if price >= 1 else 0.0001) * (1 + 1e-9)
 
 
-def test_instruments_take_turns_so_each_quotes_equally_often(world: World) -> None:
-    market = Market(world, np.random.default_rng(SEED))
-    quoted = np.concatenate([market.second(50).instrument for _ in range(12)])
-    counts = np.bincount(quoted, minlength=world.instruments)
-    assert counts.tolist() == [5] * world.instruments
-
-
 def test_event_types_have_their_shares(world: World) -> None:
     events = Crowd(world, np.random.default_rng(SEED)).second(50_000, np.zeros(0, np.int64))
     shares = np.bincount(events.event, minlength=4) / 50_000
@@ -201,15 +193,6 @@ def test_no_two_instruments_have_the_same_symbol_and_none_looks_like_an_id(n: in
     assert len(set(map(len, symbols))) == 1
 
 
-def test_an_instrument_is_of_the_category_of_its_sector_and_its_name_says_so(world: World) -> None:
-    assert len(SECTOR_NAMES) == SECTORS
-    for one in listed_instruments(world, np.random.default_rng(SEED)):
-        sector = SECTOR_NAMES[world.sector[one.instrument_id]]
-        assert one.categories == (sector.category,)
-        assert sector.noun in one.name
-        assert one.name.startswith(one.symbol.capitalize())
-
-
 def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
     events = values_of("interactions")
     before = Counter(event["user_id"] for event in events if event["ts"] < LIVE_FROM_MS)
@@ -227,11 +210,6 @@ def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_
     live = sum(q["size"] for q in quotes_of_long if q["ts"] >= LIVE_FROM_MS)
     before = sum(q["size"] for q in quotes_of_long if q["ts"] < LIVE_FROM_MS)
     assert before / 60 == pytest.approx(live, rel=0.2), "the volume of a minute"
-
-
-def test_without_a_duration_it_never_ends() -> None:
-    endless = replace(SMALL, duration_s=None)
-    assert len(list(islice(simulated(endless, 0), 100))) == 100
 
 
 @given(plan=plans, partitions=st.integers(1, 4), data=st.data())

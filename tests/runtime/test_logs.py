@@ -50,11 +50,6 @@ def test_a_librarys_logs_are_too() -> None:
     assert "tickrec" not in line
 
 
-def test_a_librarys_extra_fields_are_kept() -> None:
-    (line,) = logged('logging.getLogger("x").warning("y", extra={"data": {"stack": 1}})')
-    assert line["tickrec"] == {"data": {"stack": 1}}
-
-
 @pytest.mark.parametrize("logger", ['structlog.get_logger("x")', 'logging.getLogger("x")'])
 def test_an_exception_is_part_of_its_line(logger: str) -> None:
     (line,) = logged(f"try: 1 / 0\nexcept ZeroDivisionError: {logger}.exception('failed')")
