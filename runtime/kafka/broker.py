@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Hashable, Mapping
+from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -125,14 +126,8 @@ def create(client: Admin, topics: Collection[NewTopic]) -> None:
     """
     if not topics:
         return
-    for name, created in client.create_topics(list(topics)).items():
-        try:
-            created.result(_CALL_S)
-        except KafkaException as refused:
-            if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerError(
-                    f"cannot create topic {name}: {describe_error(refused.args[0])}"
-                ) from None
+    created = client.create_topics(list(topics))
+    _check_answers("create", created, KafkaError.TOPIC_ALREADY_EXISTS)
     _await(client, {topic.topic: topic.num_partitions for topic in topics})
 
 
@@ -144,15 +139,20 @@ def delete(client: Admin, names: Collection[str]) -> None:
     """
     if not names:
         return
-    for name, deleted in client.delete_topics(list(names)).items():
-        try:
-            deleted.result(_CALL_S)
-        except KafkaException as refused:
-            if refused.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise BrokerError(
-                    f"cannot delete topic {name}: {describe_error(refused.args[0])}"
-                ) from None
+    deleted = client.delete_topics(list(names))
+    _check_answers("delete", deleted, KafkaError.UNKNOWN_TOPIC_OR_PART)
     _await(client, dict.fromkeys(names, 0))
+
+
+def _check_answers(action: str, answers: Mapping[str, Future[Any]], harmless: int) -> None:
+    """Wait for the answer about each topic; one code of an error is not one."""
+    for name, answer in answers.items():
+        try:
+            answer.result(_CALL_S)
+        except KafkaException as refused:
+            if refused.args[0].code() != harmless:
+                why = describe_error(refused.args[0])
+                raise BrokerError(f"cannot {action} topic {name}: {why}") from None
 
 
 def _await(client: Admin, expected: Mapping[str, int]) -> None:

@@ -1,12 +1,14 @@
 """Fixtures of the tests of `adapt`: topics of a company's own, and the program as a process."""
 
 import contextlib
+import json
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 from confluent_kafka import (
     ConsumerGroupState,
@@ -17,10 +19,14 @@ from confluent_kafka import (
 from confluent_kafka.admin import NewTopic
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
+from contracts.instruments import Instrument, encode_instrument, instrument_key
+from contracts.messages import Quote
+from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.maven import NoJarsError
 from infra.local.process import Command, Server, free_port, kill, running, start, stop
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
+from runtime.topology import Topology
 from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S, eventually
 from tests.registry.server import registry
@@ -28,6 +34,16 @@ from tests.registry.server import registry
 PARTITIONS: Final = 3
 MOST_BYTES: Final = 4 * 1024**2
 Keyed = tuple[bytes | None, bytes | None]
+TICKS: Final = """
+[[sources]]
+topic = "{topic}"
+into = "quotes"
+example = '{{"sym": "AAPL", "bid": 15.4, "ask": 15.5, "at": 1795731420}}'
+[sources.fields]
+instrument_id.symbol = "sym"
+price.mean = ["bid", "ask"]
+ts = {{ path = "at", unit = "s" }}
+"""
 
 
 class Company:
@@ -161,6 +177,32 @@ def committed(company: Company) -> dict[tuple[str, int], int]:
     return {(its.topic, its.partition): its.offset for its in found}
 
 
+def ticks(n: int) -> list[tuple[bytes, bytes]]:
+    """Ticks of ten symbols; each has rising times and prices."""
+    return [tick(f"S{k % 10}", k) for k in range(n)]
+
+
+def tick(symbol: str, k: int) -> tuple[bytes, bytes]:
+    row = {"sym": symbol, "bid": k, "ask": k + 2, "at": 1_700_000_000 + k}
+    return symbol.encode(), json.dumps(row).encode()
+
+
+def catalog(company: Company, ids: Iterable[int] = range(10)) -> None:
+    entries = [Instrument(i, symbol=f"S{i}", name=f"S{i}") for i in ids]
+    company.publish(
+        INSTRUMENTS.name,
+        [(instrument_key(each.instrument_id), encode_instrument(each)) for each in entries],
+    )
+
+
+def quotes(company: Company) -> dict[int, list[Quote]]:
+    found: dict[int, list[Quote]] = {}
+    for value in company.values(QUOTES.name):
+        quote = msgspec.json.decode(value, type=Quote)
+        found.setdefault(quote.instrument_id, []).append(quote)
+    return found
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     try:
@@ -182,3 +224,12 @@ def company(broker: str, tmp_path: Path) -> Iterator[Company]:
     company = Company(broker, tmp_path)
     yield company
     company.delete_topics()
+
+
+@pytest.fixture
+def topic(company: Company, topology: Topology) -> str:
+    """The company's topic of ticks, mapped to quotes of the instruments in the catalog."""
+    topic = company.topic("ticks")
+    company.map(TICKS.format(topic=topic))
+    catalog(company)
+    return topic

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable, Iterator
 
 import httpx
-import msgspec
 import pytest
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -16,8 +15,6 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import NewTopic
 
-from contracts.instruments import Instrument, encode_instrument, instrument_key
-from contracts.messages import Quote
 from contracts.topics import INSTRUMENTS, QUOTES
 from contracts.topics import dead_letters as dead_letters_of
 from infra.local.metrics import parse
@@ -36,54 +33,14 @@ from tests.integration.conftest import dead_letters
 from tests.patience import PATIENCE_S, eventually
 from tests.raw_batches import Raw
 
-from .conftest import Company, committed
+from .conftest import TICKS, Company, catalog, committed, quotes, tick, ticks
 
 pytestmark = pytest.mark.kafka_only
 
-TICKS = """
-[[sources]]
-topic = "{topic}"
-into = "quotes"
-example = '{{"sym": "AAPL", "bid": 15.4, "ask": 15.5, "at": 1795731420}}'
-[sources.fields]
-instrument_id.symbol = "sym"
-price.mean = ["bid", "ask"]
-ts = {{ path = "at", unit = "s" }}
-"""
-
-
-def ticks(n: int) -> list[tuple[bytes, bytes]]:
-    """Ticks of ten symbols; each has rising times and prices."""
-    return [tick(f"S{k % 10}", k) for k in range(n)]
-
-
-def tick(symbol: str, k: int) -> tuple[bytes, bytes]:
-    row = {"sym": symbol, "bid": k, "ask": k + 2, "at": 1_700_000_000 + k}
-    return symbol.encode(), json.dumps(row).encode()
-
-
-def catalog(company: Company, ids: Iterable[int] = range(10)) -> None:
-    entries = [Instrument(i, symbol=f"S{i}", name=f"S{i}") for i in ids]
-    company.publish(
-        INSTRUMENTS.name,
-        [(instrument_key(each.instrument_id), encode_instrument(each)) for each in entries],
-    )
-
-
-def quotes(company: Company) -> dict[int, list[Quote]]:
-    found: dict[int, list[Quote]] = {}
-    for value in company.values(QUOTES.name):
-        quote = msgspec.json.decode(value, type=Quote)
-        found.setdefault(quote.instrument_id, []).append(quote)
-    return found
-
 
 def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_with_a_reason(
-    company: Company, topology: Topology
+    company: Company, topic: str
 ) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
     bad = [(b"?", b"{"), tick("?", 1)]
     for each in bad:
         company.publish(topic, [each])
@@ -103,11 +60,8 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
 
 
 def test_whatever_one_record_leads_to_is_a_dead_letter_and_its_neighbors_are_published(
-    company: Company, topology: Topology
+    company: Company, topic: str
 ) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
     deep = b"[" * 995 + b"]" * 995
     most = dead_letters_of(QUOTES).max_message_bytes
     bad = [b'{"sym": %s, "bid": 1, "ask": 1, "at": 1}' % deep,
@@ -254,12 +208,7 @@ def test_what_becomes_of_records_is_counted_and_marks_of_transactions_are_no_lag
         eventually(lambda: counts(port, expected) == expected, f"it says {expected}")
 
 
-def test_a_second_copy_of_the_same_name_stops_the_first(
-    company: Company, topology: Topology
-) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
+def test_a_second_copy_of_the_same_name_stops_the_first(company: Company, topic: str) -> None:
     command = company.command("one")
     first = start(command)
     try:
@@ -296,11 +245,8 @@ def commit(company: Company, offset: int) -> None:
 
 
 def test_a_position_beyond_the_end_of_a_log_is_named_and_nothing_is_published_or_passed(
-    company: Company, topology: Topology
+    company: Company, topic: str
 ) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
     company.publish(topic, ticks(30))
     commit(company, 500)
     code, said = outcome(company)
@@ -310,11 +256,8 @@ def test_a_position_beyond_the_end_of_a_log_is_named_and_nothing_is_published_or
 
 
 def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its_beginning(
-    company: Company, topology: Topology
+    company: Company, topic: str
 ) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
     company.publish(topic, [tick("S1", k) for k in range(10)])
     commit(company, 2)
     client = brokers.admin(company.kafka)
@@ -349,11 +292,8 @@ def test_a_catalog_that_was_recreated_is_read_from_its_beginning(
 
 
 def test_a_record_outside_its_batch_does_not_move_the_position_beyond_the_log(
-    company: Company, topology: Topology
+    company: Company, topic: str
 ) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
     company.publish(topic, [tick("S1", 0)])
     (((_, partition), _),) = company.ends().items()
     key, value = tick("S1", 1)

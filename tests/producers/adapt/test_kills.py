@@ -10,11 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.process import Command, kill, start, stop
-from runtime.topology import Topology
 from tests.patience import eventually
 
-from .conftest import Company
-from .test_adapting import TICKS, catalog, quotes, tick
+from .conftest import Company, quotes, tick
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
@@ -49,12 +47,9 @@ def starts_of(command: Command) -> int:
 
 
 def test_after_thirty_kills_each_record_was_published_once(
-    company: Company, topology: Topology, seed: int
+    company: Company, topic: str, seed: int
 ) -> None:
     draw = random.Random(seed)
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
     commands = [company.command(name) for name in ("one", "two")]
     processes = [start(command) for command in commands]
     try:
@@ -77,10 +72,7 @@ def test_after_thirty_kills_each_record_was_published_once(
     assert_each_once(company, n[0])
 
 
-def test_copies_without_a_name_come_and_go(company: Company, topology: Topology) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    catalog(company)
+def test_copies_without_a_name_come_and_go(company: Company, topic: str) -> None:
     first, second, third = (unnamed(company.command(name)) for name in ("one", "two", "three"))
     with fed(company, topic) as n, contextlib.ExitStack() as stack:
         killed = start(first)

@@ -20,8 +20,7 @@ from tests.guarded import Guarded
 from tests.integration.conftest import dead_letters
 from tests.patience import PATIENCE_S
 
-from .conftest import Company
-from .test_adapting import TICKS, catalog, quotes, ticks
+from .conftest import TICKS, Company, catalog, quotes, ticks
 
 pytestmark = pytest.mark.kafka_only
 
