@@ -4,10 +4,9 @@ import socket
 import time
 from functools import partial
 
-from infra.local.process import LOOPBACK, free_port
+from infra.local.process import LOOPBACK
 from tests.commands import run
 from tests.http_server import Handler, serving
-from tests.patience import eventually
 
 PAGES = {"/health": 200, "/health/ready": 503, "/health/live": 204}
 
@@ -38,36 +37,6 @@ def test_it_passes_for_a_2xx_alone_and_says_what_it_got_instead() -> None:
     assert failed.returncode == 1
     assert failed.stderr == f"http://{address}/health/ready answers 503\n"
     assert Pages.asked[0] == ("/health", address)
-
-
-def test_a_server_that_answers_in_parts_is_not_cut_off() -> None:
-    """Or the trainer, whose smallest page is /metrics, would log a traceback now and then."""
-    ends: list[OSError | None] = []
-
-    class Slow(Handler):
-        def answer(self) -> None:
-            try:
-                self.send(200)
-                for _ in range(20):
-                    self.wfile.write(bytes(10_000))
-                    self.wfile.flush()
-                    time.sleep(0.01)
-                ends.append(None)
-            except OSError as error:
-                ends.append(error)
-
-    with serving(Slow) as address:
-        assert check(f"http://{address}/metrics").returncode == 0
-        eventually(lambda: bool(ends), "the server has answered")
-
-    assert ends == [None]
-
-
-def test_it_fails_where_nothing_listens() -> None:
-    done = check(f"http://{LOOPBACK}:{free_port()}/health")
-
-    assert done.returncode == 1
-    assert "Connection refused" in done.stderr
 
 
 def test_it_fails_before_dockers_timeout_where_nothing_answers() -> None:

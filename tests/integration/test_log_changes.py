@@ -8,10 +8,11 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
+from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.keyspace import WHOLE_FIELD
 from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
@@ -103,7 +104,9 @@ def test_topics_recreated_under_a_running_worker_are_folded_within_seconds(
 ) -> None:
     with watched(pipeline) as worker:
         pipeline.publish([*quotes(100), *events(10)])
+        pipeline.publish_raw(map(listing, range(100)))
         pipeline.wait_until_folded()
+        assert catalog(pipeline) == set(range(100))
         client = brokers.admin(plain(pipeline.broker))
         brokers.delete(client, [topic.name for topic in STREAMED])
         eventually(lambda: worker.partitions() == {}, "it has no partitions any longer")
@@ -113,9 +116,27 @@ def test_topics_recreated_under_a_running_worker_are_folded_within_seconds(
         topics()
         eventually(lambda: len(worker.partitions()) == partitions_of(pipeline), "it has them again")
         pipeline.publish([*quotes(50), *events(5, 10)])
+        pipeline.publish_raw([listing(7)])
         pipeline.wait_until_folded()
+        eventually(lambda: catalog(pipeline) == {7}, "only the new log's instruments are there")
     assert counted(pipeline) == 150
     assert diagonal(pipeline) == 15
+
+
+def listing(instrument: int) -> tuple[str, bytes, bytes, None]:
+    entry = Instrument(instrument, symbol=f"I{instrument}", name="listed")
+    return INSTRUMENTS.name, instrument_key(instrument), encode_instrument(entry), None
+
+
+def catalog(pipeline: Pipeline) -> set[int]:
+    """Return the instruments that have an entry, each in the partition where readers look."""
+    partitions = pipeline.topology.instruments
+    return {
+        int(field)
+        for p in range(partitions)
+        for field in pipeline.store.hkeys(pipeline.keyspace.catalog(p))
+        if instrument_partition(int(field), partitions) == p
+    }
 
 
 @pytest.mark.parametrize(("word", "expected"), [("continue", 150), ("start-over", 250)])
