@@ -122,13 +122,13 @@ def decode_closed_bars(values: Sequence[bytes | None]) -> tuple[ClosedBars, list
     bars: list[Any] = []
     index: list[int] = []
     rejections: list[Rejection] = []
-    for place, value in enumerate(values):
+    for at, value in enumerate(values):
         try:
             bars.append(decode_alone(_bar.decode, value))  # type: ignore[arg-type]
         except ValueError as error:
-            rejections.append(Rejection(place, str(error)))
+            rejections.append(Rejection(at, str(error)))
         else:
-            index.append(place)
+            index.append(at)
     columns = {
         name: np.array([getattr(bar, letter) for bar in bars], dtype)
         for letter, (name, dtype) in _COLUMNS.items()

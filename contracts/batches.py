@@ -50,9 +50,9 @@ class Spans:
     def __len__(self) -> int:
         return len(self.start)
 
-    def value(self, place: int) -> bytes | None:
+    def value(self, index: int) -> bytes | None:
         """Return one of the values."""
-        start, length = int(self.start[place]), int(self.length[place])
+        start, length = int(self.start[index]), int(self.length[index])
         return None if length == ABSENT else self.data[start : start + length]
 
     def listed(self) -> list[bytes | None]:
@@ -62,13 +62,13 @@ class Spans:
             data[start:end]
             for start, end in zip(starts, (self.start + self.length).tolist(), strict=True)
         ]
-        for place in np.flatnonzero(self.length == ABSENT).tolist():
-            found[place] = None
+        for index in np.flatnonzero(self.length == ABSENT).tolist():
+            found[index] = None
         return found
 
-    def take(self, places: Ints) -> "Spans":
+    def take(self, indices: Ints) -> "Spans":
         """Return some of the values, by index."""
-        return Spans(self.data, self.start[places], self.length[places])
+        return Spans(self.data, self.start[indices], self.length[indices])
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def decode_quotes_with(
         return parsed, []
     others = np.flatnonzero(~is_parsed)
     columns, rejections = decode_quotes(values.take(others).listed(), now_ms[others], rules)
-    rejections = [Rejection(int(others[place]), reason) for place, reason in rejections]
+    rejections = [Rejection(int(others[at]), reason) for at, reason in rejections]
     columns = replace(columns, index=others[columns.index])
     return parsed.take(is_parsed).merged(columns), rejections
 

@@ -1,8 +1,8 @@
 """The messages on `cooccurrences`, changes to the Gram matrix: columns, and their wire format.
 
 An event of a user with h other items changes h + 1 entries of G, each in the row that
-`contracts.pairs` says. The changes are most of the traffic between workers. Values shared by the
-entries of an event are stored once; columns are as narrow as `contracts.columns` makes them.
+`contracts.partitioning` says. The changes are most of the traffic between workers. Values shared by
+the entries of an event are stored once; columns are as narrow as `contracts.columns` makes them.
 """
 
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ _NO_MESSAGE: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, Recur
 class Rejection(NamedTuple):
     """An invalid record of a batch: its index in the batch, and the reason."""
 
-    place: int
+    index: int  # type: ignore[assignment]  # not the tuple's method
     reason: str
 
 
@@ -106,7 +106,7 @@ def judge(
 ) -> tuple[Ints, list[M], Ints, list[Rejection]]:
     """Return the indices, messages and event times of the valid ones, and the rejections."""
     n, messages, rejections, _ = decoded
-    index = np.delete(np.arange(n), [rejection.place for rejection in rejections])
+    index = np.delete(np.arange(n), [rejection.index for rejection in rejections])
     ts_ms = np.fromiter((m.ts for m in messages), np.int64, len(messages))
     latest = np.broadcast_to(np.asarray(now_ms, np.int64) + MAX_AHEAD_MS, n)[index]
     broken = {at: _ahead(ts_ms[at], latest[at]) for at in np.flatnonzero(ts_ms > latest).tolist()}
@@ -140,18 +140,18 @@ def decode_runs(
         try:
             messages.extend(decoding)
         except _NO_MESSAGE as error:
-            place = len(messages) + len(rejections)
+            index = len(messages) + len(rejections)
             name = None if rules.refuses_unknown_fields else unknown_field(error)
             if name is None:
-                rejections.append(Rejection(place, _reason(values[place], error)))
+                rejections.append(Rejection(index, _reason(values[index], error)))
                 continue
             if unknown.total() == UNKNOWN_FIELDS_NAMED:
-                decoding = map(decoders.lenient, values[place:])
+                decoding = map(decoders.lenient, values[index:])
                 continue
             try:
-                messages.append(decoders.lenient(values[place]))
+                messages.append(decoders.lenient(values[index]))
             except _NO_MESSAGE as worse:
-                rejections.append(Rejection(place, _reason(values[place], worse)))
+                rejections.append(Rejection(index, _reason(values[index], worse)))
             else:
                 unknown[name] += 1
         else:

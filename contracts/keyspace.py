@@ -31,9 +31,10 @@ Keys, after the namespace:
     lives as `contracts.trending` says, by the store's clock; written by histories; read by api
     An item stands in page `item % PAGES`.
 `cooc:{c<p>}:<item>`
-    hash: item -> G[item, that item], itself included, of the pairs that `contracts.pairs` puts into
-    this row, about half of the item's; `off` -> last offset; `holders` -> how many users have the
-    item, and not the sums, which round: written if affinities are fractions, and if it is known
+    hash: item -> G[item, that item], itself included, of the pairs that `contracts.partitioning`
+    puts into this row, about half of the item's; `off` -> last offset; `holders` -> how many users
+    have the item, and not the sums, which round: written if affinities are fractions, and if it is
+    known
     lives forever; written by cooccurrences; read by trainer
 `items:{c<p>}`
     set: the items that have a `cooc` key

@@ -17,7 +17,7 @@ from benchmarks.peers.progress import now_ms, progress_key, report
 from contracts.affinities import HistoryEntry
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction
-from contracts.pairs import row_of
+from contracts.partitioning import row_of
 from contracts.topics import INTERACTIONS
 from runtime.settings import SharedSettings
 

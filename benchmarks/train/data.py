@@ -20,8 +20,7 @@ from contracts.keyspace import (
     Keyspace,
 )
 from contracts.messages import Ints
-from contracts.pairs import are_in_row
-from contracts.partitioning import instrument_partitions, user_partition
+from contracts.partitioning import are_in_row, instrument_partitions, user_partition
 from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.topology import Topology

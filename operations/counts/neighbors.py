@@ -9,8 +9,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from contracts.keyspace import NOT_ITEMS, Keyspace
-from contracts.pairs import row_of
-from contracts.partitioning import instrument_partition
+from contracts.partitioning import instrument_partition, row_of
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 

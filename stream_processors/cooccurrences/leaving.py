@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.columns import integers
 from contracts.messages import Floats, Ints
-from contracts.pairs import are_in_row
+from contracts.partitioning import are_in_row
 from stream_processors.cooccurrences.sums import Sums, merged, summed
 from stream_processors.cooccurrences.table import i_of, keys_of, rows_in
 from stream_processors.ids import starts_of_runs

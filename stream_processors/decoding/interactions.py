@@ -52,18 +52,18 @@ def decode(
     tombstones: dict[int, Tombstone] = {}
     rejections: list[Rejection] = []
     for rejection in rejected:
-        record = batch.records[rejection.place]
+        record = batch.records[rejection.index]
         if record.value is not None:
             rejections.append(rejection)
             continue
         try:
-            now_ms = int(clock_ms[rejection.place])
+            now_ms = int(clock_ms[rejection.index])
             tombstone = decode_tombstone(record.key, tuple(record.headers), now_ms)
         except ValueError as error:
-            rejections.append(Rejection(rejection.place, str(error)))
+            rejections.append(Rejection(rejection.index, str(error)))
         else:
-            tombstones[rejection.place] = tombstone
-            events.append((rejection.place, tombstone.user_id, 0, 0.0, 0, 0.0))
+            tombstones[rejection.index] = tombstone
+            events.append((rejection.index, tombstone.user_id, 0, 0.0, 0, 0.0))
     if tombstones:
         events.sort(key=itemgetter(0))
     places, users = list(map(itemgetter(0), events)), list(map(itemgetter(1), events))

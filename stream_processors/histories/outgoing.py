@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, TakenOut
 from contracts.messages import Floats, Ints
-from contracts.pairs import are_in_row
+from contracts.partitioning import are_in_row
 from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories.fold import Change, Leaving
 

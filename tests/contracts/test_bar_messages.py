@@ -70,7 +70,7 @@ def test_a_bar_that_breaks_a_rule_is_rejected_alone_and_the_reason_names_the_fie
     bad = msgspec.json.encode(msgspec.structs.asdict(BAR) | {field: value})
     decoded, (rejection,) = decode_closed_bars([good, bad, good])
     assert decoded.index.tolist() == [0, 2]
-    assert rejection.place == 1
+    assert rejection.index == 1
     assert reason in rejection.reason
 
 

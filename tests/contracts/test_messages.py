@@ -234,7 +234,7 @@ def test_what_is_no_message_at_all_is_rejected_alone(
     good = changed(GOOD_QUOTE | GOOD_INTERACTION)
     columns, rejections = decode([good, value, good], NOW_MS)
     assert columns.index.tolist() == [0, 2]
-    assert [rejection.place for rejection in rejections] == [1]
+    assert [rejection.index for rejection in rejections] == [1]
     assert rejections[0].reason
     assert reason in rejections[0].reason
 
@@ -243,7 +243,7 @@ def test_what_is_no_message_at_all_is_rejected_alone(
 def test_no_bytes_whatever_make_decoding_fail(values: list[bytes | None]) -> None:
     for decode in (decode_quotes, decode_interactions):
         columns, rejections = decode(values, NOW_MS)
-        places = [*columns.index.tolist(), *(rejection.place for rejection in rejections)]
+        places = [*columns.index.tolist(), *(rejection.index for rejection in rejections)]
         assert sorted(places) == list(range(len(values)))
 
 
@@ -259,7 +259,7 @@ def test_any_mix_of_good_and_bad_keeps_the_good_ones_and_their_places(batch: lis
     assert columns.price.tolist() == [batch[place].price for place in good]
     assert columns.size.tolist() == [batch[place].size for place in good]
     assert columns.instrument_id.tolist() == [batch[place].instrument_id for place in good]
-    assert {rejection.place for rejection in rejections} == set(range(len(batch))) - set(good)
+    assert {rejection.index for rejection in rejections} == set(range(len(batch))) - set(good)
 
 
 @given(st.lists(st.sampled_from(["good", "no JSON", "none", "ahead", "long user"]), max_size=12))
@@ -274,7 +274,7 @@ def test_rejections_come_in_the_order_of_the_batch_whatever_they_are_for(kinds: 
     says = {"no JSON": "malformed", "none": "no value", "ahead": "ahead", "long user": "bytes"}
     columns, rejections = decode_interactions([value[kind] for kind in kinds], NOW_MS)
     bad = [place for place, kind in enumerate(kinds) if kind != "good"]
-    assert [rejection.place for rejection in rejections] == bad
+    assert [rejection.index for rejection in rejections] == bad
     assert all(says[kinds[place]] in reason for place, reason in rejections)
     assert sorted([*bad, *columns.index.tolist()]) == list(range(len(kinds)))
     assert len(columns.user_id) == len(columns.ts_ms) == len(columns.index)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from contracts.pairs import row_of
+from contracts.partitioning import row_of
 
 Of = TypeVar("Of")
 

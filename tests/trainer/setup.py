@@ -13,8 +13,7 @@ from rich.progress import Progress
 
 from contracts.generations import DEFAULT_VARIANT, Current, Decision, Served
 from contracts.keyspace import Keyspace
-from contracts.pairs import row_of
-from contracts.partitioning import instrument_partition, user_partition
+from contracts.partitioning import instrument_partition, row_of, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
 from runtime.topology import Topology

@@ -1,6 +1,6 @@
 """Reads the Gram matrix that the workers keep in Redis.
 
-Each pair is in one row there, `contracts.pairs`; here the matrix becomes symmetric.
+Each pair is in one row there, `contracts.partitioning`; here the matrix becomes symmetric.
 
 They keep writing during the read. Each row is as it was when it was read, so rows may differ by the
 events in between, and a row may have an item whose own row did not exist yet: that pair is left out
@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from contracts.keyspace import NOT_ITEMS, Keyspace
 from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
-from contracts.pairs import are_in_row
+from contracts.partitioning import are_in_row
 from runtime.redis.stores import Store
 from trainer.counts.blocks import Growing
 from trainer.counts.matrices import Gram, Indices, csr, in_order, mirrored

@@ -16,7 +16,7 @@ from contracts.affinities import weighted
 from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
 from contracts.keyspace import HOLDERS_FIELD, INCARNATION_FIELD, LINEAGE_FIELD, NOT_ITEMS
 from contracts.log_position import mark
-from contracts.pairs import are_in_row
+from contracts.partitioning import are_in_row
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module

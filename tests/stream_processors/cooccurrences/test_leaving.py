@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.changes import Blocks, Changes, TakenOut, encode_changes
-from contracts.pairs import row_of
+from contracts.partitioning import row_of
 from contracts.topics import COOCCURRENCES
 from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences.leaving import Leaving, pieces

@@ -26,8 +26,7 @@ from contracts.changes import (
 )
 from contracts.event_types import BUILT_IN
 from contracts.messages import Interaction
-from contracts.pairs import row_of
-from contracts.partitioning import instrument_partition
+from contracts.partitioning import instrument_partition, row_of
 from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
@@ -149,7 +148,7 @@ class Publishing(RuleBasedStateMachine):
             typical_value=50.0,
         )
         self.is_exact = mode == ("binary", "none")
-        self.rules, self.oracle = rules_of(settings), oracle.Rules.of(settings)
+        self.history_rules, self.oracle = rules_of(settings), oracle.Rules.of(settings)
         self.enough_bytes = enough_bytes
         self.log: list[UserEvent] = []
         self.expected: dict[str, oracle.History] = defaultdict(dict)
@@ -169,7 +168,7 @@ class Publishing(RuleBasedStateMachine):
             self.claim.as_claim(),
             self.producer,  # type: ignore[arg-type]
             TOPOLOGY,
-            self.rules,
+            self.history_rules,
         )
         self.fold._folds[0]._enough_bytes = self.enough_bytes
 
@@ -236,7 +235,9 @@ class Publishing(RuleBasedStateMachine):
         self.last[partition] = last
         assert is_last or sum(sizes.values()) >= self.enough_bytes
         assert sum(sizes.values()) - sizes[last] < self.enough_bytes
-        assert (changes.own.holders is not None) == self.rules.counts_holders or not changes.own
+        assert (
+            changes.own.holders is not None
+        ) == self.history_rules.counts_holders or not changes.own
         for offset, entries in entries_of(changes).items():
             assert self.entries[partition].setdefault(offset, entries) == entries
             assert all(row_of(*of) == of[0] for of in entries)
@@ -246,7 +247,9 @@ class Publishing(RuleBasedStateMachine):
 
     def stored(self) -> dict[str, History]:
         answers = {u: self.claim.execute(hash_of(u))[0] for u in "AB"}
-        return {u: history_of(its, scaled=self.rules.is_scaled) for u, its in answers.items()}
+        return {
+            u: history_of(its, scaled=self.history_rules.is_scaled) for u, its in answers.items()
+        }
 
     def teardown(self) -> None:
         if not hasattr(self, "log"):
@@ -257,7 +260,7 @@ class Publishing(RuleBasedStateMachine):
             self.compare(history, self.expected[user])
         counted = [oracle.counted(its) for its in self.expected.values()]
         self.compare_counts([{i: held.affinity for i, held in its.items()} for its in counted])
-        if self.rules.counts_holders:
+        if self.history_rules.counts_holders:
             found = Counter[int]()
             for its in self.holders:
                 for (_, item), n in its.items():
@@ -270,7 +273,7 @@ class Publishing(RuleBasedStateMachine):
         assert found.keys() == expected.keys()
         for item, held in expected.items():
             assert (item in history.rejected) == held.is_rejected
-            of_user = (held.scale,) if self.rules.is_scaled else ()
+            of_user = (held.scale,) if self.history_rules.is_scaled else ()
             its = held.affinity, held.ts_ms, held.first_ms, *of_user
             assert found[item][: len(its)] == pytest.approx(its, rel=1e-12)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.sparse import csr_array
 
-from contracts.pairs import are_in_row
+from contracts.partitioning import are_in_row
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import broken_rules
 from trainer.counts.matrices import Gram

@@ -12,8 +12,7 @@ from scipy.sparse import csr_array
 from contracts.archive import ERASED, INTERACTIONS_TABLE
 from contracts.event_types import BUILT_IN
 from contracts.keyspace import Keyspace
-from contracts.pairs import row_of
-from contracts.partitioning import instrument_partition, user_partition
+from contracts.partitioning import instrument_partition, row_of, user_partition
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.archive.catalog import open_catalog
