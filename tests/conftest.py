@@ -189,7 +189,7 @@ def topics(broker: str, store_url: str, namespace: str) -> TopicsFactory:
 
     def make(*, partitions: int = 2, **of_topic: int) -> Topology:
         asked = {topic.name: partitions for topic in STREAMED} | of_topic
-        client = brokers.admin(plain(broker))
+        client = brokers.Admin(plain(broker))
         brokers.delete(client, brokers.partitions_of(client).keys() & OURS)
         keyspace = Keyspace(namespace)
         with connect(store_url, "tests") as store:
@@ -210,7 +210,7 @@ def topology(topics: TopicsFactory) -> Topology:
 def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("kafka_only") is None:
         return
-    if brokers.is_tansu(brokers.admin(plain(request.getfixturevalue("broker")))):
+    if brokers.is_tansu(brokers.Admin(plain(request.getfixturevalue("broker")))):
         pytest.skip("Tansu does not support what this test is about: it needs Apache Kafka")
 
 

@@ -68,7 +68,7 @@ def kafka_container(setup: GuardedSetup, log: Path) -> Iterator[str]:
         container.with_bind_ports(_port(address), _port(address))
     for file in setup.files:
         container.with_copy_into_container(file, str(file))
-    client = brokers.admin(plain(guarded.own_address))
+    client = brokers.Admin(plain(guarded.own_address))
     with _running(container, lambda: brokers.answers(client), log):
         yield f"Apache Kafka, image {service['image']}"
 

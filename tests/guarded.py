@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from infra.local.kafka.secured import MECHANISM, Security, grant_all, listening, new_security
 from infra.local.kafka.server import kafka
 from infra.local.process import Server, free_port
-from runtime.kafka.broker import admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import User
 from tests.http_server import Handler, serving
@@ -105,12 +105,12 @@ class Guarded:
 
     def grant(self, namespace: str, prefix: str = "") -> None:
         """Grant each program's user its rights."""
-        client = admin(plain(self.own_address))
+        client = Admin(plain(self.own_address))
         grant_all(client, KafkaConfig(prefix=prefix), namespace)
 
     def add_users(self) -> None:
         """Store the passwords of SCRAM users in Kafka; wait until it has them."""
-        client = admin(plain(self.own_address))
+        client = Admin(plain(self.own_address))
         users = self.security.passwords
         for hashed in _SCRAM:  # Kafka accepts a user once per request
             changed = client.alter_user_scram_credentials(

@@ -9,7 +9,7 @@ from tests.patience import PATIENCE_S
 
 def records_of(kafka: KafkaConfig, topic: str) -> list[Message]:
     """Return the records of a topic, of each partition up to its end and in its order."""
-    partitions = brokers.partitions_of(brokers.admin(kafka))[topic]
+    partitions = brokers.partitions_of(brokers.Admin(kafka))[topic]
     settings = {"group.id": "tests", "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({**kafka.librdkafka(), **settings, "fetch.wait.max.ms": 50})
     consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])

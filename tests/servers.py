@@ -112,7 +112,7 @@ def _redis_container(folder: Path) -> Iterator[Taken]:
 
 @contextlib.contextmanager
 def _borrowed_broker(address: str) -> Iterator[Taken]:
-    client = brokers.admin(plain(address))
+    client = brokers.Admin(plain(address))
     if there := brokers.partitions_of(client).keys() & OURS:
         pytest.exit(
             f"the broker at {address} (KAFKA_BOOTSTRAP_SERVERS) has the topics "

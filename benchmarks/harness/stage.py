@@ -68,7 +68,7 @@ class Stage:
         """Empty the store, and return a new namespace in it; missing topics are created."""
         self.client.flushall()
         keys = Keyspace(f"bench-{uuid.uuid4().hex[:8]}")
-        rows = ensure(brokers.admin(plain(self.broker.address)), self.client, keys, {})
+        rows = ensure(brokers.Admin(plain(self.broker.address)), self.client, keys, {})
         topology = Topology(
             **{row.topic.name: row.partitions for row in rows if row.topic in STREAMED}
         )
@@ -76,7 +76,7 @@ class Stage:
 
     def empty(self, *topics: Topic) -> None:
         """Delete topics with their contents: `namespace` recreates them."""
-        brokers.delete(brokers.admin(plain(self.broker.address)), [topic.name for topic in topics])
+        brokers.delete(brokers.Admin(plain(self.broker.address)), [topic.name for topic in topics])
 
     def fresh_namespace(self) -> Namespace:
         """Return a namespace with nothing left to fold, and nothing published."""

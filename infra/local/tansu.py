@@ -34,7 +34,7 @@ def tansu(port: int, folder: Path) -> Server:
         # It would wait five seconds for its clients to leave, and has nothing to save.
         stop_signal=signal.SIGKILL,
     )
-    client = broker.admin(plain(address))
+    client = broker.Admin(plain(address))
     return Server(
         command,
         address,

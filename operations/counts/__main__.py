@@ -75,7 +75,7 @@ def rebuild(
     """Delete the counts in Redis, so that workers make them again; stop all workers before."""
     with exit_on(*_EXPECTED):
         settings = read_settings(SharedSettings)
-        client = broker.admin(settings.kafka)
+        client = broker.Admin(settings.kafka)
         with _connected(settings) as store:
             keyspace = Keyspace(settings.namespace)
             deleted = rebuild_counts(client, store, keyspace, from_events=from_events)

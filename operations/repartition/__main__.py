@@ -63,7 +63,7 @@ def _archive(kafka: KafkaConfig) -> "CopyArchive":
             f"--from-archive needs packages that are not installed ({error}): "
             "install tickrec[archive,replay], or use the image tickrec/operations-archive"
         ) from error
-    return CopyArchive(read_archive(), broker.admin(kafka))
+    return CopyArchive(read_archive(), broker.Admin(kafka))
 
 
 def _table(copied: list[Copied], *, from_archive: bool) -> Table:

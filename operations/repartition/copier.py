@@ -69,7 +69,7 @@ def copy(
         runtime.kafka.rights.RightsError: the user is missing rights.
         broker.BrokerError: the broker does not answer.
     """
-    client = broker.admin(kafka)
+    client = broker.Admin(kafka)
     old = kafka.model_copy(update={"prefix": from_prefix})
     try:
         topics = find(client, old, kafka, NAME)

@@ -109,7 +109,7 @@ def list_dead_letters(
         limit = limit or _SHOWN
     with exit_on(*_EXPECTED):
         kafka = read_settings(SharedSettings).kafka
-        client = broker.admin(kafka)
+        client = broker.Admin(kafka)
         letters = [
             letter for one in chosen for letter in dead_letters.read(client, kafka, one, limit)
         ]
@@ -226,7 +226,7 @@ def _connect_patiently(settings: SharedSettings) -> tuple[Admin, Store]:
     store = patiently(connect, settings.redis_url, _CLIENT_NAME)
     for warning in check_kept(store):
         messages.print(Text.assemble(("warning ", "yellow"), warning))
-    client = broker.admin(settings.kafka)
+    client = broker.Admin(settings.kafka)
     patiently(broker.partitions_of, client)
     return client, store
 

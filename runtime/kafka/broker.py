@@ -53,11 +53,6 @@ class RefusedError(BrokerError):
     """The broker rejects our login: retrying is useless."""
 
 
-def admin(kafka: KafkaConfig) -> Admin:
-    """Return an admin client."""
-    return Admin(kafka)
-
-
 def answers(client: Admin) -> bool:
     """Whether a broker answers within a second."""
     try:

@@ -44,7 +44,9 @@ class TokenSource:
         form = {"grant_type": "client_credentials"}
         if self.scope is not None:
             form["scope"] = self.scope
-        login = base64.b64encode(f"{_quoted(self.client_id)}:{_quoted(self.secret)}".encode())
+        # Encoded for a header (RFC 6749, section 2.3.1).
+        client_id, secret = map(urllib.parse.quote_plus, (self.client_id, self.secret))
+        login = base64.b64encode(f"{client_id}:{secret}".encode())
         request = urllib.request.Request(  # noqa: S310 (the settings take http and https only)
             self.url,
             urllib.parse.urlencode(form).encode(),
@@ -67,8 +69,3 @@ class TokenSource:
             raise TokenError(
                 f"{self.url} (KAFKA_SASL_TOKEN_URL) answers no token that ends: {error!r}"
             ) from None
-
-
-def _quoted(text: str) -> str:
-    """Return an id or a secret encoded for a header (RFC 6749, section 2.3.1)."""
-    return urllib.parse.quote_plus(text)

@@ -79,7 +79,7 @@ async def test_after_the_broker_stood_still_messages_are_published_and_readiness
     publisher, check = Publisher(producer, Metrics()), KafkaCheck(producer)
     with running(server) as process:
         created = [NewTopic(topic.name, 1, 1) for topic in topics]
-        brokers.create(brokers.admin(plain(server.address)), created)
+        brokers.create(brokers.Admin(plain(server.address)), created)
         async with producer.running():
             await published(publisher)
             process.send_signal(signal.SIGSTOP)

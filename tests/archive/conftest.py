@@ -37,7 +37,7 @@ Message = tuple[str, bytes, bytes | None]
 
 def make_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:
     brokers.create(
-        brokers.admin(kafka),
+        brokers.Admin(kafka),
         [
             NewTopic(
                 kafka.topic(topic.name),
@@ -52,7 +52,7 @@ def make_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:
 
 
 def delete_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:
-    client = brokers.admin(kafka)
+    client = brokers.Admin(kafka)
     there = brokers.partitions_of(client).keys()
     brokers.delete(client, there & {kafka.topic(topic.name) for topic in topics})
 

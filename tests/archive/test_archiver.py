@@ -226,7 +226,7 @@ def test_a_recreated_topic_is_another_log(setup: Setup) -> None:
 def drop_all(setup: Setup) -> None:
     """Have Kafka delete all quotes."""
     ends = {p: bounds.end for p, bounds in Broker(setup.kafka).bounds("quotes", [0, 1]).items()}
-    client = brokers.admin(setup.kafka)
+    client = brokers.Admin(setup.kafka)
     places = [TopicPartition(setup.kafka.topic("quotes"), p, end) for p, end in ends.items()]
     for answer in client.delete_records(places).values():
         answer.result()
@@ -263,7 +263,7 @@ def test_what_was_sent_before_and_after_a_topic_got_more_partitions_is_archived(
         eventually(lambda: sum(setup.covered().values()) == 100, "the first quotes")
     setup.publish([*quotes(100, first=100)])
     more = NewPartitions(setup.kafka.topic("quotes"), 5)
-    client = brokers.admin(setup.kafka)
+    client = brokers.Admin(setup.kafka)
     for answer in client.create_partitions([more]).values():
         answer.result()
     with setup.running():

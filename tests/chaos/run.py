@@ -74,7 +74,7 @@ def world(
         topology = _topics(kafka, store, Keyspace(namespace))
         if security:
             own = plain(kafka.bootstrap_servers)
-            grant_all(brokers.admin(own), own, namespace)
+            grant_all(brokers.Admin(own), own, namespace)
         as_workers = security.environment("workers") if security else {}
         fleet = _fleet(folder, namespace, mode, network, kafka, store, as_workers)
         stack.callback(fleet.kill)
@@ -146,7 +146,7 @@ def run(
 def _topics(kafka: Kafka, store: Single, keyspace: Keyspace) -> Topology:
     asked = {topic.name: PARTITIONS for topic in STREAMED}
     with store.client() as client:
-        ensure(brokers.admin(plain(kafka.bootstrap_servers)), client, keyspace, asked)
+        ensure(brokers.Admin(plain(kafka.bootstrap_servers)), client, keyspace, asked)
         return Topology.from_hash(client.hgetall(keyspace.topics()))
 
 

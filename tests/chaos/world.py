@@ -53,7 +53,7 @@ class World:
         self.mode = mode
         self.topology = topology
         self.kafka = kafka
-        self.admin = brokers.admin(plain(kafka.bootstrap_servers))
+        self.admin = brokers.Admin(plain(kafka.bootstrap_servers))
         self.store = store
         self.fleet = fleet
         self.feed = feed

@@ -50,7 +50,7 @@ G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
 @pytest.fixture(scope="module")
 def filled(broker: str, store_url: str) -> Iterator[Filled]:
     """A namespace with topics, bars, a catalog, a history and lists."""
-    admin = brokers.admin(plain(broker))
+    admin = brokers.Admin(plain(broker))
     brokers.delete(admin, brokers.partitions_of(admin).keys() & {topic.name for topic in ALL})
     with connect(store_url, "tests") as store:
         filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))

@@ -293,6 +293,6 @@ def test_kafka_starts_with_the_settings_and_passes_its_health_check(tmp_path: Pa
     command = Command(name="kafka", argv=argv, log=tmp_path / "kafka.log", grace_s=20)
     with running(Server(command, f"{LOOPBACK}:{ports['9092']}", "Apache Kafka", healthy)):
         for port in (ports["9092"], ports["19092"]):
-            client = brokers.admin(plain(f"{LOOPBACK}:{port}"))
+            client = brokers.Admin(plain(f"{LOOPBACK}:{port}"))
             eventually(partial(brokers.answers, client), f"Kafka answers at {port}")
             assert brokers.partitions_of(client) == {}

@@ -107,7 +107,7 @@ class Load:
 @pytest.fixture(scope="module")
 def settings(broker: str, store_url: str) -> Iterator[dict[str, str]]:
     """Those of an API with an hour of bars of instrument 4, and what is popular."""
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     brokers.delete(client, brokers.partitions_of(client).keys() & {topic.name for topic in ALL})
     with connect(store_url, "tests") as store:
         filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))

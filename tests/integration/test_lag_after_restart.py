@@ -15,7 +15,7 @@ from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
 from infra.local.process import free_port
 from operations.topics import ensure
-from runtime.kafka.broker import admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
@@ -46,7 +46,7 @@ async def test_all_log_ends_are_known_again_within_seconds_of_kafkas_restart(
     server = broker_of_its_own
     topology = Topology(**{topic.name: 2 for topic in STREAMED})
     with connect(store_url, "tests") as store:
-        client = admin(plain(server.address))
+        client = Admin(plain(server.address))
         ensure(client, store, Keyspace(namespace), asdict(topology))
     watch = LogWatch(plain(server.address), time.monotonic)
     try:

@@ -107,7 +107,7 @@ def test_topics_recreated_under_a_running_worker_are_folded_within_seconds(
         pipeline.publish_raw(map(listing, range(100)))
         pipeline.wait_until_folded()
         assert catalog(pipeline) == set(range(100))
-        client = brokers.admin(plain(pipeline.broker))
+        client = brokers.Admin(plain(pipeline.broker))
         brokers.delete(client, [topic.name for topic in STREAMED])
         eventually(lambda: worker.partitions() == {}, "it has no partitions any longer")
         assert worker.metric("partitions_assigned", QUOTES.name) == 0
@@ -146,7 +146,7 @@ def test_a_copied_topic_is_not_counted_again_without_an_operators_decision(
     with watched(pipeline):
         pipeline.publish(quotes(100))
         pipeline.wait_until_folded([QUOTES])
-    client = brokers.admin(plain(pipeline.broker))
+    client = brokers.Admin(plain(pipeline.broker))
     brokers.delete(client, [QUOTES.name])
     brokers.create(client, [NewTopic(QUOTES.name, pipeline.topology.quotes, 1)])
     pipeline.publish(quotes(150))
@@ -169,6 +169,6 @@ def test_a_copied_topic_is_not_counted_again_without_an_operators_decision(
 
 def cut_log(broker: str, before: TopicPartition) -> None:
     """Have the broker drop the records below an offset, as when they are past their retention."""
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     for cut in client.delete_records([before]).values():
         cut.result(15)

@@ -154,6 +154,6 @@ def limit_messages(broker: str, topic: str, at_most_bytes: int) -> None:
         incremental_operation=AlterConfigOpType.SET,
     )
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[limit])
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     for altered in client.incremental_alter_configs([resource]).values():
         altered.result(15)

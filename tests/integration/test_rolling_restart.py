@@ -49,7 +49,7 @@ def crew(pipeline: Pipeline) -> Iterator[Crew]:
 
 def members(pipeline: Pipeline) -> Members:
     """Who has which partition; nobody while the group has no coordinator."""
-    admin = brokers.admin(plain(pipeline.broker))
+    admin = brokers.Admin(plain(pipeline.broker))
     (answer,) = admin.describe_consumer_groups([pipeline.keyspace.consumer_group()]).values()
     if answer.exception():
         return {}

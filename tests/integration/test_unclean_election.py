@@ -42,7 +42,7 @@ def kafka(tmp_path: Path) -> Iterator[Kafka]:
 def on_three(kafka: Kafka, store_url: str, namespace: str, tmp_path: Path) -> Pipeline:
     places = {QUOTES.name: [LEADS, FOLLOWS]}
     brokers.create(
-        brokers.admin(plain(kafka.bootstrap_servers)),
+        brokers.Admin(plain(kafka.bootstrap_servers)),
         [
             NewTopic(
                 topic.name,

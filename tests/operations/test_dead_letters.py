@@ -46,7 +46,7 @@ def records(broker: str, topic: str) -> list[tuple[int, bytes, bytes]]:
 
 
 def letters(broker: str, limit: int | None = None) -> list[DeadLetter]:
-    return read(brokers.admin(plain(broker)), plain(broker), QUOTES, limit)
+    return read(brokers.Admin(plain(broker)), plain(broker), QUOTES, limit)
 
 
 def listed(topics_command: TopicsCommand, *arguments: str) -> str:
@@ -147,7 +147,7 @@ def test_foreign_records_among_the_dead_letters_are_named(
 def test_without_the_topics_the_list_says_what_to_run(
     broker: str, topology: Topology, topics_command: TopicsCommand
 ) -> None:
-    brokers.delete(brokers.admin(plain(broker)), ["quotes.dead-letters"])
+    brokers.delete(brokers.Admin(plain(broker)), ["quotes.dead-letters"])
     done = topics_command("dead-letters", "quotes")
     assert done.exit_code == 1
     assert "run `python -m operations.topics` first" in done.stderr

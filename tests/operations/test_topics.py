@@ -58,7 +58,7 @@ class Servers:
 def servers(broker: str, store_url: str, namespace: str) -> Iterator[Servers]:
     """Without any of our topics."""
     with connect(store_url, "tests") as store:
-        its = Servers(brokers.admin(plain(broker)), store, Keyspace(namespace))
+        its = Servers(brokers.Admin(plain(broker)), store, Keyspace(namespace))
         brokers.delete(its.client, its.partitions().keys() & set(NAMES))
         yield its
 
@@ -215,7 +215,7 @@ def test_the_command_ends_with_1_and_says_why_when_it_refuses(
 def test_topics_of_another_prefix_are_made_as_asked_and_what_differs_is_named(
     broker: str, servers: Servers, namespace: str
 ) -> None:
-    client = brokers.admin(KafkaConfig(bootstrap_servers=broker, prefix=f"{namespace}."))
+    client = brokers.Admin(KafkaConfig(bootstrap_servers=broker, prefix=f"{namespace}."))
     its = replace(servers, client=client)
     asked = TopicOptions({QUOTES.name: 2}, {INSTRUMENTS.name: 48}, 1, 1)
     try:

@@ -29,7 +29,7 @@ from producers.files import FileError
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
-from runtime.kafka.broker import admin, create
+from runtime.kafka.broker import Admin, create
 from runtime.kafka.config import plain
 
 from .conftest import ReadAll, Start
@@ -166,7 +166,7 @@ def test_the_command_publishes_to_topics_of_another_prefix(
     start: Start, broker: str, read_all: ReadAll, config: ArchiveConfig, namespace: str
 ) -> None:
     prefix = f"{namespace}."
-    create(admin(plain(broker)), [NewTopic(f"{prefix}interactions", 2, 1)])
+    create(Admin(plain(broker)), [NewTopic(f"{prefix}interactions", 2, 1)])
     child = start(
         *("replay", "interactions", "--from-archive", "--speed", "max", "--prefix", prefix),
         *("--start", "2021-08-15T03:59:00Z", "--end", str(T0_MS + 1)),

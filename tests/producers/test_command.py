@@ -19,7 +19,7 @@ from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
 from producers.__main__ import app
-from runtime.kafka.broker import admin, create
+from runtime.kafka.broker import Admin, create
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
@@ -101,7 +101,7 @@ def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
     server = tansu(free_port(), tmp_path)
     with running(server) as process:
         create(
-            admin(plain(server.address)),
+            Admin(plain(server.address)),
             [NewTopic(topic.name, 2, 1) for topic in (INSTRUMENTS, QUOTES, INTERACTIONS)],
         )
         child = start(

@@ -69,7 +69,7 @@ class Tenant(Pipeline):
     @contextlib.contextmanager
     def running(self) -> Iterator["Tenant"]:
         """Run a worker and an API on fresh topics."""
-        client = brokers.admin(self.kafka)
+        client = brokers.Admin(self.kafka)
         names = {self.kafka.topic(topic.name) for topic in ALL}
         brokers.delete(client, brokers.partitions_of(client).keys() & names)
         self._login.grant(self.namespace, self.kafka.prefix)

@@ -79,7 +79,7 @@ def _worker(
     broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Run a worker on recreated topics, in a namespace of its own."""
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     brokers.delete(client, brokers.partitions_of(client).keys() & {topic.name for topic in ALL})
     keyspace = Keyspace(f"test-{uuid.uuid4().hex[:12]}")
     with connect(store_url, "tests") as store:

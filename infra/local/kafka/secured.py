@@ -127,7 +127,7 @@ def secured_kafka(port: int, folder: Path, namespace: str, prefix: str) -> tuple
         properties=listening(security, [LISTENER]),
         storage=security.scram(),
     )
-    client = broker.admin(plain(own.address))
+    client = broker.Admin(plain(own.address))
     has_granted = False
 
     def admits() -> bool:

@@ -86,7 +86,7 @@ def kafka(
         log=folder / "broker.log",
         grace_s=20,
     )
-    client = broker.admin(plain(address))
+    client = broker.Admin(plain(address))
     return Server(
         command,
         address,

@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from runtime.kafka.broker import admin as admin_of
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import plain
 from tests.chaos.faults.workers import CUT_S, LONG_S, MOMENT_S, Seconds, one
 from tests.chaos.link import Link
@@ -90,7 +90,7 @@ def _coordinator(world: World) -> int | None:
     """Return the id of the workers' group coordinator, None while it moves."""
     group = world.keyspace.consumer_group()
     # A new client, as librdkafka's keeps asking the former one.
-    admin = admin_of(plain(world.kafka.bootstrap_servers))
+    admin = Admin(plain(world.kafka.bootstrap_servers))
     answers = admin.describe_consumer_groups([group], request_timeout=_ANSWER_WITHIN_S)
     try:
         return int(answers[group].result().coordinator.id)

@@ -73,7 +73,7 @@ def cut_log(world: World, rng: random.Random) -> Seconds:
     earliest = rng.choice((position, rng.randint(0, position)))
     cut = TopicPartition(topic.name, p, earliest)
     # A new client, as librdkafka's would ask a leader of minutes ago.
-    admin = brokers.admin(plain(world.kafka.bootstrap_servers))
+    admin = brokers.Admin(plain(world.kafka.bootstrap_servers))
     (done,) = admin.delete_records([cut], request_timeout=_CALL_S).values()
     low = done.result().low_watermark
     world.say(f"the log of {topic.name}/{p} begins at {low}, the position was {position}")

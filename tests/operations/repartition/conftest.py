@@ -49,7 +49,7 @@ class Grown(Pipeline):
         self.kafka = KafkaConfig(bootstrap_servers=old.broker, prefix=f"{old.namespace}.")
         namespace = f"{old.namespace}-grown"
         with connect(store_url, "tests") as store:
-            ensure(brokers.admin(self.kafka), store, Keyspace(namespace), SIZES)
+            ensure(brokers.Admin(self.kafka), store, Keyspace(namespace), SIZES)
         folder = old.folder / "grown"
         super().__init__(old.broker, store_url, namespace, Topology(**SIZES), folder)
         self.environment["KAFKA_PREFIX"] = self.kafka.prefix
@@ -92,7 +92,7 @@ def grown(old: Pipeline, store_url: str) -> Iterator[Grown]:
     """More partitions, empty too, and another namespace."""
     grown = Grown(old, store_url)
     yield grown
-    client = brokers.admin(grown.kafka)
+    client = brokers.Admin(grown.kafka)
     names = {name for name in brokers.partitions_of(client) if name.startswith(grown.kafka.prefix)}
     brokers.delete(client, names)
     grown.store.close()

@@ -43,5 +43,5 @@ archive = None
 if len(sys.argv) > 2:
     rows._BATCH_ROWS = AT_ONCE  # type: ignore[misc]
     config = ArchiveConfig(warehouse=sys.argv[2])
-    archive = CopyArchive(config, broker.admin(settings.kafka))
+    archive = CopyArchive(config, broker.Admin(settings.kafka))
 copier.copy(settings.kafka, sys.argv[1], lambda *_: None, archive)

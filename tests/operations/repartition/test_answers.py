@@ -60,7 +60,7 @@ def kill_in_a_transaction(grown: Grown) -> None:
 
 
 def log_ends(grown: Grown, topic: Topic, isolation: IsolationLevel) -> int:
-    client = brokers.admin(grown.kafka)
+    client = brokers.Admin(grown.kafka)
     name = grown.kafka.topic(topic.name)
     tps = [TopicPartition(name, number) for number in range(SIZES[topic.name])]
     asked = dict.fromkeys(tps, OffsetSpec.latest())

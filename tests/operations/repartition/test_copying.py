@@ -112,7 +112,7 @@ def test_it_reports_how_much_kafka_deleted_between_two_copies(old: Pipeline, gro
     old.publish_raw(quote_records(10))
     partition = instrument_partition(4, 2)
     cut = TopicPartition(QUOTES.name, partition, 13)
-    client = brokers.admin(plain(old.broker))
+    client = brokers.Admin(plain(old.broker))
     client.delete_records([cut])[cut].result(PATIENCE_S)
     copied = grown.copy()["quotes"]
     assert (copied.records, copied.deleted) == (7, 3)

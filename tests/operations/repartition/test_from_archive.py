@@ -69,13 +69,13 @@ def cut(old: Pipeline, topic: Topic, kept: int) -> None:
         TopicPartition(topic.name, partition, max(end - kept, 0))
         for partition, end in log_ends(old, topic).items()
     ]
-    client = brokers.admin(plain(old.broker))
+    client = brokers.Admin(plain(old.broker))
     for cutting in client.delete_records(before).values():
         cutting.result(PATIENCE_S)
 
 
 def copied(grown: Grown, config: ArchiveConfig) -> dict[str, Copied]:
-    source = CopyArchive(config, brokers.admin(grown.kafka))
+    source = CopyArchive(config, brokers.Admin(grown.kafka))
     return {each.topic.name: each for each in copy(grown.kafka, "", lambda *_: None, source)}
 
 

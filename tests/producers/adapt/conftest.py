@@ -64,13 +64,13 @@ class Company:
         """Create a topic, and return its name."""
         topic = f"{self.prefix}.{name}"
         config = {"max.message.bytes": str(MOST_BYTES)}
-        brokers.create(brokers.admin(self.kafka), [NewTopic(topic, PARTITIONS, 1, config=config)])
+        brokers.create(brokers.Admin(self.kafka), [NewTopic(topic, PARTITIONS, 1, config=config)])
         self.topics.append(topic)
         return topic
 
     def delete_topics(self) -> None:
         """Delete its topics."""
-        brokers.delete(brokers.admin(self.kafka), self.topics)
+        brokers.delete(brokers.Admin(self.kafka), self.topics)
 
     def publish(self, topic: str, records: Iterable[Keyed]) -> None:
         """Publish records with librdkafka's own partitioner, as such a company may do."""
@@ -142,7 +142,7 @@ class Company:
 
     def wait_until_shared_by(self, members: int) -> None:
         """Wait until so many copies have divided the partitions among them."""
-        client = brokers.admin(self.kafka)
+        client = brokers.Admin(self.kafka)
 
         def shared() -> bool:
             asked = client.describe_consumer_groups([self.prefix])
@@ -171,7 +171,7 @@ class Company:
 def committed(company: Company) -> dict[tuple[str, int], int]:
     """Return the committed positions of the group."""
     asked = [ConsumerGroupTopicPartitions(company.prefix)]
-    client = brokers.admin(company.kafka)  # must live until it has answered
+    client = brokers.Admin(company.kafka)  # must live until it has answered
     answers = client.list_consumer_group_offsets(asked)
     found = answers[company.prefix].result(PATIENCE_S).topic_partitions
     return {(its.topic, its.partition): its.offset for its in found}

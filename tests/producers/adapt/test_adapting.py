@@ -51,7 +51,7 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
     assert {i: [quote.price for quote in of] for i, of in its.items()} == {
         i: [float(k + 1) for k in range(i, 20_000, 10)] for i in range(10)
     }
-    letters = rejected.read(brokers.admin(company.kafka), company.kafka, QUOTES, 2)
+    letters = rejected.read(brokers.Admin(company.kafka), company.kafka, QUOTES, 2)
     assert [(its.topic, its.offset, its.key, its.reason) for its in letters] == [
         (topic, 0, "?", "the value cannot be decoded: Input data was truncated"),
         (topic, 1, "?", "instrument_id: the catalog has no instrument with the symbol '?'"),
@@ -240,7 +240,7 @@ def commit(company: Company, offset: int) -> None:
     """Set the group's position in each partition that has records."""
     positions = [TopicPartition(*its, offset) for its in company.ends()]
     its = ConsumerGroupTopicPartitions(company.prefix, positions)
-    client = brokers.admin(company.kafka)
+    client = brokers.Admin(company.kafka)
     client.alter_consumer_group_offsets([its])[company.prefix].result(PATIENCE_S)
 
 
@@ -260,7 +260,7 @@ def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its
 ) -> None:
     company.publish(topic, [tick("S1", k) for k in range(10)])
     commit(company, 2)
-    client = brokers.admin(company.kafka)
+    client = brokers.Admin(company.kafka)
     ((of, end),) = company.ends().items()  # of the only key
     client.delete_records([TopicPartition(*of, end - 3)])[TopicPartition(*of)].result(PATIENCE_S)
     with company.copies("one"):
@@ -275,7 +275,7 @@ def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its
 def test_a_catalog_that_was_recreated_is_read_from_its_beginning(
     company: Company, topology: Topology
 ) -> None:
-    symbols, client = Symbols(), brokers.admin(company.kafka)
+    symbols, client = Symbols(), brokers.Admin(company.kafka)
     catalog(company, range(200))
     with contextlib.closing(Catalog(client, company.prefix, symbols)) as reader:
         reader.load(topology.instruments, PATIENCE_S)

@@ -12,7 +12,7 @@ from producers.adapt import command
 from producers.adapt.catalog import Symbols
 from producers.adapt.mapping import read_mapping
 from producers.adapt.settings import AdaptSettings
-from runtime.kafka.broker import admin
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import Right, rights, transactions_of
 from runtime.topology import Topology
@@ -34,7 +34,7 @@ def company(guarded: Guarded, broker: str, topology: Topology, tmp_path: Path) -
     company.map(TICKS.format(topic=topic))
     own = [right for right in rights("")["adapter"] if right.kind == "topic"]
     granted = [*own, *transactions_of(company.prefix), Right("READ", "topic", topic)]
-    grant(admin(company.kafka), KafkaConfig(), "adapter", granted)
+    grant(Admin(company.kafka), KafkaConfig(), "adapter", granted)
     yield company
     company.delete_topics()
 
@@ -63,7 +63,7 @@ def test_a_right_that_is_missing_is_named(
         monkeypatch.setenv(name, value)
     settings, read, symbols = AdaptSettings(), read_mapping(company.mapping), Symbols()
     routes = command._routes(read, company.folder, settings, symbols)
-    revoke(admin(company.kafka), KafkaConfig(), "adapter", missing)
+    revoke(Admin(company.kafka), KafkaConfig(), "adapter", missing)
     try:
         with (
             pytest.raises(command._ERRORS) as refused,
@@ -71,7 +71,7 @@ def test_a_right_that_is_missing_is_named(
         ):
             pass
     finally:
-        grant(admin(company.kafka), KafkaConfig(), "adapter", [missing])
+        grant(Admin(company.kafka), KafkaConfig(), "adapter", [missing])
     said = command._why(refused.value)
     assert missing.name.removesuffix("*") in said
     assert "docs/kafka.md" in said

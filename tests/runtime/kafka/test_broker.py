@@ -16,23 +16,23 @@ from tests.patience import PATIENCE_S
 def test_only_tansu_is_taken_for_tansu(tmp_path: Path, broker: str) -> None:
     server = tansu(free_port(), tmp_path)
     with running(server):
-        assert brokers.is_tansu(brokers.admin(plain(server.address)))
+        assert brokers.is_tansu(brokers.Admin(plain(server.address)))
 
 
 @pytest.mark.kafka_only
 def test_kafka_is_not_taken_for_tansu(broker: str) -> None:
-    assert not brokers.is_tansu(brokers.admin(plain(broker)))
+    assert not brokers.is_tansu(brokers.Admin(plain(broker)))
 
 
 def test_a_broker_that_is_away_is_an_error_that_says_so() -> None:
-    client = brokers.admin(plain(f"127.0.0.1:{free_port()}"))
+    client = brokers.Admin(plain(f"127.0.0.1:{free_port()}"))
     assert not brokers.answers(client)
 
 
 def test_a_deleted_topic_made_again_begins_at_offset_0(tmp_path: Path) -> None:
     server = tansu(free_port(), tmp_path)
     with running(server):
-        client = brokers.admin(plain(server.address))
+        client = brokers.Admin(plain(server.address))
         producer = Producer({"bootstrap.servers": server.address})
         offsets: list[int] = []
         for _ in range(2):

@@ -35,7 +35,7 @@ def read(broker: str) -> Iterator[list[Message]]:
 def records_of(broker: str, copies: int = 1) -> Iterator[list[Message]]:
     """Yield a quote, the same with a poisoned header, and a tombstone with one."""
     name = f"headers-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     brokers.create(client, [NewTopic(name, 1, 1)])
     poisoned = [(b"fine", b"yes"), (POISON, b"x")]
     publish(

@@ -26,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 @pytest.fixture(scope="module")
 def topics_of_file(broker: str, store: Guarded) -> Topology:
     """All topics recreated and empty, two partitions each."""
-    client, keyspace = brokers.admin(plain(broker)), Keyspace(NAMESPACE)
+    client, keyspace = brokers.Admin(plain(broker)), Keyspace(NAMESPACE)
     ours = {topic.name for topic in ALL}
     brokers.delete(client, brokers.partitions_of(client).keys() & ours)
     with connect(store.url("admin"), "tests") as admin:

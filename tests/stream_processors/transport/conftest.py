@@ -35,7 +35,7 @@ def _compiled(compiled_code: None) -> None:
 @contextlib.contextmanager
 def new_topic(broker: str, partitions: int = 1, **config: str) -> Iterator[str]:
     name = f"transport-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     brokers.create(client, [NewTopic(name, partitions, 1, config=config)])
     yield name
     brokers.delete(client, [name])

@@ -167,7 +167,7 @@ async def test_flushed_offsets_are_committed_once_they_advanced(
     commit = app.consumer.force_commit  # type: ignore[attr-defined]
     assert await commit()
     assert not await commit()
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     answers = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     committed = await asyncio.wrap_future(answers[group])
     assert [(p.topic, p.partition, p.offset) for p in committed.topic_partitions] == [(*tp, 7)]
@@ -229,6 +229,6 @@ async def test_a_leader_reports_where_the_log_of_an_epoch_ends(
     """One broker leads forever, so its only epoch ends with the log; it knows no later one."""
     tp = min(app.tps)
     await asyncio.to_thread(write, [b"a", b"b"], tp.partition)
-    is_tansu = brokers.is_tansu(brokers.admin(plain(broker)))
+    is_tansu = brokers.is_tansu(brokers.Admin(plain(broker)))
     assert await app.readers[tp].epoch_end(0) == (None if is_tansu else 2)
     assert await app.readers[tp].epoch_end(7) is None

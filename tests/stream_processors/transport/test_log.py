@@ -22,7 +22,7 @@ async def log(broker: str) -> Log:
 
 
 def recreate(broker: str, topic: str) -> None:
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     brokers.delete(client, [topic])
     brokers.create(client, [NewTopic(topic, 1, 1)])
 
@@ -36,7 +36,7 @@ async def test_bounds_are_the_topics_id_and_the_logs_ends(
     bounds = await log.bounds(topic, 0)
     assert bounds.topic_id == empty.topic_id
     assert bounds.earliest == 0
-    is_tansu = brokers.is_tansu(brokers.admin(plain(broker)))
+    is_tansu = brokers.is_tansu(brokers.Admin(plain(broker)))
     assert bounds.end == (1 if is_tansu else 2)  # Tansu: the first of the last batch + 1
 
 
@@ -81,7 +81,7 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
     await log.ends([])
     done, _ = await asyncio.wait([checking], timeout=1)
     assert not done
-    client = brokers.admin(plain(broker))
+    client = brokers.Admin(plain(broker))
     await asyncio.to_thread(brokers.create, client, [NewTopic(name, 1, 1)])
     try:
         with pytest.raises(TopicRecreatedError):

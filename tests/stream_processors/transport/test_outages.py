@@ -84,7 +84,7 @@ class Following(App):
 @pytest.fixture
 async def app(own_broker: OwnBroker) -> Following:
     topic = f"transport-{uuid.uuid4().hex[:8]}"
-    brokers.create(brokers.admin(plain(own_broker.address)), [NewTopic(topic, 2, 1)])
+    brokers.create(brokers.Admin(plain(own_broker.address)), [NewTopic(topic, 2, 1)])
     app = await started(Following(own_broker.address, topic, "outages"))
     await until(lambda: app.begun == [app.tps], "both partitions begin, once")
     return app
