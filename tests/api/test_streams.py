@@ -17,15 +17,13 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 from redis import Redis
 
 import api.live.stream
-from api.live.listener import Listener
-from api.redis.reading import Read
-from api.redis.store import Store
 from tests.examples import examples
 from tests.patience import PATIENCE_S, until_true
 from tickrec_client import AsyncTickrec, stream_events
@@ -36,8 +34,9 @@ from .conftest import RUNNING_S, TOPOLOGY, Filled
 from .streaming import Proxy, Served, Worker, served, value, worker
 
 FIRST_S: Final = RUNNING_S - 60 * 1000
-OF_EACH: Final = 3
+OF_EACH: Final = 2
 """instruments of an example"""
+MOST_CLIENTS: Final = 3
 NUMBERS: Final = st.integers(0, OF_EACH - 1)
 SOME: Final = st.sets(NUMBERS, min_size=1)
 
@@ -57,10 +56,6 @@ class World:
     channels: Sequence[str]
     """of changed bars"""
     direct: AsyncTickrec
-    sending: asyncio.Event = field(default_factory=asyncio.Event)
-    """set while clients are fast enough for all that is sent"""
-    reading: asyncio.Event = field(default_factory=asyncio.Event)
-    """set while snapshots are taken as soon as they are read"""
     instruments: int = 0
     """of earlier examples"""
 
@@ -103,21 +98,6 @@ def world(
     monkeypatch.setattr(api.live.stream, "PACE_S", 0)
     stack = contextlib.AsyncExitStack()
     world = runner.run(stack.enter_async_context(world_of(where, filled)))
-    take, answer = Listener.take, Store.answer
-
-    async def take_late(listener: Listener) -> bytes | None:
-        await listener._something.wait()
-        await world.sending.wait()
-        return await take(listener)
-
-    async def answer_late(store: Store, read: Read[Any]) -> Any:
-        found = await answer(store, read)
-        if read.__name__ == "_newest_bars":  # type: ignore[attr-defined]
-            await world.reading.wait()
-        return found
-
-    monkeypatch.setattr(Listener, "take", take_late)
-    monkeypatch.setattr(Store, "answer", answer_late)
     yield world
     runner.run(stack.aclose())
 
@@ -195,6 +175,8 @@ class Follower:
 class Streams(RuleBasedStateMachine):
     """Clients that come, change what they follow, and lose their connections, while bars change.
 
+    `test_live_board` does the same to one client in each order of what reaches the server.
+
     The state of a bar is a number of its own, its `n`. Quotes are at most a minute late: older bars
     that change while a client has no connection are not sent.
     """
@@ -208,8 +190,6 @@ class Streams(RuleBasedStateMachine):
         self.pace_s = 0.01
         self.first = world.instruments
         world.instruments += OF_EACH
-        world.sending.set()
-        world.reading.set()
         self.followers: list[Follower] = []
         self.n = self.minute = 0
         self.stored: dict[Place, tuple[int, float]] = {}
@@ -224,6 +204,7 @@ class Streams(RuleBasedStateMachine):
     def ids(self, numbers: set[int]) -> set[int]:
         return {self.first + number for number in numbers}
 
+    @precondition(lambda self: len(self.followers) < MOST_CLIENTS)
     @rule(target=clients, numbers=SOME, channel=st.sampled_from(["bars", "quotes"]))
     def open_events(self, numbers: set[int], channel: str) -> Follower:
         tickrec = AsyncTickrec(self.world.url)
@@ -231,6 +212,7 @@ class Streams(RuleBasedStateMachine):
         changes = getattr(tickrec, f"stream_{channel}")(sorted(self.ids(numbers)))
         return self._followed(follower, changes)
 
+    @precondition(lambda self: len(self.followers) < MOST_CLIENTS)
     @rule(target=clients)
     def open_websocket(self) -> Follower:
         tickrec = AsyncTickrec(self.world.url)
@@ -306,33 +288,19 @@ class Streams(RuleBasedStateMachine):
         self.world.store.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         self.run(asyncio.sleep(0))
 
-    @rule()
-    def slow_clients_down(self) -> None:
-        self.world.sending.clear()
-
-    @rule()
-    def read_snapshots_late(self) -> None:
-        self.world.reading.clear()
-
-    @rule(snapshots=st.booleans(), sending=st.booleans(), pace_s=st.sampled_from([0, 0.002, 0.01]))
-    def go_on(self, *, snapshots: bool, sending: bool, pace_s: float) -> None:
-        for is_over, event in ((snapshots, self.world.reading), (sending, self.world.sending)):
-            if is_over:
-                event.set()
+    @rule(pace_s=st.sampled_from([0, 0.002, 0.01]))
+    def hurry(self, pace_s: float) -> None:
         self.pace_s = pace_s
-        self.run(asyncio.sleep(0))
 
     @rule()
     def settle(self) -> None:
         """Have all clients get all: they have what is stored, as `/v1/bars` has it."""
-        self.world.sending.set()
-        self.world.reading.set()
         self.run(self._settled())
 
     async def _settled(self) -> None:
         instruments = [*range(self.first, self.first + OF_EACH)]
         end = FIRST_S + 60 * (self.minute + 1)
-        stored = await self.world.bars(instruments, 1000 * FIRST_S, 1000 * end)
+        stored = await self.world.bars(instruments, 1000 * (FIRST_S - 60), 1000 * end)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S / 4):
                 while any(map(self._missing, self.followers)):  # noqa: ASYNC110 (they follow)
