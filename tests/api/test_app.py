@@ -1,11 +1,23 @@
-"""Topics that are unknown, counts of requests, and keys of the environment."""
+"""The application: unknown topics, counts of requests, keys of the environment, and its end."""
 
+import asyncio
+import contextlib
 import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from api.health import log_ends
 from api.settings import ApiSettings
+from infra.local.process import free_port
+from runtime.kafka.config import plain
+from runtime.topology import Topology
+from tests.api.http import connected, serving
+from tests.patience import PATIENCE_S
 
 from .conftest import TOPOLOGY, Filled, Serve
 from .problems import problem
@@ -74,3 +86,39 @@ def test_keys_are_separated_by_commas_and_never_shown(monkeypatch: pytest.Monkey
     settings = ApiSettings()
     assert settings.api_keys == {"first-key", "other"}
     assert "first-key" not in repr(settings)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of threads")
+async def test_no_thread_of_librdkafka_goes_on_looking_for_a_broker(
+    where: dict[str, Any],
+) -> None:
+    before = librdkafka_threads()
+    async with serving(**where) as (_, port), connected(port) as client:
+        # It asks for the ends of the logs, which the producer does not.
+        await client.get("/v1/pipeline")
+        assert librdkafka_threads() - before
+    assert librdkafka_threads() <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of threads")
+async def test_nor_does_one_that_was_still_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", PATIENCE_S)
+    before = librdkafka_threads()
+    watch = log_ends.LogWatch(plain(f"127.0.0.1:{free_port()}"), time.monotonic)
+    asking = asyncio.create_task(watch.ends(Topology(quotes=1, interactions=1, cooccurrences=1)))
+    while not librdkafka_threads() - before:  # noqa: ASYNC110 (threads of a library)
+        await asyncio.sleep(0.01)
+    await watch.aclose()
+    assert librdkafka_threads() <= before
+    with contextlib.suppress(asyncio.CancelledError):
+        await asking
+
+
+def librdkafka_threads() -> set[str]:
+    """Return the ids of this process's threads whose names are of librdkafka."""
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it just ended
+            if (thread / "comm").read_text().startswith("rdk:"):
+                found.add(thread.name)
+    return found
