@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from contracts.fold_in import FoldIn
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup
 from trainer.models import ITEM_MODELS, MODELS, settings_part
@@ -111,12 +110,6 @@ def test_models_are_made_as_they_are_set() -> None:
     users = settings.model("user-knn")
     assert isinstance(users, UserKnn)
     assert users.config.k == 9
-
-
-def test_how_histories_are_folded_in_is_set() -> None:
-    assert TrainerSettings().fold_in == FoldIn()
-    values = {"fold_in_items": 8, "fold_in_half_life_days": 1.5, "fold_in_half_life_items": 4}
-    assert changed(TrainerSettings(), values).fold_in == FoldIn(8, 1.5, 4)
 
 
 def test_a_variant_may_have_its_own_settings_of_every_model() -> None:

@@ -60,15 +60,6 @@ def asked(command: str) -> tuple[str, list[str]]:
     return program, arguments
 
 
-@pytest.mark.parametrize("command", [command for _, command in commands()])
-def test_each_command_and_its_options_exist(command: str) -> None:
-    program, (name, *arguments) = asked(command)
-    shown = CliRunner().invoke(PROGRAMS[program], [name, "--help"], env={"COLUMNS": "200"})
-    assert shown.exit_code == 0, shown.output
-    options = {argument for argument in arguments if argument.startswith("--")}
-    assert options <= set(re.findall(r"--[a-z-]+", shown.output))
-
-
 def test_what_a_stage_takes_an_earlier_one_or_the_parameters_give() -> None:
     given = {filled_in("${interactions}")}
     for stage in STAGES.values():

@@ -36,7 +36,7 @@ from contracts.pointer import (
 from contracts.times import DAY_MS
 from runtime.logs import configure_logs
 from runtime.redis.stores import Store, connect
-from trainer.commands.options import errors_reported
+from trainer.commands.options import errors_reported, results
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.publication import change_current, end_unnamed, read_current
 from trainer.generations.tables import tables
@@ -49,8 +49,6 @@ Expected = Annotated[
     str | None,
     typer.Option(help="the generation that it is about: with another one, nothing is done"),
 ]
-WIDTH: Final = 160
-"""Width of tables that go into a file or a pipe."""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +63,7 @@ def history(
     """Show what is served, to whom, and what was decided when and why."""
     with _store() as (store, keyspace, _):
         shown = tables(read_current(store, keyspace), read_decisions(store, keyspace, n))
-    _print(shown)
+    results().print(shown)
 
 
 def promote(expected: Expected = None) -> None:
@@ -77,7 +75,8 @@ def promote(expected: Expected = None) -> None:
         )
         generation = after.variants[DEFAULT_VARIANT].generation
         _note(store, keyspace, generation, CANARY_VARIANT, "promoted")
-    _print(f"promoted {generation}, in place of {before.variants[DEFAULT_VARIANT].generation}")
+    replaced = before.variants[DEFAULT_VARIANT].generation
+    results().print(f"promoted {generation}, in place of {replaced}")
 
 
 def rollback(expected: Expected = None) -> None:
@@ -93,7 +92,7 @@ def rollback(expected: Expected = None) -> None:
         )
         generation = served.generation
         _note(store, keyspace, generation, variant, "rolled back")
-    _print(
+    results().print(
         f"rolled back {generation}; {after.variants[DEFAULT_VARIANT].generation} is served, and "
         "nothing is published until `python -m trainer once`"
     )
@@ -122,7 +121,7 @@ def weights(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         _, after = _change(store, keyspace, lambda current: weighted(current, wanted))
-    _print(tables(after, []))
+    results().print(tables(after, []))
 
 
 def _weight(text: str) -> tuple[str, float]:
@@ -175,10 +174,3 @@ def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
 def _fail(why: str) -> None:
     Console(stderr=True, soft_wrap=True).print(why, style="red", highlight=False)
     raise typer.Exit(1)
-
-
-def _print(shown: object) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
-    console.print(shown, highlight=False)

@@ -116,7 +116,8 @@ def errors_reported() -> Iterator[None]:
 
 def results() -> Console:
     """Return the console for results, with wide lines when it is not a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+    width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
+    return Console(width=width, highlight=False)
 
 
 def _described(error: ValueError) -> str:

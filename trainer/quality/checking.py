@@ -1,20 +1,15 @@
-"""The rules for each item's counts and for all of them, and which of these the data breaks. Pure.
+"""The rules for counts and for a generation's accuracy, and which of them are broken. Pure."""
 
-What a figure is says `trainer.quality.figures`.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.generations import HeldOut
-from contracts.messages import Floats
 from trainer.counts.matrices import Gram
-from trainer.quality.figures import Popularity, of_all, of_items
+from trainer.quality.figures import Popularity, popularity_shift, share_beyond
 
 Level = Literal["hard", "soft"]
 
@@ -30,17 +25,36 @@ ACCURACY: Final = "ndcg_kept"
 KEPT_MIN: Final = 0.95
 """A generation that surely predicts worse than this is refused. `python -m trainer once` publishes
 anyway; `auto` may give up less for coverage."""
-MEANINGS: Final = {
-    "own": "share of the counts in rows of items without a count of their own",
-    "beyond": "share of the counts in rows with counts beyond sqrt(G_ii x G_jj)",
-    "below_zero": "sum of the negative counts, relative to the sum of all others",
-    "items_kept": "number of items, relative to the served generation; at least the limit",
-    "single_user": "share of the items with a single user",
-    "popularity_shift": "population stability index against the served generation",
-    ACCURACY: "nDCG of the hold-out at the upper end of its 95 % interval, for one of the served "
-    "settings on the same users; at least the limit",
+
+
+class Rule(NamedTuple):
+    """What a figure must be, or nothing is published, or should be."""
+
+    level: Level
+    meaning: str
+    """what the figure is"""
+    is_least: bool = False
+    """whether the limit is the least that the figure may be, and not the most"""
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "own": Rule("hard", "share of the counts in rows of items without a count of their own"),
+    "beyond": Rule("hard", "share of the counts in rows with counts beyond sqrt(G_ii x G_jj)"),
+    "below_zero": Rule("hard", "sum of the negative counts, relative to the sum of all others"),
+    "items_kept": Rule(
+        "hard",
+        "number of items, relative to the served generation; at least the limit",
+        is_least=True,
+    ),
+    "single_user": Rule("soft", "share of the items with a single user"),
+    "popularity_shift": Rule("soft", "population stability index against the served generation"),
+    ACCURACY: Rule(
+        "hard",
+        "nDCG of the hold-out at the upper end of its 95 % interval, for one of the served "
+        "settings on the same users; at least the limit",
+        is_least=True,
+    ),
 }
-"""What each rule compares with its limit, which is a maximum unless stated otherwise."""
 
 
 class QualityConfig(BaseModel):
@@ -90,64 +104,33 @@ class Checked(msgspec.Struct, frozen=True):
     """some that break it"""
 
 
-class Rule(NamedTuple):
-    """What must hold of a figure about all of the data."""
-
-    name: str
-    level: Level
-    limit: float
-    is_least: bool = False
-    """whether the limit is the least that the figure may be, and not the most"""
-
-    def holds(self, value: float) -> bool:
-        """Return whether a figure is within the limit; NaN is not."""
-        return value >= self.limit if self.is_least else value <= self.limit
-
-
-def rules(settings: QualityConfig) -> tuple[Rule, ...]:
-    """Return what must hold for all of the data, or nothing is published, and what should."""
-    return (
-        Rule("below_zero", "hard", BELOW_ZERO),
-        Rule("items_kept", "hard", settings.items_kept_min, is_least=True),
-        Rule("single_user", "soft", settings.single_user_max),
-        Rule("popularity_shift", "soft", settings.popularity_shift_max),
-    )
-
-
-def _is_share_of_a_row(values: Floats) -> npt.NDArray[np.bool_]:
-    return (values >= 0) & (values <= OF_A_ROW)
-
-
-OF_ITEMS: Final[Mapping[str, Callable[[Floats], npt.NDArray[np.bool_]]]] = {
-    "own": lambda values: values > 0,
-    "beyond": _is_share_of_a_row,
-}
-"""By figure about each item, (n_items,): for which items it is valid; never for NaN. A violation is
-reported with the share of all counts in the rows of such items."""
-
-
 def check(gram: Gram, before: Popularity | None, settings: QualityConfig) -> list[Checked]:
-    """Return every rule, and whether it holds.
+    """Return every rule for counts, and whether it holds.
+
+    A rule for items is broken by the share of all counts that is in the rows of such items.
 
     Args:
         gram: what is about to be trained on.
         before: what was popular in the generation that is served, None if there is none.
         settings: the limits.
     """
-    values = of_all(gram, before)
+    own, counts = gram.counts.diagonal(), np.asarray(gram.counts.sum(axis=1), np.float64)
+    every, n_items = float(counts.sum()), len(gram.items)
+    found = []
+    for name, is_broken in (("own", ~(own > 0)), ("beyond", ~(share_beyond(gram) <= OF_A_ROW))):
+        share = float(counts[is_broken].sum()) / every if every else 0.0
+        named = gram.items[is_broken][:ITEMS_NAMED].tolist()
+        found.append(_checked(name, share, settings.inconsistent_max, named))
+    below_zero = gram.below_zero / max(float(gram.counts.sum()), 1.0)
+    kept = n_items / before.items if before and before.items else 1.0
+    single = float((own == 1).sum()) / max(n_items, 1)
+    shift = popularity_shift(before, gram) if before else 0.0
     return [
-        *_of_items(gram, settings.inconsistent_max),
-        *(
-            Checked(
-                rule=rule.name,
-                level=rule.level,
-                holds=rule.holds(values[rule.name]),
-                value=values[rule.name],
-                limit=rule.limit,
-                meaning=MEANINGS[rule.name],
-            )
-            for rule in rules(settings)
-        ),
+        *found,
+        _checked("below_zero", below_zero, BELOW_ZERO),
+        _checked("items_kept", kept, settings.items_kept_min),
+        _checked("single_user", single, settings.single_user_max),
+        _checked("popularity_shift", shift, settings.popularity_shift_max),
     ]
 
 
@@ -159,17 +142,11 @@ def check_accuracy(held_out: HeldOut | None) -> list[Checked]:
     """
     if held_out is None or held_out.lead is None:
         return []
-    kept = held_out.lead.kept_at_best
-    return [Checked(ACCURACY, "hard", kept >= KEPT_MIN, kept, KEPT_MIN, MEANINGS[ACCURACY])]
+    return [_checked(ACCURACY, held_out.lead.kept_at_best, KEPT_MIN)]
 
 
-def _of_items(gram: Gram, limit: float) -> Iterator[Checked]:
-    """Yield a rule for each figure: how much of the counts the rows hold that break it."""
-    found = of_items(gram)
-    counts = found["counts"]
-    every = float(counts.sum())
-    for name, fits in OF_ITEMS.items():
-        broken = ~fits(found[name])
-        share = float(counts[broken].sum()) / every if every else 0.0
-        named = gram.items[broken][:ITEMS_NAMED].tolist()
-        yield Checked(name, "hard", share <= limit, share, limit, MEANINGS[name], named)
+def _checked(name: str, value: float, limit: float, items: Sequence[int] = ()) -> Checked:
+    """Return whether a figure is within its limit; NaN is not."""
+    rule = RULES[name]
+    holds = value >= limit if rule.is_least else value <= limit
+    return Checked(name, rule.level, holds, value, limit, rule.meaning, [*items])

@@ -1,4 +1,4 @@
-"""Figures about counts that need no model: about each item, and about all of them.
+"""Figures about counts: what exceeds their bound, and how far popularity has shifted.
 
 Pure. In the Gram matrix of any affinities G_ij is at most sqrt(G_ii x G_jj) (Cauchy-Schwarz), so
 counts that are greater were not counted right, or were read while they changed.
@@ -37,42 +37,10 @@ class Popularity:
     """G_ii of the most popular items, most popular first"""
 
 
-def of_items(gram: Gram) -> dict[str, Floats]:
-    """Return figures about each item, each (n_items,), in the order of the items.
-
-    Keys:
-        own: G_ii.
-        counts: sum over j of G_ij.
-        beyond: what exceeds the bound by Cauchy-Schwarz, for one of `counts`.
-    """
+def share_beyond(gram: Gram) -> Floats:
+    """Return (n_items,) the share of each row's counts that exceeds the bound by Cauchy-Schwarz."""
     counts = np.asarray(gram.counts.sum(axis=1), np.float64)
-    return {
-        "own": gram.counts.diagonal(),
-        "counts": counts,
-        "beyond": _ratio(_beyond(gram.counts), counts),
-    }
-
-
-def of_all(gram: Gram, before: Popularity | None) -> dict[str, float]:
-    """Return figures about all of the counts.
-
-    Args:
-        gram: what is about to be trained on.
-        before: what was popular in the generation before.
-
-    Keys:
-        below_zero: absolute sum of the negative counts, relative to the sum of all others.
-        single_user: share of items whose G_ii is 1: in binary mode, that one user has.
-        items_kept: items for one that the generation before had; 1 if there was none.
-        popularity_shift: as `popularity_shift` says; 0 if there was none.
-    """
-    own, n_items = gram.counts.diagonal(), max(len(gram.items), 1)
-    return {
-        "below_zero": gram.below_zero / max(float(gram.counts.sum()), 1.0),
-        "single_user": float((own == 1).sum()) / n_items,
-        "items_kept": len(gram.items) / before.items if before and before.items else 1.0,
-        "popularity_shift": popularity_shift(before, gram) if before else 0.0,
-    }
+    return np.divide(_beyond(gram.counts), counts, out=np.zeros_like(counts), where=counts > 0)
 
 
 def popularity_shift(before: Popularity, now: Gram) -> float:
@@ -108,10 +76,6 @@ def _beyond(counts: Matrix) -> Floats:
         excess[excess <= ROUNDING * data] = 0
         found[start:stop] = np.bincount(rows - start, excess, stop - start)
     return found
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def _own_counts(gram: Gram, own: Floats, items: list[int]) -> Floats:

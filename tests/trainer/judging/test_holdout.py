@@ -10,7 +10,7 @@ from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
-from trainer.counts.derived import Counting, CountsConfig, Histories, counts_of
+from trainer.counts.derived import Histories
 from trainer.generations.report import Found, Tried
 from trainer.judging.holdout import (
     COMING_BACK,
@@ -205,15 +205,6 @@ def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
             expected[row, item] = weights[0]
     assert found.toarray() == pytest.approx(expected, rel=1e-12)
     assert found.nnz == np.count_nonzero(expected)
-
-
-def test_counts_that_are_weighed_otherwise_have_nothing_of_what_is_held_out() -> None:
-    made = held_out(*random_histories(1, users=60), 60)
-    config = CountsConfig(user_weight_exponent=0.5)
-    left = made.histories.affinities.toarray()
-    scaled = left / np.sqrt(np.maximum((left > 0).sum(axis=1), 1))[:, np.newaxis]
-    found = counts_of(made.histories, made.streamed, Counting(config))
-    assert found.toarray() == pytest.approx(gram_matrix(scaled))
 
 
 def test_the_best_of_many_equals_is_reported_as_good_as_the_others() -> None:

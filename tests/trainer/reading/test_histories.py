@@ -1,7 +1,5 @@
 """The histories of the latest active users, out of Redis."""
 
-import json
-
 import msgspec
 import numpy as np
 import pytest
@@ -130,10 +128,6 @@ def test_a_user_shifted_to_the_next_page_is_read_once(
     assert found == ["u4", "u3", "u2", "u1", "u0"]
 
 
-def test_no_partitions_have_no_users(histories: Histories) -> None:
-    assert active.latest_users(histories.store, histories.keys, 0, 10) == ([], [])
-
-
 def test_of_equally_late_users_the_greater_id_comes_first(histories: Histories) -> None:
     for user in ("a", "b", "c", "d", "e"):
         fields = {"off": "[0,1]", "1": '{"r":1,"t":7}'}
@@ -206,22 +200,6 @@ def test_an_index_of_another_type_ends_the_run(histories: Histories) -> None:
     histories.store.set(histories.keys.active(1), "x")
     with pytest.raises(CorruptValueError, match=r"active.* WRONGTYPE .* Repair or delete that key"):
         histories.latest(1)
-
-
-def test_columns_of_users_are_the_ids_that_any_of_them_has_and_has_not_rejected() -> None:
-    made = parse_histories(
-        hashes(
-            {"7": '{"r":2,"t":1}', "3": json.dumps({"r": 1, "t": 1}), "off": "[0,4]"},
-            {"off": "[1,0]"},
-            {"9": '{"r":0,"t":1}', "8": '{"r":-1,"t":1}', "off": "[1,0]"},
-        ),
-        range(4),
-    )
-    assert made.items.tolist() == [3, 7]
-    assert made.affinities.tolist() == [1, 2]
-    assert made.lengths.tolist() == [2]
-    assert made.offsets == {0: LogPosition(0, 4)}
-    assert not made.corrupt
 
 
 def test_the_later_one_counts_of_an_entry_that_came_twice() -> None:

@@ -14,7 +14,6 @@ from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
-from runtime.topology import TopologyError
 from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
@@ -166,11 +165,6 @@ def test_a_run_without_redis_fails_after_some_tries_and_does_not_raise(
     monkeypatch.setattr(runs_module, "ATTEMPTS", 2)
     monkeypatch.setattr("runtime.redis.stores._RETRIES", 0)
     assert setup.run(redis_url=f"redis://127.0.0.1:{free_port()}/0") == "failed"
-
-
-def test_topics_that_were_never_made_end_the_process(setup: Setup) -> None:
-    with pytest.raises(TopologyError, match=r"python -m operations\.topics"):
-        setup.run()
 
 
 def test_a_corrupt_value_is_left_out_counted_and_logged(
