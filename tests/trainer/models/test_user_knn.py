@@ -93,19 +93,6 @@ def test_neighbors_are_the_nearest_users_at_their_true_distances(
 
 
 @every_metric
-@fewer
-@given(affinities=binary(), k=st.integers(1, 9))
-def test_of_users_who_are_equally_far_the_first_ones_are_nearer(
-    metric: Metric, affinities: Affinities, k: int
-) -> None:
-    apart = np.round(distances(affinities, affinities, metric), 9)
-    np.fill_diagonal(apart, np.inf)
-    for of_u, users in zip(apart, neighbors_of(csr(affinities), k, metric).users, strict=True):
-        nearest = [v for v in np.argsort(of_u, kind="stable")[:k] if of_u[v] < np.inf]
-        assert users[users != NOBODY].tolist() == nearest
-
-
-@every_metric
 @pytest.mark.parametrize("weighted", [False, True], ids=["binary", "weighted"])
 def test_neighbors_in_many_blocks_are_the_nearest_ones(
     metric: Metric, *, weighted: bool, monkeypatch: pytest.MonkeyPatch
