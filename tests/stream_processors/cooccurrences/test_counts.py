@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from contracts.affinities import weighted
 from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
 from contracts.keyspace import HOLDERS_FIELD, INCARNATION_FIELD, LINEAGE_FIELD, NOT_ITEMS
 from contracts.log_position import mark
@@ -234,37 +233,6 @@ async def all_groups(fold: Folds[list[ChangesRecord]]) -> list[Group]:
     return await groups_of(await fold.unwritten())
 
 
-TODAY_MS = 1_790_000_000_000
-
-
-@pytest.mark.parametrize("half_life_days", [14.0, 60.0])
-async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_days: float) -> None:
-    """Today an affinity is 2^40 or 2^170: a rounding error is a large number."""
-    rule = weighted(half_life_days)
-    rng = np.random.default_rng(7)
-    log, others = list[Move](), list[R]()
-    one = {0: 0.0, 1: 0.0}
-    for number in range(200):
-        ts_ms = TODAY_MS + number * 3_600_000
-        other = {item: rule(0.0, int(rng.integers(4)), ts_ms) for item in (1, 2)}
-        others.append(other)
-        log.append(("comes", other))
-        if number:
-            log.append(("leaves", dict(one)))
-        one = {item: rule(r, int(rng.integers(4)), ts_ms) for item, r in one.items()}
-        log.append(("comes", dict(one)))
-    log.append(("leaves", dict(one)))
-    data: Hashes = {}
-    fold, claim = fold_of(data)
-    for at in range(0, len(log), 50):
-        values = [(n, message(n, log[n])) for n in range(at, min(at + 50, len(log)))]
-        await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-        await flush(fold, claim)
-    assert counts_in(data) == pytest.approx(stored_once(gram_of_histories(others)), rel=1e-9)
-    assert counts_in(data).keys() == {(1, 1), (2, 1), (2, 2)}
-    assert listed(data) == {"1", "2"}
-
-
 async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed() -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
@@ -282,17 +250,6 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     assert not data[KEYSPACE.cooc(0, 0)]
     assert counts_in(data) == {(1, 1): 1.0, (2, 1): 1.0, (2, 2): 2.0}
     assert listed(data) == {"1", "2"}
-
-
-async def test_a_user_leaves_once_though_the_change_is_repeated_with_a_later_one() -> None:
-    data: Hashes = {}
-    fold, claim = fold_of(data)
-    user = {0: 1.0, 1: 1.0}
-    first = message(0, ("comes", user), ("comes", user), ("leaves", user))
-    again = message(2, ("leaves", user), ("comes", {2: 1.0}))
-    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, first), (1, again)]))
-    await flush(fold, claim)
-    assert counts_in(data) == {(0, 0): 1.0, (1, 0): 1.0, (1, 1): 1.0, (2, 2): 1.0}
 
 
 async def test_records_without_changes_are_rejected_with_a_reason() -> None:

@@ -83,13 +83,6 @@ def test_a_count_is_read_once_after_a_crash_and_never_of_a_row_that_did_not_exis
     assert worker.asked == 1
 
 
-def test_a_count_that_left_memory_is_read_again() -> None:
-    worker = Worker(counts_at_most=1)
-    for _ in range(2):
-        worker.flush([(1, 1, 1.0), (1, 2, 1.0)])
-    assert worker.counts == {(1, 1): 2.0, (1, 2): 2.0}
-
-
 def test_least_recently_touched_rows_are_forgotten_first() -> None:
     worker = Worker(counts_at_most=10)
     for n, item in enumerate([1, 2, 3, 1]):

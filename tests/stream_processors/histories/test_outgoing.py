@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from itertools import product
-from typing import Any, get_args
+from typing import cast, get_args
 
 import numpy as np
 import pytest
@@ -36,6 +36,7 @@ from stream_processors.decoding.placement import ItemPartitions
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.fold import Change, Leaving
+from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.history import History
 from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, messages
 from stream_processors.histories.rules import rules_of
@@ -164,13 +165,13 @@ class Publishing(RuleBasedStateMachine):
         self.at = self.position
         self.last = [-1] * PARTITIONS
         self.claim = InMemoryClaim(self.data, INTERACTIONS)
-        self.fold: Any = fold_of_interactions(
+        self.fold = fold_of_interactions(
             self.claim.as_claim(),
             self.producer,  # type: ignore[arg-type]
             TOPOLOGY,
             self.history_rules,
         )
-        self.fold._folds[0]._enough_bytes = self.enough_bytes
+        cast("HistoriesFold", self.fold._folds[0])._enough_bytes = self.enough_bytes
 
     @rule(event=events, n=st.integers(1, 2))
     def act(self, event: Interaction, n: int) -> None:
@@ -258,6 +259,12 @@ class Publishing(RuleBasedStateMachine):
         self.patch.undo()
         for user, history in self.stored().items():
             self.compare(history, self.expected[user])
+        last_ms = {
+            user: str(max(held.ts_ms for held in its.values()))
+            for user, its in self.expected.items()
+            if its
+        }
+        assert self.data.get(KEYSPACE.active(0), {}) == last_ms
         counted = [oracle.counted(its) for its in self.expected.values()]
         self.compare_counts([{i: held.affinity for i, held in its.items()} for its in counted])
         if self.history_rules.counts_holders:

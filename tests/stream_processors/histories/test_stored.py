@@ -75,17 +75,6 @@ def test_rejected_items_are_read_back_as_such(scaled: bool) -> None:  # noqa: FB
     assert not read.is_bare
 
 
-def test_a_rejected_item_that_is_taken_again_keeps_its_first_time() -> None:
-    data: Hashes = {}
-    its = History.empty(scaled=False)
-    its.reject(1, 0.0, 6)
-    write(data, its)
-    read = reread(data, scaled=False)
-    read.add(1, 1.0, 9)
-    write(data, read)
-    assert data[KEY]["1"] == '{"r":1,"t":9,"f":6}'
-
-
 @pytest.mark.parametrize(
     ("affinity", "text"),
     [(1.0, "1"), (0.5, "0.5"), (2.0**53 - 1, "9007199254740991"), (2.0**53, "9007199254740992.0"),

@@ -501,31 +501,6 @@ async def test_a_topic_with_another_id_and_other_records_was_recreated(
         assert moved.position["incarnation"] == "2"
 
 
-async def test_a_claim_is_taken_back_where_it_was_though_a_fetch_was_refused_before(
-    scene: Scene,
-) -> None:
-    """The broker that is asked for the log's end is behind."""
-    scene.is_members = True
-    scene.world.log_of(QUOTES, 0, *(b"%d" % n for n in range(5)))
-    partition = scene.partition()
-    async with living(partition):
-        await scene.fold(partition, [0, 1])
-        scene.tick(partition)
-        await until(lambda: partition.flushed_offset == 2)
-        partition.fail(scene.sought[-1][1], FetchRefusedError("once"))
-        await until(lambda: len(scene.sought) == 2)
-        await folding(partition)
-        partition.hand(batch_of(*TP_0, [(2, b"2")], life=object()))  # of an earlier life
-        assert not partition.held_bytes
-        await scene.fold(partition, [2])
-        assert scene.folds[-1].taken == [1]
-        await scene.store().fence(QUOTES, 0, "{}")
-        scene.world.ends[TP_0] = 1
-        scene.tick(partition)
-        await until(lambda: len(scene.sought) == 3)
-    assert (scene.sought[-1][0], scene.position["incarnation"]) == (2, "0")
-
-
 async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scene: Scene) -> None:
     old, new = scene.partition(), scene.partition()
     async with living(old) as its_end:

@@ -95,19 +95,10 @@ def test_batches_are_read_as_aiokafka_parses_them(batches: list[Any], compressio
 
 
 @pytest.mark.parametrize("compression", CODECS.values(), ids=CODECS)
-@pytest.mark.parametrize("n", [1, 10_000])
-def test_a_batch_of_any_size_and_codec_is_read(n: int, compression: int) -> None:
-    raw = written([(1, 0, b"k", b"%d" % place, [("h", b"1")]) for place in range(n)], compression)
-    good, bad = found(raw)
-    assert good == [(place, b"k", b"%d" % place, (("h", b"1"),), -1) for place in range(n)]
-    assert not bad
-
-
-@pytest.mark.parametrize("compression", CODECS.values(), ids=CODECS)
 def test_a_record_whose_headers_name_is_not_utf_8_is_bad_alone_with_its_key_and_value(
     compression: int,
 ) -> None:
-    fine, poison = ("é€𐍈".encode(), b"yes"), (POISON, b"x")
+    fine, poison = ("éࠀ€𐍈".encode(), b"yes"), (POISON, b"x")
     raws = [
         Raw(b"a", b"1"),
         Raw(b"b", b"2", [fine, poison]),
@@ -118,7 +109,7 @@ def test_a_record_whose_headers_name_is_not_utf_8_is_bad_alone_with_its_key_and_
     good, bad = found(based(raws, compression))
     assert [r[:4] for r in good] == [
         (70, b"1", b"a", ()),
-        (72, None, None, (("é€𐍈", b"yes"), ("", None))),
+        (72, None, None, (("éࠀ€𐍈", b"yes"), ("", None))),
         (74, None, bytes(1_000), ()),
     ]
     assert bad == [
