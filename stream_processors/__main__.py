@@ -30,13 +30,13 @@ from stream_processors.compiled import CODE
 from stream_processors.health import Health, HealthServer
 from stream_processors.last_resort import LastResort
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.life import Partition, Reader
+from stream_processors.partition.life import Partition
 from stream_processors.partition.spans import UNRECORDED, Recorded
 from stream_processors.settings import Settings
 from stream_processors.store.store import FoldingError, Store, check_folding
-from stream_processors.transport.log import Log
+from stream_processors.transport.consumer_thread import PartitionReader
+from stream_processors.transport.log import Log, is_reachable
 from stream_processors.transport.producer import Producer
-from stream_processors.transport.reachable import is_reachable
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ def build(
     dead_letters = DeadLetters(producer)
     rules = rules_of_topics(settings, topology, store, producer)
 
-    def make(tp: TP, reader: Reader) -> Partition:
+    def make(tp: TP, reader: PartitionReader) -> Partition:
         return Partition(
             rules[tp.topic],
             tp.partition,

@@ -11,8 +11,9 @@ from faust.types import TP
 
 from stream_processors import metrics
 from stream_processors.compiled import CODE
-from stream_processors.partition.life import FetchRefusedError, Partition, Reader
+from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.consumer_thread import PartitionReader
 
 log = structlog.get_logger()
 
@@ -23,7 +24,7 @@ HELD_BYTES_MAX: Final = 3 << 28
 """Of all partitions: twice what 40 of them usually hold, while one batch of a few kB may unpack to
 128 MB of records."""
 
-Make = Callable[[TP, Reader], Partition]
+Make = Callable[[TP, PartitionReader], Partition]
 
 
 class AssignedPartitions:
@@ -43,7 +44,7 @@ class AssignedPartitions:
     def __iter__(self) -> Iterator[Partition]:
         return iter(list(self._by_tp.values()))
 
-    def begin(self, readers: Mapping[TP, Reader]) -> None:
+    def begin(self, readers: Mapping[TP, PartitionReader]) -> None:
         """Begin a life of each assigned partition; none continues from an earlier assignment."""
         for tp in readers.keys() & self._by_tp.keys():
             del self._by_tp[tp]
@@ -79,7 +80,7 @@ class AssignedPartitions:
         """Pass a batch to its partition."""
         partition = self._by_tp.get(batch.tp)
         if partition:
-            partition.hand(batch)
+            partition.inbox.put(batch)
 
     def fail(self, tp: TP, life: object, error: Exception) -> None:
         """Report to a partition that its fetch failed."""
@@ -88,11 +89,11 @@ class AssignedPartitions:
             return
         if isinstance(error, OffsetOutOfRangeError):
             error = FetchRefusedError(f"{tp.topic}/{tp.partition}: {error}")
-        partition.fail(life, error)
+        partition.inbox.put_failure(life, error)
 
     def hungry(self) -> set[TP]:
         """Return the partitions for which records should be fetched, as long as all have room."""
-        if CODE.is_loading or sum(one.held_bytes for one in self) >= HELD_BYTES_MAX:
+        if CODE.is_loading or sum(one.inbox.held_bytes for one in self) >= HELD_BYTES_MAX:
             return set()
         return {tp for tp, partition in self._by_tp.items() if partition.is_hungry}
 

@@ -14,8 +14,9 @@ from stream_processors.partition.dead_letters import BadRecords, DeadLetters, To
 from stream_processors.partition.fold import Folds
 from stream_processors.partition.resume import Continuity
 from stream_processors.partition.rules import FlushTimes, Rules
-from stream_processors.partition.spans import Counted, Unrecorded
+from stream_processors.partition.spans import Unrecorded
 from stream_processors.partition.state import State
+from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
@@ -41,7 +42,6 @@ class Folding:
         clock_s: Callable[[], float],
         enter: Callable[[State], None],
     ) -> None:
-        """Take the rules, the partition, the clients, and a handler of state changes."""
         self.claim: Claim | None = None
         self.next_offset = 0
         """after the last folded record, in memory or in Redis"""
@@ -81,17 +81,14 @@ class Folding:
             )
         await self._continuity.check_leader(batch)
         with self._spans.batch(batch):
-            await self._take_pieces(batch)
-
-    async def _take_pieces(self, rest: RecordBatch) -> None:
-        while rest.start < rest.end:
-            piece, rest = rest.split(self._fold.records_at_once)
-            await self._reject(piece, await self._fold.take(piece))
-            self.next_offset = piece.end
-            self._continuity.note(piece)
-            metrics.RECORDS.labels(self._tp.topic).inc(len(piece))
-            if self._fold.is_full:
-                await self.flush()
+            while batch.start < batch.end:
+                piece, batch = batch.split(self._fold.records_at_once)
+                await self._reject(piece, await self._fold.take(piece))
+                self.next_offset = piece.end
+                self._continuity.note(piece)
+                metrics.RECORDS.labels(self._tp.topic).inc(len(piece))
+                if self._fold.is_full:
+                    await self.flush()
 
     async def _reject(self, piece: RecordBatch, rejections: Sequence[Rejection]) -> None:
         """Publish a piece's dead letters; if it stops the partition, only those that show why."""
@@ -107,25 +104,18 @@ class Folding:
 
     async def flush(self) -> None:
         """Write what Redis does not have, then the position; nothing of a recreated topic."""
-        now_s = self._clock_s()
-        self._flush_times.written(now_s)
+        self._flush_times.written(self._clock_s())
         claim = self.claim
         if not claim or (self.next_offset == claim.next_offset and not self._fold.is_due):
             return
         self._enter(State.FLUSHING)
         with self._spans.flush(self.next_offset - claim.next_offset) as counted:
-            await self._write(claim, counted)
+            # What was fetched before the broker confirmed the id came from that topic.
+            await self._log.check(self._tp.topic, claim.topic_id)
+            groups, fields, channel = await self._fold.unwritten()
+            await self._dead_letters.settled(self._tp)
+            unwritten = Unwritten(counted(groups), fields, channel)
+            with metrics.FLUSH_SECONDS.labels(self._tp.topic).time():
+                await claim.write(unwritten, self.next_offset, last=self._continuity.text())
+            self._fold.written()
         self._enter(State.FOLDING)
-
-    async def _write(self, claim: Claim, counted: Counted) -> None:
-        # What was fetched before the broker confirmed the id came from that topic.
-        await self._log.check(self._tp.topic, claim.topic_id)
-        unwritten = await self._fold.unwritten()
-        await self._dead_letters.settled(self._tp)
-        with metrics.FLUSH_SECONDS.labels(self._tp.topic).time():
-            await claim.write(
-                unwritten._replace(groups=counted(unwritten.groups)),
-                self.next_offset,
-                last=self._continuity.text(),
-            )
-        self._fold.written()

@@ -19,7 +19,7 @@ the records is in `stream_processors.partition.folding`.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from faust.types import TP
@@ -32,7 +32,6 @@ from stream_processors.partition.inbox import Inbox
 from stream_processors.partition.resume import (
     Continuity,
     CopiedTopicError,
-    Leaders,
     LogLostItsEndError,
 )
 from stream_processors.partition.rules import Rules
@@ -41,7 +40,7 @@ from stream_processors.partition.state import State
 from stream_processors.patience import WAITS, Waits
 from stream_processors.store.claims import Claim, FencedError, StoreWentBackError
 from stream_processors.store.store import Store
-from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, TopicRecreatedError
 
@@ -57,16 +56,6 @@ class FetchRefusedError(RuntimeError):
     """The broker has no record at the fetch offset."""
 
 
-class Reader(Leaders, Protocol):
-    """What a partition needs of the transport."""
-
-    async def seek(self, offset: int, life: object) -> None:
-        """Fetch from an offset on; batches then carry the life."""
-
-    async def is_ours(self) -> bool:
-        """Ask the group whether the partition is currently this worker's."""
-
-
 class Partition:
     """The life of one assigned partition."""
 
@@ -77,7 +66,7 @@ class Partition:
         *,
         store: Store,
         log: Log,
-        reader: Reader,
+        reader: PartitionReader,
         dead_letters: DeadLetters,
         spans: Unrecorded = UNRECORDED,
         clock_s: Callable[[], float] = time.monotonic,
@@ -94,7 +83,8 @@ class Partition:
         self._store = store
         self._reader = reader
         self._clock_s = clock_s
-        self._inbox = Inbox()
+        self.inbox = Inbox()
+        """what the transport fetched for it"""
         self._is_revoked = False
         self._continuity = Continuity(self.tp, log, reader)
         self._folding = Folding(
@@ -113,36 +103,22 @@ class Partition:
     @property
     def is_hungry(self) -> bool:
         """Whether to fetch records for it."""
-        return self.state in (State.FOLDING, State.FLUSHING) and self._inbox.has_room
-
-    @property
-    def held_bytes(self) -> int:
-        """The size of the records that wait or are being folded."""
-        return self._inbox.held_bytes
+        return self.state in (State.FOLDING, State.FLUSHING) and self.inbox.has_room
 
     @property
     def flushed_offset(self) -> int | None:
         """The position in Redis, None before the claim."""
-        claim = self._folding.claim
-        return None if claim is None else claim.next_offset
+        return self._folding.claim and self._folding.claim.next_offset
 
     @property
     def folded_offset(self) -> int:
         """The offset after the last folded record, in memory or in Redis; 0 before the claim."""
         return self._folding.next_offset
 
-    def hand(self, batch: RecordBatch) -> None:
-        """Put a batch into the inbox, unless an earlier life had requested it."""
-        self._inbox.put(batch)
-
-    def fail(self, life: object, error: Exception) -> None:
-        """Note that a fetch failed."""
-        self._inbox.put_failure(life, error)
-
     def revoke(self) -> None:
         """Have the task write what it has folded, and end."""
         self._is_revoked = True
-        self._inbox.wake()
+        self.inbox.wake()
 
     async def run(self) -> None:
         """Live until the partition is revoked, replaced or stopped.
@@ -155,7 +131,9 @@ class Partition:
         while not self._is_revoked:
             try:
                 await self._begin(is_refused=is_refused)
-                await self._read_from(self.folded_offset)
+                self._enter(State.RESUMING)
+                await self._reader.seek(self.folded_offset, self.inbox.open())
+                self._enter(State.FOLDING)
                 await self._fold_until_revoked()
             except FencedError as replaced:
                 self._end(State.REPLACED, replaced)
@@ -198,7 +176,7 @@ class Partition:
         are at least as new as the position that they are compared with.
         """
         self._enter(State.CLAIMING)
-        self._inbox.close()
+        self.inbox.close()
         topic, number = self._rules.topic, self.tp.partition
         position = await self._store.fence(topic, number, self._rules.folding)
         resume, bounds = await self._continuity.resume(position, is_refused=is_refused)
@@ -220,27 +198,21 @@ class Partition:
         await claim.write(fold.begun(), resume.next_offset)
         self._folding.begin(claim, fold)
 
-    async def _read_from(self, offset: int) -> None:
-        """Start fetching, for this life only."""
-        self._enter(State.RESUMING)
-        await self._reader.seek(offset, self._inbox.open())
-        self._enter(State.FOLDING)
-
     async def _fold_until_revoked(self) -> None:
         while not self._is_revoked:
             await self._wait(self._folding.flush_in_s)
-            if self._inbox and not self._is_revoked:
-                await self._folding.take(self._inbox.take())
+            if self.inbox and not self._is_revoked:
+                await self._folding.take(self.inbox.take())
             if not self._folding.flush_in_s:
                 await self._folding.flush()
         await self._folding.flush()
 
     async def _wait(self, seconds: float) -> None:
         """Wait for something in the inbox, for revocation, or for a timeout."""
-        if self._inbox or self._is_revoked or not seconds:
+        if self.inbox or self._is_revoked or not seconds:
             await asyncio.sleep(0)  # let other partitions run
             return
-        await self._inbox.wait(seconds)
+        await self.inbox.wait(seconds)
 
     def _enter(self, state: State) -> None:
         self.state, self.since_s = state, self._clock_s()
@@ -248,7 +220,7 @@ class Partition:
     def _end(self, state: State, why: Exception) -> None:
         self._enter(state)
         self.why = str(why)
-        self._inbox.close()
+        self.inbox.close()
         log.error("partition ended", **self._name(), state=str(state), why=self.why)
 
     def _name(self) -> dict[str, str | int]:

@@ -19,7 +19,7 @@ The rules, in order:
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -31,6 +31,7 @@ from contracts.log_position import next_position
 from stream_processors import metrics
 from stream_processors.store.store import Position
 from stream_processors.transport.batches import UNKNOWN_EPOCH, RecordBatch
+from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, LogBounds
 
 log = structlog.get_logger()
@@ -167,7 +168,14 @@ def report(tp: TP, resume: Resume, end: int) -> None:
     if resume.incident is None:
         return
     if resume.incident == "redis was empty" and not resume.may_miss_records:
-        _report_beginning(tp, end)
+        # Nothing is lost; most likely this is the first start.
+        if end:
+            log.info(
+                "reading a partition from its beginning: Redis has no position yet",
+                topic=tp.topic,
+                partition=tp.partition,
+                log_end=end,
+            )
         return
     metrics.STARTED_OVER.labels(resume.incident).inc()
     say = log.error if resume.incident.startswith("log") else log.warning
@@ -183,36 +191,17 @@ def report(tp: TP, resume: Resume, end: int) -> None:
     )
 
 
-def _report_beginning(tp: TP, end: int) -> None:
-    """Report that a whole log is read: nothing is lost; most likely this is the first start."""
-    if end:
-        log.info(
-            "reading a partition from its beginning: Redis has no position yet",
-            topic=tp.topic,
-            partition=tp.partition,
-            log_end=end,
-        )
-
-
 class LogLostItsEndError(RuntimeError):
     """A new leader does not have a folded record, but other records at its offset."""
-
-
-class Leaders(Protocol):
-    """Information about the leaders of a partition."""
-
-    async def epoch_end(self, epoch: int) -> int | None:
-        """Return the current end of a leader epoch's log, None if the leader does not know it."""
 
 
 class Continuity:
     """The last record of a partition, from one claim to the next."""
 
-    def __init__(self, tp: TP, log: Log, leaders: Leaders) -> None:
-        """Take the partition, and the clients to ask."""
+    def __init__(self, tp: TP, log: Log, reader: PartitionReader) -> None:
         self._tp = tp
         self._log = log
-        self._leaders = leaders
+        self._reader = reader
         self._last = LastRecord()
         """but for what was folded since the claim"""
         self._record: ConsumerRecord[bytes | None, bytes | None] | None = None
@@ -277,7 +266,7 @@ class Continuity:
         return LastRecord.of(self._record.offset, record, self._leader_epoch).text
 
     async def _end_of(self, epoch: int) -> int | None:
-        return None if epoch == UNKNOWN_EPOCH else await self._leaders.epoch_end(epoch)
+        return None if epoch == UNKNOWN_EPOCH else await self._reader.epoch_end(epoch)
 
 
 def _last_after(resume: Resume, last: LastRecord, epoch_end: int | None) -> LastRecord:

@@ -6,6 +6,7 @@ It uses librdkafka: aiokafka's version of the protocol has no topic ids.
 import asyncio
 import time
 from collections.abc import Collection, Sequence
+from concurrent.futures import wait
 from typing import Final, NamedTuple
 
 from confluent_kafka import (
@@ -19,9 +20,11 @@ from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from faust.types import TP
 
+from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.lasting import LastingAdmin
 from runtime.kafka.rights import Right, check_rights
+from runtime.kafka.tokens import TokenError
 from stream_processors.patience import BROKER, Patience
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -229,3 +232,31 @@ class _IdsRequest:
     def __init__(self) -> None:
         self.topics: set[str] = set()
         self.ids: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+
+
+def is_reachable(kafka: KafkaConfig, topics: Collection[str]) -> bool:
+    """Return whether a new client is answered by all partition leaders of some topics; it blocks.
+
+    A long-lived client may be stuck while the broker is healthy.
+
+    A topic that does not exist, or has a partition without leader, is unreachable. So is one with a
+    replica that is behind: its leader may answer, but accept no records.
+    """
+    try:
+        with Admin(kafka, client_id="tickrec-stream-processors") as client:
+            return _leaders_answer(client, [kafka.topic(topic) for topic in topics])
+    except (KafkaException, TokenError):
+        return False
+
+
+def _leaders_answer(client: Admin, topics: Collection[str]) -> bool:
+    there = client.list_topics(timeout=_TIMEOUT_S).topics
+    if not all(topic in there and there[topic].partitions for topic in topics):
+        return False
+    partitions = [(topic, one) for topic in topics for one in there[topic].partitions.values()]
+    if any(len(one.isrs) < len(one.replicas) for _, one in partitions):
+        return False
+    ends = {Place(topic, one.id): _LATEST for topic, one in partitions}
+    asked = client.list_offsets(ends, request_timeout=_TIMEOUT_S).values()
+    wait(asked, _ANSWER_WITHIN_S)
+    return all(future.done() and future.exception() is None for future in asked)

@@ -11,7 +11,7 @@ from infra.local.kafka.jars import NoKafkaError
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from stream_processors.transport.reachable import is_reachable
+from stream_processors.transport.log import is_reachable
 from tests.chaos.proxy import Network
 from tests.chaos.servers.kafka import Kafka, own_kafka
 from tests.chaos.servers.restartable import started

@@ -28,6 +28,7 @@ from stream_processors.partition.rules import Rules
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 
@@ -119,7 +120,7 @@ class Stepped(Partition):
             partition,
             store=store,
             log=cast("Log", SimulatedLog(world)),
-            reader=self,
+            reader=cast("PartitionReader", self),
             dead_letters=DeadLetters(producer),
             clock_s=lambda: self._passed,
         )
@@ -140,7 +141,7 @@ class Stepped(Partition):
         some = list(enumerate(log))[self._read : self._read + next(self._world.sizes)]
         if some:
             self._read = some[-1][0] + 1
-            self.hand(self._batch(some))
+            self.inbox.put(self._batch(some))
 
     def _batch(self, some: list[tuple[int, Logged]]) -> RecordBatch:
         values = [(offset, value) for offset, (_, value) in some]
@@ -150,7 +151,7 @@ class Stepped(Partition):
             for offset, _ in some
             if (its := self._world.record_headers.get((*self.tp, offset)))
         }
-        life = self._inbox.life
+        life = self.inbox.life
         return batch_of(*self.tp, values, life=life, keys=keys, headers=headers)
 
 

@@ -9,9 +9,10 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from stream_processors.app import ReplacedError, StreamProcessors
-from stream_processors.partition.life import Partition, Reader
+from stream_processors.partition.life import Partition
 from stream_processors.partition.state import State
 from stream_processors.settings import Settings
+from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, LogEnd
 
 A, B = TP("quotes", 0), TP("quotes", 1)
@@ -59,7 +60,7 @@ async def app() -> App:
     with structlog.testing.capture_logs():
         its = App()
         its.given = {A, B}
-        its.partitions.begin(dict.fromkeys((A, B), cast("Reader", None)))
+        its.partitions.begin(dict.fromkeys((A, B), cast("PartitionReader", None)))
         return its
 
 

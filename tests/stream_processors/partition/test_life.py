@@ -24,13 +24,14 @@ from stream_processors.compiled import CODE
 from stream_processors.partition import assigned, life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.life import FetchRefusedError, Partition, Reader
+from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.state import State
 from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
+from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Producer
@@ -126,7 +127,7 @@ class Scene:
             number,
             store=self.store(),
             log=cast("Log", SimulatedLog(self.world)),
-            reader=self,
+            reader=cast("PartitionReader", self),
             dead_letters=letters,
             clock_s=lambda: self.clock_s,
         )
@@ -158,7 +159,7 @@ class Scene:
     def fetched(self, partition: Partition, offsets: Sequence[int], **changed: Any) -> None:
         """Deliver records, each of which has its offset as its value."""
         values = [(offset, b"%d" % offset) for offset in offsets]
-        partition.hand(batch_of(*TP_0, values, life=self.sought[-1][1], **changed))
+        partition.inbox.put(batch_of(*TP_0, values, life=self.sought[-1][1], **changed))
 
     async def fold(self, partition: Partition, offsets: Sequence[int]) -> None:
         """Deliver records, and wait until they are folded."""
@@ -168,7 +169,7 @@ class Scene:
     def tick(self, partition: Partition) -> None:
         """Let an interval pass, and let the partition notice."""
         self.clock_s += 1
-        partition._inbox.wake()
+        partition.inbox.wake()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -272,7 +273,7 @@ class Lives(RuleBasedStateMachine):
     def fetch(self, n: int, markers: int) -> None:
         """Deliver some records, of which the last ones may turn out to be markers."""
         if not self.earliest <= self.at <= len(self.log):
-            self.partition.fail(self.life, FetchRefusedError("out of range"))
+            self.partition.inbox.put_failure(self.life, FetchRefusedError("out of range"))
         elif self.at < len(self.log):
             end = min(self.at + n, len(self.log))
             for offset in range(max(self.at, end - markers), end):
@@ -285,7 +286,7 @@ class Lives(RuleBasedStateMachine):
         some = [(n, self.log[n][1]) for n in range(start, end) if self.log[n][0] is None]
         batch = batch_of(*TP_0, some, start=start, life=self.life)
         epoch = self.epochs[end - 1] if self.has_epochs else UNKNOWN_EPOCH
-        self.partition.hand(dataclasses.replace(batch, end=end, leader_epoch=epoch))
+        self.partition.inbox.put(dataclasses.replace(batch, end=end, leader_epoch=epoch))
 
     @rule(n=st.integers(0, 4))
     def flush(self, n: int = 0) -> None:
@@ -328,7 +329,7 @@ class Lives(RuleBasedStateMachine):
     @rule(behind=st.integers(0, 9))
     def refuse_a_fetch_while_the_broker_is_behind(self, behind: int) -> None:
         self.scene.world.ends[TP_0] = max(self.earliest, len(self.log) - behind)
-        self.partition.fail(self.life, FetchRefusedError("for a moment"))
+        self.partition.inbox.put_failure(self.life, FetchRefusedError("for a moment"))
         self.settle()
         self.scene.world.ends.clear()
 
@@ -369,16 +370,16 @@ class Lives(RuleBasedStateMachine):
     @rule(failure=st.sampled_from([None, FetchRefusedError("late")]))
     def deliver_what_an_earlier_life_requested(self, failure: Exception | None) -> None:
         if failure:
-            self.partition.fail(object(), failure)
+            self.partition.inbox.put_failure(object(), failure)
         else:
-            self.partition.hand(batch_of(*TP_0, [(self.at, b"0")], life=object()))
+            self.partition.inbox.put(batch_of(*TP_0, [(self.at, b"0")], life=object()))
         self.settle()
 
     @rule()
     def deliver_it_damaged(self) -> None:
         at, times = self.partition._corrupt
         if at != self.partition.folded_offset or times + 1 < life._CORRUPT_FETCHES:
-            self.partition.fail(self.life, CorruptLogError("Invalid CRC"))
+            self.partition.inbox.put_failure(self.life, CorruptLogError("Invalid CRC"))
             self.settle()
 
     def teardown(self) -> None:
@@ -506,7 +507,7 @@ async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scen
     async with living(old) as its_end:
         its_life = scene.sought[0][1]
         async with living(new):
-            old.hand(batch_of(*TP_0, [(0, b"0")], life=its_life))
+            old.inbox.put(batch_of(*TP_0, [(0, b"0")], life=its_life))
             await until(lambda: old.folded_offset == 1)
             scene.tick(old)
             await asyncio.wait_for(its_end, WITHIN_S)
@@ -536,7 +537,7 @@ async def test_bad_and_unparsable_records_are_dead_letters_and_the_others_count(
     async with living(partition):
         batch = batch_of(*TP_0, [(n, b"%d" % n) for n in (0, 2, 3, 4)], life=scene.sought[-1][1])
         unreadable = [BadRecord(1, None, b"raw", "cannot be parsed")]
-        partition.hand(dataclasses.replace(batch, unreadable=unreadable))
+        partition.inbox.put(dataclasses.replace(batch, unreadable=unreadable))
         await until(lambda: len(scene.letters) == 2)
     assert (sorted(scene.letters), scene.folds[0].values) == ([1, 3], [0, 2, 4])
 
@@ -552,7 +553,7 @@ async def test_a_log_that_stays_corrupt_stops_its_partition_once_the_rest_is_wri
         for seeks in (1, 2, 3):
             await until(lambda seeks=seeks: len(scene.sought) == seeks)
             await folding(partition)
-            partition.fail(scene.sought[-1][1], corrupt)
+            partition.inbox.put_failure(scene.sought[-1][1], corrupt)
         await asyncio.wait_for(its_end, WITHIN_S)
     assert (partition.state, partition.why) == (State.STOPPED, str(corrupt))
     assert (scene.position["next"], scene.values) == ("3", [0, 1, 2])
@@ -597,7 +598,7 @@ async def test_it_is_hungry_only_while_it_folds_and_has_room(scene: Scene) -> No
     async with living(partition):
         assert partition.is_hungry
         values = [(n, b"%01000d" % n) for n in range(1_000)]
-        partition.hand(batch_of(*TP_0, values, life=scene.sought[-1][1]))
+        partition.inbox.put(batch_of(*TP_0, values, life=scene.sought[-1][1]))
         assert not partition.is_hungry
         await until(lambda: partition.folded_offset == 1_000)
         assert partition.is_hungry
@@ -610,7 +611,7 @@ def assigned_to(scenes: Sequence[Scene], failures: list[BaseException]) -> Assig
 
 
 def begin(partitions: AssignedPartitions, n: int) -> None:
-    partitions.begin({TP(QUOTES.name, p): cast("Reader", None) for p in range(n)})
+    partitions.begin({TP(QUOTES.name, p): cast("PartitionReader", None) for p in range(n)})
 
 
 BOTH = {TP(QUOTES.name, 0), TP(QUOTES.name, 1)}

@@ -8,10 +8,20 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
+from contracts.topics import BARS, QUOTES
 from infra.local.process import free_port
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from stream_processors.transport.log import Log, LogBounds, LogEnd, TopicRecreatedError
+from runtime.topology import Topology
+from stream_processors.transport import log as log_module
+from stream_processors.transport.log import (
+    Log,
+    LogBounds,
+    LogEnd,
+    TopicRecreatedError,
+    is_reachable,
+)
+from tests.patience import eventually
 
 from .conftest import WAIT_S, Transactions, Write
 
@@ -199,3 +209,20 @@ async def test_a_permanent_error_reaches_all_callers_and_ends_nothing(
     await fake.requested(2)
     fake.answer(1, ids("a"))
     await passes(again)
+
+
+def test_a_broker_whose_leaders_answer_is_reachable(broker: str, topology: Topology) -> None:
+    assert topology.quotes
+    # Kafka needs a moment to elect leaders for new topics.
+    eventually(lambda: is_reachable(plain(broker), [QUOTES.name, BARS.name]), "all are reachable")
+
+
+def test_a_missing_topic_is_not(broker: str, topology: Topology) -> None:
+    assert topology.quotes
+    eventually(lambda: is_reachable(plain(broker), [QUOTES.name]), "the other one is")
+    assert not is_reachable(plain(broker), [QUOTES.name, "a-topic-that-nobody-made"])
+
+
+def test_an_unreachable_broker_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "_TIMEOUT_S", 0.2)
+    assert not is_reachable(plain(f"127.0.0.1:{free_port()}"), [QUOTES.name])
