@@ -61,9 +61,9 @@ def _archive() -> "ArchiveConfig | None":
     """Return where the archive is; nothing of it is imported if no setting says so."""
     if not any(name.upper().startswith("ARCHIVE_") for name in os.environ):
         return None
-    from runtime.archive.config import given_archive
+    from runtime.archive.config import archive_from_env
 
-    return given_archive()
+    return archive_from_env()
 
 
 def _private(settings: ApiSettings) -> tuple[str, int] | None:

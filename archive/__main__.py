@@ -24,7 +24,7 @@ from archive.service import (
     Patience,
     State,
     StoppedError,
-    is_worth_another_try,
+    is_retryable,
     serve,
     watch,
 )
@@ -43,7 +43,7 @@ from runtime.settings import SettingsError, read_settings
 
 USAGE_ERROR: Final = 2
 _WIDTH_OF_A_FILE: Final = 160
-_NEEDS_A_PERSON: Final = (
+_FOR_OPERATORS: Final = (
     ArchiveError,
     PositionsError,
     NotAllowedError,
@@ -65,7 +65,7 @@ log = structlog.get_logger(__name__)
 @app.command()
 def run() -> None:
     """Archive until SIGTERM or Ctrl-C; commit what was read, and end."""
-    with _working(State()) as (settings, catalog, state, stop):
+    with _serving(State()) as (settings, catalog, state, stop):
         good_for_s = settings.times.files_good_for_s
         tables = [StoredTable(catalog, settings.archive, table) for table in TABLES]
         writers = [TableWriter(stored, good_for_s, beat=state.beat) for stored in tables]
@@ -86,7 +86,7 @@ def maintain(
     if once:
         _round(is_forced=False)
         return
-    with _working(State(MAINTENANCE_STALLED_AFTER_S)) as (settings, catalog, state, stop):
+    with _serving(State(MAINTENANCE_STALLED_AFTER_S)) as (settings, catalog, state, stop):
         state.has_begun = True
         log.info("started", catalog=settings.archive.catalog, warehouse=settings.archive.warehouse)
         rounds.maintain_until(stop, catalog, settings, Broker(settings.kafka), state)
@@ -158,7 +158,7 @@ def _settings() -> ArchiveSettings:
     return settings
 
 
-def _opened(settings: ArchiveSettings) -> Catalog:
+def _open_tables(settings: ArchiveSettings) -> Catalog:
     """Return the catalog, whose tables exist and are valid."""
     catalog = open_catalog(settings.archive)
     for table in TABLES:
@@ -166,7 +166,7 @@ def _opened(settings: ArchiveSettings) -> Catalog:
     return catalog
 
 
-def opened_patiently(settings: ArchiveSettings, state: State, stop: threading.Event) -> Catalog:
+def await_catalog(settings: ArchiveSettings, state: State, stop: threading.Event) -> Catalog:
     """Return the catalog once it answers; until then the archive is healthy, and not ready.
 
     Raises:
@@ -178,11 +178,11 @@ def opened_patiently(settings: ArchiveSettings, state: State, stop: threading.Ev
         state.beat()
         stop.wait(seconds)
 
-    return Patience(state, stop)(wait, _opened, settings)
+    return Patience(state, stop)(wait, _open_tables, settings)
 
 
 @contextlib.contextmanager
-def _working(
+def _serving(
     state: State,
 ) -> Iterator[tuple[ArchiveSettings, Catalog, State, threading.Event]]:
     """Serve health and metrics, and yield what a program needs once the catalog answers."""
@@ -195,7 +195,7 @@ def _working(
         if settings.metrics_port:
             serve(state, settings.metrics_host, settings.metrics_port)
         try:
-            catalog = opened_patiently(settings, state, stop)
+            catalog = await_catalog(settings, state, stop)
         except StoppedError:
             raise typer.Exit from None
         yield settings, catalog, state, stop
@@ -206,11 +206,11 @@ def _errors_logged() -> Iterator[None]:
     """Exit with 1 on errors that need an operator, or if a server stays unreachable."""
     try:
         yield
-    except _NEEDS_A_PERSON as error:
+    except _FOR_OPERATORS as error:
         log.error("cannot archive", error=str(error))  # noqa: TRY400 (the message says it all)
         raise typer.Exit(1) from error
     except Exception as error:
-        if not is_worth_another_try(error):
+        if not is_retryable(error):
             raise
         log.error("a server is away", error=f"{type(error).__name__}: {error}")  # noqa: TRY400 (the same)
         raise typer.Exit(1) from error

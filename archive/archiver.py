@@ -12,14 +12,14 @@ from archive import metrics
 from archive.reading.broker import Broker, begin
 from archive.reading.consumer import Batch, GroupConsumer, Partition
 from archive.reading.records import Place, rows_of
-from archive.service import Patience, State, StoppedError, is_worth_another_try
+from archive.service import Patience, State, StoppedError, is_retryable
 from archive.settings import MIB, ArchiveSettings
 from archive.stored_table import show_maintained
 from archive.writing.table_writer import TableWriter
 from runtime.kafka.broker import OpenTransactions
 
 _POLL_S: Final = 0.1
-_SURE_EVERY_S: Final = 2.0
+_CONFIRM_EVERY_S: Final = 2.0
 """How often the topics' ids are checked: if a topic was recreated, what was read since then is
 dropped, as it may be of either log."""
 _LAG_EVERY_S: Final = 5.0
@@ -46,7 +46,7 @@ class Archiver:
         self._patiently = Patience(state, stop)
         self._to_begin: set[Partition] = set()
         """Partitions of ours to restart before reading on: part of what was read is gone."""
-        self._sure_s = self._lag_s = time.monotonic()
+        self._confirmed_s = self._lag_s = time.monotonic()
         self._open_transactions = OpenTransactions[Partition]()
         self._maintained_s = -_MAINTAINED_EVERY_S
         self._consumer = GroupConsumer(settings.kafka, self._writers, self._assigned, self._revoked)
@@ -57,19 +57,19 @@ class Archiver:
         Raises:
             ArchiveError: a table has unexpected columns or partitions.
             NotAllowedError: Kafka does not allow reading.
-            Exception: as `is_worth_another_try` knows it, if the last commit failed. Nothing is
+            Exception: as `is_retryable` knows it, if the last commit failed. Nothing is
                 lost: the log still has what was not committed.
         """
         try:
             while not self._stop.is_set():
                 self._read(_POLL_S)
-                self._make_sure()
+                self._confirm_topics()
                 for writer in self._due():
                     self._commit(writer)
                 self._report()
             log.info("stops", buffered_bytes=self.buffered_bytes)
             for writer in self._writers.values():
-                self._commit_sure(writer)
+                self._commit_confirmed(writer)
         except StoppedError as why:
             log.warning("stopped while it waited: the log has what is not committed", why=str(why))
         finally:
@@ -97,15 +97,15 @@ class Archiver:
 
     def _commit(self, writer: TableWriter) -> None:
         """Commit when possible; until then, read on until memory is full."""
-        self._begin(self._patiently(self._read_for, self._commit_sure, writer))
+        self._begin(self._patiently(self._read_for, self._commit_confirmed, writer))
 
-    def _commit_sure(self, writer: TableWriter, *, is_whole: bool = False) -> list[Partition]:
+    def _commit_confirmed(self, writer: TableWriter, *, is_whole: bool = False) -> list[Partition]:
         """Commit what certainly belongs to the topic; return the partitions to restart.
 
         One commit, or as many as all of it takes if it is to be whole.
         """
         topic = writer.table.topic.name
-        other = self._drop_unsure([topic])
+        other = self._drop_unconfirmed([topic])
         refused = writer.commit_all() if is_whole else writer.commit()
         return other + [(topic, p) for p in refused if (topic, p) not in other]
 
@@ -180,7 +180,7 @@ class Archiver:
         """
         for topic in {topic for topic, _ in partitions}:
             writer = self._writers[topic]
-            other = self._patiently(self._wait, self._commit_sure, writer, is_whole=True)
+            other = self._patiently(self._wait, self._commit_confirmed, writer, is_whole=True)
             self._begin([each for each in other if each not in partitions])
         self._begin(partitions, is_refused=True)
 
@@ -213,9 +213,9 @@ class Archiver:
             try:
                 if not is_lost:
                     # Of those that stay ours: they cannot begin during a rebalance.
-                    self._to_begin.update(self._commit_sure(self._writers[topic]))
+                    self._to_begin.update(self._commit_confirmed(self._writers[topic]))
             except Exception as error:
-                if not is_worth_another_try(error):
+                if not is_retryable(error):
                     raise
                 log.warning("what was read is read again", topic=topic, why=str(error))
         self._to_begin.difference_update(partitions)
@@ -227,15 +227,15 @@ class Archiver:
 
     # What the topics are.
 
-    def _make_sure(self) -> None:
+    def _confirm_topics(self) -> None:
         """Note what was certainly read of the current topics."""
-        if time.monotonic() - self._sure_s < _SURE_EVERY_S:
+        if time.monotonic() - self._confirmed_s < _CONFIRM_EVERY_S:
             return
-        self._sure_s = time.monotonic()
-        other = self._patiently(self._wait, self._drop_unsure, list(self._writers))
+        self._confirmed_s = time.monotonic()
+        other = self._patiently(self._wait, self._drop_unconfirmed, list(self._writers))
         self._begin(other)
 
-    def _drop_unsure(self, topics: Collection[str]) -> list[Partition]:
+    def _drop_unconfirmed(self, topics: Collection[str]) -> list[Partition]:
         """Return the partitions to restart; drop what may be of either log of a topic.
 
         What certainly belongs to the old log is committed. A missing topic begins when it is back,
@@ -246,9 +246,9 @@ class Archiver:
             buffer = self._writers[topic].buffer
             ours = {p: buffer.position(p) for p in buffer.partitions}
             if all(at is None or at.topic_id == ids.get(topic) for at in ours.values()):
-                buffer.note_sure()
+                buffer.confirm()
                 continue
-            dropped = buffer.drop_unsure()
+            dropped = buffer.drop_unconfirmed()
             if topic in ids or dropped:
                 log.error("a topic was recreated, or is gone", topic=topic, dropped=dropped)
             self._to_begin.update((topic, p) for p in ours)
@@ -284,6 +284,6 @@ class Archiver:
             try:
                 show_maintained(writer.stored.checked(), writer.table)
             except Exception as error:
-                if not is_worth_another_try(error):
+                if not is_retryable(error):
                     raise
                 return  # the next commit says so as well, and an alert goes by what was read last

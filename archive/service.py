@@ -158,7 +158,7 @@ class Patience:
             StoppedError: a stop was requested before that.
         """
         tries = Retrying(
-            retry=retry_if_exception(is_worth_another_try),
+            retry=retry_if_exception(is_retryable),
             wait=_BACKOFF,
             stop=stop_when_event_set(self._stop),
             sleep=sleep,
@@ -168,7 +168,7 @@ class Patience:
         try:
             result = tries(call, *args, **kwargs)
         except Exception as error:
-            if self._stop.is_set() and is_worth_another_try(error):
+            if self._stop.is_set() and is_retryable(error):
                 raise StoppedError(str(error)) from error
             raise
         if self._state.waits_for is not None:
@@ -183,6 +183,6 @@ class Patience:
         log.warning("waits", why=what, attempt=tries.attempt_number)
 
 
-def is_worth_another_try(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether a server is unreachable, or other commits came first each time."""
     return is_passing(error) or isinstance(error, CommitFailedException)

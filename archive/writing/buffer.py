@@ -16,7 +16,7 @@ class _Span:
     start: int
     after: Position
     batches: list[pa.RecordBatch] = field(default_factory=list)
-    sure: tuple[int, Position] | None = None
+    confirmed: tuple[int, Position] | None = None
     """how many batches, and the position after them, were certainly of this log"""
 
 
@@ -85,16 +85,16 @@ class Buffer:
         span.after = moved_to(span.after, counts=(*span.after.counts, partitions))
         return span.after
 
-    def note_sure(self) -> None:
+    def confirm(self) -> None:
         """Note that all that was read until now was of the expected log."""
         for span in self._spans.values():
-            span.sure = len(span.batches), span.after
+            span.confirmed = len(span.batches), span.after
 
-    def drop_unsure(self) -> int:
+    def drop_unconfirmed(self) -> int:
         """Drop what was read since the last note; return how many records that were, at most."""
         dropped = 0
         for partition, span in self._spans.items():
-            n, after = span.sure or (0, moved_to(span.after, next=span.start))
+            n, after = span.confirmed or (0, moved_to(span.after, next=span.start))
             if after != span.after:
                 dropped += span.after.next - after.next
                 self._spans[partition] = replace(span, batches=span.batches[:n], after=after)
@@ -129,10 +129,13 @@ class Buffer:
             n = taken.batches[partition]
             del span.batches[:n]
             span.before, span.start = moved.after, moved.after.next
-            if span.sure is not None:
-                sure, up_to = span.sure
+            if span.confirmed is not None:
+                n_confirmed, up_to = span.confirmed
                 # Nothing goes back beyond a commit.
-                span.sure = max(sure - n, 0), max(moved.after, up_to, key=lambda at: at.next)
+                span.confirmed = (
+                    max(n_confirmed - n, 0),
+                    max(moved.after, up_to, key=lambda at: at.next),
+                )
 
 
 def _split(span: _Span, rows: int) -> tuple[int, Position]:
@@ -148,8 +151,8 @@ def _split(span: _Span, rows: int) -> tuple[int, Position]:
             if not here:
                 return n, after
             span.batches[n : n + 1] = [batch.slice(0, here), batch.slice(here)]
-            if span.sure is not None and span.sure[0] > n:
-                span.sure = span.sure[0] + 1, span.sure[1]
+            if span.confirmed is not None and span.confirmed[0] > n:
+                span.confirmed = span.confirmed[0] + 1, span.confirmed[1]
             return n + 1, after
         before += batch.num_rows
     return len(span.batches), span.after

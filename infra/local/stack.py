@@ -14,7 +14,7 @@ from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Command, NotReadyError, Server, free_port, is_free
 from infra.local.store import valkey
 from infra.local.tansu import tansu
-from runtime.archive.config import given_archive
+from runtime.archive.config import archive_from_env
 from runtime.kafka.rights import User
 from runtime.settings import SharedSettings, read_settings
 
@@ -129,7 +129,7 @@ def compose(folder: Path, options: Options) -> Stack:
     shared = {"REDIS_URL": store.address, "NAMESPACE": given.namespace}
     if log:
         shared["KAFKA_BOOTSTRAP_SERVERS"] = log.address
-    if options.archived and given_archive() is None:
+    if options.archived and archive_from_env() is None:
         shared["ARCHIVE_WAREHOUSE"] = str(folder / "archive")
 
     def command(program: _Program) -> Command:

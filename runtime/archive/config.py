@@ -114,7 +114,7 @@ def read_archive() -> ArchiveConfig:
     return read_settings(_Settings).archive
 
 
-def given_archive() -> ArchiveConfig | None:
+def archive_from_env() -> ArchiveConfig | None:
     """Return where the archive is; None if no setting says so.
 
     Raises:

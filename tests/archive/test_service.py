@@ -30,9 +30,9 @@ def test_an_archive_without_a_catalog_at_start_waits_and_is_not_stalled(
             raise ConnectionError("away")
         return "the catalog"
 
-    monkeypatch.setattr(program, "_opened", opened)
+    monkeypatch.setattr(program, "_open_tables", opened)
 
-    assert program.opened_patiently(ArchiveSettings(), state, threading.Event()) == "the catalog"
+    assert program.await_catalog(ArchiveSettings(), state, threading.Event()) == "the catalog"
     assert is_healthy == [True] * 4
     assert state.waits_for is None
 

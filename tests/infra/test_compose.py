@@ -24,7 +24,7 @@ from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
-from runtime.archive.config import given_archive
+from runtime.archive.config import archive_from_env
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
@@ -154,11 +154,11 @@ def test_programs_have_no_privileges_and_no_port_is_open_to_other_machines_by_de
 def test_the_api_reads_the_archives_volume_if_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert given_archive() is None
+    assert archive_from_env() is None
     folder = environment("archive")["ARCHIVE_WAREHOUSE"]
     assert SERVICES["api"]["environment"]["ARCHIVE_WAREHOUSE"] is None
     monkeypatch.setenv("ARCHIVE_WAREHOUSE", folder)
-    assert given_archive() == ArchiveSettings().archive
+    assert archive_from_env() == ArchiveSettings().archive
 
     for service in ("archive", "maintenance"):
         assert environment(service)["ARCHIVE_WAREHOUSE"] == folder

@@ -37,11 +37,11 @@ class Reading(RuleBasedStateMachine):
 
     @rule()
     def be_sure(self) -> None:
-        self.buffer.note_sure()
+        self.buffer.confirm()
 
     @rule()
     def doubt(self) -> None:
-        self.buffer.drop_unsure()
+        self.buffer.drop_unconfirmed()
 
     @rule()
     def drop(self) -> None:

@@ -9,7 +9,7 @@ from archive import service
 from archive.service import STALLED_AFTER_S, State
 from archive.settings import ArchiveSettings
 from infra.local.process import LOOPBACK, free_port
-from runtime.archive.config import given_archive
+from runtime.archive.config import archive_from_env
 from tests.infra.kubernetes.conftest import WITH_AN_ARCHIVE, plain_variables, rendered
 from tests.infra.test_compose import SETTINGS
 
@@ -101,11 +101,11 @@ def test_each_runs_as_its_own_account_and_nothing_else_does(archived: Any) -> No
 def test_the_api_reads_the_archive_that_is_written(
     archived: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert given_archive() is None
+    assert archive_from_env() is None
     with monkeypatch.context() as its:
         for name, value in of_the_archive(archived, "api").items():
             its.setenv(name, value)
-        read = given_archive()
+        read = archive_from_env()
     for name, value in of_the_archive(archived, "archive").items():
         monkeypatch.setenv(name, value)
 
