@@ -116,6 +116,8 @@ APPLE: Final[dict[str, Any]] = {"symbol": "AAPL", "name": "Apple Inc."}
         (BASKET, {"items": [ONE], "offset": 901}, "offset"),
         (BASKET, {"items": [ONE], "exclude": [*range(1001)]}, "exclude"),
         (BASKET, {"items": [ONE], "category": ["a b"]}, "category[0]"),
+        *((BASKET, {"items": [ONE], field: ["x"] * 6}, field) for field in ("filter", "boost")),
+        *((BASKET, {"items": [ONE], field: [""]}, f"{field}[0]") for field in ("filter", "boost")),
         (BATCH, {"user_ids": []}, "user_ids"),
         (BATCH, {"user_ids": ["u"] * (MAX_USERS + 1)}, "user_ids"),
         (BATCH, {"user_ids": ["ABC", ""]}, "user_ids[1]"),
