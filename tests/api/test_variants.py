@@ -1,10 +1,6 @@
 """While an experiment runs: each user gets the lists of one variant."""
 
-import asyncio
-import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
@@ -14,10 +10,10 @@ from api.generations.pointer import Generation, resumed
 from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.pointer import served_to
-from tests.patience import PATIENCE_S
+from tests.patience import until_true
 
 from .conftest import Filled
-from .http import Client, connected, serving
+from .lists import answered, of_user
 from .reading import Reader
 
 USERS = [f"u{n}" for n in range(100)]
@@ -28,6 +24,7 @@ VARIANTS = {
 }
 HALF_EACH = Experiment("spring", {"default": 1, "steep": 1})
 CANARY = Canary(Served("g3", "ease", "user-knn"), 0.25, 0, 1)
+OF_4 = "/v1/instruments/4/similar"
 NEIGHBORS = {"g1": "11", "g2": "12", "g3": "13"}
 """By generation: what it recommends to users who have 4; 20 more to users who have nothing."""
 
@@ -51,17 +48,11 @@ def serve(
     return current
 
 
-@pytest.fixture
-async def http(where: dict[str, Any]) -> AsyncIterator[Client]:
-    async with serving(**where) as (_, port), connected(port) as client:
-        yield client
-
-
-async def seen(http: Client, target: str, generation: str) -> bytes:
+@until_true
+async def first_of(client: httpx.AsyncClient, path: str, generation: str) -> httpx.Response:
     """Return the first answer of a generation: the pointer is cached for some milliseconds."""
-    async with asyncio.timeout(PATIENCE_S):
-        while body_of(answer := await http.get(target))["generation"] != generation:
-            pass
+    answer = await client.get(path)
+    assert answer.json()["generation"] == generation
     return answer
 
 
@@ -71,60 +62,57 @@ def expected(user: str, current: Current) -> tuple[str, str]:
     return found[0], found[1].generation
 
 
-def body_of(answer: bytes) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return body
-
-
 @pytest.mark.parametrize("canary", [None, CANARY])
 @pytest.mark.parametrize("experiment", [None, HALF_EACH])
 async def test_a_user_is_answered_out_of_the_lists_of_its_variant(
-    http: Client, filled: Filled, experiment: Experiment | None, canary: Canary | None
+    client: httpx.AsyncClient, filled: Filled, experiment: Experiment | None, canary: Canary | None
 ) -> None:
     current = serve(filled, experiment, canary)
     found = Counter[str]()
     for n, user in enumerate(USERS):
         variant, generation = expected(user, current)
-        answer = await http.get(f"/v1/users/{user}/recommendations")
-        body = body_of(answer)
+        body = await answered(client, of_user(user))
         assert (body["variant"], body["generation"]) == (variant, generation)
         assert body["request_id"].startswith(f"{variant}.{generation}.{body['source']}.")
         neighbor = int(NEIGHBORS[generation]) + 20 * (n % 2)
         assert body["items"][0]["instrument_id"] == neighbor
-        legacy = await http.get(f"/instruments/similar/{user}")
-        assert body_of(legacy)["predicted_items"][0] == str(neighbor)
-        assert f"x-request-id: {variant}.{generation}.".encode() in legacy
+        legacy = await client.get(f"/instruments/similar/{user}")
+        assert legacy.json()["predicted_items"][0] == str(neighbor)
+        assert legacy.headers["x-request-id"].startswith(f"{variant}.{generation}.")
         found[variant] += 1
     names = {"default"} | ({"steep"} if experiment else set()) | ({"canary"} if canary else set())
     assert found.keys() == names
 
 
-async def test_a_users_own_list_is_that_of_its_variant(http: Client, filled: Filled) -> None:
+async def test_a_users_own_list_is_that_of_its_variant(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
     serve(filled, Experiment("spring", {"steep": 1}))
-    body = body_of(await http.get("/v1/users/own/recommendations"))
+    body = await answered(client, of_user("own"))
     assert (body["source"], body["variant"], body["model"]) == ("model", "steep", "user-knn")
     serve(filled, None)
-    body = body_of(await seen(http, "/v1/users/own/recommendations", "g1"))
+    body = (await first_of(client, of_user("own"), "g1")).json()
     assert (body["source"], body["variant"], body["model"]) == ("history", "default", "cosine")
 
 
 async def test_what_is_the_same_for_all_users_is_the_default_variants(
-    http: Client, filled: Filled
+    client: httpx.AsyncClient, filled: Filled
 ) -> None:
     serve(filled, Experiment("spring", {"steep": 1}), CANARY)
-    body = body_of(await http.get("/v1/instruments/4/similar"))
+    body = await answered(client, OF_4)
     assert (body["variant"], body["generation"]) == ("default", "g1")
     assert [item["instrument_id"] for item in body["items"]] == [11]
-    legacy = body_of(await http.get("/instruments/similar/4"))
-    assert legacy == {"predicted_items": ["11"]}
+    legacy = await client.get("/instruments/similar/4")
+    assert legacy.json() == {"predicted_items": ["11"]}
 
 
-async def test_an_entity_tag_is_of_one_generation(http: Client, filled: Filled) -> None:
+async def test_an_entity_tag_is_of_one_generation(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
     tags = set()
     for name in ("g1", "g2", "g1"):
         filled.generation(name, {"4": [("5", 0.5, 1.0)]})  # with the very same list
-        answer = await seen(http, "/v1/instruments/4/similar", name)
-        tags.add(answer.partition(b"etag: ")[2].partition(b"\r\n")[0])
+        tags.add((await first_of(client, OF_4, name)).headers["etag"])
     assert len(tags) == 2
 
 
@@ -134,7 +122,7 @@ async def test_recommendations_are_counted_by_source_variant_and_model(
     current = serve(filled)
     asked = Counter[tuple[str, str, str]]()
     for n, user in enumerate(USERS[:40]):
-        await client.get(f"/v1/users/{user}/recommendations")
+        await answered(client, of_user(user))
         source, model = ("popular", "popular") if n % 2 else ("history", "cosine")
         asked[model, source, expected(user, current)[0]] += 1
     metrics = (await client.get("/metrics")).text
