@@ -10,7 +10,6 @@ from confluent_kafka import KafkaException
 from api.events.producer import LastingProducer
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
 from runtime.kafka.broker import Admin
-from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError, check_rights, rights
 from runtime.topology import Topology, TopologyError
 
@@ -30,7 +29,8 @@ class KafkaCheck:
     def __init__(self, producer: LastingProducer) -> None:
         self._producer = producer
         self._kafka = producer.kafka
-        self._rights = _Rights(producer.kafka)
+        self._asking: asyncio.Task[str | None] | None = None
+        """for the rights, until Kafka has granted them"""
         self._asked: Topology | None = None
         self._began_s = 0.0
         self._found: asyncio.Task[str] | None = None
@@ -42,7 +42,8 @@ class KafkaCheck:
         A result that differs from the last one is logged.
         """
         task = self._found
-        if task is None or topology != self._asked or self._is_old(task):
+        is_old = task is not None and task.done() and time.monotonic() >= self._began_s + KEPT_S
+        if task is None or topology != self._asked or is_old:
             self._asked, self._began_s = topology, time.monotonic()
             task = self._found = asyncio.create_task(self.result(topology))
         # A caller that is cancelled does not cancel it for the others.
@@ -63,7 +64,7 @@ class KafkaCheck:
             why = refusals.why or error.args[0].str()
             return f"{self._kafka.bootstrap_servers}: {why}"
         refusals.forget()
-        if (missing := await self._rights.why_not()) is not None:
+        if (missing := await self._missing_rights()) is not None:
             return missing
         partitions = {
             self._kafka.name(name): len(topic.partitions) for name, topic in seen.topics.items()
@@ -79,30 +80,17 @@ class KafkaCheck:
                 return str(error)
         return "ok"
 
-    def _is_old(self, task: asyncio.Task[str]) -> bool:
-        return task.done() and time.monotonic() >= self._began_s + KEPT_S
-
-
-class _Rights:
-    """Checks whether Kafka grants the server's user the rights it needs, until it does."""
-
-    def __init__(self, kafka: KafkaConfig) -> None:
-        self._kafka = kafka
-        self._asking: asyncio.Task[str | None] | None = None
-
-    async def why_not(self) -> str | None:
+    async def _missing_rights(self) -> str | None:
         """Return the missing rights; None if none are, or if Kafka does not answer in time."""
         asking = self._asking
         if asking is None or (asking.done() and asking.result() is not None):
-            asking = self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
+            asking = self._asking = asyncio.create_task(asyncio.to_thread(self._ask_for_rights))
         done, _ = await asyncio.wait([asking], timeout=_RIGHTS_TIMEOUT_S)
         return asking.result() if done else None
 
-    def _ask(self) -> str | None:
+    def _ask_for_rights(self) -> str | None:
         try:
             check_rights(Admin(self._kafka), self._kafka, rights("")["api"])
-        except RightsError as missing:
-            return str(missing)
-        except KafkaException as away:
-            return str(away)
+        except (RightsError, KafkaException) as error:
+            return str(error)
         return None

@@ -76,7 +76,12 @@ class _Quota:
     def _window(self, caller: str, limit: RateLimitItem, now_s: float) -> _Window:
         """Return a caller's window, a new one if the last has ended or had another limit."""
         window = self._windows.get(caller)
-        if window is None or now_s >= window.ends_s or not _is_same(window.limit, limit):
+        if (
+            window is None
+            or now_s >= window.ends_s
+            # Mostly it is the same object; each reading of the key file makes new ones.
+            or (window.limit is not limit and window.limit != limit)
+        ):
             window = self._windows[caller] = self._begun(limit, now_s)
         return window
 
@@ -124,8 +129,3 @@ class WriteQuota(_Quota):
     ) -> bytes:
         """Count `events` of a writer, by its `own` limit if it has one, as `take` does."""
         return self.take(writer, own or self._limit, events, before)
-
-
-def _is_same(one: RateLimitItem, other: RateLimitItem) -> bool:
-    """Return whether two limits are equal; each reading of the key file makes new objects."""
-    return one is other or one == other

@@ -114,10 +114,6 @@ _SIMILAR_TO: Final = Parameter(
 )
 
 
-def _is_of_a_user(similar_to: int | str) -> bool:
-    return isinstance(similar_to, str)
-
-
 def endpoints(
     catalog: InstrumentReader,
     reader: SimilarReader,
@@ -192,7 +188,7 @@ popular instruments that meet them instead, as `source` shows.""",
             parameters=(_SIMILAR_TO,),
             read=similar_to,
             scope="read:recommendations",
-            needs_scope=_is_of_a_user,
+            needs_scope=lambda similar_to: isinstance(similar_to, str),
             hot=True,
             success=Success(
                 kind=PredictedItems, example=PredictedItems(["0", "5"]), headers=(CACHE_CONTROL,)

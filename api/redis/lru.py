@@ -1,14 +1,10 @@
 """A bounded cache of recently used values."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-def _one(_: Any) -> int:
-    return 1
 
 
 class LruCache(Generic[K, V]):
@@ -23,7 +19,7 @@ class LruCache(Generic[K, V]):
     (None, 2, 3)
     """
 
-    def __init__(self, n: int, size_of: Callable[[V], int] = _one) -> None:
+    def __init__(self, n: int, size_of: Callable[[V], int] = lambda _: 1) -> None:
         """Create an empty cache; every value has size 1 unless `size_of` is given."""
         self._n = n
         self._size_of = size_of

@@ -51,7 +51,7 @@ def then(read: Read[T], change: Callable[[T], T]) -> Read[T]:
 
 
 _MANY: Final = 16
-"""A round of more commands waits for its turn (`api.redis.turns`)."""
+"""A round of more commands waits for its turn (`api.redis.nodes`)."""
 _REDIRECTIONS: Final = 3
 """Average per command of a round. While a slot moves, every command on one of its keys is
 redirected once; more redirections mean that the cluster is changing."""

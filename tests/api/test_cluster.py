@@ -18,8 +18,8 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from api.redis import nodes
+from api.redis.nodes import COMMANDS_AT_ONCE
 from api.redis.store import READ_DEADLINE_S
-from api.redis.turns import COMMANDS_AT_ONCE
 from contracts.bars import BarValue
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition

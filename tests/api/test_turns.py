@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from api.redis.connection import ErrorAnswer
+from api.redis.nodes import COMMANDS_AT_ONCE, Turns
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
-from api.redis.turns import COMMANDS_AT_ONCE, Turns
 from tests.patience import PATIENCE_S
 
 from .conftest import read_deadline
