@@ -252,6 +252,15 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     assert listed(data) == {"1", "2"}
 
 
+async def test_the_first_count_beyond_32_bits_is_stored_as_it_is() -> None:
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    changes = message(0, ("comes", {0: 2.0**16}))
+    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, changes)]))
+    await flush(fold, claim)
+    assert counts_in(data) == {(0, 0): 2.0**32}
+
+
 async def test_records_without_changes_are_rejected_with_a_reason() -> None:
     fold, _ = fold_of({})
     values = [(0, b"no changes"), (1, message(0, ("comes", {0: 1.0}))), (2, None)]
