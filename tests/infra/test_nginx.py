@@ -122,12 +122,13 @@ def test_without_an_answer_a_read_is_asked_of_the_other_process_and_a_write_is_n
     assert doomed.client.get("/v1/instruments/4/bars").status_code == 200
 
 
-def test_each_user_that_can_be_written_can_be_erased_through_nginx(proxy: Proxy) -> None:
+def test_each_user_that_can_be_written_can_be_read_and_erased_through_nginx(proxy: Proxy) -> None:
     for user_id in REACHABLE:
         path = f"/v1/users/{quote(user_id, safe='')}"
         url = proxy.client.base_url.copy_with(raw_path=path.encode())
-        assert proxy.client.delete(url).status_code == 200, path
-        assert proxy.asked(path) == 1, path
+        for n, method in enumerate(("GET", "PUT", "POST", "DELETE"), start=1):
+            assert proxy.client.request(method, url).status_code == 200, path
+            assert proxy.asked(path) == n, path
 
 
 def test_requests_as_slow_as_the_api_lets_them_be_take_no_process_from_the_reads(
