@@ -126,8 +126,8 @@ class CanaryGate:
         """Return that a generation is to be tried, unless nothing is served, or it is rejected."""
         ruling = self.accuracy.decide(report)
         current = read_current(self.periods.store, self.periods.keyspace)
-        is_tried = report.variant == DEFAULT_VARIANT and bool(current and current.variants)
-        if ruling == Serve() and is_tried:
+        is_served = current is not None and DEFAULT_VARIANT in current.variants
+        if ruling == Serve() and report.variant == DEFAULT_VARIANT and is_served:
             return Try(self.rules.share, self.rules.minutes)
         return ruling
 

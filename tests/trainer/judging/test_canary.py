@@ -123,6 +123,16 @@ def test_the_first_generation_is_served_to_all_and_the_next_one_to_some(trial: O
     ]
 
 
+def test_beside_a_variant_the_first_generation_is_served_to_all_as_well(
+    setup: Setup, tmp_path: Path
+) -> None:
+    path = tmp_path / "variants.toml"
+    path.write_text("[few]\nneighbors_per_item = 1\n")
+    setup.fill(np.ones((4, 3)))
+    assert setup.run(variants=path) == "trained"
+    assert (setup.current.variants.keys(), setup.current.canary) == ({"default", "few"}, None)
+
+
 def test_nothing_is_trained_while_a_canary_is_on_trial(trial: OnTrial) -> None:
     before = trial.current
     trial.something_happens()
