@@ -1,6 +1,6 @@
 """A partition goes on at the table's position, or says why not."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from archive.reading.broker import Bounds, resume
@@ -23,6 +23,7 @@ def test_no_place_comes_twice(
     assert (at.log, at.next) >= (before.log, before.next)
 
 
+@example(Position("first", 0, 3, (8,)), Bounds("first", 5, 9, 8))
 @given(positions, bounds)
 def test_nothing_in_the_log_is_skipped(before: Position, now: Bounds) -> None:
     resumed = resume(before, now)
