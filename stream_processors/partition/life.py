@@ -108,7 +108,8 @@ class Partition:
     @property
     def flushed_offset(self) -> int | None:
         """The position in Redis, None before the claim."""
-        return self._folding.claim and self._folding.claim.next_offset
+        claim = self._folding.claim
+        return None if claim is None else claim.next_offset
 
     @property
     def folded_offset(self) -> int:

@@ -108,8 +108,8 @@ class Claims(RuleBasedStateMachine):
         position = store.keyspace.position(QUOTES, partition)
         self.keys = [position, *(store.keyspace.bars(partition, n) for n in INSTRUMENTS)]
         self.claims: list[Claim] = []
-        self.replica: list[Fields] = [{} for _ in self.keys]
         self.claim()
+        self.replica = self.stored()
 
     def stored(self) -> list[Fields]:
         """The position, and the bars of each instrument."""
@@ -152,6 +152,7 @@ class Claims(RuleBasedStateMachine):
         if why:
             assert after == before
             return
+        self.replica = before
         written = [{"60": str(some[n])} if n in some else {} for n in INSTRUMENTS]
         assert bars == [old | new for old, new in zip(before[1:], written, strict=True)]
         assert lasting(position) == lasting(before[0]) | {"next": str(end)} | fields
@@ -160,7 +161,10 @@ class Claims(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
-        claim, (position, *bars) = data.draw(st.sampled_from(self.claims)), self.stored()
+        self.ask(data.draw(st.sampled_from(self.claims)))
+
+    def ask(self, claim: Claim) -> None:
+        position, *bars = self.stored()
         questions = [Group(key, command("HGET", ["60"])) for key in self.keys[1:]]
         with refused(claim, position):
             assert self.run_async(claim.read(questions)) == [its.get("60") for its in bars]
@@ -191,16 +195,15 @@ class Claims(RuleBasedStateMachine):
     def lose_the_scripts(self) -> None:
         self.run_async(self.store.client.script_flush())
 
-    @rule()
-    def keep_a_replica(self) -> None:
-        self.replica = self.stored()
-
     @rule(is_empty=st.booleans())
     def fail_over(self, *, is_empty: bool) -> None:
+        """A replica takes over that does not have the last write, or nothing at all."""
         for key, fields in zip(self.keys, self.replica, strict=True):
             self.run_async(self.store.client.delete(key))
             if fields and not is_empty:
                 self.run_async(self.store.client.hset(key, mapping=fields))
+        self.ask(self.claims[-1])
+        self.claim()
 
 
 def marks(position: Fields) -> set[str]:
