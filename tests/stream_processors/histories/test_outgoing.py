@@ -239,6 +239,7 @@ class Publishing(RuleBasedStateMachine):
         assert (
             changes.own.holders is not None
         ) == self.history_rules.counts_holders or not changes.own
+        assert changes.mirrored.holders is None
         for offset, entries in entries_of(changes).items():
             assert self.entries[partition].setdefault(offset, entries) == entries
             assert all(row_of(*of) == of[0] for of in entries)
