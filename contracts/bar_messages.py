@@ -124,7 +124,7 @@ def decode_closed_bars(values: Sequence[bytes | None]) -> tuple[ClosedBars, list
     rejections: list[Rejection] = []
     for at, value in enumerate(values):
         try:
-            bars.append(decode_alone(_bar.decode, value))  # type: ignore[arg-type]
+            bars.append(decode_alone(_bar, value))  # type: ignore[arg-type]
         except ValueError as error:
             rejections.append(Rejection(at, str(error)))
         else:

@@ -197,13 +197,13 @@ def decode_changes(value: bytes | None) -> Changes:
     """
     if value is None:
         raise ValueError("the record has no value")
-    version = decode_alone(_version.decode, value).version
+    version = decode_alone(_version, value).version
     if version != VERSION:
         raise UnknownVersionError(
             f"a message on cooccurrences has version {version}, and this worker reads only version "
             f"{VERSION}: run the version of Tickrec that published it"
         )
-    changes = _unpack(decode_alone(_packed.decode, value))
+    changes = _unpack(decode_alone(_packed, value))
     _check(changes)
     return changes
 

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.input_rules import InputRules, strict, unknown_field
+from contracts.input_rules import InputRules, strict
+from contracts.reasons import unknown_field, violation
 from contracts.times import MINUTE_MS
 
 Ints = npt.NDArray[np.int64]
@@ -39,6 +40,7 @@ class Message(Protocol):
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _NO_MESSAGE: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
 """The exceptions raised for a record that is not a message, or has no value."""
@@ -51,16 +53,23 @@ class Rejection(NamedTuple):
     reason: str
 
 
-Decode = Callable[[Any], T]
+class Decoder(Protocol[T_co]):
+    """A decoder of msgspec, for JSON or another format."""
+
+    type: Any
+    """what it decodes to"""
+
+    def decode(self, value: Any, /) -> T_co:
+        """Return the decoded value."""
 
 
 class Decoders(Generic[T]):
     """The decoders of one type of message."""
 
     def __init__(self, kind: type[T]) -> None:
-        self.lenient: Decode[T] = msgspec.json.Decoder(kind).decode
+        self.lenient = msgspec.json.Decoder(kind)
         # As fast if there are no unknown fields.
-        self.strict: Decode[T] = msgspec.json.Decoder(strict(kind)).decode  # type: ignore[type-var]
+        self.strict: Decoder[T] = msgspec.json.Decoder(strict(kind))  # type: ignore[type-var]
 
 
 def check_time(ts_ms: int, now_ms: int, rules: InputRules) -> None:
@@ -75,16 +84,16 @@ def check_time(ts_ms: int, now_ms: int, rules: InputRules) -> None:
         raise ValueError(_ahead(ts_ms, latest))
 
 
-def decode_alone(decode: Callable[[bytes], T], value: bytes) -> T:
-    """Decode a single record value with `decode`.
+def decode_alone(decoder: Decoder[T], value: bytes) -> T:
+    """Decode a single record value.
 
     Raises:
         ValueError: it is not such a message; the text is the reason.
     """
     try:
-        return decode(value)
+        return decoder.decode(value)
     except _NO_MESSAGE as error:
-        raise ValueError(_reason(value, error)) from None
+        raise ValueError(_reason(decoder, value, error)) from None
 
 
 class Decoded(NamedTuple, Generic[M]):
@@ -135,7 +144,7 @@ def decode_runs(
     messages: list[M] = []
     rejections: list[Rejection] = []
     unknown: Counter[str] = Counter()
-    decoding = map(decoders.strict, values)
+    decoding = map(decoders.strict.decode, values)
     while True:
         try:
             messages.extend(decoding)
@@ -143,15 +152,15 @@ def decode_runs(
             index = len(messages) + len(rejections)
             name = None if rules.refuses_unknown_fields else unknown_field(error)
             if name is None:
-                rejections.append(Rejection(index, _reason(values[index], error)))
+                rejections.append(Rejection(index, _reason(decoders.strict, values[index], error)))
                 continue
             if unknown.total() == UNKNOWN_FIELDS_NAMED:
-                decoding = map(decoders.lenient, values[index:])
+                decoding = map(decoders.lenient.decode, values[index:])
                 continue
             try:
-                messages.append(decoders.lenient(values[index]))
+                messages.append(decoders.lenient.decode(values[index]))
             except _NO_MESSAGE as worse:
-                rejections.append(Rejection(index, _reason(values[index], worse)))
+                rejections.append(Rejection(index, _reason(decoders.lenient, values[index], worse)))
             else:
                 unknown[name] += 1
         else:
@@ -173,19 +182,22 @@ def decode_one(
     if unknown_fields is None and not rules.refuses_unknown_fields:
         return message
     try:
-        decode_alone(decoders.strict, value)
-    except ValueError as error:
+        decoders.strict.decode(value)
+    except msgspec.ValidationError as error:
         name = unknown_field(error)
         if rules.refuses_unknown_fields or unknown_fields is None or name is None:
-            raise
+            raise ValueError(_reason(decoders.strict, value, error)) from None
         unknown_fields[name] += 1
     return message
 
 
-def _reason(value: bytes | None, error: Exception) -> str:
+def _reason(decoder: Decoder[Any], value: bytes | None, error: Exception) -> str:
     if value is None:
         return "the record has no value"
-    text = f"not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else str(error)
+    if isinstance(error, msgspec.ValidationError):
+        text = str(violation(error, value, decoder.type))
+    else:
+        text = f"not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else str(error)
     return text[:MAX_REASON_CHARACTERS]
 
 

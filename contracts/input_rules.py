@@ -3,7 +3,6 @@
 All readers of a topic must use the same rules, or an archive would have rows that no bar includes.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,9 +11,6 @@ from typing import Final, TypeVar
 import msgspec
 
 from contracts.event_types import BUILT_IN
-
-_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_NAME_CHARACTERS: Final = 60
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -67,13 +63,3 @@ def strict(kind: type[S]) -> type[S]:
         gc=False,
         kw_only=True,
     )
-
-
-def unknown_field(error: Exception) -> str | None:
-    """Return the unknown field that a `strict` type rejected, None for any other error.
-
-    >>> unknown_field(msgspec.ValidationError("Object contains unknown field `qty`"))
-    'qty'
-    """
-    found = _UNKNOWN_FIELD.fullmatch(str(error))
-    return found[1][:_NAME_CHARACTERS] if found else None

@@ -3,7 +3,6 @@
 Quotes and interactions are validated as their readers do it: encoded, and decoded again.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -16,13 +15,11 @@ from contracts.batches import decode_interactions, decode_quotes
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote, Rejection, encode, key_of
+from contracts.reasons import violation
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 from producers.batch import Batch, Record
 from producers.files import Chunk, FileError, Row, RowFile
 from producers.run import Rejected
-
-_AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)`")
-_MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
 
 _SYMBOL_COLUMNS: Final = ("symbol", "code")
 """The first one that a file of instruments has is the symbol."""
@@ -106,8 +103,7 @@ def _batch(
     rules: InputRules,
 ) -> Batch:
     def reject(place: int, reason: str) -> None:
-        row = chunk.rows[place]
-        rejected.add(f"{_place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
+        rejected.add(f"{_place_in(file, chunk.numbers[place])}: {reason}")
 
     places, messages = _converted(kind.message, chunk.rows, reject)
     values = [encode(message) for message in messages]
@@ -137,7 +133,7 @@ def _converted(
             messages.append(msgspec.convert(row, message, strict=False))
             places.append(place)
         except msgspec.ValidationError as error:
-            reject(place, str(error))
+            reject(place, str(violation(error, row)))
     return places, messages
 
 
@@ -184,7 +180,7 @@ def _instrument_records(file: RowFile, chunk: Chunk, rejected: Rejected) -> Iter
             instrument = _instrument(row)
             value = encode_instrument(instrument)
         except ValueError as error:
-            rejected.add(f"{_place_in(file, number)}: {error}, in {row}")
+            rejected.add(f"{_place_in(file, number)}: {error}")
         else:
             yield INSTRUMENTS.name, instrument_key(instrument.instrument_id), value
 
@@ -202,7 +198,10 @@ def _instrument(row: Row) -> Instrument:
         said.setdefault("name", said["symbol"])
     categories = row.get("categories", "").split(_BETWEEN_CATEGORIES)
     said["categories"] = [text for category in categories if (text := category.strip())]
-    return msgspec.convert(said, Instrument, strict=False)
+    try:
+        return msgspec.convert(said, Instrument, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(violation(error, said))) from None
 
 
 def _column(field_name: str) -> str:
@@ -213,13 +212,3 @@ def _column(field_name: str) -> str:
 def _place_in(file: RowFile, number: int) -> str:
     """Return a row's location, for messages."""
     return f"{file.path}, {file.unit} {number}"
-
-
-def _explained(reason: str, row: Row) -> str:
-    """Return a reason with its column and value, if it names a field."""
-    found = _AT_FIELD.fullmatch(reason)
-    if found:
-        rule, name = found.groups()
-        return f", column {_column(name)}, value {row[name]!r}: {rule}"
-    found = _MISSING_FIELD.fullmatch(reason)
-    return f", column {_column(found[1])}: no value" if found else f": {reason}"

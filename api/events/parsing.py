@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 import msgspec
 
 from api.events.bodies import SENT_INTERACTION, SENT_QUOTE, LegacyEvent
-from api.http.bodies import MAX_EVENTS, explained, strict_decoder
+from api.http.bodies import MAX_EVENTS, strict_decoder
 from api.http.instrument_refs import FIELD, id_of, no_symbols
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
@@ -24,6 +24,7 @@ from contracts.messages import (
     check_quote,
     decode_alone,
 )
+from contracts.reasons import violation
 from contracts.times import MAX_TS_MS
 
 MAX_REPORTED: Final = 20
@@ -33,10 +34,7 @@ Message: TypeAlias = Quote | Interaction
 M = TypeVar("M")
 T = TypeVar("T")
 
-_PATH: Final = re.compile(
-    r"at `\$\.(?P<field>[^`]+)`|(?:required|unknown) field `(?P<missing>[^`]+)`"
-)
-_BY_NAME: Final = re.compile(r"(ts|user_id|request_id|instrument_id|size|event) ")
+_FIELD: Final = re.compile(r"([\w.\[\]-]+): |(ts|user_id|request_id|instrument_id|size|event) ")
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LEGACY_NAMES: Final = {
     "user_id": "userid",
@@ -154,47 +152,38 @@ def parse_legacy(
     try:
         event = _legacy.decode(body)
     except msgspec.ValidationError as error:
-        raise _legacy_error(str(error), field_of(str(error))) from None
+        reason = violation(error, body, LegacyEvent)
+        raise _legacy_error(str(reason), reason.field) from None
     except _NOT_JSON as error:
         raise MalformedBodyError(str(error)) from None
     price, seconds = _number(event.price, "price"), _number(event.timestamp, "timestamp")
-    # A value outside the valid range stays outside, but fits into JSON.
-    ts = round(min(max(seconds * 1000, -1), MAX_TS_MS + 1))
+    if not 0 <= seconds * 1000 <= MAX_TS_MS:
+        reason = f"timestamp: must be epoch seconds up to {MAX_TS_MS // 1000}, got {seconds:.15g}"
+        raise _legacy_error(reason, "timestamp")
+    of_both = {"instrument_id": event.instrid, "price": price, "ts": round(seconds * 1000)}
+    of_trade = {"user_id": event.userid, **of_both}
     try:
-        of_both = {"instrument_id": event.instrid, "price": price, "ts": ts}
-        quote = msgspec.convert(of_both, Quote)
+        quote, trade = msgspec.convert(of_both, Quote), msgspec.convert(of_trade, Interaction)
         check_quote(quote, now_ms, rules)
-        trade = msgspec.convert({"user_id": event.userid, **of_both}, Interaction)
         check_interaction(trade, now_ms, rules)
+    except msgspec.ValidationError as error:
+        field, rule = violation(error, of_trade)
+        name = _LEGACY_NAMES.get(field, field)
+        raise _legacy_error(f"{name}: {rule}", name) from None
     except ValueError as error:
-        field = field_of(str(error))
-        raise _legacy_error(str(error), _LEGACY_NAMES.get(field or "", field)) from None
+        field = field_of(str(error)) or ""
+        raise _legacy_error(str(error), _LEGACY_NAMES.get(field)) from None
     return event, quote, trade
 
 
 def field_of(reason: str) -> str | None:
     """Return the field named in a reason of the contracts, None if it names none.
 
-    >>> field_of("Expected `float` >= 1e-18 - at `$.price`")
+    >>> field_of("price: must be a number of at least 1e-18, got -1")
     'price'
     """
-    if found := _PATH.search(reason):
-        return found["field"] or found["missing"]
-    named = _BY_NAME.match(reason)
-    return named[1] if named else None
-
-
-def decode_strictly(decoder: msgspec.json.Decoder[T], event: bytes) -> T:
-    """Return a decoded event.
-
-    Raises:
-        ValueError: a field is unknown or invalid; the text is the reason.
-    """
-    try:
-        return decode_alone(decoder.decode, event)
-    except ValueError as error:
-        reason, _ = explained(str(error), decoder.type)
-        raise ValueError(reason) from None
+    found = _FIELD.match(reason)
+    return found[1] or found[2] if found else None
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -210,7 +199,7 @@ def _message_of(event: bytes, now_ms: int, rules: InputRules, resolve: Resolve) 
     try:
         sent = _event.decode(event)
     except (ValueError, RecursionError):  # the decoder of a single type has better reasons
-        sent = decode_strictly(_strict[_tag.decode(event).type], event)
+        sent = decode_alone(_strict[decode_alone(_tag, event).type], event)
     return _checked(sent, now_ms, rules, resolve)
 
 

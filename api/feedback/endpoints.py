@@ -33,7 +33,7 @@ _IMPRESSION: Final = SentFeedback(
 _CLICK: Final = msgspec.structs.replace(_IMPRESSION, type="click", ts=1629061628123)
 _BROKEN: Final = (
     "1 of 2 events invalid, none accepted; the first is at index 1: "
-    "Expected `int` >= 1 - at `$.position`"
+    "position: must be a whole number of at least 1, got 0"
 )
 _NO_KEY: Final = "Redis: no answer in 0.2 s"
 """Only until the process has read the signing key of request ids."""

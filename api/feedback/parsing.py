@@ -6,11 +6,12 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from api.events.parsing import decode_strictly, parse_each
+from api.events.parsing import parse_each
 from api.generations.request_ids import Signer
 from api.http.bodies import strict_decoder
 from api.http.instrument_refs import as_sent, id_of, no_symbols
 from api.http.parsing import Resolve
+from contracts.decoding import decode_alone
 from contracts.feedback import (
     Feedback,
     FeedbackType,
@@ -53,7 +54,7 @@ def parse_feedback(
     """
 
     def message(value: bytes) -> Feedback:
-        sent = decode_strictly(_strict, value)
+        sent = decode_alone(_strict, value)
         sent = replace(sent, instrument_id=id_of(sent.instrument_id, resolve))
         return _verified(feedback_of(sent, now_ms, rules), signer)
 

@@ -14,7 +14,6 @@ Unknown fields are rejected: a misspelled one would be silently ignored in favor
 """
 
 import asyncio
-import re
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -32,6 +31,7 @@ from api.http.problems import (
     broken_rule,
 )
 from api.http.quotas import WriteQuota
+from contracts.reasons import violation
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 4.0
@@ -44,8 +44,6 @@ _JSON: Final = "application/json"
 _ANYBODY: Final = ""
 
 T = TypeVar("T")
-
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
 
 
 class Writing:
@@ -163,22 +161,6 @@ def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decode
     return msgspec.json.Decoder(strict)
 
 
-def explained(reason: str, kind: Any) -> tuple[str, str | None]:
-    """Return why a body is not a `kind`, and the name of the field if that is unknown.
-
-    Args:
-        reason: msgspec's.
-        kind: a struct.
-    """
-    found = _UNKNOWN.match(reason)
-    if found is None:
-        return reason, None
-    config = kind.__struct_config__
-    tag = [config.tag_field] if config.tag_field else []
-    known = ", ".join([*tag, *kind.__struct_encode_fields__])
-    return f"{reason}, known: {known}", found["field"]
-
-
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Return the decoded body.
 
@@ -188,12 +170,7 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        path = path.rstrip("`")
-        unknown = _UNKNOWN.match(reason)
-        if unknown is not None and path:
-            raise broken_rule(f"{path}.{unknown['field']}", reason) from error
-        reason, field = explained(reason, decoder.type)
-        raise broken_rule(path or field or "body", reason) from error
+        field, rule = violation(error, body, decoder.type)
+        raise broken_rule(field or "body", rule) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(MALFORMED_JSON, str(error)) from error

@@ -99,7 +99,7 @@ WRITING: Final[dict[ProblemType, str]] = {
     UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`, not 'text/plain'",
     TOO_LARGE: "At most 1048576 bytes are accepted: send the events in parts",
     INVALID_EVENTS: "1 of 2 events invalid, none accepted; the first is at index 1: "
-    "Expected `float` >= 1e-18 - at `$.price`",
+    "price: must be a number of at least 1e-18, got -1",
     RATE_LIMITED: "At most 10000 events in 1 s: try again after 1 s",
     OVERLOADED: "64 requests are in flight already: try again in a second",
     LOG_UNAVAILABLE: "Kafka acknowledged 0 of 2 messages: Local: Message timed out. "

@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.events.parsing import decode_strictly, parse_each
+from api.events.parsing import parse_each
 from api.http.bodies import MAX_EVENTS, Writing, decoded, strict_decoder
 from api.http.endpoint import Success, Table, WriteEndpoint
 from api.http.openapi_schemas import array_of, json_body, schema_of
@@ -25,6 +25,7 @@ from api.http.problems import (
 )
 from api.http.reply import respond
 from api.instruments.answers import AcceptedInstrument, AcceptedInstruments
+from contracts.decoding import decode_alone
 from contracts.instruments import (
     Delisting,
     Instrument,
@@ -44,7 +45,8 @@ _INSTRUMENT: Final = Instrument(instrument_id=4, **msgspec.structs.asdict(_DESCR
 _ACCEPTED: Final = Success(kind=AcceptedInstrument, example=AcceptedInstrument(4), status=202)
 _PROBLEMS: Final[dict[ProblemType, str]] = {
     **{kind: case for kind, case in WRITING.items() if kind is not INVALID_EVENTS},
-    INVALID_REQUEST: "symbol: Expected `str` matching regex '^[A-Za-z0-9._:/-]+$'",
+    INVALID_REQUEST: "symbol: must be a symbol of letters, digits and . _ : / -, with no part "
+    '`.`, `..` or empty, got "BRK B": write BRK.B',
 }
 _TAKING_OUT: Final[dict[ProblemType, str]] = {
     **{kind: WRITING[kind] for kind in (LOG_UNAVAILABLE, OVERLOADED, RATE_LIMITED)},
@@ -53,7 +55,7 @@ _TAKING_OUT: Final[dict[ProblemType, str]] = {
 
 _BREAKING_A_RULE: Final = (
     "1 of 2 instruments invalid, none accepted; the first is at index 1: "
-    "Expected `str` of length >= 1 - at `$.name`"
+    'name: must be text of at least 1 character, got ""'
 )
 
 _description = strict_decoder(InstrumentDescription)
@@ -147,7 +149,7 @@ def parse_instruments(body: bytes) -> list[Instrument]:
     known: set[int] = set()
 
     def instrument_of(value: bytes) -> Instrument:
-        sent = decode_strictly(_instrument, value)
+        sent = decode_alone(_instrument, value)
         if sent.instrument_id in known:
             raise ValueError(f"instrument_id {sent.instrument_id} appears twice: send it once")
         known.add(sent.instrument_id)

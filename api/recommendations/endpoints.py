@@ -83,7 +83,7 @@ _TRENDING: Final = Trending(
 _ASKED_BY_BODY: Final[Mapping[ProblemType, str]] = {
     **{kind: WRITING[kind] for kind in (INCOMPLETE_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)},
     **READING_LISTS,
-    INVALID_REQUEST: "items: Expected `array` of length >= 1",
+    INVALID_REQUEST: "items: must be a list of at least 1 item, got []",
     MALFORMED_JSON: "Input data was truncated",
 }
 

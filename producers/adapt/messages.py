@@ -11,6 +11,7 @@ from msgspec.inspect import StrType, StructType, VarTupleType, type_info
 
 from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
+from contracts.reasons import violation
 from producers.adapt.envelopes import payload_of, unwrap
 from producers.adapt.fields import (
     Find,
@@ -26,7 +27,6 @@ from producers.adapt.fields import (
 )
 from producers.adapt.mapping import Condition, Source
 
-_AT_FIELD: Final = re.compile(r"(.*) - at `\$\.(\w+)(?:\[.*)?`", re.DOTALL)
 _ATTRIBUTE: Final = "attributes."
 _ID: Final = "instrument_id"
 
@@ -154,7 +154,7 @@ class Mapper:
         try:
             return msgspec.convert(content, self._message, strict=False)
         except msgspec.ValidationError as error:
-            raise UnmappableError(_explained(str(error), content)) from None
+            raise UnmappableError(str(violation(error, content))) from None
 
     def _removal(self, row: Row) -> Outgoing:
         """Return the tombstone of an instrument.
@@ -184,17 +184,6 @@ class Mapper:
 def _listed(value: Any) -> Any:
     """Return a single category as a list."""
     return value if isinstance(value, list | tuple) else [value]
-
-
-def _explained(reason: str, content: dict[str, Any]) -> str:
-    """Return a reason with the value that it is about.
-
-    >>> _explained("Expected `float` >= 1e-18 - at `$.price`", {"price": -1})
-    'Expected `float` >= 1e-18 - at `$.price`, which is -1'
-    """
-    found = _AT_FIELD.fullmatch(reason)
-    is_given = found is not None and found[2] in content
-    return f"{reason}, which is {content[found[2]]!r:.60}" if is_given and found else reason
 
 
 def _first_unmet(conditions: tuple[Condition, ...]) -> Unmet | None:

@@ -77,7 +77,7 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
 ) -> None:
     answer = await writing.post("/v1/events", json=[QUOTE, {**QUOTE, "price": -1}, TRADE])
     assert problem(answer) == (422, "invalid-events")
-    reason = "Expected `float` >= 1e-18 - at `$.price`"
+    reason = "price: must be a number of at least 1e-18, got -1"
     assert answer.json()["errors"] == [{"index": 1, "reason": reason, "field": "price"}]
     one = "1 of 3 events invalid, none accepted; the first is at index 1"
     assert answer.json()["detail"] == f"{one}: {reason}"

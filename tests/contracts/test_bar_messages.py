@@ -55,12 +55,12 @@ def test_a_bar_is_json_that_a_person_reads() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("t", BAR.t + 1, "multiple of 60000 - at `$.t`"),
-        ("o", 0, "> 0.0 - at `$.o`"),
-        ("v", -1, ">= 0.0 - at `$.v`"),
-        ("n", 0, ">= 1 - at `$.n`"),
-        ("revision", -1, ">= 0 - at `$.revision`"),
-        ("instrument_id", "4", "got `str` - at `$.instrument_id`"),
+        ("t", BAR.t + 1, "t: must be a whole number that's a multiple of 60000"),
+        ("o", 0, "o: must be a number above 0.0, got 0"),
+        ("v", -1, "v: must be a number of at least 0.0, got -1"),
+        ("n", 0, "n: must be a whole number of at least 1, got 0"),
+        ("revision", -1, "revision: must be a whole number of at least 0, got -1"),
+        ("instrument_id", "4", 'instrument_id: must be a whole number, got "4"'),
     ],
 )
 def test_a_bar_that_breaks_a_rule_is_rejected_alone_and_the_reason_names_the_field(

@@ -175,7 +175,7 @@ def test_the_messages_that_are_broken_below_are_ones() -> None:
     [
         (None, "no value"),
         (b"", "truncated"),
-        (b"not msgpack", "Expected `object`"),
+        (b"not msgpack", "must be an object"),
         (pack({}), "version"),
         (pack({"version": 1}), "source"),
         (pack({"version": "1"}), "version"),

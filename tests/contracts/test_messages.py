@@ -219,9 +219,9 @@ def test_what_breaks_a_rule_is_rejected_alone_with_a_reason_that_names_the_field
         (b"", "truncated"),
         (b"{", "truncated"),
         (b"not JSON", "malformed"),
-        (b"null", "Expected `object`"),
-        (b"[]", "Expected `object`"),
-        (b"[" * 100_000, "Expected `object`"),
+        (b"null", "must be an object"),
+        (b"[]", "must be an object"),
+        (b"[" * 100_000, "must be an object"),
         (b'{"x":' + b"[" * 100_000, "recursion"),
         (b'{"user_id":"\xff","instrument_id":"\xff"}', ""),
         (b'{"user_id":"\\ud800","instrument_id":4,"price":NaN,"ts":1}', "malformed"),
@@ -300,7 +300,7 @@ def test_an_event_time_may_lie_five_minutes_ahead_of_its_records_own_clock() -> 
 def test_one_bad_message_is_an_error_with_the_reason(
     decode: Callable[[bytes, int], object], value: bytes
 ) -> None:
-    with pytest.raises(ValueError, match=r"\$\.price"):
+    with pytest.raises(ValueError, match=r"^price: must be"):
         decode(value, NOW_MS)
 
 

@@ -76,7 +76,7 @@ COMMON: list[tuple[str, Kind]] = [
     ("truncated", lambda *_: b""),
     ("truncated", truncated),
     ("malformed", lambda chance, _: b"\xff\xfe" + chance.randbytes(20)),
-    ("Expected `object`", lambda chance, _: chance.choice([b"[]", b"null", b"1", b'"x"', b"true"])),
+    ("must be an object", lambda chance, _: chance.choice([b"[]", b"null", b"1", b'"x"', b"true"])),
     ("recursion", lambda chance, _: b'{"x":' + b'{"y":[' * chance.randint(2_000, 4_000)),
     ("instrument_id", without("instrument_id")),
     ("instrument_id", with_field("instrument_id", None, "4", 4.5, [4], {}, -1)),
@@ -112,7 +112,7 @@ BAD: Mapping[Topic, list[tuple[str, Kind]]] = {
 }
 # Each of about a megabyte or more: a few suffice.
 LARGE: list[tuple[str, bytes]] = [
-    ("Expected `object`", b"[" * ALMOST_1_MB),
+    ("must be an object", b"[" * ALMOST_1_MB),
     ("recursion", b'{"x":' + b"[" * (ALMOST_1_MB - 5)),
     ("malformed", b"\xff" + random.Random(1).randbytes(WHAT_THE_BROKER_TAKES - 1)),
     ("are left out, see the original", b"[" * COMPRESSES_WELL_BYTES),

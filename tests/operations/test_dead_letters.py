@@ -21,7 +21,7 @@ from tests.patience import PATIENCE_S, eventually
 PARTITIONS = 2
 BAD_QUOTE = b'{"instrument_id":4,\n "price":0,"ts":1629061628123}'
 GOOD_LINE = b'{"topic":"quotes","value":{"instrument_id":4,"price":1,"ts":1}}'
-REASON = "Expected `float` >= 1e-18 - at `$.price`"
+REASON = "price: must be a number of at least 1e-18, got -1"
 
 
 def reject(

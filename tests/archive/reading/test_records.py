@@ -105,7 +105,7 @@ def test_a_tombstone_is_a_row_at_its_broker_timestamp(
 def test_feedback() -> None:
     _, _, value = feedback("ABC", 4, NOW_MS)
     made = rows_of(FEEDBACK_TABLE, PLACE, [message(0, value), message(1, b"{}")], NOW_MS)
-    assert (made.rejected, made.reason) == (1, "Object missing required field `type`")
+    assert (made.rejected, made.reason) == (1, "type: is required")
     (row,) = made.batch.to_pylist()
     sent = decode_feedback(value, NOW_MS)
     assert (row["type"], row["request_id"], row["user_id"], row["instrument_id"]) == (

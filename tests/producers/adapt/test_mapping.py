@@ -103,7 +103,7 @@ CONDITIONS = [
             ("[sources.", f'where = [{{path = "id"{rule}}}]\n[sources.', f"where id: {reason}")
             for rule, reason in CONDITIONS
         ),
-        ("30.72", "-1", "Expected `float` >= 1e-18 - at `$.price`, which is -1"),
+        ("30.72", "-1", "price: must be a number of at least 1e-18, got -1"),
         ("30.72", "x", "topic ticks: the example is not JSON"),
         ("1629061628123", "1629061628", "ts 1629061628 is before 1990-01-01"),
     ],

@@ -1,0 +1,60 @@
+"""What the sender of an invalid value reads: field, rule, value and remedy."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts.decoding import decode_alone
+from contracts.feedback import Reaction
+from contracts.input_rules import strict
+from contracts.instruments import Instrument
+from contracts.messages import Interaction, Quote
+
+QUOTE: dict[str, Any] = {"instrument_id": 4, "price": 1.5, "ts": 1796083200000}
+INSTRUMENT: dict[str, Any] = {"instrument_id": 4, "symbol": "A", "name": "A"}
+EVENT: dict[str, Any] = {"user_id": "ABC", "instrument_id": 4, "ts": 1796083200000}
+SHOWN: dict[str, Any] = {"type": "view", "request_id": "r", **EVENT, "position": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        (Quote, {**QUOTE, "price": "15,47"},
+         'price: must be a number, got "15,47": write 15.47, without quotes'),
+        (Quote, {**QUOTE, "price": "1,234"}, 'price: must be a number, got "1,234"'),
+        (Quote, {**QUOTE, "price": "x" * 99}, f'price: must be a number, got "{"x" * 59}...'),
+        (Quote, {**QUOTE, "price": -1}, "price: must be a number of at least 1e-18, got -1"),
+        (Quote, {**QUOTE, "price": None}, "price: must be a number, got null"),
+        (Quote, {**QUOTE, "ts": "2026-12-01T01:00+01:00"},
+         'a whole number, got "2026-12-01T01:00+01:00": write 1796083200000'),
+        (Quote, {**QUOTE, "ts": "2026-12-01"}, '"2026-12-01": write 1796083200000'),
+        (Quote, {**QUOTE, "ts": "1796083200000"}, '"1796083200000": write 1796083200000'),
+        (Quote, {**QUOTE, "ts": 1796083200000123}, "1796083200000123: write 1796083200000"),
+        (Quote, {**QUOTE, "ts": 1796083200000123456}, "1796083200000123456: write 1796083200000"),
+        (Quote, {**QUOTE, "ts": "yesterday"},
+         'ts: must be epoch milliseconds, a whole number, got "yesterday"'),
+        (Quote, {"instrument_id": 4, "price": 1}, "ts: is required"),
+        (Quote, {**QUOTE, "sizes": 1},
+         "sizes: unknown field, did you mean size? known: instrument_id, price, size, ts"),
+        (Quote, [], "must be an object, got []"),
+        (Instrument, {**INSTRUMENT, "symbol": "BRK B"},
+         'with no part `.`, `..` or empty, got "BRK B": write BRK.B'),
+        (Instrument, {**INSTRUMENT, "categories": ["a", "b c"]},
+         'categories[1]: must be text of letters, digits and . _ -, got "b c"'),
+        (Instrument, {**INSTRUMENT, "symbol": "A/../B"}, 'empty, got "A/../B"'),
+        (Instrument, {**INSTRUMENT, "name": ""},
+         'name: must be text of at least 1 character, got ""'),
+        (Instrument, {**INSTRUMENT, "listed": "yes"},
+         'listed: must be true or false, got "yes"'),
+        (Interaction, {**EVENT, "user_id": 12}, "user_id: must be text"),
+        (Reaction, SHOWN, 'type: must be impression or click, got "view"'),
+    ],
+)  # fmt: skip
+def test_a_reason_names_the_field_the_rule_the_value_and_the_remedy(
+    kind: type[Any], value: object, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(reason)}$"):
+        decode_alone(msgspec.json.Decoder(strict(kind)), json.dumps(value).encode())
