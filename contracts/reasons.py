@@ -71,7 +71,7 @@ def violation(error: Exception, content: object, kind: Any = None) -> Violation:
 
     Args:
         error: msgspec's.
-        content: the value: an object, or bytes of JSON.
+        content: the value, or JSON of it as bytes or text.
         kind: the struct that it should be, whose fields are named beside an unknown one.
     """
     reason, path = _PATH.fullmatch(str(error)).groups("")  # type: ignore[union-attr]
@@ -124,7 +124,7 @@ def _choices(kind: Any, field: str) -> tuple[str, ...]:
 def _at(content: object, path: str) -> object:
     """Return the value at a path, `_ABSENT` if it cannot be found."""
     try:
-        value = msgspec.json.decode(content) if isinstance(content, bytes) else content
+        value = msgspec.json.decode(content) if isinstance(content, bytes | str) else content
         for name, index in _STEP.findall(path):
             value = value[int(index)] if index else value[name]  # type: ignore[index]
     except (ValueError, LookupError, TypeError, RecursionError):

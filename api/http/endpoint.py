@@ -9,6 +9,7 @@ front of it (`api.hot`). Both admit requests by `api.http.keys.access` and parse
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
@@ -92,8 +93,8 @@ class Endpoint:
 
         Args:
             of_path: the decoded parameters in the path.
-            query: as received; unknown parameters are ignored. Of duplicates the last counts,
-                unless the parameter may be given several times; then empty texts are ignored.
+            query: as received. Of duplicates the last counts, unless the parameter may be given
+                several times; then empty texts are ignored.
 
         Raises:
             Problem: parameters are invalid; it lists all of them.
@@ -104,6 +105,8 @@ class Endpoint:
         for name, text in given.items():
             parameter = self._by_name.get(name)
             if parameter is None:
+                if name and len(wrong) < _MAX_REPORTED:
+                    wrong[name[:_NAME_CHARACTERS]] = self._unknown(name)
                 continue
             once = parameter.most == 1
             try:
@@ -113,8 +116,15 @@ class Endpoint:
         if wrong or len(values) < len(self.parameters):
             missing = dict.fromkeys(self._by_name.keys() - values.keys(), "is missing")
             reasons = missing | wrong
-            raise _invalid({name: reasons.get(name) for name in self._by_name})
+            raise _invalid({name: reasons.get(name) for name in [*self._by_name, *reasons]})
         return values
+
+    def _unknown(self, name: str) -> str:
+        """Return the reason to reject a parameter that there is not."""
+        known = sorted(self._by_name.keys() - self.in_path)
+        nearest = get_close_matches(name, known, 1)
+        meant = f": did you mean {nearest[0]}?" if nearest else ""
+        return f"is no parameter of this request{meant}; there are {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,9 @@ class WriteEndpoint(ActionEndpoint):
 
 
 Table = tuple[Endpoint, ...]
+
+_MAX_REPORTED: Final = 20
+_NAME_CHARACTERS: Final = 60
 
 
 def _invalid(reasons: Mapping[str, str | None]) -> Problem:

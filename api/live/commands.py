@@ -18,6 +18,7 @@ from api.http.problems import (
 )
 from api.live.answers import Form
 from api.live.listener import Channel, Subscription
+from contracts.reasons import Violation, violation
 
 MAX_INSTRUMENTS: Final = 500
 """Of one stream."""
@@ -66,7 +67,9 @@ def command_of(message: bytes | str) -> Command:
     try:
         command: Command = _decode(message)
     except msgspec.ValidationError as error:
-        raise Problem(INVALID_REQUEST, f"{error}, in {_quoted(message)}") from None
+        field, rule = violation(error, message, _Command)
+        rule = "must be subscribe or unsubscribe" if field == "action" else rule
+        raise Problem(INVALID_REQUEST, f"{Violation(field, rule)}, in {_quoted(message)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(MALFORMED_JSON, f"{error}, in {_quoted(message)}") from None
     if command.bars is None and command.quotes is None:
