@@ -36,7 +36,7 @@ def main() -> None:
         settings, archive = read_settings(ApiSettings), _archive()
     except SettingsError as error:
         sys.exit(str(error))
-    configure_logs("api", settings.log_level)
+    configure_logs("api", settings)
     try:
         settings.kafka.librdkafka()
         served = create_app(settings, archive=archive)

@@ -76,7 +76,7 @@ def _reads(event: dict[str, Any]) -> bool:
 @cache
 def _function() -> Function:
     settings = read_settings(ApiSettings)
-    configure_logs("api", settings.log_level)
+    configure_logs("api", settings)
     # API Gateway answers only to its own names, so DNS rebinding is not possible.
     gateway = settings.model_copy(update={"api_hosts": frozenset((ANY_HOST,))})
     return Function(create_app(gateway))

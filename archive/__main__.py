@@ -154,7 +154,7 @@ def _settings() -> ArchiveSettings:
     except SettingsError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from None
-    configure_logs("archive", settings.log_level)
+    configure_logs("archive", settings)
     return settings
 
 

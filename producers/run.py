@@ -105,7 +105,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
     rejected, broken = 0, False
     with progress(title) as show:
         # Within the progress, which keeps log lines and the bar apart on a terminal.
-        configure_logs("producers", settings.log_level)
+        configure_logs("producers", settings)
         log.info(title, broker=settings.kafka.bootstrap_servers)
         try:
             publisher = Publisher(settings.kafka, settings.delivery_timeout_s)

@@ -30,13 +30,18 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor
 
+from runtime.settings import SharedSettings, misspelt_settings
+
 ECS_VERSION: Final = "8.11.0"
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being processed."""
 
 
-def configure_logs(program: str, level: str) -> None:
-    """Send every log record of this process to standard error as one JSON object a line."""
+def configure_logs(program: str, settings: SharedSettings) -> None:
+    """Send every log record of this process to standard error, as text or as JSON lines.
+
+    Names in the environment that are nearly those of settings are logged.
+    """
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -65,18 +70,27 @@ def configure_logs(program: str, level: str) -> None:
             line["tickrec"] = event
         return line
 
+    def to_text(_logger: object, _method: str, event: EventDict) -> EventDict:
+        event.pop("color_message", None)
+        event["timestamp"] = event.pop("@timestamp").partition(".")[0].replace("T", " ")
+        if (error := event.get("exception")) is not None:
+            event["exception"] = error["stack_trace"]
+        return event
+
+    is_terminal = sys.stderr.isatty()
+    if settings.log_format == "text" or (settings.log_format == "auto" and is_terminal):
+        rendering: list[Processor] = [to_text, structlog.dev.ConsoleRenderer(colors=is_terminal)]
+    else:
+        rendering = [to_ecs, structlog.processors.JSONRenderer(ensure_ascii=False)]
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                to_ecs,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -84,6 +98,9 @@ def configure_logs(program: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    log = structlog.get_logger(__name__)
+    for name, setting in misspelt_settings(os.environ, type(settings)).items():
+        log.warning("no such setting: it is ignored", name=name, did_you_mean=setting)
 
 
 def _error(exc_info: structlog.typing.ExcInfo) -> dict[str, str]:

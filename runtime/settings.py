@@ -1,9 +1,10 @@
 """The settings that several programs share; each program adds its own in a subclass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
-from typing import Any, Literal, TypeVar
+from difflib import get_close_matches
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -21,6 +22,9 @@ from runtime.kafka.config import KafkaConfig
 from runtime.redis.url import RedisUrl
 
 S = TypeVar("S", bound=BaseSettings)
+
+_NEARLY: Final = 0.87
+"""Ratio of difflib; two settings of different programs have at most 0.86."""
 
 
 class SettingsError(ValueError):
@@ -50,6 +54,40 @@ def describe_errors(error: ValidationError, of: type[BaseModel]) -> str:
         f"{each['msg'].removeprefix('Value error, ')}"
         for each in error.errors()
     )
+
+
+def flat_fields(settings: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return every setting by its name in the environment, in small letters.
+
+    >>> [name for name in flat_fields(SharedSettings) if name.startswith("kafka_p")]
+    ['kafka_prefix']
+    """
+    found: dict[str, FieldInfo] = {}
+    for name, field in settings.model_fields.items():
+        part = part_of(field)
+        if part is None:
+            found[name] = field
+        else:
+            found |= {f"{name}_{inner}": own for inner, own in part.model_fields.items()}
+    return found
+
+
+def part_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the class of settings that a field is a part of settings by; None if it is one."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def misspelt_settings(names: Iterable[str], of: type[BaseModel]) -> dict[str, str]:
+    """Return the names that are nearly those of a setting, with that setting.
+
+    >>> misspelt_settings(["REDIS_URI", "REDIS_URL", "HOME"], SharedSettings)
+    {'REDIS_URI': 'REDIS_URL'}
+    """
+    known = [name.upper() for name in flat_fields(of)]
+    unknown = set(names).difference(known)
+    nearest = {name: get_close_matches(name, known, 1, _NEARLY) for name in sorted(unknown)}
+    return {name: matches[0] for name, matches in nearest.items() if matches}
 
 
 def _value(value: object, place: tuple[str | int, ...], of: type[BaseModel]) -> str:
@@ -104,7 +142,12 @@ class SharedSettings(BaseSettings):
         description="prefix of every key in Redis and of every consumer group",
     )
     log_level: str = Field(
-        default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="of the JSON log"
+        default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="of the log"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description="`json`: a line of JSON for each record, in Elastic Common Schema; `text`: for "
+        "people; `auto`: text on a terminal, else JSON",
     )
 
     @classmethod

@@ -154,7 +154,7 @@ def main() -> None:
         settings = read_settings(Settings)
     except SettingsError as error:
         sys.exit(str(error))
-    configure_logs("stream_processors", settings.log_level)
+    configure_logs("stream_processors", settings)
     # While the group assigns partitions, which takes as long.
     threading.Thread(target=CODE.load, name="compiled").start()
     tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "stream_processors")

@@ -78,7 +78,7 @@ operations.register(app)
 def _start() -> tuple[TrainerSettings, threading.Event]:
     with errors_reported():
         settings = TrainerSettings()
-    configure_logs("trainer", settings.log_level)
+    configure_logs("trainer", settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

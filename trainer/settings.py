@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from contracts.fold_in import ITEMS_MOST, FoldIn
-from runtime.settings import MetricsSettings
+from runtime.settings import MetricsSettings, flat_fields
 from trainer.counts.derived import Counting, CountsConfig
 from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
 from trainer.models.ranking import NEIGHBORS
 from trainer.quality.checking import QualityConfig
-from trainer.settings_file import SettingsFileSource, flat, flat_fields
+from trainer.settings_file import SettingsFileSource, flat
 
 AUTO = "auto"
 AT_SERVING = ("diversity",)

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
+from runtime.settings import flat_fields, part_of
+
 PATH_FIELD: Final = "trainer_settings_file"
 """The setting that names the file."""
 
@@ -41,23 +43,6 @@ class SettingsFileSource(PydanticBaseSettingsSource):
         return nested(read_settings_file(Path(path), self.settings_cls), self.settings_cls)
 
 
-def flat_fields(settings: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return every setting by its name in the environment, in small letters.
-
-    >>> from trainer.settings import TrainerSettings
-    >>> [name for name in flat_fields(TrainerSettings) if name.startswith("user_knn_r")]
-    ['user_knn_recommendations']
-    """
-    found: dict[str, FieldInfo] = {}
-    for name, field in settings.model_fields.items():
-        part = _part(field)
-        if part is None:
-            found[name] = field
-        else:
-            found |= {f"{name}_{inner}": own for inner, own in part.model_fields.items()}
-    return found
-
-
 def nested(values: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Any]:
     """Return settings, given by their names in the environment, as the class has them.
 
@@ -69,7 +54,7 @@ def nested(values: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, An
     for name, value in values.items():
         for part, field in settings.model_fields.items():
             inner = name.removeprefix(f"{part}_")
-            if (config := _part(field)) is not None and inner in config.model_fields:
+            if (config := part_of(field)) is not None and inner in config.model_fields:
                 made.setdefault(part, {})[inner] = value
                 break
         else:
@@ -147,9 +132,3 @@ def check_name(place: str, name: str, known: Collection[str]) -> None:
         raise SettingsFileError(
             f"{place}no setting is called {name}: take one of {', '.join(sorted(known))}"
         )
-
-
-def _part(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the class of settings that a field is a part of settings by; None if it is one."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

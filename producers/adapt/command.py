@@ -119,7 +119,7 @@ def _run(
     adapter: Adapter | None = None
     failed = False
     with progress(_TITLE) as show:
-        configure_logs("producers", settings.log_level)
+        configure_logs("producers", settings)
         log.info(_TITLE, topics=[*routes], group=settings.kafka.topic(read.group))
         try:
             _serve_metrics(routes, settings)

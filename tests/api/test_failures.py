@@ -14,6 +14,7 @@ from api.http.answer_headers import given_id
 from api.http.failures import BugBarrier
 from api.redis.store import Store
 from runtime.logs import configure_logs
+from runtime.settings import SharedSettings
 
 from .conftest import Filled
 from .http import ORDINARY, serving
@@ -127,7 +128,7 @@ async def test_a_line_of_the_log_names_its_request(
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
     handlers = logging.root.handlers[:]
-    configure_logs("api", "INFO")
+    configure_logs("api", SharedSettings())
     monkeypatch.setattr(Store, "topology", failing)
     try:
         answer = await client.get("/v1/instruments/4/bars", headers=way)

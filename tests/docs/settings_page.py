@@ -18,9 +18,9 @@ from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
+from runtime.settings import flat_fields
 from stream_processors.settings import Settings as WorkerSettings
 from trainer.settings import TrainerSettings
-from trainer.settings_file import flat_fields
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs/settings.md"

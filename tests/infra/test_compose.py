@@ -27,7 +27,7 @@ from producers.settings import ProducerSettings
 from runtime.archive.config import archive_from_env
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from runtime.settings import SharedSettings
+from runtime.settings import SharedSettings, flat_fields
 from stream_processors.settings import Settings as WorkerSettings
 from tests.commands import ROOT, run
 from tests.compose import COMPOSE, SERVICES, filled_in
@@ -36,7 +36,6 @@ from tests.infra import golden
 from tests.infra.images import IMAGES
 from tests.patience import eventually
 from trainer.settings import TrainerSettings
-from trainer.settings_file import flat_fields
 
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 HEALTHY = "healthy"

@@ -25,7 +25,8 @@ OF_CLOUDWATCH = {"@timestamp"}
 FAILING = """
 import logging
 from runtime.logs import REQUEST_ID, configure_logs
-configure_logs("trainer", "INFO")
+from runtime.settings import SharedSettings
+configure_logs("trainer", SharedSettings())
 REQUEST_ID.set("3f2d118bed0c-000001e6")
 particulars = {"what": "published", "generation": "g1", "why": "asked for"}
 try:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -11,20 +12,45 @@ PROGRAM = """
 import logging, warnings
 import structlog
 from runtime.logs import configure_logs
+from runtime.settings import SharedSettings
 
-configure_logs("some_tests", {level!r})
+configure_logs("some_tests", SharedSettings(log_level={level!r}))
 {body}
 """
 
 
-def logged(body: str, level: str = "INFO") -> list[dict[str, object]]:
-    """What a process of its own writes to standard error, a JSON object a line."""
+def written(body: str, level: str = "INFO", **settings: str) -> str:
+    """What a process of its own writes to standard error."""
     program = PROGRAM.format(level=level, body=body)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **settings},
     )
     assert done.stdout == ""
-    return [json.loads(line) for line in done.stderr.splitlines()]
+    return done.stderr
+
+
+def logged(body: str, level: str = "INFO", **settings: str) -> list[dict[str, object]]:
+    """A JSON object for each line that it writes."""
+    return [json.loads(line) for line in written(body, level, **settings).splitlines()]
+
+
+def test_a_name_that_is_nearly_a_settings_is_logged_with_it() -> None:
+    (line,) = logged("", REDIS_URI="redis://127.0.0.1:1/0")
+    assert line["message"] == "no such setting: it is ignored"
+    assert line["tickrec"] == {"name": "REDIS_URI", "did_you_mean": "REDIS_URL"}
+
+
+def test_logs_are_text_for_people_on_request() -> None:
+    body = """
+try: 1 / 0
+except ZeroDivisionError: structlog.get_logger("mine").exception("flushed", bars=3)"""
+    text = written(body, LOG_FORMAT="text")
+    for part in ("[error    ] flushed", "[mine] bars=3", "Traceback", "ZeroDivisionError: "):
+        assert part in text
 
 
 def test_our_logs_are_json_lines_in_the_fields_of_the_elastic_common_schema() -> None:

@@ -15,12 +15,11 @@ from typing import Any, Final
 import pytest
 from annotated_types import Ge, Gt
 
-from runtime.settings import SettingsError, read_settings
+from runtime.settings import SettingsError, flat_fields, read_settings
 from runtime.topology import Topology
 from tests.docs.settings_page import PROGRAMS
 from tests.patience import PATIENCE_S
 from tests.settings.wrong_values import kind_of, wrong_values_of
-from trainer.settings_file import flat_fields
 
 STARTED: Final[dict[str, tuple[str, ...]]] = {
     "producers": ("producers", "simulate"),

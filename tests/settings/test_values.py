@@ -19,10 +19,9 @@ from limits import parse
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from runtime.settings import read_settings
+from runtime.settings import flat_fields, read_settings
 from tests.docs.settings_page import PROGRAMS, ROOT
 from tests.settings.wrong_values import kind_of
-from trainer.settings_file import flat_fields
 
 FOLDERS: Final = {"workers": "stream_processors", "adapt": "producers"}
 """By program, where it is not named as the folder of its code."""

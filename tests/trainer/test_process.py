@@ -148,7 +148,7 @@ from trainer.judging import comparison
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 
-configure_logs("trainer", "ERROR")
+configure_logs("trainer", TrainerSettings(log_level="ERROR"))
 comparison.read_feedback = lambda *_: None  # there is no Kafka
 send, sent = socket.socket.sendall, 0
 

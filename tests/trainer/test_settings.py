@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from runtime.settings import flat_fields
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup
 from trainer.models import ITEM_MODELS, MODELS, settings_part
@@ -23,7 +24,6 @@ from trainer.settings_file import (
     SettingsFileError,
     changed,
     flat,
-    flat_fields,
     nested,
     read_settings_file,
     write_settings_file,

@@ -161,7 +161,7 @@ def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
     """Give what a command needs; exit with one line if it cannot be done."""
     with errors_reported():
         settings = TrainerSettings()
-    configure_logs("trainer", settings.log_level)
+    configure_logs("trainer", settings)
     try:
         with closing(connect(settings.redis_url, "trainer")) as store:
             yield store, Keyspace(settings.namespace), settings

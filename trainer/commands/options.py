@@ -10,10 +10,10 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from runtime.settings import describe_errors
+from runtime.settings import describe_errors, flat_fields
 from trainer.evaluation.interactions import Splitting, WorkerRules
 from trainer.settings import TrainerSettings
-from trainer.settings_file import check_name, flat_fields, nested, read_settings_file
+from trainer.settings_file import check_name, nested, read_settings_file
 
 USAGE_ERROR: Final = 2
 """The exit status of invalid usage, as in shells."""

@@ -26,9 +26,10 @@ from pydantic import ValidationError
 
 from contracts.feedback import NAME
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
+from runtime.settings import flat_fields
 from trainer.models import MODELS, settings_part
 from trainer.settings import AT_SERVING, AUTO, SEARCHED, TrainerSettings
-from trainer.settings_file import SettingsFileError, changed, flat_fields
+from trainer.settings_file import SettingsFileError, changed
 
 TAKEN: Final = frozenset({DEFAULT_VARIANT, CANARY_VARIANT})
 

@@ -13,6 +13,7 @@ import pytest
 from infra.kubernetes.rules import RULES, rules
 from producers.adapt.mapping import read_mapping
 from runtime.archive.config import ArchiveConfig
+from runtime.settings import flat_fields
 from tests.commands import ROOT, run
 from tests.compose import SERVICES, filled_in
 from tests.infra.kubernetes.conftest import (
@@ -23,7 +24,6 @@ from tests.infra.kubernetes.conftest import (
     secret_variables,
 )
 from tests.infra.test_compose import SETTINGS as COMPOSED
-from trainer.settings_file import flat_fields
 
 VALIDATE = shutil.which(
     "kubernetes-validate", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
