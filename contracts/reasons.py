@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from contracts.times import MAX_TS_MS
+from contracts.times import MAX_TS_MS, parse_time
 
 _EXPECTED: Final = re.compile(
     r"Expected `(?P<types>[^`]+)`"
@@ -176,11 +175,7 @@ def _epoch_ms(value: object) -> int | None:
     if isinstance(value, str):
         if value.isascii() and value.isdigit():
             return _epoch_ms(int(value)) or int(value)
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+        return parse_time(value)
     if not isinstance(value, int):
         return None
     return next((v for v in (value // 10**3, value // 10**6) if v <= MAX_TS_MS < value), None)

@@ -6,6 +6,7 @@ packs them into a bar's key with the instrument: `stream_processors.bars.stored`
 Redis, `stream_processors.bars.bars` for Kafka.
 """
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -48,3 +49,16 @@ def minute_of(epoch_s: int | str | bytes) -> int:
     1629061620000
     """
     return 1000 * int(epoch_s)
+
+
+def parse_time(text: str) -> int | None:
+    """Return the epoch ms of a time as ISO 8601 has it, None if it is not; UTC without an offset.
+
+    >>> parse_time("2026-12-01T01:00:00.5+01:00"), parse_time("2026-12-01"), parse_time("today")
+    (1796083200500, 1796083200000, None)
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None

@@ -1,5 +1,7 @@
 """Reads rows of a CSV, CSV.gz or Parquet file as text, chunk by chunk in bounded memory.
 
+The content decides which of them a file is, and what separates its values, not the name.
+
 Everything stays the text in the file, a Parquet number its shortest decimal, so that no digit of a
 price and no leading zero of a user id is lost.
 """
@@ -11,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -18,7 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 CHUNK_ROWS: Final = 5_000
-ENDINGS: Final = (".csv", ".csv.gz", ".parquet")
+
+_GZIP: Final = b"\x1f\x8b"
+_PARQUET: Final = b"PAR1"
+_ZIP: Final = b"PK\x03\x04"
+"""The bytes that begin a file of a format."""
+_SEPARATORS: Final = ",;\t"
 
 Row = dict[str, str]
 """field -> text; a field without a value is left out"""
@@ -40,19 +48,22 @@ class Chunk:
 
 
 class CsvFile:
-    """A CSV file: UTF-8, a header, commas; gzipped if its name ends in .gz."""
+    """A CSV file, gzipped or not: UTF-8, a header; commas, semicolons or tabs."""
 
     unit = "line"
 
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+    def __init__(self, path: Path, stream: IO[bytes], *, is_gzip: bool) -> None:
         self.path = path
         self._stream = stream
         self._size = max(path.stat().st_size, 1)
-        packed = path.name.lower().endswith(".gz")
-        plain: Any = gzip.GzipFile(fileobj=stream) if packed else stream
-        text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
-        self._reader = csv.reader(text, strict=True)
+        plain: Any = gzip.GzipFile(fileobj=stream) if is_gzip else stream
+        # Closes the stream when it is collected, and the chain forgets it at its end.
+        self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
+        self._reader = csv.reader((), strict=True)
         with self._naming_errors():
+            header = self._text.readline()
+            separator = max(_SEPARATORS, key=header.count)
+            self._reader = csv.reader(chain([header], self._text), strict=True, delimiter=separator)
             self.columns: list[str] = next(self._reader, [])
         if len(set(self.columns)) < len(self.columns):
             raise FileError(f"{path}: duplicate column names in the header {self.columns}")
@@ -160,17 +171,21 @@ RowFile = CsvFile | ParquetFile
 
 @contextmanager
 def open_rows(path: Path) -> Iterator[RowFile]:
-    """Open a file, in the format of its name's ending.
+    """Open a file.
 
     Raises:
-        FileError: it cannot be opened, or is not of that format, or its name has another ending.
+        FileError: it cannot be opened, or is of another format.
     """
-    name = path.name.lower()
-    if not name.endswith(ENDINGS):
-        raise FileError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
     try:
         stream = path.open("rb")
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}: give the path of a readable file") from error
     with stream:
-        yield ParquetFile(path, stream) if name.endswith(".parquet") else CsvFile(path, stream)
+        head = stream.read(max(map(len, (_GZIP, _PARQUET, _ZIP))))
+        stream.seek(0)
+        if head.startswith(_ZIP):
+            raise FileError(f"{path}: a ZIP archive or a workbook: unpack it, or save it as CSV")
+        if head == _PARQUET or path.name.lower().endswith(".parquet"):
+            yield ParquetFile(path, stream)
+        else:
+            yield CsvFile(path, stream, is_gzip=head.startswith(_GZIP))

@@ -112,15 +112,15 @@ def _of_rows(name: "Name", kind: Kind[M]) -> Callable[..., None]:
     return replay
 
 
-app.command("quotes", help="Publish quotes: columns ts_ms, instrument_id, price; optional: size.")(
+app.command("quotes", help="Publish quotes: columns ts, instrument_id, price; optional: size.")(
     _of_rows("quotes", QUOTE_ROWS)
 )
 app.command(
     "interactions",
-    help="""Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
+    help="""Publish interactions: columns ts, user_id, instrument_id; optional ones, too.
 
-    They are: event (trade without one), price, quantity. Those of the archive include the records
-    that remove users.
+    `ts` is epoch ms, or ISO 8601 (UTC without an offset). Optional: event (trade without one),
+    price, quantity. Those of the archive include the records that remove users.
     """,
 )(_of_rows("interactions", INTERACTION_ROWS))
 

@@ -16,11 +16,14 @@ from contracts.input_rules import ANY, InputRules
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote, Rejection, encode, key_of
 from contracts.reasons import violation
+from contracts.times import parse_time
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 from producers.batch import Batch, Record
 from producers.files import Chunk, FileError, Row, RowFile
 from producers.run import Rejected
 
+_EPOCH_COLUMN: Final = "ts_ms"
+"""Another name of the column `ts`."""
 _SYMBOL_COLUMNS: Final = ("symbol", "code")
 """The first one that a file of instruments has is the symbol."""
 _BETWEEN_CATEGORIES: Final = ";"
@@ -42,13 +45,13 @@ class Kind(Generic[M]):
     @property
     def columns(self) -> dict[str, str]:
         """The columns that a file may have -> the fields of the message."""
-        return {_column(name): name for name in self.message.__struct_fields__}
+        return {name: name for name in self.message.__struct_fields__} | {_EPOCH_COLUMN: "ts"}
 
     @property
     def needed(self) -> list[str]:
         """The columns that a file must have."""
         fields = msgspec.structs.fields(self.message)
-        return [_column(field.name) for field in fields if field.required]
+        return [field.name for field in fields if field.required]
 
 
 QUOTE_ROWS: Final = Kind(QUOTES, Quote, lambda *given: decode_quotes(*given)[1])
@@ -63,12 +66,15 @@ def check_columns(file: RowFile, kind: Kind[M]) -> None:
     Raises:
         FileError: one is missing.
     """
-    missing = [column for column in kind.needed if column not in file.columns]
+    given = {kind.columns.get(column) for column in file.columns}
+    missing = [field for field in kind.needed if field not in given]
     if missing:
         raise FileError(
             f"{file.path}: no column {', '.join(missing)} among {', '.join(file.columns) or 'none'}"
             f": {kind.topic.name} need {', '.join(kind.needed)}; name the columns so"
         )
+    if {"ts", _EPOCH_COLUMN} <= set(file.columns):
+        raise FileError(f"{file.path}: has the columns ts and {_EPOCH_COLUMN}: leave one out")
     unknown = [column for column in file.columns if column not in kind.columns]
     if unknown:
         log.info("columns ignored", file=str(file.path), columns=unknown)
@@ -122,7 +128,11 @@ def _batch(
 def _converted(
     message: type[M], rows: list[Row], reject: Callable[[int, str], None]
 ) -> tuple[list[int], list[M]]:
-    """Return indices and messages of the rows with valid types."""
+    """Return indices and messages of the rows with valid types; their times become epoch ms."""
+    for row in rows:
+        ts = row.get("ts", "")
+        if not ts.isdigit() and (ts_ms := parse_time(ts)) is not None:
+            row["ts"] = str(ts_ms)
     try:
         return list(range(len(rows))), msgspec.convert(rows, list[message], strict=False)  # type: ignore[valid-type]
     except msgspec.ValidationError:
@@ -202,11 +212,6 @@ def _instrument(row: Row) -> Instrument:
         return msgspec.convert(said, Instrument, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(str(violation(error, said))) from None
-
-
-def _column(field_name: str) -> str:
-    """Return the column of a field: its name with the unit, which the wire format omits."""
-    return "ts_ms" if field_name == "ts" else field_name
 
 
 def _place_in(file: RowFile, number: int) -> str:

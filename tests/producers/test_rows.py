@@ -1,5 +1,6 @@
 """Rows of a file reach the readers as they are in it; those that break a rule are reported."""
 
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -257,24 +258,37 @@ def test_the_share_read_rises_to_1(folder: Path, ending: str) -> None:
     assert shares == sorted(shares)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("column", ["ts", "ts_ms"])
+@pytest.mark.parametrize("ts", ["1629061628500", "2021-08-15T22:07:08.500+01:00",
+                                "2021-08-15 21:07:08.5", "2021-08-15T21:07:08.500Z"])  # fmt: skip
+def test_what_a_file_is_shows_in_its_content(
+    folder: Path, separator: str, column: str, ts: str
+) -> None:
+    text = f"{column},instrument_id,price\n{ts},4,15.47\n".replace(",", separator)
+    for name, content in (("a.txt", text.encode()), ("a.csv", gzip.compress(text.encode()))):
+        (folder / name).write_bytes(content)
+        ((_, _, value),), _ = replay(folder / name, QUOTE_ROWS)
+        assert json.loads(value) == {"instrument_id": 4, "price": 15.47, "ts": 1629061628500}
+
+
 def test_a_missing_column_is_named_with_those_that_are_needed(folder: Path) -> None:
     with pytest.raises(FileError, match="no column user_id among ts_ms, instrument_id, price") as e:
         replay_text(folder, "ts_ms,instrument_id,price\n1,2,3\n", INTERACTION_ROWS)
-    assert "interactions need user_id, instrument_id, ts_ms" in str(e.value)
+    assert "interactions need user_id, instrument_id, ts;" in str(e.value)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("rows.txt", None, r"rows\.txt: the name must end in one of \.csv"),
-        ("rows.csv.zip", None, r"rows\.csv\.zip: the name must end in one of \.csv"),
-        ("rows", None, r"rows: the name must end in one of \.csv"),
+        ("rows.xlsx", b"PK\x03\x04", "a ZIP archive or a workbook"),
+        ("a.csv", b"ts,ts_ms,instrument_id,price\n1,1,2,3\n", "ts and ts_ms: leave one out"),
         ("absent.csv", None, r"absent\.csv: No such file"),
         ("a.csv", b"", "among none"),
         ("a.csv", b"ts_ms,price,instrument_id,price\n1,2,3,4\n", "duplicate column names"),
         ("a.csv", "ts_ms,price,instrument_id\n1,2,Zoë\n".encode("latin-1"), "not UTF-8"),
         ("a.csv", b'ts_ms,instrument_id,price\n1,2,"3\n', "line 2: no CSV"),
-        ("plain.csv.gz", b"ts_ms,instrument_id,price\n1,2,3\n", "not gzip"),
+        ("broken.csv.gz", b"\x1f\x8bts_ms,instrument_id,price\n1,2,3\n", "not gzip"),
         ("plain.parquet", b"ts_ms,instrument_id,price\n1,2,3\n", "no Parquet file"),
     ],
 )
