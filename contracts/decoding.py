@@ -67,7 +67,7 @@ class Decoders(Generic[T]):
     """The decoders of one type of message."""
 
     def __init__(self, kind: type[T]) -> None:
-        self.lenient = msgspec.json.Decoder(kind)
+        self.lenient: Decoder[T] = msgspec.json.Decoder(kind)
         # As fast if there are no unknown fields.
         self.strict: Decoder[T] = msgspec.json.Decoder(strict(kind))  # type: ignore[type-var]
 

@@ -152,8 +152,8 @@ def parse_legacy(
     try:
         event = _legacy.decode(body)
     except msgspec.ValidationError as error:
-        reason = violation(error, body, LegacyEvent)
-        raise _legacy_error(str(reason), reason.field) from None
+        found = violation(error, body, LegacyEvent)
+        raise _legacy_error(str(found), found.field) from None
     except _NOT_JSON as error:
         raise MalformedBodyError(str(error)) from None
     price, seconds = _number(event.price, "price"), _number(event.timestamp, "timestamp")
