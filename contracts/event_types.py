@@ -76,7 +76,8 @@ def describe_event_weights(weights: Mapping[str, float], *, signs_only: bool = F
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the names of the settings by which what was folded before does not fit.
 
-    Types of events may have been added since: until then, such events were rejected.
+    Types of events may have been added since: until then, such events were rejected. A type of a
+    deployment's own may be a built-in one by now; then its sign is all that binary affinities had.
 
     >>> changed({"event_weights": "purchase=8"}, {"event_weights": "purchase=8,refund=0"})
     []
@@ -84,7 +85,11 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ['event_weights', 'n']
     """
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    weights, earlier = (parse_event_weights(of.get(_SETTING, "")).items() for of in (now, before))
+    matters = _sign if now.get("affinity") == "binary" else float
+    weights, earlier = (
+        {(name, matters(w)) for name, w in parse_event_weights(of.get(_SETTING, "")).items()}
+        for of in (now, before)
+    )
     return [name for name in names if name != _SETTING or not earlier <= weights]
 
 

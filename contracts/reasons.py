@@ -1,4 +1,4 @@
-"""Why a value breaks the rules of its type: the field, the rule, the value, and how to mend it."""
+"""Why a value breaks the rules of its type: the field, the rule, the value, and the remedy."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _EXPECTED: Final = re.compile(
     r"|(?P<pattern> matching regex .*)|(?P<other> that's .*))?(?:, got `(?P<got>.*)`)?",
     re.DOTALL,
 )
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`(?: - at `.*)?", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`(?: - at `.*)?", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _PATH: Final = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$(.*)`)?", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
@@ -71,7 +71,7 @@ def violation(error: Exception, content: object, kind: Any = None) -> Violation:
     Args:
         error: msgspec's.
         content: the value, or JSON of it as bytes or text.
-        kind: the struct that it should be, whose fields are named beside an unknown one.
+        kind: the struct that it should be, whose fields are named if one is unknown.
     """
     reason, path = _PATH.fullmatch(str(error)).groups("")  # type: ignore[union-attr]
     if (name := unknown_field(error)) is not None:
@@ -97,7 +97,7 @@ def unknown_field(error: Exception) -> str | None:
     >>> unknown_field(ValueError("Object contains unknown field `qty`"))
     'qty'
     """
-    found = _UNKNOWN.match(str(error))
+    found = _UNKNOWN.fullmatch(str(error))
     return found[1][:_VALUE_CHARACTERS] if found else None
 
 
@@ -155,7 +155,7 @@ def _shown(value: object) -> str:
 
 
 def _remedy(field: str, value: object, *, is_text: bool) -> str:
-    """Return how to mend a value, which may be text instead of a number; "" if unknown."""
+    """Return how to correct a value, which may be text instead of a number; "" if unknown."""
     if field in _BY_FIELD:
         ts_ms = _epoch_ms(value)
         return "" if ts_ms is None else f": write {ts_ms}"

@@ -106,7 +106,7 @@ APPLE: Final[dict[str, Any]] = {"symbol": "AAPL", "name": "Apple Inc."}
         (BASKET, {"items": [ONE], "exclude": ["TWO", "XYZ"]}, "exclude[1]"),
         (BATCH, {"user_ids": ["A"], "exclude": ["XYZ"]}, "exclude[0]"),
         (BASKET, [], "body"),
-        (BASKET, {}, "body"),
+        (BASKET, {}, "items"),
         (BASKET, {"items": []}, "items"),
         (BASKET, {"items": [ONE] * (MAX_ITEMS + 1)}, "items"),
         (BASKET, {"items": [{"instrument_id": -1}]}, "items[0].instrument_id"),

@@ -1,4 +1,4 @@
-"""What streams of both kinds promise beside what `test_streams` shows, and their limits."""
+"""What streams of both kinds promise in addition to what `test_streams` shows, and their limits."""
 
 import asyncio
 import contextlib

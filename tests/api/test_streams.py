@@ -1,4 +1,4 @@
-"""Streams of both kinds as one machine with a model beside it: what clients hold is what is stored.
+"""Streams of both kinds as one machine with its model: what clients hold is what is stored.
 
 The clients are the Python client's: it reconnects, and reads what it missed.
 """

@@ -58,9 +58,15 @@ def test_only_new_types_leave_what_was_folded_as_it_is(
     now: str,
     is_added: bool,  # noqa: FBT001 (a parameter)
 ) -> None:
-    of = {"affinity": "binary"}
+    of = {"affinity": "greatest"}
     found = changed(of | {"event_weights": before}, of | {"event_weights": now})
     assert found == ([] if is_added else ["event_weights"])
+
+
+def test_binary_affinities_of_an_own_type_fit_the_built_in_type_that_it_has_become() -> None:
+    binary = {"affinity": "binary"}
+    assert changed(binary | {"event_weights": "watch=1"}, binary) == []
+    assert changed(binary | {"event_weights": "watch=-1"}, binary) == ["event_weights"]
 
 
 @pytest.mark.parametrize(

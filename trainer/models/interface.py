@@ -68,7 +68,8 @@ class Entry:
     of: Literal["items", "users", "everybody"]
     """whose lists it makes: its rows. It is fitted to counts, to the affinities, or to G"""
     candidates: Callable[[Search], None] | None = None
-    """tries where `auto` should set out, of an item model; asked in the order of `MODELS`"""
+    """tries where `auto` should set out, of an item model; asked in the order of `MODELS`;
+    None: `auto` does not try it"""
     ladders: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """values, ascending, along which it goes on where the model is the best one, while that helps;
     by field of the configuration, all of which the candidates set"""

@@ -20,7 +20,7 @@ from trainer.judging import intervals
 from trainer.judging import search as auto
 from trainer.judging.holdout import drawn
 from trainer.judging.search import LEAST_USERS, find
-from trainer.models import ITEM_MODELS, USER_KNN, cosine, ease
+from trainer.models import MODELS, USER_KNN, cosine, ease
 from trainer.models.interface import Values
 from trainer.quality.checking import check_accuracy
 from trainer.settings import AUTO, TrainerSettings
@@ -29,6 +29,7 @@ from trainer.settings_file import changed, flat
 Dense = npt.NDArray[np.float64]
 SETTINGS = TrainerSettings()
 SURE = intervals.SURE
+CANDIDATES = {name for name, entry in MODELS.items() if entry.candidates}
 
 
 def found_in(had: Dense, ts_ms: Dense, *, served: Values | None = None, **values: Any) -> Found:
@@ -129,7 +130,7 @@ def test_it_takes_the_best_candidate_and_reports_its_accuracy() -> None:
     assert found.why.startswith(f"nDCG@10 {best:.4f}, coverage ")
     assert found.why.endswith(f"the best of {len(found.tried)} candidates")
     assert len({str(tried.values) for tried in found.tried}) == len(found.tried)
-    assert set(ITEM_MODELS) == {tried.values["item_model"] for tried in found.tried}
+    assert {tried.values["item_model"] for tried in found.tried} == CANDIDATES
     assert changed(SETTINGS, found.values).item_model != AUTO
 
 
@@ -286,7 +287,7 @@ def test_of_more_items_than_are_inverted_at_once_it_asks_for_those_of_fewer_user
     assert LEAST_USERS <= found.users < whole.users
     assert found.ndcg is not None
     assert found.ndcg > 0.3
-    assert set(ITEM_MODELS) == {tried.values["item_model"] for tried in found.tried}
+    assert {tried.values["item_model"] for tried in found.tried} == CANDIDATES
 
 
 def test_the_same_users_are_held_out_whoever_else_there_is(few: None) -> None:
