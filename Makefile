@@ -53,7 +53,7 @@ up: $(READY) ## start the whole stack in the background; options: SIMULATE=no, B
 		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate)) \
 		$(if $(filter yes,$(ARCHIVE)),--archive)
 
-status: $(READY) # show the running processes
+status: $(READY) ## show the running processes
 	@$(BIN)/python -m infra.local status
 
 down: $(READY) ## stop what `make up` started

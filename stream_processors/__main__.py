@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import sys
 import threading
 from functools import partial
@@ -155,6 +156,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs("stream_processors", settings)
+    # A line for each timer that is late on a busy machine: lag and freshness show that better.
+    logging.getLogger("mode.timers").setLevel(logging.WARNING)
     # While the group assigns partitions, which takes as long.
     threading.Thread(target=CODE.load, name="compiled").start()
     tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "stream_processors")

@@ -90,6 +90,7 @@ def letting_in(url: StoreUrl) -> Iterator[None]:
 
     Raises:
         StoreRefusesError: name, password or a certificate is not what it takes.
+        redis.exceptions.ConnectionError: it does not answer.
     """
     try:
         yield
@@ -101,9 +102,10 @@ def letting_in(url: StoreUrl) -> Iterator[None]:
         may_not = refused("it does not say which node has what", url.user, ("CLUSTER", "SLOTS"))
         raise StoreRefusesError(may_not) from None
     except RedisConnectionError as error:
-        if "_ssl.c" not in str(error):
-            raise
-        raise StoreRefusesError(not_encrypted(url, error)) from None
+        if "_ssl.c" in str(error):
+            raise StoreRefusesError(not_encrypted(url, error)) from None
+        away = f"no Redis at {url.where}, which REDIS_URL names: {_sentence(error)}"
+        raise RedisConnectionError(f"{away} Start it there, or correct REDIS_URL") from error
 
 
 def naming_refusals(connection: type[Any]) -> type[Any]:

@@ -168,7 +168,7 @@ def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
     except UndecidableError as error:
         _fail(str(error))
     except (RedisError, RedisClusterException) as error:
-        _fail(f"Redis, at the address in REDIS_URL, does not do it: {error}")
+        _fail(str(error))
 
 
 def _fail(why: str) -> None:
