@@ -6,6 +6,7 @@ the library.
 
 import asyncio
 import ctypes
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,8 @@ async def test_after_the_broker_stood_still_messages_are_published_and_readiness
         async with producer.running():
             await published(publisher)
             process.send_signal(signal.SIGSTOP)
+            # On a busy machine it takes a moment.
+            await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED)
             for _ in range(3):
                 with pytest.raises(LogUnavailableError):
                     await publisher.publish([QUOTE])
