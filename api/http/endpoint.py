@@ -123,8 +123,8 @@ class Endpoint:
         """Return the reason to reject a parameter that there is not."""
         known = sorted(self._by_name.keys() - self.in_path)
         nearest = get_close_matches(name, known, 1)
-        meant = f": did you mean {nearest[0]}?" if nearest else ""
-        return f"is no parameter of this request{meant}; there are {', '.join(known) or 'none'}"
+        meant = f", did you mean {nearest[0]}?" if nearest else ","
+        return f"is no parameter of this request{meant} known: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)
