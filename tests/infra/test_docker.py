@@ -18,9 +18,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BIN = Path(sys.executable).parent
 HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")
 
-# What uvicorn and FastAPI import when they serve, aiokafka when it reads, and zoneinfo where the
-# system has no time zones.
-IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "tzdata", "uvloop"}
+# What uvicorn and FastAPI import when they serve, aiokafka when it reads, zoneinfo where the system
+# has no time zones, and the trainer when it evaluates.
+IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "scikit-learn", "tzdata", "uvloop"}
 
 # Imports every module of a package where only the named distributions can be imported from, and
 # prints which of them were.
