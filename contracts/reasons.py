@@ -46,6 +46,8 @@ _BY_FIELD: Final[Mapping[str, str]] = {
     "ts_ms": "epoch milliseconds, a whole number",
 }
 _VALUE_CHARACTERS: Final = 60
+_TIME_DIGITS: Final = 20
+"""Of a time in nanoseconds, with some to spare."""
 _PERSONAL: Final = "user_id"
 """Its value is not shown: reasons are logged."""
 _ABSENT: Final = object()
@@ -173,9 +175,13 @@ def _remedy(field: str, value: object, *, is_text: bool) -> str:
 def _epoch_ms(value: object) -> int | None:
     """Return the epoch milliseconds that a text, or a time in smaller units, stands for."""
     if isinstance(value, str):
-        if value.isascii() and value.isdigit():
-            return _epoch_ms(int(value)) or int(value)
-        return parse_time(value)
+        if not (value.isascii() and value.isdigit()):
+            return parse_time(value)
+        if len(value) > _TIME_DIGITS:  # Python does not parse numbers of any length
+            return None
+        value = int(value)
+        if value <= MAX_TS_MS:
+            return value
     if not isinstance(value, int):
         return None
     return next((v for v in (value // 10**3, value // 10**6) if v <= MAX_TS_MS < value), None)

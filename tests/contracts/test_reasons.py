@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.decoding import decode_alone
 from contracts.feedback import Reaction
 from contracts.input_rules import strict
 from contracts.instruments import Instrument
 from contracts.messages import Interaction, Quote
+from contracts.reasons import violation
 
 QUOTE: dict[str, Any] = {"instrument_id": 4, "price": 1.5, "ts": 1796083200000}
 INSTRUMENT: dict[str, Any] = {"instrument_id": 4, "symbol": "A", "name": "A"}
@@ -32,6 +35,8 @@ SHOWN: dict[str, Any] = {"type": "view", "request_id": "r", **EVENT, "position":
          'a whole number, got "2026-12-01T01:00+01:00": write 1796083200000'),
         (Quote, {**QUOTE, "ts": "2026-12-01"}, '"2026-12-01": write 1796083200000'),
         (Quote, {**QUOTE, "ts": "1796083200000"}, '"1796083200000": write 1796083200000'),
+        (Quote, {**QUOTE, "ts": "9" * 5000}, f'whole number, got "{"9" * 59}...'),
+        (Quote, {**QUOTE, "ts": "1796083200000123"}, '"1796083200000123": write 1796083200000'),
         (Quote, {**QUOTE, "ts": 1796083200000123}, "1796083200000123: write 1796083200000"),
         (Quote, {**QUOTE, "ts": 1796083200000123456}, "1796083200000123456: write 1796083200000"),
         (Quote, {**QUOTE, "ts": "yesterday"},
@@ -58,3 +63,28 @@ def test_a_reason_names_the_field_the_rule_the_value_and_the_remedy(
 ) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(reason)}$"):
         decode_alone(msgspec.json.Decoder(strict(kind)), json.dumps(value).encode())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    | st.text("0123456789.,+-eTZ:", max_size=30) | st.integers(1, 6000).map("9".__mul__),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@given(st.sampled_from([Quote, Interaction, Instrument]), json_values, st.data())
+def test_no_value_of_a_field_keeps_a_reason_from_being_made(
+    kind: type[Any], value: object, data: st.DataObject
+) -> None:
+    good = {Quote: QUOTE, Interaction: EVENT, Instrument: INSTRUMENT}[kind]
+    field = data.draw(st.sampled_from(kind.__struct_fields__) | st.text(max_size=5))
+    record = json.dumps({**good, field: value}).encode()
+    try:
+        msgspec.json.Decoder(strict(kind)).decode(record)
+    except msgspec.ValidationError as error:
+        found = violation(error, record, kind)
+        assert found.field.startswith(field[:60]) or not found.field
+        assert len(str(found)) < 1_000
+    except msgspec.DecodeError:
+        pass  # it has no field
