@@ -2,117 +2,17 @@
 
 Everything is readable with `redis-cli`; nothing is pickled or packed. Keys of one Kafka partition
 share a hash tag, `{q3}`: the topic's letter and the partition, so that one script call can compare
-the partition's epoch and write, both on a single node and on Redis Cluster.
+the partition's epoch and write, both on a single node and on Redis Cluster. Workers write these
+keys, and no others.
 
-Keys, after the namespace:
-
-`bars:{q<p>}:<instrument>`
-    hash: minute start, epoch s -> `contracts.bars.BarValue`; `newest` -> newest minute
-    lives `BARS_RETENTION_MINUTES` of event time, and `BARS_EXPIRE_DAYS` after the last new
-    minute, renewed at half of it by quotes that revise older bars;
-    written by bars; read by api
-`open:{q<p>}`
-    sorted set: instrument by its newest minute, epoch s
-    lives until that minute is closed; written by bars; read by bars
-`history:{i<p>}:<user>`
-    hash: item -> `contracts.affinities.HistoryEntry`, rejected ones included; `off` -> last offset;
-    `erased` -> of a user who was erased, as in the set
-    lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user, it
-    stays without items until the next flush, or a year; written by histories; read by api, trainer
-`active:{i<p>}`
-    sorted set: user by last event time, epoch ms
-    lives as the user's history; written by histories; read by histories, api, trainer
-`erased:{i<p>}`
-    sorted set: `contracts.tombstones.pseudonym` of each user who was erased by before which time
-    events of theirs are left out, epoch ms
-    lives until an erasure a year later, `KEPT_MS` there; written by histories; read by histories
-`trending:{i<p>}:<length>:<start>:<page>`
-    hash: item -> events of the partition's users in a bucket, both in s; `off` -> last offset
-    lives as `contracts.trending` says, by the store's clock; written by histories; read by api
-    An item stands in page `item % PAGES`.
-`cooc:{c<p>}:<item>`
-    hash: item -> G[item, that item], itself included, of the pairs that `contracts.partitioning`
-    puts into this row, about half of the item's; `off` -> last offset; `holders` -> how many users
-    have the item, and not the sums, which round: written if affinities are fractions, and if it is
-    known
-    lives forever; written by cooccurrences; read by trainer
-`items:{c<p>}`
-    set: the items that have a `cooc` key
-    lives forever; written by cooccurrences; read by trainer
-`catalog:{n<p>}`
-    hash: instrument id -> `contracts.instruments.CatalogEntry`; a removed one has no field
-    lives as the instrument; written by instruments; read by api
-    `lineage`, `incarnation` and `next` of `position:{n<p>}`, read before the hash, are the version
-    of a copy: they change with every flush that changes the catalog, so a process with a copy polls
-    these three, and reads the hash again when one of them has changed.
-`position:{<t><p>}`
-    hash: `next`, `flush`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`,
-    `updated_at_ms`; during a flush `chunk:<n>` -> the flush;
-    for q also `closed` -> the newest minute whose bars are published, epoch s; `whole` -> the
-    event time since when its bars are whole, epoch s; `revised` -> `epoch:n`, where n counts the
-    flushes under that epoch that changed a bar of an earlier hour than its instrument's newest:
-    while this is the same and no flush is unfinished, so are all of these bars that are retained;
-    for c also `source:<p>` -> highest log position applied, `[incarnation,offset]`, and
-    `source-lineage:<p>` -> `lineage` of the histories that its changes were computed from
-    lives forever; written by workers; read by workers, api, trainer, people
-`model:current`
-    string: `Current`; it includes the assignment of users to variants, so one read is enough
-    lives forever; written by trainer; read by api, trainer
-`model:<generation>:similar:<item>`
-    string: `SimilarList`
-    lives while named in `model:current`, then a minute; written by trainer; read by api, trainer
-`model:<generation>:user:<user>`
-    string: `UserList`
-    lives while named in `model:current`, then a minute, or until the user is erased;
-    written by trainer, api; read by api
-`model:<generation>:popular`
-    string: `PopularList`
-    lives while named in `model:current`, then a minute; written by trainer; read by api
-`model:<generation>:report`
-    string: JSON object: settings, data, quality, decisions
-    lives while named in `model:current`, then a minute; written by trainer; read by api, people
-`model:<generation>:keys`
-    set: every key of the generation, itself included
-    lives while named in `model:current`, then a minute; written by trainer, api; read by trainer
-`model:generations`
-    sorted set: every generation with keys that do not expire, by its trainer's fencing token
-    lives forever; written by trainer; read by trainer
-`model:decisions`
-    list: JSON object: a decision on a generation, when and why; the newest `DECISIONS_KEPT`
-    lives forever; written by trainer; read by trainer, api, people
-`model:refused`
-    hash: variant -> JSON object: since when its generations are rejected, and by which rule
-    lives until one of that variant is published; written by trainer; read by trainer
-`model:lock`
-    string: the token of the running trainer
-    lives its lease; written by trainer; read by trainer
-`model:fence`
-    string, integer: the last token that was issued
-    lives forever; written by trainer; read by trainer
-`meta:topics`
-    hash: topic -> partitions; `format` -> `runtime.topology.FORMAT`, of all that is in Redis
-    lives forever; written by operations.topics; read by all
-`meta:request-id-key`
-    string: the secret that request ids are signed with
-    lives forever; written by api; read by api
-
-`idempotency:<digest>`
-    string: JSON object: of a write with an `Idempotency-Key`, a digest of the request, and its
-    answer, once there is one; the key's digest is made of the API key's name and of the header
-    lives `IDEMPOTENCY_KEPT_S`; written by api; read by api
-
-Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
-
-`bars-changed:{q<p>}`
-    message: `contracts.bar_messages`, the bars of the partition that were just written
-    published by bars; read by api
-
-An offset in a value is a `contracts.log_position.LogPosition`, `[incarnation, offset]`: that of the
-last record folded into it. A record at or below it is a no-op for that value.
-
-The values of `model:current` and of a generation's lists are defined in `contracts.generations`.
+Each builder documents its key, and names the folds or programs that write and read it. A key lives
+forever unless it says otherwise; one of a generation while `model:current` names that, and a
+minute longer. An offset in a value is a `contracts.log_position.LogPosition`,
+`[incarnation, offset]`: that of the last record folded into it. A record at or below it is a no-op
+for that value. `contracts.generations` defines the values of `model:current` and of lists.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -171,6 +71,10 @@ REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after it was replaced."""
 DECISIONS_KEPT: Final = 1000
 """Some 400 bytes each; at one a minute they cover the last 16 hours."""
+PARTITIONS_KEY: Final = re.compile(
+    r"[^:]+:(?P<kind>[^:]+):\{(?P<letter>.)(?P<partition>\d+)\}:?(?P<rest>.*)", re.DOTALL
+)
+"""Every key of a partition, with its namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +88,12 @@ class Keyspace:
     namespace: str
 
     def bars(self, partition: int, instrument_id: int) -> str:
-        """The minute bars of an instrument."""
+        """Hash of an instrument's bars: minute start, epoch s -> `contracts.bars.BarValue`.
+
+        `newest` -> its newest minute. Lives `BARS_RETENTION_MINUTES` of event time, and
+        `BARS_EXPIRE_DAYS` after the last new minute, renewed at half of it by quotes that revise
+        older bars. Written by bars; read by api.
+        """
         return f"{self.bars_prefix(partition)}{instrument_id}"
 
     def bars_prefix(self, partition: int) -> str:
@@ -192,32 +101,61 @@ class Keyspace:
         return f"{self.namespace}:bars:{_tag(QUOTES, partition)}:"
 
     def bars_changed(self, partition: int) -> str:
-        """The channel of the bars of a partition that were written."""
+        """Sharded pub/sub (Redis 7, Valkey): `contracts.bar_messages` of bars just written.
+
+        Published by bars; read by api.
+        """
         return f"{self.namespace}:bars-changed:{_tag(QUOTES, partition)}"
 
     def open_bars(self, partition: int) -> str:
-        """The instruments of a partition whose newest minute is not closed."""
+        """Sorted set of a partition's instruments by newest minute, epoch s, until it is closed.
+
+        Written by bars; read by bars.
+        """
         return f"{self.namespace}:open:{_tag(QUOTES, partition)}"
 
     def history(self, partition: int, user_id: str) -> str:
-        """The items that a user has."""
+        """Hash of a user's items, rejected ones included -> `contracts.affinities.HistoryEntry`.
+
+        `off` -> last offset; `erased` -> of a user who was erased, as in that set. Lives
+        `HISTORY_RETENTION_DAYS` of event time after the user's last event; of a removed user, it
+        stays without items until the next flush, or a year. Written by histories; read by api,
+        trainer.
+        """
         return f"{self.namespace}:history:{_tag(INTERACTIONS, partition)}:{user_id}"
 
     def active(self, partition: int) -> str:
-        """The users of a partition by last event time."""
+        """Sorted set of a partition's users by last event time, epoch ms.
+
+        Lives as the user's history. Written by histories; read by histories, api, trainer.
+        """
         return f"{self.namespace}:active:{_tag(INTERACTIONS, partition)}"
 
     def erased(self, partition: int) -> str:
-        """The users of a partition who were erased."""
+        """Sorted set of the `contracts.tombstones.pseudonym` of each user who was erased.
+
+        By the time, epoch ms, before which their events are left out. Lives until an erasure a year
+        later (`KEPT_MS` there), and through a rebuild. Written by histories; read by histories.
+        """
         return f"{self.namespace}:erased:{_tag(INTERACTIONS, partition)}"
 
     def trending(self, partition: int, length_s: int, start_s: int, page: int) -> str:
-        """A page of the events by item in a bucket."""
+        """Hash of a bucket's events, a page of it: item -> how many; `off` -> last offset.
+
+        An item stands in page `item % PAGES`. Lives as `contracts.trending` says, by the store's
+        clock. Written by trending; read by api.
+        """
         of = f"{length_s}:{start_s}:{page}"
         return f"{self.namespace}:trending:{_tag(INTERACTIONS, partition)}:{of}"
 
     def cooc(self, partition: int, item: int) -> str:
-        """An item's row of the Gram matrix."""
+        """Hash of an item's row of the Gram matrix: item -> G[item, that item], itself included.
+
+        Of the pairs that `contracts.partitioning` puts into this row, about half of the item's.
+        `off` -> last offset; `holders` -> how many users have the item, and not the sums, which
+        round: written if affinities are fractions, and if it is known. Written by cooccurrences;
+        read by trainer.
+        """
         return f"{self.cooc_prefix(partition)}{item}"
 
     def cooc_prefix(self, partition: int) -> str:
@@ -225,71 +163,135 @@ class Keyspace:
         return f"{self.namespace}:cooc:{_tag(COOCCURRENCES, partition)}:"
 
     def items(self, partition: int) -> str:
-        """The items of a partition."""
+        """Set of the items of a partition that have a `cooc` key.
+
+        Written by cooccurrences; read by trainer.
+        """
         return f"{self.namespace}:items:{_tag(COOCCURRENCES, partition)}"
 
     def catalog(self, partition: int) -> str:
-        """The instruments of a partition."""
+        """Hash of a partition's instruments: id -> `contracts.instruments.CatalogEntry`.
+
+        A removed one has no field. `lineage`, `incarnation` and `next` of the position, read before
+        the hash, are the version of a copy: they change with every flush that changes the catalog,
+        so a process with a copy polls these three, and reads the hash again when one of them has
+        changed. Written by instruments; read by api.
+        """
         return f"{self.namespace}:catalog:{_tag(INSTRUMENTS, partition)}"
 
     def position(self, topic: Topic, partition: int) -> str:
-        """The progress of a partition, and its owner."""
+        """Hash of a partition's progress, and of its owner.
+
+        `next`, `flush`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`,
+        `updated_at_ms`; during a flush `chunk:<n>` -> the flush. For q also `closed` -> the newest
+        minute whose bars are published, epoch s; `whole` -> the event time since when its bars are
+        whole, epoch s; `revised` -> `epoch:n`, where n counts the flushes under that epoch that
+        changed a bar of an earlier hour than its instrument's newest: while this is the same and no
+        flush is unfinished, so are all of these bars that are retained. For c also `source:<p>` ->
+        highest log position applied, `[incarnation,offset]`, and `source-lineage:<p>` -> `lineage`
+        of the histories that its changes were computed from. Written by workers; read by workers,
+        api, trainer, people.
+        """
         return f"{self.namespace}:position:{_tag(topic, partition)}"
 
     def model_current(self) -> str:
-        """The pointer to the generation that is served."""
+        """String, `Current`: the generations that are served, and the assignment of users.
+
+        In one value, so one read is enough. Written by trainer; read by api, trainer.
+        """
         return f"{self.namespace}:model:current"
 
     def model_similar(self, generation: str, item: str) -> str:
-        """The neighbors of an item."""
+        """String, `SimilarList`: the neighbors of an item.
+
+        Lives as its generation. Written by trainer; read by api, trainer.
+        """
         return f"{self.namespace}:model:{generation}:similar:{item}"
 
     def model_user(self, generation: str, user_id: str) -> str:
-        """The recommendations of a user."""
+        """String, `UserList`: the recommendations of a user.
+
+        Lives as its generation, or until the user is erased. Written by trainer, api; read by api.
+        """
         return f"{self.namespace}:model:{generation}:user:{user_id}"
 
     def model_popular(self, generation: str) -> str:
-        """The most popular items."""
+        """String, `PopularList`: the most popular items.
+
+        Lives as its generation. Written by trainer; read by api.
+        """
         return f"{self.namespace}:model:{generation}:popular"
 
     def model_report(self, generation: str) -> str:
-        """The generation's training data and quality."""
+        """String, a JSON object: the generation's settings, data, quality and decisions.
+
+        Lives as its generation. Written by trainer; read by api, people.
+        """
         return f"{self.namespace}:model:{generation}:report"
 
     def model_keys(self, generation: str) -> str:
-        """Every key of the generation."""
+        """Set of every key of the generation, itself included.
+
+        Lives as its generation. Written by trainer, api; read by trainer.
+        """
         return f"{self.namespace}:model:{generation}:keys"
 
     def model_generations(self) -> str:
-        """The generations whose keys do not expire yet."""
+        """Sorted set of the generations with keys that do not expire, by fencing token.
+
+        Written by trainer; read by trainer.
+        """
         return f"{self.namespace}:model:generations"
 
     def model_decisions(self) -> str:
-        """Decisions on generations, newest first."""
+        """List of JSON objects: the newest `DECISIONS_KEPT` decisions on generations.
+
+        Written by trainer; read by trainer, api, people.
+        """
         return f"{self.namespace}:model:decisions"
 
     def model_refused(self) -> str:
-        """The variants whose generations are rejected, since when and why."""
+        """Hash: variant -> JSON object: since when its generations are rejected, and by which rule.
+
+        Lives until one of that variant is published. Written by trainer; read by trainer.
+        """
         return f"{self.namespace}:model:refused"
 
     def model_lock(self) -> str:
-        """Held by the running trainer."""
+        """String: the token of the running trainer.
+
+        Lives its lease. Written by trainer; read by trainer.
+        """
         return f"{self.namespace}:model:lock"
 
     def model_fence(self) -> str:
-        """The last fencing token."""
+        """String, an integer: the last fencing token that was issued.
+
+        Written by trainer; read by trainer.
+        """
         return f"{self.namespace}:model:fence"
 
     def topics(self) -> str:
-        """The partitions of each topic."""
+        """Hash: topic -> partitions.
+
+        `format` -> `runtime.topology.FORMAT`, of all that is in Redis. Written by
+        operations.topics; read by all.
+        """
         return f"{self.namespace}:meta:topics"
 
     def request_id_key(self) -> str:
-        """The secret that request ids are signed with."""
+        """String: the secret that request ids are signed with.
+
+        Written by api; read by api.
+        """
         return f"{self.namespace}:meta:request-id-key"
 
     def idempotency(self, digest: str) -> str:
-        """The answer to a write with an `Idempotency-Key`."""
+        """String, a JSON object: the answer to a write with an `Idempotency-Key`, once known.
+
+        With a digest of the request. The key's digest is made of the API key's name and of the
+        header. Lives `IDEMPOTENCY_KEPT_S`. Written by api; read by api.
+        """
         return f"{self.namespace}:idempotency:{digest}"
 
     def consumer_group(self) -> str:

@@ -25,7 +25,7 @@ from runtime.settings import SettingsError, read_settings
 from runtime.topology import Topology, TopologyError
 from runtime.tracing import Tracing, tracing_to
 from stream_processors import metrics
-from stream_processors.agents import add_agents, rules_of_topics
+from stream_processors.agents import Resources, add_agents, rules_of_topics
 from stream_processors.app import StreamProcessors
 from stream_processors.compiled import CODE
 from stream_processors.health import Health, HealthServer
@@ -52,7 +52,7 @@ def build(
 ) -> StreamProcessors:
     """Return the app."""
     dead_letters = DeadLetters(producer)
-    rules = rules_of_topics(settings, topology, store, producer)
+    rules = rules_of_topics(Resources(settings, topology, store, producer))
 
     def make(tp: TP, reader: PartitionReader) -> Partition:
         return Partition(

@@ -1,19 +1,13 @@
-"""What is folded of what: a Faust agent per topic, and the folds that its partitions have.
+"""What is folded of what: the folds of each topic, and a Faust agent for each."""
 
-| topic           | folds                                                                          |
-|-----------------|--------------------------------------------------------------------------------|
-| `quotes`        | minute bars, to Redis; closed ones also to the topic `bars`                    |
-| `interactions`  | histories, to Redis, and changes of G, to `cooccurrences`; counts for trending |
-| `cooccurrences` | the rows of G, to Redis                                                        |
-| `instruments`   | the catalog, to Redis                                                          |
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple
 
 import faust
 
+from contracts.keyspace import Keyspace
 from contracts.messages import Rejection
 from contracts.times import DAY_S
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
@@ -23,23 +17,74 @@ from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.decoding import changes, instruments, interactions, quotes
 from stream_processors.decoding.intake import Intake
-from stream_processors.decoding.interactions import UserEvents
 from stream_processors.decoding.placement import Placement
-from stream_processors.decoding.quotes import Quotes
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
 from stream_processors.instruments.catalog import CatalogFold
-from stream_processors.partition.fold import Folds
+from stream_processors.partition.fold import Fold, Folds
 from stream_processors.partition.rules import Rules
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
-from stream_processors.store.store import Store
+from stream_processors.store.store import Store, folding_text
 from stream_processors.transport.batches import BatchSchema, RecordBatch
 from stream_processors.transport.producer import Producer
 from stream_processors.trending.trending import TrendingFold
 
-R = TypeVar("R")
-"""The valid records of a batch, as a topic's folds take them."""
+
+class Resources(NamedTuple):
+    """What the folds of a worker have, besides a partition's claim."""
+
+    settings: Settings
+    topology: Topology
+    store: Store
+    producer: Producer
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFolds:
+    """How the partitions of a topic are folded."""
+
+    decode: Callable[..., tuple[Any, list[Rejection]]]
+    folds: Sequence[Callable[[Claim, Resources], Fold[Any]]]
+    index: Callable[[Keyspace, int], str] | None = None
+    """the key of the set that indexes a partition's users, items or open bars, if it has one"""
+    folding: Callable[[Settings], str] = lambda _: folding_text({})
+    """the settings that affect stored state"""
+    flush_interval_s: Callable[[Settings], float] = lambda settings: settings.flush_interval_s
+
+
+def _bars(claim: Claim, of: Resources) -> BarsFold:
+    return BarsFold(
+        claim,
+        of.producer,
+        retention_minutes=of.settings.bars_retention_minutes,
+        expire_s=round(of.settings.bars_expire_days * DAY_S),
+        close_after_s=of.settings.bars_close_after_seconds,
+    )
+
+
+def _histories(claim: Claim, of: Resources) -> HistoriesFold:
+    return HistoriesFold(claim, of.producer, of.topology, rules_of(of.settings))
+
+
+FOLDS: Final[Mapping[Topic, TopicFolds]] = {
+    QUOTES: TopicFolds(
+        quotes.decode, [_bars], index=Keyspace.open_bars, folding=Settings.folding_of_bars
+    ),
+    INTERACTIONS: TopicFolds(
+        interactions.decode,
+        [_histories, lambda claim, _: TrendingFold(claim)],
+        index=Keyspace.active,
+        folding=Settings.folding_of_histories,
+    ),
+    COOCCURRENCES: TopicFolds(
+        lambda batch, **_: changes.decode(batch),
+        [lambda claim, of: CountsFold(claim, of.store)],
+        index=Keyspace.items,
+        flush_interval_s=lambda settings: settings.counts_flush_interval_s,
+    ),
+    INSTRUMENTS: TopicFolds(instruments.decode, [lambda claim, _: CatalogFold(claim)]),
+}
 
 
 def add_agents(app: StreamProcessors, rules: Mapping[str, Rules]) -> None:
@@ -57,61 +102,21 @@ def add_agents(app: StreamProcessors, rules: Mapping[str, Rules]) -> None:
                 app.partitions.hand(batch)
 
 
-def rules_of_topics(
-    settings: Settings, topology: Topology, store: Store, producer: Producer
-) -> dict[str, Rules]:
+def rules_of_topics(of: Resources) -> dict[str, Rules]:
     """Return each topic's folds, and how often they are written."""
-    intake, keyspace = Intake(settings.input_rules()), store.keyspace
-    history_rules = rules_of(settings)
+    intake = Intake(of.settings.input_rules())
+    return {topic.name: _rules(topic, its, of, intake) for topic, its in FOLDS.items()}
 
-    def decoding(
-        topic: Topic, decode: Callable[..., tuple[R, list[Rejection]]]
-    ) -> Callable[[RecordBatch], tuple[R, list[Rejection]]]:
-        return partial(decode, placement=Placement(topology.of(topic)), intake=intake)
 
-    of_quotes = decoding(QUOTES, quotes.decode)
-    of_events = decoding(INTERACTIONS, interactions.decode)
-    of_instruments = decoding(INSTRUMENTS, instruments.decode)
-
-    def folds_of_quotes(claim: Claim) -> Folds[Quotes]:
-        bars = BarsFold(
-            claim,
-            producer,
-            retention_minutes=settings.bars_retention_minutes,
-            expire_s=round(settings.bars_expire_days * DAY_S),
-            close_after_s=settings.bars_close_after_seconds,
-        )
-        return Folds(of_quotes, [bars])
-
-    def folds_of_interactions(claim: Claim) -> Folds[UserEvents]:
-        histories = HistoriesFold(claim, producer, topology, history_rules)
-        return Folds(of_events, [histories, TrendingFold(claim)])
-
-    def rules(topic: Topic, make_folds: Callable[[Claim], Folds[Any]], **more: Any) -> Rules:
-        return Rules(
-            topic=topic,
-            partitions=topology.of(topic),
-            bad_records_max=settings.dead_letter_ratio_max,
-            make_folds=make_folds,
-            **{"flush_interval_s": settings.flush_interval_s} | more,
-        )
-
-    every = (
-        rules(
-            QUOTES, folds_of_quotes, folding=settings.folding_of_bars(), index=keyspace.open_bars
-        ),
-        rules(
-            INTERACTIONS,
-            folds_of_interactions,
-            folding=settings.folding_of_histories(),
-            index=keyspace.active,
-        ),
-        rules(
-            COOCCURRENCES,
-            lambda claim: Folds(changes.decode, [CountsFold(claim, store)]),
-            index=keyspace.items,
-            flush_interval_s=settings.counts_flush_interval_s,
-        ),
-        rules(INSTRUMENTS, lambda claim: Folds(of_instruments, [CatalogFold(claim)])),
+def _rules(topic: Topic, its: TopicFolds, of: Resources, intake: Intake) -> Rules:
+    partitions = of.topology.of(topic)
+    decode = partial(its.decode, placement=Placement(partitions), intake=intake)
+    return Rules(
+        topic=topic,
+        partitions=partitions,
+        flush_interval_s=its.flush_interval_s(of.settings),
+        bad_records_max=of.settings.dead_letter_ratio_max,
+        make_folds=lambda claim: Folds(decode, [fold(claim, of) for fold in its.folds]),
+        folding=its.folding(of.settings),
+        index=its.index and partial(its.index, of.store.keyspace),
     )
-    return {one.topic.name: one for one in every}

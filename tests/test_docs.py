@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from contracts import keyspace
-from contracts.keyspace import Keyspace
-from contracts.topics import STREAMED, Topic
+from tests.contracts.keys import keys
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted(
@@ -27,10 +24,14 @@ LINK: Final = re.compile(r"""\]\(([^()\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
 HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
+KEYS: Final = list(keys())
+KINDS: Final = [
+    "|".join({k.kind for k in KEYS if bool(k.topic_letter) is is_tagged})
+    for is_tagged in (True, False)
+]
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
-    r"((?:bars|bars-changed|open|history|active|erased|trending|cooc|items|catalog|impressions|position):\{[^\s\"'`]*"
-    r"|(?:model|meta|idempotency):[^\s\"'`|]*[^\s\"'`|:])"
+    rf"((?:{KINDS[0]}):\{{[^\s\"'`]*|(?:{KINDS[1]}):[^\s\"'`|]*[^\s\"'`|:])"
 )
 ALL_OF_A_KIND: Final = frozenset({"model:*", "idempotency:*"})
 """Rights of Redis users, as shown in docs/redis.md."""
@@ -69,32 +70,6 @@ def broken(document: str, link: str) -> bool:
     return bool(anchor) and anchor not in anchors(target.read_text(encoding="utf-8"))
 
 
-def key_shapes() -> dict[str, re.Pattern[str]]:
-    """Return the pattern of the keys of each keyspace builder, without the namespace.
-
-    An argument may be shown as a value, as `<a name>` or as the `*` of a pattern.
-    """
-    shapes = {}
-    for name, build in inspect.getmembers(Keyspace, inspect.isfunction):
-        parameters = list(inspect.signature(build).parameters)[1:]
-        if name.startswith("_") or name in {"bars_prefix", "cooc_prefix", "consumer_group"}:
-            continue
-        for topic in STREAMED if "topic" in parameters else [None]:
-            key = build(Keyspace("live"), *(sample(parameter, topic) for parameter in parameters))
-            shapes[f"{name} {topic.name if topic else ''}"] = shape_of(key.removeprefix("live:"))
-    return shapes
-
-
-def sample(parameter: str, topic: Topic | None) -> object:
-    return {"partition": 987, "topic": topic}.get(parameter, "ARGUMENT")
-
-
-def shape_of(key: str) -> re.Pattern[str]:
-    shape = re.escape(key)
-    shape = re.sub("[qicnf]987", lambda tag: rf"(?:{tag.group()[0]}|<t>)(?:\d+|<p>|\*)", shape)
-    return re.compile(shape.replace("ARGUMENT", r"(?:<[a-z ]+>|[^\s:<>{}]+)"))
-
-
 def keys_in(text: str) -> list[str]:
     return [key for code in code_in(text) for key in KEY.findall(code)]
 
@@ -127,17 +102,9 @@ def runnable(module: str) -> bool:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_key_that_is_shown_is_one_that_the_keyspace_builds(document: str) -> None:
-    shapes = key_shapes().values()
+    shapes = [key.shape() for key in KEYS]
     shown = [key for key in keys_in(text_of(document)) if key not in ALL_OF_A_KIND]
     assert [key for key in shown if not any(shape.fullmatch(key) for shape in shapes)] == []
-
-
-def test_the_keyspace_describes_each_key_that_it_builds_and_no_other() -> None:
-    described = keys_in(inspect.getdoc(keyspace) or "")
-    shapes = key_shapes()
-    unknown = [key for key in described if not any(s.fullmatch(key) for s in shapes.values())]
-    missing = [name for name, s in shapes.items() if not any(s.fullmatch(key) for key in described)]
-    assert (unknown, missing) == ([], [])
 
 
 def test_the_decisions_are_numbered_and_listed() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from contracts.keyspace import INCARNATION_FIELD, Keyspace
+from contracts.keyspace import INCARNATION_FIELD, PARTITIONS_KEY, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.kafka.broker import Admin
 from runtime.kafka.refusals import describe_error
@@ -21,6 +21,8 @@ from runtime.topology import Topology
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _CALL_S: Final = 30
 _KEYS_AT_ONCE: Final = 1_000
+_LEFT: Final = frozenset({"position", "erased"})
+"""Positions are deleted last; events of an erased user that are sent again must not count."""
 
 
 class RebuildError(RuntimeError):
@@ -47,27 +49,22 @@ def rebuild(client: Admin, store: Store, keyspace: Keyspace, *, from_events: boo
     _check_whole(client, store, keyspace, topology, INTERACTIONS if from_events else COOCCURRENCES)
     deleted = 0
     for topic in (INTERACTIONS, COOCCURRENCES) if from_events else (COOCCURRENCES,):
+        deleted += _delete(store, keys_of(store, keyspace, topic))
         partitions = range(topology.of(topic))
-        deleted += _delete(store, _keys(store, keyspace, topic, partitions))
         deleted += _delete(store, (keyspace.position(topic, p) for p in partitions))
     return deleted
 
 
-def _keys(store: Store, keyspace: Keyspace, topic: Topic, partitions: range) -> Iterator[str]:
-    """Yield the keys that are folded of a topic, without its positions."""
-    if topic == COOCCURRENCES:
-        # The index has no rows of items that lost their last user a moment ago.
-        yield from _keys_of(store, keyspace, "cooc")
-        yield from map(keyspace.items, partitions)
-    else:
-        yield from _keys_of(store, keyspace, "history")
-        yield from _keys_of(store, keyspace, "trending")
-        yield from map(keyspace.active, partitions)
+def keys_of(store: Store, keyspace: Keyspace, topic: Topic) -> Iterator[str]:
+    """Yield the keys that are folded of a topic.
 
-
-def _keys_of(store: Store, keyspace: Keyspace, kind: str) -> Iterator[str]:
-    keys: Iterator[str] = store.scan_iter(f"{keyspace.namespace}:{kind}:*", count=_KEYS_AT_ONCE)
-    return keys
+    From a scan: the index has no rows of items that lost their last user a moment ago.
+    """
+    pattern = f"{keyspace.namespace}:*:{{{topic.letter}*"
+    for key in store.scan_iter(pattern, count=_KEYS_AT_ONCE):
+        its = PARTITIONS_KEY.fullmatch(key)  # not a list of a user whose id looks like a hash tag
+        if its and its["letter"] == topic.letter and its["kind"] not in _LEFT:
+            yield key
 
 
 def _delete(store: Store, keys: Iterator[str]) -> int:

@@ -27,7 +27,7 @@ from stream_processors.store.chunks import Channel, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S, until_true
-from tests.stream_processors.in_memory import indexes
+from tests.stream_processors.in_memory import index_of
 
 from .conftest import NOW_MS, TOPOLOGY
 
@@ -227,7 +227,7 @@ async def claimed(store: Store, topic: Topic, partition: int) -> Claim:
     claim = Claim(
         store, topic, partition, position,
         next_offset=next_offset, incarnation=0, topic_id="one", folding=FOLDING,
-        index=indexes(store.keyspace)[topic](partition),
+        index=index_of(store.keyspace, topic, partition),
     )  # fmt: skip
     await claim.write(Unwritten(), next_offset)
     return claim

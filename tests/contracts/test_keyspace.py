@@ -1,7 +1,7 @@
 """Keys and values in Redis: one hash slot per partition, and values that survive a round trip."""
 
-import inspect
 import re
+from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from contracts import keyspace
 from contracts.affinities import HistoryEntry
 from contracts.bars import BarValue
 from contracts.generations import (
@@ -30,12 +29,12 @@ from contracts.instruments import CatalogEntry
 from contracts.keyspace import Keyspace
 from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
-from contracts.trending import PAGES
+from tests.contracts.keys import PARTITION, Key, keys
 from tests.runtime.redis.guarded import rules
 
 LIVE = Keyspace("live")
 ROOT: Final = Path(__file__).parents[2]
-ENTRY: Final = re.compile(r"^`(\S+)`\n((?:    .*\n)+)", re.MULTILINE)
+KEYS: Final = list(keys())
 
 partitions = st.integers(0, 9999)
 ids = st.integers(0, 2**63 - 1)
@@ -49,40 +48,30 @@ def program_of(name: str) -> str:
     return programs.get(name, name if name in rules() else "worker")
 
 
-def described() -> dict[str, tuple[set[str], set[str]]]:
-    """Return each key and channel of the docstring, for example values: its writers and readers."""
-    found = {}
-    for shape, text in ENTRY.findall(inspect.getdoc(keyspace) or ""):
-        parts = re.search(
-            r"(?:written|published) by ([^;]+); read by ([a-z, .]+)", " ".join(text.split())
-        )
-        assert parts, shape
-        key = re.sub("<[a-z]+>", "4", shape.replace("<t>", "q"))
-        found[f"live:{key}"] = (set(parts[1].split(", ")), set(parts[2].split(", ")))
-    return found
-
-
-def granted(sign: str) -> set[tuple[str, str]]:
+def granted(sign: str) -> set[tuple[str, Key]]:
     """Return the users and keys of the documented rights that begin with a sign."""
     return {
         (user, key)
         for user, rule in rules().items()
         for pattern in re.findall(rf"(?<= ){re.escape(sign)}(\S+)", rule)
-        for key in described()
-        if fnmatchcase(key, pattern) and (sign == "&") == key.startswith("live:bars-changed:")
+        for key in KEYS
+        # Redis writes the complement of a set of characters with ^.
+        if fnmatchcase(f"live:{key.example}", pattern.replace("[^", "[!"))
+        and (sign == "&") == key.is_channel
     }
 
 
 def test_the_documented_rights_are_those_of_each_keys_writers_and_readers() -> None:
     writers, readers, subscribers = set(), set(), set()
-    for key, (writing, reading) in described().items():
-        users = {"topics", "worker", "trainer", "api"} if reading == {"all"} else reading
-        wanted = {(program_of(name), key) for name in users}
-        if key.startswith("live:bars-changed:"):
-            subscribers |= {(program_of(name), key) for name in writing} | wanted
+    for key in KEYS:
+        everybody = {"topics", "worker", "trainer", "api"}
+        reading = everybody if key.readers == {"all"} else set(map(program_of, key.readers))
+        writing = set(map(program_of, key.writers))
+        if key.is_channel:
+            subscribers |= {(program, key) for program in writing | reading}
         else:
-            writers |= {(program_of(name), key) for name in writing}
-            readers |= wanted
+            writers |= {(program, key) for program in writing}
+            readers |= {(program, key) for program in reading}
     assert granted("~") == writers
     assert granted("&") == subscribers
     # The API reads all of its namespace, and so does a person, but for the secret.
@@ -90,51 +79,31 @@ def test_the_documented_rights_are_those_of_each_keys_writers_and_readers() -> N
     unread = granted("%R~") - readers - writers
     assert {user for user, _ in unread} == {"api", "looker"}
     secret = LIVE.request_id_key()
-    assert ("looker", secret) not in granted("%R~")
-    assert {key for user, key in granted("%R~") if user == "looker"} >= {
-        key for key in described() if key != secret and "changed" not in key
-    }
+    looked_at = {f"live:{key.example}" for user, key in granted("%R~") if user == "looker"}
+    assert looked_at == {f"live:{k.example}" for k in KEYS if not k.is_channel} - {secret}
 
 
 def test_a_key_with_a_hash_tag_is_written_by_workers_each_by_a_fold_that_exists() -> None:
-    for key, (writing, _) in described().items():
-        if not re.search(r"\{[a-z]4\}", key):
-            assert "worker" not in map(program_of, writing)
+    for key in KEYS:
+        programs = set(map(program_of, key.writers))
+        if key.topic_letter is None:
+            assert "worker" not in programs
             continue
-        assert {program_of(name) for name in writing} == {"worker"}
-        folds = writing - {"workers"}
+        assert programs == {"worker"}
+        folds = key.writers - {"workers"}
         assert all((ROOT / "stream_processors" / name).is_dir() for name in folds), key
 
 
-@given(namespaces, partitions, ids, ids, user_ids, user_ids)
+@given(namespaces, partitions, user_ids)
 def test_all_keys_of_a_partition_share_a_slot_of_redis_cluster(
-    namespace: str, partition: int, one: int, other: int, user: str, another: str
+    namespace: str, partition: int, argument: str
 ) -> None:
-    keys = Keyspace(namespace)
-    for group in (
-        [
-            keys.position(QUOTES, partition),
-            keys.bars(partition, one),
-            keys.bars(partition, other),
-            keys.bars_changed(partition),
-        ],
-        [
-            keys.position(INTERACTIONS, partition),
-            keys.active(partition),
-            keys.history(partition, user),
-            keys.history(partition, another),
-            keys.trending(partition, 600, 1200, 0),
-            keys.trending(partition, 3600, 0, PAGES - 1),
-        ],
-        [
-            keys.position(COOCCURRENCES, partition),
-            keys.items(partition),
-            keys.cooc(partition, one),
-            keys.cooc(partition, other),
-        ],
-        [keys.position(INSTRUMENTS, partition), keys.catalog(partition)],
-    ):
-        assert len({key_slot(key.encode()) for key in group}) == 1
+    slots = defaultdict(set)
+    for key in KEYS:
+        built = key.example.replace(str(PARTITION), str(partition)).replace("ARGUMENT", argument)
+        if key.topic_letter is not None:
+            slots[key.topic_letter].add(key_slot(f"{namespace}:{built}".encode()))
+    assert set(map(len, slots.values())) == {1}
 
 
 @given(partitions, partitions, user_ids, user_ids)

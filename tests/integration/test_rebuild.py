@@ -71,7 +71,7 @@ def test_a_log_that_lost_records_is_not_used_and_the_events_are_if_they_are_whol
     assert pipeline.gram() == expected
 
     pipeline.run("operations.counts", "rebuild", "--from-events")
-    assert list(pipeline.store.scan_iter(f"{pipeline.namespace}:history:*")) == []
+    assert list(pipeline.store.scan_iter(f"{pipeline.namespace}:*:{{i*")) == []
     fold(pipeline)
     assert pipeline.gram() == expected == pipeline.gram_of_histories()
 

@@ -10,7 +10,7 @@ from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from tests.stream_processors.in_memory import indexes
+from tests.stream_processors.in_memory import index_of
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +33,7 @@ async def claimed(
     claim = Claim(
         store, topic, partition, position,
         next_offset=int(position.get("next", next_offset)), incarnation=0, topic_id="one",
-        folding=folding, index=indexes(store.keyspace)[topic](partition),
+        folding=folding, index=index_of(store.keyspace, topic, partition),
     )  # fmt: skip
     await claim.write(Unwritten(), claim.next_offset)
     return claim

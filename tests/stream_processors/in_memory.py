@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from contracts.topics import Topic
+from stream_processors.agents import FOLDS
 from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import ON_KEY, Group, Unwritten, each_part
 from stream_processors.store.claims import Claim
@@ -19,12 +20,10 @@ KEYSPACE = Keyspace("in-memory")
 LINEAGE = 7
 
 
-def indexes(keyspace: Keyspace) -> dict[Topic, Callable[[int], str]]:
-    return {
-        QUOTES: keyspace.open_bars,
-        INTERACTIONS: keyspace.active,
-        COOCCURRENCES: keyspace.items,
-    }
+def index_of(keyspace: Keyspace, topic: Topic, partition: int) -> str:
+    index = FOLDS[topic].index
+    assert index, f"{topic.name} has none"
+    return index(keyspace, partition)
 
 
 async def groups_of(unwritten: Unwritten) -> list[Group]:
@@ -51,7 +50,7 @@ class InMemoryClaim:
 
     @property
     def index(self) -> str:
-        return indexes(KEYSPACE)[self.topic](self.partition)
+        return index_of(KEYSPACE, self.topic, self.partition)
 
     async def read(self, questions: Iterable[Group], _enough: int | None = None) -> list[Any]:
         answers = [answer for group in questions for answer in self.execute(group)]

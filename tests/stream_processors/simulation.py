@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, cast
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
 from runtime.redis.stores import AsyncStore
+from stream_processors.agents import FOLDS
 from stream_processors.partition import life
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.fold import Fold
@@ -32,7 +34,6 @@ from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 
-from .in_memory import indexes
 from .records import batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
 
@@ -103,13 +104,14 @@ class Stepped(Partition):
         client = SimulatedStore(world.data, world.turns, worker)
         store = Store(cast("AsyncStore", client), KEYSPACE)
         store.chunk_cost = 1
+        index = FOLDS[topic].index
         rules = Rules(
             topic,
             1,
             _FLUSH_EVERY,
             1.0,
             lambda claim: world.make[topic](claim, store, producer),
-            index=indexes(KEYSPACE).get(topic),
+            index=index and partial(index, KEYSPACE),
         )
         self._world = world
         self._worker = worker
