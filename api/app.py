@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from runtime.archive.config import ArchiveConfig
 
 _log = logging.getLogger(__name__)
+CATALOG_REFRESH_S: Final = 1.0
 _VERSION: Final = version("tickrec")
 
 
@@ -145,7 +146,7 @@ class _Parts:
         self.hosts = None if open_to_any else Hosts(settings.api_hosts)
         self.has_cors = bool(settings.api_cors_origins)
         self.catalog = catalog = Catalog()
-        self.refresh = CatalogRefresh(store, catalog, metrics.registry)
+        self.refresh = CatalogRefresh(store, catalog, metrics.registry, CATALOG_REFRESH_S)
         self.calendars = Calendars(
             catalog.attributes, catalog.all_attributes, lambda: catalog.version, time.monotonic
         )

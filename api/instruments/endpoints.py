@@ -200,8 +200,8 @@ popular instruments that meet them instead, as `source` shows.""",
             path="/v1/instruments/{instrument}",
             tag="instruments",
             summary="An instrument and its newest quote",
-            description="As described in the catalog; changes are visible within a second or two. "
-            "`quote` is the last one of the newest minute bar, null if none is stored.",
+            description="As described in the catalog. `quote` is the last one of the newest minute "
+            "bar, null if none is stored.",
             parameters=(instrument_parameter(resolve),),
             read=catalog.described,
             success=Success(kind=DescribedInstrument, example=_DESCRIBED, headers=KEPT),

@@ -1,8 +1,8 @@
 """The process's copy of the catalog, refreshed in the background.
 
-Each second it reads the positions of the topic's partitions, and reloads the partitions that have
-moved (`contracts.keyspace` says why that is enough). Neither Redis nor this process is blocked: a
-hash is read and decoded in pages, and the index is built in steps.
+It reads the positions of the topic's partitions, and reloads the partitions that have moved
+(`contracts.keyspace` says why that is enough). Neither Redis nor this process is blocked: a hash is
+read and decoded in pages, and the index is built in steps.
 """
 
 import asyncio
@@ -24,7 +24,6 @@ from contracts.instruments import CatalogEntry
 from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD
 from contracts.topics import INSTRUMENTS
 
-REFRESH_EVERY_S: Final = 1.0
 PAGE: Final = 500
 """Entries per page."""
 
@@ -40,7 +39,10 @@ _entry = msgspec.json.Decoder(CatalogEntry)
 class CatalogRefresh:
     """Keeps the catalog of one namespace up to date."""
 
-    def __init__(self, store: Store, catalog: Catalog, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, registry: CollectorRegistry, every_s: float
+    ) -> None:
+        self._every_s = every_s
         self._catalog = catalog
         self._store = store
         self._positions: dict[int, _Position] = {}
@@ -61,7 +63,7 @@ class CatalogRefresh:
     async def following(self) -> AsyncIterator[None]:
         """Read the catalog if Redis is up, and keep it up to date for the block."""
         await attempt("catalog", self.refresh)
-        async with following("catalog", self.refresh, lambda: REFRESH_EVERY_S):
+        async with following("catalog", self.refresh, lambda: self._every_s):
             yield
 
     async def refresh(self) -> None:

@@ -92,8 +92,8 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
             summary="Describe an instrument",
             description="""\
 Adds it to the catalog, or replaces its entry as a whole; the answer is sent once Kafka has
-acknowledged it. Reads reflect it within a second or two. For an instrument that cannot be traded
-for now, set `listed` to false: it can then still be found, but is not recommended.""",
+acknowledged it. Reads reflect it soon after. For an instrument that cannot be traded for now, set
+`listed` to false: it can then still be found, but is not recommended.""",
             parameters=(_ID,),
             receive=writing.body_of,
             act=describe,

@@ -5,16 +5,12 @@ from typing import Final
 
 import numpy as np
 
+from contracts.event_types import BUILT_IN
 from producers.simulation.world import Floats, Ints, World
 
-EVENT_SHARES: Final = {
-    "view": 0.6,
-    "click": 0.2,
-    "watch": 0.1,
-    "trade": 0.09,
-    "hide": 0.005,
-    "dislike": 0.005,
-}
+_PER_VIEW: Final = {n: weight**-1.5 if weight > 0 else 0.01 for n, weight in BUILT_IN.items()}
+EVENT_SHARES: Final = {name: per / sum(_PER_VIEW.values()) for name, per in _PER_VIEW.items()}
+"""The more a type weighs, the rarer it is; one event in a hundred rejects."""
 EVENT_TYPES: Final = tuple(EVENT_SHARES)
 MEDIAN_QUANTITY: Final = 5.0
 QUANTITY_SPREAD: Final = 1.0

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import pytest
 
 from api.http.metrics import Metrics
-from api.instruments import refresh as refreshes
 from api.instruments.catalog import Catalog
 from api.instruments.refresh import CatalogRefresh
 from api.redis.store import Store, StoreUnavailableError
@@ -21,12 +20,13 @@ from .conftest import RUNNING_S, TOPOLOGY, Filled, Serve
 
 AGE_S = 1.0
 """More than a copy is old that is refreshed often."""
+EVERY_S = 0.01
 Following = Callable[[], contextlib.AbstractAsyncContextManager[Catalog]]
 
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refreshes, "REFRESH_EVERY_S", 0.01)
+    monkeypatch.setattr("api.app.CATALOG_REFRESH_S", EVERY_S)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def following(store_url: str, filled: Filled) -> Following:
         metrics = Metrics()
         store = Store(store_url, filled.keys.namespace, metrics.store_errors)
         catalog = Catalog()
-        its = CatalogRefresh(store, catalog, metrics.registry)
+        its = CatalogRefresh(store, catalog, metrics.registry, EVERY_S)
         async with store.connecting(), its.following():
             yield catalog
 
@@ -83,7 +83,7 @@ async def test_a_move_of_the_position_that_changes_nothing_builds_nothing(
     filled.instrument(4, "SAME")
     metrics, catalog = Metrics(), Catalog()
     store = Store(store_url, filled.keys.namespace, metrics.store_errors)
-    refresh = CatalogRefresh(store, catalog, metrics.registry)
+    refresh = CatalogRefresh(store, catalog, metrics.registry, EVERY_S)
     async with store.connecting():
         for _ in range(2):
             await refresh.refresh()

@@ -17,6 +17,7 @@ from api.events.parsing import (
     parse_legacy,
 )
 from api.http.bodies import MAX_EVENTS
+from contracts.event_types import BUILT_IN
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
 from tests.contracts.test_messages import user_ids
@@ -55,7 +56,7 @@ BROKEN: list[tuple[dict[str, Any], str | None]] = [
             Interaction,
             user_id=user_ids,
             instrument_id=st.integers(0, 2**63 - 1),
-            event=st.sampled_from(["view", "click", "watch", "trade"]),
+            event=st.sampled_from([*BUILT_IN]),
             price=st.none() | st.floats(0.1, 1e12),
             quantity=st.none() | st.floats(0.1, 1e12),
             ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),

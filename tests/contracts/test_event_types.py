@@ -14,7 +14,6 @@ from contracts.event_types import (
     parse_event_weights,
 )
 from infra.local.paths import PROJECT
-from producers.simulation.events import EVENT_SHARES
 
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,39}", fullmatch=True).filter(
     lambda name: name not in ("erased", "trade")
@@ -91,11 +90,6 @@ def test_a_wrong_assignment_is_named_with_the_remedy(text: str, why: str) -> Non
     assert why in str(raised.value)
 
 
-def test_the_simulator_draws_all_built_in_types() -> None:
-    assert EVENT_SHARES.keys() == BUILT_IN.keys()
-    assert sum(EVENT_SHARES.values()) == pytest.approx(1)
-
-
 def test_the_page_has_a_button_for_each_built_in_type_and_knows_those_that_reject() -> None:
     code = (PROJECT / "web/state/event_types.js").read_text()
     buttons = re.search(r"KINDS = \{(.*?)\}", code, re.DOTALL)
@@ -104,13 +98,6 @@ def test_the_page_has_a_button_for_each_built_in_type_and_knows_those_that_rejec
     assert rejections
     assert re.findall(r"(\w+):", buttons[1]) == [*BUILT_IN]
     assert re.findall(r"\w+", rejections[1]) == [name for name in BUILT_IN if BUILT_IN[name] <= 0]
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
-def test_the_documentation_of_an_interaction_names_all_built_in_types(page: str) -> None:
-    text = (PROJECT / page).read_text().replace("`", "")
-    (named,) = re.findall(r"event is ([^|.]*?),? or \[?a type", text)
-    assert re.findall(r"\w+", named.replace("the default", "").replace("()", "")) == [*BUILT_IN]
 
 
 def test_the_documentation_of_models_has_all_built_in_weights() -> None:

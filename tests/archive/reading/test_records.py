@@ -19,6 +19,7 @@ from contracts.archive import (
     ArchiveTable,
 )
 from contracts.bar_messages import ClosedBar
+from contracts.event_types import BUILT_IN
 from contracts.feedback import decode_feedback
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
@@ -37,7 +38,7 @@ interactions = st.builds(
     Interaction,
     user_id=user_ids,
     instrument_id=ids,
-    event=st.sampled_from(("view", "click", "watch", "trade")),
+    event=st.sampled_from([*BUILT_IN]),
     price=st.none() | prices,
     quantity=st.none() | prices,
     ts=times,

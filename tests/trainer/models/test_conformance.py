@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.local.paths import PROJECT
 from tests.trainer.models.made import (
     Affinities,
     binary,
@@ -88,6 +89,11 @@ every_whole_item_model = pytest.mark.parametrize("one", [o for o in OF_ITEMS if 
 
 def test_a_model_has_the_name_that_it_is_known_by() -> None:
     assert all(one.model.name == one.name for one in EVERY)
+
+
+def test_the_page_of_models_has_a_row_for_each() -> None:
+    page = (PROJECT / "docs/models.md").read_text()
+    assert [name for name in MODELS if f"\n| `{name}` | $" not in page] == []
 
 
 @every_model

@@ -1,4 +1,4 @@
-"""The scores of cosine, ordered and popular are those of their formulas."""
+"""Scores are those of their formulas."""
 
 import numpy as np
 import pytest
