@@ -43,6 +43,16 @@ class HeldOut(msgspec.Struct, frozen=True):
     """over what was served; null: the settings are the same, or nothing was served"""
 
 
+class UnderWay(msgspec.Struct, frozen=True):
+    """What the trainer is doing: it makes a generation, or searches for the best settings."""
+
+    what: Literal["lists", "search"]
+    since: str
+    """ISO 8601, UTC"""
+    events: int
+    """folded into the histories that it learns from"""
+
+
 class Comparison(msgspec.Struct, frozen=True):
     """A mean over the users of a variant, and over those of the default one in the same period."""
 

@@ -264,6 +264,13 @@ class Keyspace:
         """
         return f"{self.namespace}:model:lock"
 
+    def model_under_way(self) -> str:
+        """What the trainer is doing: a string, `contracts.generations.UnderWay`.
+
+        Lives while that is under way. Written by trainer; read by api, people.
+        """
+        return f"{self.namespace}:model:under-way"
+
     def model_fence(self) -> str:
         """String, an integer: the last fencing token that was issued.
 

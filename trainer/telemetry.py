@@ -31,6 +31,11 @@ DECISIONS: Final = Counter(
     "rejected; compared, at the end of an experiment.",
     ["what"],
 )
+SEARCHES: Final = Counter(
+    "trainer_searches",
+    "Searches of `auto` by how they ended: finished, failed.",
+    ["outcome"],
+)
 STAGE_SECONDS: Final = Gauge(
     "trainer_stage_seconds", "Time that each stage of the last trained run took.", ["stage"]
 )
@@ -58,5 +63,7 @@ HELD_OUT: Final = Gauge(
 # Exported as 0 from the start: Prometheus sees no increase in a series that begins with 1.
 for outcome in OUTCOMES:
     RUNS.labels(outcome)
+for outcome in ("finished", "failed"):
+    SEARCHES.labels(outcome)
 for what in get_args(What):
     DECISIONS.labels(what)

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.generations import Decision, HeldOut, Outcome, Served
+from contracts.generations import Decision, HeldOut, Outcome, Served, UnderWay
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class Figures(msgspec.Struct, frozen=True):
     held_out: HeldOut | None = None
     """null: too few users have enough items for a hold-out"""
     selection: Selection | None = None
-    """null: there was nothing to choose"""
+    """null: there was nothing to choose, or no search has finished yet"""
 
 
 class Model(Served, frozen=True, kw_only=True):
@@ -94,6 +94,8 @@ class Models(msgspec.Struct, frozen=True):
     """generations that the default variant can be rolled back to, latest first"""
     held: bool
     """rolled back by a person: runs publish nothing until a person requests it"""
+    under_way: UnderWay | None = None
+    """what the trainer is doing; null: it waits"""
 
 
 class Arm(msgspec.Struct, frozen=True):

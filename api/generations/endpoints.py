@@ -33,6 +33,7 @@ from contracts.generations import (
     Decision,
     HeldOut,
     Outcome,
+    UnderWay,
 )
 from contracts.keyspace import DECISIONS_KEPT
 
@@ -62,6 +63,7 @@ _MODELS: Final = Models(
     ],
     previous=[],
     held=False,
+    under_way=UnderWay("search", "2021-08-15T22:10:04+00:00", 81234),
 )
 _DECISION: Final = Decision(
     at="2021-08-15T22:10:04+00:00",
@@ -99,8 +101,8 @@ def endpoints(reader: ModelReader) -> Table:
             summary="Which models are served to which users",
             description="""\
 Each variant with its generation, its share of the users and the figures of its report; the canary,
-if one is on trial; the generations available for a rollback; and whether publication is on
-hold.""",
+if one is on trial; the generations available for a rollback; whether publication is on hold; and
+what the trainer is doing.""",
             read=reader.models,
             scope="read:pipeline",
             success=Success(kind=Models, example=_MODELS),

@@ -11,13 +11,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from api.http.problems import GENERATION_REPLACED, NO_MODEL_YET, Failure, Problem
+import msgspec
+
+from api.http.problems import GENERATION_REPLACED, NO_MODEL_YET, NOT_YET, Failure, Problem
 from api.redis.reading import Command, Read
-from contracts.generations import Current, Served, decode_current
+from contracts.generations import Current, Served, UnderWay, decode_current
 from contracts.keyspace import Keyspace
 from contracts.pointer import served_generations, served_to, variant_names
 
 T = TypeVar("T")
+
+decode_under_way: Final = msgspec.json.Decoder(UnderWay | None).decode
 
 POINTER_KEPT_S: Final = 0.02
 """Since the request. The pointer is on one shard of Redis, however many there are: this way, a
@@ -31,10 +35,19 @@ and clock drift."""
 class NoModelYetError(LookupError, Failure):
     """No generation is published."""
 
+    def __init__(self, under_way: UnderWay | None) -> None:
+        super().__init__(NOT_YET)
+        if under_way is not None:
+            counted = (
+                f"{under_way.events:,} interactions are"
+                if under_way.events
+                else "Interactions are being"
+            )
+            self.args = (f"{counted} counted; {said(under_way)}",)
+
     def problem(self) -> Problem:
         """Return the problem that the client gets."""
-        detail = "The trainer has not published a model yet: try again after its next run"
-        return Problem(NO_MODEL_YET, detail)
+        return Problem(NO_MODEL_YET, *self.args)
 
 
 class ExpiredError(LookupError):
@@ -68,6 +81,7 @@ class Generations:
 
     def __init__(self, keys: Keyspace, now_s: Callable[[], float] = time.monotonic) -> None:
         self._pointer: Command = ("GET", keys.model_current())
+        self._under_way: Command = ("GET", keys.model_under_way())
         self._now_s = now_s
         self._asked_s = -math.inf
         """When the last known pointer was requested."""
@@ -109,7 +123,7 @@ class Generations:
             if found is not None:
                 return found
             yield from self._ask()
-            latest = self._served(user_id)
+            latest = yield from self._served(user_id)
             if latest == generation:
                 return None
             generation = latest
@@ -137,10 +151,10 @@ class Generations:
             if value == pointed or self._of(user_id) == guess:
                 return guess, begun, answers
             begun.close()
-        generation = self._served(user_id)
+        generation = yield from self._served(user_id)
         return generation, read(generation), None
 
-    def _served(self, user_id: str | None) -> Generation:
+    def _served(self, user_id: str | None) -> Read[Generation]:
         """Return a user's generation.
 
         Raises:
@@ -148,7 +162,8 @@ class Generations:
         """
         generation = self._of(user_id)
         if generation is None:
-            raise NoModelYetError
+            (value,) = yield [self._under_way]
+            raise NoModelYetError(decode_under_way(value or "null"))
         return generation
 
     def _of(self, user_id: str | None) -> Generation | None:
@@ -177,6 +192,11 @@ class Generations:
         self.live = () if current is None else served_generations(current)
         self._of_all = None if current is None else _generation(None, current)
         self._users_differ = current is not None and bool(current.experiment or current.canary)
+
+
+def said(under_way: UnderWay) -> str:
+    """Return which lists are made since when."""
+    return f"new lists are being made since {under_way.since[11:19]} UTC"
 
 
 def _generation(user_id: str | None, current: Current) -> Generation | None:

@@ -15,7 +15,7 @@ from api.generations.answers import (
     Trial,
     Variant,
 )
-from api.generations.pointer import NoModelYetError
+from api.generations.pointer import NoModelYetError, decode_under_way
 from api.http.reply import ONCE, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -26,6 +26,7 @@ from contracts.generations import (
     Decision,
     Experiment,
     Served,
+    UnderWay,
     decode_current,
 )
 from contracts.pointer import named, shares
@@ -44,7 +45,7 @@ def figures_of(value: bytes | None) -> Figures | None:
         return None
 
 
-def models_answer(current: Current, reports: Reports) -> Models:
+def models_answer(current: Current, reports: Reports, under_way: UnderWay | None) -> Models:
     """Return the served models."""
     users = shares(current)
     variants = [
@@ -60,6 +61,7 @@ def models_answer(current: Current, reports: Reports) -> Models:
         variants,
         [_model(served, reports) for served in current.previous],
         current.held,
+        under_way,
     )
 
 
@@ -108,9 +110,10 @@ class ModelReader:
         """Answer with the served models."""
         current = yield from self.current()
         generations = sorted(named(current), reverse=True)[:MAX_REPORTS]
-        values = yield [("GET", self._keys.model_report(name)) for name in generations]
+        reports = [("GET", self._keys.model_report(name)) for name in generations]
+        doing, *values = yield [("GET", self._keys.model_under_way()), *reports]
         figures = dict(zip(generations, map(figures_of, values), strict=True))
-        return reply(models_answer(current, figures), ONCE)
+        return reply(models_answer(current, figures, decode_under_way(doing or "null")), ONCE)
 
     def experiments(self) -> Read[Reply]:
         """Answer with which users get which variant."""
@@ -130,5 +133,6 @@ class ModelReader:
         (value,) = yield [("GET", self._keys.model_current())]
         current = decode_current(value)
         if current is None or not current.variants:
-            raise NoModelYetError
+            (doing,) = yield [("GET", self._keys.model_under_way())]
+            raise NoModelYetError(decode_under_way(doing or "null"))
         return current

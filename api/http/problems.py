@@ -85,9 +85,12 @@ READING: Final[dict[ProblemType, str]] = {
     TOPICS_UNKNOWN: "meta:topics in Redis has no partitions for quotes: "
     "run `python -m operations.topics` first",
 }
+NOT_YET: Final = (
+    "The trainer has not published a model yet: it starts some seconds after the first interactions"
+)
 READING_LISTS: Final[dict[ProblemType, str]] = {
     **READING,
-    NO_MODEL_YET: "The trainer has not published a model yet: try again after its next run",
+    NO_MODEL_YET: NOT_YET,
     GENERATION_REPLACED: "The model was replaced while it was read: try again",
 }
 LONG_USER_ID: Final[dict[ProblemType, str]] = {

@@ -44,7 +44,7 @@ MAX_SEARCH_CHARACTERS: Final = 100
 
 _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING_LISTS,
-    UNKNOWN_INSTRUMENT: "Instrument 4 is not in the model: no interactions up to now",
+    UNKNOWN_INSTRUMENT: "Instrument 4 had no interactions when the served lists were made",
 }
 _SIMILAR: Final = Similar(
     instrument_id=4,

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from api.bars.answers import LatestQuote
-from api.generations.pointer import Generation, Generations
+from api.generations.pointer import Generation, Generations, decode_under_way, said
 from api.generations.request_ids import RequestIds
 from api.http.filters import ALL, Filter
 from api.http.parsing import content_of_token, page_token
@@ -33,7 +33,7 @@ from api.redis.lru import LruCache
 from api.redis.reading import Command, Read
 from api.redis.store import Store
 from contracts.fold_in import SCORE_DECIMALS
-from contracts.generations import SimilarList
+from contracts.generations import SimilarList, UnderWay
 
 _similar = msgspec.json.Decoder(SimilarList)
 
@@ -245,7 +245,8 @@ class SimilarReader:
         """Return what is read of an instrument in one generation; Problem if it has no list."""
         found = yield from self._generations.within_one(None, read)
         if found is None:
-            raise _unknown(instrument_id)
+            (doing,) = yield [("GET", self._keys.model_under_way())]
+            raise _unknown(instrument_id, decode_under_way(doing or "null"))
         return found
 
     def _found(
@@ -278,9 +279,10 @@ class SimilarReader:
         return "GET", self._keys.model_similar(generation.name, str(instrument_id))
 
 
-def _unknown(instrument_id: int) -> Problem:
-    detail = f"Instrument {instrument_id} is not in the model: no interactions up to now"
-    return Problem(UNKNOWN_INSTRUMENT, detail)
+def _unknown(instrument_id: int, under_way: UnderWay | None) -> Problem:
+    detail = f"Instrument {instrument_id} had no interactions when the served lists were made"
+    more = f"; {said(under_way)}" if under_way and under_way.what == "lists" else ""
+    return Problem(UNKNOWN_INSTRUMENT, detail + more)
 
 
 def _bytes_of(kept: Reply) -> int:

@@ -5,6 +5,7 @@ import json
 import httpx
 import msgspec
 
+from api.http.problems import NOT_YET
 from contracts.generations import (
     Canary,
     Comparison,
@@ -15,6 +16,7 @@ from contracts.generations import (
     Lead,
     Outcome,
     Served,
+    UnderWay,
 )
 from trainer.generations.decisions import note
 from trainer.generations.report import Data, Found, Inputs, Lists, Report, Selection
@@ -64,6 +66,29 @@ async def test_models_are_shown_with_shares_and_the_figures_of_their_reports(
         assert model["report"][name] == report[name]
     assert model["report"]["data"].items() <= report["data"].items()
     assert model["report"]["quality"][0].items() <= report["quality"][0].items()
+
+
+async def test_what_is_under_way_is_shown_and_why_there_are_no_lists(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    similar, models = "/v1/instruments/4/similar", "/v1/models"
+    none, key = [similar, "/v1/users/ABC/recommendations", models], filled.keys.model_under_way()
+    filled.store.delete(filled.keys.model_current())
+    for path in none:
+        assert (await client.get(path)).json()["detail"] == NOT_YET
+    doing = UnderWay("lists", "2021-08-15T09:14:03+00:00", 1_000)
+    filled.store.set(key, msgspec.json.encode(doing))
+    since = "new lists are being made since 09:14:03 UTC"
+    for path in none:
+        assert (await client.get(path)).json()[
+            "detail"
+        ] == f"1,000 interactions are counted; {since}"
+    filled.serve(ON_TRIAL)
+    assert (await client.get(models)).json()["under_way"] == msgspec.to_builtins(doing)
+    assert (await client.get(similar)).json()["detail"].endswith(f"lists were made; {since}")
+    filled.store.delete(key)
+    assert (await client.get(models)).json()["under_way"] is None
+    assert (await client.get(similar)).json()["detail"].endswith("lists were made")
 
 
 async def test_decisions_are_listed_newest_first(client: httpx.AsyncClient, filled: Filled) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 
 from contracts.generations import DEFAULT_VARIANT, PopularList, SimilarList, UserList
@@ -23,6 +24,7 @@ from contracts.pointer import named
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from tests.patience import PATIENCE_S, eventually
+from tests.trainer.run.test_training import likings
 from tests.trainer.setup import Setup
 from trainer.generations.report import Report
 
@@ -74,6 +76,32 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
     assert messages[0] == "started"
     assert messages[-1] == "stopped"
     assert not setup.store.exists(setup.keys.model_lock())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_first_lists_wait_for_no_search_and_no_search_outlives_the_trainer(
+    setup: Setup, environment: dict[str, str], number: int
+) -> None:
+    environment |= {"METRICS_PORT": "0", "ITEM_MODEL": "auto", "USER_MODEL": "auto"}
+    setup.fill(likings(users=1_000, items=600))  # a search takes a while
+    with process("-m", "trainer", "run", environment=environment) as trainer:
+        doing = setup.keys.model_under_way()
+        eventually(lambda: '"search"' in str(setup.store.get(doing)), "a search")
+        report = setup.report()
+        assert report.settings["item_model"] == "ease"
+        assert (report.selection, report.held_out) == (None, None)
+        (search,) = psutil.Process(trainer.pid).children()
+        trainer.send_signal(number)
+        trainer.communicate(timeout=PATIENCE_S)
+        eventually(lambda: ended(search), "the search's end")
+
+
+def ended(child: psutil.Process) -> bool:
+    """Return whether nobody but the kernel knows it any more."""
+    try:
+        return child.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_run_waits_for_a_redis_that_is_not_up_yet(

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from contracts.generations import DEFAULT_VARIANT, Decision, PopularList
+from contracts.generations import DEFAULT_VARIANT, Decision, PopularList, UnderWay
 from contracts.keyspace import DECISIONS_KEPT, INCARNATION_FIELD, NEXT_FIELD, Keyspace
 from contracts.log_position import next_position
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
@@ -40,6 +40,17 @@ def note(store: Store, keyspace: Keyspace, decision: Decision) -> None:
         noted = msgspec.structs.replace(report, decisions=[*report.decisions, decision])
         # Its expiry, if any, stays; and if it has expired, it must not come back.
         store.set(key, msgspec.json.encode(noted), xx=True, keepttl=True)
+
+
+def note_under_way(
+    store: Store, keyspace: Keyspace, under_way: UnderWay | None, expiry_s: float
+) -> None:
+    """Note what the trainer is doing; it is forgotten if that is not noted again in time."""
+    if under_way is None:
+        store.delete(keyspace.model_under_way())
+    else:
+        value, px = msgspec.json.encode(under_way), round(expiry_s * 1000)
+        store.set(keyspace.model_under_way(), value, px=px)
 
 
 def read_decisions(store: Store, keyspace: Keyspace, n: int = DECISIONS_KEPT) -> list[Decision]:

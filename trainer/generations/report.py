@@ -111,7 +111,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     found: Found
     at: str
-    """ISO 8601, UTC"""
+    """when the data was read, ISO 8601, UTC"""
     items: int
     events: int
     """folded into histories"""
@@ -139,9 +139,9 @@ class Report(msgspec.Struct, frozen=True):
     settings: dict[str, Any] = {}
     """those that it was made with, chosen ones included"""
     held_out: HeldOut | None = None
-    """None: too few users have enough items to hold any out"""
+    """None: too few users have enough items to hold any out, or these are the first lists"""
     selection: Selection | None = None
-    """None: nothing was to be chosen"""
+    """None: nothing was to be chosen, or no search has finished yet"""
     corrupt: list[str] = []
     """`key: problem` of the first values that were left out"""
     n_corrupt: int = 0

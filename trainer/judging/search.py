@@ -85,7 +85,6 @@ def find(
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
-    user_model = USER_KNN if settings.user_model == USER_KNN else "none"
     users = SAMPLE_USERS
     if streamed.shape[0] > EXACT_ITEMS:
         users = _few_enough(histories, users)
@@ -93,9 +92,7 @@ def find(
     n_users = len(holdout.judged)
     if n_users < LEAST_USERS:
         few = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
-        given: Values = {"item_model": settings.item_model}
-        plain = with_given(UNLESS_BETTER, settings) if settings.item_model == AUTO else given
-        return Found({**plain, "user_model": user_model}, few, n_users)
+        return Found(unsearched(settings), few, n_users)
     trials = Trials.on(holdout, settings, stages)
     del holdout  # as large as what is searched with
     search = _Search(trials)
@@ -103,7 +100,7 @@ def find(
         search.item_models()
         chosen = search.chosen()
     else:
-        chosen = trials.measure({"item_model": settings.item_model, "user_model": user_model})
+        chosen = trials.measure(unsearched(settings))
     if settings.user_model != "none":
         own = trials.measure({**chosen.values, "user_model": USER_KNN})
         # Of lists that someone wants anyway, the figures are those of what is served.
@@ -114,6 +111,18 @@ def find(
         kept = search.unless_refused(chosen, served)
         chosen, why = kept, why if kept is chosen else "as served, no lead over it is beyond chance"
     return search.found(chosen, served, why)
+
+
+def unsearched(settings: TrainerSettings, served: Values | None = None) -> Values:
+    """Return what is taken without a search: what is served, as far as it may, or the default."""
+    user_model = settings.user_model if settings.active_users else "none"
+    if user_model == AUTO:
+        user_model = served["user_model"] if served else "none"
+    if settings.item_model != AUTO:
+        return {"item_model": settings.item_model, "user_model": user_model}
+    values = UNLESS_BETTER if served is None else served
+    lists = {n: value for n, value in values.items() if n.startswith(("item_", *SEARCHED))}
+    return {**with_given(lists, settings), "user_model": user_model}
 
 
 def with_given(values: Values, settings: TrainerSettings) -> Values:
@@ -230,10 +239,7 @@ class _Search:
         Otherwise lists of a plain candidate could be refused, and it be searched for again, for as
         long as the served one leads, but not beyond the chance of 50 candidates.
         """
-        of_user = self.trials.settings.user_model
-        values = {n: value for n, value in served.items() if n.startswith(("item_", *SEARCHED))}
-        values["user_model"] = served["user_model"] if of_user == AUTO else of_user
-        kept = self._try(values)
+        kept = self.trials.measure(unsearched(self.trials.settings, served))
         return kept if self._lead(chosen, kept).kept_at_best < KEPT_MIN else chosen
 
     def _of_users(self, tried: Tried) -> Floats:

@@ -1,14 +1,11 @@
 """Makes one generation of a run: chooses and judges settings, writes the lists, publishes them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import msgspec
 
 from contracts.generations import HeldOut, Served
-from contracts.keyspace import Keyspace
-from runtime.redis.stores import Store
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
 from trainer.generations.decisions import served_report
@@ -22,7 +19,8 @@ from trainer.models.popular import recent_counts
 from trainer.quality.checking import check_accuracy
 from trainer.quality.reporting import BadDataError, report_held_out, report_rules
 from trainer.run.placing import Placing, figures_of
-from trainer.run.selecting import Learned, data_of, select
+from trainer.run.searching import Job, Searches
+from trainer.run.selecting import Learned, basis, data_of, select, served_values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -32,15 +30,13 @@ from trainer.stages import Stages
 class Building:
     """What generations of a run are made with."""
 
-    store: Store
-    keyspace: Keyspace
     learned: Learned
     placing: Placing
     gate: Gate
     fence: int
     """the fencing token of the lock that the run holds"""
     stages: Stages
-    now: Callable[[], datetime]
+    searches: Searches
 
     def publish(self, variant: str, settings: TrainerSettings, place: int) -> Report:
         """Make a variant's generation and publish it.
@@ -56,32 +52,43 @@ class Building:
             HeldError: an operator rolled back in the meantime.
         """
         before = self.stages.seconds.copy()
-        served = served_report(self.store, self.keyspace, variant)
+        store, keyspace = self.placing.store, self.placing.keyspace
+        served = served_report(store, keyspace, variant)
+        choice = self.searches.choice(variant, settings)
         with self.stages.timed("hold out"):
-            selection, found = select(self.learned, settings, served, self.stages, self.now)
-        made_with = changed(settings, selection.found.values) if selection else settings
-        made_with = self._with_half_life(made_with)
+            selected = select(
+                self.learned, settings, served, choice, self.stages, waits=self.searches.are_awaited
+            )
+        made_with = self._with_half_life(selected.settings)
         generation = generation_id(self.learned.started, self.fence, place)
-        draft = self._draft(variant, generation, made_with, selection, found.held_out)
+        held_out = selected.found.held_out
+        draft = self._draft(variant, generation, made_with, selected.selection, held_out)
         report_rules([], draft.quality, variant)
         ruling = self.gate.decide(draft)
         if isinstance(ruling, Reject):
             error = BadDataError(ruling.broken)
             self.placing.rejected(generation, variant, str(error))
+            if choice:
+                del self.searches.choices[variant]
             raise error
         models = models_of(made_with)
-        with publication(self.store, self.keyspace, generation, self.fence) as made:
-            writing = Writing(made, self.keyspace, self.stages)
+        with publication(store, keyspace, generation, self.fence) as made:
+            writing = Writing(made, keyspace, self.stages)
             counts = self._counts(made_with)
             users = first_users(self.learned.user_items, users_listed(made_with))
             lists = writing.write(models, self.learned.gram, counts, self._recent(made_with), users)
-            report = msgspec.structs.replace(
-                draft, lists=lists, finished=self.now().isoformat(), seconds=self._seconds(before)
-            )
-            made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
+            finished, seconds = self.placing.now().isoformat(), self._seconds(before)
+            report = msgspec.structs.replace(draft, lists=lists, finished=finished, seconds=seconds)
+            made.write({keyspace.model_report(generation): msgspec.json.encode(report)})
         report_held_out(variant, draft.held_out)
         made_of = served_of(generation, models, made_with)
         self.placing.place(made, variant, made_of, figures_of(draft.held_out), ruling)
+        if choice:
+            del self.searches.choices[variant]
+        if selected.is_due and self.searches.under_way is None:
+            now_served = served_values(settings, served_report(store, keyspace, variant))
+            searched = self.learned.histories, self.learned.stored, self.learned.gram.counts
+            self.searches.next = Job(searched, settings, now_served, variant, basis(self.learned))
         return report
 
     def _counts(self, settings: TrainerSettings) -> Matrix:

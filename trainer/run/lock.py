@@ -53,11 +53,12 @@ class LeaseLostError(RuntimeError):
 class Lease:
     """The lock while it is held; a thread renews it."""
 
-    def __init__(self, store: Store, key: str, lease_s: float) -> None:
+    def __init__(self, store: Store, keyspace: Keyspace, lease_s: float) -> None:
         self.fence = 0
         """the fencing token, above that of every earlier holder"""
         self._store = store
-        self._key = key
+        self._key = keyspace.model_lock()
+        self._under_way = keyspace.model_under_way()
         self._lease_s = lease_s
         self._owner = secrets.token_hex(16)
         self._valid_until = time.monotonic()
@@ -85,7 +86,7 @@ class Lease:
         return True
 
     def keep(self) -> None:
-        """Renew until `give_back` is called or the lock is another's."""
+        """Renew until `give_back` is called or the lock is another's; and what is under way."""
         while not self._ended.wait(self._lease_s / RENEWALS_PER_LEASE):
             asked_at = time.monotonic()
             # If Redis is away, the lease may outlast that; `check` raises if not.
@@ -94,6 +95,7 @@ class Lease:
                     self._valid_until = asked_at
                     return
                 self._valid_until = asked_at + self._lease_s
+                self._store.pexpire(self._under_way, self._lease_ms)
 
     def give_back(self) -> None:
         """Free the lock, if it is still ours."""
@@ -126,7 +128,7 @@ def held(
     Raises:
         LockedError: another trainer held it, for `wait_s` seconds or until the pause gave up.
     """
-    lease = Lease(store, keyspace.model_lock(), lease_s)
+    lease = Lease(store, keyspace, lease_s)
     give_up_at = time.monotonic() + wait_s
     while not lease.take():
         if time.monotonic() >= give_up_at or pause(WAIT_S):

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,11 +23,13 @@ from contracts.keyspace import Keyspace
 from runtime.redis.refusals import StoreRefusesError
 from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect
 from trainer import telemetry
+from trainer.generations.decisions import note_under_way
 from trainer.generations.gate import Waiting
 from trainer.generations.publication import HeldError, SupersededError
 from trainer.generations.report import Report
 from trainer.quality.reporting import BadDataError
 from trainer.run.lock import LEASE_S, LeaseLostError, LockedError, held
+from trainer.run.searching import Searches
 from trainer.run.training import Skipped, Training
 from trainer.settings import TrainerSettings
 from trainer.source import RedisSource, Source
@@ -38,6 +40,7 @@ ATTEMPTS: Final = 4
 
 FIRST_EVERY_S: Final = 5.0
 """From one run's start to the next one's while there is nothing to list."""
+SEARCH_CHECKED_EVERY_S: Final = 1.0
 
 FAILURES: Final = (RedisError, RedisClusterException, LeaseLostError, SupersededError)
 """Errors that the next run may well not hit."""
@@ -60,20 +63,29 @@ class Runs:
         self._source_of = source_of
         self._has_items = True
         """what the last run found that did not fail"""
+        self._searches = Searches(are_awaited=True)
 
     def periodically(self) -> None:
         """Run every `train_every_seconds`, if anything changed, until stopped.
 
         More often while there are no items, and at first after that: the first lists come soon
-        after the first events, and are based on few.
+        after the first events, and are based on few. What a search chose is used at once.
         """
         most_s = every_s = self._settings.train_every_seconds
-        while not self._stop.is_set():
-            started = time.monotonic()
-            self.once(only_if_changed=True, wait_for_lock_s=0)
-            every_s = min(2 * every_s if self._has_items else FIRST_EVERY_S, most_s)
-            elapsed = time.monotonic() - started
-            self._stop.wait(max(0, every_s - elapsed))
+        with closing(Searches(are_awaited=False)) as self._searches:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                self.once(only_if_changed=True, wait_for_lock_s=0)
+                every_s = min(2 * every_s if self._has_items else FIRST_EVERY_S, most_s)
+                self._wait(started + every_s)
+
+    def _wait(self, until_s: float) -> None:
+        """Wait until then, until stopped, or until the search that is under way chose something."""
+        searches = self._searches
+        while (left_s := until_s - time.monotonic()) > 0:
+            wait_s = min(left_s, SEARCH_CHECKED_EVERY_S) if searches.under_way else left_s
+            if self._stop.wait(wait_s) or wait_s == left_s or searches.choices:
+                return
 
     def once(self, *, only_if_changed: bool, wait_for_lock_s: float) -> str:
         """Run, log and count how it ended, and return that.
@@ -126,8 +138,16 @@ class Runs:
             with lock as lease, shown() as progress:
                 stages = Stages(self._check(lease.check), progress)
                 source = self._source_of(store, keyspace)
-                training = Training(store, keyspace, source, settings, lease.fence, stages, _now)
-                return training.run(only_if_changed=only_if_changed)
+                searches, fence = self._searches, lease.fence
+                training = Training(
+                    store, keyspace, source, settings, fence, stages, _now, searches
+                )
+                try:
+                    return training.run(only_if_changed=only_if_changed)
+                finally:
+                    expiry_s = 2 * settings.train_every_seconds + LEASE_S
+                    with suppress(*UNAVAILABLE):  # then it expires
+                        note_under_way(store, keyspace, searches.under_way, expiry_s)
 
     def _check(self, check_lease: Callable[[], None]) -> Callable[[], None]:
         def check() -> None:

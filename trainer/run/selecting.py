@@ -2,14 +2,15 @@
 
 A choice for the served generation is kept until the data or the settings have changed; its accuracy
 is measured at every run. Each search starts from scratch: one that set out from the last choice
-stayed there, as what is best with more data differs in several settings at once.
+stayed there, as what is best with more data differs in several settings at once. Where searches
+have processes of their own, a generation takes the latest choice that there is, and waits for none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from trainer.counts.derived import Histories
 from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.decisions import events_folded
 from trainer.generations.report import Data, Found, Inputs, Report, Selection
-from trainer.judging.search import find
+from trainer.judging.search import find, unsearched
 from trainer.models import settings_part
 from trainer.models.interface import Values
 from trainer.quality.checking import Checked
@@ -77,35 +78,57 @@ def data_of(gram: Gram, user_items: UserItems) -> Data:
     )
 
 
+class Selected(NamedTuple):
+    """What a generation is made with."""
+
+    settings: TrainerSettings
+    selection: Selection | None
+    """None: nothing was to be chosen, or no search has finished"""
+    found: Found
+    """how well it predicts"""
+    is_due: bool
+    """a search is to begin: data or settings are no longer those of the choice"""
+
+
 def select(
     learned: Learned,
     settings: TrainerSettings,
     served: Report | None,
+    choice: Selection | None,
     stages: Stages,
-    now: Callable[[], datetime],
-) -> tuple[Selection | None, Found]:
-    """Return what `auto` chooses, now or some time ago, and how well it predicts.
+    *,
+    waits: bool,
+) -> Selected:
+    """Return the settings of a variant's generation, and how well they predict.
 
     Args:
         learned: what there is to learn from.
         settings: of the variant.
-        served: the report of what it serves, None if there is none.
+        served: the report of what it serves.
+        choice: what a search chose that no generation was made with yet.
         stages: gets each candidate.
-        now: the clock.
+        waits: whether a search that is due is done here.
     """
+    before = served_values(settings, served)
 
     def look(of: TrainerSettings) -> Found:
-        counts, before = learned.gram.counts, _served_values(of, served)
+        counts = learned.gram.counts
         return find(learned.histories, learned.stored, counts, of, stages, served=before)
 
     if AUTO not in (settings.item_model, settings.user_model):
-        return None, look(settings)
-    last = _last(settings, served)
-    if last is not None and _is_valid(last, learned):
-        found = look(changed(settings, last.found.values))
-        return last, without_optimism(found, optimism(last.found))
-    found = look(settings)
-    return Selection(found, now().isoformat(), *_extent(learned)), found
+        return Selected(settings, None, look(settings), is_due=False)
+    last = choice or _last(settings, served)
+    is_due = last is None or not _is_valid(last, learned)
+    if is_due and waits:
+        found = look(settings)
+        made_with = changed(settings, found.values)
+        return Selected(made_with, Selection(found, *basis(learned)), found, is_due=False)
+    values = last.found.values if last else unsearched(settings, before)
+    made_with = changed(settings, values)
+    if last is None and served is None:  # the first lists do not wait for figures
+        return Selected(made_with, None, Found(values, "nothing was searched yet"), is_due)
+    by = optimism(last.found) if last else 0.0
+    return Selected(made_with, last, without_optimism(look(made_with), by), is_due)
 
 
 def optimism(found: Found) -> float:
@@ -126,7 +149,7 @@ def without_optimism(found: Found, by: float) -> Found:
     return msgspec.structs.replace(found, ndcg=ndcg, low=low, high=high)
 
 
-def _served_values(settings: TrainerSettings, served: Report | None) -> Values | None:
+def served_values(settings: TrainerSettings, served: Report | None) -> Values | None:
     """Return the settings that are served, by name; None of nothing, or of another release's.
 
     Without those of the popular list, which no history is folded into.
@@ -155,17 +178,18 @@ def _last(settings: TrainerSettings, served: Report | None) -> Selection | None:
     asked = served.asked if served else None
     if asked is None or _of_lists(asked) != _of_lists(settings.of_generation()):
         return None
-    selection = served.selection if served else None
-    return selection if selection and selection.found.ndcg is not None else None
+    return served.selection if served else None
 
 
 def _is_valid(last: Selection, learned: Learned) -> bool:
     """Return whether there is about as much data as there was then."""
     then = (last.items, last.events, last.users)
-    return all(abs(a - b) <= DATA_CHANGED * b for a, b in zip(_extent(learned), then, strict=True))
+    return all(
+        abs(a - b) <= DATA_CHANGED * b for a, b in zip(basis(learned)[1:], then, strict=True)
+    )
 
 
-def _extent(learned: Learned) -> tuple[int, int, int]:
-    """Return how much there is: items, events that were folded, users."""
-    users = len(learned.user_items.users)
-    return len(learned.gram.items), events_folded(learned.inputs), users
+def basis(learned: Learned) -> tuple[str, int, int, int]:
+    """Return since when and from how much is chosen, as a `Selection` has it."""
+    items, users = len(learned.gram.items), len(learned.user_items.users)
+    return learned.started.isoformat(), items, events_folded(learned.inputs), users

@@ -4,17 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from contracts.generations import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT, UnderWay
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import histories_of
 from trainer.counts.matrices import Gram
-from trainer.generations.decisions import served_popularity, served_report
+from trainer.generations.decisions import (
+    events_folded,
+    note_under_way,
+    served_popularity,
+    served_report,
+)
 from trainer.generations.gate import AccuracyGate, Gate, Waiting
 from trainer.generations.publication import generation_id, read_current
 from trainer.generations.report import Inputs, Report
@@ -22,7 +28,9 @@ from trainer.judging.search import SAMPLE_USERS
 from trainer.quality.checking import Checked, check
 from trainer.quality.reporting import BadDataError, report_corrupt, report_rules
 from trainer.run.building import Building, users_listed
+from trainer.run.lock import LEASE_S
 from trainer.run.placing import Placing
+from trainer.run.searching import Searches
 from trainer.run.selecting import Learned
 from trainer.settings import AUTO, TrainerSettings
 from trainer.source import Source
@@ -55,6 +63,7 @@ class Training:
     """the fencing token of the lock that the run holds"""
     stages: Stages
     now: Callable[[], datetime]
+    searches: Searches
 
     def run(self, *, only_if_changed: bool) -> Report | Skipped | Waiting:
         """Judge a canary that is due, train, publish, and return the default variant's report.
@@ -82,21 +91,24 @@ class Training:
         of_others = {name: other.of_generation() for name, other in others.items()}
         inputs = Inputs(self.settings.of_generation(), origin.positions, of_others, origin.archive)
         served = served_report(self.store, self.keyspace)
-        if only_if_changed and served is not None and inputs == served.inputs:
+        chosen = starmap(self.searches.choice, ((DEFAULT_VARIANT, self.settings), *others.items()))
+        is_same = served is not None and inputs == served.inputs and not any(chosen)
+        if only_if_changed and is_same:
             return Skipped.UNCHANGED
         users = max(map(users_needed, [self.settings, *others.values()]))
         gram, user_items = self.source.read(topology, users, self.stages)
-        if not len(gram.items) and not user_items.users:
-            return Skipped.EMPTY
+        if not len(gram.items) and (served is None or not user_items.users):
+            return Skipped.EMPTY  # or the first counts are still to be written
+        if not self.searches.under_way:
+            lists = UnderWay("lists", started.isoformat(), events_folded(inputs))
+            note_under_way(self.store, self.keyspace, lists, LEASE_S)
         placing = self._placing(others, by_person=not only_if_changed)
         checked = self._checked(gram, served, placing, started)
         seconds = self.stages.seconds.copy()
         histories, stored = histories_of(user_items, gram.items)
         learned = Learned(gram, user_items, histories, stored, inputs, checked, started, seconds)
         report_corrupt(learned.corrupt, learned.n_corrupt)
-        building = Building(
-            self.store, self.keyspace, learned, placing, gate, self.fence, self.stages, self.now
-        )
+        building = Building(learned, placing, gate, self.fence, self.stages, self.searches)
         # A run that ends halfway is repeated: the default variant's report decides whether anything
         # has changed, so it comes last.
         for place, (variant, settings) in enumerate(others.items(), start=1):
@@ -105,7 +117,9 @@ class Training:
             except BadDataError as error:
                 # What it serves stays, so it does not block the others.
                 log.error("rejected", variant=variant, reason=str(error))  # noqa: TRY400
-        return building.publish(DEFAULT_VARIANT, self.settings, 0)
+        report = building.publish(DEFAULT_VARIANT, self.settings, 0)
+        self.searches.begin()
+        return report
 
     def _gate(self, *, by_person: bool) -> Gate:
         """Return what decides on generations; without rules, nothing of experiments is imported."""

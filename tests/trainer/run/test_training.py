@@ -1,5 +1,6 @@
 """Runs that choose by themselves: what is chosen is reported, remembered, and looked for again."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,13 @@ from prometheus_client import REGISTRY
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, SimilarList
 from tests.oracles.gram import gram_matrix
+from tests.patience import eventually
+from tests.trainer.run.test_runs import Waits
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
 from trainer.judging import search as auto
 from trainer.models import cosine, ease
+from trainer.run.runs import Runs
 from trainer.settings import AUTO
 from trainer.settings_file import changed
 
@@ -183,6 +187,35 @@ def test_it_looks_again_when_data_or_settings_have_changed(
     values = change(chosen)
     assert chosen.run(**values) == "trained"
     assert selection_of(chosen).at > first.at
+
+
+def test_what_a_search_chose_is_used_at_once_and_what_is_served_until_then(
+    choosing: Setup,
+) -> None:
+    choosing.fill(likings())
+    stop, settings = threading.Event(), choosing.settings
+    runs = Runs(changed(settings, {"train_every_seconds": 1_000}), stop)
+    thread = threading.Thread(target=runs.periodically)
+    thread.start()
+    try:
+        eventually(lambda: choosing.served_generation is not None, "the first lists")
+        first = choosing.report()
+        eventually(lambda: choosing.served_generation != first.generation, "the choice's")
+    finally:
+        stop.set()
+        thread.join()
+    assert (first.selection, first.settings["item_model"]) == (None, "ease")
+    chosen = selection_of(choosing)
+    assert choosing.run() == "unchanged", "the choice is kept with the generation"
+    # With other settings, nothing is chosen yet: what is served goes on, as far as these allow.
+    other = changed(settings, {"neighbors_per_item": 20, "fold_in_half_life_days": 3})
+    choosing.something_happens()
+    Runs(other, Waits(1, lambda _: None)).periodically()
+    report = choosing.report()
+    assert report.selection is None
+    assert report.held_out is not None
+    kept = {**chosen.found.values, "fold_in_half_life_days": 3, "popular_half_life_days": 0}
+    assert report.settings == changed(other, kept).of_generation()
 
 
 def test_lists_of_reweighted_counts_show_the_workers_counts(setup: Setup) -> None:

@@ -520,7 +520,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     held_out: HeldOut | None = None
     """null: too few users have enough items for a hold-out"""
     selection: Selection | None = None
-    """null: there was nothing to choose"""
+    """null: there was nothing to choose, or no search has finished yet"""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame of `quality`: see `frames.frame`."""
@@ -563,6 +563,16 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """of the canary"""
 
 
+class UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    """What the trainer is doing: it makes a generation, or searches for the best settings."""
+
+    what: Literal["lists", "search"]
+    since: str
+    """ISO 8601, UTC"""
+    events: int
+    """folded into the histories that it learns from"""
+
+
 class Models(msgspec.Struct, frozen=True, kw_only=True):
     """Which users are served which generation."""
 
@@ -573,6 +583,8 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
     """generations that the default variant can be rolled back to, latest first"""
     held: bool
     """rolled back by a person: runs publish nothing until a person requests it"""
+    under_way: UnderWay | None = None
+    """what the trainer is doing; null: it waits"""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

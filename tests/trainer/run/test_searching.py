@@ -1,0 +1,81 @@
+"""Searches in processes of their own: what they find, and how they end."""
+
+import pickle
+from subprocess import PIPE, Popen
+
+import numpy as np
+import psutil
+from msgspec.structs import replace
+from prometheus_client import REGISTRY
+from scipy.sparse import csr_array
+from structlog.testing import capture_logs
+
+from tests.patience import PATIENCE_S, eventually
+from tests.trainer.run.test_training import likings
+from tests.trainer.setup import unwatched
+from trainer.counts.derived import Histories
+from trainer.generations.report import Found
+from trainer.judging.search import find
+from trainer.run.searching import COMMAND, Job, Searches
+from trainer.settings import TrainerSettings
+
+
+def job_of(users: int, items: int) -> Job:
+    rows = csr_array(likings(users=users, items=items))
+    times = np.arange(rows.nnz, dtype=np.int64) * 1_000
+    counts = Histories(rows, times), rows.data, csr_array(rows.T @ rows)
+    return Job(counts, TrainerSettings(), None, "default", ("2021-08-15", items, rows.nnz, users))
+
+
+LONG = job_of(2_000, 1_000)
+"""Searched in for as long as a test may wait for its end."""
+
+
+def begun(job: Job) -> Searches:
+    searches = Searches(are_awaited=False)
+    searches.next = job
+    searches.begin()
+    return searches
+
+
+def failed() -> float:
+    return REGISTRY.get_sample_value("trainer_searches_total", {"outcome": "failed"}) or 0
+
+
+def untimed(found: Found) -> Found:
+    return replace(found, tried=[replace(tried, seconds=0) for tried in found.tried])
+
+
+def test_a_process_finds_what_is_found_here() -> None:
+    job = job_of(60, 24)
+    searches = begun(job)
+    eventually(lambda: searches.under_way is None, "its end")
+    chosen = searches.choice("default", job.settings)
+    assert chosen is not None
+    here = find(*job.counts, job.settings, unwatched())
+    assert len(here.tried) > 20
+    assert untimed(chosen.found) == untimed(here)
+    assert (chosen.at, chosen.items, chosen.users) == ("2021-08-15", 24, 60)
+    assert searches.choice("default", TrainerSettings(active_users=5)) is None
+
+
+def test_a_killed_process_is_counted_and_logged_and_leaves_no_choice() -> None:
+    before, searches = failed(), begun(LONG)
+    with capture_logs() as logs:
+        eventually(lambda: searches._process is not None, "a process")
+        assert searches._process is not None
+        searches._process.kill()
+        eventually(lambda: searches.under_way is None, "its end")
+    assert failed() == before + 1
+    assert [log["reason"] for log in logs if log["event"] == "search failed"] == ["ended with -9"]
+    assert searches.choice("default", LONG.settings) is None
+
+
+def test_a_process_ends_with_its_input_and_has_the_lowest_priority() -> None:
+    with Popen(COMMAND, stdin=PIPE) as child:
+        assert child.stdin is not None
+        pickle.dump(LONG, child.stdin, pickle.HIGHEST_PROTOCOL)
+        child.stdin.flush()
+        assert psutil.Process(child.pid).nice() == 19
+        child.stdin.close()
+        assert child.wait(PATIENCE_S) == 1

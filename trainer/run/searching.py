@@ -1,0 +1,127 @@
+"""Searches of `auto`, each in a process of its own: no generation waits for one.
+
+The process reads its job from a pipe: nothing is on disk, nor copied in the trainer. Its
+priority is the lowest, and BLAS has one thread. It ends when its input does: with the trainer.
+"""
+
+import os
+import pickle
+import sys
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from subprocess import PIPE, STDOUT, Popen
+from typing import Final, NamedTuple
+
+import msgspec
+import structlog
+from rich.progress import Progress
+
+from contracts.generations import UnderWay
+from contracts.messages import Floats
+from trainer import telemetry
+from trainer.counts.derived import Histories
+from trainer.counts.matrices import Matrix
+from trainer.generations.report import Found, Selection
+from trainer.judging.search import find
+from trainer.models.interface import Values
+from trainer.settings import TrainerSettings
+from trainer.stages import Stages
+
+COMMAND: Final = (sys.executable, "-m", "trainer.run.searching")
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+NICENESS: Final = 19
+
+log = structlog.get_logger(__name__)
+
+
+class Job(NamedTuple):
+    """What `find` gets, and what becomes of what it returns."""
+
+    counts: tuple[Histories, Floats, Matrix]
+    settings: TrainerSettings
+    served: Values | None
+    variant: str
+    basis: tuple[str, int, int, int]
+    """when the counts were read, and how much they are, as a `Selection` has it"""
+
+
+class Searches:
+    """The searches of this process, one at a time, and what they chose for the next generation."""
+
+    def __init__(self, *, are_awaited: bool) -> None:
+        self.are_awaited = are_awaited
+        """by the generation that they are for, so none has a process of its own"""
+        self.under_way: UnderWay | None = None
+        self.next: Job | None = None
+        self.choices: dict[str, tuple[TrainerSettings, Selection]] = {}
+        self._process: Popen[bytes] | None = None
+
+    def choice(self, variant: str, settings: TrainerSettings) -> Selection | None:
+        """Return what was chosen for a variant's next generation, if its settings are the same."""
+        of, selection = self.choices.get(variant, (None, None))
+        return selection if of == settings else None
+
+    def begin(self) -> None:
+        """Begin the next search, if there is one."""
+        if job := self.next:
+            self.choices.clear()  # what is left is of variants that are gone
+            self.under_way = UnderWay("search", datetime.now(UTC).isoformat(), job.basis[2])
+            threading.Thread(target=self._search, name="search", daemon=True).start()
+
+    def close(self) -> None:
+        """End the search that is under way."""
+        self.under_way = None
+        if self._process:
+            self._process.kill()
+
+    def _search(self) -> None:
+        job, self.next, output, found = self.next, None, b"", None
+        assert job  # noqa: S101 (it was there when this began)
+        variant, settings, basis = job.variant, job.settings, job.basis
+        try:
+            with suppress(BrokenPipeError), _process() as process:
+                self._process = process
+                pickle.dump(job, process.stdin, pickle.HIGHEST_PROTOCOL)  # type: ignore[arg-type]
+                process.stdin.flush()  # type: ignore[union-attr]
+                del job  # as large as what a run reads
+                output = process.stdout.read()  # type: ignore[union-attr]
+            outcome = f"ended with {process.returncode}"
+            if not process.returncode:
+                found = msgspec.json.decode(output.rpartition(b"\n")[2], type=Found)
+        except OSError as error:
+            outcome = f"cannot be begun: {error}"
+        if found:
+            self.choices[variant] = settings, Selection(found, *basis)
+            log.info("search finished", variant=variant, chosen=found.values, reason=found.why)
+            telemetry.SEARCHES.labels("finished").inc()
+        elif self.under_way:
+            said = output[-2_000:].decode(errors="replace")
+            log.error("search failed", variant=variant, reason=outcome, output=said)
+            telemetry.SEARCHES.labels("failed").inc()
+        self.under_way = None
+
+
+def _process() -> Popen[bytes]:
+    env = os.environ | ONE_THREAD
+    # In a group of its own: Ctrl-C is for the trainer.
+    return Popen(COMMAND, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=env, process_group=0)  # noqa: S603
+
+
+def main() -> None:
+    """Search in what comes through standard input; the last line of the output is what is found."""
+    os.nice(NICENESS)
+    job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 (the trainer wrote it)
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    stages = Stages(lambda: None, Progress(disable=True))
+    found = find(*job.counts, job.settings, stages, served=job.served)
+    sys.stdout.write(f"\n{msgspec.json.encode(found).decode()}")
+
+
+def _end_with_input() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing follows
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
