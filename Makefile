@@ -31,14 +31,16 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # pip's index; if it cannot install from there, pip does.
 $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Tickrec needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+	@echo "making $(VENV) with $(PYTHON), once: uv, then $$(grep -c '^[a-z].*==' requirements-dev.lock) packages ..."
+	@$(PYTHON) -m venv $(VENV)
 	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
 	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
-	$(PIP) --only-binary :all: $(LOCKED) requirements-uv.lock \
+	$(PIP) --only-binary :all: $(LOCKED) requirements-uv.lock && echo "uv is there; packages ..." \
 		&& $(UV) $(LOCKED) requirements-dev.lock && $(UV) $(EDITABLE) \
 		|| { echo "uv cannot install this here, so pip does: it takes a minute or two"; \
 			$(PIP) $(LOCKED) requirements-dev.lock && $(PIP) $(EDITABLE); }
 	@touch $@
+	@echo "$(VENV) is ready"
 
 demo: $(READY) ## run the whole stack locally, with simulated quotes and events, until Ctrl-C
 	@$(BIN)/python -m infra.local demo
@@ -48,15 +50,15 @@ smoke: $(READY) ## start the whole stack, check every endpoint, stop it
 
 # Programs would read ARCHIVE as one of their settings.
 unexport ARCHIVE
-up: $(READY) ## start the whole stack in the background; options: SIMULATE=no, BROKER=own, ARCHIVE=yes
+up: $(READY) ## start the whole stack in the background; options: SIMULATE=no, BROKER=kafka or own, ARCHIVE=yes
 	@$(BIN)/python -m infra.local up $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate)) \
 		$(if $(filter yes,$(ARCHIVE)),--archive)
 
-status: $(READY) ## show the running processes
+status: $(READY) ## show the running processes, and the settings for commands of your own
 	@$(BIN)/python -m infra.local status
 
-down: $(READY) ## stop what `make up` started
+down: $(READY) ## stop what `make up` started; its data stay
 	@$(BIN)/python -m infra.local down
 
 # Tests mostly wait for servers: four processes keep two cores busy.
@@ -194,5 +196,6 @@ lock: # compile the lock files from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra trainer --extra archive --extra spark --extra quality \
 		--constraint requirements-dev.lock --output-file requirements-spark.lock
 
-clean: # remove the environment and what was built
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: # stop what `make up` started; remove its data, the environment and what was built
+	@test ! -e .tickrec/up || $(BIN)/python -m infra.local down
+	@rm -rf .tickrec $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,9 +1,15 @@
 """The settings that several programs share; each program adds its own in a subclass."""
 
+import json
+import logging
+import os
+import platform
+import time as clock
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -27,20 +33,40 @@ _NEARLY: Final = 0.87
 """Ratio of difflib; two settings of different programs have at most 0.86."""
 
 
+STACK_REPORT: Final = Path(__file__).parents[1] / ".tickrec" / "up" / "state.json"
+"""What the stack of `make up` reports on itself, several times a second."""
+STACK_REPORT_OLD_AFTER_S: Final = 10
+
+
 class SettingsError(ValueError):
     """Settings are wrong."""
 
 
-def read_settings(of: type[S]) -> S:
-    """Return a program's settings from the environment.
+def read_settings(of: type[S], *, finds_stack: bool = True) -> S:
+    """Return a program's settings from the environment; of the stack of `make up` if it has none.
 
     Raises:
         SettingsError: some are invalid; names each, and what would be valid.
     """
     try:
+        if finds_stack and issubclass(of, SharedSettings):
+            _find_stack()
         return of()
     except ValidationError as error:
         raise SettingsError(describe_errors(error, of)) from None
+
+
+def _find_stack() -> None:
+    """Add the settings of the running stack of `make up` to an environment that names no server."""
+    if {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL"} & os.environ.keys() or not STACK_REPORT.exists():
+        return
+    report = json.loads(STACK_REPORT.read_bytes())
+    is_recent = 0 <= clock.monotonic() - report["at_s"] < STACK_REPORT_OLD_AFTER_S
+    if is_recent and report["host"] == platform.node() and report["settings"]:
+        found = " ".join(map("=".join, report["settings"].items()))
+        # A program's log is configured by settings. Until then, warnings are plain lines.
+        logging.getLogger(__name__).warning("using the stack of `make up`: %s", found)
+        os.environ.update(report["settings"] | os.environ)
 
 
 def describe_errors(error: ValidationError, of: type[BaseModel]) -> str:
@@ -65,10 +91,8 @@ def flat_fields(settings: type[BaseModel]) -> dict[str, FieldInfo]:
     found: dict[str, FieldInfo] = {}
     for name, field in settings.model_fields.items():
         part = part_of(field)
-        if part is None:
-            found[name] = field
-        else:
-            found |= {f"{name}_{inner}": own for inner, own in part.model_fields.items()}
+        own = {f"{name}_{inner}": of for inner, of in part.model_fields.items()} if part else {}
+        found |= own or {name: field}
     return found
 
 
@@ -95,16 +119,11 @@ def _value(value: object, place: tuple[str | int, ...], of: type[BaseModel]) -> 
 
 
 def _is_secret(place: tuple[str | int, ...], of: type[BaseModel]) -> bool:
-    kind: type[BaseModel] | None = of
-    for name in place:
-        field = kind.model_fields.get(str(name)) if kind else None
-        if field is None:
-            return False
-        if not field.repr:
-            return True
-        part = field.annotation
-        kind = part if isinstance(part, type) and issubclass(part, BaseModel) else None
-    return False
+    field = of.model_fields.get(str(place[0])) if place else None
+    if field is None or not field.repr:
+        return field is not None
+    part = part_of(field)
+    return part is not None and _is_secret(place[1:], part)
 
 
 class _Environment(EnvSettingsSource):
@@ -117,9 +136,7 @@ class _Environment(EnvSettingsSource):
         self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]
     ) -> dict[str, Any]:
         """Return the parts of a field."""
-        kind = field.annotation
-        is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-        return super().explode_env_vars(field_name, field, env_vars) if is_model else {}
+        return super().explode_env_vars(field_name, field, env_vars) if part_of(field) else {}
 
 
 class SharedSettings(BaseSettings):

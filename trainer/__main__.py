@@ -11,6 +11,7 @@ import typer
 from prometheus_client import start_http_server
 
 from runtime.logs import configure_logs
+from runtime.settings import read_settings
 from runtime.topology import TopologyError
 from trainer.commands import operations
 from trainer.commands.engines import Again, Engine, EngineName, Master, SnapshotId, source_of
@@ -77,7 +78,7 @@ operations.register(app)
 
 def _start() -> tuple[TrainerSettings, threading.Event]:
     with errors_reported():
-        settings = TrainerSettings()
+        settings = read_settings(TrainerSettings)
     configure_logs("trainer", settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,14 +1,15 @@
-"""The stages of a run: timed, shown on a terminal, and cancellable between two blocks."""
+"""The stages of a run: timed, shown, and cancellable between two blocks."""
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
+_LINE_EVERY_S: Final = 10
 T = TypeVar("T")
 
 
@@ -43,15 +44,24 @@ class Stages:
             self._progress.advance(task)
 
 
+class _Lines(Progress):
+    """Progress for a file: at most one line in ten seconds."""
+
+    _due_s = 0.0
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Advance a task, and print where it is."""
+        super().advance(task_id, advance)
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + _LINE_EVERY_S
+            task = self._tasks[task_id]
+            self.console.print(f"{task.description} {task.completed}/{task.total}")
+
+
 @contextmanager
-def shown() -> Iterator[Progress]:
-    """Show progress on standard error while the context lasts, if that is a terminal."""
+def shown(*, in_file: bool = False) -> Iterator[Progress]:
+    """Show progress on standard error while the context lasts: on a terminal, or in a file, too."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    kind = _Lines if in_file and not console.is_terminal else Progress
+    with kind(console=console, disable=not console.is_terminal) as progress:
         yield progress

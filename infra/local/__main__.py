@@ -38,7 +38,7 @@ Broker = Annotated[
 Workers = Annotated[int, typer.Option(min=1, help="stream processor processes")]
 ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="0: the system chooses")]
 UsualApiPort = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="8000 or, if that is taken, another")
+    int | None, typer.Option(min=0, max=65535, help="that of the latest start, else from 8000 on")
 ]
 Simulate = Annotated[
     bool | None, typer.Option(help="simulate quotes and events; unless the broker is your own")
@@ -85,11 +85,15 @@ def up(
     simulate: Simulate = None,
     archive: Archive = False,
 ) -> None:
-    """Start the stack in the background; its programs take the settings of this environment."""
+    """Start the stack in the background, on the data of the latest one with such a broker.
+
+    Its programs take the settings of this environment.
+    """
     with _errors_said():
         # Simulated quotes must not mix with real ones, except on request.
         simulated = broker != "own" if simulate is None else simulate
-        background.up(console, HOME / "up", Options(broker, workers, api_port, simulated, archive))
+        options = Options(broker, workers, api_port, simulated, archive, durable=True)
+        background.up(console, HOME / "up", options)
 
 
 @app.command()
@@ -100,7 +104,7 @@ def status() -> None:
 
 @app.command()
 def down() -> None:
-    """Stop what `up` started."""
+    """Stop what `up` started; its data stay."""
     with _errors_said():
         background.down(console, HOME / "up")
 

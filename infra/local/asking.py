@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -60,45 +61,64 @@ def problem(request: Request, status: int, body: Any) -> str | None:
     return None if found else f"no {request.filled or 'content'}: {said[:_SAID]}"
 
 
-def await_subjects(pause: Pause, client: httpx.Client, logs: str) -> Subjects:
+def await_subjects(
+    pause: Pause, client: httpx.Client, logs: str, say: Callable[[str], None] = lambda _: None
+) -> Subjects:
     """Return what to ask about, once there are quotes, events and a first generation.
 
     Args:
         pause: between two polls.
         client: of the API.
         logs: where they are, for the error.
+        say: called with what was found: bars, then histories, then lists.
 
     Raises:
-        NotReadyError: there are none within `READY_WITHIN_S`.
+        NotReadyError: one of these is missing after `READY_WITHIN_S`.
     """
-    found = _patiently(pause, lambda: find_subjects(client), bool, READY_WITHIN_S)
-    if found is None:
-        raise NotReadyError(
-            f"no bars, histories and lists within {READY_WITHIN_S} s: see the logs of worker, "
-            f"trainer and api in {logs}"
-        )
-    return found
+    for what, find in (("bars", _prices), ("histories", _users), ("lists", find_subjects)):
+        found: Any = _patiently(pause, partial(find, client), bool, READY_WITHIN_S)
+        if not found:
+            raise NotReadyError(
+                f"no {what} within {READY_WITHIN_S} s: see the logs of worker, trainer and api in "
+                f"{logs}"
+            )
+        say(what)
+    subjects: Subjects = found
+    return subjects
 
 
 def find_subjects(client: httpx.Client) -> Subjects | None:
     """Return what to ask about, None before the first generation."""
-
-    def items(path: str, name: str = "items") -> Any:
-        return client.get(path).raise_for_status().json()[name]
-
-    try:
-        for instrument in (item["instrument_id"] for item in items("/v1/trending?n=10")):
-            bars = items(f"/v1/instruments/{instrument}/bars?limit=1", "bars")
-            if not bars or not items(f"/v1/instruments/{instrument}/similar?n=1"):
-                continue
-            for user in items("/v1/users", "user_ids"):
-                said = client.get(f"/v1/users/{user}/recommendations?n=1").raise_for_status().json()
-                if said["items"]:
-                    first = said["items"][0]["instrument_id"]
-                    return Subjects(instrument, user, bars[0]["c"], said["request_id"], first)
-    except httpx.HTTPError:
-        pass  # there is no generation yet, or a program restarts
+    for instrument, price in _prices(client):
+        if not _get(client, f"/v1/instruments/{instrument}/similar?n=1").get("items"):
+            continue
+        for user in _users(client):
+            said = _get(client, f"/v1/users/{user}/recommendations?n=1")
+            if said.get("items"):
+                first = said["items"][0]["instrument_id"]
+                return Subjects(instrument, user, price, said["request_id"], first)
     return None
+
+
+def _prices(client: httpx.Client) -> list[tuple[int, float]]:
+    """Return the instruments with the most events that have bars, and their newest prices."""
+    trending = [item["instrument_id"] for item in _get(client, "/v1/trending").get("items", ())]
+    bars = [(one, _get(client, f"/v1/instruments/{one}/bars?limit=1")) for one in trending]
+    return [(one, answer["bars"][0]["c"]) for one, answer in bars if answer.get("bars")]
+
+
+def _users(client: httpx.Client) -> list[str]:
+    """Return users with histories."""
+    return list(_get(client, "/v1/users").get("user_ids", ()))
+
+
+def _get(client: httpx.Client, path: str) -> dict[str, Any]:
+    """Return an answer; nothing if there is no generation yet, or a program restarts."""
+    try:
+        answer: dict[str, Any] = client.get(path).raise_for_status().json()
+    except httpx.HTTPError:
+        return {}
+    return answer
 
 
 def answers(pause: Pause, client: httpx.Client, asked: Iterable[Request]) -> Iterator[Answer]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from infra.local import show
 from infra.local.process import READY_WITHIN_S, NotReadyError
 from infra.local.run import BusyError, await_end, owner, read_report, running_stack
-from infra.local.stack import Options
+from infra.local.stack import BrokerKind, Options
 
 STOPPED_WITHIN_S: Final = 90
 _TICKS_S: Final = 1.0
@@ -34,6 +34,8 @@ def up(console: Console, folder: Path, options: Options) -> None:
         raise BusyError(
             f"it is already running as process {pid}: `status` shows it, `down` stops it"
         )
+    data = options.data(folder)
+    continues = data is not None and data.exists()
     log_path = folder.with_suffix(".log")
     log_path.parent.mkdir(parents=True, exist_ok=True)
     given = msgspec.json.encode(options).decode()
@@ -52,7 +54,8 @@ def up(console: Console, folder: Path, options: Options) -> None:
     except KeyboardInterrupt:
         raise NotReadyError(f"interrupted, but {_goes_on(supervisor, folder)}") from None
     show.stack(console, folder)
-    console.print(f"\nIts supervisor is process {supervisor.pid}, log {log_path}", soft_wrap=True)
+    console.print(f"supervisor {supervisor.pid}, log {show.shown(log_path)}", soft_wrap=True)
+    console.print(_kept(options.broker, data, continues=continues), soft_wrap=True)
 
 
 def supervise(console: Console, folder: Path, options: Options) -> None:
@@ -88,6 +91,20 @@ def down(console: Console, folder: Path) -> None:
     if not stopped:
         raise NotReadyError(f"process {pid} did not stop within {STOPPED_WITHIN_S} s")
     console.print("all stopped")
+
+
+def _kept(broker: BrokerKind, data: Path | None, *, continues: bool) -> str:
+    """Return what of a stack stays after its end, and what has stayed since the latest one."""
+    if data is None:
+        return "Its data end with it."
+    keeps = "Kafka and Redis keep their" if broker == "kafka" else "Redis keeps its"
+    said = f"{keeps} data in {show.shown(data)}, until `make clean`."
+    if broker == "tansu":
+        said += " Tansu has the log in memory, and loses it on `make down`: `make up BROKER=kafka` "
+        said += "keeps both (it needs Java and Maven)."
+    if broker == "tansu" and continues:
+        said += "\nThe log of the latest stack is gone: new records count on top of what Redis has."
+    return said
 
 
 def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> None:

@@ -33,14 +33,18 @@ def demo(console: Console, folder: Path, options: Options) -> None:
     with running_stack(folder, options, partial(show.step, console)) as running:
         url = running.stack.api_url
         with connect_api(url) as client:
+
+            def found(what: str) -> None:
+                show.check(console, f"{what:<10}after {time.monotonic() - began:.0f} s", None)
+
             with console.status("waiting for the first bars, histories and lists ..."):
-                subjects = await_subjects(running.pause, client, str(folder))
+                subjects = await_subjects(running.pause, client, str(folder), found)
             for given in answers(running.pause, client, shown(subjects)):
                 show.answer(console, url, given)
-            show.stack(console, folder)
             console.print(
-                f"\nAll of this took {time.monotonic() - began:.0f} s, and it runs until Ctrl-C.\n"
-                f"Page {url}/   docs {url}/docs\n"
+                f"\nPage {url}/   docs {url}/docs   logs in {show.shown(folder)}/\n"
+                "It runs until Ctrl-C; `make up` runs it in the background.",
+                soft_wrap=True,
             )
             _watch(console, running, client)
 
@@ -97,23 +101,21 @@ def _rolls_back(console: Console, pause: Pause, stack: Stack) -> bool:
 
 
 def _watch(console: Console, running: Running, client: httpx.Client) -> None:
-    """Show a status line until something is raised."""
+    """Show a status line until something is raised; in a file, one for each restart."""
     every_s = _STATUS_EVERY_S if console.is_terminal else _STATUS_EVERY_S_IN_A_FILE
+    restarts = -1
     # Over one second, rates would fluctuate as the simulator and the workers alternate.
     readings = deque([_read(running, client)], maxlen=_READINGS)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             running.pause(every_s)
             readings.append(_read(running, client))
-            line = show.status_line(
-                readings[-1],
-                metrics.rates(readings[0], readings[-1]),
-                _generation(client),
-                running.supervisor.statuses(),
-            )
+            statuses = running.supervisor.statuses()
+            rates = metrics.rates(readings[0], readings[-1])
+            line = show.status_line(readings[-1], rates, _generation(client), statuses)
             if console.is_terminal:
                 live.update(line, refresh=True)
-            else:
+            elif restarts < (restarts := sum(status.restarts for status in statuses)):
                 console.print(line, soft_wrap=True)
 
 

@@ -75,6 +75,16 @@ def read(workers: Iterable[Samples], at_s: float) -> Reading:
     )
 
 
+def is_folded(workers: list[Samples]) -> bool:
+    """Return whether the workers have all partitions, and their positions are at the logs' ends."""
+
+    def total(metric: str) -> float:
+        return sum(v for samples in workers for (name, _), v in samples.items() if name == metric)
+
+    assigned, of_each = total("partitions_assigned"), total("topic_partitions")
+    return assigned > 0 and assigned * len(workers) == of_each and not total("lag_records")
+
+
 def rates(before: Reading, now: Reading) -> Rates:
     """Return the rates per second between two readings; a counter reset counts as 0.
 

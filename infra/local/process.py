@@ -64,14 +64,14 @@ class Server:
 
 
 def free_port(wished: int = 0) -> int:
-    """Return a TCP port for a server of ours: the wanted one or, if that is taken, another.
+    """Return a TCP port for a server of ours: the wanted one or the next free one, by default any.
 
     It stays free until the server starts, and across restarts. The system assigns it to no
     connection and to no server that takes any port, and this function returns it only once while
     this process lives: it holds the UDP port of the same number.
     """
-    if wished and _take(wished):
-        return wished
+    if wished:
+        return next(port for port in range(wished, 2**16) if _take(port))
     ports = _ports()
     while not _take(port := secrets.choice(ports)):
         pass

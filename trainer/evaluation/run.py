@@ -1,6 +1,7 @@
 """One evaluation: reads files, fits models and measures their lists, with progress."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def run(
     rules: WorkerRules,
     lists_to: Path | None = None,
 ) -> Evaluation:
-    """Return how good the lists of some models are.
+    """Return how good the lists of models are, `auto`'s last; of those that Ctrl-C left time for.
 
     Args:
         question: what is learned from and what is to be found.
@@ -111,28 +112,35 @@ def run(
         QuestionError, FileError, SplitError: the files make no question.
         NobodyError: nobody has anything to be found.
     """
-    with shown() as progress:
-        stages = {name: Stages(lambda: None, progress) for name in models}
+    with shown(in_file=True) as progress:
+        ordered = sorted(models, key=AUTO.__eq__)
+        stages = {name: Stages(lambda: None, progress) for name in ordered}
         made: dict[str, list[Contender]] = {name: [] for name in models}
         judged: dict[str, list[JudgedFold]] = {name: [] for name in models}
         data = []
         steps = Stages(lambda: None, progress).each(range(question.folds), "splits")
-        for _, split in zip(steps, question.splits(), strict=True):
-            prepared = prepare(split, rules)
-            holdout = prepared.holdout
-            data.append(data_of(str(question), prepared))
-            for name, of_model in stages.items():
-                made[name].append(contender(name, settings, holdout, of_model))
-                recommended = made[name][-1].recommend(holdout, n, of_model)
-                if lists_to is not None:
-                    write_recommendations(lists_to, prepared, recommended)
-                with of_model.timed("measure"):
-                    judged[name].append(judge_fold(holdout, recommended, prepared.items))
+        with suppress(KeyboardInterrupt):
+            for _, split in zip(steps, question.splits(), strict=True):
+                prepared = prepare(split, rules)
+                holdout = prepared.holdout
+                data.append(data_of(str(question), prepared))
+                for name, of_model in stages.items():
+                    made[name].append(contender(name, settings, holdout, of_model))
+                    recommended = made[name][-1].recommend(holdout, n, of_model)
+                    if lists_to is not None:
+                        write_recommendations(lists_to, prepared, recommended)
+                    with of_model.timed("measure"):
+                        judged[name].append(judge_fold(holdout, recommended, prepared.items))
+        measured = [name for name in models if judged[name]]
+        # The same for all, so that the models can be compared.
+        folds = min((len(judged[name]) for name in measured), default=0)
+        if not folds:
+            raise KeyboardInterrupt
         found = [
-            _of_model(name, made[name], judged[name], question.seed, stages[name])
-            for name in models
+            _of_model(name, made[name][:folds], judged[name][:folds], question.seed, stages[name])
+            for name in measured
         ]
-    return Evaluation(of_folds(data), question.seed, found)
+    return Evaluation(of_folds(data[:folds]), question.seed, found)
 
 
 def _of_model(

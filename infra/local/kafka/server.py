@@ -46,17 +46,19 @@ def kafka(
     port: int,
     folder: Path,
     *,
+    data: Path | None = None,
     listeners: Mapping[str, tuple[str, str]] | None = None,
     properties: Mapping[str, str] | None = None,
     storage: Sequence[str] = (),
 ) -> Server:
-    """Apache Kafka on the data in `folder/kafka`, created if missing; its log is next to it.
+    """Apache Kafka on the data in a folder, created if missing.
 
     It may be stopped or killed, and restarted on the same data.
 
     Args:
         port: of the listener without a login.
-        folder: for data, settings and log.
+        folder: for settings and log.
+        data: the folder of its data, by default `kafka` in `folder`.
         listeners: additional ones: name -> host:port and protocol.
         properties: additional broker settings.
         storage: options for formatting its storage.
@@ -64,7 +66,7 @@ def kafka(
     Raises:
         NoKafkaError: it is unavailable or cannot run here; says why.
     """
-    data, file = folder / "kafka", folder / "kafka.properties"
+    data, file = data or folder / "kafka", folder / "kafka.properties"
     folder.mkdir(parents=True, exist_ok=True)
     more = {name: f",{name}://{address}" for name, (address, _) in (listeners or {}).items()}
     protocols = "".join(f",{name}:{of}" for name, (_, of) in (listeners or {}).items())

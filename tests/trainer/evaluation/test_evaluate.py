@@ -12,8 +12,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from trainer.__main__ import app
+from trainer.evaluation import run
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.measuring import Estimate
+from trainer.evaluation.measuring import Estimate, judge_fold
 from trainer.evaluation.splits import temporal
 from trainer.judging.measures import NAMES
 from trainer.models import ITEM_MODELS, MODELS
@@ -81,6 +82,38 @@ def test_the_lists_that_are_written_are_those_that_were_measured(
     assert [r["rank"] for r in first] == ["1", "2", "3", "4"]
     scores = [float(r["score"]) for r in first]
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("folds", "interrupted_at", "measured"),
+    [(1, 2, ["cosine"]), (2, 4, ["cosine", "popular"]), (2, 2, ["cosine"])],
+)
+def test_ctrl_c_leaves_what_was_measured_on_the_same_folds(
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folds: int,
+    interrupted_at: int,
+    measured: list[str],
+) -> None:
+    calls = iter(range(1, 10))
+
+    def judge(*given: Any) -> Any:
+        if next(calls) == interrupted_at:
+            raise KeyboardInterrupt
+        return judge_fold(*given)
+
+    monkeypatch.setattr(run, "judge_fold", judge)
+    page = tmp_path / "report.html"
+    asked = ("--model", "cosine", "--model", "popular", "--folds", str(folds), "--report", page)
+    done = evaluate("--interactions", shop, *asked, "--json")
+    assert done.exit_code == 130
+    assert f"measured only {', '.join(measured)} on 1 of {folds} folds" in done.stderr
+    found = json.loads(done.stdout)
+    assert [of_model["model"] for of_model in found["models"]] == measured
+    assert found["data"]["folds"] == 1
+    assert page.exists()
+    assert re.search(r"^cosine lists \d+/\d+$", done.stderr, re.MULTILINE)  # it is no terminal
 
 
 def test_a_report_is_one_page_with_three_plots_that_fetches_nothing(
