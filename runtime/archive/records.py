@@ -50,7 +50,7 @@ class Rows:
     """Some rows of a table, columns of one length n, of Python's own values."""
 
     columns: dict[str, list[Any]]
-    """by their names, those of `ArchiveTable.columns`; times in epoch ms"""
+    """by their names, those of `ArchiveTable.columns` that the table has; times in epoch ms"""
 
 
 @contextmanager
@@ -65,7 +65,9 @@ def sorted_rows(
         span: which rows.
         order: by log, partition and offset; or by event time before these.
     """
-    scan = found.scan(_filter(table, span), tuple(column.name for column in table.columns))
+    there = found.schema().column_names
+    columns = [c for c in table.columns if not c.is_later or c.name in there]
+    scan = found.scan(_filter(table, span), tuple(column.name for column in columns))
     count = sum(task.file.record_count for task in scan.plan_files())
     with (
         tempfile.TemporaryDirectory(prefix="tickrec-") as folder,
@@ -75,7 +77,7 @@ def sorted_rows(
     ):
         database.register("archived", _without_zones(scan.to_arrow_batch_reader()))
         # Iceberg's timestamps are µs.
-        names = [_selected(c) for c in table.columns]
+        names = [_selected(c) for c in columns]
         by = ", ".join(f'"{name}"' for name in (*_ORDERS[order], *PLACE))
         in_order = database.sql(f"SELECT {', '.join(names)} FROM archived ORDER BY {by}")  # noqa: S608
         batches = in_order.to_arrow_reader(_BATCH_ROWS)
@@ -120,7 +122,8 @@ class ArchivedRecord(NamedTuple):
 
 
 def _quote(fields: Fields) -> ArchivedRecord:
-    quote = Quote(**fields)
+    # null in rows from before the column
+    quote = Quote(**{name: value for name, value in fields.items() if value is not None})
     return ArchivedRecord(key_of(quote), encode(quote))
 
 
@@ -147,7 +150,7 @@ _RECORD: Final[Mapping[str, Callable[[Fields], ArchivedRecord]]] = {
 
 def records_of(table: ArchiveTable, rows: Rows) -> Iterator[ArchivedRecord]:
     """Yield the record of each row of `quotes`, `interactions` or `feedback`."""
-    names = [column.name for column in table.columns if column.name not in PLACE]
+    names = [name for name in rows.columns if name not in PLACE]
     record = _RECORD[table.name]
     for values in zip(*(rows.columns[name] for name in names), strict=True):
         yield record(dict(zip(names, values, strict=True)))

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from contracts.archive import (
     INTERACTIONS_TABLE,
     QUOTES_TABLE,
     ArchiveTable,
+    Column,
 )
 from contracts.feedback import decode_feedback
 from contracts.messages import Interaction, Quote, encode
 from contracts.times import DAY_MS
+from producers import archive
 from producers.archive import Name, archive_source
 from producers.batch import Record
 from producers.feed import MAX_SPEED
@@ -116,6 +119,18 @@ def expected(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Record]]:
 
 
 def test_at_full_speed_rows_are_in_log_order(config: ArchiveConfig) -> None:
+    assert replay(config, "quotes") == list(expected(quote_rows()))
+
+
+@pytest.mark.parametrize("is_added", [False, True])
+def test_rows_from_before_a_later_column_are_records_without_it(
+    config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, *, is_added: bool
+) -> None:
+    later = Column("fee", "double", is_required=False, is_later=True)
+    table = replace(QUOTES_TABLE, columns=(*QUOTES_TABLE.columns, later))
+    monkeypatch.setitem(archive._TABLES, "quotes", table)  # type: ignore[index]
+    if is_added:
+        open_table(open_catalog(config), config, table)
     assert replay(config, "quotes") == list(expected(quote_rows()))
 
 
