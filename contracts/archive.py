@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from contracts.bars import FIELDS, Kind
 from contracts.event_types import ERASED as ERASED
+from contracts.messages import QUOTE_COLUMNS
 from contracts.topics import BARS, FEEDBACK, INTERACTIONS, QUOTES, Topic
 
 ColumnType = Literal["int", "long", "double", "string", "timestamptz"]
@@ -58,15 +59,16 @@ _PLACE: Final = (
 PLACE: Final = tuple(column.name for column in _PLACE)
 """The columns that identify a row's record."""
 
+_OF_INTEGER: Final[Mapping[str, ColumnType]] = {"instrument_id": "long", "ts": "timestamptz"}
 QUOTES_TABLE: Final = ArchiveTable(
     name="quotes",
     topic=QUOTES,
     columns=(
         *_PLACE,
-        Column("instrument_id", "long"),
-        Column("price", "double"),
-        Column("size", "double"),
-        Column("ts", "timestamptz"),
+        *(
+            Column(c.name, _OF_INTEGER.get(c.name, "double"), not c.is_later, c.is_later)
+            for c in QUOTE_COLUMNS
+        ),
     ),
     day_of="ts",
     bucket_of="instrument_id",

@@ -20,8 +20,6 @@ import numpy.typing as npt
 from contracts.decoding import Ints
 from contracts.log_position import LogPosition
 
-Source = Literal["price", "size", "ts_ms"]
-"""A column of `contracts.batches.QuoteColumns`."""
 Merge = Literal["first", "last", "max", "min", "sum"]
 """How values merge; the first and the last are by event time, ties by the place in the log."""
 Kind = Literal["price", "amount", "count", "time"]
@@ -40,8 +38,8 @@ class BarField:
 
     name: str
     """in a worker's memory and in the archive"""
-    of: tuple[Source, ...]
-    """what a quote adds: the product of these columns, 1 if there are none"""
+    of: tuple[str, ...]
+    """what a quote adds: the product of these fields of it, 1 if there are none"""
     merge: Merge
     kind: Kind
     is_optional: bool = False
@@ -66,8 +64,8 @@ Volume = Annotated[float, BarField("volume", ("size",), "sum", "amount")]
 Count = Annotated[int, BarField("count", (), "sum", "count")]
 Notional = Annotated[float, BarField("notional", ("price", "size"), "sum", "amount")]
 """Divided by the volume, it is the volume-weighted average price."""
-OpenTime = Annotated[int, BarField("open_ts", ("ts_ms",), "first", "time")]
-CloseTime = Annotated[int, BarField("close_ts", ("ts_ms",), "last", "time")]
+OpenTime = Annotated[int, BarField("open_ts", ("ts",), "first", "time")]
+CloseTime = Annotated[int, BarField("close_ts", ("ts",), "last", "time")]
 
 
 class Minute(msgspec.Struct, frozen=True, gc=False):

@@ -5,9 +5,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,16 @@ from contracts.decoding import MAX_AHEAD_MS, Floats, Ints, Rejection, decode_run
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     MIN_AMOUNT,
+    QUOTE_COLUMNS,
     Interaction,
+    amount_too_small,
     interaction_decoders,
     interaction_rule_broken,
     quote_decoders,
-    size_too_small,
 )
 
+Column = npt.NDArray[Any]
+"""(n,), of int64 or float64"""
 ABSENT: Final = -1
 """The length of a value that a record does not have."""
 
@@ -77,10 +81,8 @@ class QuoteColumns:
 
     index: Ints
     """(n,) index of each quote's record in the decoded batch"""
-    instrument_id: Ints
-    price: Floats
-    size: Floats
-    ts_ms: Ints
+    columns: Mapping[str, Column]
+    """by the fields of `contracts.messages.Quote`"""
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     """name of an unknown field -> records of the batch in which it was ignored; from up to
     `UNKNOWN_FIELDS_NAMED` records, the first such field of each"""
@@ -88,42 +90,35 @@ class QuoteColumns:
     def __len__(self) -> int:
         return len(self.index)
 
-    def arrays(self) -> dict[str, Any]:
-        """Return the columns by name."""
-        columns = ((column.name, getattr(self, column.name)) for column in fields(self))
-        return {name: column for name, column in columns if isinstance(column, np.ndarray)}
+    @property
+    def instrument_id(self) -> Ints:
+        """Of each quote, (n,)."""
+        return self.columns["instrument_id"]
+
+    @property
+    def ts_ms(self) -> Ints:
+        """Event times, (n,)."""
+        return self.columns["ts"]
 
     def take(self, which: Ints | npt.NDArray[np.bool_]) -> "QuoteColumns":
         """Return some of the rows, by index or by a mask."""
-        taken: dict[str, Any] = {name: column[which] for name, column in self.arrays().items()}
-        return replace(self, **taken)
+        taken = {name: column[which] for name, column in self.columns.items()}
+        return replace(self, index=self.index[which], columns=taken)
 
     def merged(self, other: "QuoteColumns") -> "QuoteColumns":
         """Return these rows and others of the same batch, with the others' unknown fields."""
-        order = np.argsort(np.concatenate([self.index, other.index]))
-        ours, theirs = self.arrays(), other.arrays()
-        joined: dict[str, Any] = {
-            name: np.concatenate([ours[name], theirs[name]])[order] for name in ours
+        index = np.concatenate([self.index, other.index])
+        order = np.argsort(index)
+        joined = {
+            name: np.concatenate([column, other.columns[name]])[order]
+            for name, column in self.columns.items()
         }
-        return replace(other, **joined)
-
-    def without(self, places: Ints) -> "QuoteColumns":
-        """Return the columns without some rows, given by index."""
-        return self.take(np.delete(np.arange(len(self)), places))
+        return replace(other, index=index[order], columns=joined)
 
 
-class OrdinaryQuotes(NamedTuple):
-    """Columns of n record values, of which some are quotes; a row means nothing if it is none.
-
-    What is ordinary is up to the parser. It is valid in every deployment, but for its time. The
-    columns are in the order of `QuoteColumns`.
-    """
-
-    instrument_id: Ints
-    price: Floats
-    size: Floats
-    ts_ms: Ints
-    is_ordinary: npt.NDArray[np.bool_]
+ReadQuotes = Callable[[Spans], tuple[QuoteColumns, npt.NDArray[np.bool_]]]
+"""A parser of n record values. Returns n rows, and (n,) which of them are quotes that are valid in
+every deployment, but for their time; the others mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +170,24 @@ def decode_quotes(
     """
     decoded = decode_runs(quote_decoders, values, rules)
     index, quotes, ts_ms, rejections = judge(decoded, now_ms, rules)
-    n = len(quotes)
-    columns = QuoteColumns(
-        index=index,
-        instrument_id=np.fromiter((q.instrument_id for q in quotes), np.int64, n),
-        price=np.fromiter((q.price for q in quotes), np.float64, n),
-        size=np.fromiter((q.size for q in quotes), np.float64, n),
-        ts_ms=ts_ms,
-        unknown_fields=decoded.unknown_fields,
-    )
-    small = columns.size < MIN_AMOUNT
-    if small.any() and len(too_small := np.flatnonzero(small & (columns.size > 0))):
-        rejections += (
-            Rejection(int(index[at]), size_too_small(columns.size[at])) for at in too_small.tolist()
-        )
-        return columns.without(too_small), sorted(rejections)
-    return columns, rejections
+    columns: dict[str, Column] = {"ts": ts_ms}
+    too_small: dict[int, str] = {}
+    for name, *_, kind, _ in reversed(QUOTE_COLUMNS):
+        if name not in columns:
+            columns[name] = np.fromiter(map(attrgetter(name), quotes), kind, len(quotes))
+        if kind is float:
+            below = (columns[name] > 0) & (columns[name] < MIN_AMOUNT)
+            for at in np.flatnonzero(below).tolist():
+                too_small[at] = amount_too_small(name, columns[name][at])
+    found = QuoteColumns(index, columns, decoded.unknown_fields)
+    if too_small:
+        rejections += (Rejection(int(index[at]), reason) for at, reason in too_small.items())
+        return found.take(np.delete(np.arange(len(found)), [*too_small])), sorted(rejections)
+    return found, rejections
 
 
 def decode_quotes_with(
-    read: Callable[[Spans], OrdinaryQuotes], values: Spans, now_ms: Ints, rules: InputRules = ANY
+    read: ReadQuotes, values: Spans, now_ms: Ints, rules: InputRules = ANY
 ) -> tuple[QuoteColumns, list[Rejection]]:
     """Decode a batch as `decode_quotes`, with a faster parser for quotes written as usual.
 
@@ -204,9 +197,8 @@ def decode_quotes_with(
         now_ms: the reader's clock for each, (n,).
         rules: the deployment's.
     """
-    found = read(values)
-    parsed = QuoteColumns(np.arange(len(values)), *found[:-1])
-    is_parsed = found.is_ordinary & (parsed.ts_ms <= now_ms + MAX_AHEAD_MS)
+    parsed, is_parsed = read(values)
+    is_parsed = is_parsed & (parsed.ts_ms <= now_ms + MAX_AHEAD_MS)
     is_parsed &= parsed.ts_ms >= rules.earliest_ms
     if is_parsed.all():
         return parsed, []

@@ -5,7 +5,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -54,10 +54,31 @@ NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     """A price of an instrument at an event time; `size` may be 0, which is the default."""
 
+    # The table of a quote's columns, from which all else derives. After `ts` are the fields that
+    # were added, each a `Size = 0`: records and archived rows from before have none.
     instrument_id: InstrumentId
     price: Amount
     size: Size = 0
     ts: EpochMs
+
+
+class QuoteColumn(NamedTuple):
+    """A field of `Quote`, as a column of many."""
+
+    name: str
+    is_required: bool
+    is_later: bool
+    """whether rows from before it exist: it is 0 in these"""
+    kind: type[int | float]
+    """amounts are floats"""
+    bounds: Meta
+
+
+QUOTE_COLUMNS: Final = tuple(
+    QuoteColumn(f.name, f.required, n > Quote.__struct_fields__.index("ts"), *get_args(f.type)[:2])
+    for n, f in enumerate(msgspec.structs.fields(Quote))
+)
+_MAY_BE_0: Final = [c.name for c in QUOTE_COLUMNS if c.kind is float and c.bounds.ge == 0]
 
 
 class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,8 +139,9 @@ def check_quote(quote: Quote, now_ms: int, rules: InputRules = ANY) -> None:
         ValueError: it breaks one; the text is the reason.
     """
     check_time(quote.ts, now_ms, rules)
-    if 0 < quote.size < MIN_AMOUNT:
-        raise ValueError(size_too_small(quote.size))
+    for name in _MAY_BE_0:
+        if 0 < (amount := getattr(quote, name)) < MIN_AMOUNT:
+            raise ValueError(amount_too_small(name, amount))
 
 
 def check_interaction(event: Interaction, now_ms: int, rules: InputRules = ANY) -> None:
@@ -174,6 +196,6 @@ def check_user_id(user_id: str) -> None:
         raise ValueError(reason)
 
 
-def size_too_small(size: float) -> str:
-    """Return the reason to reject a quote for its size."""
-    return f"size {size:g} is above 0 and below {MIN_AMOUNT:g}"
+def amount_too_small(name: str, amount: float) -> str:
+    """Return the reason to reject a quote for an amount that may be 0."""
+    return f"{name} {amount:g} is above 0 and below {MIN_AMOUNT:g}"

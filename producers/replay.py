@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contracts.messages import QUOTE_COLUMNS
 from contracts.topics import INSTRUMENTS, Topic
 from producers.batch import Batch
 from producers.feed import MAX_SPEED, parse_speed
@@ -112,9 +113,10 @@ def _of_rows(name: "Name", kind: Kind[M]) -> Callable[..., None]:
     return replay
 
 
-app.command("quotes", help="Publish quotes: columns ts, instrument_id, price; optional: size.")(
-    _of_rows("quotes", QUOTE_ROWS)
-)
+_OPTIONAL = ", ".join(column.name for column in QUOTE_COLUMNS if not column.is_required)
+app.command(
+    "quotes", help=f"Publish quotes: columns ts, instrument_id, price; optional: {_OPTIONAL}."
+)(_of_rows("quotes", QUOTE_ROWS))
 app.command(
     "interactions",
     help="""Publish interactions: columns ts, user_id, instrument_id; optional ones, too.

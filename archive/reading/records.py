@@ -122,7 +122,7 @@ def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: Inp
         QUOTES_TABLE,
         place,
         _offsets(records)[quotes.index],
-        **_of_table(QUOTES_TABLE, quotes.arrays() | {"ts": quotes.ts_ms}),
+        **_of_table(QUOTES_TABLE, quotes.columns),
     )
     return Rows(batch, len(rejections) + misplaced, misplaced)
 

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from contracts.messages import QUOTE_COLUMNS
 from producers.adapt.mapping import Field, Others, Unit
 
 Find = Callable[[str], int | None]
@@ -23,7 +24,7 @@ _DIGITS_MOST: Final = 128
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _OF_JSON: Final = frozenset((str, int, float))
-_AMOUNTS: Final = frozenset(("price", "size", "quantity"))
+_AMOUNTS: Final = frozenset(("quantity", *(c.name for c in QUOTE_COLUMNS if c.kind is float)))
 _BASE64: Final = re.compile("[0-9A-Za-z+/]+={0,2}")
 
 

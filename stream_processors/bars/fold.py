@@ -61,7 +61,8 @@ def fold_quotes(bars: Bars, row: Ints, quotes: QuoteColumns, mark: Ints) -> None
     opening = _best(bars, row, quotes.ts_ms, mark, "open")
     closing = _best(bars, row, quotes.ts_ms, mark, "close")
     for field in FIELDS.values():
-        column: Any = reduce(np.multiply, [getattr(quotes, source) for source in field.of], 1)
+        sources: list[Any] = [quotes.columns[source] for source in field.of]
+        column: Any = reduce(np.multiply, sources, 1)
         match field.merge:
             case "first":
                 bars[field.name][row[opening]] = column[opening]

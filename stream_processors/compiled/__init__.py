@@ -10,13 +10,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from contracts.batches import OrdinaryQuotes, Spans
+from contracts.batches import ReadQuotes
 from stream_processors.compiled import frames
 
 log = structlog.get_logger()
@@ -31,7 +30,7 @@ class Code:
 
     def __init__(self) -> None:
         self.read_frames = frames.interpreted
-        self.ordinary_quotes: Callable[[Spans], OrdinaryQuotes] | None = None
+        self.ordinary_quotes: ReadQuotes | None = None
         self.is_loading = False
         """so that nothing is fetched yet: to parse it without would take longer than to wait"""
 

@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 BYTES: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 INTS: Final = numba.int64[::1]
-FLOATS: Final = numba.float64[::1]
+AMOUNTS: Final = numba.float64[:, ::1]
 BOOLS: Final = numba.boolean[::1]
 VOID: Final = numba.void
 INT: Final = numba.int64

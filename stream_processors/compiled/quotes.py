@@ -10,16 +10,19 @@ same bits as msgspec's.
 """
 
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
-from contracts.batches import OrdinaryQuotes, Spans
+from contracts.batches import QuoteColumns, Spans
+from contracts.messages import QUOTE_COLUMNS
 from contracts.times import MAX_TS_MS
 from stream_processors.compiled.frames import Int
 from stream_processors.compiled.numba_types import (
+    AMOUNTS,
     BOOLS,
     BYTES,
-    FLOATS,
     INTS,
     VOID,
     as_bytes,
@@ -29,28 +32,27 @@ from stream_processors.compiled.numba_types import (
 
 _DIGITS: Final = 15
 _POWERS: Final = 10.0 ** np.arange(_DIGITS + 1)
-_INSTRUMENT_ID, _PRICE, _SIZE, _TS = range(4)
-_REQUIRED: Final = 1 << _INSTRUMENT_ID | 1 << _PRICE | 1 << _TS
-_NAMES: Final = tuple(
-    np.frombuffer(b'%s":' % name, np.uint8) for name in (b"instrument_id", b"price", b"size", b"ts")
-)
-_OF_INSTRUMENT_ID, _OF_PRICE, _OF_SIZE, _OF_TS = _NAMES
+_FIELDS: Final = sorted(QUOTE_COLUMNS, key=lambda column: column.kind is float)
+"""Two integers, then the amounts."""
+_INSTRUMENT_ID, _TS, _FIRST_AMOUNT = range(3)
+_REQUIRED: Final = sum(1 << n for n, field in enumerate(_FIELDS) if field.is_required)
+_MAY_BE_0: Final = sum(1 << n for n, field in enumerate(_FIELDS) if field.bounds.ge == 0)
+"""The other bounds of amounts are beyond what so many digits can say."""
+_NAMES: Final = tuple(np.frombuffer(f'{field.name}":'.encode(), np.uint8) for field in _FIELDS)
 _QUOTE, _COMMA, _OPEN, _CLOSE, _SPACE, _ZERO, _POINT = b'",{} 0.'
 
 
-def read(values: Spans) -> OrdinaryQuotes:
-    """Parse the ordinary quotes among record values."""
+def read(values: Spans) -> tuple[QuoteColumns, npt.NDArray[np.bool_]]:
+    """Parse the ordinary quotes among record values; return which ones are, as well, (n,)."""
     n = len(values)
-    columns = OrdinaryQuotes(
-        np.empty(n, np.int64),
-        np.empty(n, np.float64),
-        np.zeros(n, np.float64),
-        np.empty(n, np.int64),
-        np.zeros(n, np.bool_),
-    )
+    instrument_id, ts_ms = np.empty(n, np.int64), np.empty(n, np.int64)
+    amounts = np.zeros((len(_FIELDS) - _FIRST_AMOUNT, n), np.float64)
+    is_ordinary = np.zeros(n, np.bool_)
     if len(values.data):
-        _read(as_bytes(values.data), values.start, values.length, *columns)
-    return columns
+        data = as_bytes(values.data)
+        _read(data, values.start, values.length, instrument_id, ts_ms, amounts, is_ordinary)
+    columns = zip(_FIELDS, [instrument_id, ts_ms, *amounts], strict=True)
+    return QuoteColumns(np.arange(n), {field.name: of for field, of in columns}), is_ordinary
 
 
 @inlined
@@ -66,14 +68,9 @@ def _is_at(data: Any, at: Int, end: Int, expected: Any) -> bool:
 @inlined
 def _field_at(data: Any, at: Int, end: Int) -> tuple[Int, Int]:
     """Return the field whose name, quote and colon are here, and where they end; -1 for none."""
-    if _is_at(data, at, end, _OF_INSTRUMENT_ID):
-        return _INSTRUMENT_ID, at + len(_OF_INSTRUMENT_ID)
-    if _is_at(data, at, end, _OF_PRICE):
-        return _PRICE, at + len(_OF_PRICE)
-    if _is_at(data, at, end, _OF_SIZE):
-        return _SIZE, at + len(_OF_SIZE)
-    if _is_at(data, at, end, _OF_TS):
-        return _TS, at + len(_OF_TS)
+    for field in range(len(_NAMES)):
+        if _is_at(data, at, end, _NAMES[field]):
+            return field, at + len(_NAMES[field])
     return -1, at
 
 
@@ -109,9 +106,9 @@ def _number_at(data: Any, at: Int, end: Int) -> tuple[Int, Int, Int]:
 
 
 @inlined
-def _quote_in(data: Any, at: Int, end: Int) -> tuple[bool, Int, float, float, Int]:
-    """Return whether an ordinary quote is here, and its id, price, size and event time."""
-    instrument_id, price, size, ts_ms = np.int64(0), 0.0, 0.0, np.int64(0)
+def _quote_in(data: Any, at: Int, end: Int, amounts: Any, row: Int) -> tuple[bool, Int, Int]:
+    """Return whether an ordinary quote is here, its id and event time; write its amounts."""
+    instrument_id, ts_ms = np.int64(0), np.int64(0)
     seen, mark = 0, _COMMA
     while mark == _COMMA and at < end and data[at] == _QUOTE:
         field, at = _field_at(data, at + 1, end)
@@ -119,39 +116,41 @@ def _quote_in(data: Any, at: Int, end: Int) -> tuple[bool, Int, float, float, In
             break
         seen |= 1 << field
         digits, places, at = _number_at(data, at + _spaces_at(data, at, end), end)
-        if places < -1 or at == end or (places >= 0 and field in (_INSTRUMENT_ID, _TS)):
+        if places < -1 or at == end or (places >= 0 and field < _FIRST_AMOUNT):
             break
         if field == _TS:
             ts_ms = digits
         elif field == _INSTRUMENT_ID:
             instrument_id = digits
-        elif field == _PRICE:
-            price = digits / _POWERS[max(places, 0)]
         else:
-            size = digits / _POWERS[max(places, 0)]
+            if digits == 0 and not _MAY_BE_0 >> field & 1:
+                break
+            amounts[field - _FIRST_AMOUNT, row] = digits / _POWERS[max(places, 0)]
         mark = data[at]
         at += 1
         if mark == _COMMA:
             at += _spaces_at(data, at, end)
     is_whole = mark == _CLOSE and at == end and seen & _REQUIRED == _REQUIRED
-    is_ordinary = bool(is_whole and price > 0 and ts_ms <= MAX_TS_MS)
-    return is_ordinary, instrument_id, price, size, ts_ms
+    return bool(is_whole and ts_ms <= MAX_TS_MS), instrument_id, ts_ms
 
 
-@compiled(VOID, BYTES, INTS, INTS, INTS, FLOATS, FLOATS, INTS, BOOLS)
 def _read(
     data: Any,
     start: Any,
     length: Any,
     instrument_id: Any,
-    price: Any,
-    size: Any,
     ts_ms: Any,
+    amounts: Any,
     is_ordinary: Any,
 ) -> None:
     for row in range(len(start)):
         at, end = start[row], start[row] + length[row]
         if at < end and data[at] == _OPEN:
-            is_ordinary[row], instrument_id[row], price[row], size[row], ts_ms[row] = _quote_in(
-                data, at + 1, end
+            is_ordinary[row], instrument_id[row], ts_ms[row] = _quote_in(
+                data, at + 1, end, amounts, row
             )
+
+
+# numba keeps code by the function's name, and does not see that the table is compiled into it.
+_read.__qualname__ += f"_{crc32(repr(QUOTE_COLUMNS).encode())}"
+_read = compiled(VOID, BYTES, INTS, INTS, INTS, INTS, AMOUNTS, BOOLS)(_read)

@@ -17,12 +17,10 @@ from api.events.parsing import (
     parse_legacy,
 )
 from api.http.bodies import MAX_EVENTS
-from contracts.event_types import BUILT_IN
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
-from tests.contracts.test_messages import user_ids
+from tests.contracts.test_messages import NOW_MS, interactions, quotes
 
-NOW_MS = 1_629_061_651_000
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "size": 100, "ts": 1629061628123}
 TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
 LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
@@ -43,28 +41,7 @@ BROKEN: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-@given(
-    st.lists(
-        st.builds(
-            Quote,
-            instrument_id=st.integers(0, 2**63 - 1),
-            price=st.floats(1e-18, 1e18),
-            size=st.just(0) | st.floats(1e-18, 1e12),
-            ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),
-        )
-        | st.builds(
-            Interaction,
-            user_id=user_ids,
-            instrument_id=st.integers(0, 2**63 - 1),
-            event=st.sampled_from([*BUILT_IN]),
-            price=st.none() | st.floats(0.1, 1e12),
-            quantity=st.none() | st.floats(0.1, 1e12),
-            ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),
-        ),
-        min_size=1,
-        max_size=5,
-    )
-)
+@given(st.lists(quotes | interactions, min_size=1, max_size=5))
 def test_what_keeps_the_rules_is_read_as_it_was_sent(messages: list[Quote | Interaction]) -> None:
     events = [
         {"type": "quote" if isinstance(m, Quote) else "interaction"}

@@ -156,7 +156,7 @@ def published(*bars: dict[str, Any]) -> list[Record]:
 
 def bar(revision: int, price: float, n: int) -> dict[str, Any]:
     """The bar of the first minute, of n quotes at second 0, each of a price and of size 1."""
-    quotes = [Placed(0, LogPosition(0, at), price, 1) for at in range(n)]
+    quotes = [Placed(LogPosition(0, at), quote(0, price, 1)) for at in range(n)]
     values = {letter: value_of(field, quotes) for letter, field in FIELDS.items()}
     return {"instrument_id": 4, "t": 0, **values, "revision": revision}
 

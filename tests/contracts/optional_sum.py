@@ -20,6 +20,7 @@ from archive.maintenance.compaction import Rule, compact
 from contracts.archive import BARS_TABLE
 from contracts.bar_messages import decode_closed_bars, encode_closed_bars
 from contracts.bars import FIELDS
+from contracts.messages import Quote
 from contracts.times import DAY_MS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
@@ -35,7 +36,7 @@ DAY_START_MS = TODAY_US // 1000
 def test_a_bar_in_redis_from_before_takes_later_quotes() -> None:
     assert FIELDS[LETTER].is_optional
     bars = from_values([5], [decode_bar(STORED)])
-    later = columns_of([2.0], [3.0], [61_500])
+    later = columns_of([Quote(instrument_id=5, price=2.0, size=3.0, ts=61_500)])
     fold_quotes(bars, np.array([0]), later, np.array([9]))
     (value,) = to_values(bars)
     before = msgspec.json.decode(STORED)

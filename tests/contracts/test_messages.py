@@ -19,6 +19,7 @@ from contracts.messages import (
     MAX_INSTRUMENT_ID,
     MAX_USER_ID_BYTES,
     MIN_AMOUNT,
+    QUOTE_COLUMNS,
     Interaction,
     Quote,
     Rejection,
@@ -33,6 +34,7 @@ from contracts.times import MAX_TS_MS
 
 NOW_MS = 1_700_000_000_000
 GOOD_QUOTE = {"instrument_id": 4, "price": 30.72, "size": 100, "ts": NOW_MS}
+OPTIONAL = [column.name for column in QUOTE_COLUMNS if not column.is_required]
 GOOD_INTERACTION = {
     "user_id": "ABC",
     "instrument_id": 4,
@@ -45,11 +47,16 @@ GOOD_INTERACTION = {
 instrument_ids = st.integers(0, MAX_INSTRUMENT_ID)
 times = st.integers(0, NOW_MS + MAX_AHEAD_MS)
 amounts = st.floats(MIN_AMOUNT, MAX_AMOUNT)
-sizes = st.just(0.0) | amounts
 user_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_USER_ID_BYTES).filter(
     lambda user_id: user_id_rule_broken(user_id) is None
 )
-quotes = st.builds(Quote, instrument_id=instrument_ids, price=amounts, size=sizes, ts=times)
+quotes = st.builds(
+    Quote,
+    instrument_id=instrument_ids,
+    price=amounts,
+    ts=times,
+    **dict.fromkeys(OPTIONAL, st.just(0.0) | amounts),
+)
 interactions = st.builds(
     Interaction,
     user_id=user_ids,
@@ -80,14 +87,8 @@ def test_quotes_are_read_back_as_they_were_written(messages: list[Quote]) -> Non
     columns, rejections = decode_quotes([encode(message) for message in messages], NOW_MS)
     assert rejections == []
     assert columns.index.tolist() == list(range(len(columns))) == list(range(len(messages)))
-    read = zip(
-        columns.instrument_id.tolist(),
-        columns.price.tolist(),
-        columns.size.tolist(),
-        columns.ts_ms.tolist(),
-        strict=True,
-    )
-    assert list(read) == [(m.instrument_id, m.price, m.size, m.ts) for m in messages]
+    for name in Quote.__struct_fields__:
+        assert columns.columns[name].tolist() == [getattr(message, name) for message in messages]
 
 
 @given(st.lists(interactions, max_size=20))
@@ -141,9 +142,11 @@ def test_the_examples_of_the_design_are_good() -> None:
 
 
 def test_what_is_optional_may_be_absent() -> None:
-    columns, rejections = decode_quotes([changed(GOOD_QUOTE, size=...)], NOW_MS)
+    columns, rejections = decode_quotes(
+        [changed(GOOD_QUOTE, **dict.fromkeys(OPTIONAL, ...))], NOW_MS
+    )
     assert rejections == []
-    assert columns.size.tolist() == [0]
+    assert [columns.columns[name].tolist() for name in OPTIONAL] == [[0]] * len(OPTIONAL)
     bare = changed(GOOD_INTERACTION, event=..., price=..., quantity=...)
     events, rejections = decode_interactions([bare], NOW_MS)
     assert rejections == []
@@ -177,7 +180,7 @@ TOO_LONG = ("x" * (MAX_USER_ID_BYTES + 1), "é" * (MAX_USER_ID_BYTES // 2 + 1))
 QUOTE_RULES = {
     "instrument_id": (..., None, -1, 2**63, 4.5, "4", True),
     "price": (..., None, 0, -0.01, "30.72", 5e-324, 1e308),
-    "size": (5e-324, 1e308, -1, None, "100"),
+    **dict.fromkeys(OPTIONAL, (5e-324, 1e308, -1, None, "100")),
     "ts": (..., None, -1, 1.5, "now", MAX_TS_MS + 1, LATEST_MS + 1),
 }
 INTERACTION_RULES = {
@@ -256,8 +259,8 @@ def test_any_mix_of_good_and_bad_keeps_the_good_ones_and_their_places(batch: lis
     columns, rejections = decode_quotes(values, NOW_MS)
     good = [place for place, one in enumerate(batch) if isinstance(one, Quote)]
     assert columns.index.tolist() == good
-    assert columns.price.tolist() == [batch[place].price for place in good]
-    assert columns.size.tolist() == [batch[place].size for place in good]
+    for name, column in columns.columns.items():
+        assert column.tolist() == [getattr(batch[place], name) for place in good]
     assert columns.instrument_id.tolist() == [batch[place].instrument_id for place in good]
     assert {rejection.index for rejection in rejections} == set(range(len(batch))) - set(good)
 

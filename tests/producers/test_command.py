@@ -61,7 +61,8 @@ def test_a_file_is_published_whole_in_the_keys_partitions_and_in_order(
         quotes, rejections = decode_quotes(own, FAR_FUTURE_MS)
         assert not rejections
         expected = [(ts, float(price)) for ts, i, price in rows if i == instrument]
-        assert list(zip(quotes.ts_ms.tolist(), quotes.price.tolist(), strict=True)) == expected
+        prices = quotes.columns["price"].tolist()
+        assert list(zip(quotes.ts_ms.tolist(), prices, strict=True)) == expected
 
 
 def test_a_file_of_instruments_is_published_at_once_under_their_ids(

@@ -88,8 +88,8 @@ def test_quotes_reach_the_reader_as_they_are_in_the_file_to_the_last_digit(
     got = zip(
         quotes.ts_ms.tolist(),
         quotes.instrument_id.tolist(),
-        quotes.price.tolist(),
-        quotes.size.tolist(),
+        quotes.columns["price"].tolist(),
+        quotes.columns["size"].tolist(),
         strict=True,
     )
     assert list(got) == rows

@@ -22,7 +22,13 @@ from contracts.archive import (
 from contracts.bars import FIELDS, GREATEST
 from contracts.event_types import MAX_NAME_CHARACTERS
 from contracts.feedback import FEEDBACK_TYPES, MAX_POSITION
-from contracts.messages import MAX_AHEAD_MS, MAX_AMOUNT, MAX_USER_ID_BYTES, MIN_AMOUNT
+from contracts.messages import (
+    MAX_AHEAD_MS,
+    MAX_AMOUNT,
+    MAX_USER_ID_BYTES,
+    MIN_AMOUNT,
+    QUOTE_COLUMNS,
+)
 from runtime.archive.quality.rows import BYTES, PLACE_IS_COVERED, PLACE_IS_NEW
 
 gxe: Any = expectations  # it does not declare what it exports
@@ -48,8 +54,7 @@ def expectations_of(table: ArchiveTable, now_ms: int) -> list[Expectation]:
     own: dict[str, list[Expectation]] = {
         QUOTES_TABLE.name: [
             instrument,
-            _within("price", MIN_AMOUNT, MAX_AMOUNT),
-            _within("size", 0, MAX_AMOUNT),
+            *(_within(c.name, c.bounds.ge, c.bounds.le) for c in QUOTE_COLUMNS if c.kind is float),
             ts,
         ],
         INTERACTIONS_TABLE.name: [

@@ -143,6 +143,5 @@ def append(table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _value(quotes: list[Quote]) -> BarValue:
     return bar_of(
-        Placed(quote.ts, LogPosition(0, offset), quote.price, quote.size)
-        for offset, quote in enumerate(quotes)
+        Placed(LogPosition(0, offset), vars(quote)) for offset, quote in enumerate(quotes)
     )

@@ -19,30 +19,15 @@ from contracts.archive import (
     ArchiveTable,
 )
 from contracts.bar_messages import ClosedBar
-from contracts.event_types import BUILT_IN
 from contracts.feedback import decode_feedback
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.tombstones import Tombstone, encode_tombstone
 from tests.archive.samples import feedback
-from tests.contracts.test_messages import user_ids
+from tests.contracts.test_messages import NOW_MS, interactions, quotes
 
-NOW_MS = 1_629_061_628_123
 PLACE = Place(log=2, partition=0, counts=(1,))
-ids = st.integers(0, 2**63 - 1)
-prices = st.floats(1e-18, 1e18)
-times = st.integers(0, NOW_MS)
-quotes = st.builds(Quote, instrument_id=ids, price=prices, size=st.just(0) | prices, ts=times)
-interactions = st.builds(
-    Interaction,
-    user_id=user_ids,
-    instrument_id=ids,
-    event=st.sampled_from([*BUILT_IN]),
-    price=st.none() | prices,
-    quantity=st.none() | prices,
-    ts=times,
-)
 
 
 def message(offset: int, value: bytes | None, stamp_ms: int = NOW_MS, **other: Any) -> Message:
@@ -55,19 +40,17 @@ def ms(row: dict[str, Any], column: str) -> int:
     return round(row[column].timestamp() * 1_000)
 
 
-@given(st.lists(quotes | st.just(None), max_size=20))
+@given(st.lists(quotes | st.none(), max_size=20))
 def test_quotes(sent: list[Quote | None]) -> None:
     records = [message(7 * n, q and encode(q)) for n, q in enumerate(sent)]
     rows, rejected, *_ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
     assert rejected == sent.count(None)
-    decoded = [
-        (r["log"], r["partition"], r["offset"], r["instrument_id"], r["price"], r["size"])
-        for r in rows.to_pylist()
-    ]
+    decoded = [row | {"ts": ms(row, "ts")} for row in rows.to_pylist()]
     assert decoded == [
-        (2, 0, 7 * n, q.instrument_id, q.price, q.size) for n, q in enumerate(sent) if q
+        {"log": 2, "partition": 0, "offset": 7 * n} | msgspec.structs.asdict(quote)
+        for n, quote in enumerate(sent)
+        if quote
     ]
-    assert [ms(r, "ts") for r in rows.to_pylist()] == [q.ts for q in sent if q]
 
 
 @given(st.lists(interactions, max_size=20))

@@ -16,8 +16,7 @@ def bars_of(quotes: Sequence[Marked]) -> dict[int, dict[int, Any]]:
     of_bar: dict[tuple[int, int], list[Placed]] = defaultdict(list)
     for mark, quote in quotes:
         start_s = quote["ts"] // 60_000 * 60
-        placed = Placed(quote["ts"], LogPosition(*mark), quote["price"], quote.get("size", 0))
-        of_bar[quote["instrument_id"], start_s].append(placed)
+        of_bar[quote["instrument_id"], start_s].append(Placed(LogPosition(*mark), quote))
     bars: dict[int, dict[int, Any]] = defaultdict(dict)
     for (instrument, start_s), its in of_bar.items():
         bars[instrument][start_s] = msgspec.to_builtins(bar_of(its))

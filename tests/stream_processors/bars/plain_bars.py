@@ -2,60 +2,45 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from contracts.bars import BarValue
 from contracts.batches import QuoteColumns
 from contracts.log_position import LogPosition
-from contracts.messages import Ints
+from contracts.messages import QUOTE_COLUMNS, Quote
 from contracts.times import MINUTE_MS
 from tests.oracles import bars
 from tests.oracles.bars import Placed
-
-
-class Quote(NamedTuple):
-    """Its index in a list is its offset."""
-
-    instrument_id: int
-    price: float
-    size: float
-    ts_ms: int
-
-    @property
-    def minute(self) -> int:
-        return self.ts_ms // MINUTE_MS
-
 
 INSTRUMENTS = [0, 1, 7, 2**63 - 1]
 
 quotes = st.builds(
     Quote,
-    st.sampled_from(INSTRUMENTS),
-    st.integers(1, 400).map(lambda quarter: quarter / 4),
-    st.integers(0, 100).map(float),
-    st.builds(
+    instrument_id=st.sampled_from(INSTRUMENTS),
+    price=st.integers(1, 400).map(lambda quarter: quarter / 4),
+    ts=st.builds(
         lambda minute, second: minute * MINUTE_MS + second * 1_000,
         st.integers(0, 9),
         st.sampled_from([0, 30, 59]),
     ),
+    **{c.name: st.integers(0, 100).map(float) for c in QUOTE_COLUMNS if not c.is_required},
 )
 
 
-def columns_of(
-    price: Sequence[float], size: Sequence[float], ts_ms: Sequence[int] | Ints
-) -> QuoteColumns:
-    """Return quotes as a fold takes them, of no instrument."""
-    nothing = np.zeros(len(price), np.int64)
-    return QuoteColumns(
-        index=nothing,
-        instrument_id=nothing,
-        price=np.array(price, np.float64),
-        size=np.array(size, np.float64),
-        ts_ms=np.array(ts_ms, np.int64),
-    )
+def minute_of(quote: Quote) -> int:
+    return quote.ts // MINUTE_MS
+
+
+def columns_of(quotes: Sequence[Quote]) -> QuoteColumns:
+    """Return quotes as a fold takes them."""
+    columns = {
+        c.name: np.array([getattr(quote, c.name) for quote in quotes], c.kind)
+        for c in QUOTE_COLUMNS
+    }
+    return QuoteColumns(np.arange(len(quotes)), columns)
 
 
 def recomputed(
@@ -67,8 +52,8 @@ def recomputed(
     for offset, quote in enumerate(log):
         if quote is None:
             continue
-        of_bar[quote.instrument_id, quote.minute].append((offset, quote))
-        newest[quote.instrument_id] = max(newest[quote.instrument_id], quote.minute)
+        of_bar[quote.instrument_id, minute_of(quote)].append((offset, quote))
+        newest[quote.instrument_id] = max(newest[quote.instrument_id], minute_of(quote))
     result: dict[int, dict[int, BarValue]] = defaultdict(dict)
     for (instrument, minute), placed in of_bar.items():
         if minute > newest[instrument] - retention:
@@ -79,6 +64,5 @@ def recomputed(
 def bar_of(placed: list[tuple[int, Quote]], incarnation: int) -> BarValue:
     """Return the bar of quotes, each given with its offset."""
     return bars.bar_of(
-        Placed(quote.ts_ms, LogPosition(incarnation, offset), quote.price, quote.size)
-        for offset, quote in placed
+        Placed(LogPosition(incarnation, offset), asdict(quote)) for offset, quote in placed
     )

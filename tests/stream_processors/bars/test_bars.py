@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import messages
 from contracts.bars import BarValue
 from contracts.keyspace import NEWEST_FIELD
 from contracts.log_position import LogPosition
-from contracts.messages import encode
+from contracts.messages import Quote, encode
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors.bars.stored import from_values, to_values
@@ -26,7 +25,7 @@ from tests.examples import examples
 from tests.stream_processors.folding import folds_of_quotes
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play
 
-from .plain_bars import INSTRUMENTS, Quote, quotes, recomputed
+from .plain_bars import INSTRUMENTS, minute_of, quotes, recomputed
 
 PARTITIONS = 2
 PARTITION = instrument_partition(7, PARTITIONS)
@@ -57,17 +56,9 @@ def simulate(
 
     world = World(sizes=cycle(plan.sizes), make={QUOTES: make})
     for quote in log:
-        world.log_of(QUOTES, PARTITION, b"[]" if quote is None else record_of(quote))
+        world.log_of(QUOTES, PARTITION, b"[]" if quote is None else encode(quote))
     play(world, [(QUOTES, PARTITION)], plan)
     return world
-
-
-def record_of(quote: Quote) -> bytes:
-    return encode(
-        messages.Quote(
-            instrument_id=quote.instrument_id, price=quote.price, size=quote.size, ts=quote.ts_ms
-        )
-    )
 
 
 def in_place(log: list[Quote | None]) -> list[Quote | None]:
@@ -100,7 +91,7 @@ def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
     good = in_place(log)
     assert stored_bars(world) == recomputed(good, retention, incarnation=0)
     for instrument in {quote.instrument_id for quote in good if quote}:
-        newest = max(q.minute for q in good if q and q.instrument_id == instrument)
+        newest = max(minute_of(q) for q in good if q and q.instrument_id == instrument)
         stored = world.data[KEYSPACE.bars(PARTITION, instrument)]
         assert stored[NEWEST_FIELD] == str(newest * 60)
 

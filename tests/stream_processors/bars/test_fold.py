@@ -7,26 +7,32 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
 
 from contracts.bars import FIELDS
 from contracts.log_position import LogPosition
+from contracts.messages import Quote
 from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quotes
-from tests.oracles.bars import Placed, bar_of
+from tests.oracles.bars import Placed, bar_of, in_order
 
-from .plain_bars import columns_of
+from .plain_bars import columns_of, quotes
 
 
-class Quote(NamedTuple):
+class Marked(NamedTuple):
     key: int
-    price: float
-    size: float
-    ts_ms: int
     mark: int
+    quote: Quote
 
 
-def fields_by_hand(quotes: list[Quote]) -> dict[str, float]:
+def marked(mark: int, price: float, size: float = 0.0, ts: int | None = None) -> Marked:
+    """Return a quote of the first bar; its time is its mark if none is given."""
+    ts = mark if ts is None else ts
+    return Marked(0, mark, Quote(instrument_id=0, price=price, size=size, ts=ts))
+
+
+def fields_by_hand(quotes: list[Marked]) -> dict[str, float]:
     """Return the fields of the quotes' bar, by the names that the fold gives them."""
-    placed = sorted(Placed(q.ts_ms, LogPosition(0, q.mark), q.price, q.size) for q in quotes)
+    placed = in_order(Placed(LogPosition(0, q.mark), asdict(q.quote)) for q in quotes)
     bar = bar_of(placed)
     mark = bar.off.offset
     marks = {
@@ -38,8 +44,8 @@ def fields_by_hand(quotes: list[Quote]) -> dict[str, float]:
     return {"key": quotes[0].key} | values | marks
 
 
-def folded_by_hand(quotes: list[Quote]) -> list[dict[str, float]]:
-    of_key: dict[int, list[Quote]] = defaultdict(list)
+def folded_by_hand(quotes: list[Marked]) -> list[dict[str, float]]:
+    of_key: dict[int, list[Marked]] = defaultdict(list)
     for quote in quotes:
         of_key[quote.key].append(quote)
     return [fields_by_hand(of_key[key]) for key in sorted(of_key)]
@@ -49,39 +55,32 @@ def named(bars: Bars) -> list[dict[str, float]]:
     return [dict(zip(BAR.names or (), row, strict=True)) for row in bars.tolist()]
 
 
-def fold(*batches: list[Quote]) -> Bars:
+def fold(*batches: list[Marked]) -> Bars:
     """Return the bars of batches of quotes, by ascending key."""
     keys = np.unique([quote.key for batch in batches for quote in batch]).astype(np.int64)
     bars = bars_without_quotes(keys)
     for batch in batches:
-        key, price, size, ts_ms, mark = zip(*batch, strict=True) if batch else ((),) * 5
+        key, mark, its = zip(*batch, strict=True) if batch else ((),) * 3
         row = np.searchsorted(keys, np.array(key, np.int64))
-        fold_quotes(bars, row, columns_of(price, size, ts_ms), np.array(mark, np.int64))
+        fold_quotes(bars, row, columns_of(its), np.array(mark, np.int64))
     return bars
 
 
-# Quarters and whole sizes: products and sums are exact, so that equality may be exact, too.
-quarters = st.integers(1, 400).map(lambda quarter: quarter / 4)
+ties = st.integers(0, 4)
 
 
 @st.composite
-def streams(draw: st.DrawFn, keys: int = 3) -> list[Quote]:
+def streams(draw: st.DrawFn, keys: int = 3) -> list[Marked]:
     """Quotes with distinct marks in any order, and many ties of event time."""
     n = draw(st.integers(1, 30))
     marks = draw(st.permutations(range(n)))
     return [
-        Quote(
-            draw(st.integers(0, keys - 1)),
-            draw(quarters),
-            float(draw(st.integers(0, 1_000))),
-            draw(st.integers(0, 4)),
-            mark,
-        )
+        Marked(draw(st.integers(0, keys - 1)), mark, replace(draw(quotes), ts=draw(ties)))
         for mark in marks
     ]
 
 
-def batches_of(quotes: list[Quote], cuts: list[int]) -> list[list[Quote]]:
+def batches_of(quotes: list[Marked], cuts: list[int]) -> list[list[Marked]]:
     ends = sorted(min(cut, len(quotes)) for cut in cuts)
     pairs = zip([0, *ends], [*ends, len(quotes)], strict=True)
     return [quotes[start:end] for start, end in pairs]
@@ -92,7 +91,7 @@ cuts = st.lists(st.integers(0, 30), max_size=5)
 
 @given(quotes=streams(), cuts=cuts)
 def test_any_batching_in_any_order_gives_the_same_bars(
-    quotes: list[Quote], cuts: list[int]
+    quotes: list[Marked], cuts: list[int]
 ) -> None:
     assert named(fold(*batches_of(quotes, cuts))) == folded_by_hand(quotes)
 
@@ -102,7 +101,7 @@ def test_any_batching_in_any_order_gives_the_same_bars(
     cuts=cuts,
 )
 def test_any_batching_gives_the_same_bits(sizes: list[float], cuts: list[int]) -> None:
-    quotes = [Quote(0, 0.1 + at, size, at, at) for at, size in enumerate(sizes)]
+    quotes = [marked(at, 0.1 + at, size) for at, size in enumerate(sizes)]
     assert fold(*batches_of(quotes, cuts)).tobytes() == fold(quotes).tobytes()
 
 
@@ -112,7 +111,7 @@ def test_any_batching_gives_the_same_bits(sizes: list[float], cuts: list[int]) -
     )
 )
 def test_a_price_is_never_rounded(prices: list[float]) -> None:
-    quotes = [Quote(0, price, 0.0, at, at) for at, price in enumerate(prices)]
+    quotes = [marked(at, price) for at, price in enumerate(prices)]
     bar = fold(quotes)[0]
     assert (bar["open"], bar["high"], bar["low"], bar["close"]) == (
         prices[0],
@@ -126,6 +125,6 @@ def test_a_price_is_never_rounded(prices: list[float]) -> None:
 def test_sums_that_overflow_stay_at_the_largest_float() -> None:
     """JSON has no infinity: a bar with one could not be read again."""
     greatest = float(np.finfo(np.float64).max)
-    quotes = [Quote(0, greatest, greatest, 0, at) for at in range(3)]
+    quotes = [marked(at, greatest, greatest, 0) for at in range(3)]
     for sums in (fold(quotes), fold(quotes[:1], quotes[1:])):
         assert (sums["volume"][0], sums["notional"][0]) == (greatest, greatest)

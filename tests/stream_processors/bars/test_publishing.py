@@ -14,6 +14,7 @@ from contracts.bar_messages import ClosedBar
 from contracts.bars import BarValue
 from contracts.keyspace import CLOSED_FIELD
 from contracts.log_position import NOTHING, mark
+from contracts.messages import Quote, encode
 from contracts.times import MINUTE_MS
 from contracts.topics import BARS, QUOTES
 from stream_processors.bars.closing import IDLE_AFTER_S
@@ -25,8 +26,8 @@ from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer, f
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans
 
-from .plain_bars import Quote, bar_of, quotes
-from .test_bars import HERE, PARTITION, record_of, simulate
+from .plain_bars import bar_of, minute_of, quotes
+from .test_bars import HERE, PARTITION, simulate
 from .test_closing import Clock
 
 pytestmark = pytest.mark.usefixtures("small_steps_of_bars")
@@ -61,11 +62,11 @@ def expected_of(log: list[Quote], retention: int) -> dict[tuple[int, int], Expec
     for offset, quote in enumerate(log):
         if quote.instrument_id not in HERE:
             continue
-        bar = quote.instrument_id, quote.minute
+        bar = quote.instrument_id, minute_of(quote)
         placed[bar].append((offset, quote))
-        if quote.minute > newest[quote.instrument_id] - retention:
+        if minute_of(quote) > newest[quote.instrument_id] - retention:
             on_time[bar] = offset
-        newest[quote.instrument_id] = max(newest[quote.instrument_id], quote.minute)
+        newest[quote.instrument_id] = max(newest[quote.instrument_id], minute_of(quote))
     return {
         bar: Expected(its, bar[1] > newest[bar[0]] - retention, on_time[bar])
         for bar, its in placed.items()
@@ -88,7 +89,7 @@ def closed_bar(instrument_id: int, placed: Placed, revision: int) -> ClosedBar:
     value: BarValue = bar_of([(at, quote) for at, quote in placed if mark(0, at) <= revision], 0)
     fields = msgspec.structs.asdict(value)
     fields["revision"] = fields.pop("off").mark
-    return ClosedBar(instrument_id=instrument_id, t=placed[0][1].minute * MINUTE_MS, **fields)
+    return ClosedBar(instrument_id=instrument_id, t=minute_of(placed[0][1]) * MINUTE_MS, **fields)
 
 
 @examples(150)
@@ -104,7 +105,7 @@ def test_the_greatest_revision_of_each_closed_minute_is_a_batch_recomputations_b
 ) -> None:
     world = simulate(log, plan, retention, late_by_s, CLOCKS[clock]())
     versions, expected = published(world), expected_of(log, retention)
-    newest_ts_ms = max((q.ts_ms for q in log if q.instrument_id in HERE), default=0)
+    newest_ts_ms = max((q.ts for q in log if q.instrument_id in HERE), default=0)
     closed = max(-1, (newest_ts_ms - late_by_s * 1000) // MINUTE_MS - 1)
     stored = int(world.data[KEYSPACE.position(QUOTES, PARTITION)][CLOSED_FIELD]) // 60
     assert stored == closed or (stored > closed and clock != "stands still")
@@ -141,7 +142,7 @@ async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_
     """Otherwise it would look for its own chunks, removed by a call whose reply was lost."""
     clock, producer = Clock(), InMemoryProducer()
     fold = fold_of(InMemoryClaim({}, QUOTES), producer, clock)
-    await fold.take(batch_of(QUOTES.name, 0, [(0, record_of(Quote(7, 1, 1, 0)))]))
+    await fold.take(batch_of(QUOTES.name, 0, [(0, encode(Quote(instrument_id=7, price=1, ts=0)))]))
     assert [*(await fold.unwritten()).groups]
     fold.written()
     assert not producer.logs
@@ -154,7 +155,9 @@ async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_
 
 async def test_a_worker_without_quotes_closes_the_minutes_that_the_previous_one_left() -> None:
     clock, producer, claim = Clock(), InMemoryProducer(), InMemoryClaim(defaultdict(dict), QUOTES)
-    log = enumerate(record_of(Quote(instrument, 1, 1, 0)) for instrument in range(5))
+    log = enumerate(
+        encode(Quote(instrument_id=instrument, price=1, ts=0)) for instrument in range(5)
+    )
     before = fold_of(claim, producer, clock)
     await before.take(batch_of(QUOTES.name, 0, log))
     await flush(before, claim)

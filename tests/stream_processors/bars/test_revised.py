@@ -13,8 +13,7 @@ from contracts.keyspace import (
     NEWEST_FIELD,
     REVISED_FIELD,
 )
-from contracts.messages import Quote as QuoteMessage
-from contracts.messages import encode
+from contracts.messages import Quote, encode
 from contracts.topics import QUOTES
 from stream_processors.bars import table
 from tests.examples import examples
@@ -24,7 +23,7 @@ from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import SimulatedStore
 from tests.stream_processors.simulation import KEYSPACE, Plan, plans
 
-from .plain_bars import INSTRUMENTS, Quote
+from .plain_bars import INSTRUMENTS
 from .test_bars import PARTITION, logs, retentions, simulate
 
 HOUR = 2
@@ -98,7 +97,7 @@ async def revised_after(flushes: Sequence[Sequence[tuple[int, int]]]) -> list[st
     offset = 0
     for quotes in flushes:
         for instrument, minute in quotes:
-            quote = QuoteMessage(instrument_id=instrument, price=1.0, ts=60_000 * minute)
+            quote = Quote(instrument_id=instrument, price=1.0, ts=60_000 * minute)
             await fold.take(batch_of("quotes", PARTITION, [(offset, encode(quote))]))
             offset += 1
         said.append((await fold.unwritten()).fields[REVISED_FIELD])

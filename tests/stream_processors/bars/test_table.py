@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contracts.bars import BarValue
 from contracts.log_position import mark
+from contracts.messages import Quote
 from contracts.times import MAX_TS_MS, MINUTE_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.fold import BAR
@@ -23,7 +24,7 @@ from stream_processors.bars.stored import from_values, to_values
 from stream_processors.bars.table import NO_MINUTE, BarTable, Missing
 from tests.examples import examples
 
-from .plain_bars import Quote, columns_of, quotes, recomputed
+from .plain_bars import columns_of, minute_of, quotes, recomputed
 
 INCARNATION = 1
 RENEW_AFTER_S, EXPIRE_S = 100.0, 200.0
@@ -93,21 +94,20 @@ class TableAndStore(RuleBasedStateMachine):
     @rule(n=st.integers(1, 8))
     def fold(self, n: int) -> None:
         batch = self.log[self.next_offset : self.next_offset + n]
-        ids, prices, sizes, times = zip(*batch, strict=True) if batch else ((),) * 4
-        ts_ms = np.array(times, np.int64)
-        keys = self.table.keys(np.array(ids, np.int64), ts_ms)
+        columns = columns_of(batch)
+        keys = self.table.keys(columns.instrument_id, columns.ts_ms)
         self.read(self.table.missing(keys))
         marks = mark(INCARNATION, self.next_offset) + np.arange(len(batch))
-        late, replayed = self.table.add(keys, columns_of(prices, sizes, ts_ms), marks)
+        late, replayed = self.table.add(keys, columns, marks)
         self.next_offset += len(batch)
-        fresh = [q for q in batch if q.minute > self.newest[q.instrument_id] - self.retention]
+        fresh = [q for q in batch if minute_of(q) > self.newest[q.instrument_id] - self.retention]
         for quote in batch:
-            newest = max(self.newest[quote.instrument_id], quote.minute)
+            newest = max(self.newest[quote.instrument_id], minute_of(quote))
             self.newest[quote.instrument_id] = newest
         if not self.has_crashed:
             assert (late, replayed) == (len(batch) - len(fresh), 0)
             if fresh:
-                its = [quote.minute for quote in fresh]
+                its = [minute_of(quote) for quote in fresh]
                 assert self.table.open_minutes is not None
                 first, last = self.table.open_minutes
                 assert first <= min(its) <= max(its) <= last
@@ -185,7 +185,7 @@ TestTableAndStore.settings = examples(300, stateful_step_count=20)
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
     pair = TableAndStore()
-    pair.begin([Quote(0, float(m + 1), 1.0, m * MINUTE_MS) for m in range(5)], 60)
+    pair.begin([Quote(instrument_id=0, price=m + 1.0, ts=m * MINUTE_MS) for m in range(5)], 60)
     pair.fold(5)
     assert (len(pair.table), pair.table.changed) == (5, 5)
     pair.flush(0, LAST_MINUTE, 0)
@@ -203,7 +203,8 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
 
 def test_bars_are_stored_as_json_that_a_person_reads() -> None:
     pair = TableAndStore()
-    pair.begin([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], 60)
+    first = Quote(instrument_id=0, price=30.72, size=100.0, ts=1_000)
+    pair.begin([first, Quote(instrument_id=0, price=30.5, ts=2_000)], 60)
     pair.flush(2, NO_MINUTE, 0)
     first_fields = (
         '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
@@ -218,12 +219,13 @@ def test_instruments_without_recent_quotes_are_forgotten() -> None:
         table = BarTable(60, RENEW_AFTER_S)
         for first in range(0, 1_000, 10):
             ids = np.arange(first, first + 10)
-            times = np.full(10, (9 + first) * MINUTE_MS)
-            keys = table.keys(ids, times)
+            ts = (9 + first) * MINUTE_MS
+            columns = columns_of([Quote(instrument_id=n, price=1.0, ts=ts) for n in ids.tolist()])
+            keys = table.keys(ids, columns.ts_ms)
             missing = table.missing(keys)
             assert [m.instrument_id for m in missing] == ids.tolist()
             table.insert(missing, [NO_MINUTE] * 10, np.empty(0, BAR))
-            table.add(keys, columns_of([1] * 10, [1] * 10, times), np.arange(10))
+            table.add(keys, columns, np.arange(10))
             table.take_due(LAST_MINUTE)
             assert len(table.take_changed(0.0).minute) == 10
             table.evict()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from contracts.batches import Spans, decode_quotes, decode_quotes_with
 from contracts.input_rules import ANY, InputRules
-from contracts.messages import MAX_INSTRUMENT_ID, Quote, encode
-from contracts.times import MAX_TS_MS
+from contracts.messages import Quote, encode
 from stream_processors.compiled import CODE
+from tests.contracts.test_messages import OPTIONAL, quotes
 
 pytestmark = pytest.mark.usefixtures("compiled_code")
 
@@ -32,7 +32,7 @@ numbers = st.one_of(
     st.sampled_from(["null", "true", '"7"', "[]", "{}", "\\u0031", "٣", "1\u00a0"]),
 )
 names = st.one_of(
-    st.sampled_from(["instrument_id", "price", "size", "ts"]),
+    st.sampled_from(Quote.__struct_fields__),
     st.sampled_from(["ts ", "pric", "prices", "Ts", "\\u0074s", "", "venue", "instrument_id\\"]),
 )
 spaces = st.sampled_from(["", "", "", " ", "  ", "\t", "\n", "\r\n", "\ufeff"])
@@ -44,8 +44,8 @@ def written(draw: st.DrawFn) -> bytes:
     known = {
         "instrument_id": st.integers(0, 99).map(str),
         "price": st.floats(0.5, 300).map(lambda x: f"{x:.2f}"),
-        "size": st.integers(0, 999).map(str),
         "ts": st.integers(NOW_MS - 10**6, NOW_MS + 10**6).map(str),
+        **dict.fromkeys(OPTIONAL, st.integers(0, 999).map(str)),
     }
     given_ = [(name, draw(st.one_of(number, number, numbers))) for name, number in known.items()]
     extra = draw(st.lists(st.tuples(names, numbers), max_size=1))
@@ -66,9 +66,9 @@ def both_ways(values: list[bytes | None], rules: InputRules = ANY) -> None:
     judged, reasons = decode_quotes(values, NOW_MS, rules)
     assert rejections == reasons
     assert columns.unknown_fields == judged.unknown_fields
-    theirs = judged.arrays()
-    for name, ours in columns.arrays().items():
-        msgspecs = theirs[name]
+    assert columns.index.tolist() == judged.index.tolist()
+    for name, ours in columns.columns.items():
+        msgspecs = judged.columns[name]
         assert ours.dtype == msgspecs.dtype
         assert ours.tobytes() == msgspecs.tobytes(), name
 
@@ -82,15 +82,7 @@ def test_both_ways_agree_on_every_value(values: list[bytes | None]) -> None:
     both_ways(values, InputRules(NOW_MS - 10**5, refuses_unknown_fields=True))
 
 
-@given(
-    st.builds(
-        Quote,
-        instrument_id=st.integers(0, MAX_INSTRUMENT_ID),
-        price=st.floats(1e-18, 1e18),
-        size=st.one_of(st.just(0.0), st.floats(1e-18, 1e18)),
-        ts=st.integers(0, MAX_TS_MS),
-    )
-)
+@given(quotes)
 def test_both_ways_agree_on_every_quote(quote: Quote) -> None:
     both_ways([encode(quote)])
     both_ways([json.dumps(json.loads(encode(quote))).encode()])
@@ -102,25 +94,27 @@ def test_a_price_of_15_digits_has_msgspecs_bits(mantissa: int, places: int) -> N
     price = f"{text[: len(text) - places]}.{text[len(text) - places :]}" if places else text
     value = b'{"instrument_id":1,"price":%s,"ts":5}' % price.encode()
     both_ways([value])
-    found = CODE.ordinary_quotes(Spans.of([value]))
+    found, is_ordinary = CODE.ordinary_quotes(Spans.of([value]))
     if mantissa and len(text) <= 15:
-        assert found.is_ordinary[0]
-        assert math.isclose(found.price[0], float(price), rel_tol=0, abs_tol=0)
+        assert is_ordinary[0]
+        assert math.isclose(found.columns["price"][0], float(price), rel_tol=0, abs_tol=0)
 
 
 def test_quotes_as_we_and_others_write_them_are_ordinary() -> None:
-    quote = {"instrument_id": 4, "price": 30.72, "size": 100, "ts": 1_629_061_628_123}
+    quote = {"instrument_id": 4, "price": 30.72, "ts": 1_629_061_628_123}
+    quote |= dict.fromkeys(OPTIONAL, 100)
     orders = [dict(order) for order in permutations(quote.items())]
     values = [
         *(json.dumps(one).encode() for one in orders),
         *(json.dumps(one, separators=(",", ":")).encode() for one in orders),
-        encode(Quote(instrument_id=4, price=30.72, size=100, ts=1_629_061_628_123)),
+        encode(Quote(**quote)),
         b'{"instrument_id":4,"price":30.72,"ts":1629061628123}',
     ]
-    found = CODE.ordinary_quotes(Spans.of(values))
-    assert found.is_ordinary.all()
-    assert set(found.price) == {30.72}
-    assert found.size.tolist() == [100.0] * (len(values) - 1) + [0.0]
+    found, is_ordinary = CODE.ordinary_quotes(Spans.of(values))
+    assert is_ordinary.all()
+    assert set(found.columns["price"]) == {30.72}
+    for name in OPTIONAL:
+        assert found.columns[name].tolist() == [100.0] * (len(values) - 1) + [0.0]
 
 
 def test_nothing_outside_a_value_is_read() -> None:
@@ -128,6 +122,6 @@ def test_nothing_outside_a_value_is_read() -> None:
     whole = b'{"instrument_id":4,"price":30.72,"size":100,"ts":1629061628123}'
     n = len(whole)
     cut = Spans(whole, np.zeros(n, np.int64), np.arange(n))
-    assert not CODE.ordinary_quotes(cut).is_ordinary.any()
+    assert not CODE.ordinary_quotes(cut)[1].any()
     late = Spans(whole, np.arange(1, n), n - np.arange(1, n))
-    assert not CODE.ordinary_quotes(late).is_ordinary.any()
+    assert not CODE.ordinary_quotes(late)[1].any()
