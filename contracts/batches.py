@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from contracts.bars import Column
 from contracts.decoding import MAX_AHEAD_MS, Floats, Ints, Rejection, decode_runs, judge
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
@@ -25,8 +26,6 @@ from contracts.messages import (
     quote_decoders,
 )
 
-Column = npt.NDArray[Any]
-"""(n,), of int64 or float64"""
 ABSENT: Final = -1
 """The length of a value that a record does not have."""
 
@@ -117,8 +116,7 @@ class QuoteColumns:
 
 
 ReadQuotes = Callable[[Spans], tuple[QuoteColumns, npt.NDArray[np.bool_]]]
-"""A parser of n record values. Returns n rows, and (n,) which of them are quotes that are valid in
-every deployment, but for their time; the others mean nothing."""
+"""A parser: values -> a row for each, and (n,) which are quotes that are valid but for their time."""
 
 
 @dataclass(frozen=True, slots=True)

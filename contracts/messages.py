@@ -54,8 +54,7 @@ NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     """A price of an instrument at an event time; `size` may be 0, which is the default."""
 
-    # The table of a quote's columns, from which all else derives. After `ts` are the fields that
-    # were added, each a `Size = 0`: records and archived rows from before have none.
+    # The table of a quote's columns. Later ones follow `ts`, each a `Size = 0`: old rows lack them.
     instrument_id: InstrumentId
     price: Amount
     size: Size = 0
@@ -63,14 +62,12 @@ class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=T
 
 
 class QuoteColumn(NamedTuple):
-    """A field of `Quote`, as a column of many."""
+    """A field of `Quote`, as a column of many. Amounts are floats; a later one is 0 before it."""
 
     name: str
     is_required: bool
     is_later: bool
-    """whether rows from before it exist: it is 0 in these"""
     kind: type[int | float]
-    """amounts are floats"""
     bounds: Meta
 
 
@@ -78,7 +75,6 @@ QUOTE_COLUMNS: Final = tuple(
     QuoteColumn(f.name, f.required, n > Quote.__struct_fields__.index("ts"), *get_args(f.type)[:2])
     for n, f in enumerate(msgspec.structs.fields(Quote))
 )
-_MAY_BE_0: Final = [c.name for c in QUOTE_COLUMNS if c.kind is float and c.bounds.ge == 0]
 
 
 class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
@@ -139,8 +135,8 @@ def check_quote(quote: Quote, now_ms: int, rules: InputRules = ANY) -> None:
         ValueError: it breaks one; the text is the reason.
     """
     check_time(quote.ts, now_ms, rules)
-    for name in _MAY_BE_0:
-        if 0 < (amount := getattr(quote, name)) < MIN_AMOUNT:
+    for name, *_, kind, _ in QUOTE_COLUMNS:
+        if kind is float and 0 < (amount := getattr(quote, name)) < MIN_AMOUNT:
             raise ValueError(amount_too_small(name, amount))
 
 

@@ -65,8 +65,7 @@ def sorted_rows(
         span: which rows.
         order: by log, partition and offset; or by event time before these.
     """
-    there = found.schema().column_names
-    columns = [c for c in table.columns if not c.is_later or c.name in there]
+    columns = [c for c in table.columns if not c.is_later or c.name in found.schema().column_names]
     scan = found.scan(_filter(table, span), tuple(column.name for column in columns))
     count = sum(task.file.record_count for task in scan.plan_files())
     with (
@@ -76,16 +75,15 @@ def sorted_rows(
         ) as database,
     ):
         database.register("archived", _without_zones(scan.to_arrow_batch_reader()))
-        # Iceberg's timestamps are µs.
-        names = [_selected(c) for c in columns]
+        names = ", ".join(map(_selected, columns))
         by = ", ".join(f'"{name}"' for name in (*_ORDERS[order], *PLACE))
-        in_order = database.sql(f"SELECT {', '.join(names)} FROM archived ORDER BY {by}")  # noqa: S608
+        in_order = database.sql(f"SELECT {names} FROM archived ORDER BY {by}")  # noqa: S608
         batches = in_order.to_arrow_reader(_BATCH_ROWS)
         yield count, (Rows(batch.to_pydict()) for batch in batches)
 
 
 def _selected(column: Column) -> str:
-    if column.type == "timestamptz":
+    if column.type == "timestamptz":  # µs
         return f'"{column.name}" // 1000 AS "{column.name}"'
     return f'"{column.name}"'
 
@@ -110,7 +108,7 @@ def _without_zones(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
 
 
 Fields = Mapping[str, Any]
-"""A row's columns but for its place in the log; times in epoch ms."""
+"""A row's columns but for its place in the log; times in epoch ms; a later one may be null."""
 
 
 class ArchivedRecord(NamedTuple):
@@ -122,7 +120,6 @@ class ArchivedRecord(NamedTuple):
 
 
 def _quote(fields: Fields) -> ArchivedRecord:
-    # null in rows from before the column
     quote = Quote(**{name: value for name, value in fields.items() if value is not None})
     return ArchivedRecord(key_of(quote), encode(quote))
 

@@ -36,7 +36,8 @@ DAY_START_MS = TODAY_US // 1000
 def test_a_bar_in_redis_from_before_takes_later_quotes() -> None:
     assert FIELDS[LETTER].is_optional
     bars = from_values([5], [decode_bar(STORED)])
-    later = columns_of([Quote(instrument_id=5, price=2.0, size=3.0, ts=61_500)])
+    quote = {"instrument_id": 5, "price": 2.0, "size": 3.0, "ts": 61_500, "levy": 9.0}
+    later = columns_of([msgspec.convert(quote, Quote)])
     fold_quotes(bars, np.array([0]), later, np.array([9]))
     (value,) = to_values(bars)
     before = msgspec.json.decode(STORED)

@@ -1,9 +1,10 @@
-"""Three files add an optional sum to a bar, as CONTRIBUTING says. All else derives from it.
+"""Four files add a field to a quote and its sum to a bar. All else derives from them.
 
 The suites of the programs that have bars, and `optional_sum`, run in a child process, in a copy to
-which the field was added.
+which both were added.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from contracts.archive import BARS_TABLE
+from contracts.bars import FIELDS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from tests.archive.tables import TODAY_US, Tables
@@ -21,42 +23,32 @@ from tests.archive.tables import TODAY_US, Tables
 pytestmark = pytest.mark.stack
 
 ROOT: Final = Path(__file__).parents[2]
-LETTER: Final = "sq"
-NAME: Final = "squares"
+LETTER: Final = "lv"
+NAME: Final = "levies"
 WAREHOUSE: Final = "WAREHOUSE_FROM_BEFORE"
 _ROW: Final = (
-    'Squares = Annotated[float, BarField("squares", ("size", "size"), "sum", "amount", '
-    "is_optional=True)]\n"
+    'Levies = Annotated[float, BarField("levies", ("levy",), "sum", "amount", is_optional=True)]\n'
 )
-_LAST: Final = "    sq: Squares = 0.0\n"
+_LAST: Final = "    lv: Levies = 0.0"
+_IMPORT: Final = "from contracts.bars import "
 ADDED: Final = {
-    "contracts/bars.py": [
-        ("OpenTime = ", f"{_ROW}OpenTime = "),
-        ("    pv: Notional\n\n\nclass", f"    pv: Notional\n{_LAST}\n\nclass"),
-        ('by position"""\n', f'by position"""\n{_LAST}'),
-    ],
-    "contracts/bar_messages.py": [
-        ("    Open,\n", "    Open,\n    Squares,\n"),
-        ('of its minute"""\n', f'of its minute"""\n{_LAST}'),
-    ],
-    "api/bars/answers.py": [
-        ("Low, Open, Volume\n", "Low, Open, Squares, Volume\n"),
-        ('bar is complete"""\n', f'bar is complete"""\n{_LAST}'),
-    ],
+    "contracts/messages.py": [("Quote", "    levy: Size = 0")],
+    "contracts/bars.py": [("Minute", _LAST), ("BarValue", _LAST)],
+    "contracts/bar_messages.py": [("ClosedBar", _LAST)],
+    "api/bars/answers.py": [("Bar", _LAST)],
 }
-"""File -> the places in it, and what stands there afterwards."""
+"""File -> the structs in it, and the line that each ends with afterwards."""
 
-STORED: Final = (
-    b'{"o":1.0,"h":1.0,"l":1.0,"c":1.0,"v":1.0,"n":1,"pv":1.0,"ot":60001,"ct":60001,"off":[0,3]}'
-)
-CLOSED: Final = (
-    b'{"instrument_id":4,"t":60000,"o":1.0,"h":1.0,"l":1.0,"c":1.0,"v":1.0,"n":1,"pv":1.0,'
-    b'"ot":60001,"ct":60001,"revision":3}'
-)
-ROW: Final[dict[str, Any]] = {
-    "instrument_id": 4, "minute": TODAY_US, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0,
-    "volume": 1.0, "count": 1, "notional": 1.0, "open_ts": TODAY_US, "close_ts": TODAY_US,
-}  # fmt: skip
+VALUES: Final = {
+    letter: 60_001 if field.kind == "time" else 1
+    for letter, field in FIELDS.items()
+    if letter != LETTER
+}
+STORED: Final = json.dumps(VALUES | {"off": [0, 3]}).encode()
+CLOSED: Final = json.dumps({"instrument_id": 4, "t": 60_000} | VALUES | {"revision": 3}).encode()
+ROW: Final[dict[str, Any]] = {"instrument_id": 4, "minute": TODAY_US} | {
+    FIELDS[letter].name: 1 if value == 1 else TODAY_US for letter, value in VALUES.items()
+}
 SUITES: Final = [
     "api/archive/test_columns.py",
     "api/archive/test_rows.py",
@@ -66,7 +58,9 @@ SUITES: Final = [
     "contracts/optional_sum.py",
     "contracts/test_bar_messages.py",
     "contracts/test_keyspace.py",
+    "contracts/test_messages.py",
     "stream_processors/bars",
+    "stream_processors/compiled",
 ]
 
 
@@ -74,11 +68,13 @@ def test_every_program_that_has_bars_derives_the_field(tmp_path: Path) -> None:
     copy = tmp_path / "project"
     unneeded = shutil.ignore_patterns(".*", "__pycache__", "build", "node_modules", "*.egg-info")
     shutil.copytree(ROOT, copy, ignore=unneeded)
-    for name, places in ADDED.items():
+    for name, structs in ADDED.items():
         text = (copy / name).read_text(encoding="utf-8")
-        for old, new in places:
-            assert text.count(old) == 1, (name, old)
-            text = text.replace(old, new)
+        for struct, line in structs:
+            before, start, rest = text.partition(f"\nclass {struct}(")
+            text = before + start + rest.replace("\n\n\n", f"\n{line}\n\n\n", 1)
+        text = text.replace(_IMPORT, f"{_IMPORT}Levies\n{_IMPORT}", 1)
+        text = text.replace("\nOpenTime = ", f"\n{_ROW}OpenTime = ", 1)
         (copy / name).write_text(text, encoding="utf-8")
     config = ArchiveConfig(warehouse=str(tmp_path / "warehouse"))
     Tables(open_catalog(config), config).commit(BARS_TABLE, [ROW])

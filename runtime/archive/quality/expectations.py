@@ -20,15 +20,10 @@ from contracts.archive import (
     ArchiveTable,
 )
 from contracts.bars import FIELDS, GREATEST
+from contracts.decoding import MAX_AHEAD_MS
 from contracts.event_types import MAX_NAME_CHARACTERS
 from contracts.feedback import FEEDBACK_TYPES, MAX_POSITION
-from contracts.messages import (
-    MAX_AHEAD_MS,
-    MAX_AMOUNT,
-    MAX_USER_ID_BYTES,
-    MIN_AMOUNT,
-    QUOTE_COLUMNS,
-)
+from contracts.messages import MAX_AMOUNT, MAX_USER_ID_BYTES, MIN_AMOUNT, QUOTE_COLUMNS
 from runtime.archive.quality.rows import BYTES, PLACE_IS_COVERED, PLACE_IS_NEW
 
 gxe: Any = expectations  # it does not declare what it exports
