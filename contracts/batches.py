@@ -116,7 +116,7 @@ class QuoteColumns:
 
 
 ReadQuotes = Callable[[Spans], tuple[QuoteColumns, npt.NDArray[np.bool_]]]
-"""A parser: values -> a row for each, and (n,) which are quotes that are valid but for their time."""
+"""A parser: values -> a row for each, and (n,) which are quotes; their times are not checked."""
 
 
 @dataclass(frozen=True, slots=True)
