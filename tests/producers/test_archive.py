@@ -126,7 +126,7 @@ def test_at_full_speed_rows_are_in_log_order(config: ArchiveConfig) -> None:
 def test_rows_from_before_a_later_column_are_records_without_it(
     config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, *, is_added: bool
 ) -> None:
-    later = Column("fee", "double", is_required=False, is_later=True)
+    later = Column("levy", "double", is_required=False, is_later=True)
     table = replace(QUOTES_TABLE, columns=(*QUOTES_TABLE.columns, later))
     monkeypatch.setitem(archive._TABLES, "quotes", table)  # type: ignore[index]
     if is_added:
