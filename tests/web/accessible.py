@@ -22,11 +22,18 @@ async def assert_accessible(page: Page) -> None:
         assert grave == [], "\n".join([f"in the {theme} theme:", *grave])
 
 
+CLIPPED: Final = """() => [...document.querySelectorAll("tr button")].filter((button) => {
+  const { right } = button.closest(".scroll").getBoundingClientRect();
+  return button.getBoundingClientRect().right > right + 1;
+}).length"""
+
+
 async def assert_fits(page: Page) -> None:
-    """Resize the window: no visible element is wider than it."""
+    """Resize the window: no visible element is wider than it, and no row hides its buttons."""
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 800})
         await expect(page.locator("html")).to_have_js_property("scrollWidth", width)
+        assert await page.evaluate(CLIPPED) == 0
 
 
 def _described(violation: dict[str, Any]) -> str:

@@ -92,8 +92,6 @@ async def test_it_shows_who_is_served_what_with_the_figures_of_the_reports(
             re.compile(rf"kept{G1.generation}.*0\.3012"),
         ]
     )
-    shares = page.get_by_role("img", name="default 75.0%, steep 0.0%, canary 25.0%")
-    await expect(shares).to_be_visible()
     await expect(page.get_by_text(re.compile(r"as of \d+ s ago"))).to_be_visible()
 
 
@@ -107,19 +105,12 @@ async def test_a_generations_report_is_shown_as_text(page: Page, served: Stack) 
     await expect(page).to_have_title(re.compile("Models"))
 
 
-async def test_figures_go_back_further_than_reports_in_lines_and_in_a_table(
-    page: Page, served: Stack
-) -> None:
+async def test_figures_go_back_further_than_reports(page: Page, served: Stack) -> None:
     await show(page, served)
     figures = page.get_by_role("region", name="Generations over time", exact=True)
     accuracy = figures.get_by_role("img", name="Accuracy")
     await expect(accuracy).to_have_accessible_name(re.compile("of 9 generations 0.2900 to 0.3207"))
     await expect(accuracy.locator("circle")).to_have_count(9)
-    await figures.get_by_role("button", name="Table").click()
-    rows = figures.locator("tbody tr")
-    await expect(rows).to_have_count(9)
-    await expect(rows.first).to_contain_text(re.compile(f"{G3.generation}.*0.3207.*81.0%.*210"))
-    await expect(rows.last).to_contain_text(re.compile("20261126T000000Z-0.*0.2900.*80.0%.*190"))
 
 
 async def test_a_decision_that_is_made_comes_up_with_its_reason(page: Page, served: Stack) -> None:
@@ -180,6 +171,5 @@ async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
     page: Page, served: Stack
 ) -> None:
     await show(page, served)
-    await page.get_by_role("button", name="Table").click()
     await assert_accessible(page)
     await assert_fits(page)

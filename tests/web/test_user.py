@@ -24,6 +24,8 @@ async def test_it_shows_what_is_known_what_is_recommended_and_why(page: Page, st
     await expect(rows(page, "Recommendations")).to_have_count(3)
     first = rows(page, "Recommendations").first
     await expect(first).to_contain_text(re.compile(r"1EVIL.*SUCA.*0\.500"))
+    because = page.get_by_role("columnheader", name="Because of what the user has")
+    await expect(because.locator("[title]")).to_be_visible()
     origin = page.get_by_label("Where the recommendations come from")
     await expect(origin).to_contain_text(re.compile(f"history.*cosine.*default.*{GENERATION}"))
     await expect(rows(page, "History")).to_have_text([re.compile(r"SUCA1\.00\d+ (s|min) ago")])

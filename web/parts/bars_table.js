@@ -3,12 +3,14 @@
 import { useState } from "preact/hooks";
 import { html } from "../shell/html.js";
 import { amount, minute, price, whole } from "../state/format.js";
+import { BAR_COLORS } from "./chart.js";
 import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../state/bars.js").Bar} Bar */
 
 const PAGE = 60;
-const TITLES = ["Start", "Open", "High", "Low", "Close", "VWAP", "Volume", "Quotes"];
+/** @type {readonly import("./table_head.js").Title[]} */
+const TITLES = ["Start", "Open", "High", "Low", ["Close", BAR_COLORS], "VWAP", "Volume", "Quotes"];
 
 /**
  * @param {object} props
@@ -41,7 +43,7 @@ export function BarsTable({ bars, complete, digits, caption, onEarlier }) {
 /** @param {{ bar: Bar, digits: number }} props */
 function Row({ bar, digits }) {
   return html`<tr data-t=${bar.t} class=${bar.c >= bar.o ? "up" : "down"}>
-    <th scope="row">${minute(bar.t)}</th>
+    <th scope="row">${minute(bar.t)}${bar.partial && html` <span class="badge">partial</span>`}</th>
     ${[bar.o, bar.h, bar.l].map((value) => html`<td>${price(value, digits)}</td>`)}
     <td class="trend">${price(bar.c, digits)}</td>
     <td>${bar.vw === null ? "" : price(bar.vw, digits)}</td>

@@ -2,13 +2,14 @@
 // canvas is not accessible to screen readers.
 
 import { CandlestickSeries, HistogramSeries, createChart } from "lightweight-charts";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { theme } from "../shell/theme.js";
-import { gap, ofDays, places } from "../state/bars.js";
-import { digitsOf, minute, price } from "../state/format.js";
+import { ofDays, places } from "../state/bars.js";
+import { change, count, minute, price, trendOf, whole } from "../state/format.js";
 import { placeAfter, zone } from "../state/zone.js";
+import { Explained } from "./table_head.js";
 
 /** @typedef {import("../state/bars.js").Bar} Bar */
 /** @typedef {import("../state/bars.js").Interval} Interval */
@@ -16,17 +17,18 @@ import { placeAfter, zone } from "../state/zone.js";
 
 /** Earlier bars are requested when fewer than this remain to the left of the visible range. */
 const MARGIN = 30;
-/** With more changes than this, redrawing everything is cheaper. */
-const FEW = 50;
 /** Number of bars visible at first. */
 const MOST_SEEN = 120;
 const FEWEST_SEEN = 40;
 
+export const BAR_COLORS = "green: closed at or above the open; red: below it";
+/** @type {Readonly<Record<string, string>>} */
+const NAMES = { O: "Open", H: "High", L: "Low", C: "Close" };
+const PARTIAL = "some of its minutes are no longer retained, so these are not the figures of all of it";
+
 /** The colors of the style sheet, for drawing on a canvas. */
 const COLORS = /** @type {const} */ ({
   text: "--muted",
-  accent: "--accent",
-  accentFaint: "--accent-faint",
   line: "--line-faint",
   background: "--panel",
   up: "--up",
@@ -35,39 +37,69 @@ const COLORS = /** @type {const} */ ({
   downFaint: "--down-faint",
 });
 
-/** @param {{ bars: readonly Bar[], interval: Interval, label: string, onEarlier: () => void }} props */
-export function CandleChart({ bars, interval, label, onEarlier }) {
+/**
+ * @param {object} props
+ * @param {readonly Bar[]} props.bars
+ * @param {boolean} props.loaded whether these are all
+ * @param {Interval} props.interval
+ * @param {number} props.digits of prices
+ * @param {string} props.label
+ * @param {() => void} props.onEarlier
+ */
+export function CandleChart({ bars, loaded, interval, digits, label, onEarlier }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const drawn = useRef(/** @type {Drawing | null} */ (null));
   const earlier = useRef(onEarlier);
   earlier.current = onEarlier;
+  const [pointed, setPointed] = useState(/** @type {number | null} */ (null));
   const colors = useStore(theme);
   const times = useStore(zone);
   useEffect(() => {
-    const drawing = new Drawing(/** @type {HTMLDivElement} */ (box.current), interval, () => earlier.current());
+    const drawing = new Drawing(/** @type {HTMLDivElement} */ (box.current), interval, () => earlier.current(), setPointed);
     drawn.current = drawing;
     return () => drawing.remove();
   }, [interval, times]);
-  useEffect(() => drawn.current?.paint(), [interval, times, colors]);
-  useEffect(() => drawn.current?.draw(bars), [interval, times, bars, colors]);
-  return html`<div class="chart" role="img" aria-label=${label} ref=${box}></div>`;
+  useEffect(() => drawn.current?.draw(bars, digits), [interval, times, bars, digits, colors]);
+  const bar = pointed === null ? bars.at(-1) : bars.find(({ t }) => t === pointed);
+  return html`
+    <div class="legend">
+      ${bar
+        ? html`<${Figures} bar=${bar} interval=${interval} digits=${digits} />`
+        : html`<span class="age">${pointed !== null ? `${labelOf(pointed, interval)} no quotes` : loaded || "Loading…"}</span>`}
+    </div>
+    <div class="chart" role="img" aria-label=${label} ref=${box}></div>`;
 }
 
-/** A chart and its bars, which are updated in place if possible. */
+/** @param {{ bar: Bar, interval: Interval, digits: number }} props */
+function Figures({ bar, interval, digits }) {
+  const by = bar.c / bar.o - 1;
+  const figures = Object.entries({ O: bar.o, H: bar.h, L: bar.l, C: bar.c });
+  return html`
+    <time class="age">${labelOf(bar.t, interval)}</time>
+    ${figures.map(([name, value]) => html`<span key=${name}><abbr title=${NAMES[name]}>${name}</abbr> ${price(value, digits)}</span>`)}
+    <span class=${trendOf(by)}><${Explained} word=${change(by)} why=${BAR_COLORS} /></span>
+    <span><abbr title="Volume">V</abbr> ${count(bar.v)}</span>
+    <span class="age">${whole(bar.n)} quotes</span>
+    ${bar.partial && html`<span class="badge"><${Explained} word="partial" why=${PARTIAL} /></span>`}`;
+}
+
+/** @param {number} t @param {Interval} interval @returns {string} */
+const labelOf = (t, interval) => (ofDays(interval) ? minute(t).slice(0, 10) : minute(t));
+
+/** A chart and its bars. */
 class Drawing {
-  /** @type {Map<number, Bar>} */
-  #byTime = new Map();
-  /** @type {Map<number, UTCTimestamp>} Places on the axis, by times of bars and of gaps. */
-  #places = new Map();
-  /** @type {Map<unknown, number>} Times by their places. */
+  /** @type {Map<unknown, number>} Times of bars and of gaps, by their places on the axis. */
   #times = new Map();
-  /** The last time. */
-  #last = 0;
   /** Whether the initial visible range was set; after that, the person scrolls. */
   #framed = false;
 
-  /** @param {HTMLElement} box @param {Interval} interval @param {() => void} onEarlier */
-  constructor(box, interval, onEarlier) {
+  /**
+   * @param {HTMLElement} box
+   * @param {Interval} interval
+   * @param {() => void} onEarlier
+   * @param {(t: number | null) => void} onPoint called with the time under the pointer or finger; null: outside
+   */
+  constructor(box, interval, onEarlier, onPoint) {
     this.interval = interval;
     this.chart = createChart(box, {
       autoSize: true,
@@ -77,7 +109,7 @@ class Drawing {
         fontSize: 11,
       },
       rightPriceScale: { borderVisible: false },
-      localization: { timeFormatter: (/** @type {unknown} */ place) => this.#label(place) },
+      localization: { timeFormatter: (/** @type {unknown} */ place) => labelOf(this.#times.get(place) ?? 0, interval) },
       timeScale: { borderVisible: false, rightOffset: 4, timeVisible: !ofDays(interval), secondsVisible: false },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
@@ -89,36 +121,23 @@ class Drawing {
     });
     this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.24 } });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    const point = (/** @type {{ time?: unknown }} */ { time }) => onPoint(this.#times.get(time) ?? null);
+    this.chart.subscribeCrosshairMove(point);
+    this.chart.subscribeClick(point); // a tap moves no crosshair
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (range !== null && range.from < MARGIN && this.#places.size > 0) onEarlier();
+      if (range !== null && range.from < MARGIN && this.#times.size > 0) onEarlier();
     });
   }
 
-  /** Applies the colors of the theme. */
-  paint() {
+  /** Draws bars in the colors of the theme. @param {readonly Bar[]} bars @param {number} digits of prices */
+  draw(bars, digits) {
     const { text, line, up, down, background, upFaint, downFaint } = colorsOf(this.chart.chartElement());
-    this.faint = { up: upFaint, down: downFaint };
     this.chart.applyOptions({
       layout: { textColor: text, background: { color: background } },
       grid: { vertLines: { color: line }, horzLines: { color: line } },
     });
-    this.candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    this.#clear(); // each volume point has its own color: redraw all of them
-  }
-
-  /** @param {readonly Bar[]} bars */
-  draw(bars) {
-    const changed = bars.filter((bar) => this.#byTime.get(bar.t) !== bar);
-    const fits = changed.every(({ t }) => t > this.#last || this.#places.has(t));
-    if (this.#places.size === 0 || !fits || changed.length > FEW) this.#drawAll(bars);
-    else changed.forEach((bar) => this.#drawOne(bar));
-    this.#byTime = new Map(bars.map((bar) => [bar.t, bar]));
-  }
-
-  /** @param {readonly Bar[]} bars */
-  #drawAll(bars) {
-    const digits = digitsOf(bars.slice(-100).flatMap(({ h, l }) => [h, l]));
     this.candles.applyOptions({
+      ...{ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down },
       priceFormat: {
         type: "custom",
         minMove: 10 ** -digits,
@@ -126,78 +145,30 @@ class Drawing {
       },
     });
     const byTime = new Map(bars.map((bar) => [bar.t, bar]));
-    const times = places(bars, this.interval);
-    this.#clear();
-    times.forEach((t) => this.#append(t));
-    this.candles.setData(times.map((t) => this.#candleOf(byTime.get(t) ?? t)));
-    this.volume.setData(times.map((t) => this.#columnOf(byTime.get(t) ?? t)));
-    if (!this.#framed && times.length > 0) {
-      this.#framed = true;
-      const seen = Math.min(MOST_SEEN, Math.max(FEWEST_SEEN, times.length));
-      this.chart.timeScale().setVisibleLogicalRange({ from: times.length - seen, to: times.length + 3 });
-    }
-  }
-
-  /** @param {Bar} bar at an existing place, or after the last one */
-  #drawOne(bar) {
-    const late = bar.t < this.#last;
-    if (!late) {
-      for (const t of gap(this.#last, bar.t, this.interval)) {
-        this.#append(t);
-        this.candles.update(this.#candleOf(t));
-        this.volume.update(this.#columnOf(t));
-      }
-      this.#append(bar.t);
-    }
-    this.candles.update(this.#candleOf(bar), late);
-    this.volume.update(this.#columnOf(bar), late);
-  }
-
-  /** @param {number} t not before the last one; gives it a place */
-  #append(t) {
-    if (this.#places.has(t)) return;
-    const place = secondsOf(1000 * placeAfter(t, this.#places.get(this.#last) ?? -Infinity));
-    this.#places.set(t, place);
-    this.#times.set(place, t);
-    this.#last = t;
-  }
-
-  #clear() {
-    this.#places.clear();
     this.#times.clear();
-  }
-
-  /** @param {unknown} place @returns {string} its time, for the pointer's label */
-  #label(place) {
-    const text = minute(this.#times.get(place) ?? 0);
-    return ofDays(this.interval) ? text.slice(0, 10) : text;
-  }
-
-  /** @param {Bar | number} bar or the time of a place without one */
-  #candleOf(bar) {
-    if (typeof bar === "number") return { time: this.#placeOf(bar) };
-    return { time: this.#placeOf(bar.t), open: bar.o, high: bar.h, low: bar.l, close: bar.c };
-  }
-
-  /** @param {Bar | number} bar or the time of a place without one */
-  #columnOf(bar) {
-    if (typeof bar === "number") return { time: this.#placeOf(bar) };
-    const color = bar.c >= bar.o ? this.faint?.up : this.faint?.down;
-    return { time: this.#placeOf(bar.t), value: bar.v, ...(color ? { color } : {}) };
-  }
-
-  /** @param {number} t */
-  #placeOf(t) {
-    return /** @type {UTCTimestamp} */ (this.#places.get(t));
+    let last = -Infinity;
+    const drawn = places(bars, this.interval).map((t) => {
+      last = placeAfter(t, last);
+      this.#times.set(last, t);
+      return { time: /** @type {UTCTimestamp} */ (last), bar: byTime.get(t) };
+    });
+    this.candles.setData(
+      drawn.map(({ time, bar }) => (bar ? { time, open: bar.o, high: bar.h, low: bar.l, close: bar.c } : { time })),
+    );
+    this.volume.setData(
+      drawn.map(({ time, bar }) => (bar ? { time, value: bar.v, color: bar.c >= bar.o ? upFaint : downFaint } : { time })),
+    );
+    if (!this.#framed && drawn.length > 0) {
+      this.#framed = true;
+      const seen = Math.min(MOST_SEEN, Math.max(FEWEST_SEEN, drawn.length));
+      this.chart.timeScale().setVisibleLogicalRange({ from: drawn.length - seen, to: drawn.length + 3 });
+    }
   }
 
   remove() {
     this.chart.remove();
   }
 }
-
-/** @param {number} ms @returns {UTCTimestamp} the library's form of a time */
-const secondsOf = (ms) => /** @type {UTCTimestamp} */ (ms / 1000);
 
 /** @param {Element} element @returns {Record<keyof typeof COLORS, string>} */
 function colorsOf(element) {

@@ -1,4 +1,4 @@
-// A confirmation dialog before a change, and the API's answer.
+// A confirmation dialog before a request that needs a scope, and the API's answer.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api/client.js";
@@ -6,7 +6,8 @@ import { useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { adminKey, apiKey } from "../state/session.js";
 
-/** @typedef {{ kind: "asking" | "sending" | "done" | "failed", said: string, status: number }} Stage */
+/** @typedef {import("preact").ComponentChildren} Children */
+/** @typedef {{ kind: "asking" | "sending" | "done" | "failed", said: Children, status: number }} Stage */
 
 /** @type {Stage} */
 const ASKING = { kind: "asking", said: "", status: 0 };
@@ -15,12 +16,12 @@ const ASKING = { kind: "asking", said: "", status: 0 };
  * @param {object} props
  * @param {string} props.title
  * @param {string} props.verb on the button that does it
- * @param {() => Promise<string>} props.act makes the change, with the scope `admin`; returns the API's
- answer
+ * @param {string} props.scope that it needs
+ * @param {() => Promise<Children>} props.act does it; returns the API's answer
  * @param {() => void} props.onClose
- * @param {import("preact").ComponentChildren} [props.children] the consequences
+ * @param {Children} [props.children] the consequences
  */
-export function Question({ title, verb, act, onClose, children }) {
+export function Question({ title, verb, scope, act, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const [stage, setStage] = useState(ASKING);
   useEffect(() => dialog.current?.showModal(), []);
@@ -39,8 +40,8 @@ export function Question({ title, verb, act, onClose, children }) {
       <form onSubmit=${submit}>
         <h2 id="question-title">${title}</h2>
         ${!done && children}
-        ${!done && html`<${AdminKey} wanted=${refused} />`}
-        <p class=${stage.kind === "failed" ? "note refusal" : "said"} role="status">${stage.said}</p>
+        ${!done && html`<${AdminKey} wanted=${refused} scope=${scope} />`}
+        <div class=${stage.kind === "failed" ? "note refusal" : "said"} role="status">${stage.said}</div>
         <div class="actions">
           <button type="button" onClick=${() => dialog.current?.close()}>${done ? "Close" : "Cancel"}</button>
           ${!done && html`<button class="primary" disabled=${stage.kind === "sending"}>${verb}</button>`}
@@ -50,7 +51,7 @@ export function Question({ title, verb, act, onClose, children }) {
   `;
 }
 
-/** @param {Promise<string>} acting @returns {Promise<Stage>} */
+/** @param {Promise<Children>} acting @returns {Promise<Stage>} */
 async function stageAfter(acting) {
   try {
     return { kind: "done", said: await acting, status: 200 };
@@ -62,8 +63,8 @@ async function stageAfter(acting) {
   }
 }
 
-/** @param {{ wanted: boolean }} props whether a key was rejected; if none is needed, none is requested */
-function AdminKey({ wanted }) {
+/** @param {{ wanted: boolean, scope: string }} props whether a key was rejected; if none is needed, none is requested */
+function AdminKey({ wanted, scope }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [own, general] = [useStore(adminKey), useStore(apiKey)];
   useEffect(() => {
@@ -71,8 +72,8 @@ function AdminKey({ wanted }) {
   }, [wanted]);
   if (!wanted && !own && !general) return null;
   return html`
-    ${wanted && html`<p class="note refusal" role="alert">This needs a key that has the scope <code>admin</code>:
-      <code> python -m api keys add NAME --scopes admin</code> makes one.</p>`}
+    ${wanted && html`<p class="note refusal" role="alert">This needs a key that has the scope <code>${scope}</code>:
+      <code> python -m api keys add NAME --scopes ${scope}</code> makes one.</p>`}
     <label>Admin key, sent only where it is needed; empty: the key of the page
       <input ref=${field} name="admin-key" type="password" autocomplete="off" spellcheck=${false}
         defaultValue=${own} />

@@ -1,9 +1,7 @@
 // Hold-out figures of the default variant's generations, as small line charts over time.
 
-import { useState } from "preact/hooks";
 import { html } from "../shell/html.js";
 import { minute, percent, whole } from "../state/format.js";
-import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../state/models.js").Point} Point */
 /** @typedef {(point: Point) => number} Of */
@@ -12,7 +10,6 @@ import { TableHead } from "./table_head.js";
 const WIDTH = 280;
 const HEIGHT = 84;
 const MARGIN = 6;
-const TITLES = ["Generation", "At", "nDCG@10", "95 % interval", "Coverage", "Personalization", "Users"];
 /** With more of them, dots would hide the line. */
 const MOST_DOTS = 40;
 
@@ -28,20 +25,15 @@ const FIGURES = [
 
 /** @param {{ points: readonly Point[], canary: string | null }} props oldest first; the generation on trial */
 export function FiguresOverTime({ points, canary }) {
-  const [asTable, setAsTable] = useState(false);
   return html`
     <section class="panel figures" aria-labelledby="figures-title">
-      <div class="tools">
-        <h2 id="figures-title">Generations over time</h2>
-        <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
-      </div>
+      <h2 id="figures-title">Generations over time</h2>
       ${points.length === 0
         ? html`<p class="note">No hold-out is known yet: too few users have enough items to hold any out.</p>`
         : html`<div class="cards">${FIGURES.map((figure) => html`<${Card} key=${figure.title} figure=${figure}
             points=${points} canary=${canary} />`)}</div>
           <p class="note">What users did last, held out of training; the default variant's generations, the canary's
             ringed. The band is the 95 % interval.</p>`}
-      ${asTable && html`<${Table} points=${points} />`}
     </section>
   `;
 }
@@ -91,24 +83,4 @@ function Line({ figure, points, canary, label }) {
       r="3" cx=${x(point).toFixed(1)} cy=${y(of(point)).toFixed(1)}
       ><title>${point.generation}: ${shown(of(point))}</title></circle>`)}
   </svg>`;
-}
-
-/** @param {{ points: readonly Point[] }} props */
-function Table({ points }) {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Generations over time, as a table">
-    <table class="numbers">
-      <${TableHead} titles=${TITLES} />
-      <tbody>
-        ${[...points].reverse().map((point) => html`<tr key=${point.generation}>
-          <th scope="row">${point.generation}</th>
-          <td>${minute(point.atMs)}</td>
-          <td>${score(point.ndcg)}</td>
-          <td>${score(point.low)} – ${score(point.high)}</td>
-          <td>${percent(point.coverage)}</td>
-          <td>${percent(point.personalization)}</td>
-          <td>${whole(point.users)}</td>
-        </tr>`)}
-      </tbody>
-    </table>
-  </div>`;
 }

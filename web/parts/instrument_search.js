@@ -45,6 +45,8 @@ export function Search({ list, active, open, onSearch, onMove, onEnter }) {
   };
   /** @param {KeyboardEvent} event */
   const pressed = (event) => {
+    // The empty field has the focus that / asks for, for example after Escape.
+    if (event.key === "/" && !field.current?.value) event.preventDefault();
     const act = event.isComposing ? undefined : keys[event.key];
     if (act === undefined) return;
     event.preventDefault();

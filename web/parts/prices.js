@@ -5,21 +5,25 @@ import { answered } from "../api/requests.js";
 import { Problem, ask } from "../api/client.js";
 import { described } from "../api/instruments.js";
 import { Age } from "../shell/banner.js";
-import { useAnswer, useStore } from "../shell/hooks.js";
+import { useAnswer, useNow, useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
 import { INTERVALS } from "../state/bars.js";
 import { createChartBars } from "../state/chart_bars.js";
-import { change, count, digitsOf, price } from "../state/format.js";
+import { STALE_MS, change, count, digitsOf, hours, price, trendOf } from "../state/format.js";
 import { BarsTable } from "./bars_table.js";
-import { CandleChart } from "./chart.js";
+import { BAR_COLORS, CandleChart } from "./chart.js";
+import { Explained } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 /** @typedef {import("../state/bars.js").Interval} Interval */
 /** @typedef {import("../views/markets.js").Live} Live */
 
 const SNAPSHOT_EVERY_MS = 2_000;
+/** Minutes are dropped once a minute. */
+const OLDEST_EVERY_MS = 30_000;
+const PART = "earlier minutes of today (UTC) are no longer retained";
 
 /**
  * @param {object} props
@@ -28,8 +32,9 @@ const SNAPSHOT_EVERY_MS = 2_000;
  * @param {Interval} props.interval
  * @param {string} props.timezone of whose midnights bars of days begin
  * @param {Live} props.live
+ * @param {import("preact").ComponentChildren} props.children
  */
-export function Prices({ instrument, place, interval, timezone, live }) {
+export function Prices({ instrument, place, interval, timezone, live, children }) {
   const { answer: entry } = useAnswer(`instrument ${instrument}`, () => described(instrument));
   const { bars, loaded, complete, problem, loadEarlier } = useChartBars(instrument, interval, timezone, live);
   const [asTable, setAsTable] = useState(false);
@@ -50,10 +55,11 @@ export function Prices({ instrument, place, interval, timezone, live }) {
         </div>
         <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
       </div>
+      ${children}
       <${Refusal} problem=${problem ?? live.problem} />
       ${loaded && bars.length === 0 && html`<p class="note">It has no stored bars.</p>`}
-      <${CandleChart} bars=${bars} interval=${interval} onEarlier=${loadEarlier}
-        label="Candles of ${caption}${newestPrice}. The button Table shows all of them." />
+      <${CandleChart} bars=${bars} loaded=${loaded} interval=${interval} digits=${digits} onEarlier=${loadEarlier}
+        label="Candles of ${caption}${newestPrice}; ${BAR_COLORS}. The button Table shows all of them." />
       ${asTable && html`<${BarsTable} bars=${bars} complete=${complete} digits=${digits} caption=${caption}
         onEarlier=${loadEarlier} />`}
     </section>
@@ -84,27 +90,38 @@ function Standing({ instrument, last, digits }) {
     SNAPSHOT_EVERY_MS,
   );
   const { quote = null, day = null } = answer?.snapshots[String(instrument)] ?? {};
+  const covered = useCovered(instrument, day);
+  const stale = useNow() - (quote?.ts ?? Infinity) >= STALE_MS;
   const newest = last ?? quote?.price ?? null;
   if (newest === null) return html`<div class="standing"></div>`;
-  const since = day ? newest / day.o - 1 : null;
-  const trend = since === null ? "" : since >= 0 ? "up" : "down";
-  return html`<div class="standing">
+  const by = day && newest / day.o - 1;
+  return html`<div class="standing ${stale ? "stale" : ""}">
     <span class="last">${price(newest, digits)}</span>
-    ${since !== null && html`<span class="number ${trend}">${change(since)}</span>`}
-    ${quote && html`<${Age} ms=${quote.ts} />`}
-    ${day && html`<dl aria-label="Today, UTC">
-      <div><dt>Today</dt></div>
-      ${Object.entries(figuresOf(day, digits)).map(([name, value]) => html`<div
-        key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
+    ${by !== null && html`<span class="number ${trendOf(by)}">${change(by)}</span>`}
+    ${day && html`<span class="age covered">${day.partial ? html`<${Explained} word=${covered} why=${PART} />` : covered}</span>`}
+    ${quote && html`<span class=${stale ? "badge warned" : ""}>${stale && "stale, "}<${Age} ms=${quote.ts} /></span>`}
+    ${day && html`<dl aria-label="Figures ${covered}">
+      ${Object.entries({ Open: day.o, High: day.h, Low: day.l }).map(([name, value]) => html`<div
+        key=${name}><dt>${name}</dt><dd>${price(value, digits)}</dd></div>`)}
+      <div><dt>Volume</dt><dd>${count(day.v)}</dd></div>
     </dl>`}
   </div>`;
 }
 
-/** @param {Schemas["Bar"]} day @param {number} digits @returns {Record<string, string>} by their titles */
-const figuresOf = ({ o, h, l, v, n }, digits) => ({
-  ...{ Open: price(o, digits), High: price(h, digits), Low: price(l, digits) },
-  ...{ Volume: count(v), Quotes: count(n) },
-});
+/** @param {number} instrument @param {Schemas["Bar"] | null} day @returns {string} what the day's figures cover */
+function useCovered(instrument, day) {
+  const { answer } = useAnswer(
+    day?.partial ? `oldest ${instrument}` : null,
+    (signal) =>
+      /** @type {Promise<Schemas["Bars"]>} */ (
+        ask(`/v1/instruments/${instrument}/bars`, { query: { start: 0, limit: 1 }, signal })
+      ),
+    OLDEST_EVERY_MS,
+  );
+  if (!day?.partial) return "today (UTC)";
+  const oldest = answer?.bars[0]?.t ?? day.t;
+  return oldest > day.t ? `since ${hours(oldest)}` : "for a part of today"; // the archive may have a gap
+}
 
 /** @param {number} instrument @param {Interval} interval @param {string} timezone @param {Live} live */
 function useChartBars(instrument, interval, timezone, live) {

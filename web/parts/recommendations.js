@@ -11,6 +11,7 @@ import { anyOf, changesOf, mark, summaryOf } from "../state/changes.js";
 import { whole } from "../state/format.js";
 import { ActButton, KindChoice } from "./user_events.js";
 import { NamedLink, SymbolLink, useNames } from "./instrument_name.js";
+import { Explained, TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 /** @typedef {import("./user_events.js").Acting} Acting */
@@ -26,6 +27,12 @@ const SOURCES = {
   new: "a new listing of a category that the user prefers",
   catalog: "others that the catalog has, by symbol",
 };
+/** @type {readonly import("./table_head.js").Title[]} */
+const TITLES = [
+  ...["#", "Instrument"],
+  ["Because of", "what the user has that speaks most for it, or where else it comes from"],
+  ["Score", "how well it fits the user, by the model: comparable within this list"],
+];
 /** After this time, an act is unlikely to change the answer. */
 const PATIENCE_MS = 10_000;
 
@@ -75,15 +82,10 @@ function List({ answer, acting, changes }) {
   const marked = changes !== null && anyOf(changes);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Recommendations">
     <table class="numbers">
-      <thead><tr>
-        <th scope="col">#</th><th scope="col">Instrument</th><th scope="col">Because of</th>
-        <th scope="col">Source</th><th scope="col">Score</th>
-        <th scope="col">${marked ? "Moved" : html`<span class="unseen">Moved</span>`}</th>
-          <th scope="col"><span class="unseen">Act</span></th>
-      </tr></thead>
+      <${TableHead} titles=${[...TITLES, marked ? "Moved" : ["", "Moved"], ["", "Act"]]} />
       <tbody>
         ${answer.items.map((item, place) => html`<${Row} key=${item.instrument_id} item=${item} place=${place + 1}
-          source=${item.source ?? answer.source} moved=${changes?.moved.get(item.instrument_id)} acting=${acting} />`)}
+          of=${answer.source} moved=${changes?.moved.get(item.instrument_id)} acting=${acting} />`)}
       </tbody>
     </table>
   </div>`;
@@ -93,19 +95,18 @@ function List({ answer, acting, changes }) {
  * @param {object} props
  * @param {Schemas["Recommended"]} props.item
  * @param {number} props.place from 1
- * @param {keyof typeof SOURCES} props.source
+ * @param {keyof typeof SOURCES} props.of where the list comes from
  * @param {number | "new" | undefined} props.moved
  * @param {Acting} props.acting
  */
-function Row({ item, place, source, moved, acting }) {
-  const id = item.instrument_id;
+function Row({ item, place, of, moved, acting }) {
+  const { instrument_id: id, because } = item;
+  const source = item.source ?? (because.length === 0 ? of : null);
   return html`<tr data-instrument=${id} class=${moved === undefined ? "" : "moved"}>
     <td class="place">${place}</td>
     <th scope="row"><${NamedLink} id=${id} /></th>
-    <td class="because">${item.because.length === 0
-      ? html`<span class="age">everyone</span>`
-      : item.because.map((one, n) => html`${n > 0 && ", "}<${SymbolLink} key=${one} id=${one} />`)}</td>
-    <td class="source" title=${SOURCES[source]}>${source}</td>
+    <td class="because">${because.map((one, n) => html`${n > 0 && ", "}<${SymbolLink} key=${one} id=${one} />`)}
+      ${source && html` <span class="badge"><${Explained} word=${source} why=${SOURCES[source]} /></span>`}</td>
     <td>${item.score < 1 ? item.score.toFixed(3) : whole(item.score)}</td>
     <td class="mark">${mark(moved)}</td>
     <td><${ActButton} acting=${acting} id=${id} /></td>

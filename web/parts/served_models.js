@@ -15,17 +15,13 @@ const TITLES = [
 
 /** @param {{ models: Schemas["Models"], selected: string }} props the generation whose report is shown */
 export function ServedModels({ models, selected }) {
-  const shares = models.variants.map(({ variant, users }) => `${variant} ${percent(users)}`).join(", ");
   return html`
-    <div class="shares" role="img" aria-label=${shares}>
-      <svg viewBox="0 0 100 2" preserveAspectRatio="none">${barsOf(models.variants)}</svg>
-    </div>
     <div class="wide" tabindex="0" role="region" aria-label="Variants">
       <table class="numbers">
         <${TableHead} titles=${TITLES} />
         <tbody>
-          ${models.variants.map(({ variant, users, serves }, place) => html`<${Row} key=${variant} model=${serves}
-            selected=${selected} served=${{ name: variant, place, users }} />`)}
+          ${models.variants.map(({ variant, users, serves }) => html`<${Row} key=${variant} model=${serves}
+            selected=${selected} served=${{ name: variant, users }} />`)}
           ${models.previous.map((model) => html`<${Row} key="before ${model.generation}" model=${model}
             selected=${selected} served=${null} />`)}
         </tbody>
@@ -34,32 +30,17 @@ export function ServedModels({ models, selected }) {
   `;
 }
 
-/** @param {readonly Schemas["Variant"][]} variants */
-function barsOf(variants) {
-  let x = 0;
-  return variants.map(({ variant, users }, place) => {
-    const bar = html`<rect key=${variant} class="tone-${place % 4}" x=${x * 100} y="0" width=${users * 100}
-      height="2" />`;
-    x += users;
-    return bar;
-  });
-}
-
 /**
  * @param {object} props
  * @param {Schemas["Model"]} props.model
  * @param {string} props.selected
- * @param {{ name: string, place: number, users: number } | null} props.served by which variant, its place among
- *   them and its share of the users; null: the model is kept for a rollback
+ * @param {{ name: string, users: number } | null} props.served by which variant, and its share of the users; null: the model is kept for a rollback
  */
 function Row({ model, selected, served }) {
   const { generation, report } = model;
   const held = report?.held_out ?? null;
   return html`<tr>
-    <th scope="row">${served === null
-      ? html`<span class="badge">kept</span>`
-      : html`<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><rect class="tone-${served.place % 4}"
-          width="10" height="10" rx="2" /></svg>${served.name}`}</th>
+    <th scope="row">${served?.name ?? html`<span class="badge">kept</span>`}</th>
     <td>${served && percent(served.users)}</td>
     <td><a href=${hrefOf("models", generation)}
       aria-current=${generation === selected ? "true" : null}>${generation}</a></td>

@@ -6,9 +6,11 @@ import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
+import { Unknown } from "../shell/unknown.js";
 import { whole } from "../state/format.js";
 import { ActButton } from "./user_events.js";
 import { NamedLink } from "./instrument_name.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
@@ -23,7 +25,7 @@ const EVERY_MS = 5_000;
  * @param {Readonly<Record<string, string>>} props.query of the address, which has the window
  * @param {import("./user_events.js").Acting} props.acting
  */
-export function Trending({ user, query: { window: asked = "", ...others }, acting }) {
+export function Trending({ user, query: { window: asked = "24h", ...others }, acting }) {
   const window = WINDOWS.includes(asked) ? asked : "24h";
   const { answer, problem } = useAnswer(
     `trending ${window}`,
@@ -40,12 +42,12 @@ export function Trending({ user, query: { window: asked = "", ...others }, actin
             href=${hrefOf("user", user, name === "24h" ? others : { ...others, window: name })}>${name}</a>`)}
         </div>
       </div>
+      ${asked !== window && html`<${Unknown} what="window" asked=${asked} shown=${window} known=${WINDOWS.join(", ")} />`}
       <${Refusal} problem=${problem} />
       ${answer !== null && answer.items.length > 0 && html`<div class="scroll" tabindex="0" role="region"
         aria-label="Trending">
         <table class="numbers">
-          <thead><tr><th scope="col">Instrument</th><th scope="col">Events</th>
-          <th scope="col"><span class="unseen">Act</span></th></tr></thead>
+          <${TableHead} titles=${["Instrument", "Events", ["", "Act"]]} />
           <tbody>
             ${answer.items.map(({ instrument_id, events }) => html`<tr key=${instrument_id}>
               <th scope="row"><${NamedLink} id=${instrument_id} /></th>

@@ -8,10 +8,13 @@ import { rejectionOf } from "../state/event_types.js";
 import { whole } from "../state/format.js";
 import { UndoButton } from "./user_events.js";
 import { SymbolLink } from "./instrument_name.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
 const FIRST = 15;
+/** @type {readonly import("./table_head.js").Title[]} */
+const TITLES = ["Instrument", ["Affinity", "the weight of the user's events on it"], "Last event", ["", "Act"]];
 
 /**
  * @param {object} props
@@ -33,8 +36,7 @@ export function UserHistory({ found: { answer, atMs, problem }, acting }) {
       ${unknown ? html`<p class="note">${problem.message}.</p>` : html`<${Refusal} problem=${problem} />`}
       ${items.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="History">
         <table class="numbers">
-          <thead><tr><th scope="col">Instrument</th><th scope="col">Affinity</th>
-            <th scope="col">Last event</th><th scope="col"><span class="unseen">Act</span></th></tr></thead>
+          <${TableHead} titles=${TITLES} />
           <tbody>
             ${shown.map(({ instrument_id, affinity, last_event_ts }) => html`<tr key=${instrument_id}
               data-instrument=${instrument_id}>

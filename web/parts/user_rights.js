@@ -1,10 +1,9 @@
 // A user's data rights: export and erasure.
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import { Problem, ask } from "../api/client.js";
+import { useEffect, useState } from "preact/hooks";
+import { ask } from "../api/client.js";
 import { written } from "../api/json.js";
 import { html } from "../shell/html.js";
-import { Refusal } from "../shell/key.js";
 import { whole } from "../state/format.js";
 import { Question } from "./confirmation.js";
 
@@ -26,13 +25,25 @@ export function UserRights({ user }) {
         <button type="button" onClick=${() => setAsked("export")}>Export…</button>
         <button type="button" onClick=${() => setAsked("erase")}>Erase…</button>
       </div>
-      ${asked === "export" && html`<${Exporting} user=${user} onClose=${close} />`}
-      ${asked === "erase" && html`<${Question} title="Erase ${user}?" verb="Erase" act=${() => erased(user)}
-        onClose=${close}>
+      ${asked === "export" && html`<${Question} title="Export ${user}?" verb="Export" scope="read:users"
+        act=${() => exported(user)} onClose=${close}>
+        <p>Everything that Redis has about the user: the history with all its figures, the variant, and the lists that
+          were made for the user.</p>
+      <//>`}
+      ${asked === "erase" && html`<${Question} title="Erase ${user}?" verb="Erase" scope="admin"
+        act=${() => erased(user)} onClose=${close}>
         <ul class="facts">${ERASED.map((fact) => html`<li key=${fact}>${fact}</li>`)}</ul>
       <//>`}
     </section>
   `;
+}
+
+/** @param {string} user */
+async function exported(user) {
+  const answer = /** @type {Schemas["Export"]} */ (
+    await ask(`/v1/users/${encodeURIComponent(user)}/export`, { asAdmin: true })
+  );
+  return html`<${Exported} answer=${answer} />`;
 }
 
 /** @param {string} user @returns {Promise<string>} */
@@ -40,42 +51,6 @@ async function erased(user) {
   /** @type {Schemas["Erasing"]} */
   const { user_id } = await ask(`/v1/users/${encodeURIComponent(user)}`, { method: "DELETE", asAdmin: true });
   return `The erasure of ${user_id} is in the log. The history is removed within seconds.`;
-}
-
-/** @param {{ user: string, onClose: () => void }} props */
-function Exporting({ user, onClose }) {
-  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  const [sending, setSending] = useState(false);
-  const [found, setFound] = useState(/** @type {Schemas["Export"] | Error | null} */ (null));
-  useEffect(() => dialog.current?.showModal(), []);
-  const submit = async (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
-    setSending(true);
-    setFound(await exported(user));
-    setSending(false);
-  };
-  const answer = found instanceof Error ? null : found;
-  return html`
-    <dialog class="export" ref=${dialog} aria-labelledby="export-title" onClose=${onClose}>
-      <form onSubmit=${submit}>
-        <h2 id="export-title">Export ${user}?</h2>
-        ${answer === null && html`<p>Everything that Redis has about the user: the
-        history with all its figures, the variant, and
-          the lists that were made for the user.</p>`}
-        <div role="status">${answer !== null && html`<${Exported} answer=${answer} />`}</div>
-        ${found instanceof Problem && html`<${Refusal} problem=${found} />`}
-        ${found instanceof Error && !(found instanceof Problem) && html`<p class="note refusal"
-          role="alert">${found.message}.</p>`}
-        <div class="actions">
-          <button type="button"
-            onClick=${() => dialog.current?.close()}>${answer === null ? "Cancel" : "Close"}</button>
-          ${answer === null
-            ? html`<button class="primary" disabled=${sending}>Export</button>`
-            : html`<${Download} answer=${answer} />`}
-        </div>
-      </form>
-    </dialog>
-  `;
 }
 
 /** @param {{ answer: Schemas["Export"] }} props */
@@ -89,6 +64,7 @@ function Exported({ answer }) {
       <div><dt>Generation</dt><dd>${generation ?? "none"}</dd></div>
     </dl>
     <pre class="scroll" tabindex="0" role="region" aria-label="The answer">${written(answer, 2)}</pre>
+    <${Download} answer=${answer} />
   `;
 }
 
@@ -101,14 +77,4 @@ function Download({ answer }) {
     return () => URL.revokeObjectURL(made);
   }, [answer]);
   return html`<a class="choice" href=${url || null} download="user.json">Download</a>`;
-}
-
-/** @param {string} user @returns {Promise<Schemas["Export"] | Error>} */
-async function exported(user) {
-  try {
-    return await ask(`/v1/users/${encodeURIComponent(user)}/export`);
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    return error;
-  }
 }

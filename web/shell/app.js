@@ -11,6 +11,7 @@ import { html } from "./html.js";
 import { KeyButton } from "./key.js";
 import { hrefOf, place } from "./router.js";
 import { theme, toggleTheme } from "./theme.js";
+import { Unknown } from "./unknown.js";
 
 /**
  * @typedef {object} View
@@ -32,9 +33,9 @@ const LIBRARY = "https://www.tradingview.com/lightweight-charts/";
 export function App() {
   const here = useStore(place);
   useStore(zone); // of all times below
-  const view = VIEWS.find(({ name }) => name === here.view) ?? VIEWS[0];
+  const view = here.view === "" ? VIEWS[0] : VIEWS.find(({ name }) => name === here.view);
   useEffect(() => {
-    document.title = `${view.title} · Tickrec`;
+    document.title = `${view?.title ?? "Unknown"} · Tickrec`;
   }, [view]);
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to the content</a>
@@ -44,7 +45,7 @@ export function App() {
       <nav aria-label="Views">
         ${VIEWS.map(
           ({ name, title }) =>
-            html`<a key=${name} href=${hrefOf(name)} aria-current=${name === view.name ? "page" : null}>${title}</a>`,
+            html`<a key=${name} href=${hrefOf(name)} aria-current=${name === view?.name ? "page" : null}>${title}</a>`,
         )}
       </nav>
       <${Status} />
@@ -52,7 +53,10 @@ export function App() {
       <${ThemeButton} />
     </header>
     <${Banner} />
-    <main id="main" tabindex="-1"><${Loaded} key=${view.name} view=${view} place=${here} /></main>
+    <main id="main" tabindex="-1">${view
+      ? html`<${Loaded} key=${view.name} view=${view} place=${here} />`
+      : html`<section class="panel"><${Unknown} what="view" asked=${here.view}
+          known=${VIEWS.map(({ name }) => name).join(", ")} /></section>`}</main>
     <footer>
       <${ZoneChoice} />
       <a href=${LIBRARY} target="_blank"

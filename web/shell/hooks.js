@@ -1,6 +1,6 @@
 // Hooks for views: stores, the time, and answers of the API.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { repeatedly } from "../api/requests.js";
 import { apiKey } from "../state/session.js";
 import { createStore } from "../state/store.js";
@@ -69,4 +69,15 @@ export function useAnswer(question, once, everyMs = null) {
     return () => ending.abort();
   }, [question, key, everyMs]);
   return found.question === question ? found.of : NOTHING;
+}
+
+/**
+ * @template T
+ * @param {T | null} answer
+ * @returns {T | null} the one before, until there is one to the present question
+ */
+export function useLast(answer) {
+  const last = useRef(answer);
+  if (answer !== null) last.current = answer;
+  return last.current;
 }

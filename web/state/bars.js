@@ -12,8 +12,8 @@ const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 /** Wider gaps are not drawn: 1,000 places are more than a screen. */
 const WIDEST_GAP = 1000;
 
-/** @param {string | undefined} text @returns {Interval} 1m if it is not one, or longer than a week */
-export function intervalOf(text = "") {
+/** @param {string} text @returns {Interval} 1m if it is not one, or longer than a week */
+export function intervalOf(text) {
   return /^[1-9]\d{0,4}[mhdw]$/.test(text) && lengthOf(text) <= lengthOf("1w") ? text : "1m";
 }
 
@@ -75,7 +75,7 @@ export function places(bars, interval) {
 }
 
 /** @param {number} after @param {number} before @param {Interval} interval @returns {number[]} the times between */
-export function gap(after, before, interval) {
+function gap(after, before, interval) {
   const step = lengthOf(interval);
   const missing = Math.round((before - after) / step) - 1;
   if (missing <= 0 || missing > WIDEST_GAP) return [];

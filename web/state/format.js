@@ -44,8 +44,14 @@ export function change(share) {
   return `${share > 0 ? "+" : ""}${(share * 100).toFixed(2)}%`;
 }
 
+/** @param {number | null | undefined} share @returns {"up" | "down" | ""} the class of its color */
+export const trendOf = (share) => (share ? (share > 0 ? "up" : "down") : "");
+
 /** @param {number} ms since the epoch @returns {string} such as 14:05:09 */
 export const clock = (ms) => local(ms).slice(11, 19);
+
+/** @param {number} ms since the epoch @returns {string} such as 14:05 */
+export const hours = (ms) => clock(ms).slice(0, 5);
 
 /** @param {number} ms since the epoch @returns {string} such as 2026-11-26 14:05 */
 export const minute = (ms) => local(ms).slice(0, 16).replace("T", " ");
@@ -58,6 +64,9 @@ export const percent = (share) => `${(share * 100).toFixed(1)}%`;
 
 /** @param {number} ms an age; negative if clocks differ @returns {string} such as 5 s ago */
 export const ago = (ms) => `${span(ms)} ago`;
+
+/** After so long without a quote, a price is stale. */
+export const STALE_MS = 120_000;
 
 /** @param {number} ms how long something takes; below 0: as 0 @returns {string} such as 5 s */
 export function span(ms) {

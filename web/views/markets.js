@@ -5,27 +5,30 @@ import { openBarStream } from "../api/bar_stream.js";
 import { meaning } from "../api/instruments.js";
 import { idOf } from "../api/json.js";
 import { InstrumentList } from "../parts/instrument_list.js";
+import { Movers } from "../parts/movers.js";
 import { Prices } from "../parts/prices.js";
 import { Similar } from "../parts/similar.js";
 import { useAnswer, useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
+import { Unknown } from "../shell/unknown.js";
 import { rename } from "../shell/router.js";
-import { intervalOf, ofDays } from "../state/bars.js";
+import { INTERVALS, intervalOf, ofDays } from "../state/bars.js";
 import { zone } from "../state/zone.js";
 
 /** @typedef {import("../api/bar_stream.js").LiveBar} LiveBar */
 /** @typedef {import("../parts/instrument_list.js").Listed} Listed */
 
-/** The number of instruments with live prices: more are rarely looked at. */
-const FOLLOWED = 100;
-
 /** @param {{ place: import("../shell/router.js").Place }} props */
 export function View({ place }) {
-  const interval = intervalOf(place.query["interval"]);
+  const asked = place.query["interval"] ?? "1m";
+  const interval = intervalOf(asked);
   const [listed, setListed] = useState(/** @type {readonly Listed[]} */ ([]));
   const named = useInstrument(place.subject);
-  const selected = place.subject === "" ? (listed[0]?.instrument_id ?? null) : named.id;
+  // The list changes with a search, the instrument that is shown does not.
+  const first = useRef(/** @type {number | null} */ (null));
+  first.current ??= listed[0]?.instrument_id ?? null;
+  const selected = place.subject === "" ? first.current : named.id;
   const chosen = useStore(zone);
   const timezone = ofDays(interval) ? chosen : "UTC";
   const instruments = useMemo(() => followed(selected, listed), [selected, listed]);
@@ -38,8 +41,14 @@ export function View({ place }) {
         ? html`<section class="panel"><${Refusal} problem=${named.problem} />
             ${place.subject === "" && html`<p class="note">Choose an instrument.</p>`}</section>`
         : html`<${Prices} key="${selected} ${interval} ${timezone}" instrument=${selected} place=${place}
-              interval=${interval} timezone=${timezone} live=${live} />
-            <${Similar} key=${selected} instrument=${selected} query=${query} />`}
+              interval=${interval} timezone=${timezone} live=${live}>
+            ${asked !== interval && html`<${Unknown} what="interval" asked=${asked} shown=${interval}
+              known="${INTERVALS.join(", ")} and other whole numbers of m, h, d or w, up to 1w" />`}
+          <//>`}
+      <div class="beside">
+        <${Movers} query=${query} />
+        ${selected !== null && html`<${Similar} key=${selected} instrument=${selected} query=${query} />`}
+      </div>
     </div>
   `;
 }
@@ -68,7 +77,7 @@ function useInstrument(subject) {
 
 /** @param {number | null} selected @param {readonly Listed[]} listed @returns {readonly number[]} */
 function followed(selected, listed) {
-  const ids = listed.slice(0, FOLLOWED).map(({ instrument_id }) => instrument_id);
+  const ids = listed.map(({ instrument_id }) => instrument_id);
   return [...new Set(selected === null ? ids : [selected, ...ids])].sort((one, other) => (one < other ? -1 : 1));
 }
 

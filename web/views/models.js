@@ -1,13 +1,13 @@
 // The served models, their history, and the decisions on them.
 
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ask } from "../api/client.js";
 import { FiguresOverTime } from "../parts/figures_over_time.js";
 import { GenerationReport } from "../parts/generation_report.js";
 import { ServedModels } from "../parts/served_models.js";
 import { TableHead } from "../parts/table_head.js";
 import { Age } from "../shell/banner.js";
-import { useAnswer } from "../shell/hooks.js";
+import { useAnswer, useLast } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { minute, percent, whole } from "../state/format.js";
@@ -33,9 +33,11 @@ export function View({ place }) {
   const models = /** @type {Answered<Schemas["Models"]>} */ (
     useAnswer("models", (signal) => ask("/v1/models", { signal }), EVERY_MS)
   );
-  const decisions = /** @type {Answered<Schemas["Decisions"]>} */ (useDecisions(n));
+  const decisions = /** @type {Answered<Schemas["Decisions"]>} */ (
+    useAnswer(`decisions ${n}`, (signal) => ask(`/v1/models/decisions?n=${n}`, { signal }), EVERY_MS)
+  );
   const found = models.answer;
-  const decided = decisions.answer?.decisions ?? [];
+  const decided = useLast(decisions.answer)?.decisions ?? null;
   const canary = found && canaryOf(found);
   const shown = found && shownOf(found, place.subject);
   return html`
@@ -51,12 +53,12 @@ export function View({ place }) {
         <${Problems} problem=${models.problem} />
         ${found && html`<${ServedModels} models=${found} selected=${shown?.generation ?? ""} />`}
       </section>
-      ${found && html`<${FiguresOverTime} points=${timeline(found, decided)}
+      ${found && html`<${FiguresOverTime} points=${timeline(found, decided ?? [])}
         canary=${canary?.serves.generation ?? null} />`}
       <div class="stack">
         ${found && html`<${CanaryTrial} canary=${canary} />`}
         <${Refusal} problem=${found === null ? null : decisions.problem} />
-        ${decisions.answer && html`<${DecisionsTable} decisions=${decided}
+        ${decided && html`<${DecisionsTable} decisions=${decided}
           more=${decided.length === n && n < MOST_DECISIONS} onMore=${() => setN(MOST_DECISIONS)} />`}
       </div>
       ${shown && html`<${GenerationReport} model=${shown} />`}
@@ -72,16 +74,6 @@ function Problems({ problem }) {
     <${Refusal} problem=${problem} />
     ${needed && html`<p class="note">Reading models needs a key that has the scope <code>read</code>.</p>`}
   `;
-}
-
-/** @param {number} n @returns {Answered<unknown>} the last answer is shown until more decisions are here */
-function useDecisions(n) {
-  const path = `/v1/models/decisions?n=${n}`;
-  const found = useAnswer(`decisions ${n}`, (signal) => ask(path, { signal }), EVERY_MS);
-  const kept = useRef(/** @type {Answered<unknown>} */ (found));
-  if (found.answer !== null) kept.current = found;
-  else if (found.problem !== null) kept.current = { ...kept.current, problem: found.problem };
-  return kept.current;
 }
 
 /** @param {{ canary: Schemas["Variant"] | null }} props */
