@@ -17,6 +17,7 @@ from api.bars.calendars import Calendars
 from api.bars.reading import BarReader
 from api.bars.seam import OlderBars
 from api.events import endpoints as events
+from api.events.lateness import Lateness
 from api.events.producer import LastingProducer
 from api.events.publisher import Publisher
 from api.feedback import endpoints as feedback
@@ -201,7 +202,9 @@ class _Parts:
             ),
             *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
             *models.endpoints(ModelReader(store)),
-            *events.endpoints(writing, publisher, now_ms, rules, catalog.resolve),
+            *events.endpoints(
+                writing, publisher, Lateness(store, now_ms), now_ms, rules, catalog.resolve
+            ),
             *feedback.endpoints(writing, reactions),
             *health.endpoints(store, KafkaCheck(self.producer), progress, self.metrics.registry),
         )

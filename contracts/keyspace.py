@@ -61,6 +61,8 @@ minute after the first quote folded after a loss, or `NOT_WHOLE_YET_S` until tha
 REVISED_FIELD: Final = "revised"
 """For quotes: changes whenever bars of hours that are over do. It begins with the epoch of the
 worker that wrote it: under another epoch, it says nothing."""
+LATE_FIELD: Final = "late"
+"""For quotes: how many were dropped, as their minutes were no longer retained."""
 NOT_WHOLE_YET_S: Final = MAX_TS_MS // 1000
 SOURCE_FIELD_PREFIX: Final = "source:"
 SOURCE_LINEAGE_FIELD_PREFIX: Final = "source-lineage:"
@@ -187,10 +189,11 @@ class Keyspace:
         minute whose bars are published, epoch s; `whole` -> the event time since when its bars are
         whole, epoch s; `revised` -> `epoch:n`, where n counts the flushes under that epoch that
         changed a bar of an earlier hour than its instrument's newest: while this is the same and no
-        flush is unfinished, so are all of these bars that are retained. For c also `source:<p>` ->
-        highest log position applied, `[incarnation,offset]`, and `source-lineage:<p>` -> `lineage`
-        of the histories that its changes were computed from. Written by workers; read by workers,
-        api, trainer, people.
+        flush is unfinished, so are all of these bars that are retained; `late` -> quotes dropped so
+        far, as their minutes were no longer retained. For c also `source:<p>` -> highest log
+        position applied, `[incarnation,offset]`, and `source-lineage:<p>` -> `lineage` of the
+        histories that its changes were computed from. Written by workers; read by workers, api,
+        trainer, people.
         """
         return f"{self.namespace}:position:{_tag(topic, partition)}"
 

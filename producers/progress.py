@@ -30,6 +30,8 @@ class Summary:
     seconds: float
     reasons: dict[str, int]
     """errors by kind, including those that were recovered from"""
+    older: int = 0
+    """quotes older than what is retained before the newest"""
 
     @property
     def records_per_s(self) -> int:
@@ -37,10 +39,15 @@ class Summary:
         return round(self.delivered / self.seconds) if self.seconds else 0
 
     def __str__(self) -> str:
+        older = (
+            f"; {self.older:,} of the quotes are older than BARS_RETENTION_MINUTES before the "
+            "newest: Redis keeps bars that old only of instruments without newer quotes"
+        )
         return (
             f"{self.delivered:,} delivered, {self.failed:,} failed, {self.rejected:,} rows left "
             f"out in {self.seconds:.1f} s: {self.records_per_s:,} records/s"
             + "".join(f"; {reason} x {count:,}" for reason, count in self.reasons.items())
+            + older * bool(self.older)
         )
 
 

@@ -13,7 +13,8 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from producers.batch import Batch
+from contracts.topics import QUOTES
+from producers.batch import Batch, Minutes
 from producers.feed import feed
 from producers.files import FileError
 from producers.progress import Show, Summary, progress, report
@@ -63,6 +64,8 @@ class Source:
     share_done: Callable[[], float | None]
     """from 0 to 1; None for an endless source"""
     rejected: Rejected = field(default_factory=Rejected)
+    minutes: Minutes = field(default_factory=Minutes)
+    """of the quotes that are replayed"""
 
 
 def exit_after(
@@ -102,7 +105,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
     """
     started_s = time.monotonic()
     stop = stop_on_signals()
-    rejected, broken = 0, False
+    rejected, older, broken = 0, 0, False
     with progress(title) as show:
         # Within the progress, which keeps log lines and the bar apart on a terminal.
         configure_logs("producers", settings)
@@ -116,6 +119,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
             with opening as source:
                 _publish(source, publisher, stop, show, settings.delivery_timeout_s)
                 rejected = source.rejected.count
+                older = source.minutes.older(settings.bars_retention_minutes)
         except (FileError, PublishingError) as error:
             log.error("cannot continue", reason=str(error))  # noqa: TRY400 (it says what and where)
             broken = True
@@ -125,6 +129,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
             delivered=publisher.delivered,
             failed=failed,
             rejected=rejected,
+            older=older,
             seconds=time.monotonic() - started_s,
             reasons=dict(publisher.failures + publisher.troubles),
         )
@@ -138,10 +143,11 @@ def _publish(
     def after_round() -> None:
         show(publisher.delivered, source.share_done())
 
+    is_replay = source.topics == (QUOTES.name,)
     publisher.await_topics(source.topics, stop.is_set)
     try:
         feed(
-            source.batches,
+            source.minutes.counting(source.batches) if is_replay else source.batches,
             publisher,
             speed=source.speed,
             event_start_ms=source.event_start_ms,

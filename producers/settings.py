@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from contracts.times import DAY_S
-from runtime.settings import EventSettings, SharedSettings
+from runtime.settings import BarSettings, EventSettings, SharedSettings
 
 
-class ProducerSettings(EventSettings, SharedSettings):
+class ProducerSettings(BarSettings, EventSettings, SharedSettings):
     """Read from environment variables of the same names in upper case."""
 
     delivery_timeout_s: float = Field(

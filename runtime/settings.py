@@ -255,6 +255,14 @@ class InputSettings(EventSettings):
         return replace(super().input_rules(), refuses_unknown_fields=refuses)
 
 
+class BarSettings(BaseModel):
+    """How long bars live: the workers drop older ones, a replay counts their quotes."""
+
+    bars_retention_minutes: int = Field(
+        default=1_440, ge=1, description="minutes of event time to keep for each instrument"
+    )
+
+
 class GivenSettings(InputSettings, SharedSettings):
     """Of programs that take input and have no settings of their own."""
 

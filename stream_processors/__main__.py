@@ -34,6 +34,7 @@ from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.life import Partition
 from stream_processors.partition.spans import UNRECORDED, Recorded
 from stream_processors.settings import Settings
+from stream_processors.store.memory import memory_warning
 from stream_processors.store.store import FoldingError, Store, check_folding
 from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, is_reachable
@@ -128,6 +129,18 @@ async def _stored_folding(store: Store, key: str) -> str | None:
     return cast("str | None", folding)
 
 
+async def _check_memory(settings: Settings, store: Store, topology: Topology) -> None:
+    """Log a warning if the bars will not fit; not while a shard is unreachable."""
+    try:
+        warning = await memory_warning(store, topology, settings.bars_retention_minutes)
+    except RedisError as error:
+        if not is_away(error):
+            raise
+        return
+    if warning:
+        log.warning(warning)
+
+
 async def _connect(
     settings: Settings, tracing: Tracing
 ) -> tuple[StreamProcessors, Store, Producer]:
@@ -143,6 +156,7 @@ async def _connect(
     try:
         topology = await read_topology(store, producer)
         await check_state(settings, store, topology)
+        await _check_memory(settings, store, topology)
     except BaseException:
         await producer.stop()
         raise

@@ -2,16 +2,19 @@
 
 from pydantic import Field
 
-from runtime.settings import FoldingSettings, InputSettings, MetricsSettings, TracingSettings
+from runtime.settings import (
+    BarSettings,
+    FoldingSettings,
+    InputSettings,
+    MetricsSettings,
+    TracingSettings,
+)
 from stream_processors.store.store import folding_text
 
 
-class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings):
+class Settings(BarSettings, FoldingSettings, InputSettings, TracingSettings, MetricsSettings):
     """Settings of one worker process."""
 
-    bars_retention_minutes: int = Field(
-        default=60, ge=1, description="minutes of event time to keep for each instrument"
-    )
     bars_expire_days: float = Field(
         default=7.0,
         ge=1,

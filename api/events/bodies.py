@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from api.events.lateness import Late
 from api.http.instrument_refs import as_sent
 from api.http.openapi_schemas import array_of, schemas_of
 from api.http.parameters import Schema
@@ -22,17 +23,21 @@ SENT_QUOTE: Final = as_sent(Quote)
 SENT_INTERACTION: Final = as_sent(Interaction)
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many messages Kafka has acknowledged."""
 
     quotes: int
     interactions: int
+    late: int | None
+    """quotes that will make no bar, as workers no longer retain their minute; null: not known, as
+    Redis did not answer"""
+    why_late: str | None = None
 
 
-def accepted(messages: Iterable[Quote | Interaction]) -> Accepted:
+def accepted(messages: Iterable[Quote | Interaction], late: Late) -> Accepted:
     """Return how many messages of each kind there are."""
     found = Counter(type(message) for message in messages)
-    return Accepted(found[Quote], found[Interaction])
+    return Accepted(found[Quote], found[Interaction], late.count, late.reason)
 
 
 class LegacyEvent(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from api.events.bodies import (
     events_schema,
     legacy_schema,
 )
+from api.events.lateness import Lateness
 from api.events.parsing import parse_events, parse_legacy
 from api.events.publisher import Publisher
 from api.http.bodies import Writing
@@ -48,6 +49,7 @@ _LEGACY_EVENT: Final = LegacyEvent(userid="ABC", price="10.273", timestamp="1629
 def endpoints(
     writing: Writing,
     publisher: Publisher,
+    lateness: Lateness,
     now_ms: Callable[[], int],
     rules: InputRules,
     resolve: Resolve,
@@ -56,8 +58,9 @@ def endpoints(
 
     async def events(_request: Request, body: bytes) -> Response:
         messages = parse_events(body, now_ms(), rules, resolve)
+        late = await lateness.of(messages)
         await publisher.publish(messages)
-        return respond(accepted(messages), 202)
+        return respond(accepted(messages, late), 202)
 
     async def legacy(_request: Request, body: bytes) -> Response:
         event, quote, interaction = parse_legacy(body, now_ms(), rules)
@@ -75,13 +78,14 @@ def endpoints(
 One event or an array of up to 1,000, each with its `type`: `quote` or `interaction`.
 
 The answer is sent once Kafka has acknowledged all of them. If one is invalid, none is accepted, and
-`errors` gives the index, field and reason of each (of the first 20).""",
+`errors` gives the index, field and reason of each (of the first 20). `late` counts the quotes that
+will make no bar; those of the last two minutes are not checked.""",
             receive=writing.events_of,
             act=events,
             body=json_body(events_schema(), one=[QUOTE], several=[QUOTE, INTERACTION]),
             body_kinds=(SENT_QUOTE, SENT_INTERACTION),
             scope="write",
-            success=Success(kind=Accepted, example=Accepted(1, 1), status=202),
+            success=Success(kind=Accepted, example=Accepted(1, 1, 0), status=202),
             problems=WRITING,
         ),
         WriteEndpoint(

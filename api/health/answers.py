@@ -48,6 +48,8 @@ class TopicState(msgspec.Struct, frozen=True):
     """recent incoming records per second; null: not known yet"""
     dead_letters: int | None
     """records in its dead-letter topic, of the last 30 days"""
+    late: int | None
+    """quotes dropped so far: older than what is retained of their instrument; null: other topics"""
     partitions: list[PartitionState]
 
 

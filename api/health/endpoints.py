@@ -24,7 +24,7 @@ from api.redis.store import Store, StoreUnavailableError
 from runtime.topology import TopologyError
 
 _PARTITION: Final = PartitionState(0, "behind", 71208, 0, 71220, 12, 310)
-_PIPELINE: Final = Pipeline("ok", [TopicState("quotes", 12, 498.5, 1, [_PARTITION])])
+_PIPELINE: Final = Pipeline("ok", [TopicState("quotes", 12, 498.5, 1, 0, [_PARTITION])])
 _METRICS: Final = (
     'api_requests_total{method="GET",route="/instruments/{instrument_id}",status="200"} 1.0\n'
 )

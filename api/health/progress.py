@@ -7,18 +7,18 @@ from api.health.answers import PartitionState, Pipeline, State, TopicState
 from api.health.log_ends import LogEnds, LogWatch
 from api.redis.reading import Read
 from api.redis.store import Store
-from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, UPDATED_AT_FIELD
+from contracts.keyspace import INCARNATION_FIELD, LATE_FIELD, NEXT_FIELD, UPDATED_AT_FIELD
 from contracts.log_position import next_position
-from contracts.topics import STREAMED
+from contracts.topics import QUOTES, STREAMED
 from runtime.topology import Topology
 
 STALLED_AFTER_MS: Final = 30_000
 """The same as for the workers' `/health`."""
 
 Position = Sequence[bytes | None]
-"""`next`, `incarnation` and `updated_at_ms` of a partition; None if nothing has been folded yet."""
+"""`_FIELDS` of a partition; None if nothing has been folded yet."""
 
-_FIELDS: Final = (NEXT_FIELD, INCARNATION_FIELD, UPDATED_AT_FIELD)
+_FIELDS: Final = (NEXT_FIELD, INCARNATION_FIELD, UPDATED_AT_FIELD, LATE_FIELD)
 
 
 class Progress:
@@ -63,6 +63,7 @@ def pipeline_answer(
                 sum(lags) if len(lags) == len(partitions) else None,
                 logs.rates.get(topic),
                 logs.dead_letters.get(topic),
+                sum(int(late or 0) for *_, late in of_topic) if topic == QUOTES.name else None,
                 partitions,
             )
         )
@@ -83,7 +84,7 @@ def _positions(store: Store, topology: Topology) -> Read[dict[str, Sequence[Posi
 def _partition(
     number: int, position: Position, end: int | None, held_back: int, now_ms: int
 ) -> PartitionState:
-    next_value, incarnation_value, updated_at = position
+    next_value, incarnation_value, updated_at, _ = position
     at = next_position(incarnation_value, next_value)
     next_offset, incarnation = (at.offset, at.incarnation) if at else (None, None)
     # A log that was truncated or recreated may end before the position.

@@ -151,7 +151,7 @@ def warnings_of(info: Mapping[str, Any]) -> list[str]:
         StoreRefusesError: it may evict what it holds.
     """
     warnings = set()
-    for node in _nodes(info):
+    for node in nodes_of(info):
         if _POLICY not in node:
             warnings.add(
                 "Redis does not report its maxmemory-policy: set it to noeviction, since with any "
@@ -171,6 +171,7 @@ def warnings_of(info: Mapping[str, Any]) -> list[str]:
     return sorted(warnings)
 
 
-def _nodes(info: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+def nodes_of(info: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Return each node's answer to `INFO`, of a single node or node by node."""
     of_nodes = [node for node in info.values() if isinstance(node, Mapping)]
     return of_nodes if of_nodes and len(of_nodes) == len(info) else [info]

@@ -14,7 +14,13 @@ import numpy as np
 
 from contracts.bar_messages import encode_changed_bars, encode_closed_bars
 from contracts.bars import FIELDS, BarValue
-from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, REVISED_FIELD, WHOLE_FIELD
+from contracts.keyspace import (
+    CLOSED_FIELD,
+    LATE_FIELD,
+    NOT_WHOLE_YET_S,
+    REVISED_FIELD,
+    WHOLE_FIELD,
+)
 from contracts.log_position import mark
 from contracts.messages import Ints
 from contracts.times import MINUTE_MS, MINUTE_S
@@ -79,6 +85,7 @@ class BarsFold:
         self._whole_s = (
             NOT_WHOLE_YET_S if claim.may_miss_records else int(claim.position.get(WHOLE_FIELD, 0))
         )
+        self._late = int(claim.position.get(LATE_FIELD, 0))
         self._closing = Closing(close_after_s, self._closed_before, clock_s)
         self._monotonic_s = monotonic_s
         self._table = BarTable(retention_minutes, expire_s / 2, self._closing.minute)
@@ -114,6 +121,7 @@ class BarsFold:
         await self._read(self._table.missing(keys))
         late, replayed = self._table.add(keys, columns, marks)
         metrics.LATE_QUOTES.inc(late)
+        self._late += late
         metrics.REPLAYED.labels(QUOTES.name).inc(replayed)
         self._note_whole(columns.ts_ms)
         self._closing.note(columns.ts_ms)
@@ -141,7 +149,11 @@ class BarsFold:
 
     def _fields(self) -> dict[str, str]:
         revised = f"{self._claim.epoch}:{self._revisions}"
-        return {WHOLE_FIELD: str(self._whole_s), REVISED_FIELD: revised}
+        return {
+            WHOLE_FIELD: str(self._whole_s),
+            REVISED_FIELD: revised,
+            LATE_FIELD: str(self._late),
+        }
 
     def _note_whole(self, ts_ms: Ints) -> None:
         """Record from when on bars are complete, at the first quote after records were lost.

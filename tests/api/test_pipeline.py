@@ -19,11 +19,11 @@ from tests.patience import until_true
 from .conftest import NOW_MS, Filled, Serve
 
 
-def place(next_offset: int, age_ms: int) -> list[bytes]:
-    return [b"%d" % next_offset, b"2", b"%d" % (NOW_MS - age_ms)]
+def place(next_offset: int, age_ms: int) -> list[bytes | None]:
+    return [b"%d" % next_offset, b"2", b"%d" % (NOW_MS - age_ms), None]
 
 
-NOWHERE = [None, None, None]
+NOWHERE = [None] * 4
 
 
 @until_true
@@ -64,7 +64,7 @@ def test_a_partition_is_as_far_as_position_and_end_say(
 async def test_without_kafka_positions_are_shown_and_why_there_is_no_lag(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
-    position = {"next": 7, "incarnation": 0, "updated_at_ms": NOW_MS - 250}
+    position = {"next": 7, "incarnation": 0, "updated_at_ms": NOW_MS - 250, "late": 3}
     filled.store.hset(filled.keys.position(QUOTES, 1), mapping=position)
     answer = await client.get("/v1/pipeline")
     assert answer.status_code == 200
@@ -73,6 +73,7 @@ async def test_without_kafka_positions_are_shown_and_why_there_is_no_lag(
     assert [topic["topic"] for topic in body["topics"]] == [topic.name for topic in STREAMED]
     quotes = body["topics"][0]
     assert (quotes["lag"], quotes["rate"], quotes["dead_letters"]) == (None, None, None)
+    assert [topic["late"] for topic in body["topics"]] == [3, None, None, None]
     assert quotes["partitions"][1] == {
         "partition": 1,
         "state": "unknown",

@@ -55,7 +55,10 @@ async def test_accepted_events_stand_in_the_log_under_their_keys(
     quotes = [{**QUOTE, "instrument_id": i} for i in range(20)]
     trades = [{**TRADE, "user_id": f"Zoë {i}"} for i in range(10)]
     answer = await writing.post("/v1/events", json=[*quotes, *trades])
-    assert (answer.status_code, answer.json()) == (202, {"quotes": 20, "interactions": 10})
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"quotes": 20, "interactions": 10, "late": 0},
+    )
 
     found = read_back(broker, QUOTES.name, topology.quotes, 20)
     assert sorted(msgspec.json.decode(r.value, type=Quote).instrument_id for r in found) == list(

@@ -182,6 +182,7 @@ CASES = {
         labels=QUOTES,
     ),
     "RecordsRejected": counted("records_rejected_total", QUOTES),
+    "QuotesLate": counted("late_quotes_total", {}),
     "RecordsMissing": counted("records_missing_total", QUOTES),
     "TrainingFails": training("failed"),
     "DataRejected": training("rejected"),

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from contracts.batches import decode_interactions, decode_quotes
 from contracts.instruments import decode_instrument_record
 from contracts.partitioning import partition_of
+from contracts.times import MINUTE_MS
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
@@ -48,12 +49,14 @@ def test_a_file_is_published_whole_in_the_keys_partitions_and_in_order(
     start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
 ) -> None:
     path = tmp_path / "quotes.csv"
-    rows = [(1_700_000_000_000 + i, i % 7, f"{1 + i / 1000:.3f}") for i in range(12_000)]
+    rows = [(1_700_000_000_000 + 20_001 * i, i % 7, f"{1 + i / 1000:.3f}") for i in range(12_000)]
     text = "\n".join(f"{ts},{instrument},{price}" for ts, instrument, price in rows)
     path.write_text(f"ts_ms,instrument_id,price\n{text}\n")
     code, lines, _ = ended(start("replay", "quotes", str(path), "--speed", "max"))
     assert code == 0
-    assert lines[-1]["delivered"] == len(rows)
+    newest = rows[-1][0] // MINUTE_MS
+    older = sum(ts // MINUTE_MS <= newest - 1_440 for ts, *_ in rows)
+    assert 0 < older == lines[-1]["older"] < lines[-1]["delivered"] == len(rows)
     records = read_all("quotes", len(rows))
     assert all(m.partition() == partition_of(m.key(), topology.quotes) for m in records)
     for instrument in range(7):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -39,4 +41,8 @@ def test_the_summary_reports_what_was_delivered_and_what_was_not() -> None:
 def test_the_summary_of_a_terminal_is_one_sentence() -> None:
     assert str(SUMMARY) == (
         "300 delivered, 2 failed, 1 rows left out in 1.5 s: 200 records/s; _MSG_TIMED_OUT x 2"
+    )
+    assert str(replace(SUMMARY, older=1_200)).endswith(
+        "; _MSG_TIMED_OUT x 2; 1,200 of the quotes are older than BARS_RETENTION_MINUTES before "
+        "the newest: Redis keeps bars that old only of instruments without newer quotes"
     )

@@ -661,11 +661,15 @@ class Experiments(msgspec.Struct, frozen=True, kw_only=True):
     """when the variants are compared, once"""
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many messages Kafka has acknowledged."""
 
     quotes: int
     interactions: int
+    late: int | None
+    """quotes that will make no bar, as workers no longer retain their minute; null: not known, as
+    Redis did not answer"""
+    why_late: str | None = None
 
 
 class Quote(
@@ -744,6 +748,8 @@ class TopicState(msgspec.Struct, frozen=True, kw_only=True):
     """recent incoming records per second; null: not known yet"""
     dead_letters: int | None
     """records in its dead-letter topic, of the last 30 days"""
+    late: int | None
+    """quotes dropped so far: older than what is retained of their instrument; null: other topics"""
     partitions: list[PartitionState]
 
     def to_pandas(self) -> "pd.DataFrame":
