@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from contracts.decoding import Ints
 from contracts.log_position import LogPosition
+from contracts.times import MINUTE_MS
 
 Merge = Literal["first", "last", "max", "min", "sum"]
 """How values merge; the first and the last are by event time, ties by the place in the log."""
@@ -146,3 +147,19 @@ def merge_runs(merge: Merge, column: Column, first: Ints, last: Ints) -> Column:
 def capped(sums: Column) -> Column:
     """Return sums with `GREATEST` instead of infinity."""
     return np.minimum(sums, GREATEST) if sums.dtype == np.float64 else sums
+
+
+class _Folding(msgspec.Struct):
+    bars_retention_minutes: int
+
+
+_folding = msgspec.json.Decoder(_Folding)
+
+
+def retained_before_newest_ms(folding: bytes) -> int:
+    """Return how far back from an instrument's newest minute minutes are retained.
+
+    Args:
+        folding: of the position of the instrument's partition.
+    """
+    return (_folding.decode(folding).bars_retention_minutes - 1) * MINUTE_MS

@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 from api.bars.aggregation import MinuteBars, Window, merged
 from api.bars.intervals import Interval, parse_interval
 from api.bars.minutes import NARROW_MINUTES, Held, MinuteReader
-from api.bars.seam import retained_before_newest_ms
 from api.redis.lru import LruCache
 from api.redis.reading import Read
 from api.redis.store import Store
+from contracts.bars import retained_before_newest_ms
 from contracts.keyspace import (
     CHUNK_FIELD_PREFIX,
     EPOCH_FIELD,

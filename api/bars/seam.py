@@ -12,8 +12,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
-
 from api.bars.aggregation import MinuteBars, Window
 from api.bars.answers import Gap
 from api.bars.intervals import Interval
@@ -23,9 +21,8 @@ from api.http.problems import ProblemType
 from api.http.reply import NOW, Reply, reply
 from api.redis.reading import Handoff, Read
 from api.redis.store import Store
-from contracts.bars import Minute
+from contracts.bars import Minute, retained_before_newest_ms
 from contracts.keyspace import FOLDING_FIELD, LINEAGE_FIELD, WHOLE_FIELD
-from contracts.times import MINUTE_MS
 from contracts.topics import QUOTES
 
 MOST_DAYS: Final = 62
@@ -87,22 +84,6 @@ class OlderBars(Protocol):
 
 _AGAIN_MS: Final = 10_000
 """Age at which a position is read again: Redis may have been flushed and refilled."""
-
-
-class _Folding(msgspec.Struct):
-    bars_retention_minutes: int
-
-
-_folding = msgspec.json.Decoder(_Folding)
-
-
-def retained_before_newest_ms(folding: bytes) -> int:
-    """Return how far back from an instrument's newest minute minutes are retained.
-
-    Args:
-        folding: of the position of the instrument's partition.
-    """
-    return (_folding.decode(folding).bars_retention_minutes - 1) * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)

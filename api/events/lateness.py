@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from api.bars.seam import retained_before_newest_ms
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
+from contracts.bars import retained_before_newest_ms
 from contracts.keyspace import FOLDING_FIELD, NEWEST_FIELD
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition

@@ -45,7 +45,7 @@ export function View({ place }) {
             ${asked !== interval && html`<${Unknown} what="interval" asked=${asked} shown=${interval}
               known="${INTERVALS.join(", ")} and other whole numbers of m, h, d or w, up to 1w" />`}
           <//>`}
-      <div class="beside">
+      <div class="side">
         <${Movers} query=${query} />
         ${selected !== null && html`<${Similar} key=${selected} instrument=${selected} query=${query} />`}
       </div>
