@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from contracts.keyspace import CLOSED_FIELD
 from contracts.topics import BARS, QUOTES, Topic, dead_letters
 from tests.chaos.messages import FOLLOWED, PUBLISHED
-from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
+from tests.chaos.stored import differences, shortened, stored_fields
 from tests.chaos.truth.closed_bars import wrong_closed_bars
-from tests.chaos.truth.expected import expected_values
+from tests.chaos.truth.expected import Run, compared_values, expected_values
 from tests.chaos.truth.messages import expected_dead_letters
 from tests.chaos.world import ChaosError, World
 
@@ -79,9 +79,9 @@ def lost(world: World, topics: Collection[Topic] = PUBLISHED) -> Iterator[str]:
 
 
 def _wrong_values(world: World) -> Iterator[str]:
-    expected = expected_values(world.log, world.keyspace, world.topology, world.mode)
-    yield from differences(expected, stored_values(world.client, world.keyspace))
-    yield from wrongly_listed(world.client, world.keyspace)
+    expected = expected_values(Run(world.log, world.keyspace, world.topology, world.mode))
+    stored = compared_values(stored_fields(world.client, world.keyspace))
+    yield from differences(expected, stored)
 
 
 def _wrong_closed_bars(world: World) -> Iterator[str]:

@@ -13,15 +13,13 @@ from rich.console import Console
 
 from contracts.bars import FIELDS
 from contracts.keyspace import NEXT_FIELD, Keyspace
-from contracts.topics import INTERACTIONS, QUOTES, Topic
+from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
 from runtime.redis.stores import Store, connect
 from runtime.topology import Topology
 from stream_processors.settings import Settings
 from tests.chaos.log import Log
-from tests.chaos.messages import FOLLOWED
-from tests.chaos.modes import USUAL
-from tests.chaos.stored import differences, shortened, stored_values, wrongly_listed
-from tests.chaos.truth.expected import Expected, Values, expected_values
+from tests.chaos.stored import differences, shortened, stored_fields
+from tests.chaos.truth.expected import Near, Run, Values, compared_values, expected_values
 
 _SUMS: Final = [letter for letter, f in FIELDS.items() if f.merge == "sum" and "price" in f.of]
 _APART: Final = tuple(f" {letter}" for letter in _SUMS)
@@ -42,9 +40,10 @@ def main(
     with connect(redis, "tickrec-recount") as store:
         topology = Topology.from_hash(store.hgetall(keyspace.topics()))
         problems = list(_unfolded(log, store, keyspace, topology))
-        expected = _expected(log, keyspace, topology)
-        stored = with_sums_apart(stored_values(store, keyspace))
-        problems += [*differences(expected, stored), *wrongly_listed(store, keyspace)]
+        minutes, cap = (_default(name) for name in ("bars_retention_minutes", "history_cap"))
+        run = Run(log, keyspace, topology, retention_minutes=minutes, cap=cap)
+        stored = with_sums_apart(compared_values(stored_fields(store, keyspace)))
+        problems += differences(tolerant(expected_values(run)), stored)
     log.close()
     if problems:
         console.print(shortened(problems))
@@ -65,18 +64,12 @@ def with_sums_apart(values: Values) -> Values:
     return apart
 
 
-def tolerant(expected: Expected) -> Expected:
+def tolerant(expected: Values) -> Values:
     """Return what is expected, where sums of bars may differ in their last bits."""
-    values = with_sums_apart(expected.values)
-    sums = {
-        name: abs(value) * _RELATIVE for name, value in values.items() if name[1].endswith(_APART)
+    return {
+        name: Near(value, abs(value) * _RELATIVE) if name[1].endswith(_APART) else value
+        for name, value in with_sums_apart(expected).items()
     }
-    return Expected(values, expected.tolerances | sums)
-
-
-def _expected(log: Log, keyspace: Keyspace, topology: Topology) -> Expected:
-    minutes, cap = (_default(name) for name in ("bars_retention_minutes", "history_cap"))
-    return tolerant(expected_values(log, keyspace, topology, USUAL, minutes, cap))
 
 
 def _default(setting: str) -> Any:
@@ -85,7 +78,7 @@ def _default(setting: str) -> Any:
 
 def _unfolded(log: Log, store: Store, keyspace: Keyspace, topology: Topology) -> Iterator[str]:
     """Read the log to its end; yield where Redis has not reached it."""
-    for topic in FOLLOWED:
+    for topic in STREAMED:
         for partition, end in log.read_on(topic, topology.of(topic)).items():
             position = int(store.hget(keyspace.position(topic, partition), NEXT_FIELD) or 0)
             if position != end:

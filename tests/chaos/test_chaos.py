@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from contracts.partitioning import instrument_partition, user_partition
+from contracts.times import DAY_S
 from contracts.topics import BARS
 from infra.local.kafka.jars import NoKafkaError, jars
 from runtime.topology import Topology
@@ -18,7 +19,6 @@ from tests.chaos.faults.brokers import cut
 from tests.chaos.faults.kinds import KINDS
 from tests.chaos.modes import USUAL
 from tests.chaos.run import PARTITIONS, strike, world
-from tests.chaos.truth.expected import DAY_S
 from tests.chaos.world import ChaosError, World
 from tests.patience import PATIENCE_S
 

@@ -20,7 +20,7 @@ from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES, USUAL
 from tests.chaos.recount import tolerant, with_sums_apart
 from tests.chaos.stored import differences
 from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
-from tests.chaos.truth.expected import Expected, expected_values
+from tests.chaos.truth.expected import Near, Run, expected_values
 from tests.chaos.truth.histories import Users
 from tests.chaos.truth.messages import Marked, expected_dead_letters
 from tests.oracles.bars import Placed, value_of
@@ -65,8 +65,8 @@ def folded(*events: dict[str, Any]) -> Users:
 
 def test_only_the_retained_minutes_are_expected() -> None:
     log = log_of(records_of(*(quote(minute * MINUTE_MS, 1, 1) for minute in range(4))))
-    expected = expected_values(log, Keyspace("n"), ONE, USUAL, retention_minutes=2)
-    assert {field for _, field in expected.values} == {"newest", "120", "180"}
+    expected = expected_values(Run(log, Keyspace("n"), ONE, retention_minutes=2))
+    assert {field for _, field in expected} == {"newest", "120", "180"}
 
 
 def test_an_erased_user_has_nothing_until_the_next_event() -> None:
@@ -83,15 +83,13 @@ def test_an_erased_user_has_nothing_until_the_next_event() -> None:
 def test_a_record_that_is_no_message_is_a_dead_letter_and_counts_nowhere() -> None:
     log = log_of(records_of(b"", quote(0, 1, 1), b'{"instrument_id":-1}', b"\xff"))
     assert expected_dead_letters(log, ONE) == {("quotes", 0, n) for n in (0, 2, 3)}
-    values = expected_values(log, Keyspace("n"), ONE, USUAL).values
+    values = expected_values(Run(log, Keyspace("n"), ONE))
     assert values["n:bars:{q0}:4", "0"]["n"] == 1
 
 
 def test_a_recreated_topic_counts_on_top_under_the_next_incarnation() -> None:
     former, newer = records_of(quote(0, 1, 1)), records_of(quote(0, 1, 1), making=1)
-    bar = expected_values(log_of(former + newer), Keyspace("n"), ONE, USUAL).values[
-        "n:bars:{q0}:4", "0"
-    ]
+    bar = expected_values(Run(log_of(former + newer), Keyspace("n"), ONE))["n:bars:{q0}:4", "0"]
     assert (bar["n"], bar["off"]) == (2, [1, 0])
 
 
@@ -114,12 +112,12 @@ def marks(log: Log) -> list[Mark]:
 
 def test_a_difference_names_the_key_and_both_values() -> None:
     ours, theirs = {("k", "same"): 1, ("k", "x"): 2}, {("k", "same"): 1, ("k", "y"): 3}
-    said = list(differences(Expected(ours, {}), theirs))
+    said = list(differences(ours, theirs))
     assert said == ["k x: the log says 2, Redis has None", "k y: the log says None, Redis has 3"]
 
 
 def test_sums_of_fractions_may_differ_by_their_tolerance() -> None:
-    tolerant = Expected({("k", "x"): 2.0}, {("k", "x"): 0.1, ("k", "gone"): 0.1})
+    tolerant = {("k", "x"): Near(2.0, 0.1), ("k", "gone"): Near(0.0, 0.1)}
     assert not list(differences(tolerant, {("k", "x"): 2.05, ("k", "gone"): -0.05}))
     assert len(list(differences(tolerant, {("k", "x"): 2.2, ("k", "gone"): 0.2}))) == 2
 
@@ -142,7 +140,7 @@ def test_of_a_running_stacks_bars_only_sums_may_differ_in_their_last_bits(
     stored: dict[str, float], n: int
 ) -> None:
     bar = ("live:bars:{q0}:4", "60")
-    expected = tolerant(Expected({bar: BAR}, {}))
+    expected = tolerant({bar: BAR})
     assert len(list(differences(expected, with_sums_apart({bar: BAR | stored})))) == n
 
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import Final, NamedTuple, cast
 
 import pytest
@@ -22,6 +23,14 @@ from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
 from runtime.redis.stores import AsyncStore
 from stream_processors.agents import FOLDS
+from stream_processors.bars import bars
+from stream_processors.bars import table as bars_table
+from stream_processors.cooccurrences import counts
+from stream_processors.cooccurrences import stored as counts_stored
+from stream_processors.cooccurrences import table as counts_table
+from stream_processors.decoding import placement
+from stream_processors.histories import histories
+from stream_processors.instruments import catalog
 from stream_processors.partition import life
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.fold import Fold
@@ -33,6 +42,7 @@ from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
+from stream_processors.trending import trending
 
 from .records import batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
@@ -270,9 +280,35 @@ def play(world: World, partitions: list[tuple[Topic, int]], plan: Plan) -> None:
     asyncio.run(played())
 
 
+_BOUNDS: Final[Sequence[tuple[ModuleType, str, object]]] = (
+    (bars, "_MAX_CHANGED", 1),
+    (bars, "_OPEN_AT_ONCE", 1),
+    (bars_table, "_EVICT_AT_LEAST", 1),
+    (bars_table, "_CACHED_MINUTES", 1),
+    (bars_table, "_INSTRUMENTS_AT_MOST", 2),
+    (histories, "MESSAGE_BYTES", 0),
+    (histories, "_ROWS_UNPUBLISHED", 10),
+    (histories, "_ITEMS_CACHED", 40),
+    (histories, "_RECORDS_AT_ONCE", range(1, 4)),
+    (counts, "_RECORDS_AT_ONCE", 2),
+    (counts, "_ROWS_SUMMED", 5),
+    (counts, "_COUNTS_UNWRITTEN", 6),
+    (counts, "_PAIRS_UNWRITTEN", 7),
+    (counts, "_CHANGES_AT_ONCE", 3),
+    (counts, "_COUNTS_CACHED", 3),
+    (counts_stored, "_COUNTS_AT_ONCE", 2),
+    (counts_table, "_ITEMS_AT_MOST", 2),
+    (placement, "_ITEMS_AT_MOST", 2),
+    (trending, "_MAX_KNOWN", 3),
+    (catalog, "_MARKS_CACHED", 1),
+)
+
+
 @contextlib.contextmanager
 def small_steps() -> Iterator[None]:
-    """Disable waits and logging."""
+    """Disable waits and logging; more points to stop at: every bound is at a few rows."""
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs():
         patch.setattr(life, "_RESTART_AFTER_S", 0)
+        for module, name, bound in _BOUNDS:
+            patch.setattr(module, name, bound)
         yield

@@ -1,93 +1,127 @@
-"""A fold added as CONTRIBUTING says: the number of events of each type, in the position."""
+"""A fold with a key of its own, added as CONTRIBUTING says: how many events have each weight."""
 
+import sys
 from collections import Counter
-from itertools import cycle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
-import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import binary
 from contracts.event_types import BUILT_IN
-from contracts.messages import Interaction, encode
-from contracts.partitioning import user_partition
-from contracts.topics import INTERACTIONS
-from runtime.topology import Topology
-from stream_processors.decoding import interactions
+from contracts.keyspace import OFFSET_FIELD, Keyspace
+from contracts.log_position import NOTHING, mark, mark_of, text_of
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from operations.counts.rebuild import keys_of
+from runtime.redis.stores import Store
+from stream_processors.agents import FOLDS
 from stream_processors.decoding.interactions import UserEvents
-from stream_processors.histories.histories import HistoriesFold
-from stream_processors.histories.rules import HistoryRules
-from stream_processors.partition.fold import Folds
-from stream_processors.store.chunks import Unwritten
+from stream_processors.settings import Settings
+from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.store.store import Store
-from stream_processors.transport.producer import Producer
-from tests.stream_processors.folding import decoding
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
+from tests.chaos.truth.expected import Name, Run, expected_values
+from tests.chaos.truth.messages import good
+from tests.runtime.redis.guarded import rules
+from tests.stream_processors.simulation import KEYSPACE, Plan, plans
+from tests.stream_processors.test_folds import RECORDS, Logged, wrong_values
 
-TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=1)
-FIELD = "events_of_weights"
+pytestmark = pytest.mark.usefixtures("in_small_steps")
+
+TOPICS: Final = (INTERACTIONS, COOCCURRENCES)
+TRUTH: Final = "tests.chaos.truth.weights"
 
 
-class EventWeightsFold:
-    """Counts events of each weight, in a field of the position: so each event counts once."""
+def weights(keyspace: Keyspace, partition: int) -> str:
+    """Hash: weight -> events with it; `off` -> last offset. Written by weights; read by people."""
+    return f"{keyspace.namespace}:weights:{{{INTERACTIONS.letter}{partition}}}"
+
+
+class WeightsFold:
+    """Counts events of each weight, with the offset up to which they count."""
 
     records_at_once = 3
     is_full = False
     is_due = False
 
     def __init__(self, claim: Claim) -> None:
-        stored = claim.position.get(FIELD, "{}")
-        self._n = Counter(msgspec.json.decode(stored, type=dict[float, int]))
+        self._claim = claim
+        self._key = weights(claim.keyspace, claim.partition)
+        self._n: Counter[str] = Counter()
+        self._mark: int | None = None
 
     def begun(self) -> Unwritten:
         return Unwritten()
 
     async def take(self, records: UserEvents) -> None:
-        self._n.update(records.columns.weight.tolist())
+        if self._mark is None:
+            (flat,) = await self._claim.read([Group(self._key, command("HGETALL", []))])
+            stored = dict(zip(flat[::2], flat[1::2], strict=True))
+            self._mark = mark_of(stored.pop(OFFSET_FIELD)) if stored else NOTHING
+            self._n.update({weight: int(n) for weight, n in stored.items()})
+        columns = records.columns
+        marks = mark(self._claim.incarnation, records.offsets[columns.index])
+        self._n.update(map(str, columns.weight[marks > self._mark].tolist()))
+        self._mark = max(self._mark, *marks.tolist(), NOTHING)
 
     async def unwritten(self) -> Unwritten:
-        return Unwritten(fields={FIELD: msgspec.json.encode(self._n).decode()})
+        if not self._n:
+            return Unwritten()
+        counts = [text for weight, n in self._n.items() for text in (weight, str(n))]
+        offset = [OFFSET_FIELD, text_of(cast("int", self._mark))]
+        return Unwritten([Group(self._key, command("HSET", [*offset, *counts]))])
 
     def written(self) -> None:
         pass
 
 
-def folds(claim: Claim, _store: Store, producer: Producer) -> Folds[UserEvents]:
-    histories = HistoriesFold(claim, producer, TOPOLOGY, HistoryRules(binary, 500))
-    decode = decoding(interactions.decode, TOPOLOGY.interactions)
-    return Folds(decode, [histories, EventWeightsFold(claim)])
+def expected(run: Run) -> Iterator[tuple[Name, Any]]:
+    for p in range(run.topology.interactions):
+        found = good(run.log.counted((INTERACTIONS.name, p)), INTERACTIONS)
+        events = [
+            (at, BUILT_IN[event.get("event", "trade")]) for at, event in found if "ts" in event
+        ]
+        for weight, n in Counter(weight for _, weight in events).items():
+            yield (weights(run.keyspace, p), str(weight)), n
+            yield (weights(run.keyspace, p), OFFSET_FIELD), list(events[-1][0])
 
 
-events = st.builds(
-    Interaction,
-    user_id=st.sampled_from("ABCDE"),
-    instrument_id=st.integers(0, 3),
-    event=st.sampled_from(list(BUILT_IN)),
-    ts=st.just(1_600_000_000_000),
-)
+@pytest.fixture(autouse=True, scope="module")
+def _added() -> Iterator[None]:
+    topic = FOLDS[INTERACTIONS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keyspace, "weights", weights, raising=False)
+        folds = [*topic.folds, lambda claim, _: WeightsFold(claim)]
+        patch.setitem(cast("Any", FOLDS), INTERACTIONS, replace(topic, folds=folds))
+        patch.setitem(sys.modules, TRUTH, cast("Any", SimpleNamespace(expected=expected)))
+        yield
 
 
-@given(log=st.lists(events, min_size=1, max_size=20), plan=plans)
-def test_each_event_counts_once_next_to_the_histories_however_workers_end(
-    log: list[Interaction], plan: Plan
+@given(log=st.lists(RECORDS[TOPICS], min_size=1, max_size=20), plan=plans)
+def test_each_event_counts_once_next_to_the_other_folds_however_workers_end(
+    log: Sequence[Logged], plan: Plan
 ) -> None:
-    world = World(sizes=cycle(plan.sizes), make={INTERACTIONS: folds})
-    partition_of = {user: user_partition(user, TOPOLOGY.interactions) for user in "ABCDE"}
-    expected: list[Counter[float]] = [Counter(), Counter()]
-    for event in log:
-        partition = partition_of[event.user_id]
-        expected[partition][BUILT_IN[event.event]] += 1
-        world.log_of(INTERACTIONS, partition, encode(event))
-    # A record in the wrong partition is rejected: no fold gets it.
-    wrong = log[0]
-    world.log_of(INTERACTIONS, 1 - partition_of[wrong.user_id], encode(wrong))
+    assert wrong_values(TOPICS, log, plan, Settings()) == []
 
-    with small_steps():
-        play(world, [(INTERACTIONS, 0), (INTERACTIONS, 1)], plan)
 
-    for partition, its in enumerate(expected):
-        text = world.data[KEYSPACE.position(INTERACTIONS, partition)].get(FIELD, "{}")
-        stored = msgspec.json.decode(text, type=dict[float, int])
-        assert stored == its
-    assert len(world.headers) >= 1  # of dead letters, again after a crash
+def test_its_keys_are_workers_to_write_and_a_rebuilds_to_delete() -> None:
+    ours, position = weights(KEYSPACE, 0), KEYSPACE.position(INTERACTIONS, 0)
+    others = [position, KEYSPACE.erased(0), KEYSPACE.items(0), KEYSPACE.model_user("g", "{i0}")]
+    store = SimpleNamespace(scan_iter=lambda *_, **__: [*others, ours])
+    assert list(keys_of(cast("Store", store), KEYSPACE, INTERACTIONS)) == [ours]
+    patterns = [part[1:] for part in rules()["worker"].split() if part.startswith("~")]
+    assert any(
+        fnmatchcase(weights(Keyspace("live"), 0), pattern.replace("[^", "[!"))
+        for pattern in patterns
+    )
+
+
+def test_one_without_a_recomputation_is_told_where_it_belongs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, TRUTH)
+    with pytest.raises(LookupError, match=r"fold weights must write: add tests/chaos/truth/wei"):
+        expected_values(cast("Run", None))

@@ -1,126 +1,83 @@
 """What Redis must hold, computed from the log record by record, without the workers' code.
 
-Values are named by their key in Redis and the field in it, and are as `json.loads` reads them.
+Each fold has a module of its name here. `expected(run)` yields the values that it must write, named
+by their key in Redis and the field in it, as `json.loads` reads them. If not all of its keys can be
+computed, `compared(kind, rest, fields)` returns what can, of a key's fields, by the key's kind and
+what follows its hash tag.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
-from contracts.event_types import BUILT_IN
-from contracts.keyspace import ERASED_FIELD, HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
-from contracts.partitioning import instrument_partition, user_partition
-from contracts.tombstones import pseudonym
-from contracts.topics import INTERACTIONS, QUOTES
-from contracts.trending import PAGES
+from contracts.keyspace import PARTITIONS_KEY, Keyspace
 from runtime.topology import Topology
 from tests.chaos.log import Log
-from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
-from tests.chaos.truth.bars import bars_of
-from tests.chaos.truth.histories import Pair, Users
-from tests.chaos.truth.messages import Marked, good
-from tests.oracles.gram import stored_once
-from tests.oracles.histories import Held
+from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, USUAL, Mode
+from tests.contracts.keys import keys
 
 Name = tuple[str, str]
 """key and field"""
 Values = dict[Name, Any]
-
-DAY_S: Final = 86_400
-
-_OF_THE_LARGEST_TERM: Final = 1e-9
+_OF_ALL_FOLDS: Final = "workers"
 
 
-class Expected(NamedTuple):
-    """Values with tolerances."""
+class Near(NamedTuple):
+    """A sum that depends on the order; one of 0 may be missing."""
 
-    values: Values
-    tolerances: dict[Name, float]
-    """of entries of G that are sums of fractions; an entry that is nowhere is 0"""
-
-
-def expected_values(
-    log: Log,
-    keyspace: Keyspace,
-    topology: Topology,
-    mode: Mode,
-    retention_minutes: int = RETENTION_MINUTES,
-    cap: int = HISTORY_CAP,
-) -> Expected:
-    """Return every value of bars, histories, active users, G and days of events."""
-    values: Values = dict(_bars(log, keyspace, topology, retention_minutes))
-    users = Users(mode, cap)
-    for p in range(topology.interactions):
-        events = good(log.counted((INTERACTIONS.name, p)), INTERACTIONS)
-        for mark, event in events:
-            users.fold(mark, event)
-        values |= _events_by_day(events, keyspace, p)
-    values |= _histories(users, keyspace, topology)
-    counts = stored_once(users.gram())
-    values |= {_name(pair, keyspace, topology): g for pair, g in counts.items()}
-    if not mode.is_exact:
-        values |= {
-            (keyspace.cooc(instrument_partition(i, topology.cooccurrences), i), HOLDERS_FIELD): n
-            for i, n in users.holders().items()
-        }
-    tolerances = {
-        _name(pair, keyspace, topology): largest * _OF_THE_LARGEST_TERM
-        for pair, largest in stored_once(users.largest).items()
-    }
-    return Expected(values, {} if mode.is_exact else tolerances)
+    value: float
+    within: float
 
 
-def _bars(
-    log: Log, keyspace: Keyspace, topology: Topology, retention_minutes: int
-) -> Iterator[tuple[Name, Any]]:
-    for p in range(topology.quotes):
-        for instrument, of_minute in bars_of(good(log.counted((QUOTES.name, p)))).items():
-            key, newest_s = keyspace.bars(p, instrument), max(of_minute)
-            yield (key, NEWEST_FIELD), newest_s
-            for second, bar in of_minute.items():
-                if second > newest_s - retention_minutes * 60:
-                    yield (key, str(second)), bar
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What was folded, and how."""
+
+    log: Log
+    keyspace: Keyspace
+    topology: Topology
+    mode: Mode = USUAL
+    retention_minutes: int = RETENTION_MINUTES
+    cap: int = HISTORY_CAP
 
 
-def _histories(users: Users, keyspace: Keyspace, topology: Topology) -> Iterator[tuple[Name, Any]]:
-    for user_id, user in users.of_id.items():
-        p = user_partition(user_id, topology.interactions)
-        key = keyspace.history(p, user_id)
-        yield (key, OFFSET_FIELD), list(user.mark)
-        if user_id in users.erased_before_ms:
-            yield (key, ERASED_FIELD), users.erased_before_ms[user_id]
-        yield (keyspace.active(p), user_id), user.last_ts_ms
-        for item, entry in user.entries.items():
-            yield (key, str(item)), entry_as_stored(entry)
-    for user_id, before_ms in users.erased_before_ms.items():
-        p = user_partition(user_id, topology.interactions)
-        yield (keyspace.erased(p), pseudonym(user_id)), before_ms
+def expected_values(run: Run) -> Values:
+    """Return every value of every fold, a `Near` of sums of fractions."""
+    truths = [_truth(fold) for fold in sorted(set(_folds().values()))]
+    return {name: value for truth in truths for name, value in truth.expected(run)}
 
 
-def entry_as_stored(entry: Held) -> dict[str, float]:
-    """Return what a history has of an item, with what is left out where it is the default."""
+def compared_values(stored: Iterable[tuple[str, Mapping[str, Any]]]) -> Values:
+    """Return of keys and fields that Redis has those that `expected_values` computes."""
+    values: Values = {}
+    folds = _folds()
+    for key, fields in stored:
+        its = PARTITIONS_KEY.fullmatch(key)
+        if its and its["kind"] in folds:
+            truth = _truth(folds[its["kind"]])
+            if hasattr(truth, "compared"):
+                fields = truth.compared(its["kind"], its["rest"], fields)
+            values.update({(key, field): value for field, value in fields.items()})
+    return values
+
+
+def _folds() -> Mapping[str, str]:
+    """Return the fold that writes the keys of each kind."""
     return {
-        "r": entry.affinity,
-        "t": entry.ts_ms,
-        "s": entry.scale,
-        "v": entry.spent,
-        "n": entry.n_spent,
-        "f": entry.first_ms,
+        key.kind: fold
+        for key in keys()
+        if key.topic_letter and not key.is_channel
+        for fold in key.writers - {_OF_ALL_FOLDS}
     }
 
 
-def _events_by_day(
-    events: Iterable[Marked], keyspace: Keyspace, partition: int
-) -> Mapping[Name, int]:
-    """Return how many events items had each day: of these all are retained, other than of hours."""
-    counts: Counter[Name] = Counter()
-    for _, event in events:
-        if "instrument_id" in event and BUILT_IN[event.get("event", "trade")] > 0:
-            item, day = event["instrument_id"], event["ts"] // (1000 * DAY_S) * DAY_S
-            counts[keyspace.trending(partition, DAY_S, day, item % PAGES), str(item)] += 1
-    return counts
-
-
-def _name(pair: Pair, keyspace: Keyspace, topology: Topology) -> Name:
-    i, j = pair
-    return keyspace.cooc(instrument_partition(i, topology.cooccurrences), i), str(j)
+def _truth(fold: str) -> Any:
+    module = f"{__package__}.{fold}"
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        raise LookupError(
+            f"nothing computes what the fold {fold} must write: add {module.replace('.', '/')}.py "
+            f"with expected(run), as {__package__}.trending has it"
+        ) from missing

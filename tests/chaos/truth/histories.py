@@ -1,15 +1,23 @@
 """Users' histories as a run's log makes them, and the Gram matrix of the histories as they are."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+from contracts.keyspace import ERASED_FIELD, NOT_ITEMS, OFFSET_FIELD
+from contracts.partitioning import user_partition
+from contracts.tombstones import pseudonym
+from contracts.topics import INTERACTIONS
 from tests.chaos.log import Mark
 from tests.chaos.modes import HALF_LIFE_DAYS, TYPICAL_VALUE, USER_WEIGHT_EXPONENT, Mode
+from tests.chaos.truth.expected import Name, Run
+from tests.chaos.truth.messages import good
 from tests.oracles.gram import gram_of_histories
-from tests.oracles.histories import History, Rules, counted, fold
+from tests.oracles.histories import Held, History, Rules, counted, fold
 
+_LEFT_OUT: Final = {"s": 1, "v": 0, "n": 0}
 Pair = tuple[int, int]
 
 
@@ -76,6 +84,56 @@ class Users:
             product = mine * held.affinity
             for pair in ((item, other), (other, item)):
                 self.largest[pair] = max(self.largest[pair], product)
+
+
+@lru_cache(maxsize=1)
+def users_of(run: Run) -> Users:
+    """Return all users of a run's log."""
+    users = Users(run.mode, run.cap)
+    for p in range(run.topology.interactions):
+        for mark, event in good(run.log.counted((INTERACTIONS.name, p)), INTERACTIONS):
+            users.fold(mark, event)
+    return users
+
+
+def expected(run: Run) -> Iterator[tuple[Name, Any]]:
+    users, keyspace = users_of(run), run.keyspace
+    for user_id, user in users.of_id.items():
+        p = user_partition(user_id, run.topology.interactions)
+        key = keyspace.history(p, user_id)
+        yield (key, OFFSET_FIELD), list(user.mark)
+        if user_id in users.erased_before_ms:
+            yield (key, ERASED_FIELD), users.erased_before_ms[user_id]
+        yield (keyspace.active(p), user_id), user.last_ts_ms
+        for item, entry in user.entries.items():
+            yield (key, str(item)), entry_as_stored(entry)
+    for user_id, before_ms in users.erased_before_ms.items():
+        p = user_partition(user_id, run.topology.interactions)
+        yield (keyspace.erased(p), pseudonym(user_id)), before_ms
+
+
+def entry_as_stored(entry: Held) -> dict[str, float]:
+    """Return what a history has of an item, with what is left out where it is the default."""
+    return {
+        "r": entry.affinity,
+        "t": entry.ts_ms,
+        "s": entry.scale,
+        "v": entry.spent,
+        "n": entry.n_spent,
+        "f": entry.first_ms,
+    }
+
+
+def compared(kind: str, _rest: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a history with what is left out; of a user who was taken out it may have no items."""
+    if kind != "history":
+        return fields
+    if fields.keys() <= {OFFSET_FIELD, ERASED_FIELD}:
+        return {}
+    return {
+        field: value if field in NOT_ITEMS else {**_LEFT_OUT, "f": value["t"], **value}
+        for field, value in fields.items()
+    }
 
 
 def _value(event: Mapping[str, Any]) -> float | None:

@@ -1,6 +1,5 @@
 """Topics copied into others with more partitions are folded to the same answers, counted once."""
 
-import json
 import random
 import signal
 import time
@@ -14,13 +13,14 @@ import pytest
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from contracts.keyspace import OFFSET_FIELD
+from contracts.keyspace import OFFSET_FIELD, PARTITIONS_KEY
 from contracts.messages import Quote, encode
-from contracts.partitioning import instrument_partition, user_partition
+from contracts.partitioning import instrument_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
-from contracts.trending import BUCKETS_S
 from infra.local.process import start
 from runtime.kafka import broker as brokers
+from tests.chaos.stored import stored_fields
+from tests.contracts.keys import keys
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S
 
@@ -36,6 +36,11 @@ from .conftest import (
     rejected,
     take_out_users,
 )
+
+LASTS_S = 600
+"""What expires sooner may do so between two looks."""
+CLOCKED = {"open"}
+"""Minutes are closed by the clock, too."""
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
@@ -68,44 +73,20 @@ def log_ends(grown: Grown, topic: Topic, isolation: IsolationLevel) -> int:
     return sum(one.result().offset for one in ends.values())
 
 
-def state(pipeline: Pipeline) -> dict[str, Any]:
-    """Return all state of the workers, read where readers look, without offsets."""
-    keys, topology = pipeline.keyspace, pipeline.topology
-    found: dict[str, Any] = {"counts": pipeline.gram()}
-    for i in INSTRUMENT_IDS:
-        bars = pipeline.store.hgetall(keys.bars(instrument_partition(i, topology.quotes), i))
-        found[f"bars of {i}"] = {minute: without_offset(bar) for minute, bar in bars.items()}
-        entry = pipeline.store.hget(
-            keys.catalog(instrument_partition(i, topology.instruments)), str(i)
-        )
-        found[f"entry of {i}"] = entry and without_offset(entry)
-    trending: Counter[tuple[str, str]] = Counter()
-    for user in USERS:
-        partition = user_partition(user, topology.interactions)
-        history = pipeline.store.hgetall(keys.history(partition, user))
-        history.pop(OFFSET_FIELD, None)
-        found[f"history of {user}"] = history
-        found[f"last of {user}"] = pipeline.store.zscore(keys.active(partition), user)
-    for key in pipeline.store.scan_iter(f"{pipeline.namespace}:trending:*"):
-        bucket = key.split("}:")[1]
-        for item, events in pipeline.store.hgetall(key).items():
-            if item != OFFSET_FIELD:
-                trending[bucket, item] += int(events)
-    found["trending"] = {at: n for at, n in trending.items() if is_kept(at[0])}
+def state(pipeline: Pipeline, lasting_s: float) -> dict[tuple[str, str], Any]:
+    """Return all that folds wrote and that lasts, without offsets; counts of all partitions."""
+    found: dict[tuple[str, str], Any] = {}
+    for key, fields in stored_fields(pipeline.store, pipeline.keyspace):
+        its = PARTITIONS_KEY.fullmatch(key)
+        if not its or its["kind"] in CLOCKED or 0 < pipeline.store.expiretime(key) < lasting_s:
+            continue
+        for field, value in fields.items():
+            name = f"{its['kind']}:{its['rest']}", field
+            if isinstance(value, dict):
+                found[name] = {part: of for part, of in value.items() if part != OFFSET_FIELD}
+            elif value and field != OFFSET_FIELD:
+                found[name] = found.get(name, 0) + value
     return found
-
-
-def is_kept(bucket: str) -> bool:
-    """Return whether a bucket does not end while the test runs."""
-    length_s, start_s, _ = map(int, bucket.split(":"))
-    return start_s + BUCKETS_S[length_s] > time.time() + PATIENCE_S
-
-
-def without_offset(value: str) -> Any:
-    decoded = json.loads(value)
-    if isinstance(decoded, dict):
-        decoded.pop("off")
-    return decoded
 
 
 def answers(pipeline: Pipeline) -> dict[str, Any]:
@@ -146,10 +127,14 @@ def test_answers_are_the_same_with_more_partitions_even_if_the_copy_was_killed(
         grown.publish_raw(rest)
         old.wait_until_folded()
         grown.wait_until_folded()
-    expected = state(old)
-    assert len(expected["counts"]) > 500
-    assert expected["trending"]
-    assert state(grown) == expected
+    lasting_s = time.time() + LASTS_S
+    expected = state(old, lasting_s)
+    kinds = Counter(name.split(":")[0] for name, _ in expected)
+    assert kinds["cooc"] > 500
+    assert kinds.keys() >= {
+        key.kind for key in keys() if key.topic_letter and not key.is_channel
+    } - CLOCKED - {"position"}
+    assert state(grown, lasting_s) == expected
     with ThreadPoolExecutor() as pool:
         of_old, of_grown = pool.map(answers, [old, grown])
     assert of_grown == of_old

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
-from contracts.keyspace import NEWEST_FIELD
 from contracts.log_position import LogPosition
 from contracts.messages import Quote, encode
 from contracts.partitioning import instrument_partition
@@ -23,9 +22,9 @@ from stream_processors.store.store import Store
 from stream_processors.transport.producer import Producer
 from tests.examples import examples
 from tests.stream_processors.folding import folds_of_quotes
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play
+from tests.stream_processors.simulation import Plan, World, plans, play
 
-from .plain_bars import INSTRUMENTS, minute_of, quotes, recomputed
+from .plain_bars import INSTRUMENTS, quotes
 
 PARTITIONS = 2
 PARTITION = instrument_partition(7, PARTITIONS)
@@ -36,7 +35,7 @@ logs = st.lists(records, min_size=1, max_size=8) | st.lists(records, min_size=12
 retentions = st.integers(1, 5)
 
 
-pytestmark = pytest.mark.usefixtures("small_steps_of_bars")
+pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 
 def simulate(
@@ -66,34 +65,8 @@ def in_place(log: list[Quote | None]) -> list[Quote | None]:
     return [quote if quote and quote.instrument_id in HERE else None for quote in log]
 
 
-def stored_bars(world: World) -> dict[int, dict[int, BarValue]]:
-    return {
-        instrument: {
-            int(name) // 60: msgspec.json.decode(value, type=BarValue)
-            for name, value in stored.items()
-            if name != NEWEST_FIELD
-        }
-        for instrument in INSTRUMENTS
-        if (stored := world.data.get(KEYSPACE.bars(PARTITION, instrument)))
-    }
-
-
 def test_the_partition_has_some_of_the_instruments_and_not_all() -> None:
     assert 2 < len(HERE) < len(INSTRUMENTS)  # some are forgotten
-
-
-@examples(150)
-@given(log=logs, plan=plans, retention=retentions)
-def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
-    log: list[Quote | None], plan: Plan, retention: int
-) -> None:
-    world = simulate(log, plan, retention)
-    good = in_place(log)
-    assert stored_bars(world) == recomputed(good, retention, incarnation=0)
-    for instrument in {quote.instrument_id for quote in good if quote}:
-        newest = max(minute_of(q) for q in good if q and q.instrument_id == instrument)
-        stored = world.data[KEYSPACE.bars(PARTITION, instrument)]
-        assert stored[NEWEST_FIELD] == str(newest * 60)
 
 
 @examples(50)

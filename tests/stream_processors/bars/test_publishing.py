@@ -30,7 +30,7 @@ from .plain_bars import bar_of, minute_of, quotes
 from .test_bars import HERE, PARTITION, simulate
 from .test_closing import Clock
 
-pytestmark = pytest.mark.usefixtures("small_steps_of_bars")
+pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 Placed = list[tuple[int, Quote]]
 """quotes of a bar, each with its offset"""

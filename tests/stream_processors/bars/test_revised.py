@@ -29,7 +29,7 @@ from .test_bars import PARTITION, logs, retentions, simulate
 HOUR = 2
 """minutes"""
 
-pytestmark = pytest.mark.usefixtures("small_steps_of_bars")
+pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 Past = dict[int, tuple[int, dict[int, str]]]
 """instrument -> the minute where its newest hour begins, and its bars before"""

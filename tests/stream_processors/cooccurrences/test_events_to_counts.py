@@ -3,8 +3,8 @@
 The central guarantee: at the end G is exactly the Gram matrix of the histories.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from itertools import cycle
 
 import msgspec
@@ -21,25 +21,20 @@ from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
-from stream_processors.cooccurrences import counts as counts_module
-from stream_processors.cooccurrences import stored, table
-from stream_processors.decoding import placement
-from stream_processors.histories import histories as histories_module
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.scaled_fold import InverseDegree, MeanValue, UserWeight
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
-from tests.oracles.histories import History, Rules, fold
 from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
 from tests.stream_processors.simulation import (
     KEYSPACE,
-    Disruption,
     Plan,
     World,
     plans,
     play,
-    small_steps,
 )
+
+pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=2)
 PARTITIONS = [
@@ -70,32 +65,6 @@ records = st.lists(events | events | events | tombstones | st.none(), min_size=1
 
 Items = dict[int, float]
 Counts = dict[tuple[int, int], float]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_steps() -> Iterator[None]:
-    """More points to stop at: every bound is at a few rows."""
-    with small_steps(), pytest.MonkeyPatch.context() as patch:
-        for name, bound in (
-            ("MESSAGE_BYTES", 0),
-            ("_ROWS_UNPUBLISHED", 10),
-            ("_ITEMS_CACHED", 40),
-            ("_RECORDS_AT_ONCE", range(1, 4)),
-        ):
-            patch.setattr(histories_module, name, bound)
-        for name, bound in (
-            ("_RECORDS_AT_ONCE", 2),
-            ("_ROWS_SUMMED", 5),
-            ("_COUNTS_UNWRITTEN", 6),
-            ("_PAIRS_UNWRITTEN", 7),
-            ("_CHANGES_AT_ONCE", 3),
-            ("_COUNTS_CACHED", 3),
-        ):
-            patch.setattr(counts_module, name, bound)
-        patch.setattr(stored, "_COUNTS_AT_ONCE", 2)
-        patch.setattr(table, "_ITEMS_AT_MOST", 2)
-        patch.setattr(placement, "_ITEMS_AT_MOST", 2)
-        yield
 
 
 def simulate(
@@ -191,61 +160,7 @@ def row_key(item: int) -> str:
     return KEYSPACE.cooc(instrument_partition(item, TOPOLOGY.cooccurrences), item)
 
 
-def recomputed(log: Sequence[Record], cap: int) -> dict[str, History]:
-    """The histories in binary mode, of the items that each user touched last."""
-    rules = Rules("binary", "none", HALF_LIFE_DAYS, cap, 1.0, 1.0)
-    histories: dict[str, History] = defaultdict(dict)
-    erased_before: dict[str, int] = defaultdict(int)
-    for record in log:
-        if record is None:
-            continue
-        mine, user = histories[record.user_id], record.user_id
-        if isinstance(record, Tombstone):
-            before_ms = record.last_event_before_ms
-            last = max((held.ts_ms for held in mine.values()), default=-1)
-            if before_ms is None:
-                erased_before[user] = max(erased_before[user], last + 1)
-            if before_ms is None or last < before_ms:
-                mine.clear()
-        elif record.ts >= erased_before[user]:
-            for _ in fold(mine, record.instrument_id, record.event, record.ts, None, rules):
-                pass
-    return {user: mine for user, mine in histories.items() if mine}
-
-
 many = examples(150)
-
-
-@many
-@example(  # the emptied history is stored, and the worker replaced before the erasure is
-    log=[
-        Interaction(user_id="A", instrument_id=0, ts=START_MS),
-        None,
-        Tombstone("A"),
-        Interaction(user_id="A", instrument_id=0, ts=START_MS),
-    ],
-    plan=Plan([3], 4498, [Disruption(36, 0, crash=False)]),
-    cap=1,
-)
-@given(log=records, plan=plans, cap=st.sampled_from([1, 2, 3, 500]))
-def test_binary_counts_are_the_gram_matrix_of_the_log_to_the_last_one(
-    log: list[Record], plan: Plan, cap: int
-) -> None:
-    world = simulate(log, plan, HistoryRules(binary, cap))
-    histories, expected = stored_histories(world), recomputed(log, cap)
-    assert histories == {
-        user: {item: held.affinity for item, held in items.items()}
-        for user, items in expected.items()
-    }
-    assert stored_counts(world) == expected_counts(world)
-    active = {
-        user: int(score)
-        for p in range(TOPOLOGY.interactions)
-        for user, score in world.data.get(KEYSPACE.active(p), {}).items()
-    }
-    assert active == {
-        user: max(held.ts_ms for held in items.values()) for user, items in expected.items()
-    }
 
 
 @many

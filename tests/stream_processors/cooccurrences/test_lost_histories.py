@@ -1,7 +1,5 @@
 """Histories are lost and counts are not, or changes are lost: effects and a remedy."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from contracts.affinities import binary
@@ -19,16 +17,12 @@ from tests.stream_processors.cooccurrences.test_events_to_counts import (
     stored_counts,
 )
 from tests.stream_processors.simulated_store import Turns
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, play, small_steps
+from tests.stream_processors.simulation import KEYSPACE, Plan, World, play
+
+pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 PLAN = Plan(sizes=[3, 1, 6], seed=0, disruptions=[])
 RULES = HistoryRules(binary, 500)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_steps() -> Iterator[None]:
-    with small_steps():
-        yield
 
 
 def events(first_item: int) -> list[Interaction]:

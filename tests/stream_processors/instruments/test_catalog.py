@@ -2,8 +2,6 @@
 
 import msgspec
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from contracts.instruments import CatalogEntry, Instrument, encode_instrument, instrument_key
 from contracts.log_position import LogPosition
@@ -14,7 +12,6 @@ from stream_processors.instruments import catalog as catalog_module
 from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.partition.fold import Folds
 from stream_processors.transport.batches import RecordBatch
-from tests.examples import examples
 from tests.stream_processors.folding import folds_of_instruments
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, flush
 from tests.stream_processors.records import batch_of
@@ -23,10 +20,6 @@ from tests.stream_processors.simulated_store import Hashes
 N_INSTRUMENTS = 3
 Change = tuple[int, bool]
 """instrument id, and whether it is described or removed"""
-
-logs = st.lists(st.tuples(st.integers(0, N_INSTRUMENTS - 1), st.booleans()), max_size=12)
-flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)
-"""After how many more records, and how many groups are written before a crash, if any."""
 
 
 def instrument(instrument_id: int, name: str) -> Instrument:
@@ -70,39 +63,6 @@ def last_writers(log: list[Change], incarnation: int = 0) -> dict[int, CatalogEn
             fields = msgspec.structs.asdict(instrument(instrument_id, str(offset)))
             expected[instrument_id] = CatalogEntry(**fields, off=LogPosition(incarnation, offset))
     return expected
-
-
-@example(  # the instrument is removed, and the worker ends before it has written the position
-    log=[(0, True), (0, False)], flushes=[(2, 1)], cached=0
-)
-@example(log=[(0, True), (0, False), (0, True)], flushes=[(1, None), (2, 1)], cached=9)
-@examples(300)
-@given(log=logs, flushes=flushes, cached=st.sampled_from([0, 9]))
-async def test_the_newest_record_of_each_instrument_wins_wherever_a_flush_is_interrupted(
-    log: list[Change], flushes: list[tuple[int, int | None]], cached: int
-) -> None:
-    data: Hashes = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog_module, "_MARKS_CACHED", cached)
-        await folded_in_flushes(log, data, [*flushes, (len(log), None)])
-    assert stored(data) == last_writers(log)
-
-
-async def folded_in_flushes(
-    log: list[Change], data: Hashes, flushes: list[tuple[int, int | None]]
-) -> None:
-    position = at = 0
-    fold, claim = fold_of(data)
-    for more, groups in flushes:
-        assert await fold.take(batch(log, at, at + more)) == []
-        at = min(at + more, len(log))
-        claim.write((await fold.unwritten()).groups, groups)
-        if groups is None:
-            fold.written()
-            position = at
-        else:
-            at = position
-            fold, claim = fold_of(data)
 
 
 async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import copy
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import cycle
 from typing import Any, TypeVar, cast
 
@@ -44,8 +44,9 @@ from tests.stream_processors.simulation import (
     SimulatedLog,
     SimulatedProducer,
     World,
-    small_steps,
 )
+
+pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 WITHIN_S = patience.PATIENCE_S
 TP_0 = TP(QUOTES.name, 0)
@@ -170,12 +171,6 @@ class Scene:
         """Let an interval pass, and let the partition notice."""
         self.clock_s += 1
         partition.inbox.wake()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_steps() -> Iterator[None]:
-    with small_steps():
-        yield
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contracts.batches import decode_interactions
 from contracts.keyspace import OFFSET_FIELD
@@ -26,11 +24,6 @@ LONG_GONE_S = 12 * DAY_S
 
 Event = tuple[int, int]
 """item and event time, s"""
-items = st.sampled_from([0, 1, PAGES, PAGES + 1, 2**63 - 1])
-times = st.sampled_from([NOW_S, NOW_S - 7_200]) | st.integers(NOW_S - 9 * DAY_S, NOW_S + 300)
-events = st.tuples(items, times)
-flushes = st.lists(st.tuples(st.integers(0, 6), st.none() | st.integers(0, 4)), max_size=8)
-"""After how many more events, and how many groups are written before a crash, if any."""
 
 
 def trending_of(data: Hashes, incarnation: int = 0) -> tuple[TrendingFold, InMemoryClaim]:
@@ -64,36 +57,6 @@ def counted(log: list[Event]) -> dict[tuple[Bucket, int], int]:
     for item, ts_s in log:
         counts.update((Bucket(size, ts_s // size * size), item) for size in BUCKETS_S)
     return dict(counts)
-
-
-def alive(counts: dict[tuple[Bucket, int], int]) -> dict[tuple[Bucket, int], int]:
-    return {of: n for of, n in counts.items() if of[0].expires_at_s > NOW_S}
-
-
-@pytest.mark.parametrize("known_at_most", [0, 300_000])
-@given(log=st.lists(events, max_size=25), flushes=flushes)
-async def test_each_event_counts_once_however_often_a_worker_ends_and_reads_it_again(
-    log: list[Event], flushes: list[tuple[int, int | None]], known_at_most: int
-) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(trending_module, "_MAX_KNOWN", known_at_most)
-        data: Hashes = {}
-        trending, claim = trending_of(data)
-        position = taken = 0
-        for more, groups_through in [*flushes, (len(log), None)]:
-            end = min(taken + more, len(log))
-            trending.add(given_events(log, taken, end))
-            taken = end
-            claim.write((await trending.unwritten()).groups, groups_through)
-            if groups_through is None:
-                position = taken
-            else:
-                trending, claim = trending_of(data)
-                taken = position
-        if position < len(log):
-            trending.add(given_events(log, taken, len(log)))
-            claim.write((await trending.unwritten()).groups)
-        assert alive(stored(data)) == alive(counted(log))
 
 
 async def test_a_recreated_log_adds_to_the_counts() -> None:
