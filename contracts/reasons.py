@@ -161,7 +161,7 @@ def _remedy(field: str, value: object, *, is_text: bool) -> str:
     if field in _BY_FIELD:
         ts_ms = _epoch_ms(value)
         return "" if ts_ms is None else f": write {ts_ms}"
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _VALUE_CHARACTERS:
         return ""
     if is_text:
         number = _number(value)

@@ -156,6 +156,6 @@ async def test_events_by_symbol_are_accepted(writing: httpx.AsyncClient, filled:
     @until_true
     async def accepted() -> None:  # once the catalog is read
         answer = await writing.post("/v1/events", json=events)
-        assert answer.json() == {"quotes": 1, "interactions": 1}
+        assert answer.json() == {"quotes": 1, "interactions": 1, "late": 0}
 
     await accepted()

@@ -200,10 +200,11 @@ def test_a_truncated_file_is_named(tables: Tables) -> None:
 
 
 def test_the_command_shows_what_is_broken_writes_pages_and_exits_with_1(
-    tables: Tables, tmp_path: Path
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archive.__main__ import app
 
+    monkeypatch.setattr("archive.__main__.configure_logs", lambda *_: None)  # those of this process
     tables.commit(QUOTES_TABLE, [QUOTE, QUOTE | {"price": -1.0}])
     tables.commit(FEEDBACK_TABLE, GOOD[FEEDBACK_TABLE])
     environment = {"ARCHIVE_WAREHOUSE": tables.config.warehouse, "LOG_LEVEL": "ERROR"}

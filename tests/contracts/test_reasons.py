@@ -29,6 +29,7 @@ SHOWN: dict[str, Any] = {"type": "view", "request_id": "r", **EVENT, "position":
          'price: must be a number, got "15,47": write 15.47, without quotes'),
         (Quote, {**QUOTE, "price": "1,234"}, 'price: must be a number, got "1,234"'),
         (Quote, {**QUOTE, "price": "x" * 99}, f'price: must be a number, got "{"x" * 59}...'),
+        (Quote, {**QUOTE, "price": "0" * 99}, f'must be a number, got "{"0" * 59}...'),
         (Quote, {**QUOTE, "price": -1}, "price: must be a number of at least 1e-18, got -1"),
         (Quote, {**QUOTE, "price": None}, "price: must be a number, got null"),
         (Quote, {**QUOTE, "ts": "2026-12-01T01:00+01:00"},
