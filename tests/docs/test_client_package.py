@@ -20,7 +20,11 @@ try:
     Bars(instrument_id=4, interval="1m", bars=[bar], next_page_token=None).to_pandas()
 except ModuleNotFoundError as error:
     print(error)
-tickrec_client.Tickrec("http://127.0.0.1:1").__enter__().__exit__(None, None, None)
+with tickrec_client.Tickrec("http://127.0.0.1:1") as tickrec:
+    try:
+        tickrec.stream()
+    except ModuleNotFoundError as error:
+        print(error)
 """
 
 
@@ -61,4 +65,7 @@ def test_it_works_installed_from_the_wheel_alone(wheel: Path, tmp_path: Path) ->
     said = subprocess.run(
         [python, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert said.stdout == "No module named 'pandas'\n"
+    assert said.stdout.splitlines() == [
+        "No module named 'pandas'",
+        "stream() needs websockets: install tickrec-client[websocket]",
+    ]

@@ -41,8 +41,12 @@ class AsyncTickrec(AsyncEndpoints):
         Raises:
             ModuleNotFoundError: websockets is missing: install `tickrec-client[websocket]`.
         """
-        from .websocket import AsyncStream
-
+        try:
+            from .websocket import AsyncStream
+        except ModuleNotFoundError as missing:
+            raise ModuleNotFoundError(
+                "stream() needs websockets: install tickrec-client[websocket]", name=missing.name
+            ) from missing
         return AsyncStream(self._connection)
 
     async def aclose(self) -> None:

@@ -41,8 +41,12 @@ class Tickrec(Endpoints):
         Raises:
             ModuleNotFoundError: websockets is missing: install `tickrec-client[websocket]`.
         """
-        from .websocket import Stream
-
+        try:
+            from .websocket import Stream
+        except ModuleNotFoundError as missing:
+            raise ModuleNotFoundError(
+                "stream() needs websockets: install tickrec-client[websocket]", name=missing.name
+            ) from missing
         return Stream(self._connection)
 
     def close(self) -> None:
