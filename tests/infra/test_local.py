@@ -313,6 +313,21 @@ def test_a_full_disk_ends_no_stack(folder: Path) -> None:
     assert report_of(folder).at_s > before.at_s
 
 
+@pytest.mark.stack
+def test_a_start_that_takes_too_long_continues_and_says_so(
+    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "READY_WITHIN_S", 0)
+    with pytest.raises(NotReadyError, match=r"keeps running in the background.*`down` stops it"):
+        background.up(console, folder, UNFED)
+    until(lambda: owner(folder))
+    pid = owner(folder)
+    assert pid is not None
+    processes = family(pid)
+    background.down(console, folder)
+    until(lambda: gone(processes))
+
+
 @pytest.mark.slow
 def test_an_api_that_cannot_start_is_not_waited_for(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
