@@ -1,15 +1,9 @@
 """The settings that several programs share; each program adds its own in a subclass."""
 
-import json
-import logging
-import os
-import platform
-import time as clock
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -26,16 +20,12 @@ from contracts.event_types import BUILT_IN, describe_event_weights, parse_event_
 from contracts.input_rules import InputRules
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.url import RedisUrl
+from runtime.running_stack import find_stack
 
 S = TypeVar("S", bound=BaseSettings)
 
 _NEARLY: Final = 0.87
 """Ratio of difflib; two settings of different programs have at most 0.86."""
-
-
-STACK_REPORT: Final = Path(__file__).parents[1] / ".tickrec" / "up" / "state.json"
-"""What the stack of `make up` reports on itself, several times a second."""
-STACK_REPORT_OLD_AFTER_S: Final = 10
 
 
 class SettingsError(ValueError):
@@ -50,23 +40,10 @@ def read_settings(of: type[S], *, finds_stack: bool = True) -> S:
     """
     try:
         if finds_stack and issubclass(of, SharedSettings):
-            _find_stack()
+            find_stack()
         return of()
     except ValidationError as error:
         raise SettingsError(describe_errors(error, of)) from None
-
-
-def _find_stack() -> None:
-    """Add the settings of the running stack of `make up` to an environment that names no server."""
-    if {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL"} & os.environ.keys() or not STACK_REPORT.exists():
-        return
-    report = json.loads(STACK_REPORT.read_bytes())
-    is_recent = 0 <= clock.monotonic() - report["at_s"] < STACK_REPORT_OLD_AFTER_S
-    if is_recent and report["host"] == platform.node() and report["settings"]:
-        found = " ".join(map("=".join, report["settings"].items()))
-        # A program's log is configured by settings. Until then, warnings are plain lines.
-        logging.getLogger(__name__).warning("using the stack of `make up`: %s", found)
-        os.environ.update(report["settings"] | os.environ)
 
 
 def describe_errors(error: ValidationError, of: type[BaseModel]) -> str:

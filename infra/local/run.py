@@ -25,7 +25,7 @@ from infra.local.process import READY_WITHIN_S, NotReadyError, await_ready
 from infra.local.stack import PORTS, BrokerKind, Options, Stack, compose
 from infra.local.supervisor import Status, Supervisor
 from runtime.redis.stores import connect
-from runtime.settings import STACK_REPORT
+from runtime.running_stack import STACK_REPORT
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs

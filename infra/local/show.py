@@ -16,7 +16,7 @@ from infra.local.asking import Answer
 from infra.local.metrics import Rates, Reading
 from infra.local.run import Report, read_report
 from infra.local.supervisor import State, Status
-from runtime.settings import STACK_REPORT_OLD_AFTER_S
+from runtime.running_stack import STACK_REPORT_OLD_AFTER_S
 
 _SHOWN_OF_AN_ANSWER: Final = 235
 """characters"""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime import settings
+from runtime import running_stack
 from runtime.settings import SharedSettings, read_settings
 
 REDIS, KAFKA = "redis://127.0.0.1:6380/0", "127.0.0.1:9093"
@@ -38,7 +38,7 @@ def test_a_running_stack_has_the_servers_if_the_environment_has_none(
 ) -> None:
     stack = {"at_s": time.monotonic(), "host": platform.node(), "settings": FOUND}
     (tmp_path / "state.json").write_text(json.dumps(stack | report))
-    monkeypatch.setattr(settings, "STACK_REPORT", tmp_path / "state.json")
+    monkeypatch.setattr(running_stack, "STACK_REPORT", tmp_path / "state.json")
     monkeypatch.setattr(os, "environ", dict(environment))
     read = read_settings(SharedSettings)
     assert (read.redis_url == REDIS) == is_found
