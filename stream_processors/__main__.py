@@ -129,7 +129,7 @@ async def _stored_folding(store: Store, key: str) -> str | None:
     return cast("str | None", folding)
 
 
-async def _check_memory(settings: Settings, store: Store, topology: Topology) -> None:
+async def check_memory(settings: Settings, store: Store, topology: Topology) -> None:
     """Log a warning if the bars will not fit; not while a shard is unreachable."""
     try:
         warning = await memory_warning(store, topology, settings.bars_retention_minutes)
@@ -156,7 +156,7 @@ async def _connect(
     try:
         topology = await read_topology(store, producer)
         await check_state(settings, store, topology)
-        await _check_memory(settings, store, topology)
+        await check_memory(settings, store, topology)
     except BaseException:
         await producer.stop()
         raise

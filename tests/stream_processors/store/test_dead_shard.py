@@ -13,7 +13,7 @@ from redis.crc import key_slot
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.redis.stores import check_kept_async
 from runtime.topology import Topology
-from stream_processors.__main__ import check_state
+from stream_processors.__main__ import check_memory, check_state
 from stream_processors.health import answers_soon
 from stream_processors.patience import STORE, WAITS, Waits
 from stream_processors.settings import Settings
@@ -91,6 +91,7 @@ async def test_a_reachable_shard_folded_with_other_settings_is_still_refused_at_
             async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(FoldingError, match="HISTORY_CAP was 50 and is 500"):
                     await check_state(SETTINGS, store, TOPOLOGY)
+                await check_memory(SETTINGS, store, TOPOLOGY)  # at once, and without an error
 
 
 async def test_a_partition_of_a_full_shard_waits_and_goes_on_when_there_is_room(
