@@ -100,8 +100,8 @@ def _kept(broker: BrokerKind, data: Path | None, *, continues: bool) -> str:
     keeps = "Kafka and Redis keep their" if broker == "kafka" else "Redis keeps its"
     said = f"{keeps} data in {show.shown(data)}, until `make clean`."
     if broker == "tansu":
-        said += " Tansu has the log in memory, and loses it on `make down`: `make up BROKER=kafka` "
-        said += "keeps both (it needs Java and Maven)."
+        said += " Tansu has the log in memory: `make down` waits until it is folded, a kill loses "
+        said += "the rest. `make up BROKER=kafka` keeps both (it needs Java and Maven)."
     if broker == "tansu" and continues:
         said += "\nThe log of the latest stack is gone: new records count on top of what Redis has."
     return said

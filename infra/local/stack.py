@@ -139,6 +139,8 @@ def compose(folder: Path, options: Options) -> Stack:
     """
     given = read_settings(SharedSettings, finds_stack=False)
     ports, data = _ports(folder, options.api_port), options.data(folder)
+    # Of Tansu's log nothing is left, so the simulator would publish its past on top of itself.
+    has_past = options.broker == "tansu" and data is not None and data.exists()
     store = valkey(ports["store"], folder, data and data / "store")
     log, security = _started(options.broker, ports["broker"], folder, data, given)
     shared = {"REDIS_URL": store.address, "NAMESPACE": given.namespace}
@@ -156,7 +158,7 @@ def compose(folder: Path, options: Options) -> Stack:
             {**shared, **login, **program.settings},
         )
 
-    programs = list(_programs(options, ports["api"]))
+    programs = list(_programs(options, ports["api"], has_past=has_past))
     return Stack(
         given.namespace,
         store,
@@ -191,8 +193,8 @@ def _started(
     return tansu(port, folder), None
 
 
-def _programs(options: Options, api_port: int) -> Iterator[_Program]:
-    """Yield the programs, in the order of their start."""
+def _programs(options: Options, api_port: int, *, has_past: bool) -> Iterator[_Program]:
+    """Yield the programs, in the order of their start; the simulator may add to a past."""
     counts = _unless_given("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
     for n in range(1, options.workers + 1):
         yield _with_metrics(f"worker-{n}", ("stream_processors",), counts)
@@ -206,7 +208,8 @@ def _programs(options: Options, api_port: int) -> Iterator[_Program]:
     address = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
     yield _Program("api", ("api",), address, api_port)
     if options.simulated:
-        yield _Program("producer", ("producers", "simulate"), {}, None)
+        past = ("--backfill-minutes", "0") if has_past else ()
+        yield _Program("producer", ("producers", "simulate", *past), {}, None)
 
 
 def _with_metrics(name: str, arguments: tuple[str, ...], settings: Mapping[str, str]) -> _Program:

@@ -23,7 +23,7 @@ from infra.local import stack as stacks
 from infra.local.__main__ import app
 from infra.local.process import LOOPBACK, NotReadyError
 from infra.local.run import BusyError, Report, Running, claimed, owner, read_report
-from infra.local.stack import Options, compose
+from infra.local.stack import BrokerKind, Options, compose
 from infra.local.supervisor import State, Status, Supervisor
 from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S, eventually
@@ -361,6 +361,14 @@ def test_ports_are_the_usual_ones_or_the_next_that_are_free_and_the_same_at_the_
         assert same.settings["REDIS_URL"] == f"redis://{LOOPBACK}:6381/0"
         assert same.settings["KAFKA_BOOTSTRAP_SERVERS"] == f"{LOOPBACK}:9093"
         assert same.api_url == f"http://{LOOPBACK}:8000"
+
+
+def test_a_simulated_past_is_not_published_on_top_of_what_a_lost_log_left(folder: Path) -> None:
+    again: dict[BrokerKind, list[str]] = {"tansu": ["--backfill-minutes", "0"], "own": []}
+    for broker in again:
+        for past in ([], again[broker]):
+            stack = compose(folder, Options(broker, api_port=0, durable=True))
+            assert [*stack.programs[-1].argv][4:] == past
 
 
 def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:

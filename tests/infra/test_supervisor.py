@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from infra.local.process import Command
 from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
+from infra.local.run import INTERRUPTS, interruptible
 from infra.local.supervisor import State, Supervisor, pause_s
 from tests.patience import PATIENCE_S, eventually
 
@@ -252,3 +253,27 @@ def test_two_processes_of_one_name_are_refused(supervisor: Supervisor, tmp_path:
 @given(st.integers(min_value=1, max_value=10_000))
 def test_a_pause_never_shrinks_and_never_exceeds_half_a_minute(failures: int) -> None:
     assert 0.5 <= pause_s(failures) <= pause_s(failures + 1) <= 30
+
+
+class InterruptedFinalizer:
+    """A signal comes while Python runs its finalizer, where it ignores exceptions."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+
+@interruptible()
+def interrupted() -> None:
+    InterruptedFinalizer()
+    time.sleep(PATIENCE_S)
+
+
+def test_an_interrupt_in_a_finalizer_ends_the_block() -> None:
+    before = [signal.getsignal(number) for number in INTERRUPTS]
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert [signal.getsignal(number) for number in INTERRUPTS] == before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
