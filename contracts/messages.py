@@ -52,7 +52,7 @@ NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 
 class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
-    """A price of an instrument at an event time; `size` may be 0, which is the default."""
+    """A price of an instrument at an event time."""
 
     # The table of a quote's columns. Later ones follow `ts`, each a `Size = 0`: old rows lack them.
     instrument_id: InstrumentId

@@ -42,6 +42,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     """Return the text with its links as the site has them."""
     source = _SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    if source.startswith("docs/adr/") or source in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        page.meta["search"] = {"boost": 0.1}  # behind the pages for users
 
     def linked(found: re.Match[str]) -> str:
         if found["attribute"]:

@@ -675,7 +675,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Quote(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="quote"
 ):
-    """A price of an instrument at an event time; `size` may be 0, which is the default."""
+    """A price of an instrument at an event time."""
 
     instrument_id: int | str
     price: float
