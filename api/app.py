@@ -42,7 +42,6 @@ from api.http.keys.file import Keys
 from api.http.load_shedding import LoadShedding
 from api.http.metrics import LiveMetrics, Metrics, RequestTiming
 from api.http.openapi import install_openapi
-from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
 from api.http.security import ANY_HOST, HostCheck, Hosts, PrivatePort, install_cors
 from api.http.server_state import PATHS, WEBSOCKET_PATH
@@ -162,7 +161,7 @@ class _Parts:
         store, catalog = self.store, self.catalog
         publisher = Publisher(self.producer, self.metrics, self.tracing)
         now_ms, rules = self.now_ms, self.settings.input_rules()
-        writing = Writing(WriteQuota(self.settings.write_limit))
+        writing = Writing(self.settings.write_limit)
         generations = Generations(store.keys)
         popular = PopularItems(store.keys, generations)
         latest = LatestReader(store, now_ms, self.archived)

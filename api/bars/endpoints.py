@@ -2,13 +2,7 @@
 
 from typing import Final, get_args
 
-from api.bars.answers import (
-    Bar,
-    Bars,
-    BarsOfMany,
-    LegacyBar,
-    as_csv,
-)
+from api.bars.answers import Bar, Bars, BarsOfMany, LegacyBar, as_csv
 from api.bars.calendars import LOADING
 from api.bars.intervals import MAX_ZONE, MINUTE, PATTERN, parse_interval, parse_zone
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, Sort, parse_token
@@ -95,6 +89,7 @@ _SESSION: Final = Parameter(
     default=None,
 )
 _SORT: Final = one_of("sort", get_args(Sort), "asc", "asc: oldest first; desc: newest first")
+_WINDOW: Final = (_START, _END, _INTERVAL, _TIMEZONE, _SESSION, _SORT)
 _PAGE_TOKEN: Final = Parameter(
     "page_token",
     lambda text: parse_token(text) if text else None,
@@ -142,12 +137,7 @@ With `Accept: text/csv`, the bars come as CSV, and the rest of the answer as a h
                 whole_number(
                     "limit", MAX_BARS, 5, "number of buckets; with `start`, maximum number of bars"
                 ),
-                _START,
-                _END,
-                _INTERVAL,
-                _TIMEZONE,
-                _SESSION,
-                _SORT,
+                *_WINDOW,
                 one_of(
                     "fill",
                     ("none", "previous"),
@@ -175,12 +165,7 @@ made of many minutes. The bars are the same as those of a single instrument.""",
             parameters=(
                 instruments_parameter(resolve, MAX_INSTRUMENTS, "instruments to read"),
                 whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "maximum number of bars"),
-                _START,
-                _END,
-                _INTERVAL,
-                _TIMEZONE,
-                _SESSION,
-                _SORT,
+                *_WINDOW,
                 _PAGE_TOKEN,
             ),
             read=reader.bars_of_many,

@@ -7,11 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from api.bars.aggregation import (
-    MinuteBars,
-    Window,
-    minute_bars,
-)
+from api.bars.aggregation import MinuteBars, Window, minute_bars
 from api.bars.pages import Position, Sort, whole_buckets
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.redis.reading import Read

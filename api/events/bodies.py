@@ -66,7 +66,7 @@ def events_schema() -> Schema:
 
 def legacy_schema() -> Schema:
     """Return the schema of a trade in the first version's form."""
-    _, named = schemas_of((LegacyEvent, Interaction))
+    _, named = schemas_of(LegacyEvent, Interaction)
     described: Schema = named["LegacyEvent"]
     seconds = {"type": "number", "minimum": 0, "maximum": MAX_TS_MS / 1000}
     bounds: Schema = {
@@ -89,7 +89,7 @@ def legacy_schema() -> Schema:
 
 def _tagged(message: type, tag: str) -> Schema:
     """Return the schema of a message with its `type`: flat, as generators of clients expect."""
-    described = schemas_of([message])[1][message.__name__]
+    described = schemas_of(message)[1][message.__name__]
     fields = described["properties"]
     ts = {**fields["ts"], "description": f"epoch milliseconds, {_AHEAD}"}
     return {

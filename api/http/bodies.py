@@ -30,7 +30,7 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
-from api.http.quotas import WriteQuota
+from api.http.quotas import Quota
 from contracts.reasons import violation
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -49,8 +49,10 @@ T = TypeVar("T")
 class Writing:
     """Reads the bodies of write requests, and enforces the writers' quotas."""
 
-    def __init__(self, quota: WriteQuota) -> None:
-        self._quota = quota
+    def __init__(self, limit: RateLimitItem) -> None:
+        """Apply `limit` to writers without a limit of their own."""
+        self._limit = limit
+        self._quota = Quota("events")
 
     async def nothing_of(self, request: Request) -> bytes:
         """Return no body, of a request that makes one change, at the cost of one event.
@@ -82,14 +84,10 @@ class Writing:
         return body
 
     def _spend(self, request: Request, events: int, before: int = 0) -> None:
-        writer, limit = _writer(request)
-        answer_fields(request.scope).rate = self._quota.spend(writer, events, limit, before)
-
-
-def _writer(request: Request) -> tuple[str, RateLimitItem | None]:
-    """Return whose quota a request takes from, and the limit of its key."""
-    key = key_of(request)
-    return (key.name, key.limit) if key else (_ANYBODY, None)
+        key = key_of(request)
+        writer, limit = (key.name, key.limit) if key else (_ANYBODY, None)
+        rate = self._quota.take(writer, limit or self._limit, events, before)
+        answer_fields(request.scope).rate = rate
 
 
 def media_type_of(request: Request) -> str:

@@ -62,11 +62,6 @@ Check = Callable[[Condition], None]
 """Raises a ValueError if the catalog cannot compare an attribute in this way."""
 
 
-def no_attributes(_: Condition) -> None:
-    """Check a condition against a catalog without attributes."""
-    raise ValueError(NO_SUCH_ATTRIBUTE)
-
-
 @lru_cache(_TEXTS_KNOWN)
 def parse_condition(text: str) -> Condition:
     """Return the condition that a text stands for.

@@ -78,7 +78,7 @@ def document(app: FastAPI, table: Table, *, keyed: bool) -> Schema:
     paths: defaultdict[str, Schema] = defaultdict(dict)
     for endpoint in table:
         paths[endpoint.path][endpoint.method.lower()] = operation_of(endpoint, keyed=keyed)
-    _, named = schemas_of(_kinds(table))
+    _, named = schemas_of(*_kinds(table))
     return {
         "openapi": "3.1.0",
         "info": {

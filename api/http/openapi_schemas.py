@@ -1,7 +1,7 @@
 """Schemas of bodies, answers, problems and headers in the OpenAPI description."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -186,18 +186,14 @@ def json_body(schema: Schema, **shown: Any) -> Schema:
     return {"required": True, "content": content}
 
 
-def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
-    """Return the schema of each type, and the components that they refer to; not to be changed."""
-    return _schemas_of(tuple(kinds))
-
-
 @cache
-def _schemas_of(kinds: tuple[Any, ...]) -> tuple[list[Schema], Schema]:
+def schemas_of(*kinds: Any) -> tuple[list[Schema], Schema]:
+    """Return the schema of each type, and the components that they refer to; not to be changed."""
     found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     return list(found), either_form(components)
 
 
 def schema_of(kind: Any) -> Schema:
     """Return the schema of a message."""
-    ((schema,), _) = schemas_of([kind])
+    ((schema,), _) = schemas_of(kind)
     return schema

@@ -45,13 +45,12 @@ class _Window:
         return ceil(self.ends_s - now_s) or 1
 
 
-class _Quota:
+class Quota:
     """Each caller's remaining quota in its window."""
 
-    unit = ""
-    """what is counted; also names the policy"""
-
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, unit: str, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Count by a clock; the unit of what is counted also names the policy."""
+        self._unit = unit
         self._now_s = now_s
         self._windows: dict[str, _Window] = {}
         """The last one of each caller: of as many as there are keys."""
@@ -86,7 +85,7 @@ class _Quota:
         return window
 
     def _begun(self, limit: RateLimitItem, now_s: float) -> _Window:
-        name, most, window_s = self.unit.encode(), limit.amount, limit.get_expiry()
+        name, most, window_s = self._unit.encode(), limit.amount, limit.get_expiry()
         head = _HEAD % (name, most, window_s, name)
         return _Window(limit, most, head, now_s + window_s)
 
@@ -94,38 +93,8 @@ class _Quota:
         wait_s = window.wait_s(now_s)
         most, window_s = window.most, window.limit.get_expiry()
         when = "send fewer at once" if cost > most else f"try again after {wait_s} s"
-        detail = f"At most {most} {self.unit} in {window_s} s: {when}"
+        detail = f"At most {most} {self._unit} in {window_s} s: {when}"
         kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
         problem = Problem(kind, detail, limit=most, window_s=window_s)
         problem.rate = window.fields(now_s)
         return problem
-
-
-class ReadQuota(_Quota):
-    """The requests that each key with a limit may still make."""
-
-    unit = "requests"
-
-    def spend(self, reader: str, limit: RateLimitItem, cost: int = 1, before: int = 0) -> bytes:
-        """Count a request of a reader, at its cost; takes, returns and raises as `take`.
-
-        One that costs more than the whole quota takes all of it.
-        """
-        return self.take(reader, limit, min(cost, limit.amount - before), before)
-
-
-class WriteQuota(_Quota):
-    """The events that each writer may still send."""
-
-    unit = "events"
-
-    def __init__(self, limit: RateLimitItem) -> None:
-        """Apply `limit` to writers without a limit of their own."""
-        super().__init__()
-        self._limit = limit
-
-    def spend(
-        self, writer: str, events: int, own: RateLimitItem | None = None, before: int = 0
-    ) -> bytes:
-        """Count `events` of a writer, by its `own` limit if it has one, as `take` does."""
-        return self.take(writer, own or self._limit, events, before)

@@ -7,6 +7,7 @@ requests at the same time.
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -18,9 +19,7 @@ from api.http.instrument_refs import N
 from api.http.problems import STORE_UNAVAILABLE, Problem
 from api.instruments.index import Entry, Index, Value
 from api.instruments.popular import Ranked
-from api.instruments.postings import (
-    Building,
-)
+from api.instruments.postings import Building
 from api.instruments.visibility import Boosts, Shown
 
 _FILTERS_KEPT: Final = 256
@@ -126,6 +125,15 @@ class Catalog:
             else replace(item, symbol=entry.symbol, name=entry.name if names else None)
             for item in items
         ]
+
+    def page(
+        self, items: Sequence[N], wanted: Filter, n: int, offset: int = 0, *, names: bool
+    ) -> list[N]:
+        """Return the `n` items from `offset` on that a filter shows, as `with_names` does."""
+        shown = self.shown(wanted)
+        if shown is not None:
+            items = [*islice((one for one in items if shown(one.instrument_id)), offset + n)]
+        return self.with_names(items[offset : offset + n], names=names)
 
     def shown(self, wanted: Filter) -> Shown | None:
         """Return which instruments are listed and meet a filter's conditions; None if all do.

@@ -24,7 +24,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from api.http.answer_headers import answer_fields
 from api.http.endpoint import Endpoint
 from api.http.failures import problem_of, problem_response
-from api.http.keys.access import Access, client_names
+from api.http.keys.access import Access
+from api.http.limits import client_of
 from api.http.parsing import Resolve
 from api.http.problems import UNKNOWN_ORIGIN, Problem
 from api.http.server_state import STALLED_AFTER_S, WEBSOCKET_PATH
@@ -145,8 +146,9 @@ class EventStream(Response):
 
 
 def clients_of(request: HTTPConnection, access: Access) -> list[str]:
-    """Return a client's names, by its key if it sent a valid one."""
-    return client_names(request, access.valid_key(request.headers.raw))
+    """Return a client's names: its address, and its key's if it sent a valid one."""
+    address, key = client_of(request.scope), access.valid_key(request.headers.raw)
+    return [address] if key is None else [address, f"key {key.name}"]
 
 
 _RESTARTS: Final = 1012

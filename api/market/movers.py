@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, get_args
 
 import msgspec
@@ -18,7 +17,6 @@ import numpy as np
 from api.http.filters import Filter
 from api.http.reply import NOW, Reply, ReplyCache, reply
 from api.instruments.catalog import Catalog
-from api.instruments.visibility import Shown
 from api.market.answers import Direction, Mover, Movers, MoversWindow
 from api.redis.following import following
 from api.redis.reading import Read
@@ -45,15 +43,6 @@ class Ranked:
 
     as_of_ms: int | None = None
     movers: Ranking = field(default_factory=dict)
-
-    def first(
-        self, window: MoversWindow, direction: Direction, n: int, shown: Shown | None
-    ) -> list[Mover]:
-        """Return the first `n` movers that `shown` allows; None allows all."""
-        movers = self.movers.get((window, direction), ())
-        if shown is None:
-            return list(movers[:n])
-        return list(islice((m for m in movers if shown(m.instrument_id)), n))
 
 
 def fields_of(end_ms: int) -> list[str]:
@@ -145,8 +134,8 @@ class MoverRanking:
         known, wanted = self._ranked, Filter(**filters)
 
         def make() -> Reply:
-            first = known.first(window, direction, n, self._catalog.shown(wanted))
-            named = self._catalog.with_names(first, names=names)
+            movers = known.movers.get((window, direction), ())
+            named = self._catalog.page(movers, wanted, n, names=names)
             return reply(Movers(window, direction, known.as_of_ms, named), NOW)
 
         asked = window, direction, n, wanted, names

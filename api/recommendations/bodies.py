@@ -2,22 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
 from api.http.bodies import decoded
-from api.http.filters import (
-    CONDITION_IN,
-    MAX_CONDITIONS,
-    Check,
-    checked,
-    condition_schema,
-    no_attributes,
-)
-from api.http.instrument_refs import SentInstrument, id_of, no_symbols
+from api.http.filters import CONDITION_IN, MAX_CONDITIONS, Check, checked, condition_schema
+from api.http.instrument_refs import SentInstrument, id_of
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED, MAX_OFFSET
 from api.http.parsing import MAX_CATEGORIES_ASKED, Resolve
 from api.http.problems import broken_rule
@@ -70,46 +63,40 @@ class ForUsers(ListRequest, frozen=True, kw_only=True):
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=MAX_USERS)]
 
 
+R = TypeVar("R", bound=ListRequest)
+
 _for_items: Final = msgspec.json.Decoder(ForItems)
 _for_users: Final = msgspec.json.Decoder(ForUsers)
 
 
-def parse_for_items(
-    body: bytes, resolve: Resolve = no_symbols, check: Check = no_attributes
-) -> ForItems:
+def parse_for_items(body: bytes, resolve: Resolve, check: Check) -> ForItems:
     """Parse a request for a set of instruments; those that it names are ids in the result.
 
     Raises:
         Problem: the body is not JSON, or invalid, or names an unknown symbol or attribute.
     """
-    asked = decoded(_for_items, body)
-    _check_conditions(asked, check)
+    asked = _parsed(_for_items, body, resolve, check)
     items = [
         replace(one, instrument_id=_id_of(one.instrument_id, resolve, f"items[{i}].instrument_id"))
         for i, one in enumerate(asked.items)
     ]
-    return replace(asked, items=items, exclude=_excluded(asked, resolve))
+    return replace(asked, items=items)
 
 
-def parse_for_users(
-    body: bytes, resolve: Resolve = no_symbols, check: Check = no_attributes
-) -> ForUsers:
-    """Parse a request for several users; the instruments that it names are ids in the result.
-
-    Raises:
-        Problem: the body is not JSON, or invalid, or names an unknown symbol or attribute.
-    """
-    asked = decoded(_for_users, body)
-    _check_conditions(asked, check)
+def parse_for_users(body: bytes, resolve: Resolve, check: Check) -> ForUsers:
+    """Parse a request for several users; as `parse_for_items`."""
+    asked = _parsed(_for_users, body, resolve, check)
     for index, user_id in enumerate(asked.user_ids):
         try:
             check_user_id(user_id)
         except ValueError as error:
             raise broken_rule(f"user_ids[{index}]", str(error)) from error
-    return replace(asked, exclude=_excluded(asked, resolve))
+    return asked
 
 
-def _check_conditions(asked: ListRequest, check: Check) -> None:
+def _parsed(decoder: msgspec.json.Decoder[R], body: bytes, resolve: Resolve, check: Check) -> R:
+    """Return a request whose conditions are checked, and whose excluded instruments are ids."""
+    asked = decoded(decoder, body)
     for name in CONDITION_IN:
         for index, text in enumerate(getattr(asked, name)):
             try:
@@ -117,10 +104,8 @@ def _check_conditions(asked: ListRequest, check: Check) -> None:
             except ValueError as error:
                 reason = f"{error}, not {text!r:.100}"
                 raise broken_rule(f"{name}[{index}]", reason) from error
-
-
-def _excluded(asked: ListRequest, resolve: Resolve) -> list[int]:
-    return [_id_of(one, resolve, f"exclude[{i}]") for i, one in enumerate(asked.exclude)]
+    excluded = [_id_of(one, resolve, f"exclude[{i}]") for i, one in enumerate(asked.exclude)]
+    return replace(asked, exclude=excluded)
 
 
 def _id_of(sent: SentInstrument, resolve: Resolve, field: str) -> int:

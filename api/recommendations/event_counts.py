@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from api.instruments.visibility import Shown
 from api.recommendations.answers import TrendingItem
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Ints
@@ -38,13 +37,6 @@ class Ranked:
     start_ms: int | None = None
     as_of_ms: int | None = None
     items: Sequence[TrendingItem] = ()
-
-    def page(self, offset: int, n: int, shown: Shown | None) -> list[TrendingItem]:
-        """Return `n` items from `offset` on of those that `shown` allows; None allows all."""
-        if shown is None:
-            return list(self.items[offset : offset + n])
-        allowed = (item for item in self.items if shown(item.instrument_id))
-        return list(islice(allowed, offset, offset + n))
 
 
 Rankings = Mapping[TrendingWindow, Ranked]

@@ -103,15 +103,9 @@ class RecommendationReader:
         Raises:
             NoModelYetError, GenerationReplacedError: no list can be read.
         """
-
-        def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
-            chosen = yield from self._recommender.choose_for_items(generation, items, wish)
-            return None if chosen is None else (generation, chosen)
-
-        found = yield from self._generations.within_one(None, read)
-        if found is None:
-            raise GenerationReplacedError
-        generation, chosen = found
+        generation, chosen = yield from self._within_one(
+            None, lambda one: self._recommender.choose_for_items(one, items, wish)
+        )
         source: ItemSource = "popular" if chosen.source == "popular" else "items"
         self._counted.note(source, generation.variant, chosen.model)
         signer = yield from self._request_ids.signer()
@@ -141,9 +135,19 @@ class RecommendationReader:
         topology = yield from self._store.topology()
         partition = user_partition(user_id, topology.interactions)
         key = self._store.keys.history(partition, user_id)
+        return (
+            yield from self._within_one(
+                user_id, lambda one: self._recommender.choose(one, user_id, key, wish)
+            )
+        )
+
+    def _within_one(
+        self, user_id: str | None, choose: Callable[[Generation], Read[Chosen | None]]
+    ) -> Read[tuple[Generation, Chosen]]:
+        """Return what is chosen in one generation; GenerationReplacedError if there is none."""
 
         def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
-            chosen = yield from self._recommender.choose(generation, user_id, key, wish)
+            chosen = yield from choose(generation)
             return None if chosen is None else (generation, chosen)
 
         found = yield from self._generations.within_one(user_id, read)

@@ -73,9 +73,8 @@ class TrendingItems:
         signer = None if known.as_of_ms is None else (yield from self._request_ids.signer())
 
         def make() -> Reply:
-            page = known.page(offset, n, self._catalog.shown(wanted))
-            named = self._catalog.with_names(page, names=names)
-            request_id = None if signer is None else _request_id(signer, window, known, page)
+            named = self._catalog.page(known.items, wanted, n, offset, names=names)
+            request_id = None if signer is None else _request_id(signer, window, known, named)
             return reply(Trending(request_id, window, known.start_ms, known.as_of_ms, named), NOW)
 
         asked = n, offset, wanted, names

@@ -9,7 +9,7 @@ import pytest
 from limits import parse
 
 from api.http.problems import Problem
-from api.http.quotas import ReadQuota
+from api.http.quotas import Quota
 
 from .conftest import Serve
 from .keys import entry, write_keys
@@ -110,27 +110,27 @@ async def test_a_request_is_refused_before_a_byte_of_its_body_is_read(
 
 def test_a_window_begins_with_a_first_request_and_lasts_the_limits_period() -> None:
     now_s = 1000.0
-    quota = ReadQuota(lambda: now_s)
+    quota = Quota("requests", lambda: now_s)
     limit = parse("2/minute")
-    quota.spend("a", limit)
+    quota.take("a", limit, 1)
     now_s += 59.9
-    quota.spend("a", limit)
+    quota.take("a", limit, 1)
     with pytest.raises(Problem) as refused:
-        quota.spend("a", limit)
+        quota.take("a", limit, 1)
     assert refused.value.kind.retry_after_s == 1
     now_s += 0.1
-    quota.spend("a", limit)
-    quota.spend("a", limit)
+    quota.take("a", limit, 1)
+    quota.take("a", limit, 1)
     with pytest.raises(Problem) as refused:
-        quota.spend("a", limit)
+        quota.take("a", limit, 1)
     assert refused.value.kind.retry_after_s == 60
-    quota.spend("b", limit)
+    quota.take("b", limit, 1)
 
 
 def test_an_equal_limit_goes_on_with_the_window_and_another_one_begins_its_own() -> None:
     """The key file is read again when any key changes: that resets no other key's window."""
-    quota = ReadQuota()
-    quota.spend("a", parse("1/hour"))
+    quota = Quota("requests")
+    quota.take("a", parse("1/hour"), 1)
     with pytest.raises(Problem):
-        quota.spend("a", parse("1/hour"))
-    quota.spend("a", parse("2/hour"))
+        quota.take("a", parse("1/hour"), 1)
+    quota.take("a", parse("2/hour"), 1)

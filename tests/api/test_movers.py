@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.market.answers import Mover
-from api.market.movers import Ranked, fields_of, first_present, ranked
+from api.market.movers import fields_of, first_present, ranked
 from contracts.bars import BarValue
 from tests.patience import until_true
 
@@ -34,14 +33,6 @@ def test_what_rose_and_what_fell_come_by_their_changes(
     assert [(-one.change, one.instrument_id) for one in up] == rose
     assert [(one.change, one.instrument_id) for one in down] == fell
     assert all((one.open, one.close) == moved[one.instrument_id] for one in (*up, *down))
-
-
-def test_only_what_may_be_shown_is_among_the_first() -> None:
-    movers = [Mover(item, 1 / item, 1, 1 + 1 / item) for item in range(1, 6)]
-    known = Ranked(0, {("1h", "up"): movers})
-    assert known.first("1h", "up", 2, None) == movers[:2]
-    assert known.first("1h", "up", 2, lambda item: item % 2 == 0) == [movers[1], movers[3]]
-    assert known.first("1h", "down", 2, None) == []
 
 
 def test_the_ends_of_a_window_are_its_first_and_last_minutes_with_quotes() -> None:

@@ -17,13 +17,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 from limits import RateLimitItem
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 
 from api.http.answer_headers import AnswerFields, answer_fields
 from api.http.endpoint import Endpoint, ReadEndpoint, Scope
-from api.http.limits import client_of
 from api.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
-from api.http.quotas import ReadQuota
+from api.http.quotas import Quota
 from api.http.reply import Reply
 from api.redis.reading import Read
 
@@ -107,7 +106,7 @@ class Access:
         """Admit by `keys`, keyed by their digests; None admits everyone to everything."""
         self._keys = keys
         self._now_s = now_s
-        self._quota = ReadQuota()
+        self._quota = Quota("requests")
         self._known: dict[tuple[bytes, bytes], Key] = {}
         """Keyed by the header as received."""
 
@@ -167,7 +166,9 @@ class Access:
         """
         key = key_of(request)
         if key is not None and key.limit is not None:
-            rate = self._quota.spend(key.name, key.limit, reads, before=1)
+            # One that costs more than the whole quota takes all of it.
+            reads = min(reads, key.limit.amount - 1)
+            rate = self._quota.take(key.name, key.limit, reads, before=1)
             answer_fields(request.scope).rate = rate
 
     def key(self, headers: RawHeaders) -> Key:
@@ -197,7 +198,7 @@ class Access:
         if scope not in key.scopes:
             raise Problem(FORBIDDEN, missing_scope(scope))
         if key.limit is not None and cost:
-            answer.rate = self._quota.spend(key.name, key.limit, cost)
+            answer.rate = self._quota.take(key.name, key.limit, min(cost, key.limit.amount))
         return key
 
     def _look_up(self, header: tuple[bytes, bytes]) -> Key:
@@ -249,12 +250,6 @@ def key_of(request: Request) -> Key | None:
     """Return the key that admitted a request, None if none was needed."""
     key: Key | None = request.scope.get(_IN_SCOPE)
     return key
-
-
-def client_names(connection: HTTPConnection, key: Key | None) -> list[str]:
-    """Return the names that a client's share counts under: its address, and its key if any."""
-    address = client_of(connection.scope)
-    return [address] if key is None else [address, f"key {key.name}"]
 
 
 def caller_of(request: Request) -> str:
