@@ -1,7 +1,6 @@
 """Pages of bars of any length add up to the whole; tokens survive a round trip."""
 
 from datetime import UTC, datetime
-from itertools import groupby
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from api.bars.aggregation import Window
 from api.bars.answers import Bar
 from api.bars.intervals import DAY, MINUTE, in_zone, parse_interval
-from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token, whole_buckets
+from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token
 from contracts.messages import MAX_INSTRUMENT_ID
 from contracts.times import MAX_TS_MS, MINUTE_MS
 
@@ -42,25 +41,6 @@ def test_a_token_says_where_a_page_begins(position: Position) -> None:
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be the `next_page_token` of an answer"):
         parse_token(text)
-
-
-@given(
-    minutes=st.sets(st.integers(0, 60)),
-    bars=st.integers(0, 10),
-    most=st.integers(0, 70),
-    length=st.sampled_from([1, 5, 15]),
-)
-def test_a_page_has_as_many_whole_buckets_as_there_is_room_for(
-    *, minutes: set[int], bars: int, most: int, length: int
-) -> None:
-    starts = [minute * MINUTE_MS for minute in sorted(minutes)]
-    taken = 0
-    for number, (_, bucket) in enumerate(groupby(sorted(minutes), lambda m: m // length)):
-        size = len(list(bucket))
-        if number >= bars or taken + size > most:
-            break
-        taken += size
-    assert whole_buckets(starts, parse_interval(f"{length}m"), bars, most) == taken
 
 
 def test_a_page_ends_before_the_next_one_though_a_day_was_skipped() -> None:

@@ -134,33 +134,11 @@ def test_not_more_than_some_errors_are_listed_but_all_are_counted() -> None:
     assert len(caught.value.errors) == MAX_REPORTED
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[1,]", b"a=1", b'{"type": 1} x', b"\xff", b"[" * 9999]
-)
-def test_a_body_that_is_not_json_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedBodyError):
-        parse_events(body, NOW_MS)
-    with pytest.raises((MalformedBodyError, InvalidEventsError)):
-        parse_legacy(body, NOW_MS)
-
-
 @given(st.binary())
 def test_no_body_raises_anything_else(body: bytes) -> None:
     for parse in (parse_events, parse_legacy):
         with contextlib.suppress(MalformedBodyError, InvalidEventsError):
             parse(body, NOW_MS)
-
-
-@pytest.mark.parametrize("price", ["10.273", 10.273])
-@pytest.mark.parametrize("timestamp", ["1629061628", 1629061628, "1629061628.0"])
-def test_a_trade_of_the_first_version_means_a_quote_and_an_interaction(
-    price: str | float, timestamp: str | int
-) -> None:
-    body = json.dumps({**LEGACY, "price": price, "timestamp": timestamp, "other": 1}).encode()
-    event, quote, trade = parse_legacy(body, NOW_MS)
-    assert (event.price, event.timestamp) == (price, timestamp)
-    assert quote == Quote(instrument_id=4, price=10.273, ts=1629061628000)
-    assert trade == Interaction(user_id="ABC", instrument_id=4, price=10.273, ts=1629061628000)
 
 
 @pytest.mark.parametrize(

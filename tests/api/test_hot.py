@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import json
 import random
 import socket
 import threading
@@ -105,16 +104,6 @@ async def once(port: int, target: bytes, headers: bytes) -> bytes:
     async with connected(port) as client:
         host = b"Host: localhost\r\n"
         return await client.send(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (target, host, headers))
-
-
-async def test_each_recommendation_has_an_id_of_its_own(client: Client) -> None:
-    ids = set()
-    for _ in range(3):
-        client.writer.write(request("/v1/users/ABC/recommendations"))
-        head = await client.reader.readuntil(b"\r\n\r\n")
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        ids.add(json.loads(await client.reader.readexactly(length))["request_id"])
-    assert len(ids) == 3
 
 
 @pytest.mark.parametrize("way", [b"", ORDINARY])

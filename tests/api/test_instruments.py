@@ -9,61 +9,13 @@ from tests.cases import each
 from .conftest import RUNNING_S, Filled
 from .problems import problem
 
-
-def bar(price: float, high: float, low: float, close: float, volume: float = 10) -> BarValue:
-    return BarValue(price, high, low, close, volume, 3, volume * close, 0, 0, (0, 0))
+VALUE = BarValue(1, 1, 1, 1, 10, 3, 10, 0, 0, (0, 0))
 
 
 @pytest.fixture(autouse=True)
 def quotes(filled: Filled) -> None:
-    filled.bars(
-        4,
-        {
-            RUNNING_S - 3 * 60: bar(30.72, 30.9, 30.1, 0.1 + 0.2),
-            RUNNING_S - 60: bar(31, 31.5, 31, 31.25, volume=0),
-            RUNNING_S: bar(31.25, 31.5, 31, 31.5),
-        },
-    )
-    filled.bars(5, {RUNNING_S: bar(1, 1, 1, 1)})
-
-
-FIELDS = ("t", "o", "h", "l", "c", "v", "n", "vw", "closed")
-
-
-async def test_bars_have_their_exact_shape_oldest_first(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/instruments/4/bars?fill=previous")
-    assert answer.headers["content-type"] == "application/json"
-    close = 0.30000000000000004
-    bars = [
-        (RUNNING_S - 180, 30.72, 30.9, 30.1, close, 10.0, 3, 30.1, True),
-        (RUNNING_S - 120, close, close, close, close, 0.0, 0, None, True),
-        (RUNNING_S - 60, 31.0, 31.5, 31.0, 31.25, 0.0, 3, None, True),
-        (RUNNING_S, 31.25, 31.5, 31.0, 31.5, 10.0, 3, 31.5, False),
-    ]
-    assert answer.json() == {
-        "instrument_id": 4,
-        "interval": "1m",
-        "bars": [dict(zip(FIELDS, (1000 * start, *rest), strict=True)) for start, *rest in bars],
-        "next_page_token": None,
-    }
-
-
-@each(
-    ("query", "expected"),
-    [
-        ("?end=&fill=", [(-180, 3), (-60, 3), (0, 3)]),  # without a value is as if absent
-        (f"?limit=3&end={RUNNING_S * 1000}", [(-180, 3), (-60, 3)]),
-        ("?limit=3&end=2021-08-15T21:07:00Z", [(-180, 3), (-60, 3)]),
-        ("?limit=3&end=2021-08-15T23:07:00+02:00", [(-180, 3), (-60, 3)]),
-        ("?end=60000", []),
-        ("?end=0&limit=1000&fill=previous", []),
-    ],
-)
-async def test_bars_are_those_of_the_window_that_is_asked_for(
-    client: httpx.AsyncClient, query: str, expected: list[tuple[int, int]]
-) -> None:
-    bars = (await client.get(f"/v1/instruments/4/bars{query}")).json()["bars"]
-    assert [(bar["t"] // 1000 - RUNNING_S, bar["n"]) for bar in bars] == expected
+    for instrument in (4, 5):
+        filled.bars(instrument, {RUNNING_S: VALUE})
 
 
 async def test_neighbors_have_their_exact_shape(client: httpx.AsyncClient, filled: Filled) -> None:

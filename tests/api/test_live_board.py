@@ -243,16 +243,3 @@ async def test_nothing_is_sent_before_its_snapshot_nor_an_older_minute_after_a_n
     assert await taken() == [((4, 1), 2)]
     board.take_snapshot([changed((4, 0), 1), changed((4, 1), 3)])
     assert await taken() == [((4, 1), 3)]
-
-
-async def test_of_too_many_pending_minutes_the_two_newest_remain_and_a_gap() -> None:
-    board = Board(lambda: NOW_MS)
-    listener = Listener(SERVER_SENT["number"], LiveMetrics(CollectorRegistry()))
-    subscribed = frozenset([Subscription("bars", 4)])
-    board.add(listener, subscribed)
-    listener.watch(subscribed)
-    listener.begin(subscribed, [], [])
-    board.take([changed((4, minute), minute + 1) for minute in range(5)])
-    gap, *bars, _ = events_in(await listener.take() or b"")
-    assert (minute_at(gap[1]["start"]), minute_at(gap[1]["end"])) == (0, 2)
-    assert [minute_at(bar["t"]) for _, bar in bars] == [2, 3, 4]

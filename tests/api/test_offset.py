@@ -93,7 +93,3 @@ async def test_diversified_pages_of_one_length_have_each_instrument_once(
         plain = await ids_of(client, path, n=100, **ASKED.get(path, {}))
         assert sorted(ids) == sorted(plain), path
         assert ids != plain
-
-
-async def test_what_a_list_does_not_reach_is_empty(client: httpx.AsyncClient) -> None:
-    assert await items_of(client, USER, offset=900, n=100) == []

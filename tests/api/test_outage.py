@@ -61,9 +61,10 @@ def test_the_deadline_of_reads_leaves_time_within_what_is_promised() -> None:
     assert DEADLINE_S <= 0.8 * PROMISED_S
 
 
-async def test_a_frozen_redis_is_503_in_bounded_time_and_recovers(
-    serve: Serve, own_store: Server
+async def test_a_frozen_redis_is_503_in_bounded_time_and_recovers_and_no_log_names_a_user(
+    serve: Serve, own_store: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "api")
     with running(own_store) as process:
         fill(own_store)
         async with serve(redis_url=own_store.address) as client:
@@ -82,6 +83,7 @@ async def test_a_frozen_redis_is_503_in_bounded_time_and_recovers(
             for user in range(50):
                 answer = await client.get(f"/v1/users/u{user}/history")
                 assert answer.json()["items"][0]["instrument_id"] == user
+    assert not re.search("ABC|u[0-9]", caplog.text)
 
 
 async def test_while_redis_hangs_reads_cost_nothing_once_it_is_known(

@@ -20,13 +20,11 @@ from api.recommendations.choosing import (
     from_own_list,
     from_popular,
 )
-from api.recommendations.fold import REASONS
+from api.recommendations.fold import _TABLE_MOST, REASONS
 from api.recommendations.lists import GenerationLists
 from api.users.history import (
     history_answer,
-    history_of,
     latest_items,
-    offset_of,
     rejected_in,
 )
 from contracts.affinities import HistoryEntry
@@ -45,7 +43,8 @@ from .all_but import AllBut
 
 ALL = Wish(100, frozenset(), include_seen=False)
 ALL_ALIKE = FoldIn()
-ids = st.integers(0, 30)
+LARGE = (_TABLE_MOST - 1, _TABLE_MOST, 5_000_000, 2**53 + 1, 2**63 - 1)
+ids = st.integers(0, 30) | st.sampled_from(LARGE)
 limits = st.integers(1, 10)
 similarities = st.floats(-1, 1, allow_subnormal=False)
 affinities = st.floats(0.1, 9) | st.floats(0.1, 9) | st.just(0) | st.floats(-9, -0.1)
@@ -219,16 +218,6 @@ def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: l
     assert [(item.instrument_id, item.score) for item in found] == [(i, 0.2) for i in expected]
 
 
-def test_of_an_item_of_any_size_the_list_is_read() -> None:
-    large = 2**63 - 1
-    history = {large: HistoryEntry(1, 0), 3: HistoryEntry(1, 0)}
-    neighbors = [Neighbor(str(item), 0.5, 1) for item in (large - 1, 2**53 + 1, 0, 5_000_000)]
-    similar = {item: SimilarList("cosine", neighbors) for item in history}
-    found = recommended(similar, history).items
-    assert [item.instrument_id for item in found] == [0, 5_000_000, 2**53 + 1, large - 1]
-    assert all(item.because == [3, large] for item in found)
-
-
 def popular_of(items: Sequence[int]) -> Ranked:
     popular = [Popular(str(item), 9, 9) for item in items]
     return Ranked.decode(msgspec.json.encode(PopularList("popular", popular)))
@@ -264,13 +253,6 @@ def test_rejected_items_are_found_without_parsing_histories_that_have_none(
     for item, entry in history.items():
         flat += [b"%d" % item, msgspec.json.encode(entry)]
     assert rejected_in(flat) == [item for item, entry in history.items() if entry.r <= 0]
-
-
-def test_a_history_s_offset_is_no_item() -> None:
-    entry = msgspec.json.encode(HistoryEntry(1, 2))
-    flat = [b"4", entry, b"off", b"[1,7]"]
-    assert (history_of(flat), offset_of(flat)) == ({4: HistoryEntry(1, 2)}, b"[1,7]")
-    assert (history_of([]), offset_of([])) == ({}, None)
 
 
 @given(own=st.lists(st.builds(Neighbor, ids.map(str), st.floats(0, 1), st.floats(0, 9))), n=limits)

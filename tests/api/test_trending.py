@@ -133,11 +133,6 @@ async def until_first(client: httpx.AsyncClient, window: str, item: int) -> None
     assert items[0]["instrument_id"] == item
 
 
-async def test_without_events_the_list_is_empty(client: httpx.AsyncClient) -> None:
-    answer = await answered(client)
-    assert answer["items"] == []
-
-
 @until_true
 async def answered(client: httpx.AsyncClient) -> Any:
     """Return the first answer that knows of anything."""
