@@ -22,6 +22,7 @@ from contracts.partitioning import partition_of
 from contracts.times import MINUTE_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from contracts.trending import BUCKETS_S
 from runtime.topology import Topology
 from stream_processors.agents import FOLDS, Resources, rules_of_topics
 from stream_processors.partition.fold import Folds
@@ -45,7 +46,8 @@ Logged = tuple[bytes | None, bytes | None, Any]
 """a record: key, value and headers"""
 ids = st.sampled_from([0, 1, 7, 2**63 - 1])
 users = st.sampled_from("ABC")
-times = st.integers(0, 9).map(lambda minutes: NOW_MS - minutes * MINUTE_MS)
+edges = [NOW_MS // (1000 * s) * 1000 * s - ms for s in BUCKETS_S for ms in (0, 1)]
+times = st.integers(0, 9).map(lambda k: NOW_MS - k * MINUTE_MS) | st.sampled_from(edges)
 sizes = st.sampled_from([0.25, 1.0, 2.5])
 """Their sums are exact in any order."""
 
@@ -59,18 +61,19 @@ def described(instrument_id: int, name: str | None) -> Logged:
     return instrument_key(instrument_id), value or None, ()
 
 
-def erased(user: str) -> Logged:
-    key, headers = encode_tombstone(Tombstone(user))
+def removed(tombstone: Tombstone) -> Logged:
+    key, headers = encode_tombstone(tombstone)
     return key, None, headers
 
 
 quotes = st.builds(Quote, instrument_id=ids, price=sizes, size=sizes, ts=times)
 types = st.sampled_from(list(BUILT_IN))
 events = st.builds(Interaction, user_id=users, instrument_id=ids, event=types, ts=times)
+removals = st.builds(Tombstone, users, st.none() | times, st.none() | times)
 invalid = st.just((b"1", b"{}", ()))
 RECORDS: Final = {
     (QUOTES,): quotes.map(published) | invalid,
-    (INTERACTIONS, COOCCURRENCES): (events.map(published) | users.map(erased) | invalid),
+    (INTERACTIONS, COOCCURRENCES): events.map(published) | removals.map(removed) | invalid,
     (INSTRUMENTS,): st.builds(described, ids, st.none() | st.sampled_from(["one", "other"])),
 }
 """Of the first topic: the second one's are published by its folds."""

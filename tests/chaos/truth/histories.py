@@ -49,12 +49,16 @@ class Users:
         """the largest product that any user ever had of two items"""
 
     def fold(self, mark: Mark, event: Mapping[str, Any]) -> None:
-        """Fold an event; one with the time of an erasure erases the user."""
+        """Fold an event; one with the time of an erasure removes the user."""
         user_id = event["user_id"]
         if "erased_at" in event:
-            gone = self.of_id.pop(user_id, None)
-            before_ms = max(event["erased_at"], gone.last_ts_ms + 1 if gone else 0)
-            if before_ms:
+            last_ms = self.of_id[user_id].last_ts_ms if user_id in self.of_id else -1
+            bound_ms = event.get("last_before", 0)
+            if bound_ms and last_ms >= bound_ms:
+                return
+            self.of_id.pop(user_id, None)
+            before_ms = max(event["erased_at"], last_ms + 1)
+            if before_ms and not bound_ms:
                 known_ms = self.erased_before_ms.get(user_id, 0)
                 self.erased_before_ms[user_id] = max(before_ms, known_ms)
             return

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from contracts.tombstones import ERASED_AT_HEADER
+from contracts.tombstones import ERASED_AT_HEADER, LAST_EVENT_BEFORE_HEADER
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
@@ -18,7 +18,7 @@ Marked = tuple[Mark, dict[str, Any]]
 
 
 def good(records: Iterable[tuple[Mark, Record]], topic: Topic = QUOTES) -> list[Marked]:
-    """Return the messages that break no rule; one that erases a user has `erased_at`, maybe 0."""
+    """Return the messages that break no rule; a removal has the times in its headers, or 0."""
     messages = []
     for mark, record in records:
         message = _message(record, topic)
@@ -49,7 +49,11 @@ def _message(record: Record, topic: Topic) -> dict[str, Any] | None:
             return None
         erased_ms = int(record.headers.get(ERASED_AT_HEADER, 0))
         bound_ms = record.stamp_ms + _AHEAD_MAX_MS
-        return {"user_id": record.key.decode(), "erased_at": min(erased_ms, bound_ms)}
+        return {
+            "user_id": record.key.decode(),
+            "erased_at": min(erased_ms, bound_ms),
+            "last_before": int(record.headers.get(LAST_EVENT_BEFORE_HEADER, 0)),
+        }
     try:
         message = json.loads(record.value)
     except ValueError:

@@ -1,22 +1,17 @@
 """Counts by item and time: once each, whatever arrives late, twice, or in parts."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
-from contracts.batches import decode_interactions
 from contracts.keyspace import OFFSET_FIELD
 from contracts.log_position import mark
-from contracts.messages import Interaction, encode
 from contracts.times import DAY_S
 from contracts.topics import INTERACTIONS
-from contracts.trending import BUCKETS_S, PAGES, Bucket
-from stream_processors.decoding.interactions import UserEvents
+from contracts.trending import BUCKETS_S, PAGES
 from stream_processors.trending import trending as trending_module
 from stream_processors.trending.tally import Events
 from stream_processors.trending.trending import TrendingFold
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
+from tests.stream_processors.in_memory import InMemoryClaim
 from tests.stream_processors.simulated_store import Hashes
 
 NOW_S = 1_700_000_000
@@ -37,28 +32,6 @@ def given_events(log: list[Event], first: int, end: int, incarnation: int = 0) -
     return Events(columns[0], columns[1] * 1000, marks)
 
 
-def stored(data: Hashes) -> dict[tuple[Bucket, int], int]:
-    """The counts, by item and page."""
-    counts: dict[tuple[Bucket, int], int] = {}
-    for key, fields in data.items():
-        length, start, page = map(int, key.split(":")[-3:])
-        bucket = Bucket(length, start)
-        assert key == KEYSPACE.trending(0, *bucket, page)
-        for field, count in fields.items():
-            if field != OFFSET_FIELD:
-                assert int(field) % PAGES == page
-                counts[bucket, int(field)] = int(count)
-    return counts
-
-
-def counted(log: list[Event]) -> dict[tuple[Bucket, int], int]:
-    """The expected counts: by definition, an event at a time."""
-    counts: Counter[tuple[Bucket, int]] = Counter()
-    for item, ts_s in log:
-        counts.update((Bucket(size, ts_s // size * size), item) for size in BUCKETS_S)
-    return dict(counts)
-
-
 async def test_a_recreated_log_adds_to_the_counts() -> None:
     data: Hashes = {}
     log = [(4, NOW_S)] * 3
@@ -66,7 +39,8 @@ async def test_a_recreated_log_adds_to_the_counts() -> None:
         trending, claim = trending_of(data, incarnation)
         trending.add(given_events(log, 0, 3, incarnation))
         claim.write((await trending.unwritten()).groups)
-    assert set(stored(data).values()) == {6}
+    counts = [n for its in data.values() for field, n in its.items() if field != OFFSET_FIELD]
+    assert counts == ["6"] * len(BUCKETS_S)
 
 
 async def test_a_bucket_expires_when_no_window_includes_any_of_it() -> None:
@@ -90,7 +64,6 @@ async def test_what_a_worker_has_in_memory_is_not_read_again() -> None:
         claim.write((await trending.unwritten()).groups)
         reads.append(claim.reads)
     assert reads == [3, 3, 6, 6, 6]
-    assert stored(data) == counted(log)
 
 
 async def test_a_replay_of_history_costs_no_write() -> None:
@@ -111,17 +84,3 @@ async def test_it_reports_when_more_waits_than_memory_should_hold(
         said.append(trending.is_full)
     await trending.unwritten()
     assert [*said, trending.is_full] == [False, True, False]
-
-
-async def test_rejections_are_no_events() -> None:
-    data: Hashes = {}
-    kinds: tuple[str, ...] = ("view", "hide", "trade", "dislike")
-    events = [
-        Interaction(user_id="A", instrument_id=k, event=kind, ts=NOW_S * 1000)
-        for k, kind in enumerate(kinds)
-    ]
-    columns, _ = decode_interactions([encode(event) for event in events], NOW_S * 1000)
-    trending, claim = trending_of(data)
-    await trending.take(UserEvents(np.arange(len(events)), [], {}, columns))
-    claim.write((await trending.unwritten()).groups)
-    assert {item for _, item in stored(data)} == {0, 2}
