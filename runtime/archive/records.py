@@ -129,7 +129,8 @@ def _interaction(fields: Fields) -> ArchivedRecord:
         tombstone = Tombstone(fields["user_id"], fields["last_event_before"], fields["erased_at"])
         key, headers = encode_tombstone(tombstone)
         return ArchivedRecord(key, None, headers)
-    event = Interaction(**{name: fields[name] for name in Interaction.__struct_fields__})
+    its = {n: fields[n] for n in Interaction.__struct_fields__ if fields.get(n) is not None}
+    event = Interaction(**its)
     return ArchivedRecord(key_of(event), encode(event))
 
 

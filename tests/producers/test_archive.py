@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from confluent_kafka import Message
@@ -29,8 +30,10 @@ from producers.archive import Name, archive_source
 from producers.batch import Record
 from producers.feed import MAX_SPEED
 from producers.files import FileError
+from runtime.archive import records
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
+from runtime.archive.records import Rows
 from runtime.archive.tables import arrow_schema_of, open_table
 from runtime.kafka.broker import Admin, create
 from runtime.kafka.config import plain
@@ -132,6 +135,19 @@ def test_rows_from_before_a_later_column_are_records_without_it(
     if is_added:
         open_table(open_catalog(config), config, table)
     assert replay(config, "quotes") == list(expected(quote_rows()))
+
+
+@pytest.mark.parametrize("column", [{}, {"levy": [None]}])
+def test_an_event_from_before_a_later_column_has_its_default(
+    column: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = msgspec.defstruct("Later", [("levy", float, 0.0)], bases=(Interaction,), kw_only=True)
+    monkeypatch.setattr(records, "Interaction", later)
+    event = {"user_id": "u", "instrument_id": 4, "event": "view", "ts": 1}
+    row = {"price": None, "quantity": None, "last_event_before": None, "erased_at": None, **event}
+    rows = Rows({name: [value] for name, value in row.items()} | column)
+    (record,) = records.records_of(INTERACTIONS_TABLE, rows)
+    assert record.value == encode(Interaction(**event))
 
 
 def test_at_a_pace_rows_are_in_event_time_order(config: ArchiveConfig) -> None:
