@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -141,15 +141,11 @@ class InteractionColumns:
     def where(self, is_kept: Sequence[bool]) -> "InteractionColumns":
         """Return some of the rows, given (n,) whether each is one of them."""
         kept = np.array(is_kept, np.bool_)
-        return InteractionColumns(
-            self.index[kept],
-            list(compress(self.user_id, is_kept)),
-            self.instrument_id[kept],
-            self.weight[kept],
-            self.ts_ms[kept],
-            self.value[kept],
-            self.unknown_fields,
-        )
+        columns = ((name, getattr(self, name)) for name in self.__slots__)
+        arrays: dict[str, Any] = {
+            name: its[kept] for name, its in columns if isinstance(its, np.ndarray)
+        }
+        return replace(self, user_id=list(compress(self.user_id, is_kept)), **arrays)
 
 
 def decode_quotes(
