@@ -1,5 +1,6 @@
 """The view `markets` in a real browser, on a worker and an API."""
 
+import asyncio
 import re
 import time
 from datetime import datetime
@@ -85,6 +86,23 @@ async def test_it_shows_the_bars_the_name_and_what_is_similar(
     await expect(similar).to_have_count(2)
     await expect(similar.first).to_contain_text(re.compile("EVIL.*0.500.*7"))
     await expect(page.get_by_role("link", name="TradingView")).to_be_visible()
+
+
+async def test_the_buttons_do_not_move_when_the_price_arrives(page: Page, stack: Stack) -> None:
+    asked = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await asked.wait()
+        await route.continue_()
+
+    await page.route("**/v1/snapshots*", late)
+    await page.goto(f"{stack.url}/#/markets/AAUP")
+    button = page.get_by_role("button", name="Table")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("AAUP")
+    before = await button.bounding_box()
+    asked.set()
+    await expect(page.locator(".standing dl")).to_be_visible()
+    assert await button.bounding_box() == before
 
 
 async def test_an_old_price_is_said_to_be_stale(page: Page, stack: Stack) -> None:
