@@ -14,7 +14,7 @@ from infra.local.process import LOOPBACK, free_port
 from runtime.redis.stores import Store
 from tests.chaos.modes import AppendFsync
 from tests.chaos.servers.restartable import started
-from tests.chaos.servers.store import Node, Single
+from tests.chaos.servers.store import CLIENT_OPTIONS, Node, Single
 
 _MASTERS: Final = 3
 _SLOTS: Final = 16384
@@ -83,7 +83,7 @@ class Cluster(Single):
     def client(self) -> Store:
         """Return a client of all of it."""
         nodes = [ClusterNode(LOOPBACK, node.port) for node in self.nodes]
-        return redis.RedisCluster(startup_nodes=nodes, decode_responses=True)
+        return redis.RedisCluster(startup_nodes=nodes, **CLIENT_OPTIONS)
 
     def _check(self) -> None:
         """Raise AssertionError or RedisError if some of it is unhealthy."""
