@@ -92,36 +92,33 @@ def test_keys_are_separated_by_commas_and_never_shown(monkeypatch: pytest.Monkey
 async def test_no_thread_of_librdkafka_goes_on_looking_for_a_broker(
     where: dict[str, Any],
 ) -> None:
-    before = librdkafka_threads()
+    before = librdkafka_clients()
     async with serving(**where) as (_, port), connected(port) as client:
         # It asks for the ends of the logs, which the producer does not.
         await client.get("/v1/pipeline")
-        assert librdkafka_threads() - before
-    await until(lambda: len(librdkafka_threads()) <= len(before), "its threads ended")
+        assert librdkafka_clients() - before
+    await until(lambda: not librdkafka_clients() - before, "its threads ended")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of threads")
 async def test_nor_does_one_that_was_still_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", PATIENCE_S)
-    before = librdkafka_threads()
+    before = librdkafka_clients()
     watch = log_ends.LogWatch(plain(f"127.0.0.1:{free_port()}"), time.monotonic)
     asking = asyncio.create_task(watch.ends(Topology(quotes=1, interactions=1, cooccurrences=1)))
-    while not librdkafka_threads() - before:  # noqa: ASYNC110 (threads of a library)
+    while not librdkafka_clients() - before:  # noqa: ASYNC110 (threads of a library)
         await asyncio.sleep(0.01)
     await watch.aclose()
-    await until(lambda: len(librdkafka_threads()) <= len(before), "its threads ended")
+    await until(lambda: not librdkafka_clients() - before, "its threads ended")
     with contextlib.suppress(asyncio.CancelledError):
         await asking
 
 
-def librdkafka_threads() -> set[str]:
-    """Return the ids of this process's threads whose names are of librdkafka.
-
-    Clients of other tests may replace theirs, and have one more while they do.
-    """
+def librdkafka_clients() -> set[str]:
+    """Return the ids of its clients' main threads; one that lives on replaces only others."""
     found = set()
     for thread in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it just ended
-            if (thread / "comm").read_text().startswith("rdk:"):
+            if (thread / "comm").read_text() == "rdk:main\n":
                 found.add(thread.name)
     return found
