@@ -9,19 +9,21 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from api.__main__ import app as api
 from api.http.keys.access import digest_of, granted
 from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from producers.__main__ import app as producers
 from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
 from runtime.archive.config import archive_from_env
@@ -174,8 +176,9 @@ def test_adapt_takes_the_mapping_that_is_mounted_and_the_example_is_valid() -> N
     assert Path(path).parent == Path(mounted)
     assert filled_in(folder, ADAPT_FOLDER="./shop").startswith("./shop:")
     here = ROOT / source / Path(path).name
-    done = run(sys.executable, "-m", *command, f"--mapping={here}", "--dry-run")
-    assert done.returncode == 0, done.stderr
+    assert command[0] == "producers"
+    done = CliRunner().invoke(producers, [*command[1:], f"--mapping={here}", "--dry-run"])
+    assert done.exit_code == 0, done.output
 
 
 def test_an_operator_can_make_keys_of_every_scope_which_the_api_then_follows(
@@ -189,15 +192,21 @@ def test_an_operator_can_make_keys_of_every_scope_which_the_api_then_follows(
     assert folder in folders_of_the_images_user()
 
     path = tmp_path / Path(given["API_KEYS_FILE"]).name
-    command = [sys.executable, "-m", *SERVICES["keys"]["entrypoint"][2:]]
-    first = run(*command, *SERVICES["keys"]["command"], API_KEYS_FILE=str(path))
-    added = run(*command, "add", "shop", "--scopes", "read", API_KEYS_FILE=str(path))
-    again = run(*command, *SERVICES["keys"]["command"], API_KEYS_FILE=str(path))
+    assert SERVICES["keys"]["entrypoint"] == ["python", "-m", "api", "keys"]
+
+    def keys_command(*arguments: str) -> str:
+        found = CliRunner().invoke(api, ["keys", *arguments], env={"API_KEYS_FILE": str(path)})
+        assert found.exit_code == 0, found.output
+        return found.stdout
+
+    first = keys_command(*SERVICES["keys"]["command"])
+    added = keys_command("add", "shop", "--scopes", "read")
+    again = keys_command(*SERVICES["keys"]["command"])
     keys = read_keys(path)
-    by_admin, by_shop = (digest_of(done.stdout.strip().encode()) for done in (first, added))
+    by_admin, by_shop = (digest_of(key.strip().encode()) for key in (first, added))
     assert keys[by_admin].scopes == granted(["read", "write", "admin"])
     assert keys[by_shop].scopes == granted(["read"])
-    assert (len(keys), again.returncode, again.stdout) == (2, 0, "")
+    assert (len(keys), again) == (2, "")
     # With the profile, the API waits for the first key: without the file, it would not start.
     waits = SERVICES["api"]["depends_on"]["keys"]
     assert waits == {"condition": "service_completed_successfully", "required": False}

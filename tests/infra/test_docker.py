@@ -1,6 +1,5 @@
 """infra/docker/Dockerfile and the images' content, as far as testable without Docker."""
 
-import importlib.metadata
 import os
 import re
 import shutil
@@ -168,12 +167,3 @@ def test_asked_to_read_the_archive_a_program_names_the_image_that_can(
     assert done.returncode in {1, 2}
     assert f"or use the image tickrec/{program}-archive" in done.stderr
     assert f"{program}-archive" in IMAGES
-
-
-def test_importing_is_watched_at_all() -> None:
-    """The test above can fail: pytest is installed here, and in no program's lock."""
-    assert "pytest" in importlib.metadata.packages_distributions()
-
-    done = run(*IMPORTING, "api", "", "tickrec")
-
-    assert "which the lock does not name" in done.stderr

@@ -19,6 +19,27 @@ configure_logs("some_tests", SharedSettings(log_level={level!r}))
 """
 
 
+FAILING = "try: 1 / 0\nexcept ZeroDivisionError: {}.exception('failed')"
+BODIES = {
+    "ours": 'structlog.get_logger("mine").info("flushed", bars=3, who="größer")',
+    "library": 'logging.getLogger("aiokafka").warning("%s is away", "broker")',
+    "our exception": FAILING.format('structlog.get_logger("x")'),
+    "library's exception": FAILING.format('logging.getLogger("x")'),
+    "taken names": 'structlog.get_logger("x").error("y", error="z", service=1, message=2)',
+    "warning": 'warnings.warn("old", DeprecationWarning, stacklevel=1)',
+    "forked": """
+import os
+said = structlog.get_logger("x")
+said.info("y")
+if os.fork() == 0:
+    said.info("y")
+    os._exit(0)
+os.wait()""",
+}
+NEXT = "-- next --"
+Lines = dict[str, list[dict[str, object]]]
+
+
 def written(body: str, level: str = "INFO", **settings: str) -> str:
     """What a process of its own writes to standard error."""
     program = PROGRAM.format(level=level, body=body)
@@ -53,8 +74,19 @@ except ZeroDivisionError: structlog.get_logger("mine").exception("flushed", bars
         assert part in text
 
 
-def test_our_logs_are_json_lines_in_the_fields_of_the_elastic_common_schema() -> None:
-    (line,) = logged('structlog.get_logger("mine").info("flushed", bars=3, who="größer")')
+@pytest.fixture(scope="module")
+def lines() -> Lines:
+    """What one process writes for each of the bodies."""
+    separate = f"\nimport sys; print({NEXT!r}, file=sys.stderr)\n"
+    parts = written(separate.join(BODIES.values())).split(f"{NEXT}\n")
+    found = [[json.loads(line) for line in part.splitlines()] for part in parts]
+    return dict(zip(BODIES, found, strict=True))
+
+
+def test_our_logs_are_json_lines_in_the_fields_of_the_elastic_common_schema(
+    lines: Lines,
+) -> None:
+    (line,) = lines["ours"]
     timestamp, process = str(line.pop("@timestamp")), line.pop("process")
     assert datetime.fromisoformat(timestamp).utcoffset() == timedelta(0)
     assert isinstance(process, dict)
@@ -68,17 +100,17 @@ def test_our_logs_are_json_lines_in_the_fields_of_the_elastic_common_schema() ->
     }
 
 
-def test_a_librarys_logs_are_too() -> None:
-    (line,) = logged('logging.getLogger("aiokafka").warning("%s is away", "broker")')
+def test_a_librarys_logs_are_too(lines: Lines) -> None:
+    (line,) = lines["library"]
     assert line["message"] == "broker is away"
     assert line["log"] == {"level": "warning", "logger": "aiokafka"}
     assert line["service"] == {"name": "tickrec-some-tests"}
     assert "tickrec" not in line
 
 
-@pytest.mark.parametrize("logger", ['structlog.get_logger("x")', 'logging.getLogger("x")'])
-def test_an_exception_is_part_of_its_line(logger: str) -> None:
-    (line,) = logged(f"try: 1 / 0\nexcept ZeroDivisionError: {logger}.exception('failed')")
+@pytest.mark.parametrize("body", ["our exception", "library's exception"])
+def test_an_exception_is_part_of_its_line(lines: Lines, body: str) -> None:
+    (line,) = lines[body]
     assert line["message"] == "failed"
     error = line["error"]
     assert isinstance(error, dict)
@@ -87,31 +119,21 @@ def test_an_exception_is_part_of_its_line(logger: str) -> None:
     assert error["stack_trace"].endswith("ZeroDivisionError: division by zero")
 
 
-def test_a_particular_does_not_overwrite_a_field_of_the_schema() -> None:
+def test_a_particular_does_not_overwrite_a_field_of_the_schema(lines: Lines) -> None:
     """Elasticsearch refuses a line whose `error` is text once it has seen an object there."""
-    (line,) = logged('structlog.get_logger("x").error("y", error="z", service=1, message=2)')
+    (line,) = lines["taken names"]
     assert line["tickrec"] == {"error": "z", "service": 1, "message": 2}
     assert line["message"] == "y"
     assert line["service"] == {"name": "tickrec-some-tests"}
     assert "error" not in line
 
 
-def test_a_forked_process_has_its_own_id() -> None:
-    body = """
-import os
-said = structlog.get_logger("x")
-said.info("y")
-if os.fork() == 0:
-    said.info("y")
-    os._exit(0)
-os.wait()
-"""
-    pids = {str(line["process"]) for line in logged(body)}
-    assert len(pids) == 2
+def test_a_forked_process_has_its_own_id(lines: Lines) -> None:
+    assert len({str(line["process"]) for line in lines["forked"]}) == 2
 
 
-def test_warnings_are_logged() -> None:
-    (line,) = logged('warnings.warn("old", DeprecationWarning, stacklevel=1)') or [{}]
+def test_warnings_are_logged(lines: Lines) -> None:
+    (line,) = lines["warning"]
     assert line["log"] == {"level": "warning", "logger": "py.warnings"}
     assert "DeprecationWarning: old" in str(line["message"])
 

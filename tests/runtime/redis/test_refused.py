@@ -56,7 +56,9 @@ def said_by(programs: Programs, program: str, url: str) -> str:
     return programs.said("api")
 
 
-@pytest.mark.parametrize("program", [*STARTED, "api"])
+@pytest.mark.parametrize(
+    "program", ["topics", "api", pytest.param("worker", marks=pytest.mark.slow)]
+)
 def test_a_wrong_password_names_the_setting_to_change(
     programs: Programs, store: Guarded, program: str
 ) -> None:
