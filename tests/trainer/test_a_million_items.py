@@ -63,9 +63,9 @@ def of_few(counts: Matrix) -> Floats:
 )
 def test_histories_are_counted_as_those_of_few_items(counting: Counting) -> None:
     streamed = csr_array(far(HAVE[:30]).T @ far(HAVE[:30]))
-    found = counts_of(Histories(far(HAVE), TS_MS), streamed, counting)
+    found, _ = counts_of(Histories(far(HAVE), TS_MS), streamed, counting)
     few = csr_array(HAVE[:30].T @ HAVE[:30])
-    expected = counts_of(Histories(csr_array(HAVE), TS_MS), few, counting)
+    expected, _ = counts_of(Histories(csr_array(HAVE), TS_MS), few, counting)
     assert (of_few(found) == expected.toarray()).all()
 
 

@@ -150,16 +150,20 @@ def first_users(user_items: UserItems, n: int) -> UserItems:
     )
 
 
-def counts_of(histories: Histories, streamed: Matrix, counting: Counting) -> Matrix:
-    """Return what an item model is fitted to, (n_items, n_items): G, or T with G_ii.
+def counts_of(histories: Histories, streamed: Matrix, counting: Counting) -> tuple[Matrix, Floats]:
+    """Return what an item model is fitted to, (n_items, n_items): G, or T with G_ii; and n_i.
+
+    The n_i, (n_items,), are the G_ii of users who all count alike: in mode binary, and if time does
+    not count, how many users have each item.
 
     Args:
         histories: of (n_users, n_items).
         streamed: G as the workers keep it; items that no history has keep these counts.
         counting: what is counted.
     """
+    all_ = streamed.diagonal()
     if counting.is_streamed:
-        return streamed
+        return streamed, all_
     rows = weighted(histories, counting.weights)
     if counting.order:
         gram = ordered(rows, histories.ts_ms, counting.order)
@@ -167,7 +171,10 @@ def counts_of(histories: Histories, streamed: Matrix, counting: Counting) -> Mat
         gram = csr_array(rows.T @ rows)
         gram.sort_indices()
     is_held = np.bincount(rows.indices, minlength=rows.shape[1]) > 0
-    return completed(gram, streamed, is_held)
+    alike = weighted(histories, counting.weights.model_copy(update={"user_weight_exponent": 0}))
+    users = np.bincount(alike.indices, alike.data**2, alike.shape[1])
+    scale = users.sum() / (all_[is_held].sum() or 1.0)
+    return completed(gram, streamed, is_held), np.where(is_held, users, all_ * scale)
 
 
 def weighted(histories: Histories, config: CountsConfig) -> Matrix:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contracts.messages import Floats
 from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
 from trainer.evaluation.interactions import WorkerRules
@@ -51,7 +52,7 @@ class Contender:
         if of == "everybody":
             return popular
         with stages.timed("fit"):
-            ranker = self.settings.model(self.name).fit(self._matrix(holdout))
+            ranker = self.settings.model(self.name).fit(*self._counts(holdout))
         with stages.timed("rank"):
             of_rows = stages.each(row_blocks(ranker.n_rows), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
@@ -61,9 +62,9 @@ class Contender:
             fold_in = self.settings.fold_in
             return served_lists(holdout, popular, n, neighbors=lists, fold_in=fold_in)
 
-    def _matrix(self, holdout: Holdout) -> Matrix:
+    def _counts(self, holdout: Holdout) -> tuple[Matrix, Floats | None]:
         if MODELS[self.name].of == "users":
-            return holdout.stored_rows
+            return holdout.stored_rows, None
         counting = self.settings.counting(self.name)
         return counts_of(holdout.histories, holdout.streamed, counting)
 

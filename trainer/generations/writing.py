@@ -118,7 +118,7 @@ class Writing:
         self,
         models: Models,
         gram: Gram,
-        counts: Matrix,
+        counts: tuple[Matrix, Floats],
         recent: Matrix,
         user_items: UserItems,
     ) -> Lists:
@@ -127,24 +127,24 @@ class Writing:
         Args:
             models: what the lists are made by.
             gram: the workers' counts: what lists say of support.
-            counts: (n_items, n_items) what the item model is fitted to.
+            counts: what the item model is fitted to: of pairs, (n_items, n_items), and of users.
             recent: (n_items, n_items) what the popular list is made from.
             user_items: of the users who get a list.
         """
         own_lists = 0 if models.users is None else self._write_users(models.users, user_items)
         return Lists(
             similar=len(gram.items),
-            similar_entries=self._write_similar(models.items, gram, counts),
+            similar_entries=self._write_similar(models.items, gram, *counts),
             user=0 if models.users is None else len(user_items.users),
             user_entries=own_lists,
             popular_entries=self._write_popular(models.popular, gram, recent),
         )
 
-    def _write_similar(self, model: Model, gram: Gram, counts: Matrix) -> int:
+    def _write_similar(self, model: Model, gram: Gram, counts: Matrix, users: Floats) -> int:
         names = names_of(gram.items)
         keys = [self.keyspace.model_similar(self.made.generation, item) for item in names]
         with self.stages.timed("fit item model"):
-            ranker = model.fit(counts)
+            ranker = model.fit(counts, users)
         sizes = np.diff(counts.indptr).astype(np.int64)
 
         def values(ranking: Ranking, start: int, stop: int) -> dict[str, bytes]:

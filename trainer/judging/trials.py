@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -29,6 +29,7 @@ from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 
+T = TypeVar("T")
 PAIRS_PER_BLOCK: Final = 1_000_000
 COUNTS_KEPT: Final = 2
 LISTS_KEPT: Final = 4
@@ -49,7 +50,7 @@ class Trials:
     tried: list[Tried] = field(default_factory=list)
     ndcg: list[Floats] = field(default_factory=list)
     """(n_users,) of each in `tried`"""
-    _counts: dict[str, Matrix] = field(default_factory=dict)
+    _counts: dict[str, tuple[Matrix, Floats]] = field(default_factory=dict)
     _lists: dict[str, Matrix] = field(default_factory=dict)
     """of the last candidates, by the settings that lists depend on"""
 
@@ -111,7 +112,7 @@ class Trials:
         lists = lists_of(ranker, self.holdout.train.shape[1], row_blocks(len(users)))
         return _spread(lists, users, n_users)
 
-    def _counts_of(self, settings: TrainerSettings) -> Matrix:
+    def _counts_of(self, settings: TrainerSettings) -> tuple[Matrix, Floats]:
         """Return what the item model is fitted to."""
         counting, of = settings.counting(settings.item_model), self.holdout
         made = partial(counts_of, of.histories, of.streamed, counting)
@@ -121,7 +122,7 @@ class Trials:
         """Return the lists of the items that need them, (n_items, n_items)."""
 
         def made() -> Matrix:
-            ranker = settings.model(settings.item_model).fit(self._counts_of(settings))
+            ranker = settings.model(settings.item_model).fit(*self._counts_of(settings))
             return self._ranked(ranker)
 
         if self.tried:  # others will be varied from the best candidate: its lists are kept longest
@@ -144,7 +145,7 @@ def _lists_key(settings: TrainerSettings) -> str:
     return f"{settings.item_model} {model} {settings.counts.model_dump_json()}"
 
 
-def _kept(made: dict[str, Matrix], key: str, n: int, make: Callable[[], Matrix]) -> Matrix:
+def _kept(made: dict[str, T], key: str, n: int, make: Callable[[], T]) -> T:
     """Return what was made lately under that key, or make it; the last n are kept."""
     if key not in made:
         while len(made) >= n:

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix, entry_rows
-from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
+from trainer.models.cosine import Cosine, CosineConfig, PairRanker
 from trainer.models.interface import Entry, Search
 from trainer.models.ranking import NEIGHBORS, Ranking, best_neighbors, joined, rounded
 
@@ -97,7 +97,7 @@ class EaseConfig(BaseModel):
     )
     popularity_damping: float = Field(
         default=0,
-        ge=0,
+        ge=-0.5,
         le=1,
         description="beta, the exponent of the neighbor's count; the higher, the lower popular "
         "items rank",
@@ -144,7 +144,7 @@ class Ease:
     neighborhood: int = NEIGHBORHOOD
     name: ClassVar[str] = "ease"
 
-    def fit(self, matrix: Matrix) -> "ExactRanker | LocalRanker":
+    def fit(self, matrix: Matrix, users: Floats | None = None) -> "ExactRanker | LocalRanker":  # noqa: ARG002
         """Return the ranker of `matrix` = G, (n_items, n_items); a row is an item's neighbors."""
         own = matrix.diagonal()
         unit = own.max(initial=0) or 1.0  # a sum of counts in it is of numbers of any size
@@ -212,7 +212,7 @@ class LocalRanker:
     """(n_items, n_items) G"""
     lower: Matrix
     """(n_items, n_items) the lower triangle of A, which is cut out in half the time"""
-    nearest: CosineRanker
+    nearest: PairRanker
     """of each item's neighborhood"""
     shift: Floats
     """(n_items,) d_i^(-(alpha - beta) / 2)"""
@@ -270,9 +270,9 @@ def _candidates(search: Search) -> None:
     """Try a few starting points with the counts that are best for cosines."""
     cosine = search.best_of(Cosine.name)
     counts = {name: value for name, value in cosine.items() if name.startswith("counts_")}
-    damping = cosine["cosine_popularity_damping"]
+    dampings = cosine["cosine_own_damping"], cosine["cosine_popularity_damping"]
     weight = counts["counts_user_weight_exponent"]
-    near = (_NEAR * (1 - damping), _NEAR * damping, _NEAR_RIDGE)
+    near = (*(_NEAR * damping for damping in dampings), _NEAR_RIDGE)
     for (own, neighbors, ridge), of_users in [
         *product(NORMALISED, sorted({0, weight})),
         (near, weight),

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
-from contracts.messages import Ints
+from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Matrix
 from trainer.counts.order import Order
 from trainer.models.ranking import Ranking
@@ -40,8 +40,11 @@ class Model(Protocol):
         """As clients see it with a list."""
         ...
 
-    def fit(self, matrix: Matrix) -> Ranker:
-        """Return a ranker; its docstring says which matrix it takes and what its rows are."""
+    def fit(self, matrix: Matrix, users: Floats | None = None) -> Ranker:
+        """Return a ranker; its docstring says which matrix it takes and what its rows are.
+
+        `users`, (n_items,), is the number of users who have each item; None: as in the diagonal.
+        """
         ...
 
 

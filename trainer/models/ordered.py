@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar, Final
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.messages import Floats, Ints
-from trainer.counts.matrices import Matrix, entry_rows
+from contracts.messages import Floats
+from trainer.counts.matrices import Matrix
 from trainer.counts.order import Order
-from trainer.models.cosine import Cosine
+from trainer.models.cosine import Cosine, PairRanker
 from trainer.models.interface import Entry, Search
-from trainer.models.ranking import NEIGHBORS, Ranking, best_neighbors, rounded
+from trainer.models.ranking import NEIGHBORS
 
 DAMPINGS: Final = ((0.8, 0.1), (0.5, 0.5))
 """Alpha and beta from where `auto` sets out: what comes next, and near to a cosine."""
@@ -48,7 +47,7 @@ class OrderedConfig(BaseModel):
     )
     popularity_damping: float = Field(
         default=0.1,
-        ge=0,
+        ge=-0.5,
         le=1,
         description="beta, the exponent of the neighbor's count; the higher, the lower popular "
         "items rank",
@@ -62,11 +61,10 @@ class OrderedConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """Score of j in the list of i: T_ij / (d_i^alpha x d_j^beta) / d^(1 - alpha - beta).
+    """Score of j in the list of i: that of `cosine`, with T_ij in the place of G_ij.
 
     T_ij is the sum of lag^-1/2 over the users who took j after i, the lag being how many places
-    later, and 0.3 times that of those who took j before i. The d_i are the items' own counts G_ii,
-    and d the largest of them: with it, counts in any unit make the same scores.
+    later, and 0.3 times that of those who took j before i.
 
     Counts of the next items only are sequential rules; those of pairs in any order, a cosine's. It
     needs times that tell which of a user's items came first, and does best where the latest items
@@ -84,37 +82,10 @@ class Ordered:
     """length of an item's list, at most"""
     name: ClassVar[str] = "ordered"
 
-    def fit(self, matrix: Matrix) -> "OrderedRanker":
+    def fit(self, matrix: Matrix, users: Floats | None = None) -> PairRanker:
         """Return the ranker of `matrix` = T with G_ii in its diagonal; a row is i's neighbors."""
-        return OrderedRanker(self.config, self.neighbors, matrix, matrix.diagonal())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OrderedRanker:
-    """Ranks the neighbors of each item, itself left out."""
-
-    config: OrderedConfig
-    neighbors: int
-    counts: Matrix
-    """(n_items, n_items) T, with G_ii in the diagonal"""
-    own: Floats
-    """(n_items,) G_ii; 0 where the item's own count is not there yet: it is no neighbor then"""
-
-    @property
-    def n_rows(self) -> int:
-        """One list an item."""
-        return len(self.own)
-
-    def rank(self, rows: Ints) -> Ranking:
-        """Return the lists of some items; support is T_ij."""
-        block = self.counts[rows]
-        i, j = entry_rows(block.indptr, rows), block.indices
-        largest = self.own.max(initial=0) or 1.0
-        share = np.where(self.own > 0, self.own / largest, 1.0)
-        damping = (share**-self.config.own_damping)[i] * (share**-self.config.popularity_damping)[j]
-        known = (self.own[i] > 0) & (self.own[j] > 0)
-        scores = np.where(known, block.data / largest * damping, 0)
-        return best_neighbors(block, rounded(scores), rows, self.neighbors)
+        dampings = self.config.own_damping, self.config.popularity_damping
+        return PairRanker(self.neighbors, matrix, users, dampings)
 
 
 def _candidates(search: Search) -> None:

@@ -45,7 +45,7 @@ class Popular:
     config: PopularConfig
     name: ClassVar[str] = "popular"
 
-    def fit(self, matrix: Matrix) -> "PopularRanker":
+    def fit(self, matrix: Matrix, users: Floats | None = None) -> "PopularRanker":  # noqa: ARG002
         """Return the ranker of `matrix` = G, (n_items, n_items); its one row is everybody."""
         return PopularRanker(self.config, matrix.diagonal())
 

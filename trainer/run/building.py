@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from contracts.generations import HeldOut, Served
+from contracts.messages import Floats
 from trainer.counts.derived import counts_of, first_users
 from trainer.counts.matrices import Matrix
 from trainer.generations.decisions import served_report
@@ -91,13 +92,11 @@ class Building:
             self.searches.next = Job(searched, settings, now_served, variant, basis(self.learned))
         return report
 
-    def _counts(self, settings: TrainerSettings) -> Matrix:
+    def _counts(self, settings: TrainerSettings) -> tuple[Matrix, Floats]:
         """Return what the item model is fitted to."""
-        counting, streamed = settings.counting(settings.item_model), self.learned.gram.counts
-        if counting.is_streamed:
-            return streamed
+        counting, learned = settings.counting(settings.item_model), self.learned
         with self.stages.timed("count histories"):
-            return counts_of(self.learned.histories, streamed, counting)
+            return counts_of(learned.histories, learned.gram.counts, counting)
 
     def _with_half_life(self, settings: TrainerSettings) -> TrainerSettings:
         """Return the settings with the half-life of the popular list, if none is set."""

@@ -61,11 +61,13 @@ def test_counts_of_histories_are_those_of_a_plain_recomputation(
     assert found.toarray() == pytest.approx(scaled, rel=1e-12)
     assert found.indices.tolist() == of_users.affinities.indices.tolist()
     if exponent or half_life_days:
-        gram = counts_of(of_users, nothing, Counting(config))
+        gram, users = counts_of(of_users, nothing, Counting(config))
+        alike = scaled * had.sum(axis=1, keepdims=True) ** exponent
+        assert users == pytest.approx((alike**2).sum(axis=0))
         assert gram.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
         assert gram.has_sorted_indices
     order = Order(0.3, 0.5)
-    in_order = counts_of(of_users, nothing, Counting(config, order))
+    in_order, _ = counts_of(of_users, nothing, Counting(config, order))
     assert in_order.toarray() == pytest.approx(
         ordered(csr_array(scaled), of_users.ts_ms, order).toarray(), rel=1e-12
     )
@@ -74,7 +76,9 @@ def test_counts_of_histories_are_those_of_a_plain_recomputation(
 def test_counts_that_are_not_weighted_and_know_no_order_are_the_workers() -> None:
     had, streamed = csr_array(np.ones((2, 2))), csr_array(np.full((2, 2), 7.0))
     of_users = Histories(had, np.zeros(4, np.int64))
-    assert counts_of(of_users, streamed, Counting(CountsConfig())) is streamed
+    counts, users = counts_of(of_users, streamed, Counting(CountsConfig()))
+    assert counts is streamed
+    assert users.tolist() == [7, 7]
 
 
 @given(before=weighed, seed=st.integers(0, 99), data=st.data())
@@ -126,7 +130,7 @@ def test_what_nobody_touched_for_any_number_of_half_lives_is_decayed_and_not_mis
     ages = np.repeat(np.array([0, 100, 730, 36_500]) * DAY_MS, 2)
     of_users = Histories(csr_array(had), ages.max() - ages)
     config = Counting(CountsConfig(half_life_days=0.27), order)
-    found = counts_of(of_users, csr_array(gram_matrix(had)), config)
+    found, _ = counts_of(of_users, csr_array(gram_matrix(had)), config)
     own = found.diagonal()[::2]
     assert own[0] == 1
     assert 0 < own[3] <= own[2] <= own[1] < 1e-200

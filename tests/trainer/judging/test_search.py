@@ -1,9 +1,6 @@
-"""`auto` finds what is planted in data, the same each time, and says so where nothing can be found.
+"""`auto` finds what is planted in data, the same each time, and says where nothing can be found."""
 
-Grids are cut down where a test is not about them: each candidate takes some milliseconds.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,12 +99,11 @@ def _any_lead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each grid, the corners."""
-    monkeypatch.setattr(cosine, "DAMPINGS", (0.5, 0.1))
+    monkeypatch.setattr(cosine, "DAMPINGS", ((0.5, 0.5), (0.9, 0.1)))
     monkeypatch.setattr(ease, "NORMALISED", ((0, 0, 8),))
     monkeypatch.setattr(auto, "SHARES_OF_TIME", (1 / 8,))
-    return
 
 
 def by_values(found: Found, **values: Any) -> Tried:
@@ -212,7 +208,8 @@ def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = {"counts_user_weight_exponent": 0, "counts_half_life_days": 0}
-    plain |= {"item_model": "cosine", "user_model": "none", "cosine_popularity_damping": 0.5}
+    plain |= {"item_model": "cosine", "user_model": "none", "cosine_shrinkage": 0}
+    plain |= {"cosine_own_damping": 0.5, "cosine_popularity_damping": 0.5}
     monkeypatch.setattr(auto, "UNLESS_BETTER", plain)
     best = found_in(*with_a_long_tail(), user_model="none")
     found = found_in(*with_a_long_tail(), user_model="none", auto_accuracy_given_up=0.3)

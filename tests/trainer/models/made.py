@@ -44,8 +44,8 @@ def weighted() -> st.SearchStrategy[Affinities]:
     return arrays(np.float64, _shapes(), elements=st.just(0.0) | st.floats(1e-3, 1e6))
 
 
-def ranking_of(model: Model, of: Matrix) -> Ranking:
-    ranker = model.fit(of)
+def ranking_of(model: Model, of: Matrix, users: Affinities | None = None) -> Ranking:
+    ranker = model.fit(of, users)
     return ranker.rank(np.arange(ranker.n_rows))
 
 
@@ -58,9 +58,9 @@ def ranked(model: Model, of: Matrix) -> list[list[tuple[int, float]]]:
     return lists(ranking_of(model, of))
 
 
-def scores(model: Model, of: Matrix) -> npt.NDArray[np.float64]:
+def scores(model: Model, of: Matrix, users: Affinities | None = None) -> Affinities:
     """Return (n_rows, n_items) the scores in the lists, 0 where an item is in none."""
-    ranking = ranking_of(model, of)
+    ranking = ranking_of(model, of, users)
     made = csr_array(
         (ranking.scores, ranking.columns, ranking.indptr), shape=(len(ranking), of.shape[1])
     )

@@ -32,12 +32,6 @@ def test_cosine_is_that_of_scikit_learn(affinities: Affinities) -> None:
     assert np.abs(scores(Cosine(CosineConfig()), gram(affinities)) - expected).max() < 1e-12
 
 
-def test_popularity_damping_divides_by_more_of_the_neighbors_count() -> None:
-    of = csr([[4, 3], [3, 9]])
-    config = CosineConfig(popularity_damping=0.75)
-    assert ranked(Cosine(config), of)[0] == [(1, pytest.approx(3 / (4**0.25 * 9**0.75)))]
-
-
 @fewer
 @given(affinities=binary(), removed=st.integers(0, 9), neighbors=st.integers(1, 9))
 def test_removed_are_the_first_of_the_popular_list_and_nothing_else_changes(
@@ -53,26 +47,32 @@ def test_removed_are_the_first_of_the_popular_list_and_nothing_else_changes(
     ]
 
 
-def test_cosine_stays_at_one_while_a_row_is_newer_than_the_other() -> None:
-    assert ranked(Cosine(CosineConfig()), csr([[5, 5], [4, 4]]))[0] == [(1, 1.0)]
-
-
 counts = st.integers(1, 8).flatmap(
     lambda n: arrays(np.float64, (n, n), elements=st.sampled_from([0.0, 0.25, 1, 3, 40]))
 )
 
 
 @fewer
-@given(t=counts, alpha=st.sampled_from([0.0, 0.8, 1]), beta=st.sampled_from([0.0, 0.1, 0.5]))
-def test_scores_are_those_of_the_formula(t: np.ndarray, alpha: float, beta: float) -> None:
-    own = t.diagonal()
-    expected = np.zeros_like(t)
+@given(
+    t=counts,
+    dampings=st.sampled_from([(0.0, -0.2), (0.3, 0), (0.9, 0.1), (1, 0.5)]),
+    more=st.sampled_from([0, 7]),
+)
+def test_scores_are_those_of_the_formula(
+    t: np.ndarray, dampings: tuple[float, float], more: int
+) -> None:
+    (alpha, beta), own = dampings, t.diagonal()
+    users = np.where(own > 0, own + more, 0)
+    within, scale = np.zeros_like(t), np.ones_like(t)
     for i, j in zip(*np.nonzero(t), strict=True):
         if i != j and own[i] and own[j]:
-            unit = own.max() ** (1 - alpha - beta)
-            expected[i, j] = t[i, j] / (own[i] ** alpha * own[j] ** beta) / unit
-    model = Ordered(OrderedConfig(own_damping=alpha, popularity_damping=beta))
-    assert scores(model, csr(t)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+            within[i, j] = min(t[i, j], np.sqrt(own[i] * own[j])) * users.sum() / own.sum()
+            scale[i, j] = users[i] ** alpha * users[j] ** beta * users.max() ** (1 - alpha - beta)
+    named = {"own_damping": alpha, "popularity_damping": beta}
+    shrunk = scores(Cosine(CosineConfig(**named, shrinkage=4)), csr(t), users)
+    assert shrunk == pytest.approx(within / (scale + 4), rel=1e-9, abs=1e-11)
+    found = scores(Ordered(OrderedConfig(**named)), csr(t), users)
+    assert found == pytest.approx(within / scale, rel=1e-9, abs=1e-11)
 
 
 def read(affinities: Affinities, days: Affinities) -> Histories:

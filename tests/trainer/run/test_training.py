@@ -42,7 +42,7 @@ def likings(seed: int = 0, users: int = 60, items: int = 24) -> Affinities:
 @pytest.fixture
 def choosing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Setup:
     """Have the trainer choose, from few candidates."""
-    monkeypatch.setattr(cosine, "DAMPINGS", (0.5, 0.1))
+    monkeypatch.setattr(cosine, "DAMPINGS", ((0.5, 0.5), (0.9, 0.1)))
     monkeypatch.setattr(ease, "NORMALISED", ((0.4, 0, 20),))
     return replace(
         setup, settings=changed(setup.settings, {"item_model": AUTO, "user_model": AUTO})
@@ -225,8 +225,8 @@ def test_lists_of_reweighted_counts_show_the_workers_counts(setup: Setup) -> Non
     generation = setup.served().generation
     rows = made / np.sqrt(made.sum(axis=1))[:, np.newaxis]
     gram = gram_matrix(rows)
-    norms = np.sqrt(gram.diagonal())
-    expected = gram / (np.outer(norms, norms) + 2)
+    norms, unit = np.sqrt(counts.diagonal()), counts.trace() / gram.trace()
+    expected = gram * unit / (np.outer(norms, norms) + 2)
     for i in range(24):
         similar = setup.read(setup.keys.model_similar(generation, str(100 + i)), SimilarList)
         columns = [int(neighbor.item) - 100 for neighbor in similar.items]

@@ -146,11 +146,11 @@ class UserKnn:
     config: UserKnnConfig
     name: ClassVar[str] = "user-knn"
 
-    def fit(self, matrix: Matrix) -> "UserKnnRanker":
+    def fit(self, matrix: Matrix, users: Floats | None = None) -> "UserKnnRanker":  # noqa: ARG002 (users have none)
         """Return the ranker of `matrix` = R, (n_users, n_items); a row is a user's list."""
-        users = Users.of(matrix, self.config.metric)
-        found = nearest_users(users, self.config.k)
-        return UserKnnRanker(self.config, users, found)
+        rows = Users.of(matrix, self.config.metric)
+        found = nearest_users(rows, self.config.k)
+        return UserKnnRanker(self.config, rows, found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
