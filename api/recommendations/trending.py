@@ -1,11 +1,11 @@
 """The items with the most events in each window, recounted every few seconds.
 
-The buckets of the last minutes are read each time, all others one at a time in turn, to include
-late events. They are read in small parts and ranked in a thread, so that no request waits for it.
+A bucket is read again when one of its pages has another offset, however old its events are. Buckets
+are read in small parts and ranked in a thread, so that no request waits for it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from typing import Final
@@ -29,13 +29,15 @@ from api.redis.following import following
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.feedback import NO_VARIANT
+from contracts.keyspace import OFFSET_FIELD
 from contracts.trending import PAGES, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
 
 REFRESH_EVERY_S: Final = 5.0
-_SETTLED_S: Final = 300
-"""Time after the end of a bucket in which most of its events arrive."""
 _COUNTS_AT_ONCE: Final = 150
 """Per page of a partition: they take Redis or this process less than a millisecond."""
+
+Marks = list[dict[str, bytes]]
+"""Of a bucket, by partition: key of a page that has counts -> its offset."""
 
 
 class TrendingItems:
@@ -54,8 +56,8 @@ class TrendingItems:
         self._request_ids = request_ids
         self._now_ms = now_ms
         self._replies = {window: ReplyCache() for window in TRENDING_WINDOWS}
-        self._counts: dict[Bucket, Counts] = {}
-        """Keyed by bucket; the one read longest ago comes first."""
+        self._counts: dict[Bucket, tuple[Marks, Counts]] = {}
+        """bucket -> what it had when it was read, and at least the events until then"""
         self._rankings: Rankings = dict.fromkeys(TRENDING_WINDOWS, Ranked())
 
     def trending(
@@ -96,27 +98,27 @@ class TrendingItems:
         needed = {bucket for buckets in windows.values() for bucket in buckets}
         known = {bucket: of for bucket, of in self._counts.items() if bucket in needed}
         self._counts = known  # buckets read before Redis goes down need not be read again
-        to_read = list(_to_read(needed, list(known), now_ms // 1000))
-        for bucket, partitions in (await self._pages(to_read)).items():
-            counts = [await self._scan(pages) for pages in partitions]
-            known.pop(bucket, None)
-            known[bucket] = await asyncio.to_thread(_added_up, counts) if counts else NONE
-        self._rankings = await asyncio.to_thread(_all_ranked, windows, known.copy(), now_ms)
+        for bucket, marks in (await self._marks(needed)).items():
+            if bucket not in known or known[bucket][0] != marks:
+                counts = [await self._scan(pages) for pages in marks]
+                known[bucket] = marks, await asyncio.to_thread(_added_up, counts)
+        counts_of_all = {bucket: counts for bucket, (_, counts) in known.items()}
+        self._rankings = await asyncio.to_thread(_all_ranked, windows, counts_of_all, now_ms)
 
-    async def _pages(self, buckets: Sequence[Bucket]) -> dict[Bucket, list[list[str]]]:
-        """Return the pages of each bucket that have counts, by partition: often there are few."""
+    async def _marks(self, buckets: Collection[Bucket]) -> dict[Bucket, Marks]:
+        """Return what each bucket has: often there are few pages."""
         topology = await self._store.answer(self._store.topology())
         key = self._store.keys.trending
-        found: dict[Bucket, list[list[str]]] = {bucket: [] for bucket in buckets}
+        found: dict[Bucket, Marks] = {bucket: [] for bucket in buckets}
         for partition in range(topology.interactions):
             keys = [key(partition, *bucket, page) for bucket in buckets for page in range(PAGES)]
-            lengths = iter(zip(keys, await self._store.answer(_lengths(keys)), strict=True))
+            offsets = iter(zip(keys, await self._store.answer(_offsets(keys)), strict=True))
             for bucket in buckets:
-                if pages := [page for page, length in islice(lengths, PAGES) if length]:
+                if pages := {page: at for page, at in islice(offsets, PAGES) if at is not None}:
                     found[bucket].append(pages)
         return found
 
-    async def _scan(self, keys: Sequence[str]) -> list[Counts]:
+    async def _scan(self, keys: Iterable[str]) -> list[Counts]:
         """Read pages, some counts of each at a time; counts that change may be returned twice."""
         steps: list[Counts] = []
         cursors = dict.fromkeys(keys, b"0")
@@ -136,15 +138,8 @@ def _request_id(
     return signer.kept(NO_VARIANT, f"{window}-{known.as_of_ms}", "trending", items)
 
 
-def _to_read(needed: set[Bucket], known: Sequence[Bucket], now_s: int) -> Iterator[Bucket]:
-    """Yield the buckets to read: new and unsettled ones, and the next in turn of the others."""
-    settled = [b for b in known if b.start_s + b.length_s + _SETTLED_S <= now_s]
-    yield from sorted(needed.difference(settled))
-    yield from settled[:1]
-
-
-def _lengths(keys: Sequence[str]) -> Read[Sequence[int]]:
-    return (yield [("HLEN", key) for key in keys])
+def _offsets(keys: Sequence[str]) -> Read[Sequence[bytes | None]]:
+    return (yield [("HGET", key, OFFSET_FIELD) for key in keys])
 
 
 def _scan_on(cursors: Mapping[str, bytes]) -> Read[Sequence[tuple[bytes, list[bytes]]]]:
@@ -152,7 +147,7 @@ def _scan_on(cursors: Mapping[str, bytes]) -> Read[Sequence[tuple[bytes, list[by
 
 
 def _added_up(partitions: Sequence[Sequence[Counts]]) -> Counts:
-    return summed([latest(steps) for steps in partitions])
+    return summed([latest(steps) for steps in partitions]) if partitions else NONE
 
 
 def _all_ranked(

@@ -44,7 +44,7 @@ from contracts.instruments import CatalogEntry
 from contracts.keyspace import NEWEST_FIELD, NEXT_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INSTRUMENTS
-from contracts.trending import Bucket
+from contracts.trending import PAGES, Bucket
 from infra.local.process import Server, free_port
 from infra.local.store import valkey
 from runtime.kafka.config import plain
@@ -61,6 +61,7 @@ NOW_MS = 1_629_061_651_000
 """2021-08-15 21:07:31 UTC: the clock of the applications under test."""
 RUNNING_S = NOW_MS // 60_000 * 60
 """The minute that is running then, epoch s."""
+THIS_HOUR = Bucket(3600, NOW_MS // 3_600_000 * 3600)
 TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
 
 ALL_ALIKE = FoldIn()
@@ -132,6 +133,14 @@ class Filled:
     ) -> None:
         own = UserList("user-knn", (0, off), [Recommendation(*item) for item in items])
         self._put(self.keys.model_user(name, user_id), own)
+
+    def events(
+        self, events: Mapping[int, int], bucket: Bucket, partition: int = 0, offset: int = 9
+    ) -> None:
+        """Count the events of items in a bucket, as workers do."""
+        for item, n in events.items():
+            key = self.keys.trending(partition, *bucket, item % PAGES)
+            self.store.hset(key, mapping={str(item): n, OFFSET_FIELD: f"[0,{offset}]"})
 
     def signer(self) -> Signer:
         """Return a signer as the applications of this namespace have it."""
@@ -289,8 +298,7 @@ def furnished(filled: Filled) -> Filled:
     similar = {"4": [("5", 0.5, 9.0), ("7", 0.25, 8.0)]}
     filled.generation("g1", similar, popular=[("7", 3), ("8", 2)])
     filled.user_list("g1", "ABC", off=7, items=[("5", 0.5, ["4"])])
-    bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
-    filled.store.hset(filled.keys.trending(0, *bucket, 0), "4", 5)
+    filled.events({4: 5}, THIS_HOUR)
     return filled
 
 

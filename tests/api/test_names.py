@@ -9,10 +9,9 @@ import pytest
 
 from api.http.instrument_refs import as_strings
 from contracts.bars import BarValue
-from contracts.trending import Bucket
 from tests.patience import until_true
 
-from .conftest import NOW_MS, Filled, Serve
+from .conftest import NOW_MS, THIS_HOUR, Filled, Serve
 from .lists import BASKET, BATCH, answered, of_user
 
 LARGE: Final = 2**63 - 1
@@ -33,9 +32,7 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         filled.bars(
             item, {at: BarValue(p, p, p, p, 1, 2, p, 0, 1, (0, 1)) for at, p in prices.items()}
         )
-    for item in (4, 7, LARGE):
-        bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
-        filled.store.hset(filled.keys.trending(0, *bucket, 0), str(item), 5)
+    filled.events(dict.fromkeys((4, 7, LARGE), 5), THIS_HOUR)
     async with serve() as client:
         yield client
 

@@ -9,10 +9,9 @@ import msgspec
 import pytest
 
 from contracts.generations import Popular, PopularList
-from contracts.trending import Bucket
 from tests.patience import until_true
 
-from .conftest import NOW_MS, Filled, Serve
+from .conftest import THIS_HOUR, Filled, Serve
 from .lists import BASKET, BATCH, ids_of, items_of, of_user
 
 TECH, ENERGY = ("tech",), ("energy",)
@@ -42,8 +41,7 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
     filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["2"]), ("3", 0.25, ["2"])])
     for item in (*OLD, *NEW):
         filled.instrument(item, f"S{item}", categories=ENERGY if item in OLD and item % 2 else TECH)
-        bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
-        filled.store.hset(filled.keys.trending(0, *bucket, 0), str(item), item)
+        filled.events({item: item}, THIS_HOUR)
     async with serve() as client:
         await until_counted(client)
         yield client

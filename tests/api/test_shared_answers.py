@@ -6,11 +6,10 @@ import httpx
 import pytest
 
 from contracts.feedback import parse_request_id
-from contracts.trending import Bucket
 from runtime.topology import Topology
 from tests.patience import until_true
 
-from .conftest import NOW_MS, Filled
+from .conftest import THIS_HOUR, Filled
 from .lists import BASKET, answered
 
 LISTS: Final = {
@@ -27,8 +26,7 @@ async def client(
 ) -> httpx.AsyncClient:
     filled.generation("g1", {"4": [("5", 0.9, 5.0), ("7", 0.8, 4.0)]}, popular=[("5", 9.0)])
     assert topology.quotes  # the topics are there
-    bucket = Bucket(3600, NOW_MS // 3_600_000 * 3600)
-    filled.store.hset(filled.keys.trending(0, *bucket, 0), mapping={"5": 9, "7": 3})
+    filled.events({5: 9, 7: 3}, THIS_HOUR)
     return writing
 
 

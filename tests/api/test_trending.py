@@ -1,8 +1,8 @@
 """Trending: the pure sums and rankings, and over HTTP from a real store."""
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from api.recommendations import trending as following
 from api.recommendations.event_counts import Counts, ranked, summed
+from api.recommendations.trending import TrendingItems
 from api.redis import following as copies
-from contracts.keyspace import OFFSET_FIELD
-from contracts.trending import PAGES, SPANS, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
-from tests.patience import until_true
+from contracts.trending import SPANS, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
+from tests.patience import until, until_true
 
 from .conftest import NOW_MS, Filled, Serve
 
@@ -52,7 +52,7 @@ def test_a_window_reaches_from_a_buckets_start_to_now(window: TrendingWindow, no
     assert 0 <= now_s - span.window_s - buckets[0].start_s < span.bucket_s
     assert 0 <= now_s - buckets[-1].start_s < span.bucket_s
     assert all(bucket.start_s % span.bucket_s == 0 for bucket in buckets)
-    steps = {b.start_s - a.start_s for a, b in pairwise(buckets)}
+    steps = {b.start_s - a.start_s for a, b in itertools.pairwise(buckets)}
     assert steps == {span.bucket_s}
     assert all(bucket.expires_at_s > now_s for bucket in buckets)
 
@@ -60,11 +60,8 @@ def test_a_window_reaches_from_a_buckets_start_to_now(window: TrendingWindow, no
 def count(
     filled: Filled, partition: int, length_s: int, ago_s: int, events: Mapping[int, int]
 ) -> None:
-    """Write the counts of a bucket, as workers do."""
     bucket = Bucket(length_s, (NOW_S - ago_s) // length_s * length_s)
-    for item, n in events.items():
-        key = filled.keys.trending(partition, *bucket, item % PAGES)
-        filled.store.hset(key, mapping={str(item): n, OFFSET_FIELD: "[0,9]"})
+    filled.events(events, bucket, partition)
 
 
 @pytest.fixture
@@ -112,25 +109,30 @@ async def test_each_window_has_its_events(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.usefixtures("trending")
-@pytest.mark.parametrize(
-    ("length_s", "ago_s"), [(MINUTES_10_S, 0), (MINUTES_10_S, HOUR_S), (DAY_S, 5 * DAY_S)]
-)
-async def test_an_event_counts_soon_however_late_it_comes(
-    serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch, length_s: int, ago_s: int
+@pytest.mark.parametrize("window", TRENDING_WINDOWS)
+async def test_the_next_refresh_counts_events_however_late_they_come(
+    serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch, window: TrendingWindow
 ) -> None:
+    refreshes, refresh = itertools.count(), TrendingItems.refresh
+    ended = -1
+
+    async def counted(its: TrendingItems) -> None:
+        nonlocal ended
+        await refresh(its)
+        ended = next(refreshes)
+
+    monkeypatch.setattr(TrendingItems, "refresh", counted)
     monkeypatch.setattr(following, "REFRESH_EVERY_S", 0.01)
     monkeypatch.setattr(copies, "BUSY_SHARE", 1)
-    window = "7d" if length_s == DAY_S else "1h"
+    buckets = buckets_of(window, NOW_S)
     async with serve() as client:
-        await answered(client)
-        count(filled, 0, length_s, ago_s, {8: 99})
-        await until_first(client, window, 8)
-
-
-@until_true
-async def until_first(client: httpx.AsyncClient, window: str, item: int) -> None:
-    items = (await client.get(f"/v1/trending?window={window}")).json()["items"]
-    assert items[0]["instrument_id"] == item
+        for events in (90, 91):
+            for bucket in buckets:
+                filled.events({8: events}, bucket, offset=events)
+            soon = ended + 2  # the next one may have begun before
+            await until(lambda soon=soon: ended >= soon, "refreshes")  # type: ignore[misc]
+            items = (await client.get(f"/v1/trending?window={window}")).json()["items"]
+            assert items[0] == {"instrument_id": 8, "events": events * len(buckets)}
 
 
 @until_true
