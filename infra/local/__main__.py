@@ -8,12 +8,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 import typer
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.text import Text
 
 from infra.local import background, commands
 from infra.local.kafka.jars import NoKafkaError
-from infra.local.paths import HOME
+from infra.local.paths import HOME, PROJECT
 from infra.local.process import NotReadyError
 from infra.local.run import BusyError
 from infra.local.stack import BrokerKind, Options
@@ -87,8 +88,9 @@ def up(
 ) -> None:
     """Start the stack in the background, on the data of the latest one with such a broker.
 
-    Its programs take the settings of this environment.
+    Its programs take the settings of this environment and, as in Compose, of a file `.env`.
     """
+    load_dotenv(PROJECT / ".env")
     with _errors_said():
         # Simulated quotes must not mix with real ones, except on request.
         simulated = broker != "own" if simulate is None else simulate

@@ -14,17 +14,21 @@ import msgspec
 from rich.console import Console
 
 from infra.local import show
+from infra.local.logged import last_words
 from infra.local.process import READY_WITHIN_S, NotReadyError
-from infra.local.run import BusyError, await_end, owner, read_report, running_stack
+from infra.local.run import BusyError, Report, await_end, owner, read_report, running_stack
 from infra.local.stack import BrokerKind, Options
 
 STOPPED_WITHIN_S: Final = 90
 _TICKS_S: Final = 1.0
-_RESTARTS_OF_THE_API: Final = 3
+_RESTARTS: Final = 3
+"""After so many, a program is not waited for."""
+_BEGINNING: Final = ("claiming", "resuming")
+"""States of a partition that a worker reports."""
 
 
 def up(console: Console, folder: Path, options: Options) -> None:
-    """Start a stack that outlives this process, and wait until its API is ready.
+    """Start a stack that outlives this process, and wait until it folds and answers.
 
     Raises:
         BusyError: one runs in the folder already.
@@ -50,10 +54,11 @@ def up(console: Console, folder: Path, options: Options) -> None:
         )
     try:
         with console.status("starting ..."):
-            _await_api(supervisor, folder, log_path)
+            _await_ready(supervisor, folder, log_path)
     except KeyboardInterrupt:
         raise NotReadyError(f"interrupted, but {_goes_on(supervisor, folder)}") from None
     show.stack(console, folder)
+    show.warned(console, folder)
     console.print(f"supervisor {supervisor.pid}, log {show.shown(log_path)}", soft_wrap=True)
     console.print(_kept(options.broker, data, continues=continues), soft_wrap=True)
 
@@ -107,24 +112,25 @@ def _kept(broker: BrokerKind, data: Path | None, *, continues: bool) -> str:
     return said
 
 
-def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
+def _await_ready(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     with httpx.Client(timeout=1) as client:
         while time.monotonic() < deadline:
             if supervisor.poll() is not None:
                 raise NotReadyError(f"it did not come up:\n{log.read_text().strip()}")
             report = read_report(folder) if owner(folder) == supervisor.pid else None
-            if report and _is_ready(client, report.addresses["api"]):
+            if report and _is_ready(client, report):
                 return
             for status in report.processes if report else ():
-                if status.name == "api" and status.restarts >= _RESTARTS_OF_THE_API:
+                if status.restarts >= _RESTARTS:
                     raise NotReadyError(
-                        f"the API keeps exiting ({status.reason}): see {status.log}; "
+                        f"{status.name} keeps exiting ({status.reason}): "
+                        f"{last_words(Path(status.log))}\nSee {status.log}; "
                         f"{_goes_on(supervisor, folder)}"
                     )
             time.sleep(0.1)
     raise NotReadyError(
-        f"the API is not ready after {READY_WITHIN_S} s, but {_goes_on(supervisor, folder)}"
+        f"it is not ready after {READY_WITHIN_S} s, but {_goes_on(supervisor, folder)}"
     )
 
 
@@ -135,8 +141,16 @@ def _goes_on(supervisor: subprocess.Popen[bytes], folder: Path) -> str:
     )
 
 
-def _is_ready(client: httpx.Client, api_url: str) -> bool:
+def _is_ready(client: httpx.Client, report: Report) -> bool:
+    """Return whether the API is ready, and the workers' partitions have begun."""
+    states = set[str]()
     try:
-        return client.get(f"{api_url}/health/ready").is_success
+        if not client.get(f"{report.addresses['api']}/health/ready").is_success:
+            return False
+        for name, address in report.addresses.items():
+            if name.startswith("worker"):
+                partitions = client.get(f"{address}/health").json()["partitions"]
+                states |= {partition["state"] for partition in partitions.values()}
     except httpx.HTTPError:
         return False
+    return bool(states) and states.isdisjoint(_BEGINNING)

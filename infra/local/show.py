@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.local.asking import Answer
+from infra.local.logged import last_words, warnings
 from infra.local.metrics import Rates, Reading
 from infra.local.run import Report, read_report
 from infra.local.supervisor import State, Status
@@ -115,10 +116,22 @@ def stack(console: Console, folder: Path) -> None:
     console.print(processes(report))
     if (old := age(report)) is not None:
         console.print(old, soft_wrap=True)
+    for status in report.processes:
+        if status.reason is not None and status.state is not State.DONE:
+            why = f"{status.name} ended, {status.reason}: {last_words(Path(status.log))}"
+            console.print(Text(why, "red"), soft_wrap=True)
     console.print(f"logs in {shown(folder)}/", style="dim", soft_wrap=True)
     settings = {**report.settings, "API_URL": report.addresses.get("api", "")}
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items() if value)
     console.print(f"export {exports}", soft_wrap=True)
+
+
+def warned(console: Console, folder: Path) -> None:
+    """Print what the programs of the stack in a folder have warned of."""
+    report = read_report(folder)
+    for status in report.processes if report else ():
+        for warning in warnings(Path(status.log)):
+            console.print(Text(f"{status.name}: {warning}", "yellow"), soft_wrap=True)
 
 
 def _state(status: Status) -> str:

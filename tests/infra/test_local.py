@@ -156,7 +156,7 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     until(lambda: (folder / "topics.log").read_text().count("interactions ") == 2)
     capsys.readouterr()
     assert background.status(console, folder)
-    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("store ")]
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("store "))
     assert re.search(r"running +(\d+ min )?\d+ s +1 +store\.log +redis://", line)
 
     # A worker or trainer that ended with its store may be in the pause before its next start.
@@ -329,11 +329,23 @@ def test_a_start_that_takes_too_long_continues_and_says_so(
 
 
 @pytest.mark.slow
-def test_an_api_that_cannot_start_is_not_waited_for(
-    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "program", "why"),
+    [
+        ("API_KEYS_FILE", "api", "no such file"),
+        ("FLUSH_INTERVAL_S", "worker-1", "INTERVAL_S="),
+    ],
+)
+def test_a_program_that_cannot_start_is_not_waited_for(
+    console: Console,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    program: str,
+    why: str,
 ) -> None:
-    monkeypatch.setenv("API_KEYS_FILE", str(folder / "nothing"))
-    with pytest.raises(NotReadyError, match=r"keeps exiting \(exit code 1\): see .*api\.log"):
+    monkeypatch.setenv(setting, str(folder / "nothing"))
+    with pytest.raises(NotReadyError, match=rf"{program} keeps exiting \(exit code 1\): .*{why}"):
         background.up(console, folder, UNFED)
     background.down(console, folder)
     assert owner(folder) is None

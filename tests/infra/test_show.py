@@ -1,9 +1,14 @@
 """Terminal output is complete, and shows problems first."""
 
+import dataclasses
 import io
+import json
 import math
+import time
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from rich.console import Console
 
@@ -67,6 +72,19 @@ def test_the_table_has_a_line_for_every_process() -> None:
         *("7", "running", "1", "min", "1", "s", "0", "store.log", "redis://127.0.0.1:1/0"),
     ]
     assert "restarting: exit code -9" in lines[3]
+
+
+def test_what_ended_says_with_what_error_and_what_programs_warn_of_is_shown(tmp_path: Path) -> None:
+    log, line = tmp_path / "api.log", {"message": "cannot start", "tickrec": {"error": "no REDIS"}}
+    levels = [{"log": {"level": level}} for level in ("error", "warning", "info")]
+    entries = [line | levels[0], {"message": "old setting"} | levels[1], line | levels[0]]
+    log.write_text("\n".join(map(json.dumps, [*entries, {"message": "quiet"} | levels[2]])))
+    report = Report({}, [dataclasses.replace(status(), log=str(log))], at_s=time.monotonic())
+    (tmp_path / "state.json").write_bytes(msgspec.json.encode(report))
+    ended = "api ended, exit code -9: cannot start: error no REDIS"
+    assert ended in printed(lambda c: show.stack(c, tmp_path)).splitlines()
+    warned = printed(lambda c: show.warned(c, tmp_path)).splitlines()
+    assert warned == ["api: cannot start: error no REDIS", "api: old setting"]
 
 
 def test_a_report_that_should_be_newer_says_how_old_it_is() -> None:
