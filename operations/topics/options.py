@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from contracts.times import HOUR_MS
+from contracts.times import DAY_MS, HOUR_MS
 from contracts.topics import Topic
 from runtime.kafka.broker import Admin
 from runtime.topology import TopologyError
@@ -17,6 +17,8 @@ _CALL_S: Final = 15
 _RETENTION: Final = "retention.ms"
 _TOMBSTONES: Final = "delete.retention.ms"
 _MIN_INSYNC: Final = "min.insync.replicas"
+_LONGEST_SEGMENT_MS: Final = 7 * DAY_MS
+"""Kafka's default."""
 _ESSENTIAL: Final = {
     "cleanup.policy": "records that are still to be folded would go, or stay for good",
     "message.timestamp.type": "a quote or an event would be judged by its sender's clock",
@@ -41,15 +43,17 @@ class TopicOptions:
 
     def config(self, topic: Topic) -> dict[str, str]:
         """Return the broker's settings of a topic."""
-        retention_ms = str(self.retention_of(topic) * HOUR_MS)
+        retention_ms = self.retention_of(topic) * HOUR_MS
         config = {
             "cleanup.policy": "compact" if topic.is_compacted else "delete",
-            _TOMBSTONES if topic.is_compacted else _RETENTION: retention_ms,
+            _TOMBSTONES if topic.is_compacted else _RETENTION: str(retention_ms),
             "max.message.bytes": str(topic.max_message_bytes),
             "message.timestamp.type": (
                 "LogAppendTime" if topic.is_stamped_by_broker else "CreateTime"
             ),
         }
+        if not topic.is_compacted:  # whole segments are deleted: some records stay that much longer
+            config["segment.ms"] = str(min(retention_ms // 4, _LONGEST_SEGMENT_MS))
         if self.min_insync_replicas is not None:
             config[_MIN_INSYNC] = str(self.min_insync_replicas)
         return config

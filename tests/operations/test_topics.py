@@ -101,6 +101,7 @@ def test_the_broker_compacts_the_catalog_and_lets_go_of_the_other_topics_by_age(
     assert catalog["cleanup.policy"] == "compact"
     assert catalog["delete.retention.ms"] == str(365 * 24 * 3_600_000)
     assert (quotes["cleanup.policy"], quotes["retention.ms"]) == ("delete", "86400000")
+    assert quotes["segment.ms"] == "21600000"
 
 
 def _configured(client: Admin, topic: str) -> dict[str, str]:
