@@ -24,12 +24,18 @@ async def assert_accessible(page: Page) -> None:
 
 CLIPPED: Final = """() => [...document.querySelectorAll("tr button")].filter((button) => {
   const { right } = button.closest(".scroll").getBoundingClientRect();
-  return button.getBoundingClientRect().right > right + 1;
+  const { left } = button.closest("td").getBoundingClientRect();
+  return button.getBoundingClientRect().right > right + 1
+    || [...button.closest("tr").cells].some(({ firstChild: text }) => {
+      const range = document.createRange();
+      if (text) range.selectNode(text);
+      return text instanceof Text && range.getBoundingClientRect().right > left + 1;
+    });
 }).length"""
 
 
 async def assert_fits(page: Page) -> None:
-    """Resize the window: no visible element is wider than it, and no row hides its buttons."""
+    """Resize the window: no element is wider than it, and no row hides buttons or numbers."""
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 800})
         await expect(page.locator("html")).to_have_js_property("scrollWidth", width)

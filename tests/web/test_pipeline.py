@@ -47,6 +47,7 @@ async def test_rejected_records_are_counted_and_the_command_that_lists_them_is_n
     stack.pipeline.publish_raw([(QUOTES.name, b"4", BAD_QUOTE, None)])
     await expect(count).to_have_text("1")
     await expect(hint).to_be_visible()
+    await expect(page.locator(".panel", has=hint)).to_have_text(re.compile(r"reasons\.\s*$"))
 
 
 async def test_without_a_valid_key_nothing_is_known(
@@ -55,11 +56,12 @@ async def test_without_a_valid_key_nothing_is_known(
     path = write_keys(tmp_path / "keys.json", entry("reader"))
     with behind.api(api_keys_file=str(path)):
         await show(page, behind)
-        await expect(page.get_by_role("alert")).to_be_visible()
+        await expect(page.get_by_role("alert")).to_contain_text("Enter one with")
         await give(page, "reader")
         await expect(page.get_by_role("alert")).to_be_hidden()
         await expect(page.locator("tr.topic")).to_have_count(len(STREAMED))
         await give(page, "nobody")
+        await expect(page.get_by_role("alert")).to_contain_text("Enter another one with")
         await expect(page.locator(".verdict")).to_contain_text("not known")
         wrong = page.get_by_role("list", name=NOT_WELL)
         await expect(wrong).to_contain_text(re.compile(r"Kafka.*the API does not tell"))

@@ -47,7 +47,7 @@ export function Topics({ topics, atMs }) {
       </div>
       ${topics.some(({ dead_letters: n }) => n) && html`<p class="note">
         <code>python -m operations.topics dead-letters</code> lists the dead letters with their reasons.</p>`}
-      ${topics.map(({ late }) => late && html`<p class="note">${whole(late)} quotes were older than what is retained
+      ${topics.map(({ late }) => !!late && html`<p class="note">${whole(late)} quotes were older than what is retained
         of their instruments when they were folded: they made no bar.</p>`)}
     </section>
   `;

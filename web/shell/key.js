@@ -44,6 +44,7 @@ function take(event) {
 /** @param {{ problem: import("../api/client.js").Problem | null }} props why there is no answer, in the API's words */
 export function Refusal({ problem }) {
   if (problem === null) return null;
-  const advice = problem.status === 401 || problem.status === 403 ? " Enter another one with the button above." : "";
+  const refused = problem.status === 401 || problem.status === 403;
+  const advice = refused ? ` Enter ${apiKey.get() ? "another one" : "one"} with the button above.` : "";
   return html`<p class="note refusal" role="alert">${problem.message}.${advice}</p>`;
 }
