@@ -29,7 +29,7 @@ class Summary:
     """skipped rows of the file"""
     seconds: float
     reasons: dict[str, int]
-    """errors by kind, including those that were recovered from"""
+    """errors by kind, including those that were recovered from; of rows, by rule"""
     older: int = 0
     """quotes older than what is retained before the newest"""
 

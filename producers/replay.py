@@ -57,7 +57,7 @@ def _time_ms(text: str) -> int:
     return round(at.timestamp() * 1000)
 
 
-_FILES = "CSV, CSV.gz or Parquet"
+_FILES = "CSV (commas or semicolons, gzipped or not) or Parquet"
 File = Annotated[Path, typer.Argument(help=_FILES)]
 FileOrNone = Annotated[Path | None, typer.Argument(help=f"{_FILES}; none with --from-archive")]
 Speed = Annotated[
@@ -114,15 +114,17 @@ def _of_rows(name: "Name", kind: Kind[M]) -> Callable[..., None]:
 
 
 _OPTIONAL = ", ".join(column.name for column in QUOTE_COLUMNS if not column.is_required)
+_TIME = "`ts` is epoch ms, or ISO 8601 (UTC without an offset)."
 app.command(
-    "quotes", help=f"Publish quotes: columns ts, instrument_id, price; optional: {_OPTIONAL}."
+    "quotes",
+    help=f"Publish quotes: columns ts, instrument_id, price; optional: {_OPTIONAL}.\n\n{_TIME}",
 )(_of_rows("quotes", QUOTE_ROWS))
 app.command(
     "interactions",
-    help="""Publish interactions: columns ts, user_id, instrument_id; optional ones, too.
+    help=f"""Publish interactions: columns ts, user_id, instrument_id; optional ones, too.
 
-    `ts` is epoch ms, or ISO 8601 (UTC without an offset). Optional: event (trade without one),
-    price, quantity. Those of the archive include the records that remove users.
+    {_TIME} Optional: event (trade without one), price, quantity. Those of the archive include the
+    records that remove users.
     """,
 )(_of_rows("interactions", INTERACTION_ROWS))
 

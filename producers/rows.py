@@ -94,7 +94,7 @@ def message_records(
     """
     for chunk in file.chunks(kind.columns):
         for number, reason in chunk.malformed:
-            rejected.add(f"{_place_in(file, number)}: {reason}")
+            rejected.add(_place_in(file, number), reason)
         batch = _batch(file, kind, chunk, rejected, now_ms(), rules)
         if batch.records:
             yield batch
@@ -109,7 +109,7 @@ def _batch(
     rules: InputRules,
 ) -> Batch:
     def reject(place: int, reason: str) -> None:
-        rejected.add(f"{_place_in(file, chunk.numbers[place])}: {reason}")
+        rejected.add(_place_in(file, chunk.numbers[place]), reason)
 
     places, messages = _converted(kind.message, chunk.rows, reject)
     values = [encode(message) for message in messages]
@@ -162,7 +162,7 @@ def instrument_records(file: RowFile, rejected: Rejected) -> Iterator[Batch]:
     """
     for chunk in file.chunks(_instrument_columns(file)):
         for number, reason in chunk.malformed:
-            rejected.add(f"{_place_in(file, number)}: {reason}")
+            rejected.add(_place_in(file, number), reason)
         records = list(_instrument_records(file, chunk, rejected))
         if records:
             yield Batch(ts_ms=np.zeros(len(records), np.int64), records=records)
@@ -190,7 +190,7 @@ def _instrument_records(file: RowFile, chunk: Chunk, rejected: Rejected) -> Iter
             instrument = _instrument(row)
             value = encode_instrument(instrument)
         except ValueError as error:
-            rejected.add(f"{_place_in(file, number)}: {error}")
+            rejected.add(_place_in(file, number), str(error))
         else:
             yield INSTRUMENTS.name, instrument_key(instrument.instrument_id), value
 

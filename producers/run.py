@@ -1,7 +1,9 @@
 """One run of a producer: from an opened source to the summary and the exit code."""
 
+import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -33,6 +35,9 @@ STOPPED_FLUSH_TIMEOUT_S: Final = 5.0
 FLUSH_MARGIN_S: Final = 5.0
 """On top of the delivery timeout, after which the client has failed every record."""
 
+_GIVEN: Final = re.compile(r", got .*| \S+(?= is (?:above|before|\d))", re.DOTALL)
+"""What a reason says of the row's own value."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,11 +48,17 @@ class Rejected:
     count: int = 0
     shown: list[str] = field(default_factory=list)
     """the reasons of the first few"""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """by rule: the first few, and others"""
 
-    def add(self, reason: str) -> None:
+    def add(self, place: str, reason: str) -> None:
         """Count a row, and log the first few."""
         self.count += 1
+        rule = _GIVEN.sub("", reason)
+        is_kept = rule in self.reasons or len(self.reasons) < SHOWN_REJECTIONS
+        self.reasons[rule if is_kept else "other reasons"] += 1
         if self.count <= SHOWN_REJECTIONS:
+            reason = f"{place}: {reason}"
             self.shown.append(reason)
             log.error("row skipped", reason=reason)
 
@@ -105,7 +116,7 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
     """
     started_s = time.monotonic()
     stop = stop_on_signals()
-    rejected, older, broken = 0, 0, False
+    rejected, older, broken = Rejected(), 0, False
     with progress(title) as show:
         # Within the progress, which keeps log lines and the bar apart on a terminal.
         configure_logs("producers", settings)
@@ -117,8 +128,8 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
             return 1
         try:
             with opening as source:
+                rejected = source.rejected
                 _publish(source, publisher, stop, show, settings.delivery_timeout_s)
-                rejected = source.rejected.count
                 older = source.minutes.older(settings.bars_retention_minutes)
         except (FileError, PublishingError) as error:
             log.error("cannot continue", reason=str(error))  # noqa: TRY400 (it says what and where)
@@ -128,13 +139,13 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
         Summary(
             delivered=publisher.delivered,
             failed=failed,
-            rejected=rejected,
+            rejected=rejected.count,
             older=older,
             seconds=time.monotonic() - started_s,
-            reasons=dict(publisher.failures + publisher.troubles),
+            reasons=dict(publisher.failures + publisher.troubles + rejected.reasons),
         )
     )
-    return 1 if broken or failed or rejected else 0
+    return 1 if broken or failed or rejected.count else 0
 
 
 def _publish(

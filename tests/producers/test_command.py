@@ -76,6 +76,7 @@ def test_a_file_of_instruments_is_published_at_once_under_their_ids(
     code, lines, errors = ended(start("replay", "instruments", str(path)))
     assert code == 1
     assert (lines[-1]["delivered"], lines[-1]["rejected"]) == (2, 1)
+    assert "symbol: must be a symbol" in str(lines[-1]["reasons"])
     assert f"{path}, line 4: " in errors
     found = dict(decode_instrument_record(m.key(), m.value()) for m in read_all("instruments", 2))
     assert {i: one and (one.symbol, one.name) for i, one in found.items()} == {

@@ -222,12 +222,23 @@ def test_rows_that_break_rules_of_two_kinds_are_each_named_by_their_own_line(fol
     assert places == ["line 2", "line 4"]
 
 
-def test_all_bad_rows_are_counted_but_only_the_first_few_logged(folder: Path) -> None:
-    text = "ts_ms,instrument_id,price\n" + "1,2,x\n" * 100
+def test_all_bad_rows_are_counted_by_rule_but_only_the_first_few_logged(folder: Path) -> None:
+    late = "".join(f"{MAX_TS_MS - n},2,3\n" for n in range(40))
+    text = "ts_ms,instrument_id,price\n" + "".join(f"1,2,x{n}\n" for n in range(60)) + late
     records, rejected = replay_text(folder, text)
     assert records == []
     assert rejected.count == 100
     assert len(rejected.shown) == SHOWN_REJECTIONS
+    assert rejected.reasons["price: must be a number"] == 60
+    assert list(rejected.reasons.values()) == [60, 40]
+
+
+def test_rules_beyond_the_first_few_are_counted_as_others() -> None:
+    rejected = Rejected()
+    for n in range(SHOWN_REJECTIONS + 5):
+        rejected.add("file.csv, line 2", f"event 'e{n}' is none of view")
+    assert len(rejected.reasons) == SHOWN_REJECTIONS + 1
+    assert rejected.reasons["other reasons"] == 5
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
