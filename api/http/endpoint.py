@@ -112,7 +112,8 @@ class Endpoint:
             try:
                 values[name] = parameter.parse(text) if once else _set_of(parameter, query)
             except ValueError as error:
-                wrong[name] = f"{error}, not {text!r:.100}" if once else str(error)
+                rule, part = (*error.args, text)[:2]
+                wrong[name] = f"{rule}, not {part!r:.100}" if once else str(error)
         if wrong or len(values) < len(self.parameters):
             missing = dict.fromkeys(self._by_name.keys() - values.keys(), "is missing")
             reasons = missing | wrong

@@ -207,5 +207,6 @@ def id_of(sent: int | str, resolve: Resolve) -> int:
     except ValueError as error:
         raise ValueError(f"{FIELD} {error}, not {sent!r}") from None
     if found is None:
-        raise ValueError(f"{FIELD} {sent!r} is the symbol of no instrument: send the id instead")
+        remedy = "publish it to `instruments` first, or send the id"
+        raise ValueError(f"{FIELD} {sent!r} is the symbol of no instrument: {remedy}")
     return found

@@ -23,6 +23,7 @@ Resolve = Callable[[str], int | None]
 _MAX_DIGITS: Final = len(str(MAX_INSTRUMENT_ID))
 _CATEGORIES_KNOWN: Final = 128
 """Parameters in memory."""
+_INSTRUMENT_RULE: Final = "must be an id or a symbol: letters, digits and . _ : / -"
 _SYMBOL: Final = re.compile(rf"{SYMBOL_PATTERN}{{1,{MAX_SYMBOL}}}", re.ASCII)
 _RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?",
@@ -110,10 +111,12 @@ def parse_instrument(text: str, resolve: Resolve) -> int:
 
     Raises:
         Problem: no instrument has this symbol.
-        ValueError: as `instrument_named`.
+        ValueError: as `instrument_named`, or it cannot be a symbol.
     """
     found = instrument_named(text, resolve)
     if found is None:
+        if not _SYMBOL.fullmatch(text):
+            raise ValueError(_INSTRUMENT_RULE)
         raise Problem(UNKNOWN_INSTRUMENT, f"No instrument has the symbol {text!r:.100}")
     return found
 
@@ -140,12 +143,12 @@ def instruments_named(text: str, least: int, most: int, resolve: Resolve) -> dic
         None for a symbol that no instrument has.
 
     Raises:
-        ValueError: there are too few or too many, or one is neither a valid id nor a valid symbol.
+        ValueError: there are too few or too many, or one, its second argument, is invalid.
     """
     texts = listed_texts(text, least, most)
     for one in texts:
         if not _SYMBOL.fullmatch(one):
-            raise ValueError(f"{one!r:.60} is neither a valid id nor a valid symbol")
+            raise ValueError(_INSTRUMENT_RULE, one)
     return {one: instrument_named(one, resolve) for one in texts}
 
 

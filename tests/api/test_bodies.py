@@ -126,7 +126,7 @@ async def test_a_body_that_breaks_a_rule_is_refused_by_its_field(
     answer = await client.request(method, path, json=body)
     assert refused_fields(answer) == [field]
     if "XYZ" in str(body):
-        assert "'XYZ' is the symbol of no instrument" in answer.json()["detail"]
+        assert "'XYZ' is the symbol of no instrument: publish it" in answer.json()["detail"]
     if field == "instrument":
         assert refused_fields(await client.delete(path)) == [field]
 
