@@ -118,7 +118,9 @@ def stack(console: Console, folder: Path) -> None:
         console.print(old, soft_wrap=True)
     for status in report.processes:
         if status.reason is not None and status.state is not State.DONE:
-            why = f"{status.name} ended, {status.reason}: {last_words(Path(status.log))}"
+            # Of a program that runs again, these may be words of the new process.
+            words = last_words(Path(status.log)) or "nothing wrong"
+            why = f"{status.name} ended, {status.reason}; its log says: {words}"
             console.print(Text(why, "red"), soft_wrap=True)
     console.print(f"logs in {shown(folder)}/", style="dim", soft_wrap=True)
     settings = {**report.settings, "API_URL": report.addresses.get("api", "")}

@@ -81,7 +81,7 @@ def test_what_ended_says_with_what_error_and_what_programs_warn_of_is_shown(tmp_
     log.write_text("\n".join(map(json.dumps, [*entries, {"message": "quiet"} | levels[2]])))
     report = Report({}, [dataclasses.replace(status(), log=str(log))], at_s=time.monotonic())
     (tmp_path / "state.json").write_bytes(msgspec.json.encode(report))
-    ended = "api ended, exit code -9: cannot start: error no REDIS"
+    ended = "api ended, exit code -9; its log says: cannot start: error no REDIS"
     assert ended in printed(lambda c: show.stack(c, tmp_path)).splitlines()
     warned = printed(lambda c: show.warned(c, tmp_path)).splitlines()
     assert warned == ["api: cannot start: error no REDIS", "api: old setting"]
