@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.bars import FIELDS, BarValue, structs_of
 from contracts.keyspace import NEWEST_FIELD, Keyspace
-from contracts.log_position import NOTHING, positions_of
+from contracts.log_position import positions_of
 from contracts.messages import Ints
 from contracts.times import MINUTE_S
 from stream_processors.bars.fold import BAR, Bars
@@ -103,16 +103,10 @@ def to_values(bars: Bars) -> list[str]:
 
 
 def from_values(keys: Sequence[int], values: Sequence[BarValue]) -> Bars:
-    """Return the rows of stored bars.
-
-    The marks of their opens and closes are not stored. Only later quotes are merged with them, so
-    at a tie the open stays, and the later quote sets the close.
-    """
+    """Return the rows of stored bars."""
     bars = np.empty(len(values), BAR)
     bars["key"] = keys
     for letter, field in FIELDS.items():
         bars[field.name] = list(map(attrgetter(letter), values))
-    bars["open_mark"] = NOTHING
     bars["mark"] = [value.off.mark for value in values]
-    bars["close_mark"] = bars["mark"]
     return bars
