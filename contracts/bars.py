@@ -82,7 +82,7 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
 
 
 class BarValue(msgspec.Struct, frozen=True, gc=False):
-    """A minute bar in Redis: all fields, so that it merges in any order."""
+    """A minute bar in Redis: all fields, so that quotes fold into it in any order of event time."""
 
     o: Open
     h: High

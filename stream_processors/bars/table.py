@@ -174,7 +174,7 @@ class BarTable:
         Args:
             keys: (n,) of the quotes' bars.
             quotes: n.
-            mark: (n,) places in the log.
+            mark: (n,) places in the log, ascending.
         """
         newest = self._newest.values[keys >> _MINUTE_BITS]
         late = (keys & _MINUTE_MASK) <= newest - self._retention
