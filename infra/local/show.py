@@ -119,8 +119,8 @@ def stack(console: Console, folder: Path) -> None:
     for status in report.processes:
         if status.reason is not None and status.state is not State.DONE:
             # Of a program that runs again, these may be words of the new process.
-            words = last_words(Path(status.log)) or "nothing wrong"
-            why = f"{status.name} ended, {status.reason}; its log says: {words}"
+            words = last_words(Path(status.log))
+            why = f"{status.name} ended, {status.reason}" + (words and f"; its log says: {words}")
             console.print(Text(why, "red"), soft_wrap=True)
     console.print(f"logs in {shown(folder)}/", style="dim", soft_wrap=True)
     settings = {**report.settings, "API_URL": report.addresses.get("api", "")}

@@ -79,10 +79,12 @@ def test_what_ended_says_with_what_error_and_what_programs_warn_of_is_shown(tmp_
     levels = [{"log": {"level": level}} for level in ("error", "warning", "info")]
     entries = [line | levels[0], {"message": "old setting"} | levels[1], line | levels[0]]
     log.write_text("\n".join(map(json.dumps, [*entries, {"message": "quiet"} | levels[2]])))
-    report = Report({}, [dataclasses.replace(status(), log=str(log))], at_s=time.monotonic())
+    logged = dataclasses.replace(status(), log=str(log))
+    report = Report({}, [logged, status("store")], at_s=time.monotonic())
     (tmp_path / "state.json").write_bytes(msgspec.json.encode(report))
     ended = "api ended, exit code -9; its log says: cannot start: error no REDIS"
-    assert ended in printed(lambda c: show.stack(c, tmp_path)).splitlines()
+    shown = printed(lambda c: show.stack(c, tmp_path)).splitlines()
+    assert {ended, "store ended, exit code -9"} <= {*shown}
     warned = printed(lambda c: show.warned(c, tmp_path)).splitlines()
     assert warned == ["api: cannot start: error no REDIS", "api: old setting"]
 
