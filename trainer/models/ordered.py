@@ -61,7 +61,7 @@ class OrderedConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """Score of j in the list of i: that of `cosine`, with T_ij in the place of G_ij.
+    """Score of j in the list of i: that of `cosine`, with T_ij for G_ij, and G_ii for n_i.
 
     T_ij is the sum of lag^-1/2 over the users who took j after i, the lag being how many places
     later, and 0.3 times that of those who took j before i.
@@ -82,10 +82,10 @@ class Ordered:
     """length of an item's list, at most"""
     name: ClassVar[str] = "ordered"
 
-    def fit(self, matrix: Matrix, users: Floats | None = None) -> PairRanker:
+    def fit(self, matrix: Matrix, users: Floats | None = None) -> PairRanker:  # noqa: ARG002
         """Return the ranker of `matrix` = T with G_ii in its diagonal; a row is i's neighbors."""
         dampings = self.config.own_damping, self.config.popularity_damping
-        return PairRanker(self.neighbors, matrix, users, dampings)
+        return PairRanker(self.neighbors, matrix, None, dampings)
 
 
 def _candidates(search: Search) -> None:

@@ -63,16 +63,21 @@ def test_scores_are_those_of_the_formula(
 ) -> None:
     (alpha, beta), own = dampings, t.diagonal()
     users = np.where(own > 0, own + more, 0)
-    within, scale = np.zeros_like(t), np.ones_like(t)
-    for i, j in zip(*np.nonzero(t), strict=True):
-        if i != j and own[i] and own[j]:
-            within[i, j] = min(t[i, j], np.sqrt(own[i] * own[j])) * users.sum() / own.sum()
-            scale[i, j] = users[i] ** alpha * users[j] ** beta * users.max() ** (1 - alpha - beta)
+
+    def expected(having: np.ndarray, shrinkage: float) -> np.ndarray:
+        made = np.zeros_like(t)
+        for i, j in zip(*np.nonzero(t), strict=True):
+            if i != j and own[i] and own[j]:
+                within = min(t[i, j], np.sqrt(own[i] * own[j])) * having.sum() / own.sum()
+                norms = having[i] ** alpha * having[j] ** beta
+                made[i, j] = within / (norms * having.max() ** (1 - alpha - beta) + shrinkage)
+        return made
+
     named = {"own_damping": alpha, "popularity_damping": beta}
     shrunk = scores(Cosine(CosineConfig(**named, shrinkage=4)), csr(t), users)
-    assert shrunk == pytest.approx(within / (scale + 4), rel=1e-9, abs=1e-11)
+    assert shrunk == pytest.approx(expected(users, 4), rel=1e-9, abs=1e-11)
     found = scores(Ordered(OrderedConfig(**named)), csr(t), users)
-    assert found == pytest.approx(within / scale, rel=1e-9, abs=1e-11)
+    assert found == pytest.approx(expected(own, 0), rel=1e-9, abs=1e-11)
 
 
 def read(affinities: Affinities, days: Affinities) -> Histories:
