@@ -214,23 +214,23 @@ def test_what_breaks_a_rule_is_rejected_alone_with_a_reason_that_names_the_field
     assert field in reason
 
 
+NO_MESSAGES = [
+    (None, "no value"),
+    (b"", "truncated"),
+    (b"{", "truncated"),
+    (b"not JSON", "malformed"),
+    (b"null", "must be an object"),
+    (b"[]", "must be an object"),
+    (b"[" * 100_000, "must be an object"),
+    (b'{"x":' + b"[" * 100_000, "recursion"),
+    (b'{"user_id":"\xff","instrument_id":"\xff"}', ""),
+    (b'{"user_id":"\\ud800","instrument_id":4,"price":NaN,"ts":1}', "malformed"),
+    (b'{"user_id":"a","instrument_id":4,"price":1e999,"ts":1}', "price"),
+]
+
+
 @pytest.mark.parametrize("decode", [decode_quotes, decode_interactions])
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (None, "no value"),
-        (b"", "truncated"),
-        (b"{", "truncated"),
-        (b"not JSON", "malformed"),
-        (b"null", "must be an object"),
-        (b"[]", "must be an object"),
-        (b"[" * 100_000, "must be an object"),
-        (b'{"x":' + b"[" * 100_000, "recursion"),
-        (b'{"user_id":"\xff","instrument_id":"\xff"}', ""),
-        (b'{"user_id":"\\ud800","instrument_id":4,"price":NaN,"ts":1}', "malformed"),
-        (b'{"user_id":"a","instrument_id":4,"price":1e999,"ts":1}', "price"),
-    ],
-)
+@pytest.mark.parametrize(("value", "reason"), NO_MESSAGES)
 def test_what_is_no_message_at_all_is_rejected_alone(
     decode: Decode, value: bytes | None, reason: str
 ) -> None:

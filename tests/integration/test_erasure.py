@@ -111,16 +111,6 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
         eventually(lambda: not keys_of_the_erased(trained), "no key names the user")
 
 
-def test_a_users_own_lists_are_deleted_before_the_history(trained: Pipeline, address: str) -> None:
-    assert source(address) == "model"
-    httpx.delete(f"{address}/v1/users/{ERASED}").raise_for_status()
-    (key,) = keys_of_the_erased(trained)
-    assert ":history:" in key
-    with trained.worker():
-        trained.wait_until_folded()
-        check_gone(trained, address)
-
-
 def test_a_list_that_a_training_writes_from_before_an_erasure_is_never_served(
     trained: Pipeline, address: str
 ) -> None:

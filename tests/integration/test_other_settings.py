@@ -1,4 +1,4 @@
-"""Programs do not start on state of other settings, or of another format."""
+"""Workers do not start on state of other settings."""
 
 import pytest
 
@@ -47,18 +47,3 @@ def test_it_names_both_values_and_the_remedy_and_leaves_the_state_untouched(
         pipeline.publish([*quotes(100, 100), *events(20, 20)])
         pipeline.wait_until_folded([QUOTES, INTERACTIONS])
     assert counted(pipeline) == 200
-
-
-@pytest.mark.parametrize(
-    "program",
-    [("stream_processors",), ("trainer", "once"), ("operations.counts", "neighbors", "4")],
-    ids=lambda program: program[0],
-)
-def test_a_program_refuses_state_of_another_format_by_name(
-    pipeline: Pipeline, program: tuple[str, ...]
-) -> None:
-    pipeline.store.hset(pipeline.keyspace.topics(), "format", "2")
-    command = pipeline.command("other", *program, metrics_port=0)
-    assert start(command).wait(WAIT_S) == 1
-    said = " ".join(command.log.read_text().split())
-    assert "says format 2, and this program reads only 1: use another NAMESPACE" in said

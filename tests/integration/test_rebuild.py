@@ -8,8 +8,9 @@ from confluent_kafka import TopicPartition
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import start
+from runtime.kafka import broker as brokers
+from runtime.kafka.config import plain
 from tests.integration.conftest import WAIT_S, Pipeline
-from tests.integration.test_log_changes import cut_log
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
@@ -33,6 +34,13 @@ def refused(pipeline: Pipeline, *arguments: str) -> str:
     said = command.log.read_text()
     assert code == 1, said
     return " ".join(said.split())
+
+
+def cut_log(broker: str, before: TopicPartition) -> None:
+    """Have the broker drop the records below an offset, as when they are past their retention."""
+    client = brokers.Admin(plain(broker))
+    for cut in client.delete_records([before]).values():
+        cut.result(15)
 
 
 def rows(pipeline: Pipeline) -> list[str]:

@@ -52,10 +52,6 @@ class Watched:
     def ready(self) -> dict[str, str]:
         return httpx.get(f"{self._address}/health/ready", timeout=PATIENCE_S).json()
 
-    def await_ready(self) -> None:
-        """Wait until it is ready: servers on a busy machine may be too slow for one probe."""
-        eventually(lambda: self.ready()["status"] == "ready", "the worker is ready")
-
     def partitions(self) -> dict[str, dict[str, str | int]]:
         return httpx.get(f"{self._address}/health", timeout=PATIENCE_S).json()["partitions"]
 

@@ -62,21 +62,6 @@ def protobuf(kind: str, topic: str, client: SchemaRegistryClient) -> Write:
     return lambda row: write(message(**row), SerializationContext(topic, MessageField.VALUE))
 
 
-def plain_json(kind: str, topic: str, client: SchemaRegistryClient) -> Write:
-    """Return a function that writes JSON."""
-    return lambda row: json.dumps(row).encode()
-
-
-def debezium(kind: str, topic: str, client: SchemaRegistryClient) -> Write:
-    """Return a function that writes the creation of a row as JSON."""
-    return lambda row: json.dumps({"schema": None, "payload": changed(row)}).encode()
-
-
-def changed(row: Row) -> Row:
-    """Return what Debezium says of the creation of a row."""
-    return {"before": None, "after": row, "source": {"table": "t"}, "op": "c", "ts_ms": 1}
-
-
 def descriptors() -> FileDescriptorSet:
     """Return what protoc would write of the company's messages."""
     file = FileDescriptorProto(name=PROTO, package="shop", syntax="proto3")
