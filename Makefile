@@ -29,12 +29,13 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 # uv does in seconds what takes pip over a minute. It does not read pip's settings, so it is given
 # pip's index; if it cannot install from there, pip does.
+PIPS_INDEX = index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
+	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index};
 $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Tickrec needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	@echo "making $(VENV) with $(PYTHON), once: uv, then $$(grep -c '^[a-z].*==' requirements-dev.lock) packages ..."
 	@$(PYTHON) -m venv $(VENV)
-	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
-	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
+	@$(PIPS_INDEX) \
 	$(PIP) --only-binary :all: $(LOCKED) requirements-uv.lock && echo "uv is there; packages ..." \
 		&& $(UV) $(LOCKED) requirements-dev.lock && $(UV) $(EDITABLE) \
 		|| { echo "uv cannot install this here, so pip does: it takes a minute or two"; \
@@ -74,8 +75,7 @@ SPARK := build/spark
 $(SPARK)/.ready: private UV := $(BIN)/uv pip install --quiet --python $(SPARK)/bin/python
 $(SPARK)/.ready: requirements-spark.lock $(READY)
 	$(PYTHON) -m venv $(SPARK)
-	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
-	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
+	@$(PIPS_INDEX) \
 	$(UV) $(LOCKED) requirements-dev.lock --requirement requirements-spark.lock \
 		&& $(UV) $(EDITABLE)
 	@touch $@
@@ -151,8 +151,7 @@ bench: $(READY) ## measure against the baselines
 build/%/.ready: private UV = $(BIN)/uv pip install --quiet --python build/$*/bin/python
 build/%/.ready: requirements-%.lock $(READY)
 	$(PYTHON) -m venv build/$*
-	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
-	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
+	@$(PIPS_INDEX) \
 	$(UV) $(LOCKED) requirements-$*.lock
 	@touch $@
 
