@@ -195,7 +195,7 @@ class Seam:
             )
 
     def part(self, instrument_id: int, window: Window, held: Held) -> Part:
-        """Return what Redis has of a window, or of its buckets on the page; after `read`."""
+        """Split a window between Redis and a range to read from the archive; call after `read`."""
         known, first_ms = self._partitions.get(held.partition, _UNKNOWN), window.first_ms
         whole_ms, until_ms = known.whole_ms, math.inf
         if held.newest_ms is not None:
@@ -213,7 +213,7 @@ class Seam:
     def answer(
         self, parts: Collection[Part], answer: Callable[[ReadOlder | None], Any], more: bytes = b""
     ) -> Reply:
-        """Return the reply with an answer, which is given what reads the archive if that is needed.
+        """Reply with `answer(None)`, or with `answer(read)` off the loop if the archive is needed.
 
         Raises:
             Handoff: it is, so the answer is made off the event loop.

@@ -51,7 +51,7 @@ class Heads:
         """Returns what was judged of a head before, None if it is not known."""
 
     def judge(self, headers: Headers, *, keep_alive: bool) -> Head | None:
-        """Return what headers say; None if the ordinary route has to answer the request."""
+        """Parse a hot request's headers; None if the ordinary route has to answer it."""
         given = dict(headers)
         if not self._ordinary.isdisjoint(given):
             return None

@@ -64,7 +64,7 @@ class Board:
             watched.listeners[channel].add(listener)
 
     def remove(self, listener: Listener, subscriptions: Iterable[Subscription]) -> None:
-        """Pass none of these on any more; forget instruments without other listeners."""
+        """End a listener's subscriptions; forget instruments without other listeners."""
         for channel, instrument_id in subscriptions:
             watched = self._watched[instrument_id]
             watched.listeners[channel].remove(listener)

@@ -80,7 +80,7 @@ class Listener:
         return bool(self.subscribed - self._awaited)
 
     def watch(self, subscribed: Subscriptions) -> None:
-        """Receive these instead."""
+        """Replace the subscriptions."""
         removed = self.subscribed - subscribed
         for at in [at for at in self._bars if ("bars", at[0]) in removed]:
             del self._bars[at]
@@ -93,7 +93,7 @@ class Listener:
     def begin(
         self, subscriptions: Subscriptions, bars: Iterable[BarEvent], quotes: Iterable[QuoteEvent]
     ) -> None:
-        """Accept the newest of what is awaited; its changes follow from here on.
+        """Accept the snapshot that begins some subscriptions; their changes follow it.
 
         A change that arrived since then is not older than the snapshot.
         """

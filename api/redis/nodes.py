@@ -65,7 +65,7 @@ class Turns:
         """Commands."""
 
     def enter(self, one: Waiting, commands: int) -> None:
-        """Let `one` take its turn with so many commands, now or later."""
+        """Queue a round of `commands` commands; it is sent at once if there is room."""
         self._waiting.append((one, commands))
         self._next()
 

@@ -35,7 +35,7 @@ class Handoff(Exception):  # noqa: N818 (it is not an error)
 
 
 def then(read: Read[T], change: Callable[[T], T]) -> Read[T]:
-    """Return a read whose result is changed, wherever it is made."""
+    """Apply `change` to a read's result, also if the read continues elsewhere (`Handoff`)."""
     try:
         return change((yield from read))
     except Handoff as elsewhere:
