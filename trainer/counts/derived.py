@@ -218,7 +218,7 @@ def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:
 
 
 def completed(derived: Matrix, streamed: Matrix, is_held: npt.NDArray[np.bool_]) -> Matrix:
-    """Return counts of some users' histories, and of items that none of these has, the workers'.
+    """Counts of some users' histories, plus the workers' counts of items that none of them has.
 
     The workers' counts are scaled so that the items that both know have the same sum.
 

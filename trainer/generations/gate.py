@@ -47,24 +47,24 @@ Ruling = Serve | Try | Reject
 
 
 class Gate(Protocol):
-    """What a run asks."""
+    """Decides whether a run may train, and whether its generation is served."""
 
     def waiting(self) -> Waiting | None:
-        """Return what has to be awaited before anything is trained, None if nothing has."""
+        """Return why a run must wait before it trains, None if it need not."""
 
     def decide(self, report: Report) -> Ruling:
-        """Return what becomes of a generation, given its report, before its lists are written."""
+        """Serve, try or reject a generation by its report, before its lists are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyGate:
-    """Rejects what predicts worse than what is served."""
+    """Rejects generations that predict significantly worse than the served one."""
 
     by_person: bool
     """a person asked for the run, and what it makes is served anyway"""
 
     def waiting(self) -> Waiting | None:
-        """Return None: whatever is new is served at once."""
+        """Return None: a new generation is served at once."""
         return None
 
     def decide(self, report: Report) -> Ruling:

@@ -80,7 +80,7 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What `auto` found out, and from what."""
+    """The result of `auto`'s search: the chosen settings, and the trials that decided."""
 
     values: Values
     """settings that take the place of the trainer's"""

@@ -205,7 +205,7 @@ class Writing:
 
 
 def supported(ranking: Ranking, counts: Matrix) -> Ranking:
-    """Return a ranking that says of its entries what the workers counted.
+    """Return a ranking with the workers' count of each entry as its `support`.
 
     Args:
         ranking: of n_rows rows.

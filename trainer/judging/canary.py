@@ -98,7 +98,7 @@ class _DecidedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CanaryGate:
-    """Serves to some what the rule on accuracy lets pass, and to all what their users show."""
+    """Tries accurate generations on some users; serves those that do not lose there to all."""
 
     accuracy: AccuracyGate
     rules: CanaryRules
@@ -110,7 +110,7 @@ class CanaryGate:
     now: Callable[[], datetime]
 
     def waiting(self) -> Waiting | None:
-        """Decide on the canary when its period is over; return what a run has to wait for.
+        """Judge a canary whose trial is over; return why a run must wait, None if it need not.
 
         Raises:
             SupersededError: another trainer took over.
@@ -123,7 +123,7 @@ class CanaryGate:
         return Waiting.RESTING if self._rests() else None
 
     def decide(self, report: Report) -> Ruling:
-        """Return that a generation is to be tried, unless nothing is served, or it is rejected."""
+        """Try an accurate generation on some users if another is served, else serve it."""
         ruling = self.accuracy.decide(report)
         current = read_current(self.periods.store, self.periods.keyspace)
         is_served = current is not None and DEFAULT_VARIANT in current.variants

@@ -28,7 +28,7 @@ COMING_BACK: Final = 0.25
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Holdout:
-    """What users had, and what they took afterwards; rows are the same users everywhere."""
+    """Users' training histories and held-out items; rows are the same users everywhere."""
 
     histories: Histories
     """of (n_users, n_items), to learn from; these items are not recommended again"""
@@ -90,7 +90,7 @@ def hold_out(
     *,
     at_random: bool = False,
 ) -> Holdout:
-    """Return a hold-out of what some users first did last, none of which is in G.
+    """Hold out the latest new items of some users, and remove them from histories and G.
 
     The split is at a point in time, if enough users took something new before and after it: then
     everything that these users took afterwards is held out, since a recommender does not know it
@@ -201,7 +201,7 @@ def _is_first_quarter(histories: Histories, by: npt.NDArray[np.number]) -> npt.N
 
 
 def unseen(wanted: Matrix, seen: Matrix) -> Matrix:
-    """Return what is wanted and not among what is seen."""
+    """The entries of `wanted` in cells that `seen` does not have."""
     pattern = csr_array((np.ones(seen.nnz), seen.indices, seen.indptr), shape=seen.shape)
     left: Matrix = csr_array(wanted - wanted * pattern)
     left.eliminate_zeros()

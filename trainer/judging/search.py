@@ -114,7 +114,7 @@ def find(
 
 
 def unsearched(settings: TrainerSettings, served: Values | None = None) -> Values:
-    """Return what is taken without a search: what is served, as far as it may, or the default."""
+    """Settings without a search: the served ones, the default ones, or those fixed by hand."""
     user_model = settings.user_model if settings.active_users else "none"
     if user_model == AUTO:
         user_model = served["user_model"] if served else "none"
@@ -153,7 +153,7 @@ class _Search:
         return max(of_it, key=lambda tried: tried.ndcg).values
 
     def measure(self, model: str, values: Values) -> None:
-        """Try an item model with some settings; those that are given stay."""
+        """Evaluate an item model with settings, except where the operator set others."""
         self._try({"item_model": model, "user_model": "none", **values})
 
     def _try(self, values: Values) -> Tried:
@@ -161,7 +161,7 @@ class _Search:
 
     @property
     def otherwise(self) -> Values:
-        """What is taken unless another candidate leads."""
+        """The default candidate, chosen unless another one leads significantly."""
         return with_given(UNLESS_BETTER, self.trials.settings)
 
     def _climb(self, model: str, name: str, ladder: Sequence[float]) -> None:
@@ -183,11 +183,11 @@ class _Search:
 
     @property
     def half_lives(self) -> list[float]:
-        """Those that are worth a try, in days; none where all events are of one time."""
+        """Half-lives to try, in days; none if all events have one time."""
         return half_lives(self.trials.holdout.histories.ts_ms, SHARES_OF_TIME, DAYS_LEAST)
 
     def item_models(self) -> None:
-        """Try what each model suggests, in their order: a later one knows what was best before."""
+        """Try each model's candidates, in order: later ones start from the best so far."""
         for name, entry in MODELS.items():
             if entry.candidates:
                 entry.candidates(self)
@@ -219,9 +219,9 @@ class _Search:
                 self._try({**start, name: value})
 
     def chosen(self) -> Tried:
-        """Return what is to be taken: the best, or what shows most of what is nearly as good.
+        """The best candidate, or among near-ties the one with the widest coverage.
 
-        It must lead over what is taken otherwise.
+        It must lead significantly over the default candidate, which is returned otherwise.
         """
         otherwise = self.trials.measure(self.otherwise)
         given_up = self.trials.settings.auto.accuracy_given_up
@@ -234,7 +234,7 @@ class _Search:
         return max(able, key=lambda tried: (tried.coverage, tried.ndcg))
 
     def unless_refused(self, chosen: Tried, served: Values) -> Tried:
-        """Return what is chosen or, if the gate would refuse it, what is served, as far as it may.
+        """The chosen candidate or, if the gate would refuse its generation, the served settings.
 
         Otherwise lists of a plain candidate could be refused, and it be searched for again, for as
         long as the served one leads, but not beyond the chance of 50 candidates.
@@ -265,7 +265,7 @@ class _Search:
         return bool(of_one != of_other)
 
     def found(self, chosen: Tried, served: Values | None, why: str) -> Found:
-        """Return what was found out, of which a candidate was chosen, and how it compares."""
+        """The search's result: the chosen candidate, its accuracy, all trials, its lead if any."""
         of_users = self._figures(chosen, served)
         ndcg = round(float(of_users.mean()), 6)
         tried = sorted(self.trials.tried, key=lambda tried: -tried.ndcg)

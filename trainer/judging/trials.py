@@ -37,7 +37,7 @@ LISTS_KEPT: Final = 4
 
 @dataclass(slots=True)
 class Trials:
-    """What was tried so far, and on what."""
+    """Candidates evaluated so far, and the hold-out that they were evaluated on."""
 
     holdout: Holdout
     rows: Ints

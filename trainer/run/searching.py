@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class Job(NamedTuple):
-    """What `find` gets, and what becomes of what it returns."""
+    """A search to run: its input, and the variant whose settings it chooses."""
 
     counts: tuple[Histories, Floats, Matrix]
     settings: TrainerSettings
@@ -109,7 +109,7 @@ def _process() -> Popen[bytes]:
 
 
 def main() -> None:
-    """Search in what comes through standard input; the last line of the output is what is found."""
+    """Run the pickled job on standard input; print its result as the last line of output."""
     os.nice(NICENESS)
     job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 (the trainer wrote it)
     threading.Thread(target=_end_with_input, daemon=True).start()

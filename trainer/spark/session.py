@@ -31,7 +31,7 @@ _OPTIONS: Final = {
 
 @contextmanager
 def session(master: str, stop: threading.Event) -> Iterator[SparkSession]:
-    """Give a session; what it works on is given up once `stop` is set.
+    """A Spark session for the block; its jobs are cancelled once `stop` is set.
 
     Memory, as all that is not set here, is Spark's own setting: 1 GB of heap for a driver and for
     an executor, unless `spark-defaults.conf` in SPARK_CONF_DIR says otherwise.

@@ -75,7 +75,7 @@ def read_snapshot(config: ArchiveConfig, snapshot_id: int | None) -> Snapshot:
 
 @contextmanager
 def as_source_errors(config: ArchiveConfig) -> Iterator[None]:
-    """Raise what the archive fails with in the block as `SourceError`; bugs stay what they are."""
+    """Turn the archive's errors in the block into `SourceError`; bugs are raised unchanged."""
     try:
         yield
     except (ArchiveError, PositionsError) as error:
