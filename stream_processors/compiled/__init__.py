@@ -26,7 +26,7 @@ _OF_IMAGE: Final = Path(sys.prefix, "numba")
 
 
 class Code:
-    """The compiled functions, or what there is without them."""
+    """The compiled functions, or their substitutes on platforms without numba."""
 
     def __init__(self) -> None:
         self.read_frames = frames.interpreted

@@ -85,7 +85,7 @@ class CatalogFold:
         return Unwritten(self._groups(changed))
 
     def written(self) -> None:
-        """Forget what Redis had, when there is much of it."""
+        """Count the written instruments; drop the cache of stored positions if it is large."""
         metrics.FLUSHED_VALUES.labels(INSTRUMENTS.name).inc(self._n_written)
         if len(self._stored_marks) > _MARKS_CACHED:
             self._stored_marks.clear()

@@ -36,7 +36,7 @@ class Fold(Protocol[Records_contra]):
         """Fold the records of a batch, as `stream_processors.decoding` returns them."""
 
     async def unwritten(self) -> Unwritten:
-        """Return what Redis does not have yet; it is written next, followed by the position."""
+        """Return changes not in Redis yet; they are written next, followed by the position."""
 
     def written(self) -> None:
         """Note that all of it is in Redis."""
@@ -61,7 +61,7 @@ class Folds(Generic[Records]):
 
     @property
     def records_at_once(self) -> int:
-        """As the fold that takes the fewest."""
+        """The smallest limit of the folds."""
         return min(fold.records_at_once for fold in self._folds)
 
     @property
@@ -75,7 +75,7 @@ class Folds(Generic[Records]):
         return any(fold.is_due for fold in self._folds)
 
     def begun(self) -> Unwritten:
-        """Return what all of them write with the claim.
+        """Return the writes of all folds at a claim, joined.
 
         Raises:
             ValueError: two of them have a field of one name, or both publish.
@@ -90,7 +90,7 @@ class Folds(Generic[Records]):
         return sorted(rejections)
 
     async def unwritten(self) -> Unwritten:
-        """Return what all of them have unwritten."""
+        """Return the unwritten changes of all folds, joined."""
         return _joined([await fold.unwritten() for fold in self._folds])
 
     def written(self) -> None:
