@@ -16,7 +16,7 @@ FORMAT: Final = "1"
 
 
 class TopologyError(RuntimeError):
-    """What Redis notes of a namespace is missing, or differs from what this program sees."""
+    """A namespace's format or partition counts are not recorded in Redis, or differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ class Tracing:
             trace.get_current_span().set_attributes(attributes)
 
     def place(self, traceparent: bytes) -> Place | None:
-        """Return the place that a header names; None if it names none, or one not recorded."""
+        """Return the span context in a `traceparent`; None if it is invalid or not sampled."""
         try:
             carried = {TRACEPARENT: traceparent.decode()}
         except UnicodeDecodeError:

@@ -193,7 +193,7 @@ def check_table(found: Table, table: ArchiveTable) -> None:
 def positions_of(
     found: Table, table: ArchiveTable, snapshot: Snapshot | None = None
 ) -> dict[int, Position]:
-    """Return how far a table goes, by its current snapshot or another one; empty if it has none.
+    """Return each partition's position in a snapshot, the current one by default; empty without.
 
     Raises:
         runtime.archive.positions.PositionsError: that is unknown.
