@@ -72,7 +72,7 @@ class Partitions:
 def place(
     topic: Topic, records: Records, partitions: Partitions, rules: InputRules = ANY
 ) -> list[int]:
-    """Return the partition that each record is copied to, n of them; `LEFT_OUT` for none."""
+    """Return (n,) the target partition of each record, `LEFT_OUT` for those not copied."""
     if topic == FEEDBACK:
         places = [_of(key or b"", partitions.after) for key in records.keys]
     else:
