@@ -44,24 +44,6 @@ def test_binary_is_1_whatever_happens(weight: float, ts_ms: int, so_far: float) 
     assert binary(so_far, weight, ts_ms) == 1.0
 
 
-@given(weight=of_types, ts_ms=recent, half_life=half_lives)
-def test_an_event_a_half_life_later_weighs_twice_as_much(
-    weight: float, ts_ms: int, half_life: float
-) -> None:
-    later_ms = ts_ms + round(half_life * DAY_MS)
-    for rule in (weighted(half_life), greatest(half_life)):
-        assert rule(0.0, weight, later_ms) / rule(0.0, weight, ts_ms) == pytest.approx(2, rel=1e-6)
-
-
-@given(weight=of_types, other=of_types, ts_ms=recent)
-def test_events_of_one_time_tell_as_much_as_their_weights(
-    weight: float, other: float, ts_ms: int
-) -> None:
-    for rule in (weighted(60.0), greatest(60.0)):
-        ratio = rule(0.0, weight, ts_ms) / rule(0.0, other, ts_ms)
-        assert ratio == pytest.approx(weight / other)
-
-
 @given(
     log=st.lists(st.tuples(st.integers(0, 3), of_types, recent), min_size=1, max_size=12),
     asked_at_ms=st.integers(IN_2030_MS, 1_924_992_000_000),
@@ -121,17 +103,6 @@ def test_a_rejection_replaces_what_was_so_far_by_its_own_weight(
     assert [rejected] == alone.tolist()
     assert rejected <= 0
     assert (rejected < 0) == (rejection < 0)
-
-
-@given(some=events, half_life=half_lives)
-def test_weighted_is_the_sum_of_the_events_weights_in_their_order(
-    some: Events, half_life: float
-) -> None:
-    rule, affinity, total = weighted(half_life), 0.0, 0.0
-    for event, weight in zip(some, weights(some, half_life), strict=True):
-        affinity = rule(affinity, *event)
-        total += weight
-        assert affinity == total
 
 
 def test_a_name_stands_for_its_rule_and_half_life() -> None:

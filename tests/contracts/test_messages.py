@@ -132,15 +132,6 @@ def test_one_interaction_is_read_back_as_it_was_written(message: Interaction) ->
     assert interaction_rule_broken(InputRules())(message) is None
 
 
-def test_the_examples_of_the_design_are_good() -> None:
-    quote = b'{"instrument_id":4,"price":30.72,"size":100,"ts":1629061628123}'
-    event = (
-        b'{"user_id":"ABC","instrument_id":4,"event":"trade","price":10.273,"quantity":2,'
-        b'"ts":1629061628123}'
-    )
-    assert decode_quotes([quote], NOW_MS)[1] == decode_interactions([event], NOW_MS)[1] == []
-
-
 def test_what_is_optional_may_be_absent() -> None:
     columns, rejections = decode_quotes(
         [changed(GOOD_QUOTE, **dict.fromkeys(OPTIONAL, ...))], NOW_MS
@@ -151,14 +142,6 @@ def test_what_is_optional_may_be_absent() -> None:
     events, rejections = decode_interactions([bare], NOW_MS)
     assert rejections == []
     assert events.weight.tolist() == [BUILT_IN["trade"]]
-
-
-@pytest.mark.parametrize("amount", [1e-18, 0.00000123, 1, 4.2e17, 1e18])
-def test_amounts_that_some_market_has_are_taken(amount: float) -> None:
-    quote = changed(GOOD_QUOTE, price=amount, size=amount)
-    event = changed(GOOD_INTERACTION, price=amount, quantity=amount)
-    assert decode_quotes([quote], NOW_MS)[1] == decode_interactions([event], NOW_MS)[1] == []
-    assert decode_quote(quote, NOW_MS).size == decode_interaction(event, NOW_MS).quantity == amount
 
 
 def test_a_key_is_the_id_in_text() -> None:
@@ -305,13 +288,6 @@ def test_one_bad_message_is_an_error_with_the_reason(
 ) -> None:
     with pytest.raises(ValueError, match=r"^price: must be"):
         decode(value, NOW_MS)
-
-
-def test_one_bad_message_is_judged_by_the_rules_of_a_batch() -> None:
-    with pytest.raises(ValueError, match="bytes of UTF-8"):
-        decode_interaction(changed(GOOD_INTERACTION, user_id="é" * MAX_USER_ID_BYTES), NOW_MS)
-    with pytest.raises(ValueError, match="ahead of the clock"):
-        decode_quote(changed(GOOD_QUOTE), NOW_MS - MAX_AHEAD_MS - 1)
 
 
 @pytest.mark.parametrize("infinite", ["inf", "-inf", "nan"])

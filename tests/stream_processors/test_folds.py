@@ -74,7 +74,8 @@ invalid = st.just((b"1", b"{}", ()))
 RECORDS: Final = {
     (QUOTES,): quotes.map(published) | invalid,
     (INTERACTIONS, COOCCURRENCES): events.map(published) | removals.map(removed) | invalid,
-    (INSTRUMENTS,): st.builds(described, ids, st.none() | st.sampled_from(["one", "other"])),
+    (INSTRUMENTS,): st.builds(described, ids, st.none() | st.sampled_from(["one", "other"]))
+    | invalid,
 }
 """Of the first topic: the second one's are published by its folds."""
 settings = st.builds(

@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from contracts.instruments import Instrument, encode_instrument
+from contracts.instruments import decode_instrument_record, encode_instrument
 from contracts.topics import INSTRUMENTS
 from tests.chaos.truth.expected import Name, Run
 
@@ -18,10 +16,12 @@ def expected(run: Run) -> Iterator[tuple[Name, Any]]:
         for mark, record in run.log.counted((INSTRUMENTS.name, p)):
             if mark[0] > incarnation:
                 incarnation, entries = mark[0], {}
-            key = (record.key or b"").decode()
-            if record.value is None:
-                entries.pop(key, None)
-            else:
-                instrument = msgspec.json.decode(record.value, type=Instrument)
-                entries[key] = json.loads(encode_instrument(instrument)) | {"off": list(mark)}
+            try:
+                number, instrument = decode_instrument_record(record.key, record.value)
+            except ValueError:
+                continue
+            entries.pop(str(number), None)
+            if instrument is not None:
+                entry = json.loads(encode_instrument(instrument)) | {"off": list(mark)}
+                entries[str(number)] = entry
         yield from (((run.keyspace.catalog(p), key), entry) for key, entry in entries.items())

@@ -19,13 +19,14 @@ from contracts.messages import Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
-from contracts.topics import COOCCURRENCES, INTERACTIONS
+from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.topology import Topology
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.scaled_fold import InverseDegree, MeanValue, UserWeight
+from stream_processors.histories.scaled_fold import InverseDegree, MeanValue
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
 from tests.stream_processors.folding import fold_of_interactions, folds_of_changes
+from tests.stream_processors.simulated_store import Turns
 from tests.stream_processors.simulation import (
     KEYSPACE,
     Plan,
@@ -43,12 +44,10 @@ PARTITIONS = [
 ]
 USERS = ["A", "B", "C", "D"]
 N_ITEMS = 6
-HALF_LIFE_DAYS = 14.0
-START_MS = 1_600_000_000_000
+TODAY_MS = 1_790_000_000_000
 
-times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)
-
-
+days_ago = st.integers(0, 40) | st.integers(0, 700) | st.integers(9_000, 13_400)
+times = days_ago.map(lambda day: TODAY_MS - day * DAY_MS)
 events = st.builds(
     Interaction,
     user_id=st.sampled_from(USERS),
@@ -92,6 +91,19 @@ def simulate(
         append(world, record)
     play(world, PARTITIONS, plan)
     return world
+
+
+def go_on(
+    world: World,
+    more: Sequence[Record],
+    plan: Plan,
+    partitions: list[tuple[Topic, int]] = PARTITIONS,
+) -> None:
+    """Fold more records by new workers."""
+    for record in more:
+        append(world, record)
+    world.tasks, world.turns = [], Turns()
+    play(world, partitions, plan)
 
 
 def append(world: World, record: Record) -> None:
@@ -160,97 +172,59 @@ def row_key(item: int) -> str:
     return KEYSPACE.cooc(instrument_partition(item, TOPOLOGY.cooccurrences), item)
 
 
-many = examples(150)
-
-
-@many
-@given(
-    log=records,
-    plan=plans,
-    cap=st.sampled_from([2, 500]),
-    weight=st.sampled_from([None, InverseDegree(0.5), MeanValue(1.0, 50.0)]),
+A_YEAR_AGO_MS = TODAY_MS - 365 * DAY_MS
+WITHOUT_CHANGES = b"neither msgpack nor changes"
+PLAIN = Plan(sizes=[6], seed=0, disruptions=[])
+rules = st.builds(
+    HistoryRules,
+    st.sampled_from([binary, *(of(days) for of in (weighted, greatest) for days in (14.0, 60.0))]),
+    st.sampled_from([2, 500]),
+    st.sampled_from([None, InverseDegree(0.5), InverseDegree(1.0), MeanValue(1.0, 50.0)]),
 )
-def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
-    log: list[Record], plan: Plan, cap: int, weight: UserWeight | None
+
+
+def trade(user: str, item: int, ts_ms: int) -> Interaction:
+    return Interaction(user_id=user, instrument_id=item, ts=ts_ms)
+
+
+LIGHT = [trade("A", 1, A_YEAR_AGO_MS), trade("A", 2, TODAY_MS)]
+"""Of a user who stays: the products with item 1 are below 2^-44 of those of one who leaves."""
+
+
+@examples(150)
+@example(
+    log=[*LIGHT, trade("B", 1, TODAY_MS), Tombstone("B")],
+    plan=PLAIN,
+    rules=HistoryRules(weighted(14.0), cap=500),
+)
+@example(
+    log=[*LIGHT, trade("B", 1, TODAY_MS), Tombstone("B")],
+    plan=PLAIN,
+    rules=HistoryRules(greatest(14.0), cap=500),
+)
+@example(  # B's item 1 is pushed out
+    log=[*LIGHT, *(trade("B", item, TODAY_MS + item) for item in (1, 3, 4))],
+    plan=PLAIN,
+    rules=HistoryRules(weighted(14.0), cap=2),
+)
+@given(log=records, plan=plans, rules=rules)
+def test_counts_are_the_gram_matrix_of_the_stored_histories_until_all_users_have_left(
+    log: list[Record], plan: Plan, rules: HistoryRules
 ) -> None:
-    rules = HistoryRules(weighted(HALF_LIFE_DAYS), cap, weight)
-    world = simulate(log, plan, rules)
+    world = simulate(log, plan, rules, before=[WITHOUT_CHANGES])
     expected, counts = expected_counts(world), stored_counts(world)
     # Removing an item leaves a rounding error relative to the largest number.
     scale = max(expected.values(), default=0.0)
     for pair in counts.keys() | expected.keys():
         close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-9 * scale)
         assert counts.get(pair, 0.0) == close
-
-
-TODAY_MS = 1_790_000_000_000
-A_YEAR_AGO_MS = TODAY_MS - 365 * DAY_MS
-days_ago = st.integers(0, 700) | st.integers(9_000, 13_400)
-far_apart = days_ago.map(lambda day: TODAY_MS - day * DAY_MS)
-fractions = st.sampled_from([weighted(HALF_LIFE_DAYS), greatest(HALF_LIFE_DAYS), weighted(60.0)])
-inverse_degree = st.sampled_from([None, InverseDegree(1.0)])
-
-
-def event(user: str, item: int, ts_ms: int, kind: str = "trade") -> Interaction:
-    return Interaction(user_id=user, instrument_id=item, event=kind, ts=ts_ms)
-
-
-PLAIN = Plan(sizes=[6], seed=0, disruptions=[])
-LIGHT = [event("A", 1, A_YEAR_AGO_MS), event("A", 2, TODAY_MS)]
-"""Of a user who stays: the products with item 1 are below 2^-44 of those of one who leaves."""
-
-
-@many
-@example(
-    log=[*LIGHT, event("B", 1, TODAY_MS), Tombstone("B")],
-    plan=PLAIN,
-    rules=HistoryRules(weighted(14.0), cap=500),
-)
-@example(
-    log=[*LIGHT, event("B", 1, TODAY_MS), Tombstone("B")],
-    plan=PLAIN,
-    rules=HistoryRules(greatest(14.0), cap=500),
-)
-@example(  # B's item 1 is pushed out
-    log=[*LIGHT, *(event("B", item, TODAY_MS + item) for item in (1, 3, 4))],
-    plan=PLAIN,
-    rules=HistoryRules(weighted(14.0), cap=2),
-)
-@given(
-    log=st.lists(
-        st.builds(
-            event,
-            st.sampled_from(USERS),
-            st.integers(0, 4),
-            far_apart,
-            st.sampled_from(["trade", "trade", "hide"]),
-        )
-        | st.builds(Tombstone, st.sampled_from(USERS)),
-        min_size=1,
-        max_size=20,
-    ),
-    plan=plans,
-    rules=st.builds(HistoryRules, fractions, st.sampled_from([2, 500]), inverse_degree),
-)
-def test_an_item_has_a_row_exactly_as_long_as_a_user_has_it(
-    log: list[Record], plan: Plan, rules: HistoryRules
-) -> None:
-    world = simulate(log, plan, rules)
     held = Counter(item for items in counted_histories(world).values() for item in items)
-    counts = stored_counts(world)
     assert {item for item in held if counts.get((item, item), 0) > 0} == held.keys()
     assert {item for pair in counts for item in pair} == held.keys()
     assert listed_items(world) == set(map(str, held))
-    for item, n in held.items():
-        assert world.data[row_key(item)][HOLDERS_FIELD] == str(n)
-
-
-@many
-@given(log=records, plan=plans)
-def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
-    log: list[Record], plan: Plan
-) -> None:
-    world = simulate(log, plan, HistoryRules(binary, 500), before=[b"neither msgpack nor changes"])
+    if rules.counts_holders:
+        for item, n in held.items():
+            assert world.data[row_key(item)][HOLDERS_FIELD] == str(n)
     broken = {
         (b"interactions", b"%d" % offset)
         for offset, (_, value) in enumerate(world.logs[INTERACTIONS.name, 0])
@@ -258,21 +232,8 @@ def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
     }
     dead = {(letter["topic"], letter["offset"]) for letter in world.headers}
     assert dead == broken | {(b"cooccurrences", b"0")}
-    items = {item for item, _ in stored_counts(world)}
-    assert listed_items(world) == set(map(str, items))
 
-
-@many
-@given(log=records, plan=plans, data=st.data())
-def test_when_all_users_are_removed_no_count_is_left(
-    log: list[Record], plan: Plan, data: st.DataObject
-) -> None:
-    affinity = data.draw(
-        st.sampled_from([binary, weighted(HALF_LIFE_DAYS), weighted(60.0), greatest(60.0)])
-    )
-    weight = data.draw(st.sampled_from([None, InverseDegree(0.5)]))
-    log = [*log, *map(Tombstone, USERS)]
-    world = simulate(log, plan, HistoryRules(affinity, 500, weight))
+    go_on(world, list(map(Tombstone, USERS)), plan)
     assert stored_histories(world) == {}
     assert stored_counts(world) == {}
     assert listed_items(world) == set()

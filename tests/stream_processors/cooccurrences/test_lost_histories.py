@@ -5,19 +5,18 @@ import pytest
 from contracts.affinities import binary
 from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
 from contracts.messages import Interaction
-from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
+from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.histories.rules import HistoryRules
 from tests.stream_processors.cooccurrences.test_events_to_counts import (
     PARTITIONS,
     TOPOLOGY,
-    append,
     expected_counts,
+    go_on,
     simulate,
     stored_counts,
 )
-from tests.stream_processors.simulated_store import Turns
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, play
+from tests.stream_processors.simulation import KEYSPACE, Plan, World
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")
 
@@ -32,15 +31,6 @@ def events(first_item: int) -> list[Interaction]:
         for user in "ABCD"
         for n in range(2)
     ]
-
-
-def go_on(
-    world: World, more: list[Interaction], partitions: list[tuple[Topic, int]] = PARTITIONS
-) -> None:
-    for event in more:
-        append(world, event)
-    world.tasks, world.turns = [], Turns()
-    play(world, partitions, PLAN)
 
 
 def lose(world: World, tag: str) -> None:
@@ -59,17 +49,17 @@ def make_topic_anew(world: World) -> None:
 def test_they_are_folded_again_from_the_log_and_counted_once() -> None:
     world = simulate(events(0), PLAN, RULES)
     lose(world, "i0")
-    go_on(world, events(1))
+    go_on(world, events(1), PLAN)
     assert stored_counts(world) == expected_counts(world)
 
 
 def test_after_a_topic_was_recreated_new_events_are_still_counted() -> None:
     world = simulate(events(0), PLAN, RULES)
     make_topic_anew(world)
-    go_on(world, events(1))
+    go_on(world, events(1), PLAN)
     before = stored_counts(world)
     lose(world, "i0")
-    go_on(world, events(3))
+    go_on(world, events(3), PLAN)
     after = stored_counts(world)
     new = expected_counts(world)
     assert {pair: after.get(pair, 0.0) for pair in new if max(pair) > 2} == {
@@ -82,30 +72,31 @@ def test_changes_that_were_cut_off_before_they_were_applied_are_counted_as_missi
     world = simulate(events(0), PLAN, RULES)
     log = world.logs[COOCCURRENCES.name, 0]
     applied = len(log)
-    go_on(world, events(1), [place for place in PARTITIONS if place[0] == INTERACTIONS])
+    of_histories = [place for place in PARTITIONS if place[0] == INTERACTIONS]
+    go_on(world, events(1), PLAN, of_histories)
     world.earliest[COOCCURRENCES.name, 0] = len(log)
     cut = len(log) - applied
     missing = metrics.GAP.labels(COOCCURRENCES.name)._value
     before = missing.get()
-    go_on(world, events(3))
+    go_on(world, events(3), PLAN)
     assert missing.get() - before == cut > 0
     expected = expected_counts(world)
     assert stored_counts(world) != expected
     # The remedy: histories are folded again, and publish all of their changes again.
     for tag in ("i0", "i1", "c0", "c1"):
         lose(world, tag)
-    go_on(world, [])
+    go_on(world, [], PLAN)
     assert stored_counts(world) == expected_counts(world) == expected
 
 
 def test_deleted_counts_are_rebuilt_from_existing_histories() -> None:
     world = simulate(events(0), PLAN, RULES)
     lose(world, "i0")
-    go_on(world, events(3))
+    go_on(world, events(3), PLAN)
     # As if changes had been lost: the log of `cooccurrences` still has all of them.
     for p in range(TOPOLOGY.cooccurrences):
         lose(world, f"c{p}")
     assert stored_counts(world) == {}
-    go_on(world, [])
+    go_on(world, [], PLAN)
     assert stored_counts(world) == expected_counts(world)
     assert all(KEYSPACE.position(COOCCURRENCES, p) in world.data for p in (0, 1))

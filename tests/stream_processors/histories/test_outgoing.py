@@ -132,18 +132,26 @@ class Publishing(RuleBasedStateMachine):
     @initialize(
         mode=st.sampled_from(MODES),
         half_life=st.sampled_from([14.0, 60.0]),
+        exponent=st.sampled_from([0.5, 1.0]),
         cap=st.sampled_from([1, 2, 3, 500]),
         cached=st.sampled_from([0, 40, 10_000]),
         enough_bytes=st.integers(1, 300),
     )
     def begin(
-        self, mode: tuple[str, str], half_life: float, cap: int, cached: int, enough_bytes: int
+        self,
+        mode: tuple[str, str],
+        half_life: float,
+        exponent: float,
+        cap: int,
+        cached: int,
+        enough_bytes: int,
     ) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(histories_module, "_ITEMS_CACHED", cached)
         settings = Settings(
             affinity=mode[0],
             user_weight=mode[1],
+            user_weight_exponent=exponent,
             half_life_days=half_life,
             history_cap=cap,
             typical_value=50.0,

@@ -11,7 +11,6 @@ from contracts.affinities import binary, weighted
 from contracts.event_types import BUILT_IN
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
-from stream_processors.histories.rules import rules_of
 from stream_processors.histories.scaled_fold import (
     InverseDegree,
     MeanValue,
@@ -56,17 +55,6 @@ def test_while_a_history_grows_no_item_lags_behind_by_more_than_half_its_length(
         assert history.entries["scale"].max() <= (n / 2) ** -exponent
 
 
-def test_an_event_updates_its_item_and_the_one_furthest_behind() -> None:
-    history, weight = new(), InverseDegree(0.5)
-    for item in (1, 2, 3):
-        touch(history, item, item, weight=weight)
-    assert column(history, "scale") == {1: 2**-0.5, 2: 3**-0.5, 3: 3**-0.5}
-    changes = touch(history, 3, 4, weight=weight)
-    assert [change.item for change in changes] == [1]
-    assert column(history, "scale") == dict.fromkeys((1, 2, 3), 3**-0.5)
-    assert touch(history, 3, 5, weight=weight) == []
-
-
 @pytest.mark.parametrize(
     ("values", "scale"),
     [([], 1.0), ([NO_VALUE], 1.0), ([20.0, 60.0], 2.0), ([math.inf], 10.0), ([1e-300], 0.1)],
@@ -79,21 +67,6 @@ def test_a_users_value_is_the_mean_relative_to_the_typical_one_within_bounds(
     for value in values:
         weight.note(history, 0, value)
     assert weight.scale(history) == pytest.approx(scale)
-
-
-@pytest.mark.parametrize(
-    ("settings", "weight"),
-    [
-        ({}, None),
-        ({"user_weight": "inverse-degree"}, InverseDegree(0.5)),
-        (
-            {"user_weight": "value", "user_weight_exponent": 1.0, "typical_value": 30.0},
-            MeanValue(1.0, 30.0),
-        ),
-    ],
-)
-def test_settings_name_the_rule(settings: dict[str, object], weight: UserWeight | None) -> None:
-    assert rules_of(Settings(**settings)).weight == weight
 
 
 def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:

@@ -56,25 +56,6 @@ def test_a_history_is_read_back_as_it_was_written(entries: list[tuple[float, ...
     assert stored.get(KEYSPACE.active(0), {}) == last
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_rejected_items_are_read_back_as_such(scaled: bool) -> None:  # noqa: FBT001 (a parameter)
-    data: Hashes = {}
-    its = History.empty(scaled=scaled)
-    its.add(1, 1.0, 5)
-    its.reject(2, -2.5, 7)
-    its.reject(1, 0.0, 6)
-    write(data, its)
-    assert data[KEY] == {
-        "off": data[KEY]["off"],
-        "1": '{"r":0,"t":6,"f":5}',
-        "2": '{"r":-2.5,"t":7}',
-    }
-    assert data[KEYSPACE.active(0)] == {"A": "7"}
-    read = reread(data, scaled=scaled)
-    assert (len(read), read.rejected) == (0, its.rejected)
-    assert not read.is_bare
-
-
 @pytest.mark.parametrize(
     ("affinity", "text"),
     [(1.0, "1"), (0.5, "0.5"), (2.0**53 - 1, "9007199254740991"), (2.0**53, "9007199254740992.0"),
@@ -87,15 +68,3 @@ def test_only_whole_numbers_below_2_to_the_53_are_written_as_ints(
     write(data, history([(4, affinity, 0, 0)], scaled=False))
     assert data[KEY]["4"] == f'{{"r":{text},"t":0}}'
     assert msgspec.json.decode(data[KEY]["4"])["r"] == affinity
-
-
-def test_items_that_left_are_deleted_and_others_are_left_alone() -> None:
-    data: Hashes = {}
-    its = history([(1, 1.0, 5, 5), (2, 1.0, 6, 6), (3, 1.0, 7, 7)], scaled=False)
-    write(data, its)
-    its.settle()
-    its.remove(its.place_of(1))
-    its.put(its.place_of(3), 1.0, 9)
-    data[KEY]["2"] = "untouched"
-    write(data, its)
-    assert data[KEY] == {"off": "[0,7]", "2": "untouched", "3": '{"r":1,"t":9,"f":7}'}

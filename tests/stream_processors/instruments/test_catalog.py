@@ -5,7 +5,6 @@ import pytest
 
 from contracts.instruments import CatalogEntry, Instrument, encode_instrument, instrument_key
 from contracts.log_position import LogPosition
-from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
 from stream_processors.decoding.instruments import InstrumentRecord
 from stream_processors.instruments import catalog as catalog_module
@@ -88,39 +87,6 @@ async def test_many_instruments_are_read_and_written_as_few_are() -> None:
         assert claim.reads == 4
         await flush(fold, claim)
         assert stored(data) == last_writers(log), again
-
-
-async def test_invalid_records_are_rejected_alone_in_batch_order() -> None:
-    claim = InMemoryClaim({}, INSTRUMENTS, partition=instrument_partition(4, 8))
-    fold = folds_of_instruments(claim.as_claim(), partitions=8)
-    elsewhere = next(i for i in range(9) if instrument_partition(i, 8) != claim.partition)
-    records = [
-        (b"4", value((4, True), "good")),
-        (b"4", b"{"),
-        (b"%d" % elsewhere, value((elsewhere, True), "elsewhere")),
-        (b"5", value((4, True), "another key")),
-        (b"x", None),
-        (b"%d" % elsewhere, None),
-        (b"4", value((4, True), "better")),
-    ]
-    rejections = await fold.take(
-        batch_of(
-            INSTRUMENTS.name,
-            claim.partition,
-            [(n, its_value) for n, (_, its_value) in enumerate(records)],
-            keys={n: key for n, (key, _) in enumerate(records)},
-        )
-    )
-    assert [place for place, _ in rejections] == [1, 2, 3, 4, 5]
-    reasons = [reason for _, reason in rejections]
-    assert "truncated" in reasons[0]
-    assert f"instrument_id {elsewhere} does not belong to partition" in reasons[1]
-    assert "the key b'5' is not that of instrument_id 4" in reasons[2]
-    assert "not an instrument id" in reasons[3]
-    assert f"instrument_id {elsewhere} does not belong to partition" in reasons[4]
-    await flush(fold, claim)
-    (entry,) = claim.data[KEYSPACE.catalog(claim.partition)].values()
-    assert msgspec.json.decode(entry)["name"] == "better"
 
 
 async def test_it_is_full_before_it_holds_much(monkeypatch: pytest.MonkeyPatch) -> None:

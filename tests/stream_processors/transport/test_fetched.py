@@ -8,7 +8,7 @@ from stream_processors.transport import fetched as under_test
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.contents import UNPACKED_BYTES_MAX
 from stream_processors.transport.fetched import CorruptLogError, FetchFailure
-from tests.raw_batches import POISON, Raw, publish_soon
+from tests.raw_batches import Raw, publish_soon
 
 from .conftest import WAIT_S, Reader, Transactions, Write, new_topic
 from .test_unpacking import CODECS
@@ -25,18 +25,6 @@ def values_of(batches: list[RecordBatch]) -> list[bytes | None]:
 def assert_offsets_are_values(batches: list[RecordBatch]) -> None:
     for batch in batches:
         assert [b"%d" % offset for offset in batch.offsets()] == batch.values()
-
-
-@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
-async def test_a_fetch_from_the_middle_of_a_batch_begins_there(
-    reader: Reader, write: Write, compression: str
-) -> None:
-    write(numbered(0, 50), compression=compression)
-    write(numbered(50, 50), compression=compression)
-    batches = await reader.read(37, 100)
-    assert batches[0].start == 37
-    assert values_of(batches) == numbered(37, 63)
-    assert_offsets_are_values(batches)
 
 
 @pytest.mark.kafka_only
@@ -207,22 +195,6 @@ async def test_a_corrupt_batch_is_reported_after_the_records_before_it(
     assert "at offset 5: CorruptRecordException" in str(failure.error)
     monkeypatch.undo()
     assert values_of(await reader.read(5, 10)) == numbered(5, 5)
-
-
-@pytest.mark.parametrize("start", [0, 11, 12])
-async def test_an_unparsable_record_is_separate_and_its_neighbors_are_unaffected(
-    reader: Reader, write: Write, broker: str, start: int
-) -> None:
-    write(numbered(0, 10))
-    raw = [Raw(b"10"), Raw(b"bad", b"key", [(POISON, b"x")]), Raw(b"12")]
-    await publish_soon(broker, reader.tp.topic, 0, raw)
-    write(numbered(13, 5))
-    batches = await reader.read(start, 18)
-    good = [number for number in range(start, 18) if number != 11]
-    assert values_of(batches) == [b"%d" % number for number in good]
-    unreadable = [one for batch in batches for one in batch.unreadable]
-    assert [one[:3] for one in unreadable] == [(11, b"key", b"bad")] * (start <= 11)
-    assert all("header's name is not UTF-8" in one.reason for one in unreadable)
 
 
 @pytest.mark.kafka_only
