@@ -12,7 +12,7 @@ import pytest
 from contracts.bars import FIELDS
 from contracts.keyspace import Keyspace
 from contracts.log_position import LogPosition
-from contracts.times import MINUTE_MS, MINUTE_S
+from contracts.times import MINUTE_S
 from contracts.topics import BARS, INTERACTIONS, QUOTES
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
@@ -61,23 +61,6 @@ def folded(*events: dict[str, Any]) -> Users:
     for mark, message in marked(*events):
         users.fold(mark, message)
     return users
-
-
-def test_only_the_retained_minutes_are_expected() -> None:
-    log = log_of(records_of(*(quote(minute * MINUTE_MS, 1, 1) for minute in range(4))))
-    expected = expected_values(Run(log, Keyspace("n"), ONE, retention_minutes=2))
-    assert {field for _, field in expected} == {"newest", "120", "180"}
-
-
-def test_an_erased_user_has_nothing_until_the_next_event() -> None:
-    before = [
-        event("A", 1, 1),
-        event("A", 2, 1),
-        event("B", 2, 1),
-        {"user_id": "A", "erased_at": 0},
-    ]
-    assert folded(*before).gram() == {(2, 2): 1}
-    assert folded(*before, event("A", 3, 2)).of_id["A"].entries.keys() == {3}
 
 
 def test_a_record_that_is_no_message_is_a_dead_letter_and_counts_nowhere() -> None:

@@ -113,7 +113,6 @@ def bare_rows(data: Hashes) -> list[int]:
 rs = st.dictionaries(
     st.integers(0, N_ITEMS - 1), st.sampled_from([1.0, 2.0, 0.1, 1e60]), min_size=1, max_size=3
 )
-A_USER: R = {0: 1.0, 1: 1.0}
 SOURCES = (0, 1)
 
 

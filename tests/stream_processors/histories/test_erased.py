@@ -42,7 +42,8 @@ async def test_no_key_names_the_erased_user_and_erasures_of_a_year_ago_are_forgo
     data: Hashes = {}
     later = Tombstone("C", erased_at_ms=ERASED_AT_MS + KEPT_MS)
     skipped = metrics.ERASED_EVENTS._value.get()
-    await folded([*BEFORE, ERASURES[0], *BEFORE], data, 1)
+    earlier = Tombstone("A", erased_at_ms=1)
+    await folded([*BEFORE, ERASURES[0], earlier, *BEFORE], data, 7)
     assert metrics.ERASED_EVENTS._value.get() - skipped == 2
     assert not data[KEYSPACE.history(0, "A")]
     assert data[KEYSPACE.erased(0)] == {pseudonym("A"): str(ERASED_AT_MS)}

@@ -16,7 +16,6 @@ from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, flush
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
-N_INSTRUMENTS = 3
 Change = tuple[int, bool]
 """instrument id, and whether it is described or removed"""
 

@@ -1,23 +1,19 @@
 """Several folds of a topic's records, as one."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
-from contracts.messages import Rejection
 from stream_processors.partition.fold import Folds
 from stream_processors.store.chunks import Channel, Group, Groups, Unwritten
-from stream_processors.transport.batches import RecordBatch
 from tests.stream_processors.in_memory import groups_of
-from tests.stream_processors.records import batch_of
 
 A, B = Group("a", ["SET"]), Group("b", ["DEL"])
 
 
 @dataclass
 class Fold:
-    """Takes offsets."""
+    """Has what it is given."""
 
     records_at_once: int = 10
     is_full: bool = False
@@ -25,14 +21,13 @@ class Fold:
     groups: Groups = ()
     fields: dict[str, str] = field(default_factory=dict)
     channel: Channel | None = None
-    taken: list[int] = field(default_factory=list)
     n_written: int = 0
 
     def begun(self) -> Unwritten:
         return Unwritten(self.groups, self.fields, self.channel)
 
     async def take(self, records: list[int]) -> None:
-        self.taken += records
+        """Take nothing."""
 
     async def unwritten(self) -> Unwritten:
         return self.begun()
@@ -42,25 +37,7 @@ class Fold:
 
 
 def folds(*each: Fold) -> Folds[list[int]]:
-    return Folds(decode, each)
-
-
-def decode(batch: RecordBatch) -> tuple[list[int], list[Rejection]]:
-    """The first record is invalid."""
-    return batch.offsets().tolist()[1:], [Rejection(0, "invalid")]
-
-
-async def some_at_a_time() -> AsyncIterator[list[Group]]:
-    yield [A]
-    yield [B]
-
-
-async def test_each_takes_all_valid_records_and_none_else() -> None:
-    first, second = Fold(), Fold()
-    batch = batch_of("interactions", 0, [(offset, b"") for offset in range(10, 13)])
-
-    assert await folds(first, second).take(batch) == [Rejection(0, "invalid")]
-    assert first.taken == second.taken == [11, 12]
+    return Folds(lambda _: ([], []), each)
 
 
 async def test_they_are_written_together_in_their_order() -> None:
@@ -73,11 +50,6 @@ async def test_they_are_written_together_in_their_order() -> None:
         assert (unwritten.fields, unwritten.channel) == ({"b": "1", "a": "2"}, channel)
     joined.written()
     assert [one.n_written for one in each] == [1, 1]
-
-
-async def test_groups_may_come_some_at_a_time() -> None:
-    unwritten = await folds(Fold(groups=[A]), Fold(groups=some_at_a_time())).unwritten()
-    assert await groups_of(unwritten) == [A, A, B]
 
 
 @pytest.mark.parametrize("is_one", [False, True])

@@ -82,13 +82,3 @@ def test_it_never_goes_back_in_a_log_and_gives_a_reason_if_not_at_the_position(
     assert (resume.incarnation, resume.next_offset) >= (incarnation, at)
     assert (resume.next_offset == at and resume.incarnation == incarnation) or resume.incident
     assert resume.missing == 0 or resume.incident == "log was cut"
-
-
-@given(at=offsets, incarnation=incarnations, noted=ids, log=bounds)
-def test_resuming_twice_gives_the_same_result(
-    at: int, incarnation: int, noted: str, log: LogBounds
-) -> None:
-    once = where_to_resume(position(at, incarnation, noted), log, is_refused=False)
-    stored = position(once.next_offset, once.incarnation, log.topic_id)
-    again = where_to_resume(stored, log, is_refused=False)
-    assert again == Resume(once.next_offset, once.incarnation)

@@ -42,7 +42,3 @@ def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -
         assert len(its) == 1 or sum(map(size, its)) <= COST
         at += len(its)
     assert at == len(groups)
-
-
-def test_no_groups_give_no_chunks() -> None:
-    assert list(chunks([], COST)) == []

@@ -1,14 +1,11 @@
 import dataclasses
 import itertools
 import time
-from unittest import mock
 
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.batches import decode_quotes
-from contracts.messages import MAX_AHEAD_MS, Quote, encode
 from stream_processors.records import PRODUCERS_STAMP
 from stream_processors.transport.batches import BadRecord, RecordBatch
 from stream_processors.transport.contents import Batch, read
@@ -73,16 +70,3 @@ def test_each_record_has_its_own_brokers_timestamp_and_our_clock_without_one() -
     clock_ms = batch_of(*records).clock_ms().tolist()
     assert clock_ms == [1_000, clock_ms[1], ahead_ms, clock_ms[1]]
     assert before_ms <= clock_ms[1] <= time.time_ns() // 1_000_000
-
-
-@given(behind_s=st.integers(0, 7 * 86_400))
-def test_workers_whose_clocks_differ_reject_the_same_records(behind_s: int) -> None:
-    live = [encode(Quote(instrument_id=4, price=1, ts=STAMP_MS))] * 3
-    ahead = encode(Quote(instrument_id=4, price=1, ts=STAMP_MS + MAX_AHEAD_MS + 1))
-    batch = batch_of(
-        *(record(n, value, appended_at=STAMP_MS) for n, value in enumerate([*live, ahead]))
-    )
-    slow_ns = (STAMP_MS - behind_s * 1_000) * 1_000_000
-    with mock.patch("time.time_ns", return_value=slow_ns):
-        _, rejections = decode_quotes(batch.values(), batch.clock_ms())
-    assert [place for place, _ in rejections] == [3]

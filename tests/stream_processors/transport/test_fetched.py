@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException
 from faust.types import TP
 
 from stream_processors.transport import fetched as under_test
@@ -55,15 +55,6 @@ async def test_records_fetched_for_an_earlier_life_never_carry_the_new_one(
     assert batch.values() == numbered(5, 5)
 
 
-async def test_nothing_comes_of_a_partition_that_was_not_sought(
-    reader: Reader, write: Write
-) -> None:
-    write(numbered(0, 3))
-    # No position was ever committed: aiokafka has an unhandled error there.
-    assert await reader.fetched.take({reader.tp}, 1.0) == []
-    assert values_of(await reader.read(0, 3)) == numbered(0, 3)
-
-
 async def test_a_life_ends_with_its_assignment(reader: Reader, write: Write) -> None:
     write(numbered(0, 3))
     reader.seek(0)
@@ -75,15 +66,6 @@ async def test_a_life_ends_with_its_assignment(reader: Reader, write: Write) -> 
 async def test_a_seek_of_a_partition_that_is_not_assigned_does_nothing(reader: Reader) -> None:
     reader.fetched.seek(TP("another", 7), 0, "life")
     assert await reader.fetched.take({TP("another", 7)}, 0.0) == []
-
-
-async def test_unwanted_partitions_stay_and_hold_nothing_else_back(
-    reader: Reader, write: Write
-) -> None:
-    write(numbered(0, 3))
-    reader.seek(0)
-    assert await reader.fetched.take(set(), 0.5) == []
-    assert values_of(await reader.until(3)) == numbered(0, 3)
 
 
 async def test_a_take_is_bounded_by_bytes_and_the_next_goes_on(
@@ -159,21 +141,6 @@ async def test_a_marker_at_the_logs_end_comes_as_a_batch_without_records(
     assert batches[0].start == 6
 
 
-@pytest.mark.kafka_only  # Tansu answers a fetch beyond the end with nothing
-async def test_an_offset_out_of_range_is_reported_once_and_to_its_life(
-    reader: Reader, write: Write
-) -> None:
-    write(numbered(0, 3))
-    reader.seek(1000, "lost")
-    failure = await reader.take()
-    assert isinstance(failure, FetchFailure)
-    assert isinstance(failure.error, OffsetOutOfRangeError)
-    assert failure.life == "lost"
-    assert await reader.fetched.take({reader.tp}, 0.5) == []
-    reader.seek(0, "next")
-    assert values_of(await reader.until(3)) == numbered(0, 3)
-
-
 async def test_a_corrupt_batch_is_reported_after_the_records_before_it(
     reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,13 +178,6 @@ async def test_a_batch_that_unpacks_to_too_much_is_separate_and_skipped(
     (unreadable,) = [one for batch in batches for one in batch.unreadable]
     assert (unreadable.offset, unreadable.key) == (3, None)
     assert f"more than {UNPACKED_BYTES_MAX} once unpacked" in unreadable.reason
-
-
-async def test_a_take_waits_for_the_next_record(reader: Reader, write: Write) -> None:
-    reader.seek(0)
-    taking = asyncio.create_task(reader.batch())
-    await asyncio.to_thread(write, [b"late"])
-    assert (await taking).values() == [b"late"]
 
 
 async def test_what_ended_aiokafkas_task_is_raised(reader: Reader) -> None:

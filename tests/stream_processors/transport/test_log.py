@@ -71,10 +71,6 @@ async def test_a_record_is_read_by_its_offset(log: Log, topic: str, write: Write
     assert await log.record(topic, 0, 9) is None
 
 
-async def test_ends_of_no_partitions_are_none(log: Log) -> None:
-    assert await log.ends([]) == {}
-
-
 async def test_a_check_raises_once_the_topic_was_recreated(
     broker: str, log: Log, topic: str
 ) -> None:
