@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
@@ -28,6 +26,9 @@ REGION = "eu-central-1"
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
     """URL of an AWS, and the environment of who may use it."""
+    import boto3  # this and the next take a third of a second, and each process collects all tests
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(LOOPBACK, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -65,6 +66,8 @@ def quotes(n: int) -> list[dict[str, Any]]:
 
 
 def keys(folder: str) -> set[str]:
+    import boto3
+
     listed = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=folder)
     return {item["Key"] for item in listed["Contents"] if item["Key"].endswith(".parquet")}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.batches import Spans, decode_quotes, decode_quotes_with
 from contracts.input_rules import ANY, InputRules
-from contracts.messages import Quote, encode
+from contracts.messages import MAX_AHEAD_MS, Quote, encode
 from stream_processors.compiled import CODE
 from tests.contracts.test_messages import OPTIONAL, quotes
 
@@ -75,6 +75,7 @@ def both_ways(values: list[bytes | None], rules: InputRules = ANY) -> None:
 
 @given(st.lists(st.one_of(written(), st.none(), st.binary(max_size=80)), max_size=8))
 @example([b'{"instrument_id":1,"price":0,"ts":5}'])
+@example([b'{"instrument_id":1,"price":1,"ts":%d}' % (NOW_MS + MAX_AHEAD_MS + 1)])
 @example([b'{"instrument_id":1,"price":1e-19,"ts":5}', b'{"ts":5,"price":2,"instrument_id":1}'])
 @example([b"", None, b"{", b"{}", b'{"ts":', b'{"ts":5', b'{"ts":5,', b'{"ts":5, '])
 def test_both_ways_agree_on_every_value(values: list[bytes | None]) -> None:

@@ -3,7 +3,6 @@
 import msgspec
 import numpy as np
 import pytest
-from scipy.stats import t
 
 from contracts.affinities import HistoryEntry
 from contracts.generations import DEFAULT_VARIANT, Comparison, Experiment, Outcome, Served
@@ -21,6 +20,8 @@ from trainer.judging.intervals import compare
 
 
 def test_the_interval_is_that_of_welch() -> None:
+    from scipy.stats import t  # takes a second, and each process collects all tests
+
     random = np.random.default_rng(0)
     one, other = random.random(40), random.random(300) * 0.5
     found = compare(one, other)

@@ -5,6 +5,7 @@ from subprocess import PIPE, Popen
 
 import numpy as np
 import psutil
+import pytest
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from scipy.sparse import csr_array
@@ -27,8 +28,10 @@ def job_of(users: int, items: int) -> Job:
     return Job(counts, TrainerSettings(), None, "default", ("2021-08-15", items, rows.nnz, users))
 
 
-LONG = job_of(2_000, 1_000)
-"""Searched in for as long as a test may wait for its end."""
+@pytest.fixture(scope="module")
+def long_job() -> Job:
+    """A job that takes as long as a test may wait for its end."""
+    return job_of(2_000, 1_000)
 
 
 def begun(job: Job) -> Searches:
@@ -59,8 +62,8 @@ def test_a_process_finds_what_is_found_here() -> None:
     assert searches.choice("default", TrainerSettings(active_users=5)) is None
 
 
-def test_a_killed_process_is_counted_and_logged_and_leaves_no_choice() -> None:
-    before, searches = failed(), begun(LONG)
+def test_a_killed_process_is_counted_and_logged_and_leaves_no_choice(long_job: Job) -> None:
+    before, searches = failed(), begun(long_job)
     with capture_logs() as logs:
         eventually(lambda: searches._process is not None, "a process")
         assert searches._process is not None
@@ -68,13 +71,13 @@ def test_a_killed_process_is_counted_and_logged_and_leaves_no_choice() -> None:
         eventually(lambda: searches.under_way is None, "its end")
     assert failed() == before + 1
     assert [log["reason"] for log in logs if log["event"] == "search failed"] == ["ended with -9"]
-    assert searches.choice("default", LONG.settings) is None
+    assert searches.choice("default", long_job.settings) is None
 
 
-def test_a_process_ends_with_its_input_and_has_the_lowest_priority() -> None:
+def test_a_process_ends_with_its_input_and_has_the_lowest_priority(long_job: Job) -> None:
     with Popen(COMMAND, stdin=PIPE) as child:
         assert child.stdin is not None
-        pickle.dump(LONG, child.stdin, pickle.HIGHEST_PROTOCOL)
+        pickle.dump(long_job, child.stdin, pickle.HIGHEST_PROTOCOL)
         child.stdin.flush()
         assert psutil.Process(child.pid).nice() == 19
         child.stdin.close()
