@@ -37,6 +37,7 @@ from stream_processors.bars.stored import (
 )
 from stream_processors.bars.table import NO_MINUTE, BarTable, Due, Missing
 from stream_processors.decoding.quotes import Quotes
+from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import Channel, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Outgoing, Producer
@@ -49,7 +50,7 @@ _MAX_CHANGED: Final = 200_000
 _OPEN_AT_ONCE: Final = 1_000
 
 
-class BarsFold:
+class BarsFold(Fold[Quotes]):
     """One partition's bars."""
 
     records_at_once = _RECORDS_AT_ONCE

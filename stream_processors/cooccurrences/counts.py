@@ -32,6 +32,7 @@ from stream_processors.cooccurrences.sums import Sums, Unsummed, holders_of, pla
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
 from stream_processors.decoding.changes import ChangesRecord
 from stream_processors.ids import distinct
+from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
@@ -52,10 +53,8 @@ _CHANGES_AT_ONCE: Final = 200_000
 _COUNTS_CACHED: Final = 2_000_000
 
 
-class CountsFold:
+class CountsFold(Fold[Sequence[ChangesRecord]]):
     """One partition's rows of G, and the changes that Redis does not have yet."""
-
-    is_due = False
 
     def __init__(self, claim: Claim, store: Store) -> None:
         """Take the partition, and the store that has the histories."""
@@ -85,10 +84,6 @@ class CountsFold:
     def is_full(self) -> bool:
         """Whether more is unwritten than memory, or a flush, should hold."""
         return self._unsummed.is_full or self._leaving.pairs >= _PAIRS_UNWRITTEN
-
-    def begun(self) -> Unwritten:
-        """Return nothing: rows of G outlive their log."""
-        return Unwritten()
 
     async def take(self, records: Sequence[ChangesRecord]) -> None:
         """Add changes."""

@@ -44,17 +44,9 @@ def fold_event(
     cap: int,
     affinity: Affinity,
 ) -> list[Change]:
-    """Fold one event into the history; return what it changes in G.
+    """Fold one event into the history, as `HistoryRules.fold`; return what it changes in G.
 
-    Args:
-        history: changed in place.
-        offset: of the event in its partition's log.
-        item: what the user touched.
-        event_weight: of the event's type, above 0.
-        ts_ms: event time, epoch ms.
-        cap: the maximum length of a history, which keeps the items touched last; ties go to the
-            greater id.
-        affinity: updates the user's affinity by the event.
+    A history keeps the items touched last; ties go to the greater id.
     """
     place = history.place_of(item)
     if place < 0:
@@ -106,16 +98,8 @@ def fold_rejection(
 
     It counts as if the user had never had the item: its products leave G as those of an item that
     the cap pushes out. The history only remembers that it must not be shown, until an event of
-    another kind makes it a new item again.
-
-    Args:
-        history: changed in place.
-        offset: of the event in its partition's log.
-        item: what the user rejected.
-        affinity: of the event alone, 0 or less.
-        ts_ms: event time, epoch ms.
-        cap: the maximum number of rejected items, of which the latest are kept; ties go to the
-            greater id.
+    another kind makes it a new item again. As many rejected items as the cap are kept, the latest;
+    ties go to the greater id. `affinity` is that of the event alone, 0 or less.
     """
     place = history.place_of(item)
     changes = [change_of(history, offset, place, 0.0)] if place >= 0 else []

@@ -19,12 +19,14 @@ from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.decoding.interactions import Event, UserEvents
 from stream_processors.decoding.placement import ItemPartitions
+from stream_processors.erasure import Erasure
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
-from stream_processors.histories.history import History, HistoryCache
+from stream_processors.histories.history import HistoryCache
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Message, messages
-from stream_processors.histories.removal import Erased, Retention
+from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.stored import delete_bare, history_commands, history_of
+from stream_processors.histories.stored import history_commands, history_of
+from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer
@@ -39,7 +41,7 @@ _ITEMS_CACHED: Final = 500_000
 _RECORDS_AT_ONCE: Final = range(16, 10_000)
 
 
-class HistoriesFold:
+class HistoriesFold(Fold[UserEvents]):
     """One partition's histories, and the unpublished changes of G.
 
     Memory is a cache of Redis: a history is read when an event needs it, and kept while there is
@@ -60,13 +62,11 @@ class HistoriesFold:
         self._rules = rules
         self._item_partitions = ItemPartitions(topology.cooccurrences)
         self._retention = Retention(claim, producer, rules.retention_days, clock_s)
-        self._erased = Erased(claim)
+        self._erasure = Erasure(claim, claim.keyspace.history)
         self._cache = HistoryCache(_ITEMS_CACHED)
         self._changes: list[Change | Leaving] = []
         self._rows = 0
         self._rows_a_record = float(rules.rows_an_event)
-        self._bare: set[str] = set()
-        """users whose hash in Redis has no items, and an offset below the position"""
         self._newest_ts_ms = 0
         # An event's changes stay together: a message may exceed the limit by one event.
         greatest = 2 * EVENT_BYTES * rules.changes_an_event + ROW_BYTES * rules.rows_an_event
@@ -75,7 +75,7 @@ class HistoriesFold:
     @property
     def is_due(self) -> bool:
         """Whether keys of removed users are to be deleted."""
-        return bool(self._bare)
+        return bool(self._erasure.bare)
 
     @property
     def records_at_once(self) -> int:
@@ -87,10 +87,6 @@ class HistoriesFold:
     def is_full(self) -> bool:
         """Whether more is unpublished or unwritten than memory should hold."""
         return self._rows >= _ROWS_UNPUBLISHED or self._cache.changed_size >= _ITEMS_CACHED
-
-    def begun(self) -> Unwritten:
-        """Return nothing: histories outlive their log."""
-        return Unwritten()
 
     async def take(self, records: UserEvents) -> None:
         """Fold events in log order."""
@@ -119,19 +115,18 @@ class HistoriesFold:
         metrics.FLUSHED_VALUES.labels(INTERACTIONS.name).inc(len(changed))
         if self._newest_ts_ms:
             metrics.FRESHNESS.labels(INTERACTIONS.name).set(time.time() - self._newest_ts_ms / 1000)
-        self._bare = {user for user, history in changed.items() if history.is_bare}
+        self._erasure.written(changed)
         self._cache.settle()
-        self._erased.written()
 
     async def _read(self, users: Sequence[str]) -> None:
-        answers = await read_histories(self._claim, list(map(self._key, users)), self._rules.cap)
-        histories = [history_of(answer, scaled=self._rules.is_scaled) for answer in answers]
-        without = [place for place, history in enumerate(histories) if history.is_bare]
-        before_ms = await self._erased.before_ms([users[place] for place in without])
-        for place, its_before_ms in zip(without, before_ms, strict=True):
-            history = histories[place]
-            history.erased_before_ms = max(history.erased_before_ms, its_before_ms)
-        for user, history in zip(users, histories, strict=True):
+        keys, is_scaled = list(map(self._erasure.key, users)), self._rules.is_scaled
+        answers = await read_histories(self._claim, keys, self._rules.cap)
+        histories = {
+            user: history_of(answer, scaled=is_scaled)
+            for user, answer in zip(users, answers, strict=True)
+        }
+        await self._erasure.look_up(histories)
+        for user, history in histories.items():
             self._cache.insert(user, history)
 
     def _fold(
@@ -139,41 +134,24 @@ class HistoriesFold:
     ) -> None:
         """Fold events that were not folded before; count the entries of G that they change."""
         base, get, changed = mark(self._claim.incarnation, 0), self._cache.get, self._cache.changed
-        before, lengths, erased = len(self._changes), 0, 0
+        before, lengths, skipped = len(self._changes), 0, self._erasure.n_skipped
         for event in events:
             place, user, item, weight, ts_ms, value = event
             history, offset = get(user), offsets[place]
             lengths += len(history)
             tombstone = tombstones.get(place) if tombstones else None
-            if base + offset <= history.mark:
-                if tombstone and history.erased_before_ms:
-                    # A failover may have kept the history, but not the erasure of the same flush.
-                    self._erased.note(user, history.erased_before_ms)
-                continue
-            if tombstone and not tombstone.applies_to(history.last_ts_ms()):
-                continue
-            if ts_ms < history.erased_before_ms and not tombstone:
-                erased += 1
+            if not self._erasure.admits(user, history, base + offset, ts_ms, tombstone):
                 continue
             if user not in changed:
                 self._cache.change(user)
-            history.mark = base + offset
             if tombstone:
-                self._erase(user, history, tombstone)
                 self._changes += fold_leaving(history, offset)
             else:
                 self._changes += self._rules.fold(history, offset, item, weight, ts_ms, value)
-        metrics.ERASED_EVENTS.inc(erased)
+        metrics.ERASED_EVENTS.inc(self._erasure.n_skipped - skipped)
         self._rows += sum(map(_rows_of, self._changes[before:]))
         if events:
             self._rows_a_record = (self._rows_a_record + 1 + lengths / len(events)) / 2
-
-    def _erase(self, user: str, history: History, tombstone: Tombstone) -> None:
-        """Note which of the user's events to skip from now on."""
-        before_ms = tombstone.leaves_out_before_ms(history.last_ts_ms())
-        if before_ms > history.erased_before_ms:
-            history.erased_before_ms = before_ms
-            self._erased.note(user, before_ms)
 
     async def _publish(self, partition: int, outgoing: Iterable[Message]) -> None:
         """Publish to one partition of `cooccurrences`.
@@ -195,13 +173,8 @@ class HistoriesFold:
     def _groups(self) -> Iterator[Group]:
         changed = self._cache.changed
         for user, history in changed.items():
-            yield Group(self._key(user), history_commands(user, history))
-        for user in self._bare - changed.keys():
-            yield Group(self._key(user), delete_bare())
-        yield from self._erased.groups()
-
-    def _key(self, user: str) -> str:
-        return self._claim.keyspace.history(self._claim.partition, user)
+            yield Group(self._erasure.key(user), history_commands(user, history))
+        yield from self._erasure.groups(changed)
 
 
 def _rows_of(change: Change | Leaving) -> int:

@@ -95,18 +95,9 @@ def fold_scaled_event(
     affinity: Affinity,
     weight: UserWeight,
 ) -> list[Change]:
-    """Fold one event into the history of a weighted user; return the changes of G.
+    """Fold one event into the history of a weighted user, as `HistoryRules.fold`.
 
-    Args:
-        history: changed in place, of `SCALED_ENTRY`.
-        offset: of the event in its partition's log.
-        item: what the user touched.
-        event_weight: of the event's type, above 0.
-        ts_ms: event time, epoch ms.
-        value: of the transaction, NaN if it has none.
-        cap: as in `fold_event`.
-        affinity: updates the user's affinity by the event, without its scale.
-        weight: computes the user's scale.
+    The entries are `SCALED_ENTRY`; `affinity` leaves out the user's scale, which `weight` computes.
     """
     place = history.place_of(item)
     if place < 0:

@@ -8,17 +8,15 @@ import numpy as np
 
 from contracts.affinities import HistoryEntry
 from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD
-from contracts.log_position import mark_of, text_of
-from contracts.times import HOUR_S
+from contracts.log_position import mark_of
 from contracts.tombstones import NEVER_MS
-from contracts.topics import INTERACTIONS
+from stream_processors.erasure import value_commands
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History, Rejected
 from stream_processors.store.chunks import ON_INDEX, Commands, command
 
 _entries = msgspec.json.Decoder(list[HistoryEntry])
 _encode = msgspec.json.Encoder().encode
 _WHOLE_BELOW: Final = 2.0**53
-_EXPIRE_S: Final = str(INTERACTIONS.retention_h * HOUR_S)
 _UNSCALED: Final = (1, 0, 0)
 """Scale, total and number of values where users are not weighted, and of rejected items; msgspec
 omits ints like these."""
@@ -60,35 +58,21 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
 
 
 def history_commands(user: str, history: History) -> Commands:
-    """Return the writes of a user's hash and the index of users.
-
-    A removed user keeps a hash with the offset, by which a replay is detected, and the time of an
-    erasure, which the replay notes again. The next flush may delete it, `delete_bare`; if the
-    worker ends before, it expires after the last replay that the log allows.
-    """
+    """Return the writes of a user's hash and the index of users."""
     commands: Commands = []
     if history.is_emptied:
         commands += [*command("UNLINK", []), *command("ZREM", [user], ON_INDEX)]
     if history.removed:
         commands += command("HDEL", list(map(str, history.removed)))
-    commands += command("HSET", _fields(history))
+    commands += value_commands(history, _fields(history))
     if not history.is_bare:
         commands += command("ZADD", ["GT", str(history.last_ts_ms()), user], ON_INDEX)
-    else:
-        commands += command("EXPIRE", [_EXPIRE_S])
     return commands
 
 
-def delete_bare() -> Commands:
-    """Return the deletion of a hash without items, with an offset below the position."""
-    return command("UNLINK", [])
-
-
 def _fields(history: History) -> list[str]:
-    """Return fields and values that Redis does not have yet: the offset, and touched items."""
-    fields = [OFFSET_FIELD, text_of(history.mark)]
-    if history.erased_before_ms:
-        fields += (ERASED_FIELD, str(history.erased_before_ms))
+    """Return fields and values that Redis does not have yet: touched items."""
+    fields: list[str] = []
     if history.touched:
         for item, affinity, ts_ms, first_ms, *scaled in history.records_of(history.touched):
             scale, total, n_values = scaled or _UNSCALED

@@ -14,6 +14,7 @@ from contracts.log_position import NOTHING, LogPosition
 from contracts.topics import INSTRUMENTS
 from stream_processors import metrics
 from stream_processors.decoding.instruments import InstrumentRecord
+from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 
@@ -38,11 +39,10 @@ _stored = msgspec.json.Decoder(_Stored)
 _encode = msgspec.json.Encoder().encode
 
 
-class CatalogFold:
+class CatalogFold(Fold[Sequence[InstrumentRecord]]):
     """One partition's instruments."""
 
     records_at_once = _RECORDS_AT_ONCE
-    is_due = False
 
     def __init__(self, claim: Claim) -> None:
         """Take the partition."""

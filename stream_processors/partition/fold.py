@@ -19,6 +19,7 @@ class Fold(Protocol[Records_contra]):
 
     def begun(self) -> Unwritten:
         """Return what is written with the claim, before the first record."""
+        return Unwritten()
 
     @property
     def records_at_once(self) -> int:
@@ -31,6 +32,7 @@ class Fold(Protocol[Records_contra]):
     @property
     def is_due(self) -> bool:
         """Whether there is something to write even though no record arrived."""
+        return False
 
     async def take(self, records: Records_contra, /) -> None:
         """Fold the records of a batch, as `stream_processors.decoding` returns them."""
@@ -40,6 +42,7 @@ class Fold(Protocol[Records_contra]):
 
     def written(self) -> None:
         """Note that all of it is in Redis."""
+        return
 
 
 Records = TypeVar("Records")

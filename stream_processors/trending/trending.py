@@ -17,6 +17,7 @@ from contracts.log_position import NOTHING, mark, mark_of, text_of
 from contracts.messages import Ints
 from stream_processors.decoding.interactions import UserEvents
 from stream_processors.ids import Growable, IdIndex
+from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.trending.tally import Events, Tally, bucket_and_page, tally_of
@@ -30,11 +31,10 @@ _MAX_KNOWN: Final = 300_000
 _RECORDS_AT_ONCE: Final = 50_000
 
 
-class TrendingFold:
+class TrendingFold(Fold[UserEvents]):
     """The events of one partition not yet counted in Redis."""
 
     records_at_once = _RECORDS_AT_ONCE
-    is_due = False
 
     def __init__(self, claim: Claim, now_s: Callable[[], float] = time.time) -> None:
         """Take the partition, and the wall clock."""
@@ -49,19 +49,12 @@ class TrendingFold:
         """Whether more events are waiting than memory should hold."""
         return self._n >= _MAX_UNCOUNTED
 
-    def begun(self) -> Unwritten:
-        """Return nothing: counts outlive their log."""
-        return Unwritten()
-
     async def take(self, records: UserEvents) -> None:
         """Add the events of a batch, but for rejections."""
         columns = records.columns
         marks = mark(self._claim.incarnation, records.offsets[columns.index])
         counts = columns.weight > 0
         self.add(Events(columns.instrument_id[counts], columns.ts_ms[counts], marks[counts]))
-
-    def written(self) -> None:
-        """Do nothing: what is in memory reflects the writes already."""
 
     def add(self, events: Events) -> None:
         """Add events, later than all before."""

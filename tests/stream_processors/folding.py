@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from contracts.affinities import binary
 from contracts.messages import Interaction, encode
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
-from stream_processors.agents import FOLDS, Resources
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.decoding import changes, instruments, interactions, quotes
@@ -24,7 +23,6 @@ from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.partition.fold import Folds
-from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
@@ -58,11 +56,9 @@ def fold_of_interactions(
     rules: HistoryRules,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> Folds[UserEvents]:
-    """Return the topic's folds, with these rules of histories."""
+    """Return histories alone, with these rules."""
     histories = HistoriesFold(claim, producer, topology, rules, clock_s)
-    of = Resources(Settings(), topology, cast("Store", None), producer)
-    others = [fold(claim, of) for fold in FOLDS[INTERACTIONS].folds[1:]]
-    return Folds(decoding(interactions.decode, topology.interactions), [histories, *others])
+    return Folds(decoding(interactions.decode, topology.interactions), [histories])
 
 
 def folds_of_changes(claim: Claim, store: Store) -> Folds[list[ChangesRecord]]:

@@ -10,7 +10,7 @@ from contracts.keyspace import LINEAGE_FIELD, Keyspace
 from contracts.topics import Topic
 from stream_processors.agents import FOLDS
 from stream_processors.partition.fold import Fold
-from stream_processors.store.chunks import ON_KEY, Group, Unwritten, each_part
+from stream_processors.store.chunks import Group, Unwritten, each_part, pack
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.producer import Outgoing
@@ -22,8 +22,7 @@ LINEAGE = 7
 
 def index_of(keyspace: Keyspace, topic: Topic, partition: int) -> str:
     index = FOLDS[topic].index
-    assert index, f"{topic.name} has none"
-    return index(keyspace, partition)
+    return index(keyspace, partition) if index else "there is none"
 
 
 async def groups_of(unwritten: Unwritten) -> list[Group]:
@@ -48,10 +47,6 @@ class InMemoryClaim:
     reads: int = 0
     """commands that were read with"""
 
-    @property
-    def index(self) -> str:
-        return index_of(KEYSPACE, self.topic, self.partition)
-
     async def read(self, questions: Iterable[Group], _enough: int | None = None) -> list[Any]:
         answers = [answer for group in questions for answer in self.execute(group)]
         self.reads += len(answers)
@@ -63,13 +58,9 @@ class InMemoryClaim:
             self.execute(group)
 
     def execute(self, group: Group) -> list[Any]:
-        store, answers, at = SimulatedStore(self.data, Turns(), 0), [], 0
-        while at < len(group.commands):
-            name, on, n = cast("tuple[str, int, int]", group.commands[at : at + 3])
-            arguments = cast("list[str]", group.commands[at + 3 : at + 3 + n])
-            key = group.key if on == ON_KEY else self.index
-            answers.append(store.execute(name, key, arguments))
-            at += 3 + n
+        store = SimulatedStore(self.data, Turns(), 0)
+        keys = ["", index_of(KEYSPACE, self.topic, self.partition), group.key]
+        answers, _ = store.each(keys, pack([len(group.commands), *group.commands]))
         store.set(group.key, group.fields)
         return answers
 

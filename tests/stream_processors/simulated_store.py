@@ -110,10 +110,10 @@ class SimulatedStore:
         if stored != (epoch, last_flush):
             return [0, *stored]
         if script == scripts.READ:
-            return [1, *self._each(keys, *more)]
+            return [1, *self.each(keys, *more)]
         if script == scripts.WRITE:
             field, flush, packed, _channel, _message, *fields = more
-            self._each(keys, packed)
+            self.each(keys, packed)
             for key, its_fields in zip(keys[2:] if fields else (), fields, strict=True):
                 self.set(key, its_fields)
             position[field] = flush
@@ -129,7 +129,7 @@ class SimulatedStore:
         await self.turns.take(self.worker)
         return dict(self.data.get(key, {}))
 
-    def _each(
+    def each(
         self, keys: Sequence[str], packed: bytes, enough: float = math.inf
     ) -> tuple[list[Any], int]:
         commands: list[Any] = msgspec.msgpack.decode(packed)

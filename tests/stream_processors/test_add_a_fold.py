@@ -1,10 +1,9 @@
-"""A fold with a key of its own, added as CONTRIBUTING says: how many events have each weight."""
+"""A fold by user, added as CONTRIBUTING says: how many events each has, and when the last was."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -12,116 +11,135 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.event_types import BUILT_IN
-from contracts.keyspace import OFFSET_FIELD, Keyspace
-from contracts.log_position import NOTHING, mark, mark_of, text_of
+from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD, Keyspace
+from contracts.log_position import NOTHING, mark, mark_of
+from contracts.partitioning import user_partition
+from contracts.tombstones import NEVER_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from operations.counts.rebuild import keys_of
 from runtime.redis.stores import Store
 from stream_processors.agents import FOLDS
 from stream_processors.decoding.interactions import UserEvents
+from stream_processors.erasure import Erasure, value_commands
+from stream_processors.partition.fold import Fold
 from stream_processors.settings import Settings
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
+from tests.chaos.truth import histories
 from tests.chaos.truth.expected import Name, Run, expected_values
-from tests.chaos.truth.messages import good
-from tests.runtime.redis.guarded import rules
+from tests.examples import examples
 from tests.stream_processors.simulation import KEYSPACE, Plan, plans
 from tests.stream_processors.test_folds import RECORDS, Logged, wrong_values
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 TOPICS: Final = (INTERACTIONS, COOCCURRENCES)
-TRUTH: Final = "tests.chaos.truth.weights"
+TRUTH: Final = "tests.chaos.truth.visits"
 
 
-def weights(keyspace: Keyspace, partition: int) -> str:
-    """Hash: weight -> events with it; `off` -> last offset. Written by weights; read by people."""
-    return f"{keyspace.namespace}:weights:{{{INTERACTIONS.letter}{partition}}}"
+def visits(keyspace: Keyspace, partition: int, user_id: str) -> str:
+    """Hash of a user: `n` events, the last one at `t`. Written by visits; read by people."""
+    return f"{keyspace.namespace}:visits:{{{INTERACTIONS.letter}{partition}}}:{user_id}"
 
 
-class WeightsFold:
-    """Counts events of each weight, with the offset up to which they count."""
+@dataclass(slots=True)
+class Visits:
+    """Of one user."""
+
+    mark: int = NOTHING
+    erased_before_ms: int = NEVER_MS
+    n: int = 0
+    ts_ms: int = -1
+
+    @property
+    def is_bare(self) -> bool:
+        return not self.n
+
+    def last_ts_ms(self) -> int:
+        return self.ts_ms
+
+
+class VisitsFold(Fold[UserEvents]):
+    """Counts the events of each user."""
 
     records_at_once = 3
     is_full = False
-    is_due = False
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
-        self._key = weights(claim.keyspace, claim.partition)
-        self._n: Counter[str] = Counter()
-        self._mark: int | None = None
+        self._erasure = Erasure(claim, partial(visits, claim.keyspace))
+        self._changed: dict[str, Visits] = {}
 
-    def begun(self) -> Unwritten:
-        return Unwritten()
+    @property
+    def is_due(self) -> bool:
+        return bool(self._erasure.bare)
 
     async def take(self, records: UserEvents) -> None:
-        if self._mark is None:
-            (flat,) = await self._claim.read([Group(self._key, command("HGETALL", []))])
-            stored = dict(zip(flat[::2], flat[1::2], strict=True))
-            self._mark = mark_of(stored.pop(OFFSET_FIELD)) if stored else NOTHING
-            self._n.update({weight: int(n) for weight, n in stored.items()})
-        columns = records.columns
-        marks = mark(self._claim.incarnation, records.offsets[columns.index])
-        self._n.update(map(str, columns.weight[marks > self._mark].tolist()))
-        self._mark = max(self._mark, *marks.tolist(), NOTHING)
+        users = {user for _, user, *_ in records.events} - self._changed.keys()
+        fields = command("HMGET", [OFFSET_FIELD, ERASED_FIELD, "n", "t"])
+        answers = await self._claim.read(Group(self._erasure.key(user), fields) for user in users)
+        found = {
+            user: Visits(mark_of(offset), int(erased or NEVER_MS), int(n or 0), int(t or -1))
+            for user, (offset, erased, n, t) in zip(users, answers, strict=True)
+        }
+        await self._erasure.look_up(found)
+        found |= self._changed
+        marks = mark(self._claim.incarnation, records.offsets).tolist()
+        for place, user, _, _, ts_ms, _ in records.events:
+            its, tombstone = found[user], records.tombstones.get(place)
+            if self._erasure.admits(user, its, marks[place], ts_ms, tombstone):
+                self._changed[user] = its
+                its.n = 0 if tombstone else its.n + 1
+                its.ts_ms = -1 if tombstone else max(its.ts_ms, ts_ms)
 
     async def unwritten(self) -> Unwritten:
-        if not self._n:
-            return Unwritten()
-        counts = [text for weight, n in self._n.items() for text in (weight, str(n))]
-        offset = [OFFSET_FIELD, text_of(cast("int", self._mark))]
-        return Unwritten([Group(self._key, command("HSET", [*offset, *counts]))])
+        return Unwritten([*self._groups(), *self._erasure.groups(self._changed)])
+
+    def _groups(self) -> Iterator[Group]:
+        for user, its in self._changed.items():
+            fields = [] if its.is_bare else ["n", str(its.n), "t", str(its.ts_ms)]
+            commands = command("UNLINK", []) + value_commands(its, fields)
+            yield Group(self._erasure.key(user), commands)
 
     def written(self) -> None:
-        pass
+        self._erasure.written(self._changed)
+        self._changed = {}
 
 
 def expected(run: Run) -> Iterator[tuple[Name, Any]]:
-    for p in range(run.topology.interactions):
-        found = good(run.log.counted((INTERACTIONS.name, p)), INTERACTIONS)
-        events = [
-            (at, BUILT_IN[event.get("event", "trade")]) for at, event in found if "ts" in event
-        ]
-        for weight, n in Counter(weight for _, weight in events).items():
-            yield (weights(run.keyspace, p), str(weight)), n
-            yield (weights(run.keyspace, p), OFFSET_FIELD), list(events[-1][0])
+    key = partial(visits, run.keyspace)
+    yield from histories.marks(run, key)
+    for user_id, user in histories.users_of(run).of_id.items():
+        name = key(user_partition(user_id, run.topology.interactions), user_id)
+        yield (name, "n"), user.n
+        yield (name, "t"), user.last_ts_ms
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _added() -> Iterator[None]:
     topic = FOLDS[INTERACTIONS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Keyspace, "weights", weights, raising=False)
-        folds = [*topic.folds, lambda claim, _: WeightsFold(claim)]
+        patch.setattr(Keyspace, "visits", visits, raising=False)
+        folds = [*topic.folds, lambda claim, _: VisitsFold(claim)]
         patch.setitem(cast("Any", FOLDS), INTERACTIONS, replace(topic, folds=folds))
         patch.setitem(sys.modules, TRUTH, cast("Any", SimpleNamespace(expected=expected)))
         yield
 
 
+@examples(300)
 @given(log=st.lists(RECORDS[TOPICS], min_size=1, max_size=20), plan=plans)
-def test_each_event_counts_once_next_to_the_other_folds_however_workers_end(
-    log: Sequence[Logged], plan: Plan
-) -> None:
+def test_each_event_counts_once_however_workers_end(log: Sequence[Logged], plan: Plan) -> None:
     assert wrong_values(TOPICS, log, plan, Settings()) == []
 
 
-def test_its_keys_are_workers_to_write_and_a_rebuilds_to_delete() -> None:
-    ours, position = weights(KEYSPACE, 0), KEYSPACE.position(INTERACTIONS, 0)
+def test_its_keys_are_a_rebuilds_to_delete() -> None:
+    ours, position = visits(KEYSPACE, 0, "A"), KEYSPACE.position(INTERACTIONS, 0)
     others = [position, KEYSPACE.erased(0), KEYSPACE.items(0), KEYSPACE.model_user("g", "{i0}")]
     store = SimpleNamespace(scan_iter=lambda *_, **__: [*others, ours])
     assert list(keys_of(cast("Store", store), KEYSPACE, INTERACTIONS)) == [ours]
-    patterns = [part[1:] for part in rules()["worker"].split() if part.startswith("~")]
-    assert any(
-        fnmatchcase(weights(Keyspace("live"), 0), pattern.replace("[^", "[!"))
-        for pattern in patterns
-    )
 
 
-def test_one_without_a_recomputation_is_told_where_it_belongs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_one_without_a_truth_is_told_where_it_belongs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, TRUTH)
-    with pytest.raises(LookupError, match=r"fold weights must write: add tests/chaos/truth/wei"):
+    with pytest.raises(LookupError, match=r"fold visits must write: add tests/chaos/truth/vis"):
         expected_values(cast("Run", None))

@@ -1,7 +1,7 @@
 """Users' histories as a run's log makes them, and the Gram matrix of the histories as they are."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -26,6 +26,8 @@ class User:
     """A history, and what goes with it."""
 
     entries: History = field(default_factory=dict)
+    n: int = 0
+    """of the events that count"""
     last_ts_ms: int = 0
     mark: Mark = (0, 0)
 
@@ -66,6 +68,7 @@ class Users:
             return
         user = self.of_id.setdefault(user_id, User())
         user.mark = mark
+        user.n += 1
         user.last_ts_ms = max(user.last_ts_ms, event["ts"])
         item, kind = event["instrument_id"], event.get("event", "trade")
         for changed in fold(user.entries, item, kind, event["ts"], _value(event), self._rules):
@@ -100,14 +103,22 @@ def users_of(run: Run) -> Users:
     return users
 
 
+def marks(run: Run, key: Callable[[int, str], str]) -> Iterator[tuple[Name, Any]]:
+    """Yield what a fold by user writes of each user: the offset, and when one was erased before."""
+    users = users_of(run)
+    for user_id, user in users.of_id.items():
+        name = key(user_partition(user_id, run.topology.interactions), user_id)
+        yield (name, OFFSET_FIELD), list(user.mark)
+        if user_id in users.erased_before_ms:
+            yield (name, ERASED_FIELD), users.erased_before_ms[user_id]
+
+
 def expected(run: Run) -> Iterator[tuple[Name, Any]]:
     users, keyspace = users_of(run), run.keyspace
+    yield from marks(run, keyspace.history)
     for user_id, user in users.of_id.items():
         p = user_partition(user_id, run.topology.interactions)
         key = keyspace.history(p, user_id)
-        yield (key, OFFSET_FIELD), list(user.mark)
-        if user_id in users.erased_before_ms:
-            yield (key, ERASED_FIELD), users.erased_before_ms[user_id]
         yield (keyspace.active(p), user_id), user.last_ts_ms
         for item, entry in user.entries.items():
             yield (key, str(item)), entry_as_stored(entry)
@@ -129,11 +140,9 @@ def entry_as_stored(entry: Held) -> dict[str, float]:
 
 
 def compared(kind: str, _rest: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a history with what is left out; of a user who was taken out it may have no items."""
+    """Return a history with what is left out."""
     if kind != "history":
         return fields
-    if fields.keys() <= {OFFSET_FIELD, ERASED_FIELD}:
-        return {}
     return {
         field: value if field in NOT_ITEMS else {**_LEFT_OUT, "f": value["t"], **value}
         for field, value in fields.items()

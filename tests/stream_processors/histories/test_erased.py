@@ -80,11 +80,3 @@ async def test_an_erasure_of_a_clock_that_is_ahead_does_not_let_others_be_forgot
     assert (items_of(data, "A"), items_of(data, "B")) == (set(), set())
     bound_ms = int(data[KEYSPACE.erased(0)][pseudonym("B")])
     assert now_ms <= bound_ms - MAX_AHEAD_MS <= time.time_ns() // 1_000_000
-
-
-async def test_without_erasures_no_user_is_looked_up() -> None:
-    fold, claim = histories_in_memory({})
-    log = [took(1, 0, str(user)) for user in range(20)]
-    for start in range(20):
-        await fold.take(batch_of_events(log, start, start + 1))
-    assert claim.reads == 20 + 1

@@ -7,7 +7,7 @@ from contracts.messages import Interaction, encode
 from contracts.times import DAY_MS
 from contracts.tombstones import decode_tombstone
 from contracts.topics import INTERACTIONS
-from stream_processors.histories import removal as retention_module
+from stream_processors.histories import retention as retention_module
 from stream_processors.histories.rules import HistoryRules
 from tests.stream_processors.folding import histories_in_memory
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryProducer, flush
