@@ -75,7 +75,7 @@ def parse_token(text: str) -> Position:
 
 
 def whole_buckets(starts: Sequence[int], interval: Interval, bars: int, minutes: int) -> int:
-    """Return how many of the minutes `starts` fit into so many buckets without splitting one.
+    """Return how many of the minutes `starts` fit into `bars` buckets without splitting one.
 
     They are in order, or in reverse order.
 

@@ -75,7 +75,7 @@ not complete a single bucket."""
 
 
 class Of(NamedTuple):
-    """The window of an instrument on a page, and what Redis holds of it."""
+    """An instrument on a page: its window, and the part of it in Redis and the archive."""
 
     instrument_id: int
     name: str

@@ -60,7 +60,7 @@ class Gate:
 
 
 class PerClient:
-    """Counts what each client has open, under each of its names."""
+    """Limits open streams or incomplete bodies per client, by its address and its key."""
 
     def __init__(self, limit: int, problem: Callable[[str], Problem]) -> None:
         """Allow each name `limit`; `problem` is that of a name which has as many."""

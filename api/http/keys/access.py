@@ -157,9 +157,9 @@ class Access:
         return endpoint.answer(values), key
 
     def spend(self, request: Request, reads: int) -> None:
-        """Take so many more reads from the quota of a request's key, if it has one.
+        """Take `reads` reads from the quota of a request's key, if it has one.
 
-        One was taken when the request was admitted.
+        The first was taken when the request was admitted.
 
         Raises:
             Problem: fewer are left.
