@@ -19,7 +19,7 @@ from trainer.models.interface import Values
 
 
 class Data(msgspec.Struct, frozen=True):
-    """What was learned from, and what was to be found."""
+    """Sizes of the training data, and of the held-out items."""
 
     source: str
     """the files, and how they were split"""

@@ -39,7 +39,7 @@ class Contender:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The settings that distinguish it: of its model, or those that `auto` chose."""
+        """Settings of the evaluated model, or those that `auto` chose."""
         if self.found is not None:
             return dict(self.found.values)
         return dict(self.settings.config(self.name))

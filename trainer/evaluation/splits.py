@@ -20,7 +20,7 @@ class SplitError(ValueError):
 
 
 def temporal(interactions: Interactions, test_share: float) -> Split:
-    """Return what was done before a moment, and what was done from then on.
+    """Split interactions at a moment, into those before it and those from then on.
 
     The moment is the time of the event that has `1 - test_share` of the events before it; events
     of the same millisecond stay on one side. This is how a model is used: what it learns from is

@@ -170,7 +170,7 @@ def _with_whole_visits(
 
 
 def as_of(histories: Histories, until_ms: Ints | int) -> Histories:
-    """Return histories whose last events are those of a time, one or (entries,)."""
+    """Histories as known at `until_ms`, one time or (entries,): later events are forgotten."""
     ts_ms = known_ms(histories.ts_ms, histories.since_ms, until_ms)
     return Histories(histories.affinities, ts_ms, histories.since_ms)
 

@@ -78,7 +78,7 @@ def top_n(scores: Matrix, support: Floats, n: int) -> Ranking:
 
 
 def best_entries(scores: Matrix, support: Floats, n: int) -> tuple[Ints, Ints]:
-    """Return the places in `scores.data` of what `top_n` lists, after the indptr of its rows."""
+    """Return the indptr of `top_n`'s lists, and the indices in `scores.data` of their entries."""
     starts, lengths = scores.indptr[:-1], np.minimum(np.diff(scores.indptr), n)
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     best = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)

@@ -58,7 +58,7 @@ class Searches:
         self._process: Popen[bytes] | None = None
 
     def choice(self, variant: str, settings: TrainerSettings) -> Selection | None:
-        """Return what was chosen for a variant's next generation, if its settings are the same."""
+        """The last search's choice for a variant, None if its settings have changed since."""
         of, selection = self.choices.get(variant, (None, None))
         return selection if of == settings else None
 

@@ -70,7 +70,7 @@ def measures(
     evaluation: Annotated[Path, typer.Argument(help="JSON of `python -m trainer evaluate --json`")],
     out: Annotated[Path, typer.Argument(help="JSON file: model -> measure -> value")],
 ) -> None:
-    """Write what can be compared of an evaluation: its measures, without intervals and times."""
+    """Write an evaluation's measures, without intervals and times, so that DVC compares them."""
     found = msgspec.json.decode(evaluation.read_bytes(), type=Evaluation)
     of_models = {
         each.model: {
