@@ -31,7 +31,7 @@ _EVICT_AT_LEAST: Final = 20_000
 
 
 class Missing(NamedTuple):
-    """What must be read of an instrument before its quotes can be folded."""
+    """Minutes of an instrument to read before its quotes can be folded."""
 
     number: int
     instrument_id: int
@@ -137,7 +137,7 @@ class BarTable:
         return numbers
 
     def missing(self, keys: Ints) -> list[Missing]:
-        """Return what must be read from Redis and given to `insert` before `add` of these keys."""
+        """Bars of `keys` that may be in Redis: read and `insert` them before `add`."""
         newest = self._newest.values[keys >> _MINUTE_BITS]
         minute = keys & _MINUTE_MASK
         may_exist = (newest == _UNREAD) | ((minute <= newest) & (minute > newest - self._retention))

@@ -45,7 +45,7 @@ class Retention:
         """when the next users may be removed"""
 
     async def enforce(self) -> None:
-        """Publish tombstones for some of them, if it is time; called repeatedly.
+        """Publish tombstones for some inactive users, if it is time; called repeatedly.
 
         One that is not folded before the next search is published again, which changes nothing.
         """
