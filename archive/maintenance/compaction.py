@@ -184,7 +184,7 @@ def merged(streams: Sequence[Iterator[pa.Table]], sorted_by: Sequence[str]) -> I
 
 
 def in_pieces_of(rows: int, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of tables, so many at a time, and the rest at the end."""
+    """Regroup the rows of tables into tables of `rows` rows; the last one has the rest."""
     kept: list[pa.Table] = []
     n = 0
     for table in tables:

@@ -184,7 +184,7 @@ class GroupConsumer:
             self.is_paused = is_paused
 
     def ends(self) -> dict[Partition, End]:
-        """Return the logs' ends of those of our partitions of which something was fetched."""
+        """End offsets of assigned partitions fetched at least once."""
         ends = {}
         for topic, p in self._mine:
             place = TopicPartition(self._kafka.topic(topic), p)
