@@ -3,10 +3,9 @@
 Items are summed by place: an index into arrays, in the order of first use.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -81,21 +80,17 @@ _ROUNDED_TO_0: Final = _UNIT / 4
 """A share of at most this is no score above 0."""
 
 
-class Row(NamedTuple):
-    """The neighbors of an item, highest score first; scores may be negative."""
+Row = Floats
+"""(2, k): the places of an item's neighbors and their scores, highest first; some may be negative.
 
-    places: Placed
-    """(k,)"""
-    scores: Floats
-    """(k,)"""
+In one array, since most of what it takes to add up rows is to find them in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
     """The contribution of each entry of some rows to the sum of its place."""
 
-    rows: Sequence[Placed]
-    """the places of each row, (m,)"""
+    rows: Sequence[Row]
     places: Ints
     """(e,) all of them"""
     shares: Floats
@@ -106,15 +101,10 @@ class Shares:
     @classmethod
     def of(cls, rows: Sequence[Row], weights: Floats) -> "Shares":
         """Return the shares of one or more rows with their weights, (m,)."""
-        places, scores = zip(*rows, strict=True)
-        lengths = np.array([*map(len, places)])
-        return cls(
-            rows=places,
-            # Numpy indexes faster with integers of its native size.
-            places=np.concatenate(places, dtype=np.int64),
-            shares=np.concatenate(scores) * weights.repeat(lengths),
-            ends=lengths.cumsum(),
-        )
+        places, scores = np.concatenate(rows, axis=1)
+        lengths = np.array([row.shape[1] for row in rows])
+        shares = scores * weights.repeat(lengths)
+        return cls(rows, places.astype(np.int64), shares, lengths.cumsum())
 
     def best(
         self,
@@ -173,8 +163,8 @@ class Shares:
         Rows begin with their highest scores, so these places mostly have the largest sums. To
         find the n-th largest sum of all takes longer than all the rest.
         """
-        heads = np.concatenate([places[:n] for places in self.rows])
-        ordered = sums[heads]
+        heads = np.concatenate([row[0, :n] for row in self.rows])
+        ordered = sums[heads.astype(np.int64)]
         ordered.sort()
         # Equal sums count once, as they may be of one place.
         steps = (ordered[1:] != ordered[:-1]).nonzero()[0]
@@ -194,15 +184,18 @@ def _ranked(columns: Sequence[Column], row_items: Sequence[int], n: int) -> list
         row_items: the item of each row.
         n: how many at most.
     """
-    score_of: dict[int, float] = {}
-    speaking: dict[int, list[tuple[float, int]]] = defaultdict(list)
-    for item, score, share, row in zip(*(column.tolist() for column in columns), strict=True):
-        if score > 0:
-            score_of[item] = score
-            if share > 0:
-                speaking[item].append((-share, row_items[row]))
-    ranked = sorted((-score, item) for item, score in score_of.items())
-    return [
-        Recommended(item, -negated, [reason for _, reason in sorted(speaking[item])[:REASONS]])
-        for negated, item in ranked[:n]
-    ]
+    items, scores, shares, rows = columns
+    reasons = [row_items[row] for row in rows.tolist()]
+    entries = zip((-scores).tolist(), items.tolist(), (-shares).tolist(), reasons, strict=True)
+    ranked: list[Recommended] = []
+    because: list[int] = []
+    last: int | None = None
+    for negated, item, negated_share, reason in sorted(entries):
+        if item != last:
+            if negated >= 0 or len(ranked) == n:
+                break
+            last, because = item, []
+            ranked.append(Recommended(item, -negated, because))
+        if negated_share < 0 and len(because) < REASONS:
+            because.append(reason)
+    return ranked

@@ -14,7 +14,7 @@ from api.recommendations.fold import Places, Row
 from api.redis.lru import LruCache
 from contracts.messages import Floats
 
-ROWS_BYTES: Final = 140_000_000
+ROWS_BYTES: Final = 180_000_000
 """Per generation, at least this much of the most recently used rows is kept, and at most twice as
 much: 50,000 rows of 200 neighbors."""
 _ROW_OBJECTS_BYTES: Final = 400
@@ -37,11 +37,11 @@ class _List(msgspec.Struct, frozen=True):
 
 _list = msgspec.json.Decoder(_List, strict=False)  # items are strings there
 
-_NO_LIST: Final = Row(np.empty(0, np.int32), np.empty(0))
+_NO_LIST: Final = np.empty((2, 0))
 
 
 def _bytes_of(row: Row) -> int:
-    return row.places.nbytes + row.scores.nbytes + _ROW_OBJECTS_BYTES
+    return row.nbytes + _ROW_OBJECTS_BYTES
 
 
 class GenerationLists:
@@ -74,9 +74,10 @@ class GenerationLists:
 
     def _row(self, found: _List) -> Row:
         self.model = found.model
-        places = self.places.of_all([neighbor.item for neighbor in found.items])
-        scores = [neighbor.score for neighbor in found.items]
-        return Row(places, np.fromiter(scores, np.float64, len(scores)))
+        row = np.empty((2, len(found.items)))
+        row[0] = self.places.of_all([neighbor.item for neighbor in found.items])
+        row[1] = [neighbor.score for neighbor in found.items]
+        return row
 
 
 class Lists:

@@ -199,7 +199,8 @@ def test_reasons_are_the_items_with_the_largest_shares_above_zero(
 
 def test_reasons_come_in_the_order_of_their_shares_and_equal_ones_by_the_smaller_id() -> None:
     history = {item: HistoryEntry(r, 0) for item, r in ((7, 2), (8, 3), (5, 2), (6, 2))}
-    similar = {item: SimilarList("cosine", [Neighbor("9", 0.5, 1)]) for item in history}
+    neighbors = [Neighbor("9", 0.5, 1), Neighbor("4", 4e-13, 1)]  # which rounds to 0
+    similar = {item: SimilarList("cosine", neighbors) for item in history}
     (found,) = recommended(similar, history).items
     assert found.because == [8, 5, 6]
     assert found.score == 0.5
