@@ -31,7 +31,7 @@ class Recommendations(msgspec.Struct, frozen=True):
     `request_id` identifies the answer in feedback (`POST /v1/feedback`). `source` is `model` (the
     user's precomputed list, made from exactly the current history), `history` (computed now, from
     the user's history and the instruments' lists), `popular`, or `repeat` (what the user has
-    already, with `include_seen`). Scores of different sources are not comparable.
+    already, with `repeats=first`). Scores of different sources are not comparable.
     """
 
     user_id: str

@@ -14,6 +14,7 @@ from api.http.instrument_refs import SentInstrument, id_of
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED, MAX_OFFSET
 from api.http.parsing import MAX_CATEGORIES_ASKED, Resolve
 from api.http.problems import broken_rule
+from api.recommendations.choosing import Repeats
 from contracts.affinities import HistoryEntry
 from contracts.instruments import Category
 from contracts.messages import UserId, check_user_id
@@ -46,7 +47,7 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     exclude_category: _Categories = ()
     filter: Annotated[Collection[_Condition], Meta(max_length=MAX_CONDITIONS)] = ()
     boost: Annotated[Collection[_Boost], Meta(max_length=MAX_CONDITIONS)] = ()
-    include_seen: bool = False
+    repeats: Repeats = "none"
     diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
     names: bool = False
 

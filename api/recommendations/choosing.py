@@ -5,7 +5,7 @@ Equal scores are ordered by the smaller id.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -26,9 +26,12 @@ from contracts.times import DAY_MS
 REPEAT_HALF_LIFE_DAYS: Final = 90.0
 """Of what may be taken again. 60 and 180 are as good on a shop's months."""
 
-CommonWish = tuple[int, int, bool, float | None, bool, int]
-"""The number of instruments, how many come before them, whether seen ones are included, how diverse
-they are, whether they are named, and the version of the catalog."""
+Repeats = Literal["none", "first"]
+"""Whether what the user has is left out, or leads the list as far as it may be taken again."""
+
+CommonWish = tuple[int, int, Repeats, float | None, bool, int]
+"""The number of instruments, how many come before them, whether repeats lead, how diverse they are,
+whether they are named, and the version of the catalog."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -36,7 +39,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     n: int
     excluded: frozenset[int]
-    include_seen: bool
+    repeats: Repeats = "none"
     is_filtered: bool = False
     """whether `shown` depends on a filter, and not only on what is listed"""
     catalog_version: int = 0
@@ -67,7 +70,7 @@ class Wish(msgspec.Struct, frozen=True):
         return (
             self.n,
             self.offset,
-            self.include_seen,
+            self.repeats,
             self.diversity,
             self.names,
             self.catalog_version,
@@ -80,7 +83,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     def left_out(self, history: Histories) -> frozenset[int]:
         """Return the items that must not be recommended to the user of a history."""
-        return self.excluded.union(rejected(history) if self.include_seen else history)
+        return self.excluded.union(history if self.repeats == "none" else rejected(history))
 
     def after(self, items: Sequence[Recommended]) -> "Wish":
         """Return what is still missing after some items."""

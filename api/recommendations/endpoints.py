@@ -1,7 +1,7 @@
 """The endpoints of recommendations."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.filters import Check, boost_parameter, filter_parameters
@@ -12,7 +12,6 @@ from api.http.parameters import (
     OFFSET,
     USER_ID,
     exclude_parameter,
-    flag,
     one_of,
     share,
     whole_number,
@@ -46,6 +45,7 @@ from api.recommendations.bodies import (
     ForUsers,
     WeightedItem,
 )
+from api.recommendations.choosing import Repeats
 from api.recommendations.reading import BodyRequests, RecommendationReader
 from api.recommendations.trending import TrendingItems
 from contracts.trending import TRENDING_WINDOWS
@@ -114,15 +114,15 @@ def endpoints(
 Instruments from the first of these sources that has any, named by `source`.
 
 - `model`: the user's precomputed list, made from exactly the current history. It excludes
-  instruments that the user has, so it is not used with `include_seen`.
+  instruments that the user has, so it is not used with `repeats=first`.
 - `history`: the user's instruments folded into their lists, so that an event counts at once:
   `score(j) = sum_i w_i S_ij / sum_i |w_i|`, with w_i the affinity for instrument i and S_ij the
   score of j in the list of i. In some generations only the latest instruments count, or older ones
   count less. Instruments with a score above 0 are recommended.
 - `popular`: the most popular instruments.
 
-With `include_seen`, the first source is `repeat`: instruments that the user has and may take again,
-ranked by how often, how recently, and how well they fit the rest; then comes `history`.
+With `repeats=first`, the first source is `repeat`: instruments that the user has and may take
+again, ranked by how often, how recently, and how well they fit the rest; then comes `history`.
 
 If a source has fewer than `n` instruments, the next ones follow, and these instruments have a
 `source` of their own. Instruments that the catalog marks as unlisted are never recommended.
@@ -137,7 +137,7 @@ concentrated in its category.""",
                 exclude_parameter(resolve),
                 *filter_parameters(check),
                 boost_parameter(check),
-                flag("include_seen", "first recommend what the user has and may take again"),
+                one_of("repeats", get_args(Repeats), "none", "whether what the user has may lead"),
                 share("diversity", "how much to prefer other categories than those before"),
                 NAMES,
             ),

@@ -75,7 +75,7 @@ class RecommendationReader:
         return Wish(
             asked.n,
             frozenset(map(int, asked.exclude)),
-            asked.include_seen,
+            asked.repeats,
             wanted is not ALL,
             self._catalog.version,
             self._catalog.shown(wanted),

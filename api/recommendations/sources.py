@@ -58,10 +58,10 @@ class Sources:
         Raises:
             ExpiredError: the generation may have had lists that are gone.
         """
-        chosen = None if wish.include_seen else _own(own, stored, wish)
+        chosen = _own(own, stored, wish) if wish.repeats == "none" else None
         if chosen is not None and len(chosen.items) == wish.n:
             return chosen  # and the history need not be parsed
-        if wish.include_seen and stored.offset is not None:
+        if wish.repeats == "first" and stored.offset is not None:
             chosen = yield from self._repeated(generation, stored.items, wish)
         elif chosen is None and stored.offset is not None:
             chosen = yield from self._folded_in(generation, stored.items, wish)
@@ -113,7 +113,7 @@ class Sources:
         chosen = from_repeats(history, rows, lists, wish, generation.served.fold_in)
         if len(chosen.items) == wish.n:
             return chosen
-        others = replace(wish.after(chosen.items), include_seen=False)
+        others = replace(wish.after(chosen.items), repeats="none")
         folded = from_history(history, rows, lists, others, generation.served.fold_in)
         if not chosen.items:
             return folded if folded.items else None

@@ -191,7 +191,7 @@ async def test_what_a_user_may_take_again_is_filtered_and_boosted_too(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     filled.history("buyer", {str(item): (1 + item % 2, 5) for item in range(2, 10)}, off=7)
-    wish = {"n": 8, "include_seen": True}
+    wish = {"n": 8, "repeats": "first"}
     assert sorted(await ids_of(client, of_user("buyer"), **wish)) == [*range(2, 10)]
     asked = Wish(["lot:ge:1"], ["currency:eq:EUR:100"])
     found = await items_of(client, of_user("buyer"), **wish, **asked.fields(USER))

@@ -24,7 +24,7 @@ from contracts.tombstones import Tombstone
 from .conftest import Filled, Serve
 from .reading import Reader
 
-ALL = Wish(10, frozenset(), include_seen=False)
+ALL = Wish(10, frozenset())
 OF_4 = "/v1/instruments/4/similar"
 
 

@@ -19,7 +19,7 @@ from .all_but import AllBut
 from .conftest import Filled
 from .reading import Reader
 
-ALL = Wish(10, frozenset(), include_seen=False)
+ALL = Wish(10, frozenset())
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
     assert recommended() == ("model", [8, 9, 5])
     raw.delete(filled.keys.model_user("g1", "ABC"))
     assert recommended() == ("model", [8, 9, 5])
-    assert recommended(Wish(10, frozenset({8}), include_seen=False)) == ("history", [5])
+    assert recommended(Wish(10, frozenset({8}))) == ("history", [5])
     filled.history("ABC", {"4": (1, 2)}, off=2)
     assert recommended() == ("history", [5])
     filled.generation("g2", {"4": [("6", 0.5, 1.0)]})
@@ -189,10 +189,10 @@ def test_answers_are_kept_within_bounds_however_long_they_are(
             )
 
         for user in users:
-            reader.run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)))
+            reader.run(reader.recommendations(user, Wish(n, frozenset())))
         before = counted()
         for user in reversed(users):
-            reader.run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)))
+            reader.run(reader.recommendations(user, Wish(n, frozenset())))
         return round(counted() - before)
 
     assert kept(1) == len(users)  # of a kilobyte each
@@ -204,12 +204,12 @@ def test_a_kept_answer_holds_no_version_of_the_catalog(reader: Reader, filled: F
     filled.history("ABC", {"4": (1, 1)}, off=1)
     shown = AllBut({6})
     still_there = weakref.ref(shown)
-    wish = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown)
+    wish = Wish(10, frozenset(), catalog_version=1, shown=shown)
     made = reader.run(reader.recommendations("ABC", wish))[1]
     del wish, shown
     gc.collect()
     assert still_there() is None
-    again = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=AllBut({6}))
+    again = Wish(10, frozenset(), catalog_version=1, shown=AllBut({6}))
     assert reader.run(reader.recommendations("ABC", again))[1] is made
-    newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=AllBut({5, 7}))
+    newer = Wish(10, frozenset(), catalog_version=2, shown=AllBut({5, 7}))
     assert reader.run(reader.recommendations("ABC", newer))[1].items == []

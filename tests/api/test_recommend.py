@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import get_args
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from api.instruments.reading import first_neighbors
 from api.recommendations.bodies import MAX_ITEMS, WeightedItem, history_of_items
 from api.recommendations.choosing import (
     Chosen,
+    Repeats,
     Wish,
     folded_items,
     from_history,
@@ -22,11 +24,7 @@ from api.recommendations.choosing import (
 )
 from api.recommendations.fold import _TABLE_MOST, REASONS
 from api.recommendations.lists import GenerationLists
-from api.users.history import (
-    history_answer,
-    latest_items,
-    rejected_in,
-)
+from api.users.history import history_answer, latest_items, rejected_in
 from contracts.affinities import HistoryEntry
 from contracts.fold_in import FoldIn
 from contracts.generations import (
@@ -41,7 +39,7 @@ from contracts.times import DAY_MS
 
 from .all_but import AllBut
 
-ALL = Wish(100, frozenset(), include_seen=False)
+ALL = Wish(100, frozenset())
 ALL_ALIKE = FoldIn()
 LARGE = (_TABLE_MOST - 1, _TABLE_MOST, 5_000_000, 2**53 + 1, 2**63 - 1)
 ids = st.integers(0, 30) | st.sampled_from(LARGE)
@@ -106,7 +104,7 @@ def plain_scores(
     history=histories,
     similar=lists,
     fold_in=foldings,
-    include_seen=st.booleans(),
+    repeats=st.sampled_from(get_args(Repeats)),
     excluded=st.sets(ids),
     n=limits,
     others=st.sampled_from([0, 10_000]),
@@ -116,13 +114,13 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     similar: dict[int, SimilarList],
     *,
     fold_in: FoldIn,
-    include_seen: bool,
+    repeats: Repeats,
     excluded: set[int],
     n: int,
     others: int,
 ) -> None:
     expected = plain_scores(similar, history, fold_in)
-    wish, read = Wish(n, frozenset(excluded), include_seen), GenerationLists()
+    wish, read = Wish(n, frozenset(excluded), repeats), GenerationLists()
     read.places.of_all(range(100, 100 + others))  # items of other users' lists
     chosen = recommended(similar, history, wish, fold_in, read)
 
@@ -134,7 +132,7 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     assert order == sorted(order)
     names = {item.instrument_id for item in chosen.items}
     never = {item for item, entry in history.items() if entry.r <= 0}
-    left_out = excluded | (never if include_seen else history.keys())
+    left_out = excluded | (history.keys() if repeats == "none" else never)
     assert not names & left_out
     possible = {item for item, score in expected.items() if score > 1e-12} - left_out
     assert len(names) >= min(n, len(possible))
@@ -159,8 +157,8 @@ def test_what_may_not_be_shown_is_left_out_as_if_it_were_excluded(
     hidden: set[int],
     n: int,
 ) -> None:
-    filtered = Wish(n, frozenset(excluded), include_seen=True, shown=AllBut(hidden))
-    plain = Wish(n, frozenset(excluded | hidden), include_seen=True)
+    filtered = Wish(n, frozenset(excluded), repeats="first", shown=AllBut(hidden))
+    plain = Wish(n, frozenset(excluded | hidden), repeats="first")
     asked = (similar, history)
     assert recommended(*asked, filtered, fold_in) == recommended(*asked, plain, fold_in)
     own = UserList("user-knn", (0, 1), [Recommendation(str(i), 1, ["7"]) for i in history])
@@ -174,7 +172,7 @@ def test_the_best_that_may_be_shown_are_found_however_many_may_not(every: int) -
     neighbors = [Neighbor(str(item), 1 / item, 1) for item in range(1, 2_001)]
     similar = {0: SimilarList("cosine", neighbors)}
     hidden = {item for item in range(2_001) if item % every}
-    wish = Wish(2, frozenset(), include_seen=False, shown=AllBut(hidden))
+    wish = Wish(2, frozenset(), shown=AllBut(hidden))
     found = recommended(similar, {0: HistoryEntry(1, 0)}, wish).items
     assert [item.instrument_id for item in found] == [every, 2 * every]
 
@@ -215,7 +213,7 @@ def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: l
         row: SimilarList("cosine", [Neighbor(item, of[row], 1) for item, of in columns.items()])
         for row in history
     }
-    found = recommended(similar, history, Wish(n, frozenset(), include_seen=True)).items
+    found = recommended(similar, history, Wish(n, frozenset(), repeats="first")).items
     assert [(item.instrument_id, item.score) for item in found] == [(i, 0.2) for i in expected]
 
 

@@ -53,11 +53,11 @@ async def test_what_the_user_has_is_recommended_only_if_wished_for(
     filled.user_list("g1", "ABC", 7, OWN)  # which the last event made out of date
     assert await source_and_ids(client, ABC) == ("history", [3, 4, 9])
     filled.user_list("g1", "ABC", 8, OWN[:1])
-    assert await sources_of(client, ABC, include_seen=True) == [
+    assert await sources_of(client, ABC, repeats="first") == [
         *((2, None), (1, None)),
         *((3, "history"), (4, "history"), (9, "popular")),
     ]
-    assert await source_and_ids(client, ABC, include_seen=True, n=1) == ("repeat", [2])
+    assert await source_and_ids(client, ABC, repeats="first", n=1) == ("repeat", [2])
 
 
 async def test_a_user_without_history_or_of_items_that_the_model_does_not_know_gets_popular_ones(
@@ -130,7 +130,7 @@ async def test_a_basket_is_folded_in_as_the_same_history_is(
         ({}, [3, 4, 9]),
         ({"n": 1}, [3]),
         ({"exclude": [3]}, [4, 9]),
-        ({"include_seen": True}, [3, 1, 2, 4, 9]),
+        ({"repeats": "first"}, [3, 1, 2, 4, 9]),
     ],
 )
 async def test_a_basket_s_wishes_are_kept_to_and_a_weight_is_1_if_none_is_said(

@@ -35,7 +35,7 @@ async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-@each("seen", [{}, {"include_seen": True}])
+@each("seen", [{}, {"repeats": "first"}])
 @each("category", [{}, {"category": "all"}])
 @each(("user", "source"), [("folded", "history"), ("listed", "model"), ("rejecting", "popular")])
 async def test_rejected_items_are_recommended_from_no_source(

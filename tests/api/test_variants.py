@@ -17,7 +17,7 @@ from .lists import answered, of_user
 from .reading import Reader
 
 USERS = [f"u{n}" for n in range(100)]
-ALL = Wish(10, frozenset(), include_seen=False)
+ALL = Wish(10, frozenset())
 VARIANTS = {
     name: Served(generation, "cosine", "user-knn")
     for name, generation in (("default", "g1"), ("steep", "g2"))

@@ -110,7 +110,7 @@ async def test_an_act_is_forgotten_with_its_question_though_it_is_published_late
     outcome = page.locator(".outcome")
     await rows(page, "Recommendations").get_by_role("button", name="Click OTHR").click()
     await expect(outcome).to_have_text("Click on OTHR: publishing…")
-    await page.get_by_label("Buy again").check()
+    await page.get_by_label("Buy again").select_option("First")
     await expect(rows(page, "Recommendations").filter(has_text="repeat")).not_to_have_count(0)
     await expect(outcome).to_contain_text("Choose what the user does")
     async with page.expect_response("**/v1/feedback") as sent:

@@ -105,14 +105,14 @@ async def test_it_recommends_by_the_wishes_in_the_address(page: Page, stack: Sta
     await page.goto(f"{stack.url}/#/user/ABC?window=1h")
     listed = rows(page, "Recommendations")
     await expect(listed).to_have_count(3)
-    await page.get_by_label("Buy again").check()
-    await expect(page).to_have_url(re.compile(r"\?window=1h&include_seen=true$"))
+    await page.get_by_label("Buy again").select_option("First")
+    await expect(page).to_have_url(re.compile(r"\?window=1h&repeats=first$"))
     await expect(listed.first).to_contain_text(re.compile("SUCA.*repeat"))
     await expect(listed.nth(1)).to_contain_text(re.compile("EVIL.*history"))
     async with page.expect_response(re.compile("/recommendations.*diversity=0.5")) as answered:
         await page.get_by_label("Diversity").select_option("Much")
     assert (await answered.value).ok
-    await page.get_by_label("Buy again").uncheck()
+    await page.get_by_label("Buy again").select_option("Left out")
     await expect(page).to_have_url(re.compile(r"\?window=1h&diversity=0.5$"))
     await expect(listed.filter(has_text="repeat")).to_have_count(0)
 

@@ -17,8 +17,12 @@ import { hrefOf } from "../shell/router.js";
 const SHOWN = 10;
 /** An event counts within a second or two. */
 const EVERY_MS = 1_000;
-/** @type {Readonly<Record<string, string>>} Values of `diversity`, in words; empty: not sent. */
-const DIVERSITIES = { "": "The variant's", 0: "None", 0.25: "Some", 0.5: "Much", 1: "Categories only" };
+/** @typedef {{ name: string, title: string, words: Readonly<Record<string, string>> }} Choice */
+/** @type {readonly Choice[]} Parameters with their values in words; an empty value is not sent. */
+const CHOICES = [
+  { name: "repeats", title: "Buy again", words: { "": "Left out", first: "First" } },
+  { name: "diversity", title: "Diversity", words: { "": "The variant's", 0: "None", 0.25: "Some", 0.5: "Much", 1: "Categories only" } },
+];
 
 /** @param {{ place: import("../shell/router.js").Place }} props its subject is a user */
 export function View({ place }) {
@@ -68,33 +72,28 @@ function Shown({ user, query }) {
 }
 
 /** @param {Query} query of the address @returns {Record<string, string>} parameters of the request */
-function optionsOf({ include_seen, diversity = "" }) {
-  return {
-    ...(include_seen === "true" ? { include_seen } : {}),
-    ...(diversity !== "" && diversity in DIVERSITIES ? { diversity } : {}),
-  };
+function optionsOf(query) {
+  /** @param {Choice} choice */
+  const valueOf = ({ name, words }) => ((query[name] ?? "") in words ? query[name] ?? "" : "");
+  return Object.fromEntries(CHOICES.map((choice) => [choice.name, valueOf(choice)]).filter(([, value]) => value !== ""));
 }
 
 /** @param {{ user: string, query: Query }} props */
 function Options({ user, query }) {
-  const { include_seen, diversity = "" } = optionsOf(query);
+  const options = optionsOf(query);
   /** @param {string} name @param {string} value empty: the default */
   const choose = (name, value) => {
     const { [name]: _, ...others } = query;
     location.hash = hrefOf("user", user, value === "" ? others : { ...others, [name]: value });
   };
   return html`<div class="wishes" role="group" aria-label="What to recommend">
-    <label><input type="checkbox" checked=${include_seen === "true"}
-      onChange=${(/** @type {Event} */ event) => choose("include_seen", checked(event) ? "true" : "")} /> Buy again</label>
-    <label>Diversity <select onChange=${(/** @type {Event} */ event) => choose("diversity", chosen(event))}>
-      ${Object.keys(DIVERSITIES).sort().map((value) => html`<option key=${value} value=${value}
-        selected=${value === diversity}>${DIVERSITIES[value]}</option>`)}
-    </select></label>
+    ${CHOICES.map(({ name, title, words }) => html`<label key=${name}>${title} <select
+      onChange=${(/** @type {Event} */ event) => choose(name, chosen(event))}>
+      ${Object.keys(words).sort().map((value) => html`<option key=${value} value=${value}
+        selected=${value === (options[name] ?? "")}>${words[value]}</option>`)}
+    </select></label>`)}
   </div>`;
 }
-
-/** @param {Event} event */
-const checked = ({ currentTarget }) => /** @type {HTMLInputElement} */ (currentTarget).checked;
 
 /** @param {Event} event */
 const chosen = ({ currentTarget }) => /** @type {HTMLSelectElement} */ (currentTarget).value;

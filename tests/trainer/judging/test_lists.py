@@ -63,7 +63,7 @@ def of_the_api(
         order = np.argsort(-scores[i], kind="stable")
         neighbors = [Neighbor(str(items[j]), float(scores[i, j]), 1) for j in order if scores[i, j]]
         rows[item] = lists.add(item, msgspec.json.encode(SimilarList("cosine", neighbors)))
-    wish = Wish(n, frozenset(), include_seen=False)
+    wish = Wish(n, frozenset())
     of_items = {item: rows[item] for item in folded_items(history, fold_in)}
     chosen = from_history(history, of_items, lists, wish, fold_in)
     return [r.instrument_id for r in chosen.items], [r.score for r in chosen.items]

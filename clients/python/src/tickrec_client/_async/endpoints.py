@@ -442,7 +442,7 @@ class AsyncEndpoints:
         exclude_category: Sequence[str] | None = None,
         filter: Sequence[str] | None = None,
         boost: Sequence[str] | None = None,
-        include_seen: bool | None = None,
+        repeats: Literal["none", "first"] | None = None,
         diversity: float | None = None,
         names: bool | None = None,
     ) -> Recommendations:
@@ -462,7 +462,7 @@ class AsyncEndpoints:
             boost: multiplies the score of instruments that meet the condition:
                 `attribute:operator:value:factor`, with a factor from 0.01 to 100; several are
                 multiplied.
-            include_seen: first recommend what the user has and may take again.
+            repeats: whether what the user has may lead.
             diversity: how much to prefer other categories than those before.
             names: also the name of each instrument, next to its symbol.
         """
@@ -477,7 +477,7 @@ class AsyncEndpoints:
                 exclude_category=exclude_category,
                 filter=repeated(filter),
                 boost=repeated(boost),
-                include_seen=include_seen,
+                repeats=repeats,
                 diversity=diversity,
                 names=names,
             ),
@@ -494,7 +494,7 @@ class AsyncEndpoints:
         exclude_category: list[str] | None = None,
         filter: list[str] | None = None,
         boost: list[str] | None = None,
-        include_seen: bool | None = None,
+        repeats: Literal["first", "none"] | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> ItemRecommendations:
@@ -511,7 +511,7 @@ class AsyncEndpoints:
                 exclude_category=exclude_category,
                 filter=filter,
                 boost=boost,
-                include_seen=include_seen,
+                repeats=repeats,
                 diversity=diversity,
                 names=names,
                 items=items,
@@ -529,7 +529,7 @@ class AsyncEndpoints:
         exclude_category: list[str] | None = None,
         filter: list[str] | None = None,
         boost: list[str] | None = None,
-        include_seen: bool | None = None,
+        repeats: Literal["first", "none"] | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> Batch:
@@ -546,7 +546,7 @@ class AsyncEndpoints:
                 exclude_category=exclude_category,
                 filter=filter,
                 boost=boost,
-                include_seen=include_seen,
+                repeats=repeats,
                 diversity=diversity,
                 names=names,
                 user_ids=user_ids,

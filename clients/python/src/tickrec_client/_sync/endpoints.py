@@ -438,7 +438,7 @@ class Endpoints:
         exclude_category: Sequence[str] | None = None,
         filter: Sequence[str] | None = None,
         boost: Sequence[str] | None = None,
-        include_seen: bool | None = None,
+        repeats: Literal["none", "first"] | None = None,
         diversity: float | None = None,
         names: bool | None = None,
     ) -> Recommendations:
@@ -458,7 +458,7 @@ class Endpoints:
             boost: multiplies the score of instruments that meet the condition:
                 `attribute:operator:value:factor`, with a factor from 0.01 to 100; several are
                 multiplied.
-            include_seen: first recommend what the user has and may take again.
+            repeats: whether what the user has may lead.
             diversity: how much to prefer other categories than those before.
             names: also the name of each instrument, next to its symbol.
         """
@@ -473,7 +473,7 @@ class Endpoints:
                 exclude_category=exclude_category,
                 filter=repeated(filter),
                 boost=repeated(boost),
-                include_seen=include_seen,
+                repeats=repeats,
                 diversity=diversity,
                 names=names,
             ),
@@ -490,7 +490,7 @@ class Endpoints:
         exclude_category: list[str] | None = None,
         filter: list[str] | None = None,
         boost: list[str] | None = None,
-        include_seen: bool | None = None,
+        repeats: Literal["first", "none"] | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> ItemRecommendations:
@@ -507,7 +507,7 @@ class Endpoints:
                 exclude_category=exclude_category,
                 filter=filter,
                 boost=boost,
-                include_seen=include_seen,
+                repeats=repeats,
                 diversity=diversity,
                 names=names,
                 items=items,
@@ -525,7 +525,7 @@ class Endpoints:
         exclude_category: list[str] | None = None,
         filter: list[str] | None = None,
         boost: list[str] | None = None,
-        include_seen: bool | None = None,
+        repeats: Literal["first", "none"] | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> Batch:
@@ -542,7 +542,7 @@ class Endpoints:
                 exclude_category=exclude_category,
                 filter=filter,
                 boost=boost,
-                include_seen=include_seen,
+                repeats=repeats,
                 diversity=diversity,
                 names=names,
                 user_ids=user_ids,
