@@ -5,20 +5,14 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from api.http.answer_headers import SECURITY_HEADERS
-from infra.local.process import running
 from tests.cases import each
-from tests.infra.door import door, needs_nginx
-from tests.patience import PATIENCE_S
 
 from .conftest import Serve
-from .http import serving
 from .problems import problem
 
 
@@ -117,17 +111,3 @@ async def test_the_documentation_allows_its_own_script_and_no_other(
     assert policy["connect-src"] == "'self'"
     others = {name: value for name, value in EXPECTED.items() if "policy" not in name}
     assert others.items() <= dict(page.headers).items()
-
-
-@needs_nginx
-async def test_behind_nginx_each_header_is_sent_once(where: dict[str, Any], tmp_path: Path) -> None:
-    async with serving(**where) as (_, port), httpx.AsyncClient(timeout=PATIENCE_S) as client:
-        with running(nginx := door(tmp_path, [port], "/health/live")):
-            answers = {
-                path: await client.get(nginx.address + path)
-                for path in ("/nowhere", "/metrics", "/docs")
-            }
-        answer = await client.get(f"http://127.0.0.1:{port}/docs")
-    of_the_page = EXPECTED | {"content-security-policy": answer.headers["content-security-policy"]}
-    for path, expected in (("/nowhere", EXPECTED), ("/metrics", EXPECTED), ("/docs", of_the_page)):
-        assert security_headers(answers[path]) == sorted(expected.items()), path

@@ -99,6 +99,14 @@ def generations(setup: Setup) -> Generations:
     return Generations(**vars(setup))
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def be_killed(*_: object) -> None:
+    raise Killed
+
+
 class Lives(RuleBasedStateMachine):
     """Trainers publish, try out, fail, stall or are killed, while operators decide."""
 
@@ -143,8 +151,12 @@ class Lives(RuleBasedStateMachine):
         keep=st.integers(0, 2),
         is_tried=st.booleans(),
         release=st.booleans(),
+        dies=st.booleans(),
     )
-    def publish(self, variant: str, keep: int, *, is_tried: bool, release: bool) -> None:
+    def publish(
+        self, variant: str, keep: int, *, is_tried: bool, release: bool, dies: bool
+    ) -> None:
+        """Publish, and be killed before what is replaced ends: the next trainer ends it."""
         self.is_running = False
         new, canary = served(self.made[-1]), Canary(served(self.made[-1]), 0.1, 7, 8)
         serve = partial(self.made[-1].serve, new, variant=variant, keep=keep, release=release)
@@ -156,6 +168,12 @@ class Lives(RuleBasedStateMachine):
             self.ended.add(new.generation)
             with pytest.raises(HeldError, match="python -m trainer once"):
                 serve()
+        elif dies:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("trainer.generations.publication.end_unnamed", be_killed)
+                with pytest.raises(Killed):
+                    serve()
+            self.expected = after
         else:
             serve()
             self.become(after)

@@ -28,16 +28,6 @@ def histories(setup: Setup) -> Histories:
     return Histories(**vars(setup))
 
 
-def test_histories_of_the_latest_active_users_come_with_their_offsets(histories: Histories) -> None:
-    affinities = histories.fill(np.random.default_rng(0).random((9, 4)), offset=41)
-    users = histories.latest(5)
-    assert users.users == ["u8", "u7", "u6", "u5", "u4"]
-    assert users.offsets == [LogPosition(0, 41)] * 5
-    assert users.items.tolist() == [100, 101, 102, 103]
-    assert (users.affinities.toarray() == affinities[[8, 7, 6, 5, 4]]).all()
-    assert users.n_corrupt == 0
-
-
 @pytest.mark.parametrize("long_row", [5_000, 2])
 def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
     histories: Histories, long_row: int, monkeypatch: pytest.MonkeyPatch
