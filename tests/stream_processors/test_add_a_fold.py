@@ -111,7 +111,7 @@ def expected(run: Run) -> Iterator[tuple[Name, Any]]:
     yield from histories.marks(run, key)
     for user_id, user in histories.users_of(run).of_id.items():
         name = key(user_partition(user_id, run.topology.interactions), user_id)
-        yield (name, "n"), user.n
+        yield (name, "n"), len(user.events)
         yield (name, "t"), user.last_ts_ms
 
 

@@ -68,7 +68,10 @@ def removed(tombstone: Tombstone) -> Logged:
 
 quotes = st.builds(Quote, instrument_id=ids, price=sizes, size=sizes, ts=times)
 types = st.sampled_from(list(BUILT_IN))
-events = st.builds(Interaction, user_id=users, instrument_id=ids, event=types, ts=times)
+prices = st.none() | sizes
+events = st.builds(
+    Interaction, user_id=users, instrument_id=ids, event=types, price=prices, ts=times
+)
 removals = st.builds(Tombstone, users, st.none() | times, st.none() | times)
 invalid = st.just((b"1", b"{}", ()))
 RECORDS: Final = {

@@ -26,8 +26,8 @@ class User:
     """A history, and what goes with it."""
 
     entries: History = field(default_factory=dict)
-    n: int = 0
-    """of the events that count"""
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    """that count, in the log's order"""
     last_ts_ms: int = 0
     mark: Mark = (0, 0)
 
@@ -68,7 +68,7 @@ class Users:
             return
         user = self.of_id.setdefault(user_id, User())
         user.mark = mark
-        user.n += 1
+        user.events.append(event)
         user.last_ts_ms = max(user.last_ts_ms, event["ts"])
         item, kind = event["instrument_id"], event.get("event", "trade")
         for changed in fold(user.entries, item, kind, event["ts"], _value(event), self._rules):

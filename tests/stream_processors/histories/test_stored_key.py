@@ -10,12 +10,7 @@ from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.store.store import Store
 from tests.stream_processors.claimed import claimed, connected
-from tests.stream_processors.folding import (
-    BINARY,
-    UserEvent,
-    batch_of_events,
-    fold_of_interactions,
-)
+from tests.stream_processors.folding import BINARY, UserEvent, batch_of_events, fold_of_interactions
 from tests.stream_processors.in_memory import InMemoryProducer
 
 LOG: list[UserEvent] = [
