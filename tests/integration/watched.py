@@ -92,7 +92,3 @@ def _is_assigned(worker: Watched, pipeline: Pipeline) -> bool:
         )
     except httpx.TransportError:
         return False
-
-
-def says(pipeline: Pipeline, words: str) -> bool:
-    return words in (pipeline.folder / "worker.log").read_text()

@@ -101,6 +101,9 @@ async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
     await asyncio.to_thread(own_broker.write, tp.topic, b"after")
     await until(lambda: app.followed(tp) == (2, [b"before", b"after"]), "what came after")
     assert app.failures == []
+    # It leads again, in a later epoch than that of the first record.
+    epochs = {batch.leader_epoch for batch in app.batches if batch.tp == tp}
+    assert [await app.readers[tp].epoch_end(epoch) for epoch in sorted(epochs)] == [1, 2]
     await app.stop()
 
 
