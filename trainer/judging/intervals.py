@@ -4,7 +4,7 @@ An interval says how much a mean would vary with other users of the same kind. T
 asked about the same users, so their lead is paired by user; two variants have users of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import sqrt
 from typing import Final
 
@@ -78,23 +78,22 @@ def compare(variant: Floats, default: Floats) -> Comparison | None:
     return Comparison(len(variant), len(default), *figures)
 
 
-def not_chosen_on(of_users: Sequence[Floats]) -> Floats:
+def not_chosen_on(figures: Floats) -> Floats:
     """Return (n_users,) each user's nDCG of the candidate that is best for the other half of them.
 
     The best of many candidates owes a part of its lead to the users that it was chosen on, so their
     own figure is too high.
 
     Args:
-        of_users: of each candidate, (n_users,) its nDCG.
+        figures: (candidates, n_users) the nDCG of each.
 
     Source: Cawley and Talbot, "On over-fitting in model selection and subsequent selection bias in
     performance evaluation", JMLR 11, 2010; here with two folds of users.
 
     >>> lucky, steady = np.array([1.0, 0, 1, 0]), np.array([0.4, 0.4, 0.4, 0.4])
-    >>> not_chosen_on([lucky, steady]).tolist()
+    >>> not_chosen_on(np.stack([lucky, steady])).tolist()
     [0.4, 0.0, 0.4, 0.0]
     """
-    figures = np.stack(of_users)
     is_even = np.arange(figures.shape[1]) % 2 == 0
     for_even, for_odd = (figures[:, half].mean(axis=1).argmax() for half in (~is_even, is_even))
     found: Floats = np.where(is_even, figures[for_even], figures[for_odd])

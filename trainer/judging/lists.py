@@ -93,7 +93,7 @@ def served_lists(
 
     Args:
         holdout: whose users they are.
-        popular: the lists of popular items.
+        popular: the lists of popular items, of at least these users.
         n: length of a list.
         own: (n_users, n_items) users' own lists, if they have any.
         neighbors: (n_items, n_items) items' neighbors, if histories are folded into them.
@@ -108,14 +108,15 @@ def served_lists(
 
 
 def continued(lists: Recommended, by: Recommended) -> Recommended:
-    """Return lists that are continued, where too short, by other ones of the same users.
+    """Return lists that are continued, where too short, by other ones of these users, or of more.
 
     As the API continues what it finds by what is popular. The scores of these items are 0.
     """
     items, n = lists.items.copy(), lists.items.shape[1]
+    others = by.items[np.searchsorted(by.users, lists.users)]
     for row in np.flatnonzero(items[:, -1] == NONE):
         length = int(np.argmax(items[row] == NONE))
-        more = by.items[row][~np.isin(by.items[row], items[row])][: n - length]
+        more = others[row][~np.isin(others[row], items[row])][: n - length]
         items[row, length : length + len(more)] = more
     return Recommended(lists.users, items, lists.scores)
 

@@ -16,14 +16,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from contracts.generations import Lead
 from contracts.messages import Floats
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.generations.report import Found, Tried
-from trainer.judging.holdout import drawn, hold_out
+from trainer.judging.holdout import hold_out
 from trainer.judging.intervals import error_of, lead_of, not_chosen_on
 from trainer.judging.lists import N
 from trainer.judging.popularity import half_lives
@@ -42,8 +39,8 @@ SAMPLE_USERS: Final = 2_000
 """Of how many users the latest items are held out, to be predicted from the rest."""
 LEAST_USERS: Final = 20
 """With something to be found: below, what finds more is chance."""
-ROWS_MOST: Final = 12_000
-"""Items whose lists a candidate makes, where `ease` takes each item's neighborhood."""
+USERS_OF_MANY_ITEMS: Final = 5_000
+"""Instead, where `ease` takes each item's neighborhood: it is measured on fewer of them."""
 UNLESS_BETTER: Final[Values] = {
     "item_model": Ease.name,
     "user_model": "none",
@@ -85,9 +82,7 @@ def find(
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
-    users = SAMPLE_USERS
-    if streamed.shape[0] > EXACT_ITEMS:
-        users = _few_enough(histories, users)
+    users = SAMPLE_USERS if streamed.shape[0] <= EXACT_ITEMS else USERS_OF_MANY_ITEMS
     holdout = hold_out(histories, stored, streamed, users, SEED, at_random=at_random)
     n_users = len(holdout.judged)
     if n_users < LEAST_USERS:
@@ -131,16 +126,6 @@ def with_given(values: Values, settings: TrainerSettings) -> Values:
     return {n: given.get(n, v) if n.startswith(SEARCHED) else v for n, v in values.items()}
 
 
-def _few_enough(histories: Histories, users_most: int) -> int:
-    """Return how many users have no more than `ROWS_MOST` items together, about."""
-    rows = histories.affinities[drawn(histories.names, str(SEED))[:users_most]]
-    _, first = np.unique(rows.indices, return_index=True)
-    if len(first) <= ROWS_MOST:
-        return users_most
-    entry = np.sort(first)[ROWS_MOST]
-    return max(int(np.searchsorted(rows.indptr, entry)), LEAST_USERS * 2)
-
-
 @dataclass(frozen=True, slots=True)
 class _Search:
     """Which candidates are tried, one after the other."""
@@ -154,10 +139,8 @@ class _Search:
 
     def measure(self, model: str, values: Values) -> None:
         """Evaluate an item model with settings, except where the operator set others."""
-        self._try({"item_model": model, "user_model": "none", **values})
-
-    def _try(self, values: Values) -> Tried:
-        return self.trials.measure(with_given(values, self.trials.settings))
+        values = {"item_model": model, "user_model": "none", **values}
+        self.trials.measure(with_given(values, self.trials.settings))
 
     @property
     def otherwise(self) -> Values:
@@ -216,21 +199,19 @@ class _Search:
             return
         for value in alternatives:
             if value != start.get(name, 0):
-                self._try({**start, name: value})
+                self.measure(start["item_model"], {**start, name: value})
 
     def chosen(self) -> Tried:
         """The best candidate, or among near-ties the one with the widest coverage.
 
-        It must lead significantly over the default candidate, which is returned otherwise.
+        The default candidate, unless that leads over it or it was measured on few users.
         """
-        otherwise = self.trials.measure(self.otherwise)
-        given_up = self.trials.settings.auto.accuracy_given_up
-        if not self.trials.leads(self.trials.best, otherwise):
+        otherwise, best = self.trials.measure(self.otherwise), self.trials.best
+        if not (self.trials.is_of_few(otherwise) or self.trials.leads(best, otherwise)):
             return otherwise
-        if not given_up:
-            return self.trials.best
-        enough = self.trials.best.ndcg * (1 - given_up)
-        able = [tried for tried in self.trials.tried if tried.ndcg >= enough]
+        enough = best.ndcg * (1 - self.trials.settings.auto.accuracy_given_up)
+        alike = self.trials.measured_on(few=self.trials.is_of_few(best))
+        able = [tried for tried in alike if tried.ndcg >= enough]
         return max(able, key=lambda tried: (tried.coverage, tried.ndcg))
 
     def unless_refused(self, chosen: Tried, served: Values) -> Tried:
@@ -240,23 +221,19 @@ class _Search:
         long as the served one leads, but not beyond the chance of 50 candidates.
         """
         kept = self.trials.measure(unsearched(self.trials.settings, served))
-        return kept if self._lead(chosen, kept).kept_at_best < KEPT_MIN else chosen
-
-    def _of_users(self, tried: Tried) -> Floats:
-        return self.trials.ndcg[self.trials.tried.index(tried)]
-
-    def _lead(self, one: Tried, other: Tried) -> Lead:
-        return lead_of(self._of_users(one), self._of_users(other))
+        lead = lead_of(*self.trials.of_users(chosen, kept))
+        return kept if lead.kept_at_best < KEPT_MIN else chosen
 
     def _figures(self, chosen: Tried, served: Values | None) -> Floats:
         """Return (n_users,) the nDCG of what is chosen, without the luck of the search for it."""
-        own = self._of_users(chosen)
+        own: Floats = self.trials.of_users(chosen)[0]
         if chosen.values in (self.otherwise, served):  # these were not found on these users
             return own
-        user_model = chosen.values["user_model"]
-        alike = [t for t in self.trials.tried if t.values["user_model"] == user_model]
-        best = max(alike, key=lambda tried: tried.ndcg)
-        return own + not_chosen_on([*map(self._of_users, alike)]) - self._of_users(best)
+        user_model, few = chosen.values["user_model"], self.trials.is_of_few(chosen)
+        alike = self.trials.measured_on(few=few)
+        figures = self.trials.of_users(*(t for t in alike if t.values["user_model"] == user_model))
+        best: Floats = figures[figures.mean(axis=1).argmax()]
+        return own + not_chosen_on(figures) - best
 
     def _differ(self, one: Values, other: Values) -> bool:
         """Return whether a generation of one would not be that of the other."""
@@ -271,7 +248,7 @@ class _Search:
         tried = sorted(self.trials.tried, key=lambda tried: -tried.ndcg)
         lead = None
         if served is not None and self._differ(chosen.values, served):
-            lead = self._lead(chosen, self.trials.measure(served))
+            lead = lead_of(*self.trials.of_users(chosen, self.trials.measure(served)))
         error = error_of(of_users)
         return Found(
             chosen.values,
@@ -289,7 +266,5 @@ class _Search:
         n, given_up = len(self.trials.tried), self.trials.settings.auto.accuracy_given_up
         if chosen.values == self.otherwise:
             return f"no lead of {n - 1} other candidates is beyond chance"
-        best = f"the best of {n} candidates"
-        return (
-            f"{best} within {given_up * 100:g}% of the best nDCG by coverage" if given_up else best
-        )
+        within = f" within {given_up * 100:g}% of the best nDCG by coverage" if given_up else ""
+        return f"the best of {n} candidates{within}"

@@ -1,12 +1,12 @@
 """Candidates for `auto`, measured on a hold-out as they would be served.
 
 A candidate is a handful of the trainer's settings. What several have in common, counts and lists,
-is kept for the next one.
+is kept for the next one. An expensive one is measured on few users, and compared on these.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -16,14 +16,15 @@ from scipy.sparse import csr_array
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
 from trainer.counts.derived import counts_of
-from trainer.counts.matrices import Matrix
+from trainer.counts.matrices import Matrix, entries_where, entry_rows
 from trainer.generations.report import Tried
 from trainer.judging.holdout import Holdout
 from trainer.judging.intervals import is_ahead
 from trainer.judging.lists import N, Recommended, judge, lists_of, row_blocks, served_lists
 from trainer.judging.measures import ndcg, point_values
 from trainer.judging.popularity import popular_lists
-from trainer.models import USER_KNN, Ranker
+from trainer.models import USER_KNN
+from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
@@ -32,7 +33,9 @@ from trainer.stages import Stages
 T = TypeVar("T")
 PAIRS_PER_BLOCK: Final = 1_000_000
 COUNTS_KEPT: Final = 2
-LISTS_KEPT: Final = 4
+LISTS_KEPT: Final = 2
+ROWS_MOST: Final = 12_000
+"""Items whose lists a candidate makes, where each of them is expensive."""
 
 
 @dataclass(slots=True)
@@ -40,8 +43,8 @@ class Trials:
     """Candidates evaluated so far, and the hold-out that they were evaluated on."""
 
     holdout: Holdout
-    rows: Ints
-    """the items that need lists: those that someone who is judged has"""
+    few: Holdout
+    """the same with fewer users to judge, for expensive candidates"""
     settings: TrainerSettings
     """whatever a candidate does not set"""
     stages: Stages
@@ -49,7 +52,7 @@ class Trials:
     """what continues lists that are too short"""
     tried: list[Tried] = field(default_factory=list)
     ndcg: list[Floats] = field(default_factory=list)
-    """(n_users,) of each in `tried`"""
+    """(n_users,) of each in `tried`; NaN of users that it was not measured on"""
     _counts: dict[str, tuple[Matrix, Floats]] = field(default_factory=dict)
     _lists: dict[str, Matrix] = field(default_factory=dict)
     """of the last candidates, by the settings that lists depend on"""
@@ -57,21 +60,36 @@ class Trials:
     @classmethod
     def on(cls, holdout: Holdout, settings: TrainerSettings, stages: Stages) -> "Trials":
         """Return trials on a hold-out."""
-        rows = np.unique(holdout.train[holdout.judged].indices).astype(np.int64)
         popular = popular_lists(holdout, settings.config("popular"), N)
-        return cls(holdout, rows, settings, stages, popular)
+        few = _of_fewer_items(holdout) if holdout.test.shape[1] > EXACT_ITEMS else holdout
+        return cls(holdout, few, settings, stages, popular)
 
     @property
     def best(self) -> Tried:
-        """The candidate with the highest nDCG; of several the first, which is the simplest."""
-        return max(self.tried, key=lambda tried: tried.ndcg)
+        """The candidate with the highest nDCG; of several the first, which is the simplest.
+
+        One that was measured on few users must lead over the best of the others, beyond chance.
+        """
+        of_each = (self.measured_on(few=few) for few in (False, True))
+        best, *few = (max(some, key=lambda tried: tried.ndcg) for some in of_each if some)
+        return next((tried for tried in few if self.leads(tried, best)), best)
+
+    def is_of_few(self, tried: Tried) -> bool:
+        """Return whether not all users were asked about a candidate."""
+        return bool(np.isnan(self.ndcg[self.tried.index(tried)]).any())
+
+    def measured_on(self, *, few: bool) -> list[Tried]:
+        """Return the candidates that all users were asked about, or few of them."""
+        return [tried for tried in self.tried if self.is_of_few(tried) == few]
+
+    def of_users(self, *tried: Tried) -> Floats:
+        """Return (candidates, n_users) the nDCG of users that all of these were measured on."""
+        found = np.stack([self.ndcg[self.tried.index(each)] for each in tried])
+        return found[:, ~np.isnan(found).any(axis=0)]
 
     def leads(self, one: Tried, other: Tried) -> bool:
-        """Return whether a candidate predicts better than another one, beyond chance.
-
-        Paired: both were measured on the same users.
-        """
-        return is_ahead(*(self.ndcg[self.tried.index(each)] for each in (one, other)))
+        """Return whether a candidate predicts better than another one, beyond chance."""
+        return is_ahead(*self.of_users(one, other))
 
     def measure(self, values: Values) -> Tried:
         """Measure a candidate, unless it was."""
@@ -81,21 +99,23 @@ class Trials:
         started = time.perf_counter()
         for _ in self.stages.each([values], f"auto: {_short(values)}"):
             settings = changed(self.settings, values)
+            holdout = self.few if settings.item_model == Ease.name else self.holdout
+            is_asked = np.isin(self.holdout.judged, holdout.judged)
             recommended = served_lists(
-                self.holdout,
+                holdout,
                 self.popular,
                 N,
-                own=self._users_lists(settings) if settings.user_model == USER_KNN else None,
-                neighbors=self._lists_of(settings),
+                own=self._users_lists(settings, holdout),
+                neighbors=self._lists_of(settings, holdout),
                 fold_in=settings.fold_in,
             )
-        judged = judge(self.holdout, recommended)
-        found = ndcg(judged)
-        self.ndcg.append(found)
+        judged = judge(holdout, recommended)
+        self.ndcg.append(np.full(len(is_asked), np.nan))
+        self.ndcg[-1][is_asked] = ndcg(judged)
         of_all = point_values({}, judged)
         measured = Tried(
             values,
-            round(float(found.mean()), 6),
+            round(float(np.nanmean(self.ndcg[-1])), 6),
             round(of_all["coverage"], 6),
             round(of_all["personalization"], 6),
             round(time.perf_counter() - started, 3),
@@ -103,13 +123,15 @@ class Trials:
         self.tried.append(measured)
         return measured
 
-    def _users_lists(self, settings: TrainerSettings) -> Matrix:
+    def _users_lists(self, settings: TrainerSettings, holdout: Holdout) -> Matrix | None:
         """Return the users' own lists; others are neighbors only, as many as get a list at all."""
-        users, n_users = self.holdout.judged, self.holdout.train.shape[0]
+        if settings.user_model != USER_KNN:
+            return None
+        users, n_users = holdout.judged, holdout.train.shape[0]
         others = np.setdiff1d(np.arange(n_users), users)
         order = np.concatenate([users, others[: max(settings.active_users - len(users), 0)]])
-        ranker = settings.model(USER_KNN).fit(csr_array(self.holdout.stored_rows[order]))
-        lists = lists_of(ranker, self.holdout.train.shape[1], row_blocks(len(users)))
+        ranker = settings.model(USER_KNN).fit(csr_array(holdout.stored_rows[order]))
+        lists = lists_of(ranker, holdout.train.shape[1], row_blocks(len(users)))
         return _spread(lists, users, n_users)
 
     def _counts_of(self, settings: TrainerSettings) -> tuple[Matrix, Floats]:
@@ -118,25 +140,29 @@ class Trials:
         made = partial(counts_of, of.histories, of.streamed, counting)
         return _kept(self._counts, repr(counting), COUNTS_KEPT, made)
 
-    def _lists_of(self, settings: TrainerSettings) -> Matrix:
+    def _lists_of(self, settings: TrainerSettings, holdout: Holdout) -> Matrix:
         """Return the lists of the items that need them, (n_items, n_items)."""
 
         def made() -> Matrix:
             ranker = settings.model(settings.item_model).fit(*self._counts_of(settings))
-            return self._ranked(ranker)
+            rows = np.unique(holdout.train[holdout.judged].indices).astype(np.int64)
+            pairs = np.diff(holdout.streamed.indptr).astype(np.int64) + 1
+            cuts = blocks(pairs[rows], PAIRS_PER_BLOCK)
+            lists = lists_of(ranker, len(pairs), [rows[start:stop] for start, stop in cuts])
+            return _spread(lists, rows, len(pairs))
 
-        if self.tried:  # others will be varied from the best candidate: its lists are kept longest
-            best = _lists_key(changed(self.settings, self.best.values))
-            if best in self._lists:
-                self._lists[best] = self._lists.pop(best)
         return _kept(self._lists, _lists_key(settings), LISTS_KEPT, made)
 
-    def _ranked(self, ranker: Ranker) -> Matrix:
-        n_items = self.holdout.streamed.shape[0]
-        sizes = np.diff(self.holdout.streamed.indptr)[self.rows].astype(np.int64) + 1
-        cuts = blocks(sizes, PAIRS_PER_BLOCK)
-        lists = lists_of(ranker, n_items, [self.rows[start:stop] for start, stop in cuts])
-        return _spread(lists, self.rows, n_items)
+
+def _of_fewer_items(holdout: Holdout) -> Holdout:
+    """Return a hold-out with as many of its judged users as have `ROWS_MOST` items together."""
+    users, test = np.random.default_rng(0).permutation(holdout.judged), holdout.test
+    had = holdout.train[users]
+    first = np.sort(np.unique(had.indices, return_index=True)[1])
+    if len(first) <= ROWS_MOST:
+        return holdout
+    few = users[: max(int(np.searchsorted(had.indptr, first[ROWS_MOST])) - 1, 2)]
+    return replace(holdout, test=entries_where(test, np.isin(entry_rows(test.indptr), few)))
 
 
 def _lists_key(settings: TrainerSettings) -> str:
@@ -146,11 +172,10 @@ def _lists_key(settings: TrainerSettings) -> str:
 
 
 def _kept(made: dict[str, T], key: str, n: int, make: Callable[[], T]) -> T:
-    """Return what was made lately under that key, or make it; the last n are kept."""
-    if key not in made:
-        while len(made) >= n:
-            made.pop(next(iter(made)))
-        made[key] = make()
+    """Return what was made lately under that key, or make it; the n last used are kept."""
+    made[key] = made.pop(key) if key in made else make()
+    while len(made) > n:
+        made.pop(next(iter(made)))
     return made[key]
 
 
