@@ -1,8 +1,4 @@
-<<<<<<< Updated upstream
 """A topic whose leader is alone cannot be reached: it may accept nothing."""
-=======
-"""A follower that lags behind the leader of its partitions."""
->>>>>>> Stashed changes
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,41 +16,25 @@ from tests.chaos.servers.kafka import Kafka, own_kafka
 from tests.chaos.servers.restartable import started
 from tests.patience import eventually
 
-<<<<<<< Updated upstream
-=======
-pytestmark = pytest.mark.slow
-
->>>>>>> Stashed changes
 LEADS, FOLLOWS = 1, 2
 
 
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[Kafka]:
-<<<<<<< Updated upstream
     """Three brokers: one leads the partitions of `quotes`, another one follows it."""
-=======
-    """Three brokers: one leads the partition of `quotes`, another one follows it."""
->>>>>>> Stashed changes
     with Network() as network:
         try:
             kafka = own_kafka(tmp_path / "kafka", network, workers=1, brokers=3)
         except NoKafkaError as why:
             pytest.skip(str(why))
         with started(*kafka.servers):
-<<<<<<< Updated upstream
             replicas = [[LEADS, FOLLOWS]] * 2
             topic = NewTopic(QUOTES.name, len(replicas), replica_assignment=replicas)
-=======
-            topic = NewTopic(QUOTES.name, 1, replica_assignment=[[LEADS, FOLLOWS]])
->>>>>>> Stashed changes
             brokers.create(brokers.Admin(plain(kafka.bootstrap_servers)), [topic])
             yield kafka
 
 
-<<<<<<< Updated upstream
 @pytest.mark.slow
-=======
->>>>>>> Stashed changes
 def test_a_topic_with_a_lagging_follower_is_unreachable_as_its_leader_may_accept_nothing(
     kafka: Kafka,
 ) -> None:
