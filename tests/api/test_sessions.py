@@ -287,8 +287,9 @@ async def loaded_hours(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
 
 
 async def test_the_catalog_names_an_instrument_s_exchange_or_the_reason_is_in_the_answer(
-    serve: Serve, filled: Filled
+    serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(calendars, "AT_ONCE", 2)  # of three
     filled.bars(4, {s: value(s // 60) for s in stored_minutes()})
     filled.instrument(4, "ABC", attributes={"exchange": "xnys"})
     filled.instrument(8, "NEW", attributes={"exchange": "XNYS"})
@@ -310,19 +311,6 @@ async def test_the_catalog_names_an_instrument_s_exchange_or_the_reason_is_in_th
             answer = await client.get(f"/v1/instruments/{symbol}/bars?{query}")
             assert answer.status_code == 422
             assert reason in answer.json()["detail"]
-
-
-async def test_any_number_of_exchanges_is_loaded(
-    serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calendars, "AT_ONCE", 2)
-    for number, name in enumerate(["A1", "A2", "A3", "A4", "XNYS"]):
-        filled.bars(number, {RUNNING_S: value(1)})
-        filled.instrument(number, f"S{number}", attributes={"exchange": name})
-    async with serve() as client:
-        await loaded_hours(client, "/v1/instruments/4/bars?session=regular")
-        answer = await client.get("/v1/instruments/3/bars?session=regular")
-        assert "no calendar" in answer.json()["detail"]
 
 
 async def test_without_the_package_a_session_is_refused_with_a_remedy(

@@ -41,7 +41,11 @@ pytestmark = pytest.mark.kafka_only
 def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_with_a_reason(
     company: Company, topic: str
 ) -> None:
-    bad = [(b"?", b"{"), tick("?", 1)]
+    deep = b"[" * 995 + b"]" * 995
+    most, chance = dead_letters_of(QUOTES).max_message_bytes, random.Random(1)
+    large = [chance.randbytes(most - less) for less in (30, 400, 100_000)]
+    values = [b'{"sym": %s, "bid": 1, "ask": 1, "at": 1}' % deep, *large]
+    bad = [(b"?", b"{"), tick("?", 1), *((b"?", value) for value in values)]
     for each in bad:
         company.publish(topic, [each])
     company.publish(topic, ticks(20_000))
@@ -51,30 +55,15 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
     assert {i: [quote.price for quote in of] for i, of in its.items()} == {
         i: [float(k + 1) for k in range(i, 20_000, 10)] for i in range(10)
     }
-    letters = rejected.read(brokers.Admin(company.kafka), company.kafka, QUOTES, 2)
-    assert [(its.topic, its.offset, its.key, its.reason) for its in letters] == [
+    letters = rejected.read(brokers.Admin(company.kafka), company.kafka, QUOTES, len(bad))
+    assert [(its.topic, its.offset, its.key, its.reason) for its in letters[:2]] == [
         (topic, 0, "?", "the value cannot be decoded: Input data was truncated"),
         (topic, 1, "?", "instrument_id: the catalog has no instrument with the symbol '?'"),
     ]
-    assert brokers.log_ends(company.kafka, dead_letters_of(QUOTES).name, 1) == {0: len(bad)}
-
-
-def test_whatever_one_record_leads_to_is_a_dead_letter_and_its_neighbors_are_published(
-    company: Company, topic: str
-) -> None:
-    deep = b"[" * 995 + b"]" * 995
-    most = dead_letters_of(QUOTES).max_message_bytes
-    bad = [b'{"sym": %s, "bid": 1, "ask": 1, "at": 1}' % deep,
-           *(random.Random(1).randbytes(most - less) for less in (30, 400, 100_000))]  # fmt: skip
-    for value in bad:
-        company.publish(topic, [tick("S1", 1), (b"S1", value), tick("S1", 2)])
-    with company.copies("one"):
-        company.wait_until_read()
-    assert len(quotes(company)[1]) == 2 * len(bad)
-    letters = dead_letters(company.kafka.bootstrap_servers, QUOTES.name)
     # What does not fit is left out, and the reason says so.
-    assert [value for value, _ in letters] == [bad[0], None, bad[2], bad[3]]
-    assert b"bytes of key and value are left out" in letters[1][1]["reason"]
+    found = dead_letters(company.kafka.bootstrap_servers, QUOTES.name)
+    assert [value for value, _ in found[2:]] == [values[0], None, *values[2:]]
+    assert b"bytes of key and value are left out" in found[3][1]["reason"]
 
 
 def counts(port: int, names: Iterable[str]) -> dict[str, float]:
