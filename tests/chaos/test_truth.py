@@ -16,12 +16,11 @@ from contracts.times import MINUTE_S
 from contracts.topics import BARS, INTERACTIONS, QUOTES
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
-from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES, USUAL
+from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES
 from tests.chaos.recount import tolerant, with_sums_apart
 from tests.chaos.stored import differences
 from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
 from tests.chaos.truth.expected import Near, Run, expected_values
-from tests.chaos.truth.histories import Users
 from tests.chaos.truth.messages import Marked, expected_dead_letters
 from tests.oracles.bars import Placed, value_of
 
@@ -54,13 +53,6 @@ def log_of(quotes: list[Record] = [], interactions: list[Record] = []) -> Log:  
     log = Log("never asked")
     log.records |= {(QUOTES.name, 0): quotes, (INTERACTIONS.name, 0): interactions}
     return log
-
-
-def folded(*events: dict[str, Any]) -> Users:
-    users = Users(USUAL, cap=500)
-    for mark, message in marked(*events):
-        users.fold(mark, message)
-    return users
 
 
 def test_a_record_that_is_no_message_is_a_dead_letter_and_counts_nowhere() -> None:

@@ -37,7 +37,6 @@ ROOT: Final = Path(__file__).parents[2]
 KEYS: Final = list(keys())
 
 partitions = st.integers(0, 9999)
-ids = st.integers(0, 2**63 - 1)
 user_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=32)
 namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
 

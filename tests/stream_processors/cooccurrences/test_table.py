@@ -108,18 +108,6 @@ def test_the_smallest_whole_counts_stay() -> None:
     assert worker.counts[1, 1] == 1.0
 
 
-def test_while_a_user_has_an_item_its_own_count_is_above_0_whatever_was_rounded() -> None:
-    table = CountTable(1_000)
-    number = table.numbers(np.array([1]))
-    table.learn(number, np.array([NOTHING]), np.array([UNKNOWN]))
-    for delta, holders in ((25.0, 1), (2.0**-156, 1), (-25.0, -1)):
-        table.add_holders(number, np.array([holders]), 6)
-        size = None if delta.is_integer() else np.array([delta])
-        sums = summed(keys_of(number, number), np.array([delta]), size)
-        (own_count,) = table.add(table.find(sums), np.empty(0))
-    assert 0 < own_count < 1e-9
-
-
 def test_a_row_without_users_is_all_zeros() -> None:
     worker = Worker(counts_at_most=1_000)
     worker.flush([(1, 1, 0.5), (1, 2, 0.5), (2, 1, 0.5), (2, 2, 0.5)])
