@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -274,9 +275,10 @@ def test_of_many_items_expensive_candidates_are_measured_on_fewer_users_and_have
     monkeypatch.setattr(trials, "ROWS_MOST", 30)
     monkeypatch.setattr(trials, "EXACT_ITEMS", 10)
     monkeypatch.setattr(intervals, "SURE", sure)
-    asked = []
-    monkeypatch.setattr(trials, "judge", lambda *of: asked.append(len(of[0].judged)) or judge(*of))
+    judging = Mock(wraps=judge)
+    monkeypatch.setattr(trials, "judge", judging)
     found = found_in(*of_kinds(), user_model="none")
+    asked = [len(call.args[0].judged) for call in judging.call_args_list]
     (some, every), models = sorted(set(asked)), [t.values["item_model"] for t in found.tried]
     assert some < 20 < every == 120
     assert {*models} == CANDIDATES
