@@ -17,7 +17,8 @@ from trainer.settings_file import SettingsFileSource, flat
 AUTO = "auto"
 AT_SERVING = ("diversity",)
 """Settings that change answers and not the lists that these are made from."""
-SEARCHED = ("fold_in_", "counts_", *(f"{settings_part(model)}_" for model in ITEM_MODELS))
+_OF_ITEMS = (f"{settings_part(model)}_" for model in ITEM_MODELS)
+SEARCHED = ("fold_in_", "counts_", "user_knn_k", "user_knn_metric", *_OF_ITEMS)
 """What the names of settings begin with that `auto` chooses where they are at their defaults."""
 
 if TYPE_CHECKING:

@@ -97,7 +97,7 @@ def find(
     else:
         chosen = trials.measure(unsearched(settings))
     if settings.user_model != "none":
-        own = trials.measure({**chosen.values, "user_model": USER_KNN})
+        own = search.own_lists(chosen)
         # Of lists that someone wants anyway, the figures are those of what is served.
         if settings.user_model == USER_KNN or trials.leads(own, chosen):
             chosen = own
@@ -137,10 +137,10 @@ class _Search:
         of_it = [tried for tried in self.trials.tried if tried.values["item_model"] == model]
         return max(of_it, key=lambda tried: tried.ndcg).values
 
-    def measure(self, model: str, values: Values) -> None:
+    def measure(self, model: str, values: Values) -> Tried:
         """Evaluate an item model with settings, except where the operator set others."""
         values = {"item_model": model, "user_model": "none", **values}
-        self.trials.measure(with_given(values, self.trials.settings))
+        return self.trials.measure(with_given(values, self.trials.settings))
 
     @property
     def otherwise(self) -> Values:
@@ -214,6 +214,16 @@ class _Search:
         able = [tried for tried in alike if tried.ndcg >= enough]
         return max(able, key=lambda tried: (tried.coverage, tried.ndcg))
 
+    def own_lists(self, chosen: Tried) -> Tried:
+        """The best candidate with users' own lists, before those of the chosen one."""
+        settings, model = self.trials.settings, chosen.values["item_model"]
+        tried = [self.measure(model, {**chosen.values, "user_model": USER_KNN})]
+        is_searched = AUTO in (settings.item_model, settings.user_model)
+        for name, values in MODELS[USER_KNN].ladders.items() if is_searched else ():
+            start = max(tried, key=lambda tried: tried.ndcg).values
+            tried += [self.measure(model, {**start, f"user_knn_{name}": v}) for v in values]
+        return max(tried, key=lambda tried: tried.ndcg)
+
     def unless_refused(self, chosen: Tried, served: Values) -> Tried:
         """The chosen candidate or, if the gate would refuse its generation, the served settings.
 
@@ -235,20 +245,14 @@ class _Search:
         best: Floats = figures[figures.mean(axis=1).argmax()]
         return own + not_chosen_on(figures) - best
 
-    def _differ(self, one: Values, other: Values) -> bool:
-        """Return whether a generation of one would not be that of the other."""
-        settings = self.trials.settings
-        of_one, of_other = (changed(settings, values).of_generation() for values in (one, other))
-        return bool(of_one != of_other)
-
     def found(self, chosen: Tried, served: Values | None, why: str) -> Found:
         """The search's result: the chosen candidate, its accuracy, all trials, its lead if any."""
         of_users = self._figures(chosen, served)
         ndcg = round(float(of_users.mean()), 6)
-        tried = sorted(self.trials.tried, key=lambda tried: -tried.ndcg)
-        lead = None
-        if served is not None and self._differ(chosen.values, served):
-            lead = lead_of(*self.trials.of_users(chosen, self.trials.measure(served)))
+        lead, both = None, (chosen.values, served or chosen.values)
+        one, other = (changed(self.trials.settings, each).of_generation() for each in both)
+        if one != other:
+            lead = lead_of(*self.trials.of_users(chosen, self.trials.measure(both[1])))
         error = error_of(of_users)
         return Found(
             chosen.values,
@@ -257,7 +261,7 @@ class _Search:
             ndcg,
             round(ndcg - error, 6),
             round(ndcg + error, 6),
-            tried,
+            sorted(self.trials.tried, key=lambda tried: -tried.ndcg),
             lead,
         )
 

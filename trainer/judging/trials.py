@@ -5,10 +5,10 @@ is kept for the next one. An expensive one is measured on few users, and compare
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -32,8 +32,7 @@ from trainer.stages import Stages
 
 T = TypeVar("T")
 PAIRS_PER_BLOCK: Final = 1_000_000
-COUNTS_KEPT: Final = 2
-LISTS_KEPT: Final = 2
+KEPT: Final = 2  # counts, and lists, of the last candidates
 ROWS_MOST: Final = 12_000
 """Items whose lists a candidate makes, where each of them is expensive."""
 
@@ -97,7 +96,7 @@ class Trials:
             if tried.values == values:
                 return tried
         started = time.perf_counter()
-        for _ in self.stages.each([values], f"auto: {_short(values)}"):
+        for _ in self.stages.each([values], f"auto: {values['item_model']}"):
             settings = changed(self.settings, values)
             holdout = self.few if settings.item_model == Ease.name else self.holdout
             is_asked = np.isin(self.holdout.judged, holdout.judged)
@@ -138,7 +137,7 @@ class Trials:
         """Return what the item model is fitted to."""
         counting, of = settings.counting(settings.item_model), self.holdout
         made = partial(counts_of, of.histories, of.streamed, counting)
-        return _kept(self._counts, repr(counting), COUNTS_KEPT, made)
+        return _kept(self._counts, repr(counting), made)
 
     def _lists_of(self, settings: TrainerSettings, holdout: Holdout) -> Matrix:
         """Return the lists of the items that need them, (n_items, n_items)."""
@@ -151,7 +150,7 @@ class Trials:
             lists = lists_of(ranker, len(pairs), [rows[start:stop] for start, stop in cuts])
             return _spread(lists, rows, len(pairs))
 
-        return _kept(self._lists, _lists_key(settings), LISTS_KEPT, made)
+        return _kept(self._lists, _lists_key(settings), made)
 
 
 def _of_fewer_items(holdout: Holdout) -> Holdout:
@@ -171,10 +170,10 @@ def _lists_key(settings: TrainerSettings) -> str:
     return f"{settings.item_model} {model} {settings.counts.model_dump_json()}"
 
 
-def _kept(made: dict[str, T], key: str, n: int, make: Callable[[], T]) -> T:
-    """Return what was made lately under that key, or make it; the n last used are kept."""
+def _kept(made: dict[str, T], key: str, make: Callable[[], T]) -> T:
+    """Return what was made lately under that key, or make it; the last used are kept."""
     made[key] = made.pop(key) if key in made else make()
-    while len(made) > n:
+    if len(made) > KEPT:
         made.pop(next(iter(made)))
     return made[key]
 
@@ -185,9 +184,3 @@ def _spread(some: Matrix, rows: Ints, n_rows: int) -> Matrix:
     lengths[rows] = np.diff(some.indptr)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     return csr_array((some.data, some.indices, indptr), (n_rows, some.shape[1]))
-
-
-def _short(values: Mapping[str, Any]) -> str:
-    shown = (v for name, v in values.items() if not name.endswith("_model"))
-    numbers = (f"{v:g}" for v in shown if isinstance(v, int | float))
-    return f"{values['item_model']} {' '.join(numbers)}"

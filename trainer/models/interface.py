@@ -55,7 +55,7 @@ class Search(Protocol):
         """Return the best candidate of an item model that was tried before."""
         ...
 
-    def measure(self, model: str, values: Values) -> None:
+    def measure(self, model: str, values: Values) -> object:
         """Try an item model with some settings."""
         ...
 
@@ -73,7 +73,7 @@ class Entry:
     candidates: Callable[[Search], None] | None = None
     """tries where `auto` should set out, of an item model; asked in the order of `MODELS`;
     None: `auto` does not try it"""
-    ladders: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    ladders: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """values, ascending, along which it goes on where the model is the best one, while that helps;
     by field of the configuration, all of which the candidates set"""
     order: Callable[[Any], Order] | None = None

@@ -125,7 +125,6 @@ def test_it_takes_the_best_candidate_and_reports_its_accuracy() -> None:
     assert found.held_out.ndcg <= best
     assert found.why.startswith(f"nDCG@10 {best:.4f}, coverage ")
     assert found.why.endswith(f"the best of {len(found.tried)} candidates")
-    assert len({str(tried.values) for tried in found.tried}) == len(found.tried)
     assert {tried.values["item_model"] for tried in found.tried} == CANDIDATES
     assert changed(SETTINGS, found.values).item_model != AUTO
 
@@ -222,17 +221,15 @@ def test_users_get_lists_of_their_own_where_these_predict_better(
     made: Callable[[], tuple[Dense, Dense]], few: None
 ) -> None:
     found = found_in(*made())
-    folded = by_values(found, **{**found.values, "user_model": "none"})
-    own = by_values(found, **{**found.values, "user_model": USER_KNN})
-    assert (found.values["user_model"] == USER_KNN) == (own.ndcg > folded.ndcg)
+    best = {t.values["user_model"]: t.ndcg for t in sorted(found.tried, key=lambda t: t.ndcg)}
+    assert (found.values["user_model"] == USER_KNN) == (best[USER_KNN] > best["none"])
+    assert {t.values.get("user_knn_k") for t in found.tried} == {None, 10, 20, 100, 200}
+    assert {t.values.get("user_knn_metric") for t in found.tried} == {None, "raw"}
 
 
 def test_an_item_model_that_is_named_is_the_only_one_that_is_tried() -> None:
     found = found_in(*of_kinds(), item_model="ease")
-    assert sorted((t.values["item_model"], t.values["user_model"]) for t in found.tried) == [
-        ("ease", "none"),
-        ("ease", USER_KNN),
-    ]
+    assert {tried.values["item_model"] for tried in found.tried} == {"ease"}
     assert found.values == found.tried[0].values
 
 
@@ -252,8 +249,8 @@ def test_a_user_model_that_is_named_is_taken_and_the_figures_are_those_of_its_li
 
 
 def test_other_given_settings_are_kept(few: None) -> None:
-    longer = found_in(*of_kinds(), fold_in_items=2, neighbors_per_item=3)
-    assert longer.ndcg != found_in(*of_kinds()).ndcg
+    longer = found_in(*of_kinds(), fold_in_items=2, neighbors_per_item=3, user_model="none")
+    assert longer.ndcg != found_in(*of_kinds(), user_model="none").ndcg
     settings = changed(changed(SETTINGS, {"neighbors_per_item": 3}), longer.values)
     assert settings.neighbors_per_item == 3
 

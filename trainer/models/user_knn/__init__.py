@@ -191,4 +191,6 @@ class UserKnnRanker:
         return matrix(weights.ravel(), np.where(known, users, 0).ravel(), lengths, self.n_rows)
 
 
-ENTRY: Final = Entry(UserKnn, UserKnnConfig, of="users")
+ENTRY: Final = Entry(
+    UserKnn, UserKnnConfig, of="users", ladders={"k": (10, 20, 100, 200), "metric": ("raw",)}
+)
