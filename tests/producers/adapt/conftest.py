@@ -5,6 +5,7 @@ import json
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
+from operator import gt
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,10 @@ instrument_id.symbol = "sym"
 price.mean = ["bid", "ask"]
 ts = {{ path = "at", unit = "s" }}
 """
+
+
+def starts_of(command: Command) -> int:
+    return command.log.read_text().count('"started"') if command.log.exists() else 0
 
 
 class Company:
@@ -106,8 +111,10 @@ class Company:
     def copies(self, *instances: str) -> Iterator[None]:
         """Run copies for the block; each must end well."""
         commands = [self.command(instance) for instance in instances]
+        before = [starts_of(command) for command in commands]
         processes = [(start(command), command) for command in commands]
         try:
+            eventually(lambda: all(map(gt, map(starts_of, commands), before)), "copies started")
             yield
         except BaseException:
             for process, _ in processes:

@@ -12,7 +12,7 @@ import pytest
 from infra.local.process import Command, kill, start, stop
 from tests.patience import eventually
 
-from .conftest import Company, quotes, tick
+from .conftest import Company, quotes, starts_of, tick
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
@@ -40,10 +40,6 @@ def fed(company: Company, topic: str) -> Iterator[list[int]]:
     finally:
         ended.set()
         thread.join()
-
-
-def starts_of(command: Command) -> int:
-    return command.log.read_text().count('"started"') if command.log.exists() else 0
 
 
 def test_after_thirty_kills_each_record_was_published_once(
