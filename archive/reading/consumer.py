@@ -4,6 +4,7 @@ Kafka assigns the partitions to the archives of a group; their positions are in 
 nowhere else, so nothing is ever committed to Kafka.
 """
 
+import contextlib
 import itertools
 import logging
 from bisect import bisect_left
@@ -20,6 +21,7 @@ GROUP: Final = "archive"
 RECORDS_AT_ONCE: Final = 10_000
 _QUEUED_KB: Final = 32_768
 """Of fetched records that were not read yet."""
+_END_WITHIN_S: Final = 5.0
 _MAX_POLL_INTERVAL_MS: Final = 600_000
 """A commit of a full buffer to a slow store takes a while."""
 _NOT_ALLOWED: Final = (
@@ -87,7 +89,6 @@ class GroupConsumer:
         """
         self._kafka = kafka
         self._assigned, self._revoked = assigned, revoked
-        self._refusals = Refusals()
         self._mine: dict[Partition, int] = {}
         """and from which offset on each was last begun"""
         self._begun: set[Partition] = set()
@@ -116,7 +117,7 @@ class GroupConsumer:
                 "queued.max.messages.kbytes": _QUEUED_KB,
                 # A recreated topic is noticed within that time.
                 "topic.metadata.refresh.interval.ms": 5_000,
-                "error_cb": self._refusals,
+                "error_cb": Refusals(),
             },
             logger=_library_log,
         )
@@ -126,11 +127,6 @@ class GroupConsumer:
             on_revoke=lambda _, places: self._on_revoke(places, is_lost=False),
             on_lost=lambda _, places: self._on_revoke(places, is_lost=True),
         )
-
-    @property
-    def why_refused(self) -> str | None:
-        """Why the broker rejects the login; None if it does not."""
-        return self._refusals.why
 
     def read(self, timeout_s: float) -> Read:
         """Return what came within that time.
@@ -150,9 +146,8 @@ class GroupConsumer:
                 continue
             partition = self._kafka.name(name), number
             if partition in self._mine and partition not in self._begun:
-                place = TopicPartition(name, number)
-                _, end = self._consumer.get_watermark_offsets(place, cached=True)
-                if end < 0:  # a fetch was refused since then: they are read again
+                end = self._end(TopicPartition(name, number))
+                if end < 0:  # unknown: they are read again
                     continue
                 ordered = in_order(records, end)
                 unreadable += [partition] * (len(records) - len(ordered))
@@ -160,6 +155,14 @@ class GroupConsumer:
         # Of what came with the news that a partition is ours, part may be from before it.
         self.seek({p: self._mine[p] for p in self._begun & self._mine.keys()})
         return Read(batches, refused, unreadable)
+
+    def _end(self, place: TopicPartition) -> int:
+        """Return where a partition's log ends, -1 if neither the last fetch nor the broker says."""
+        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        if end < 0:  # refused, as a fetch after a record outside its batch is
+            with contextlib.suppress(KafkaException):
+                _, end = self._consumer.get_watermark_offsets(place, _END_WITHIN_S)
+        return int(end)
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Read partitions of ours from there on."""
