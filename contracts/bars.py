@@ -4,7 +4,7 @@ A row says how a field is called, which columns of quotes it is made of, how the
 merge, which numbers it may be, and whether bars exist that were stored without it. A struct names
 the rows that it has, by their letters in JSON and in JSON's order: `BarValue` in Redis, `Minute`
 for what is merged into longer bars, `contracts.bar_messages.ClosedBar` in Kafka, and
-`api.bars.answers.Bar` in answers. An optional field is last in each, with 0 as its default. All
+`api.bars.answers.Bar` in answers. An optional field is last in each, with 0.0 as its default. All
 else follows: the archive's columns, a worker's memory, merges, conversions, and what tests expect.
 """
 
