@@ -40,13 +40,15 @@ async def test_a_tombstone_without_a_user_is_rejected() -> None:
     assert "no key that names the user" in rejections[0].reason
 
 
-async def test_marks_carry_the_logs_incarnation() -> None:
+async def test_marks_carry_the_logs_incarnation_and_no_record_is_folded_twice() -> None:
     data: Hashes = {}
     claim = InMemoryClaim(data, INTERACTIONS, incarnation=3)
     histories = HistoriesFold(claim.as_claim(), InMemoryProducer(), Topology(1, 1, 1), BINARY)
     records = batch_of_events([Interaction(user_id="A", instrument_id=1, ts=0)], 0, 1)
-    await histories.take(decoding(interactions.decode, 1)(records)[0])
-    await flush(histories, claim)
+    for is_new in (True, False):
+        await histories.take(decoding(interactions.decode, 1)(records)[0])
+        assert bool(histories._cache.changed) == is_new
+        await flush(histories, claim)
     assert data[KEYSPACE.history(0, "A")]["off"] == "[3,0]"
     assert histories._cache.get("A").mark == mark(3, 0)
 
