@@ -13,12 +13,10 @@ from contracts.affinities import (
     DECAY_STARTS_MS,
     AffinityName,
     affinity_of,
-    binary,
     greatest,
     weighted,
     weights_of,
 )
-from contracts.event_types import BUILT_IN
 from contracts.times import DAY_MS, MAX_TS_MS
 
 IN_2030_MS = 1_893_456_000_000
@@ -37,11 +35,6 @@ def weights(some: Events, half_life: float) -> list[float]:
     ts_ms = np.array([ts_ms for _, ts_ms in some], np.int64)
     weights: list[float] = weights_of("weighted", weight, ts_ms, half_life).tolist()
     return weights
-
-
-@given(weight=of_types, ts_ms=st.integers(0, MAX_TS_MS), so_far=st.sampled_from([0.0, 1.0]))
-def test_binary_is_1_whatever_happens(weight: float, ts_ms: int, so_far: float) -> None:
-    assert binary(so_far, weight, ts_ms) == 1.0
 
 
 @given(
@@ -103,12 +96,6 @@ def test_a_rejection_replaces_what_was_so_far_by_its_own_weight(
     assert [rejected] == alone.tolist()
     assert rejected <= 0
     assert (rejected < 0) == (rejection < 0)
-
-
-def test_a_name_stands_for_its_rule_and_half_life() -> None:
-    trade, ts_ms = BUILT_IN["trade"], DECAY_STARTS_MS + 30 * DAY_MS
-    named = [affinity_of(name, 30.0)(1.0, trade, ts_ms) for name in ("binary", "weighted")]
-    assert [*named, affinity_of("greatest", 30.0)(1.0, trade, ts_ms)] == [1.0, 11.0, 10.0]
 
 
 def test_no_events_weigh_nothing_and_one_beyond_all_floats_is_an_error() -> None:

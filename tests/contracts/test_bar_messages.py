@@ -74,13 +74,6 @@ def test_a_bar_that_breaks_a_rule_is_rejected_alone_and_the_reason_names_the_fie
     assert reason in rejection.reason
 
 
-@pytest.mark.parametrize("value", [None, b"", b"[]", b"\xff", b'{"instrument_id":4}'])
-def test_what_is_no_bar_is_rejected(value: bytes | None) -> None:
-    decoded, (rejection,) = decode_closed_bars([value])
-    assert decoded.index.tolist() == []
-    assert rejection.reason
-
-
 def test_columns_have_the_names_and_types_of_the_archive_whatever_came() -> None:
     doubles = {column.name for column in BARS_TABLE.columns if column.type == "double"}
     names = [column.name for column in BARS_TABLE.columns if column.name not in PLACE]

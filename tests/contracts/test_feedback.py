@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from contracts.feedback import (
     NAME,
     Feedback,
     RequestId,
-    SentFeedback,
     decode_feedback,
     encode_feedback,
     encode_shown,
@@ -103,11 +101,6 @@ def test_feedback_is_read_back_as_it_was_written(message: Feedback) -> None:
     assert feedback_key(message) == message.user_id.encode()
 
 
-def test_the_wire_format_is_one_that_readers_of_the_topic_can_rely_on() -> None:
-    value = encode_feedback(Feedback(**GOOD))
-    assert json.loads(value) == GOOD
-
-
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in RULES.items() for value in values]
 )
@@ -120,11 +113,6 @@ def test_each_broken_rule_has_a_reason_that_names_the_field(field: str, value: A
 @pytest.mark.parametrize("ts", [..., None])
 def test_without_a_time_it_is_about_now(ts: Any) -> None:
     assert decode_feedback(changed(ts=ts), NOW_MS).ts == NOW_MS
-
-
-def test_an_event_time_exactly_as_far_ahead_as_allowed_is_good() -> None:
-    latest = NOW_MS + MAX_AHEAD_MS
-    assert decode_feedback(changed(ts=latest), NOW_MS).ts == latest
 
 
 @given(st.binary())
@@ -163,11 +151,3 @@ def test_the_names_that_the_trainer_gives_fit() -> None:
 
     latest = generation_id(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), 10**12)
     assert re.fullmatch(NAME, latest)
-
-
-def test_the_documented_pattern_is_the_rule() -> None:
-    schema = msgspec.json.schema(SentFeedback)["$defs"]["SentFeedback"]
-    pattern = schema["properties"]["request_id"]["pattern"]
-    assert re.fullmatch(pattern, REQUEST_ID)
-    assert not any(re.fullmatch(pattern, none) for none in NO_REQUEST_IDS)
-    assert "ts" not in schema["required"]

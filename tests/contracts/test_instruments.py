@@ -13,7 +13,6 @@ from contracts.instruments import (
     MAX_INSTRUMENT_BYTES,
     SYMBOL_RULE,
     Instrument,
-    InstrumentDescription,
     decode_instrument,
     decode_instrument_record,
     encode_instrument,
@@ -90,19 +89,6 @@ def test_the_value_is_the_documented_one_in_the_documented_order() -> None:
     )
 
 
-def test_by_default_an_instrument_is_listed_without_categories_or_attributes() -> None:
-    instrument = decode_instrument(value_of())
-    assert (instrument.categories, instrument.listed, instrument.attributes) == ((), True, {})
-
-
-def test_a_number_stays_what_it_is_and_true_is_no_number() -> None:
-    attributes = {"lot": 1, "tick": 0.01, "is_etf": True, "isin": "US0378331005"}
-    assert json.loads(encode_instrument(decode_instrument(value_of(attributes=attributes)))) == (
-        LEAST | {"categories": [], "listed": True, "attributes": attributes}
-    )
-    assert b'"is_etf":true' in encode_instrument(decode_instrument(value_of(attributes=attributes)))
-
-
 RULES: dict[str, tuple[Any, ...]] = {
     "instrument_id": (-1, 2**63, "4"),
     "symbol": ("", "A" * 33, "BANK CHARGES", "AAPL\n", "ÄPFL"),
@@ -157,20 +143,3 @@ def test_a_key_that_is_no_id_as_everyone_writes_it_breaks_a_rule(key: bytes | No
         decode_instrument_record(key, None)
     with pytest.raises(ValueError, match="is not that of instrument_id 4: produce with"):
         decode_instrument_record(key, value_of())
-
-
-def test_the_key_of_another_instrument_breaks_a_rule() -> None:
-    with pytest.raises(ValueError, match="the key b'5' is not that of instrument_id 4"):
-        decode_instrument_record(b"5", value_of())
-
-
-def test_the_schema_has_each_rule_of_decoding() -> None:
-    schema = msgspec.json.schema(InstrumentDescription)
-    ((_, described),) = schema["$defs"].items()
-    its = described["properties"]
-    assert described["required"] == ["symbol", "name"]
-    assert (its["symbol"]["minLength"], its["symbol"]["maxLength"]) == (1, 32)
-    assert its["name"]["maxLength"] == 200
-    assert (its["categories"]["maxItems"], its["attributes"]["maxProperties"]) == (20, 50)
-    assert re.search(its["symbol"]["pattern"], "BRK.B")
-    assert not re.search(its["symbol"]["pattern"], "BRK B")

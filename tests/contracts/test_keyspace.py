@@ -4,31 +4,13 @@ import re
 from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from contracts.affinities import HistoryEntry
-from contracts.bars import BarValue
-from contracts.generations import (
-    Canary,
-    Current,
-    Experiment,
-    Neighbor,
-    Popular,
-    PopularList,
-    Recommendation,
-    Served,
-    SimilarList,
-    UserList,
-)
-from contracts.instruments import CatalogEntry
 from contracts.keyspace import Keyspace
-from contracts.log_position import LogPosition
-from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from tests.contracts.keys import PARTITION, Key, keys
 from tests.runtime.redis.guarded import rules
 
@@ -103,79 +85,3 @@ def test_all_keys_of_a_partition_share_a_slot_of_redis_cluster(
         if key.topic_letter is not None:
             slots[key.topic_letter].add(key_slot(f"{namespace}:{built}".encode()))
     assert set(map(len, slots.values())) == {1}
-
-
-@given(partitions, partitions, user_ids, user_ids)
-def test_other_ids_have_other_keys(one: int, other: int, user: str, another: str) -> None:
-    assert (LIVE.history(one, user) == LIVE.history(other, another)) == (
-        (one, user) == (other, another)
-    )
-    assert (LIVE.bars(one, other) == LIVE.bars(other, one)) == (one == other)
-
-
-def test_the_topics_partitions_are_spread_over_slots() -> None:
-    positions = [
-        LIVE.position(topic, partition)
-        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
-        for partition in range(8)
-    ]
-    assert len({key_slot(key.encode()) for key in positions}) == len(positions)
-
-
-finite = st.floats(allow_nan=False, allow_infinity=False)
-int64s = st.integers(-(2**63), 2**63 - 1)
-offsets = st.builds(LogPosition, int64s, int64s)
-names = st.text(st.characters(codec="utf-8"), max_size=8)
-
-
-def lists_of(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    return st.lists(strategy, max_size=3)
-
-
-neighbors = st.builds(Neighbor, item=names, score=finite, support=finite)
-recommendations = st.builds(Recommendation, item=names, score=finite, because=lists_of(names))
-popular = st.builds(Popular, item=names, score=finite, support=finite)
-served = st.builds(Served, generation=names, model=names, user_model=names)
-experiments = st.builds(Experiment, name=names, weights=st.dictionaries(names, finite, max_size=3))
-canaries = st.builds(Canary, served=served, share=finite, since_ms=int64s)
-
-
-@given(
-    st.one_of(
-        st.builds(
-            BarValue,
-            **dict.fromkeys(("o", "h", "l", "c", "v", "pv"), finite),
-            **dict.fromkeys(("n", "ot", "ct"), int64s),
-            off=offsets,
-        ),
-        st.builds(HistoryEntry, r=finite, t=int64s),
-        st.builds(
-            CatalogEntry,
-            st.integers(0, 2**63 - 1),
-            symbol=st.just("AAPL"),
-            name=st.just("Apple Inc."),
-            categories=st.just(("tech",)),
-            listed=st.booleans(),
-            attributes=st.dictionaries(names.filter(bool), finite | int64s | names, max_size=3),
-            off=offsets,
-        ),
-        st.builds(SimilarList, model=names, items=lists_of(neighbors)),
-        st.builds(UserList, model=names, off=offsets, items=lists_of(recommendations)),
-        st.builds(PopularList, model=names, items=lists_of(popular)),
-        st.builds(
-            Current,
-            fence=int64s,
-            variants=st.dictionaries(names, served, max_size=3),
-            experiment=st.none() | experiments,
-            canary=st.none() | canaries,
-            previous=lists_of(served),
-            held=st.booleans(),
-        ),
-    )
-)
-def test_values_are_json_that_is_read_as_it_was_written(value: msgspec.Struct) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(value), type=type(value)) == value
-
-
-def test_the_consumer_group_belongs_to_the_namespace() -> None:
-    assert LIVE.consumer_group() != Keyspace("other").consumer_group()

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from contracts.log_position import (
     MAX_INCARNATION,
     MAX_OFFSET,
-    NOTHING,
     LogPosition,
     mark,
     mark_of,
@@ -36,16 +35,6 @@ def test_positions_and_marks_are_ordered_by_incarnation_and_then_by_offset(
 
 def test_a_mark_is_the_documented_revision() -> None:
     assert mark(3, 7) == 3 * 2**48 + 7
-
-
-@given(position=positions)
-def test_a_mark_is_above_nothing_and_fits_64_bits(position: LogPosition) -> None:
-    assert NOTHING < position.mark < 2**63
-
-
-@given(position=positions)
-def test_a_columns_marks_are_those_of_its_positions(position: LogPosition) -> None:
-    assert mark(position.incarnation, np.array([position.offset])).tolist() == [position.mark]
 
 
 @given(position=positions)

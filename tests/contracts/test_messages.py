@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,10 +23,8 @@ from contracts.messages import (
     Quote,
     Rejection,
     decode_interaction,
-    decode_quote,
     encode,
     interaction_rule_broken,
-    key_of,
     user_id_rule_broken,
 )
 from contracts.times import MAX_TS_MS
@@ -106,11 +103,6 @@ def test_interactions_are_read_back_as_they_were_written(messages: list[Interact
     assert list(read) == [(m.user_id, m.instrument_id, BUILT_IN[m.event], m.ts) for m in messages]
 
 
-@given(quotes)
-def test_one_quote_is_read_back_as_it_was_written(message: Quote) -> None:
-    assert decode_quote(encode(message), NOW_MS) == message
-
-
 @pytest.mark.parametrize(
     ("fields", "value"),
     [
@@ -142,11 +134,6 @@ def test_what_is_optional_may_be_absent() -> None:
     events, rejections = decode_interactions([bare], NOW_MS)
     assert rejections == []
     assert events.weight.tolist() == [BUILT_IN["trade"]]
-
-
-def test_a_key_is_the_id_in_text() -> None:
-    assert key_of(Quote(instrument_id=4, price=1, ts=0)) == b"4"
-    assert key_of(Interaction(user_id="Zoë", instrument_id=4, ts=0)) == "Zoë".encode()
 
 
 UNREACHABLE = [
@@ -258,24 +245,3 @@ def test_an_event_time_may_lie_five_minutes_ahead_of_its_records_own_clock() -> 
     assert rejections == [
         Rejection(2, f"ts {NOW_MS} is 6.0 minutes ahead of the clock, at most 5 are allowed")
     ]
-
-
-@pytest.mark.parametrize(
-    ("decode", "value"),
-    [
-        (decode_quote, changed(GOOD_QUOTE, price=0)),
-        (decode_interaction, changed(GOOD_INTERACTION, price=0)),
-    ],
-)
-def test_one_bad_message_is_an_error_with_the_reason(
-    decode: Callable[[bytes, int], object], value: bytes
-) -> None:
-    with pytest.raises(ValueError, match=r"^price: must be"):
-        decode(value, NOW_MS)
-
-
-@pytest.mark.parametrize("infinite", ["inf", "-inf", "nan"])
-def test_a_number_that_is_not_finite_breaks_the_type_already(infinite: str) -> None:
-    # Read from text (a CSV file, a form), where JSON's grammar does not rule it out.
-    with pytest.raises(msgspec.ValidationError, match="price"):
-        msgspec.convert(GOOD_QUOTE | {"price": infinite}, Quote, strict=False)

@@ -20,10 +20,6 @@ def test_a_tombstone_is_read_back_as_it_was_written(tombstone: Tombstone) -> Non
     assert decode_tombstone(key, tuple(headers)) == tombstone
 
 
-def test_headers_of_others_say_nothing() -> None:
-    assert decode_tombstone(b"A", (("traceparent", b"00-1"),)) == Tombstone("A")
-
-
 @pytest.mark.parametrize(
     ("key", "headers", "reason"),
     [
