@@ -8,11 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pytest
-from confluent_kafka import Message
-from confluent_kafka.admin import NewTopic
 
 from contracts.archive import (
     ERASED,
@@ -30,15 +27,9 @@ from producers.archive import Name, archive_source
 from producers.batch import Record
 from producers.feed import MAX_SPEED
 from producers.files import FileError
-from runtime.archive import records
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.records import Rows
 from runtime.archive.tables import arrow_schema_of, open_table
-from runtime.kafka.broker import Admin, create
-from runtime.kafka.config import plain
-
-from .conftest import ReadAll, Start
 
 T0_MS = 1_629_000_000_000
 REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
@@ -137,19 +128,6 @@ def test_rows_from_before_a_later_column_are_records_without_it(
     assert replay(config, "quotes") == list(expected(quote_rows()))
 
 
-@pytest.mark.parametrize("column", [{}, {"levy": [None]}])
-def test_an_event_from_before_a_later_column_has_its_default(
-    column: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later = msgspec.defstruct("Later", [("levy", float, 0.0)], bases=(Interaction,), kw_only=True)
-    monkeypatch.setattr(records, "Interaction", later)
-    event = {"user_id": "u", "instrument_id": 4, "event": "view", "ts": 1}
-    row = {"price": None, "quantity": None, "last_event_before": None, "erased_at": None, **event}
-    rows = Rows({name: [value] for name, value in row.items()} | column)
-    (record,) = records.records_of(INTERACTIONS_TABLE, rows)
-    assert record.value == encode(Interaction(**event))
-
-
 def test_at_a_pace_rows_are_in_event_time_order(config: ArchiveConfig) -> None:
     in_time = sorted(quote_rows(), key=lambda row: row["ts"])
     assert replay(config, "quotes", speed=60) == list(expected(in_time))
@@ -191,22 +169,3 @@ def test_an_archive_without_the_table_is_an_error(tmp_path: Path) -> None:
         archive_source("quotes", empty, (None, None), math.inf),
     ):
         pass
-
-
-def test_the_command_publishes_to_topics_of_another_prefix(
-    start: Start, broker: str, read_all: ReadAll, config: ArchiveConfig, namespace: str
-) -> None:
-    prefix = f"{namespace}."
-    create(Admin(plain(broker)), [NewTopic(f"{prefix}interactions", 2, 1)])
-    child = start(
-        *("replay", "interactions", "--from-archive", "--speed", "max", "--prefix", prefix),
-        *("--start", "2021-08-15T03:59:00Z", "--end", str(T0_MS + 1)),
-        ARCHIVE_WAREHOUSE=config.warehouse,
-    )
-    _, errors = child.communicate()
-    assert child.returncode == 0, errors
-    assert json.loads(errors.splitlines()[-1])["tickrec"]["delivered"] == 4
-    records: list[Message] = read_all(f"{prefix}interactions", 4)
-    assert [record.value() is None for record in records] == [False, False, True, True]
-    assert records[2].headers() == [("last_event_before", b"%d" % (T0_MS + 1))]
-    assert records[3].headers() == [("erased_at", b"%d" % (T0_MS + 2))]

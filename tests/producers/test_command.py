@@ -68,37 +68,6 @@ def test_a_file_is_published_whole_in_the_keys_partitions_and_in_order(
         assert list(zip(quotes.ts_ms.tolist(), prices, strict=True)) == expected
 
 
-def test_a_file_of_instruments_is_published_at_once_under_their_ids(
-    start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
-) -> None:
-    path = tmp_path / "instruments.csv"
-    path.write_text("instrument_id,symbol,name\n4,AAPL,Apple Inc.\n5,MSFT,\n6,NO GO,No go\n")
-    code, lines, errors = ended(start("replay", "instruments", str(path)))
-    assert code == 1
-    assert (lines[-1]["delivered"], lines[-1]["rejected"]) == (2, 1)
-    assert "symbol: must be a symbol" in str(lines[-1]["reasons"])
-    assert f"{path}, line 4: " in errors
-    found = dict(decode_instrument_record(m.key(), m.value()) for m in read_all("instruments", 2))
-    assert {i: one and (one.symbol, one.name) for i, one in found.items()} == {
-        4: ("AAPL", "Apple Inc."),
-        5: ("MSFT", "MSFT"),
-    }
-
-
-def test_without_a_broker_it_names_the_address_and_fails(start: Start, tmp_path: Path) -> None:
-    path = tmp_path / "quotes.csv"
-    path.write_text("ts_ms,instrument_id,price\n1,2,3\n")
-    address = f"127.0.0.1:{free_port()}"
-    child = start(
-        "replay", "quotes", str(path), KAFKA_BOOTSTRAP_SERVERS=address, DELIVERY_TIMEOUT_S="1"
-    )
-    code, lines, errors = ended(child)
-    assert code == 1
-    assert "waiting for the broker" in errors
-    assert f"no broker answered at {address} for 1 s: start it, or set" in errors
-    assert lines[-1]["delivered"] == 0
-
-
 @pytest.mark.slow
 def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
     start: Start, tmp_path: Path

@@ -48,11 +48,6 @@ def test_a_missing_topic_is_named_with_the_remedy(broker: str) -> None:
         publisher.await_topics(["nonesuch"], lambda: False)
 
 
-def test_waiting_for_a_broker_can_be_stopped() -> None:
-    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=600)
-    publisher.await_topics(["quotes"], lambda: True)
-
-
 def test_records_the_broker_never_accepted_count_as_failed_with_the_reason() -> None:
     publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=1)
     assert publisher.publish(RECORDS[:50]) == 50

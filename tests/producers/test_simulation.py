@@ -1,8 +1,6 @@
 """The structure built into the model, against which recommendations and bars are checked."""
 
 import json
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.batches import decode_interactions, decode_quotes
-from contracts.instruments import decode_instrument_record
 from contracts.partitioning import partition_of
 from producers.batch import Record
 from producers.resume import without_published
 from producers.simulation import Plan, make_world, simulated
-from producers.simulation.events import EVENT_SHARES, EVENT_TYPES, Crowd
-from producers.simulation.instruments import listed_instruments
-from producers.simulation.market import VARIANCE, Market, on_tick
+from producers.simulation.events import Crowd
 from producers.simulation.stream import STOCK_PER_USER
 from producers.simulation.world import Floats, World
 
@@ -56,12 +51,6 @@ def values_of(topic: str, plan: Plan = SMALL) -> list[dict[str, Any]]:
     return [json.loads(value) for its_topic, _, value in records if its_topic == topic]
 
 
-def same_sector(world: World) -> np.ndarray:
-    """(n, n): whether two distinct instruments are of the same sector."""
-    same = world.sector[:, None] == world.sector
-    return same & ~np.eye(len(same), dtype=bool)
-
-
 def cosine_of(user_items: Floats) -> Floats:
     """(n, n) of the instruments."""
     unit = user_items / np.maximum(np.linalg.norm(user_items, axis=0), 1)
@@ -77,62 +66,10 @@ def test_most_of_an_instruments_nearest_neighbors_are_of_its_sector(
     assert (world.sector[nearest] == world.sector[:, None]).mean() > 0.8, f"seed {SEED}"
 
 
-def test_popularity_follows_zipfs_law(world: World) -> None:
-    events = Crowd(world, np.random.default_rng(SEED)).second(200_000, np.zeros(0, np.int64))
-    counts = np.bincount(events.instrument, minlength=world.instruments)
-    drawn = np.sort(world.popularity)[::-1]
-    rank = np.arange(1, world.instruments + 1)
-    assert drawn * rank == pytest.approx(drawn[0])
-    top = np.sort(counts)[::-1][:50]
-    slope = np.polyfit(np.log(rank[:50]), np.log(top), 1)[0]
-    assert -1.3 < slope < -0.7, f"seed {SEED}"
-
-
-def test_each_sector_has_instruments_and_each_instrument_a_sector() -> None:
-    for instruments in (1, 3, 11, 50):
-        world = make_world(instruments, 2, np.random.default_rng(SEED))
-        assert set(world.sector.tolist()) == set(range(min(instruments, 11)))
-
-
-def test_returns_within_a_sector_correlate_more_than_across(world: World) -> None:
-    market = Market(world, np.random.default_rng(SEED))
-    # Of the unrounded prices, as ticks hide a second's move.
-    steps = np.array([market._step() for _ in range(3000)])
-    correlation = np.corrcoef(steps.T)
-    same = same_sector(world)
-    other = ~same & ~np.eye(len(same), dtype=bool)
-    assert correlation[same].mean() == pytest.approx(0.68, abs=0.05), f"seed {SEED}"
-    assert correlation[other].mean() == pytest.approx(0.18, abs=0.05), f"seed {SEED}"
-    assert steps.std() == pytest.approx(np.sqrt(VARIANCE), rel=0.1)
-
-
-@given(st.floats(1e-9, 1e7))
-def test_prices_have_the_decimals_of_an_exchange(price: float) -> None:
-    (rounded,) = on_tick(np.array([price])).tolist()
-    _, _, decimals = f"{rounded!r}".partition(".")
-    if "e" not in repr(rounded):
-        assert len(decimals) <= (2 if price >= 1 else 4)
-    assert rounded > 0
-    assert abs(rounded - price) <= (0.005 if price >= 1 else 0.0001) * (1 + 1e-9)
-
-
-def test_event_types_have_their_shares(world: World) -> None:
-    events = Crowd(world, np.random.default_rng(SEED)).second(50_000, np.zeros(0, np.int64))
-    shares = np.bincount(events.event, minlength=4) / 50_000
-    assert dict(zip(EVENT_TYPES, shares.tolist(), strict=True)) == pytest.approx(
-        EVENT_SHARES, abs=0.01
-    )
-
-
 def test_a_plan_makes_the_same_records_again_and_another_seed_others() -> None:
     plans = (SMALL, SMALL, replace(SMALL, seed=SEED + 1))
     for first, second, other in zip(*(simulated(p, LIVE_FROM_MS) for p in plans), strict=True):
         assert first.records == second.records != other.records
-
-
-def test_the_rate_of_events_changes_no_quote() -> None:
-    other = replace(SMALL, events_per_s=50)
-    assert values_of("quotes") == values_of("quotes", other)
 
 
 plans = st.builds(
@@ -173,31 +110,6 @@ def test_every_record_is_valid_at_the_requested_rates_in_order(plan: Plan) -> No
     live = times[plan.instruments :]
     assert all(start_ms <= ts < start_ms + seconds * 1000 for ts in live)
     assert live == [json.loads(r[2])["ts"] for batch in batches[1:] for r in batch.records]
-
-
-def test_the_first_batch_is_the_catalog_and_due_at_once() -> None:
-    first, *others = simulated(SMALL, LIVE_FROM_MS)
-    decoded = [decode_instrument_record(key, value) for _, key, value in first.records]
-    assert [instrument_id for instrument_id, _ in decoded] == list(range(SMALL.instruments))
-    assert set(first.ts_ms.tolist()) == {LIVE_FROM_MS - SMALL.backfill_s * 1000}
-    assert {topic for topic, _, _ in first.records} == {"instruments"}
-    assert "instruments" not in {topic for batch in others for topic, _, _ in batch.records}
-
-
-@pytest.mark.parametrize("n", [1, 500, 3_600, 3_601, 50_000])
-def test_no_two_instruments_have_the_same_symbol_and_none_looks_like_an_id(n: int) -> None:
-    world = make_world(n, 1, np.random.default_rng(SEED))
-    symbols = [one.symbol for one in listed_instruments(world, np.random.default_rng(SEED))]
-    assert len(set(symbols)) == n
-    assert all(symbol.isalpha() and symbol.isupper() for symbol in symbols)
-    assert len(set(map(len, symbols))) == 1
-
-
-def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
-    events = values_of("interactions")
-    before = Counter(event["user_id"] for event in events if event["ts"] < LIVE_FROM_MS)
-    assert len(before) == SMALL.users
-    assert min(before.values()) >= STOCK_PER_USER
 
 
 def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_minute() -> None:
@@ -244,13 +156,3 @@ def test_after_a_kill_nothing_is_published_again_or_missing(
         for ts, record in zip(batch.ts_ms.tolist(), batch.records, strict=True):
             published[place_of(record)].append((ts, record))
     assert published == whole
-
-
-def test_the_topics_ends_are_read_when_the_first_batch_is_requested() -> None:
-    def unread() -> Callable[[str, bytes], int | None]:
-        raise ConnectionError
-
-    batches = without_published(simulated(SMALL, LIVE_FROM_MS), unread)
-
-    with pytest.raises(ConnectionError):
-        next(batches)

@@ -220,19 +220,6 @@ def test_a_second_copy_of_the_same_name_stops_the_first(company: Company, topic:
     assert sum(map(len, quotes(company).values())) == 20
 
 
-def test_records_wait_for_a_registry_that_is_away(company: Company, topology: Topology) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic).replace("into =", 'format = "avro"\ninto =', 1))
-    company.settings["SCHEMA_REGISTRY_URL"] = f"http://127.0.0.1:{free_port()}"
-    company.settings["DELIVERY_TIMEOUT_S"] = "5"
-    company.publish(topic, [(b"S1", b"\0\0\0\0\1x")])
-    copy = company.command("one")
-    assert start(copy).wait(PATIENCE_S) == 1
-    assert "check SCHEMA_REGISTRY_URL" in copy.log.read_text()
-    assert committed(company) == {}
-    assert dead_letters(company.kafka.bootstrap_servers, QUOTES.name) == []
-
-
 def commit(company: Company, offset: int) -> None:
     """Set the group's position in each partition that has records."""
     positions = [TopicPartition(*its, offset) for its in company.ends()]
@@ -300,8 +287,3 @@ def test_a_record_outside_its_batch_does_not_move_the_position_beyond_the_log(
         company.publish(topic, [tick("S1", 2)])
         company.wait_until_read()
     assert len(quotes(company)[1]) == 4
-
-
-def test_a_missing_topic_is_named(company: Company, topology: Topology) -> None:
-    company.map(TICKS.format(topic="nowhere"))
-    assert "has no topic nowhere: correct `topic` in the mapping" in failure(company)

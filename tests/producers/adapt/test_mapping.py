@@ -6,9 +6,6 @@ import pytest
 from typer.testing import CliRunner
 
 from producers.__main__ import app
-from producers.adapt.formats import decoders
-from producers.adapt.mapping import Condition, Source
-from producers.adapt.registry import Registry
 
 GOOD = """
 [[sources]]
@@ -38,33 +35,6 @@ ticks -> quotes
   after:  key 4, value {"instrument_id":4,"price":30.72,"ts":1629061628123}
 """,
     )
-
-
-def test_a_dry_run_shows_the_conditions_which_the_example_must_meet(tmp_path: Path) -> None:
-    met = 'where = [{ path = "id", in = [4, 5] }, { path = "$key", not_matches = "test-.*" }]'
-    code, said = shown(tmp_path, GOOD.replace("[sources.fields]", f"{met}\n[sources.fields]"))
-    assert code == 0
-    assert (
-        """\
-ticks -> quotes
-  where:  id in [4, 5]
-  where:  $key not_matches "test-.*"
-  before: {"""
-        in said
-    )
-    code, said = shown(
-        tmp_path, GOOD.replace("4", "7", 1).replace("[sources.fields]", f"{met}\n[sources.fields]")
-    )
-    assert (code, "topic ticks: the example is left out: give one that is mapped" in said) == (
-        2,
-        True,
-    )
-
-
-def test_a_condition_may_read_a_key_that_no_field_reads(tmp_path: Path) -> None:
-    more = {"topic": "t", "into": "quotes", "example": "{}", "fields": {}}
-    source = Source(**more, where=(Condition(path="$key.id", in_=(1,)),), key_format="json")
-    assert decoders(source, tmp_path, Registry(None)).key(b'{"id": 1}') == {"id": 1}
 
 
 PRICES = [

@@ -128,20 +128,6 @@ def test_an_instrument_id_is_exact_in_a_message_and_in_a_removal(id_: Any) -> No
         assert record.key == b"%d" % PAST_FLOATS
 
 
-def test_an_instrument_has_categories_and_attributes() -> None:
-    fields = {**NAMED, "categories": "sector"}
-    value = {"id": 4, "sym": "AAPL", "sector": "tech", "isin": "US0378331005", "lot": 100}
-    attributes = {"isin": "isin", "lot": "lot", "tick": "tick"}
-    assert mapped("instruments", fields, value, attributes=attributes) == {
-        "instrument_id": 4,
-        "symbol": "AAPL",
-        "name": "AAPL",
-        "categories": ["tech"],
-        "listed": True,
-        "attributes": {"isin": "US0378331005", "lot": 100},
-    }
-
-
 @pytest.mark.parametrize(
     ("fields", "value", "reason"),
     [
@@ -204,13 +190,6 @@ def test_a_record_is_taken_if_it_meets_a_condition(
         assert of({"v": value, "p": "?"}, None, TS_MS, NOW_MS) is Unpublished.LEFT_OUT
 
 
-def test_all_conditions_must_be_met_and_they_may_read_the_key() -> None:
-    where = [{"path": "$key", "not_in": ["robot"]}, {"path": "i", "in": ["4"]}]
-    for user, instrument, is_taken in (("A", 4, True), ("robot", 4, False), ("A", 5, False)):
-        found = mapped("interactions", EVENT, {"i": instrument, "side": "BUY"}, user, where=where)
-        assert (found is not Unpublished.LEFT_OUT) == is_taken
-
-
 def test_an_event_of_another_kind_can_be_left_out() -> None:
     fields = {**EVENT, "event": {**EVENT["event"], "others": "skip"}}
     assert mapped("interactions", fields, {"i": 4, "side": "STOP"}, "A") is Unpublished.LEFT_OUT
@@ -224,17 +203,6 @@ def test_an_instrument_whose_id_is_left_out_is_neither_published_nor_removed(op:
     change = {"op": op, "before": row, "after": row}
     found = mapped("instruments", fields, change, envelope="debezium")
     assert found is Unpublished.LEFT_OUT
-
-
-@pytest.mark.parametrize(
-    ("value", "key"),
-    [({"id": 4, "sym": "A", "side": "STOP"}, None), (None, "x" * 100)],
-)
-def test_a_reason_names_the_attribute_or_the_id_that_it_is_about(value: Any, key: Any) -> None:
-    known = {"path": "side", "values": {"BUY": 1}}
-    fields = {**NAMED, "instrument_id": {"path": "$key", "values": {"4": 4}, "default": 4}}
-    with pytest.raises(UnmappableError, match=r"^(attributes\.side|instrument_id): "):
-        mapped("instruments", fields, value, key, attributes={"side": known})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Decimal("NaN")])

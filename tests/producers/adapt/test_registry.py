@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegis
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from infra.local.process import LOOPBACK, Server, free_port
+from infra.local.process import Server, free_port
 from producers.adapt.fields import EpochMs, UnmappableError
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import Source
@@ -223,16 +222,6 @@ def test_a_schema_that_is_missing_is_not_asked_for_by_each_record_that_names_it(
             with pytest.raises(UnmappableError, match="the registry has no schema 7"):
                 decode(b"\0\0\0\0\7x")
     assert len(asked) < 10
-
-
-def test_a_registry_that_does_not_answer_is_not_awaited_forever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("producers.adapt.settings._ANSWER_S", 0.05)
-    with socket.create_server((LOOPBACK, 0)) as silent:
-        monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://{LOOPBACK}:{silent.getsockname()[1]}")
-        with pytest.raises(RegistryError, match="no schema 1: ReadTimeout"):
-            gated(tmp_path)(b"\0\0\0\0\1x")
 
 
 def test_bytes_that_name_no_schema_are_bad_records_but_a_registry_that_is_away_is_not_their_fault(
