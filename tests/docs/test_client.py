@@ -1,7 +1,6 @@
 """clients/python against a server that answers what each test says.
 
-Against the real API: tests/docs/test_client_endpoints.py, and as a script
-tests/infra/test_load_balancer.py.
+Against the real API: tests/docs/test_client_endpoints.py.
 """
 
 import contextlib

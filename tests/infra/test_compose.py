@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,22 +19,16 @@ from api.http.keys.access import digest_of, granted
 from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
-from infra.local.kafka.jars import NoKafkaError, jars, version
-from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from infra.local.kafka.jars import version
 from producers.__main__ import app as producers
 from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
-from runtime.archive.config import archive_from_env
-from runtime.kafka import broker as brokers
-from runtime.kafka.config import plain
 from runtime.settings import SharedSettings, flat_fields
 from stream_processors.settings import Settings as WorkerSettings
 from tests.commands import ROOT, run
-from tests.compose import COMPOSE, SERVICES, filled_in
+from tests.compose import SERVICES, filled_in
 from tests.docs.settings_page import OWN, PASSED_ON
 from tests.infra import golden
-from tests.infra.images import IMAGES
-from tests.patience import eventually
 from trainer.settings import TrainerSettings
 
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
@@ -53,13 +45,6 @@ SETTINGS: dict[str, type[SharedSettings]] = {
     "adapt": AdaptSettings,
 }
 PROGRAMS = sorted(SETTINGS)
-CONFINED = {
-    "read_only": True,
-    "tmpfs": ["/tmp"],
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges:true"],
-    "init": True,
-}
 
 
 def environment(service: str) -> dict[str, str]:
@@ -145,29 +130,6 @@ def test_ports_agree_with_the_programs_defaults() -> None:
     assert f"api:{ports['api']} " in environment("nginx")["NGINX_API_SERVERS"]
 
 
-def test_programs_have_no_privileges_and_no_port_is_open_to_other_machines_by_default() -> None:
-    for name, its in SERVICES.items():
-        assert name not in SETTINGS or CONFINED.items() <= its.items()
-        assert name not in SETTINGS or not its.keys() & {"ports", "container_name", "hostname"}
-        assert all(filled_in(port).startswith("127.0.0.1:") for port in its.get("ports", ()))
-
-
-def test_the_api_reads_the_archives_volume_if_configured(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert archive_from_env() is None
-    folder = environment("archive")["ARCHIVE_WAREHOUSE"]
-    assert SERVICES["api"]["environment"]["ARCHIVE_WAREHOUSE"] is None
-    monkeypatch.setenv("ARCHIVE_WAREHOUSE", folder)
-    assert archive_from_env() == ArchiveSettings().archive
-
-    for service in ("archive", "maintenance"):
-        assert environment(service)["ARCHIVE_WAREHOUSE"] == folder
-        assert SERVICES[service]["volumes"] == [f"archive:{folder}"]
-    assert f"archive:{folder}:ro" in SERVICES["api"]["volumes"]
-    assert folder in folders_of_the_images_user()
-
-
 def test_adapt_takes_the_mapping_that_is_mounted_and_the_example_is_valid() -> None:
     (folder,) = SERVICES["adapt"]["volumes"]
     *command, mapping = SERVICES["adapt"]["command"]
@@ -218,89 +180,3 @@ def folders_of_the_images_user() -> list[str]:
     user = re.search(r"^USER (.*)$", last, re.MULTILINE) or pytest.fail("no user")
     owned = re.search(rf"chown {user[1]} (.*)$", last, re.MULTILINE) or pytest.fail("no folder")
     return owned[1].split()
-
-
-@pytest.mark.parametrize("service", PROGRAMS)
-def test_each_image_is_built_from_a_lock_and_a_package_that_exist(service: str) -> None:
-    arguments, tag = SERVICES[service]["build"]["args"], SERVICES[service]["image"]
-    package = arguments["PACKAGE"]
-
-    for given in ({}, {"ARCHIVE_WAREHOUSE": "/archive"}):
-        program = filled_in(arguments["PROGRAM"], **given)
-        assert filled_in(tag, **given).startswith(f"tickrec/{program}:")
-        assert IMAGES[program].package == package
-        assert (ROOT / f"requirements-{program}.lock").is_file()
-    assert (ROOT / package / "__init__.py").is_file()
-    assert SERVICES[service]["command"][0].startswith(package)
-
-
-def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:
-    mounted = [filled_in(v).split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
-    files = [source for source in mounted if source.startswith("./")]
-
-    assert {source for source in mounted if source not in files} == COMPOSE["volumes"].keys()
-    assert [source for source in files if not (ROOT / source).exists()] == []
-
-
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is missing")
-def test_redis_starts_with_the_command_and_passes_its_health_check(tmp_path: Path) -> None:
-    port = free_port()
-    argv = (*SERVICES["redis"]["command"], "--port", str(port), "--dir", str(tmp_path))
-    check = SERVICES["redis"]["healthcheck"]["test"][1:]
-    client = [check[0], "-p", str(port)]
-
-    def healthy() -> bool:
-        return run(*client, *check[1:]).returncode == 0
-
-    command = Command(name="redis", argv=argv, log=tmp_path / "redis.log")
-    with running(Server(command, f"{LOOPBACK}:{port}", "Redis", healthy)):
-        output = run(*client, "CONFIG", "GET", "appendonly").stdout
-
-    assert output.split() == ["appendonly", "yes"]
-    assert not healthy()
-
-
-def kafka_properties(folder: Path, ports: dict[str, int]) -> Path:
-    """Write the properties that the image makes of its environment, for ports and folders here."""
-
-    def here(value: object) -> str:
-        text = re.sub(r"(?<=:)\d+", lambda port: str(ports[port[0]]), filled_in(str(value)))
-        return re.sub(r"\bkafka(?=:)", LOOPBACK, text)
-
-    properties = {
-        name.removeprefix("KAFKA_").replace("_", ".").lower(): here(value)
-        for name, value in SERVICES["kafka"]["environment"].items()
-        if name not in {"CLUSTER_ID", "KAFKA_HEAP_OPTS"}
-    } | {"log.dirs": str(folder / "data")}
-    path = folder / "server.properties"
-    path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-    return path
-
-
-@pytest.mark.slow
-def test_kafka_starts_with_the_settings_and_passes_its_health_check(tmp_path: Path) -> None:
-    try:
-        java = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*")
-    except NoKafkaError as missing:
-        pytest.skip(str(missing))
-    ports = {port: free_port() for port in ("9092", "19092", "29093")}
-    properties = str(kafka_properties(tmp_path, ports))
-    cluster = SERVICES["kafka"]["environment"]["CLUSTER_ID"]
-    asked = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
-    subprocess.run([*java, *asked], check=True, capture_output=True)
-    check = [
-        word.replace("9092", str(ports["9092"]))
-        for word in SERVICES["kafka"]["healthcheck"]["test"][1:]
-    ]
-
-    def healthy() -> bool:
-        return run(*check).returncode == 0
-
-    assert not healthy()
-    argv = (*java, "kafka.Kafka", properties)
-    command = Command(name="kafka", argv=argv, log=tmp_path / "kafka.log", grace_s=20)
-    with running(Server(command, f"{LOOPBACK}:{ports['9092']}", "Apache Kafka", healthy)):
-        for port in (ports["9092"], ports["19092"]):
-            client = brokers.Admin(plain(f"{LOOPBACK}:{port}"))
-            eventually(partial(brokers.answers, client), f"Kafka answers at {port}")
-            assert brokers.partitions_of(client) == {}

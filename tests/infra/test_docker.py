@@ -1,16 +1,27 @@
-"""infra/docker/Dockerfile and the images' content, as far as testable without Docker."""
+<<<<<<< Updated upstream
+"""The images' Dockerfile, content and health check, as far as testable without Docker, and the locks."""
+=======
+"""The images' Dockerfile, content and health check, without Docker, and the locks."""
+>>>>>>> Stashed changes
 
 import os
 import re
 import shutil
 import sys
 import tomllib
+<<<<<<< Updated upstream
+=======
+from collections.abc import Mapping
+from dataclasses import dataclass
+>>>>>>> Stashed changes
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.commands import ROOT, run
-from tests.infra.images import IMAGES
+from tests.http_server import Handler, serving
 
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -20,6 +31,29 @@ HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")
 # What uvicorn and FastAPI import when they serve, aiokafka when it reads, zoneinfo where the system
 # has no time zones, and the trainer when it evaluates.
 IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "scikit-learn", "tzdata", "uvloop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The content of an image."""
+
+    package: str
+    left_out: tuple[str, ...] = ()
+    """modules whose imports are not in its lock, so that they cannot run in it"""
+
+
+IMAGES: Final[Mapping[str, Image]] = {
+    "producers": Image("producers", ("producers.archive", "producers.adapt")),
+    "producers-adapt": Image("producers", ("producers.archive",)),
+    "producers-archive": Image("producers", ("producers.adapt",)),
+    "stream-processors": Image("stream_processors"),
+    "trainer": Image("trainer", ("trainer.spark",)),
+    "api": Image("api", ("api.bars.archive",)),
+    "api-archive": Image("api"),
+    "archive": Image("archive"),
+    "operations": Image("operations", ("operations.repartition.archive",)),
+    "operations-archive": Image("operations"),
+}
 
 # Imports every module of a package where only the named distributions can be imported from, and
 # prints which of them were.
@@ -54,12 +88,6 @@ print(*set().union(*(distributions(name) for name in sys.modules if "." not in n
 IMPORTING = (sys.executable, "-c", IMPORT_ALL)
 
 
-def instructions(keyword: str) -> list[str]:
-    """Return the arguments of each instruction of a kind, one line each."""
-    joined = re.sub(r"\\\n\s*", " ", DOCKERFILE)
-    return re.findall(rf"^{keyword} (.*)$", joined, re.MULTILINE)
-
-
 def locked(name: str) -> dict[str, str]:
     """Return the entries of a lock file by the distribution's name."""
     text = (ROOT / name).read_text()
@@ -73,42 +101,6 @@ def test_hadolint_has_nothing_to_say() -> None:
 
     assert done.stdout == ""
     assert done.returncode == 0
-
-
-def test_everything_that_is_installed_is_pinned_and_hashed_or_ours() -> None:
-    installs = [
-        part for run in instructions("RUN") for part in run.split("&&") if "install" in part
-    ]
-
-    assert len(installs) == 3
-    assert all("--no-deps" in part for part in installs)
-    assert all("--require-hashes" in part or "/wheels/*.whl" in part for part in installs)
-    assert "--no-build-isolation" in DOCKERFILE
-
-
-def test_what_builds_the_wheel_is_what_the_development_lock_names() -> None:
-    build = locked("infra/docker/requirements-build.lock")
-    development = locked("requirements-dev.lock")
-
-    assert build == {"setuptools": development["setuptools"]}, (
-        "copy the entry from requirements-dev.lock to infra/docker/requirements-build.lock"
-    )
-
-
-@pytest.mark.parametrize("program", IMAGES)
-def test_what_is_copied_is_let_into_the_build_context(program: str) -> None:
-    ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = [
-        word.replace("${PROGRAM}", program).replace("${PACKAGE}", IMAGES[program].package)
-        for line in instructions("COPY")
-        if not line.startswith("--from")
-        for word in line.split()[:-1]
-    ]
-
-    assert "*" in ignored
-    for source in copied:
-        assert (ROOT / source).exists(), source
-        assert any(Path(source).match(line[1:]) for line in ignored if line.startswith("!")), source
 
 
 def extra(name: str) -> set[str]:
@@ -132,38 +124,54 @@ def test_a_program_imports_nothing_but_what_its_lock_names_and_all_that_its_extr
     assert own - IMPORTED_LATER <= set(done.stdout.split())
 
 
-def test_what_a_program_can_do_without_is_not_in_its_image() -> None:
-    for program, image in IMAGES.items():
-        names = locked(f"requirements-{program}.lock").keys()
-        if program.removesuffix("-archive") != "archive":
-            assert ("pyiceberg" in names) == program.endswith("-archive"), program
-        assert not names & extra("local")
-        name = program.removesuffix("-archive").removesuffix("-adapt")
-        assert image.package == name.replace("-", "_")
+PAGES = {"/health": 200, "/health/ready": 503, "/health/live": 204}
 
 
-CANNOT_READ = """
-import runpy, sys
-sys.modules["pyiceberg"] = None
-sys.argv = [sys.argv[1], *sys.argv[2:]]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
+class Pages(Handler):
+    """Answers with the status that a path has, and remembers what was asked."""
+
+    protocol_version = "HTTP/1.1"
+    asked: list[tuple[str, str | None]]
+
+    def answer(self) -> None:
+        self.asked.append((self.path, self.headers["Host"]))
+        self.send(PAGES.get(self.path, 404))
 
 
-@pytest.mark.parametrize(
-    ("program", "command"),
-    [
-        ("api", "api"),
-        ("producers", "producers replay quotes --from-archive"),
-        ("operations", "operations.repartition --from-prefix= --from-archive"),
-    ],
-)
-def test_asked_to_read_the_archive_a_program_names_the_image_that_can(
-    program: str, command: str
-) -> None:
-    settings = {"ARCHIVE_WAREHOUSE": "/archive", "KAFKA_PREFIX": "v2."}
-    done = run(sys.executable, "-c", CANNOT_READ, *command.split(), only=settings)
+check = partial(run, "infra/docker/healthy")
 
-    assert done.returncode in {1, 2}
-    assert f"or use the image tickrec/{program}-archive" in done.stderr
-    assert f"{program}-archive" in IMAGES
+
+def test_it_passes_for_a_2xx_alone_and_says_what_it_got_instead() -> None:
+    Pages.asked = []
+    with serving(Pages) as address:
+        passed = [
+            page for page in (*PAGES, "/nothing") if not check(f"http://{address}{page}").returncode
+        ]
+        failed = check(f"http://{address}/health/ready")
+
+    assert passed == ["/health", "/health/live"]
+    assert failed.returncode == 1
+    assert failed.stderr == f"http://{address}/health/ready answers 503\n"
+    assert Pages.asked[0] == ("/health", address)
+
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+LOCKS = sorted(path.name for path in ROOT.glob("requirements-*.lock"))
+
+
+def test_all_that_make_installs_is_locked_or_ours() -> None:
+    installs = re.findall(r"\$\((?:PIP|UV)\) (?!:=)(.+?)(?= &&| \\|;|$)", MAKEFILE, re.MULTILINE)
+
+    assert "--no-deps --require-hashes" in MAKEFILE.partition("LOCKED := ")[2].splitlines()[0]
+    assert len(installs) == 9
+    assert all("$(LOCKED)" in install or install == "$(EDITABLE)" for install in installs)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_hashes_and_no_place_to_get_them_from(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    pins = re.findall(r"^[a-z0-9-]+(?:\[\w+\])?==.*(?:\n    .*)*", text, re.MULTILINE)
+
+    assert pins
+    assert all("--hash=sha256:" in pin for pin in pins)
+    assert re.findall(r"https?:|--(?:index|extra|find|trusted)", text) == []

@@ -14,16 +14,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
-from typer.testing import CliRunner
 
 from infra.local import background
-from infra.local import stack as stacks
-from infra.local.__main__ import app
 from infra.local.process import LOOPBACK, NotReadyError
 from infra.local.run import BusyError, Report, Running, claimed, owner, read_report
-from infra.local.stack import BrokerKind, Options, compose
+from infra.local.stack import Options, compose
 from infra.local.supervisor import State, Status, Supervisor
 from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S, eventually
@@ -69,20 +65,6 @@ def running_pids(folder: Path) -> set[int]:
 
 def family(pid: int) -> list[psutil.Process]:
     return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-
-
-def archived_rows(archive_url: str, table: str) -> float:
-    """Return how many rows the archive has committed to a table."""
-    try:
-        text = httpx.get(f"{archive_url}/metrics").text
-    except httpx.HTTPError:
-        return 0
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "archive_rows_total" and sample.labels["table"] == table
-    )
 
 
 def closes(api_url: str, asked: dict[str, int]) -> dict[int, float]:
@@ -200,48 +182,6 @@ def test_what_was_accepted_is_folded_before_the_log_ends_and_is_there_at_the_nex
     background.down(console, folder)
 
 
-@pytest.mark.slow
-def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
-    console: Console,
-    folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("BARS_RETENTION_MINUTES", "1")
-    monkeypatch.setenv("ARCHIVE_FLUSH_INTERVAL_S", "0.2")
-    background.up(console, folder, Options(api_port=0, simulated=False, archived=True))
-    urls = report_of(folder).addresses
-    shown = capsys.readouterr().out
-    line = next(line for line in shown.splitlines() if line.startswith("archive "))
-    assert re.search(rf" running .* archive\.log +{urls['archive']}$", line.rstrip())
-
-    now_ms = time.time_ns() // 1_000_000
-    old_ms = (now_ms // 60_000 - 30) * 60_000
-    quotes = [
-        {"type": "quote", "instrument_id": 4, "price": price, "ts": ts}
-        for price, ts in ((12.5, old_ms), (13.5, now_ms))
-    ]
-    httpx.post(f"{urls['api']}/v1/events", json=quotes).raise_for_status()
-    until(lambda: archived_rows(urls["archive"], "quotes") == 2)
-    until(lambda: archived_rows(urls["archive"], "bars") == 1)
-    with connect(urls["store"], "test") as store:
-        [bars] = store.scan_iter("*:bars:*:4")
-        until(lambda: not store.hexists(bars, str(old_ms // 1_000)))
-        assert store.hexists(bars, str(now_ms // 60_000 * 60))
-
-    asked = {"start": old_ms, "end": old_ms + 60_000}
-    # A first read opens the catalog: it may be over its deadline, and is then asked for again.
-    until(lambda: closes(urls["api"], asked) == {old_ms: 12.5})
-
-    pid = owner(folder)
-    assert pid is not None
-    processes = family(pid)
-    background.down(console, folder)
-    until(lambda: gone(processes))
-    for name in ("archive", "maintenance"):
-        assert '"message": "stopped"' in (folder / f"{name}.log").read_text()
-
-
 @pytest.mark.stack
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
 def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
@@ -282,24 +222,6 @@ def test_an_archive_is_where_its_settings_say_or_else_in_the_stacks_folder(
         assert "ARCHIVE_WAREHOUSE" not in program.environment
 
 
-@pytest.mark.parametrize(
-    ("arguments", "simulated"),
-    [
-        ([], True),
-        (["--no-simulate"], False),
-        (["--broker", "own"], False),
-        (["--broker", "own", "--simulate"], True),
-    ],
-)
-def test_nothing_is_simulated_on_a_broker_of_ones_own_unless_it_is_asked_for(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, *, simulated: bool
-) -> None:
-    asked = []
-    monkeypatch.setattr(background, "up", lambda *given: asked.append(given[-1].simulated))
-    assert CliRunner().invoke(app, ["up", *arguments]).exit_code == 0
-    assert asked == [simulated]
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here is full")
 def test_a_full_disk_ends_no_stack(folder: Path) -> None:
     running = Running(folder, compose(folder, Options(api_port=0)), Supervisor())
@@ -313,74 +235,11 @@ def test_a_full_disk_ends_no_stack(folder: Path) -> None:
     assert report_of(folder).at_s > before.at_s
 
 
-@pytest.mark.stack
-def test_a_start_that_takes_too_long_continues_and_says_so(
-    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(background, "READY_WITHIN_S", 0)
-    with pytest.raises(NotReadyError, match=r"keeps running in the background.*`down` stops it"):
-        background.up(console, folder, UNFED)
-    until(lambda: owner(folder))
-    pid = owner(folder)
-    assert pid is not None
-    processes = family(pid)
-    background.down(console, folder)
-    until(lambda: gone(processes))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("setting", "program", "why"),
-    [
-        ("API_KEYS_FILE", "api", "no such file"),
-        ("FLUSH_INTERVAL_S", "worker-1", "INTERVAL_S="),
-    ],
-)
-def test_a_program_that_cannot_start_is_not_waited_for(
-    console: Console,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    setting: str,
-    program: str,
-    why: str,
-) -> None:
-    monkeypatch.setenv(setting, str(folder / "nothing"))
-    with pytest.raises(NotReadyError, match=rf"{program} keeps exiting \(exit code 1\): .*{why}"):
-        background.up(console, folder, UNFED)
-    background.down(console, folder)
-    assert owner(folder) is None
-
-
 def test_a_port_of_the_api_that_is_taken_is_said_at_once(folder: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         taken = server.getsockname()[1]
         with pytest.raises(NotReadyError, match=f"port {taken} is taken"):
             compose(folder, Options(api_port=taken))
-
-
-def test_ports_are_the_usual_ones_or_the_next_that_are_free_and_the_same_at_the_next_start(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken = {6379, 6380, 9092}
-
-    def free_port(wished: int = 20_000) -> int:
-        return next(port for port in range(wished, 2**16) if port not in taken)
-
-    monkeypatch.setattr(stacks, "free_port", free_port)
-    first = compose(folder, Options())
-    taken.clear()
-    for same in (first, compose(folder, Options())):
-        assert same.settings["REDIS_URL"] == f"redis://{LOOPBACK}:6381/0"
-        assert same.settings["KAFKA_BOOTSTRAP_SERVERS"] == f"{LOOPBACK}:9093"
-        assert same.api_url == f"http://{LOOPBACK}:8000"
-
-
-def test_a_simulated_past_is_not_published_on_top_of_what_a_lost_log_left(folder: Path) -> None:
-    again: dict[BrokerKind, list[str]] = {"tansu": ["--backfill-minutes", "0"], "own": []}
-    for broker in again:
-        for past in ([], again[broker]):
-            stack = compose(folder, Options(broker, api_port=0, durable=True))
-            assert [*stack.programs[-1].argv][4:] == past
 
 
 def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-import runtime.logs
 from tests.commands import run
 
 LOGGING = Path(__file__).parents[2] / "infra/logging"
@@ -59,19 +57,6 @@ def mapped(mapping: dict[str, Any], above: str = "") -> dict[str, str]:
     return found
 
 
-def test_the_table_of_fields_is_what_a_line_has(line: dict[str, Any]) -> None:
-    named = re.findall(
-        r"`([\w.@]+)`",
-        "\n".join(
-            row.split("|")[1]
-            for row in (runtime.logs.__doc__ or "").splitlines()
-            if row[:3] == "| `"
-        ),
-    )
-    written = {"tickrec" if name.startswith("tickrec.") else name for name in line}
-    assert set(named) == written
-
-
 def test_elasticsearch_maps_each_field_and_takes_particulars_of_any_name(
     line: dict[str, Any],
 ) -> None:
@@ -81,16 +66,6 @@ def test_elasticsearch_maps_each_field_and_takes_particulars_of_any_name(
     assert types["tickrec"] == "flattened"
     assert types["@timestamp"] == "date"
     assert MAPPED["dynamic"] is False
-
-
-def test_filebeat_hands_its_lines_to_the_pipeline_and_the_data_stream_that_are_there() -> None:
-    filebeat = yaml.safe_load((ELASTICSEARCH / "filebeat.yml").read_text())
-    template = json.loads((ELASTICSEARCH / "template.json").read_text())
-    output = filebeat["output.elasticsearch"]
-    (pattern,) = template["index_patterns"]
-    assert Path(output["index"]).match(pattern)
-    assert output["pipeline"] == "tickrec"
-    assert template["data_stream"] == {}
 
 
 def test_the_metric_filter_finds_errors_by_fields_that_a_line_has(line: dict[str, Any]) -> None:

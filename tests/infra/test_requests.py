@@ -1,13 +1,12 @@
 """The smoke asks every endpoint once, and reports what is wrong with an answer."""
 
-import json
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from api.app import create_app
 from api.settings import ApiSettings
-from infra.local.asking import ask, connect_api, problem
+from infra.local.asking import problem
 from infra.local.requests import Request, Subjects, requests
 from tests.described import SWITCHING_PROTOCOLS, Operation, operations
 
@@ -38,31 +37,3 @@ def test_an_example_is_right_and_another_status_or_an_empty_answer_is_not(
         assert problem(request_, request_.status, operation_of(request_).answer) is None
     assert "status 503" in (problem(request_, 503, {"title": "Redis does not answer"}) or "")
     assert problem(request_, request_.status, {}) is not None
-
-
-@pytest.mark.parametrize(
-    ("request_", "body", "says"),
-    [
-        (Request("/", "items"), {"items": []}, "no items"),
-        (Request("/", "items"), {"other": [1]}, "no items"),
-        (Request("/"), {}, "no content"),
-        (Request("/", "api_requests_total{"), "nothing_total 1", "no api_requests_total"),
-    ],
-)
-def test_an_empty_answer_names_what_is_missing(request_: Request, body: Any, says: str) -> None:
-    assert says in (problem(request_, 200, body) or "")
-
-
-def test_a_server_that_is_away_is_a_problem() -> None:
-    with connect_api("http://127.0.0.1:1") as client:
-        assert (ask(client, Request("/health/live")).problem or "").startswith("no answer")
-
-
-def test_the_curl_command_asks_the_same() -> None:
-    shown = {request.curl("http://api") for request in ALL}
-    assert "curl 'http://api/v1/instruments/4/bars?limit=2'" in shown
-    assert "curl -X DELETE http://api/v1/users/smoke-test" in shown
-    (trade,) = [request for request in ALL if request.path == "/add/request"]
-    command, url, option, body = trade.curl("http://api").split(" ", 3)
-    assert (command, url, option) == ("curl", "http://api/add/request", "--json")
-    assert json.loads(body.strip("'")) == trade.body

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from infra.local.process import Command
 from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
@@ -121,24 +119,6 @@ def test_a_process_that_no_longer_answers_is_killed_and_restarted(
     until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
 
 
-def test_a_paused_supervisor_takes_nothing_for_hung(
-    supervisor: Supervisor, clock: Clock, tmp_path: Path
-) -> None:
-    asked: list[float] = []
-
-    def ask() -> bool:
-        asked.append(clock.now)
-        return True
-
-    process = supervisor.add(python("answers", tmp_path, SLEEPER), answers=ask)
-    for hours in range(1, 4):
-        clock.now += 3600
-        until(lambda hours=hours: len(asked) == hours, supervisor.tick)  # type: ignore[misc]
-        supervisor.tick()
-    [status] = supervisor.statuses()
-    assert (status.state, status.pid, status.restarts) == (State.RUNNING, process.pid, 0)
-
-
 def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
     supervisor: Supervisor, clock: Clock, tmp_path: Path
 ) -> None:
@@ -242,17 +222,6 @@ def test_stopping_a_process_stops_what_it_started(supervisor: Supervisor, tmp_pa
     grandchild = int(log.read_text().split()[0])
     supervisor.stop()
     until(lambda: not psutil.pid_exists(grandchild))
-
-
-def test_two_processes_of_one_name_are_refused(supervisor: Supervisor, tmp_path: Path) -> None:
-    supervisor.add(python("twin", tmp_path, SLEEPER))
-    with pytest.raises(ValueError, match="twin"):
-        supervisor.add(python("twin", tmp_path, SLEEPER))
-
-
-@given(st.integers(min_value=1, max_value=10_000))
-def test_a_pause_never_shrinks_and_never_exceeds_half_a_minute(failures: int) -> None:
-    assert 0.5 <= pause_s(failures) <= pause_s(failures + 1) <= 30
 
 
 class InterruptedFinalizer:

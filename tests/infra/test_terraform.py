@@ -41,24 +41,6 @@ def test_the_programs_user_of_redis_may_touch_the_namespace_and_nothing_else(
                 refused()
 
 
-def test_the_scraper_asks_the_port_that_every_program_names() -> None:
-    scrape = yaml.safe_load(_read("scrape.yml"))["scrape_configs"][0]["relabel_configs"][0]
-    part_of, port = scrape["regex"].split(";")
-    every = yaml.safe_load((KUBERNETES / "program/kustomization.yaml").read_text())
-    assert every["labels"][0]["pairs"] == {"app.kubernetes.io/part-of": part_of}
-    programs = [KUBERNETES / f"base/{name}.yaml" for name in ("api", "trainer", "worker")]
-    for program in (*programs, KUBERNETES / "components/archive/writer/archive.yaml"):
-        assert f"{{name: {port}, containerPort:" in program.read_text()
-
-
-def test_what_the_overlay_changes_is_in_the_manifests() -> None:
-    there = _manifests()
-    changed = re.findall(r'kind = "(\w+)", name = "([\w-]+)"', _read("outputs.tf"))
-    assert set(changed) == {("NetworkPolicy", "ask-for-metrics")}
-    assert set(changed) <= there
-    assert {"PodMonitor", "PrometheusRule"} <= {kind for kind, _ in there}
-
-
 def test_roles_are_given_to_service_accounts_that_are_in_the_manifests() -> None:
     given = set(re.findall(r'service_account = "(\w+)"', _read("archive.tf")))
     assert given == {"api", "archive"}
@@ -90,29 +72,6 @@ def test_what_keeps_data_is_not_destroyed_by_a_slip(kept: str) -> None:
         assert re.search(r"lifecycle \{\s*prevent_destroy = var\.protected\s*\}", block)
 
 
-def test_the_overlay_for_aws_leaves_no_example_of_the_archive_in_place() -> None:
-    file = KUBERNETES / "overlays/production/kustomization.yaml"
-    examples = yaml.safe_load(file.read_text())["configMapGenerator"][0]["literals"]
-    names = {one.partition("=")[0] for one in examples}
-    found = set(re.findall(r'"((?:ARCHIVE|AWS)_\w+)=', _read("outputs.tf")))
-    assert found == {name for name in names if name.startswith(("ARCHIVE_", "AWS_"))}
-
-
-def test_the_amounts_in_the_docs_are_those_of_the_sizes() -> None:
-    doc = (ROOT / "docs" / "aws.md").read_text()
-    for size, of in _sizes().items():
-        shards, per_shard = int(of["redis_shards"]), 1 + int(of["redis_replicas"])
-        brokers = 3 * int(of["kafka_brokers_per_zone"])
-        kafka = (
-            f"{brokers} x {of['kafka_broker_type']}, {brokers * int(of['kafka_disk_gib']):,} GiB"
-        )
-        nodes = f"{shards * per_shard} x {of['redis_node_type']}"
-        machines = f"{of['nodes_min']} to {of['nodes_max']} x {of['node_type']}"
-        alarms = 2 + 3 * brokers + 3 * shards * per_shard
-        row = f"| {size} | {kafka} | {nodes} | {machines} | {of['nat_gateways']} | {alarms} |"
-        assert row in doc, f"docs/aws.md does not have {row}"
-
-
 def _manifests() -> set[tuple[str, str | None]]:
     """Return kind and name of what components hold."""
     found = [
@@ -132,15 +91,6 @@ def _block(opening: str, text: str) -> str:
         end += 1
         if not depth:
             return text[start:end]
-
-
-def _sizes() -> dict[str, dict[str, str]]:
-    found = re.findall(
-        r"^    (\w+) = \{\n(.*?)^    \}", _read("sizes.tf"), re.MULTILINE | re.DOTALL
-    )
-    return {
-        size: dict(re.findall(r'^ +(\w+) += "?([\w.]+)"?$', of, re.MULTILINE)) for size, of in found
-    }
 
 
 def _read(name: str) -> str:

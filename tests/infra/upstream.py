@@ -1,11 +1,10 @@
 """A stub of an API process, for nginx to pass requests to.
 
 `python upstream.py PORT` answers with the headers that it got and how often each path was asked of
-it. A header `X-Takes-S` says how long an answer takes. Paths under `/busy` answer 503 with
-`Retry-After`, those with `dropped` in them hang up unanswered, `/kept` has an ETag, and
-`/v1/stream/...` sends an event, a second one after a silence, and then nothing until the client
-leaves, which it counts as `left`. A request with a body also counts as `begun: PATH` before that
-has arrived.
+it. A header `X-Takes-S` says how long an answer takes, and `X-Rest` how long one of its headers is.
+Paths under `/busy` answer 503 with `Retry-After`, those with `dropped` in them hang up unanswered,
+`/kept` has an ETag, and `/v1/stream/...` sends an event, a second one after a silence, and then
+nothing until the client leaves, which it counts as `left`.
 """
 
 import json
@@ -29,7 +28,6 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
-        asked[f"begun: {self.path}"] += 1
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._answer()
 
@@ -60,7 +58,8 @@ class Handler(BaseHTTPRequestHandler):
         if body is None:
             said = {"asked": asked, "headers": dict(self.headers), "padding": "x" * 4096}
             body = json.dumps(said).encode()
-        headers = {"Content-Type": "application/json", **(headers or {})}
+        rest = "x" * int(self.headers.get("X-Rest", "0"))
+        headers = {"Content-Type": "application/json", "Tickrec-Answer": rest, **(headers or {})}
         if body:
             headers["Content-Length"] = str(len(body))
         self.send_response(status)

@@ -6,16 +6,12 @@ import httpx
 import pytest
 
 from archive import service
-from archive.service import STALLED_AFTER_S, State
+from archive.service import State
 from archive.settings import ArchiveSettings
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.config import archive_from_env
 from tests.infra.kubernetes.conftest import WITH_AN_ARCHIVE, plain_variables, rendered
-from tests.infra.test_compose import SETTINGS
 
-_LIBRARIES_MIB = 256
-_COMPACTION_MIB = 512
-"""Memory for a sorted buffer with its copies, and the libraries."""
 READS_S3 = {"api", "archive", "maintenance"}
 _CREDENTIALS = "169.254.170.23/32"
 """Where EKS's agent serves a pod's role credentials."""
@@ -30,11 +26,6 @@ def of_the_archive(overlay: Any, program: str) -> dict[str, str]:
     """Return a program's settings of the archive."""
     settings = plain_variables(overlay, program)
     return {name: settings[name] for name in settings if name.startswith(("ARCHIVE_", "AWS_"))}
-
-
-def mebibytes(quantity: str) -> int:
-    factor = {"Mi": 1, "Gi": 1024}
-    return int(quantity[:-2]) * factor[quantity[-2:]]
 
 
 def labels(overlay: Any, program: str) -> dict[str, str]:
@@ -81,12 +72,6 @@ def test_without_tls_they_ask_for_nothing_but_their_credentials(archived: Any) -
                 assert rule["ports"] == [{"protocol": "TCP", "port": 80}]
 
 
-def test_the_archive_accepts_requests_for_metrics_only(archived: Any) -> None:
-    (rule,) = allowed(archived, "archive", "ingress")
-
-    assert rule["ports"] == [{"port": "metrics"}]
-
-
 def test_each_runs_as_its_own_account_and_nothing_else_does(archived: Any) -> None:
     accounts = {name: pod.get("serviceAccountName") for name, pod in archived.pods().items()}
 
@@ -115,19 +100,6 @@ def test_the_api_reads_the_archive_that_is_written(
     assert read.is_in_s3
 
 
-@pytest.mark.parametrize("name", ["topics", "worker", "trainer", "api"])
-def test_where_the_archive_is_changes_nothing_for_others(
-    archived: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without = SETTINGS[name]()
-    settings = of_the_archive(archived, name)
-    assert settings
-    for key, value in settings.items():
-        monkeypatch.setenv(key, value)
-
-    assert SETTINGS[name]() == without
-
-
 @pytest.mark.parametrize(
     ("waits_for", "fail"),
     [(None, set()), ("Glue", {"readinessProbe"})],
@@ -147,34 +119,3 @@ def test_while_glue_is_unreachable_it_is_not_ready_and_not_restarted(
 
     assert set(answers.values()) <= {200, 503}
     assert {name for name, status in answers.items() if status == 503} == fail
-
-
-def test_its_grace_period_covers_its_own_commit_timeout(archived: Any) -> None:
-    assert archived.pods()["archive"]["terminationGracePeriodSeconds"] >= STALLED_AFTER_S
-
-
-def test_its_memory_holds_a_full_buffer_four_times(archived: Any) -> None:
-    resources = archived.pods()["archive"]["containers"][0]["resources"]
-    default = ArchiveSettings.model_fields["archive_buffer_mb"].default
-    variables = plain_variables(archived, "archive")
-    buffer = int(variables.get("ARCHIVE_BUFFER_MB", default))
-
-    assert mebibytes(resources["requests"]["memory"]) >= 4 * buffer
-    assert mebibytes(resources["limits"]["memory"]) >= 4 * buffer + _LIBRARIES_MIB
-
-
-def test_a_single_pod_holds_up_no_nodes_drain(archived: Any) -> None:
-    assert archived.objects["Deployment", "archive"]["spec"]["replicas"] == 1
-    for budget in archived.of_kind("PodDisruptionBudget").values():
-        assert not is_selected(budget["spec"]["selector"], labels(archived, "archive"))
-
-
-def test_maintenance_is_a_separate_job_that_runs_one_at_a_time(archived: Any) -> None:
-    job = archived.objects["CronJob", "maintenance"]["spec"]
-    (container,) = archived.pods()["maintenance"]["containers"]
-
-    assert container["args"] == ["archive", "maintain", "--once"]
-    assert job["concurrencyPolicy"] == "Forbid"
-    assert job["jobTemplate"]["spec"]["backoffLimit"] == 0, "the next round is the next try"
-    assert mebibytes(container["resources"]["requests"]["memory"]) >= _COMPACTION_MIB
-    assert of_the_archive(archived, "maintenance") == of_the_archive(archived, "archive")

@@ -6,12 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from infra.kubernetes.rules import RULES, rules
-from producers.adapt.mapping import read_mapping
 from runtime.archive.config import ArchiveConfig
 from runtime.settings import flat_fields
 from tests.commands import ROOT, run
@@ -87,35 +85,6 @@ def test_every_object_fits_its_schema(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_mapping_is_mounted_where_adapt_reads_it_and_is_the_valid_example() -> None:
-    its = rendered("adapt")
-    pod = its.pods()["adapt"]
-    (volume,) = [one for one in pod["volumes"] if one["name"] == "adapt"]
-    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "adapt"]
-    files = its.objects["ConfigMap", volume["configMap"]["name"]]["data"]
-    # kustomize reads no file outside its folder: a copy.
-    assert files == {"mapping.toml": (ROOT / "infra/adapt/mapping.toml").read_text()}
-    assert pod["containers"][0]["args"][-1] == f"--mapping={mount['mountPath']}/mapping.toml"
-    assert pod["containers"][0]["args"] == SERVICES["adapt"]["command"]
-
-
-def test_adapt_scales_by_the_lag_of_its_group_and_may_ask_the_registry() -> None:
-    its = rendered("adapt")
-    assert not its.of_kind("Namespace"), "deleting the overlay would delete the other programs"
-    (trigger,) = its.objects["ScaledObject", "adapt"]["spec"]["triggers"]
-    assert (
-        trigger["metadata"]["consumerGroup"]
-        == read_mapping(ROOT / "infra/adapt/mapping.toml").group
-    )
-    assert trigger["authenticationRef"]["name"] in its.of_kind("TriggerAuthentication")
-    (policy,) = its.of_kind("NetworkPolicy").values()
-    labels = its.templates()["adapt"]["metadata"]["labels"]
-    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
-    address = urlsplit(plain_variables(its, "adapt")["SCHEMA_REGISTRY_URL"])
-    (rule,) = policy["spec"]["egress"]
-    assert address.port in {port["port"] for port in rule["ports"]}
-
-
 def test_all_programs_but_the_producer_are_there(overlay: Any) -> None:
     assert overlay.pods().keys() == programs_of(overlay.name)
 
@@ -171,15 +140,6 @@ def test_no_secret_is_optional_or_in_the_repository(overlay: Any) -> None:
     assert written == (["redis://redis.redis:6379/0"] if overlay.name == "small" else [])
 
 
-@each_of({"api"})
-def test_the_api_stays_in_its_service_while_redis_fails_over(overlay: Any, name: str) -> None:
-    """Redis is down for all its pods at once, and a service without pods refuses connections."""
-    probe = overlay.pods()["api"]["containers"][0]["readinessProbe"]
-
-    assert probe["httpGet"]["path"] == "/health/ready", "a new pod must reach Redis first"
-    assert probe["periodSeconds"] * probe.get("failureThreshold", 3) >= 60
-
-
 @each_of(LISTENING)
 def test_probes_ask_the_port_that_the_program_listens_on(overlay: Any, name: str) -> None:
     container = overlay.pods()[name]["containers"][0]
@@ -193,15 +153,6 @@ def test_probes_ask_the_port_that_the_program_listens_on(overlay: Any, name: str
     assert ports["metrics"] == int(plain_variables(overlay, name).get(setting.upper(), default))
 
 
-@each_of({"api"})
-def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any, name: str) -> None:
-    (port,) = overlay.objects["Service", "api"]["spec"]["ports"]
-    listens = plain_variables(overlay, "api")
-
-    assert port["targetPort"] == "http"
-    assert listens["API_PRIVATE_PORT"] not in {"0", "8000"}
-
-
 @each_of(set(SETTINGS))
 def test_a_pod_has_no_privileges_and_bounded_memory_and_disk(overlay: Any, name: str) -> None:
     pod = overlay.pods()[name]
@@ -213,18 +164,6 @@ def test_a_pod_has_no_privileges_and_bounded_memory_and_disk(overlay: Any, name:
     # A limit of the CPU would only slow down what has nothing to wait for.
     assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}
     assert "USER 10001:10001" in (ROOT / "infra/docker/Dockerfile").read_text()
-
-
-def test_budgets_and_services_select_pods_that_exist(overlay: Any) -> None:
-    labels = {
-        name: each["spec"]["template"]["metadata"]["labels"]
-        for kind in ("Deployment", "StatefulSet")
-        for name, each in overlay.of_kind(kind).items()
-    }
-    for kind in ("PodDisruptionBudget", "Service"):
-        for name, each in overlay.of_kind(kind).items():
-            selected = each["spec"]["selector"]
-            assert selected.get("matchLabels", selected).items() <= labels[name].items()
 
 
 def test_the_copy_of_the_rules_is_that_of_prometheus() -> None:
