@@ -1,19 +1,12 @@
-<<<<<<< Updated upstream
-"""The images' Dockerfile, content and health check, as far as testable without Docker, and the locks."""
-=======
 """The images' Dockerfile, content and health check, without Docker, and the locks."""
->>>>>>> Stashed changes
 
 import os
 import re
 import shutil
 import sys
 import tomllib
-<<<<<<< Updated upstream
-=======
 from collections.abc import Mapping
 from dataclasses import dataclass
->>>>>>> Stashed changes
 from functools import partial
 from pathlib import Path
 from typing import Final
