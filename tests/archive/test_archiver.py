@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -21,7 +21,6 @@ from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, 
 from contracts.partitioning import partition_of
 from contracts.topics import QUOTES
 from runtime.kafka import broker as brokers
-from runtime.kafka.config import KafkaConfig
 from tests.archive.conftest import PARTITIONS, Running, Setup, delete_topics, make_topics
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
 from tests.patience import PATIENCE_S, eventually
@@ -96,39 +95,6 @@ def test_kept_partitions_continue_after_a_commit_refused_during_a_rebalance(setu
             assert setup.sizes() == list(range(100))
             setup.publish([*quotes(100, first=100)])
             eventually(lambda: read(writer) + read(other) == 200, "the next quotes")
-    assert setup.sizes() == list(range(200))
-
-
-class ScriptedBroker(Broker):
-    """Calls `before` whenever topics' ids are requested, and returns its answer if there is one."""
-
-    def __init__(self, kafka: KafkaConfig) -> None:
-        super().__init__(kafka)
-        self.before: Callable[[], dict[str, str] | None] = lambda: None
-
-    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        ids = self.before()
-        return super().topic_ids(topics) if ids is None else ids
-
-
-def test_a_topic_unknown_to_the_broker_for_a_moment_is_read_again(setup: Setup) -> None:
-    broker, seen = ScriptedBroker(setup.kafka), [0]
-    with reading_quotes(setup, broker) as writer:
-        eventually(lambda: len(writer.buffer.partitions) == 2, "its partitions")
-
-        def forget_once() -> dict[str, str] | None:
-            before, now = seen[-1], read(writer)
-            seen.append(now)
-            if before == now:
-                return None
-            broker.before = lambda: None
-            return {}
-
-        broker.before = forget_once
-        setup.publish([*quotes(100)])
-        eventually(lambda: seen[-1] > 0, "that it is forgotten")
-        setup.publish([*quotes(100, first=100)])
-        eventually(lambda: read(writer) == 200, "all quotes")
     assert setup.sizes() == list(range(200))
 
 

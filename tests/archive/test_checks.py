@@ -5,14 +5,10 @@ Great Expectations takes seconds to import: only the tests that need it do.
 
 from __future__ import annotations
 
-import doctest
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -27,7 +23,6 @@ from contracts.archive import (
 )
 from runtime.archive.catalog import ArchiveError, open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import open_table
 from tests.archive.tables import TODAY_US, Tables
 
 if TYPE_CHECKING:
@@ -36,7 +31,6 @@ if TYPE_CHECKING:
 if find_spec("great_expectations") is None:
     pytest.skip("the extra quality is not installed", allow_module_level=True)
 
-NOW_MS = TODAY_US // 1_000 + 3_600_000
 US_PER_S = 1_000_000
 EVENT: dict[str, Any] = {"user_id": "ABC", "instrument_id": 4, "event": "view", "ts": TODAY_US}
 QUOTE: dict[str, Any] = {"instrument_id": 4, "price": 30.72, "size": 0.0, "ts": TODAY_US}
@@ -83,19 +77,6 @@ def failures(checked: Checked) -> dict[str, tuple[int, tuple[str, ...]]]:
     }
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_column_of_a_table_has_an_expectation_and_no_other_has(table: ArchiveTable) -> None:
-    from runtime.archive.quality.expectations import expectations_of
-    from runtime.archive.quality.rows import BYTES, PLACE_IS_COVERED, PLACE_IS_NEW
-
-    expected = [each.configuration.kwargs for each in expectations_of(table, NOW_MS)]
-    of = ("column", "column_A", "column_B")
-    named = {each[name].removesuffix(BYTES) for each in expected for name in of if name in each}
-    free = {"last_event_before", "erased_at"}
-    columns = {column.name for column in table.columns} - free
-    assert named == columns | {PLACE_IS_COVERED, PLACE_IS_NEW}
-
-
 def test_what_the_archive_writes_meets_the_expectations(tables: Tables) -> None:
     for table, rows in GOOD.items():
         tables.commit(table, rows)
@@ -126,22 +107,6 @@ def test_a_duplicate_record_is_found_across_files(tables: Tables) -> None:
     assert name == "expect_column_values_to_be_in_set of place_is_new"
     assert rows == 2
     assert sorted(examples) == [f"log 0 partition 0 offset {offset}" for offset in (2, 3)]
-
-
-def test_a_null_is_found_where_a_value_must_be(tables: Tables) -> None:
-    tables.commit(INTERACTIONS_TABLE, [EVENT, EVENT | {"instrument_id": None}])
-    (path,) = tables.files(INTERACTIONS_TABLE)
-    rows = pq.ParquetFile(path).read()
-    # Only another engine writes such a file.
-    free = pa.schema(field.with_nullable(True) for field in rows.schema)  # noqa: FBT003
-    users = pa.array([None, "ABC"])
-    pq.write_table(rows.cast(free).set_column(3, free.field("user_id"), users), path)
-    place = "log 0 partition 0 offset"
-    of = "expect_column_values_to_not_be_null of"
-    assert failures(found_in(tables, INTERACTIONS_TABLE)) == {
-        f"{of} user_id": (1, (f"{place} 0 (user_id null)",)),
-        f"{of} instrument_id": (1, (f"{place} 1 (instrument_id null)",)),
-    }
 
 
 @pytest.mark.parametrize(
@@ -180,15 +145,6 @@ def test_rows_that_no_topic_can_have_are_found(
     found = failures(found_in(tables, table))
     expected = {f"expect_column_{name}": len(rows) for name, rows in broken.items()}
     assert {name: rows for name, (rows, _) in found.items()} == expected
-
-
-def test_the_examples_in_the_docstrings_are_true() -> None:
-    assert doctest.testmod(import_module("runtime.archive.quality.checking")) == (0, 1)
-
-
-def test_a_table_without_rows_is_no_failure(tables: Tables) -> None:
-    open_table(*tables, QUOTES_TABLE)
-    assert check(tables, *TABLES) == []
 
 
 def test_a_truncated_file_is_named(tables: Tables) -> None:

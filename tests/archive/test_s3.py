@@ -12,10 +12,9 @@ from archive.maintenance.compaction import Rule, compact
 from archive.settings import Times
 from contracts.archive import QUOTES_TABLE
 from infra.local.process import LOOPBACK
-from runtime.archive.catalog import is_passing, open_catalog
+from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
-from runtime.archive.tables import open_table
 from tests.archive.tables import TODAY_US, Tables
 from tests.http_server import Handler, serving
 
@@ -85,15 +84,6 @@ def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -
     found = tables.found(QUOTES_TABLE).scan().to_arrow()
     assert sorted(found["size"].to_pylist()) == sorted([*range(30)] * 2)
     assert tables.positions(QUOTES_TABLE) == {0: Position("topic", 0, 60)}
-
-
-def test_an_unreachable_s3_is_worth_a_retry(config: ArchiveConfig, aws: str) -> None:
-    found = open_table(open_catalog(config), config, QUOTES_TABLE)
-    away = config.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
-    with pytest.raises(Exception) as raised:  # noqa: PT011 (which one it is, is asked next)
-        open_table(open_catalog(away), away, QUOTES_TABLE).refresh()
-    assert is_passing(raised.value)
-    assert found.name() == (config.namespace, QUOTES_TABLE.name)
 
 
 @pytest.fixture

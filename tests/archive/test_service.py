@@ -1,41 +1,22 @@
-"""The archive as a process waits while servers are away, and ends when its loop stands still."""
+"""The archive as a process: what it waits for, which tables it refuses, and when it ends."""
 
-import itertools
 import subprocess
 import sys
-import threading
-from unittest.mock import Mock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from pyiceberg.types import StringType
 
-from archive import __main__ as program
-from archive import service as states
-from archive.service import STALLED_AFTER_S, State
-from archive.settings import ArchiveSettings
-from tests.patience import PATIENCE_S
-
-
-def test_an_archive_without_a_catalog_at_start_waits_and_is_not_stalled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Or Kubernetes would start it again and again, and the log would not say for what it waits."""
-    seconds = itertools.count(step=0.6 * STALLED_AFTER_S)
-    monkeypatch.setattr(states, "time", Mock(monotonic=seconds.__next__))
-    monkeypatch.setattr(threading.Event, "wait", lambda *_: False)
-    state, is_healthy = State(), []
-
-    def opened(_: ArchiveSettings) -> str:
-        is_healthy.append(not state.is_stalled)
-        if len(is_healthy) < 4:
-            raise ConnectionError("away")
-        return "the catalog"
-
-    monkeypatch.setattr(program, "_open_tables", opened)
-
-    assert program.await_catalog(ArchiveSettings(), state, threading.Event()) == "the catalog"
-    assert is_healthy == [True] * 4
-    assert state.waits_for is None
-
+from contracts.archive import QUOTES_TABLE
+from runtime.archive.catalog import ArchiveError
+from runtime.archive.tables import FORMAT_PROPERTY, open_table
+from tests.archive.conftest import Setup
+from tests.archive.samples import quotes
+from tests.archive.tables import Tables
+from tests.guarded import Guarded
+from tests.patience import PATIENCE_S, eventually
 
 PROGRAM = """
 import threading
@@ -64,3 +45,71 @@ def test_a_loop_that_stands_still_ends_the_process_and_one_that_goes_on_does_not
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == code, done.stderr
     assert ("ending, so that a new process is started" in done.stdout) == is_stalled
+
+
+@contextmanager
+def catalog_away(setup: Setup) -> Iterator[None]:
+    """The catalog's file is not there."""
+    file = Path(setup.config.warehouse) / "catalog.db"
+    file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    try:
+        yield
+    finally:
+        file.rmdir()
+        file.with_suffix(".away").rename(file)
+
+
+def test_it_waits_for_an_unreachable_catalog_with_bounded_memory_and_then_continues(
+    setup: Setup,
+) -> None:
+    with setup.running(archive_buffer_mb=1, archive_flush_interval_s=60) as archive:
+        eventually(lambda: len(archive.archiver.partitions) == 8, "its partitions")
+        with catalog_away(setup):
+            setup.publish([*quotes(60_000)])
+            eventually(lambda: archive.state.waits_for is not None, "that it waits")
+            assert not archive.state.is_ready
+            assert not archive.state.is_stalled
+            read = archive.archiver.buffered_bytes
+            assert 2**20 <= read < 2**21
+            assert archive.archiver.buffered_bytes == read
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 40_000, "most of them")
+        eventually(lambda: archive.state.is_ready, "readiness again")
+    assert setup.sizes() == list(range(60_000))
+
+
+@pytest.mark.parametrize("other", ["2", None])
+def test_a_table_of_another_format_is_refused(tables: Tables, other: str | None) -> None:
+    with tables.found(QUOTES_TABLE).transaction() as change:
+        if other is None:
+            change.remove_properties(FORMAT_PROPERTY)
+        else:
+            change.set_properties({FORMAT_PROPERTY: other})
+    says = rf"table tickrec\.quotes is of format {(other or 'none')}, not 1 .*: give the archive"
+    with pytest.raises(ArchiveError, match=says):
+        open_table(*tables, QUOTES_TABLE)
+
+
+def test_a_table_with_another_column_is_refused(tables: Tables) -> None:
+    found = tables.found(QUOTES_TABLE)
+    with found.update_schema() as update:
+        update.add_column("note", StringType())
+    open_table(*tables, QUOTES_TABLE)
+    with found.update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("size")
+    with pytest.raises(
+        ArchiveError, match=r"table tickrec\.quotes is missing column size double: give"
+    ):
+        open_table(*tables, QUOTES_TABLE)
+
+
+def test_its_user_needs_no_more_than_its_rights(setup: Setup, guarded: Guarded) -> None:
+    guarded.grant("live", setup.kafka.prefix)
+    setup.publish([*quotes(50)])
+    theirs = Setup(guarded.config("archive", prefix=setup.kafka.prefix), setup.config)
+    with theirs.running() as archive:
+        eventually(
+            lambda: archive.error is not None or len(setup.rows(QUOTES_TABLE)) == 50, "quotes"
+        )
+    assert archive.error is None
+    assert len(setup.rows(QUOTES_TABLE)) == 50

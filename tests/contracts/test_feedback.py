@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import re
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -110,11 +108,6 @@ def test_each_broken_rule_has_a_reason_that_names_the_field(field: str, value: A
     assert len(str(caught.value)) <= 500
 
 
-@pytest.mark.parametrize("ts", [..., None])
-def test_without_a_time_it_is_about_now(ts: Any) -> None:
-    assert decode_feedback(changed(ts=ts), NOW_MS).ts == NOW_MS
-
-
 @given(st.binary())
 def test_no_bytes_whatever_raise_anything_but_a_reason(value: bytes) -> None:
     with contextlib.suppress(ValueError):
@@ -144,10 +137,3 @@ def test_a_request_id_distinguishes_shown_items_from_the_rest_of_a_catalog(
 def test_what_is_no_request_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="request_id"):
         parse_request_id(text)
-
-
-def test_the_names_that_the_trainer_gives_fit() -> None:
-    from trainer.generations.publication import generation_id
-
-    latest = generation_id(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), 10**12)
-    assert re.fullmatch(NAME, latest)

@@ -6,7 +6,6 @@ With Docker, `make compose-check` tests the rest.
 import importlib.util
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -14,12 +13,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from api.__main__ import app as api
-from api.http.keys.access import digest_of, granted
-from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
-from infra.local.kafka.jars import version
 from producers.__main__ import app as producers
 from producers.adapt.settings import AdaptSettings
 from producers.settings import ProducerSettings
@@ -31,7 +26,6 @@ from tests.docs.settings_page import OWN, PASSED_ON
 from tests.infra import golden
 from trainer.settings import TrainerSettings
 
-DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 HEALTHY = "healthy"
 """the script in each image that asks whether its program is"""
 SETTINGS: dict[str, type[SharedSettings]] = {
@@ -55,10 +49,6 @@ def environment(service: str) -> dict[str, str]:
 
 def test_each_service_is_as_in_the_golden_file() -> None:
     assert golden.FILE.read_text() == golden.resolved(), "run python -m tests.infra.golden"
-
-
-def test_the_image_of_kafka_is_the_version_that_runs_without_docker() -> None:
-    assert SERVICES["kafka"]["image"].partition("@")[0] == f"apache/kafka:{version()}"
 
 
 @pytest.mark.parametrize("service", PROGRAMS)
@@ -141,42 +131,3 @@ def test_adapt_takes_the_mapping_that_is_mounted_and_the_example_is_valid() -> N
     assert command[0] == "producers"
     done = CliRunner().invoke(producers, [*command[1:], f"--mapping={here}", "--dry-run"])
     assert done.exit_code == 0, done.output
-
-
-def test_an_operator_can_make_keys_of_every_scope_which_the_api_then_follows(
-    tmp_path: Path,
-) -> None:
-    assert SERVICES["api"]["environment"]["API_KEYS_FILE"] is None, "not set from outside"
-    given = environment("keys")
-    folder = str(Path(given["API_KEYS_FILE"]).parent)
-    assert SERVICES["keys"]["volumes"] == [f"keys:{folder}"]
-    assert f"keys:{folder}:ro" in SERVICES["api"]["volumes"]
-    assert folder in folders_of_the_images_user()
-
-    path = tmp_path / Path(given["API_KEYS_FILE"]).name
-    assert SERVICES["keys"]["entrypoint"] == ["python", "-m", "api", "keys"]
-
-    def keys_command(*arguments: str) -> str:
-        found = CliRunner().invoke(api, ["keys", *arguments], env={"API_KEYS_FILE": str(path)})
-        assert found.exit_code == 0, found.output
-        return found.stdout
-
-    first = keys_command(*SERVICES["keys"]["command"])
-    added = keys_command("add", "shop", "--scopes", "read")
-    again = keys_command(*SERVICES["keys"]["command"])
-    keys = read_keys(path)
-    by_admin, by_shop = (digest_of(key.strip().encode()) for key in (first, added))
-    assert keys[by_admin].scopes == granted(["read", "write", "admin"])
-    assert keys[by_shop].scopes == granted(["read"])
-    assert (len(keys), again) == (2, "")
-    # With the profile, the API waits for the first key: without the file, it would not start.
-    waits = SERVICES["api"]["depends_on"]["keys"]
-    assert waits == {"condition": "service_completed_successfully", "required": False}
-
-
-def folders_of_the_images_user() -> list[str]:
-    """Return the folders that volumes are mounted on, and take their owner from."""
-    last = DOCKERFILE.rpartition("\nFROM ")[2]
-    user = re.search(r"^USER (.*)$", last, re.MULTILINE) or pytest.fail("no user")
-    owned = re.search(rf"chown {user[1]} (.*)$", last, re.MULTILINE) or pytest.fail("no folder")
-    return owned[1].split()

@@ -18,9 +18,9 @@ from rich.console import Console
 
 from infra.local import background
 from infra.local.process import LOOPBACK, NotReadyError
-from infra.local.run import BusyError, Report, Running, claimed, owner, read_report
+from infra.local.run import BusyError, Report, claimed, owner, read_report
 from infra.local.stack import Options, compose
-from infra.local.supervisor import State, Status, Supervisor
+from infra.local.supervisor import State, Status
 from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S, eventually
 
@@ -207,34 +207,6 @@ def test_a_broker_of_ones_own_is_where_its_settings_say_and_is_not_started(folde
             assert program.environment["REDIS_URL"] == stack.store.address
 
 
-def test_an_archive_is_where_its_settings_say_or_else_in_the_stacks_folder(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "archive" not in compose(folder, Options(api_port=0)).urls
-    stack = compose(folder, Options(api_port=0, archived=True))
-    of = {program.name: program.environment for program in stack.programs}
-    assert of["archive"]["ARCHIVE_WAREHOUSE"] == str(folder / "archive")
-    assert of["api"]["ARCHIVE_WAREHOUSE"] == str(folder / "archive")
-    assert stack.addresses()["archive"].endswith(f":{of['archive']['METRICS_PORT']}")
-
-    monkeypatch.setenv("ARCHIVE_WAREHOUSE", "elsewhere")
-    for program in compose(folder, Options(api_port=0, archived=True)).programs:
-        assert "ARCHIVE_WAREHOUSE" not in program.environment
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here is full")
-def test_a_full_disk_ends_no_stack(folder: Path) -> None:
-    running = Running(folder, compose(folder, Options(api_port=0)), Supervisor())
-    running.tick()
-    before = report_of(folder)
-    (folder / "state.json.new").symlink_to("/dev/full")
-    running.tick()
-    assert report_of(folder) == before
-    (folder / "state.json.new").unlink()
-    running.tick()
-    assert report_of(folder).at_s > before.at_s
-
-
 def test_a_port_of_the_api_that_is_taken_is_said_at_once(folder: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         taken = server.getsockname()[1]
@@ -248,16 +220,6 @@ def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:
         with pytest.raises(BusyError, match=re.escape(str(folder))), claimed(folder):
             pass
     assert owner(folder) is None
-
-
-def test_a_new_stack_begins_in_a_folder_that_is_empty_but_for_what_is_kept(folder: Path) -> None:
-    (folder / "kafka").mkdir(parents=True)
-    (folder / "kafka" / "data").touch()
-    (folder / "old.log").touch()
-    with claimed(folder, ["kafka"]):
-        assert sorted(entry.name for entry in folder.iterdir()) == ["kafka", "lock"]
-    with claimed(folder):
-        assert [entry.name for entry in folder.iterdir()] == ["lock"]
 
 
 def test_a_stack_that_does_not_come_up_says_why(

@@ -1,20 +1,26 @@
-"""A process that ends is restarted; nothing outlives its supervisor."""
+"""A process that ends is restarted; nothing outlives its supervisor; a port is given to one."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psutil
 import pytest
 
-from infra.local.process import Command
+from infra.local.process import (
+    LOOPBACK,
+    Command,
+    free_port,
+)
 from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
-from infra.local.run import INTERRUPTS, interruptible
 from infra.local.supervisor import State, Supervisor, pause_s
 from tests.patience import PATIENCE_S, eventually
 
@@ -119,27 +125,6 @@ def test_a_process_that_no_longer_answers_is_killed_and_restarted(
     until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
 
 
-def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
-    supervisor: Supervisor, clock: Clock, tmp_path: Path
-) -> None:
-    logs, away = tmp_path / "logs", tmp_path / "away"
-    process = supervisor.add(python("sleeper", logs, SLEEPER))
-    logs.rename(away)
-    logs.touch()  # no log can be written there, as on a full disk
-    os.kill(process.pid, signal.SIGKILL)
-
-    def tick_later() -> None:
-        clock.now += 60
-        supervisor.tick()
-
-    until(lambda: "cannot be started" in str(supervisor.statuses()[0].reason), tick_later)
-    [status] = supervisor.statuses()
-    assert (status.state, status.pid, status.restarts) == (State.WAITING, None, 0)
-    assert str(logs) in str(status.reason)
-    logs.unlink()
-    until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
-
-
 def test_what_is_to_run_once_is_tried_again_when_it_ends_badly_and_not_when_it_ends_well(
     supervisor: Supervisor, clock: Clock, tmp_path: Path
 ) -> None:
@@ -224,25 +209,36 @@ def test_stopping_a_process_stops_what_it_started(supervisor: Supervisor, tmp_pa
     until(lambda: not psutil.pid_exists(grandchild))
 
 
-class InterruptedFinalizer:
-    """A signal comes while Python runs its finalizer, where it ignores exceptions."""
-
-    def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.01)
-
-
-@interruptible()
-def interrupted() -> None:
-    InterruptedFinalizer()
-    time.sleep(PATIENCE_S)
+_PORTS: Final = 300
+_GIVES: Final = (
+    "import sys; from infra.local.process import free_port; "
+    "print(*(free_port() for _ in range(int(sys.argv[1]))), flush=True); sys.stdin.read()"
+)
 
 
-def test_an_interrupt_in_a_finalizer_ends_the_block() -> None:
-    before = [signal.getsignal(number) for number in INTERRUPTS]
+def test_no_two_processes_are_given_the_same_port() -> None:
+    with _giving(_PORTS) as one, _giving(_PORTS) as other:
+        assert len({*one, *other}) == 2 * _PORTS
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
 
-    assert [signal.getsignal(number) for number in INTERRUPTS] == before
-    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+def test_a_port_that_is_wished_for_is_had_unless_it_is_taken() -> None:
+    with _giving(1) as [wished]:
+        assert free_port(wished) != wished
+    with socket.create_server((LOOPBACK, wished)):
+        assert free_port(wished) != wished
+    assert free_port(wished) == wished
+    # A server of ours is about to be started there.
+    assert free_port(wished) != wished
+
+
+@contextmanager
+def _giving(n: int) -> Iterator[list[int]]:
+    """Have n ports of a process that lives as long as the block."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _GIVES, str(n)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield [int(port) for port in process.stdout.readline().split()]

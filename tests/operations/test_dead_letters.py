@@ -78,23 +78,6 @@ def test_the_table_says_where_a_record_stood_and_what_was_wrong_with_it(
     assert r"\x1b[2J\xff" in second
 
 
-@pytest.mark.usefixtures("topology")
-def test_only_the_newest_of_the_chosen_topic_are_listed_the_newest_last(
-    broker: str, topics_command: TopicsCommand
-) -> None:
-    for offset in range(5):
-        reject(broker, BAD_QUOTE, offset=offset)
-    reject(broker, b"", topic="interactions", offset=7)
-    _, *rows = listed(topics_command, "quotes", "--limit", "2").splitlines()
-    assert [row.split()[2] for row in rows] == ["quotes/1@3", "quotes/1@4"]
-
-
-@pytest.mark.usefixtures("topology")
-def test_where_nothing_was_rejected_the_list_says_so(topics_command: TopicsCommand) -> None:
-    assert listed(topics_command, "quotes") == "no dead letters of quotes\n"
-    assert listed(topics_command, "--json") == ""
-
-
 LINES: list[tuple[bytes | None, dict[str, object]]] = [
     (BAD_QUOTE, {"value": {"instrument_id": 4, "price": 0, "ts": 1629061628123}}),
     (b"not JSON", {"value": "not JSON"}),
@@ -191,21 +174,6 @@ def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_w
 def test_an_invalid_line_is_named(bad: bytes, says: str) -> None:
     with pytest.raises(republish.RepublishError, match=f"^line 2: .*{says}.*\nnothing was"):
         republish.read([GOOD_LINE, bad, GOOD_LINE])
-
-
-def test_of_many_invalid_lines_some_are_named() -> None:
-    with pytest.raises(republish.RepublishError, match=r"line 20: .*\nand 1980 lines more\n"):
-        republish.read([b"{"] * 2_000)
-
-
-@pytest.mark.usefixtures("topology")
-def test_one_invalid_line_prevents_publishing_all(
-    broker: str, topics_command: TopicsCommand
-) -> None:
-    done = topics_command("republish", "-", stdin=f"{GOOD_LINE.decode()}\n{{\n")
-    assert done.exit_code == 1
-    assert "nothing was published" in done.stderr
-    assert records(broker, QUOTES.name) == []
 
 
 def test_records_the_broker_did_not_accept_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.redis.stores import Store, connect
-from runtime.topology import Topology, TopologyError
+from runtime.topology import TopologyError
 from tests.operations.conftest import TopicsCommand
 from tests.patience import PATIENCE_S
 
@@ -61,14 +61,6 @@ def servers(broker: str, store_url: str, namespace: str) -> Iterator[Servers]:
         its = Servers(brokers.Admin(plain(broker)), store, Keyspace(namespace))
         brokers.delete(its.client, its.partitions().keys() & set(NAMES))
         yield its
-
-
-def test_missing_topics_are_created_as_the_contracts_say(servers: Servers) -> None:
-    rows = servers.ensure({})
-    assert [(row.topic.name, row.created) for row in rows] == [(name, True) for name in NAMES]
-    seen = servers.partitions()
-    assert {name: seen[name] for name in NAMES} == {t.name: t.partitions for t in ALL}
-    assert Topology.from_hash(servers.noted()) == Topology(8, 8, 8, 8)
 
 
 def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
@@ -156,18 +148,6 @@ def test_nothing_is_changed_when_a_format_or_one_topic_is_refused(
     assert servers.partitions().keys().isdisjoint(NAMES)
 
 
-def test_a_broker_or_a_store_that_lost_everything_gets_the_partitions_from_the_other(
-    servers: Servers,
-) -> None:
-    servers.ensure({QUOTES.name: 3})
-    brokers.delete(servers.client, NAMES)
-    servers.ensure({})
-    assert servers.partitions()[QUOTES.name] == 3
-    servers.store.delete(servers.keyspace.topics())
-    servers.ensure({})
-    assert servers.noted()[QUOTES.name] == "3"
-
-
 def test_the_command_prints_each_topic_and_says_whether_it_was_there(
     servers: Servers, topics_command: TopicsCommand
 ) -> None:
@@ -201,15 +181,6 @@ def test_a_bad_option_is_named_with_what_would_be_good(
     done = topics_command(*arguments.split())
     assert done.exit_code == 2
     assert says in done.stderr
-
-
-def test_the_command_ends_with_1_and_says_why_when_it_refuses(
-    servers: Servers, topics_command: TopicsCommand
-) -> None:
-    servers.note({QUOTES.name: "4"})
-    done = topics_command("--partitions", "quotes=5")
-    assert done.exit_code == 1
-    assert "use another NAMESPACE" in done.stderr
 
 
 @pytest.mark.kafka_only

@@ -1,19 +1,16 @@
 """`python -m producers` as users start it: what is published, its output, and its exit code."""
 
 import json
-import math
 import signal
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 from typer.testing import CliRunner
 
-from contracts.batches import decode_interactions, decode_quotes
-from contracts.instruments import decode_instrument_record
+from contracts.batches import decode_quotes
 from contracts.partitioning import partition_of
 from contracts.times import MINUTE_MS
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
@@ -110,50 +107,6 @@ def test_a_signal_ends_an_endless_run_with_everything_delivered(
         for topic, count in (("instruments", 500), ("quotes", 500), ("interactions", 1))
     )
     assert arrived == delivered
-
-
-def test_a_simulation_fills_the_past_and_goes_on_live_and_the_next_one_where_it_ended(
-    start: Start, topology: Topology, read_all: ReadAll
-) -> None:
-    rates = ("--instruments=30", "--users=10", "--rate=30", "--event-rate=5")
-    child = start("simulate", *rates, "--backfill-minutes=1", "--duration=1", "--seed=7")
-    code, lines, errors = ended(child)
-    assert code == 0
-    assert "seed 7" in errors
-    quotes, bad_quotes = decode_quotes(
-        [m.value() for m in read_all("quotes", 61 * 30)],
-        FAR_FUTURE_MS,
-    )
-    stock = 10 * 12
-    events, bad_events = decode_interactions(
-        [m.value() for m in read_all("interactions", 61 * 5 + stock)],
-        FAR_FUTURE_MS,
-    )
-    assert bad_quotes == bad_events == []
-    assert len(quotes) + len(events) == 61 * 35 + stock
-    instruments = dict(
-        decode_instrument_record(m.key(), m.value()) for m in read_all("instruments", 30)
-    )
-    assert instruments.keys() == set(range(30))
-    assert lines[-1]["delivered"] == 61 * 35 + stock + 30
-    assert set(quotes.instrument_id.tolist()) == set(range(30))
-    covered_s = (quotes.ts_ms.max() - quotes.ts_ms.min()) / 1000
-    assert math.isclose(covered_s, 61, abs_tol=1)
-
-    code, lines, _ = ended(start("simulate", *rates, "--backfill-minutes=5", "--duration=1"))
-
-    assert code == 0
-    before, catalog = len(quotes), len(instruments)
-    records = read_all("quotes", before + 1)
-    for partition in {m.partition() for m in records}:
-        own = [m.value() for m in records if m.partition() == partition]
-        rising = decode_quotes(own, FAR_FUTURE_MS)[0].ts_ms
-        assert (np.diff(rising) >= 0).all(), f"partition {partition} goes back in time"
-    times = np.sort(decode_quotes([m.value() for m in records], FAR_FUTURE_MS)[0].ts_ms)
-    assert np.diff(times).max() < 1000, "the time without a simulation is filled in"
-    assert len(records) == pytest.approx((times[-1] - times[0]) / 1000 * 30, rel=0.1)
-    new_events = len(read_all("interactions", 61 * 5)) - 61 * 5 - stock
-    assert lines[-1]["delivered"] == len(records) - before + catalog + new_events
 
 
 def test_other_records_at_the_end_do_not_restart_a_simulation(

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -43,12 +42,6 @@ def user_items(world: World) -> Floats:
     matrix = np.zeros((len(world.activity), world.instruments))
     matrix[events.user, events.instrument] = 1
     return matrix
-
-
-def values_of(topic: str, plan: Plan = SMALL) -> list[dict[str, Any]]:
-    """The values of a topic's records in a simulation."""
-    records = [record for batch in simulated(plan, LIVE_FROM_MS) for record in batch.records]
-    return [json.loads(value) for its_topic, _, value in records if its_topic == topic]
 
 
 def cosine_of(user_items: Floats) -> Floats:
@@ -110,18 +103,6 @@ def test_every_record_is_valid_at_the_requested_rates_in_order(plan: Plan) -> No
     live = times[plan.instruments :]
     assert all(start_ms <= ts < start_ms + seconds * 1000 for ts in live)
     assert live == [json.loads(r[2])["ts"] for batch in batches[1:] for r in batch.records]
-
-
-def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_minute() -> None:
-    short = replace(SMALL, backfill_s=300, duration_s=60)
-    long = replace(short, backfill_s=3600)
-    quotes_of_short, quotes_of_long = values_of("quotes", short), values_of("quotes", long)
-    assert len(quotes_of_long) == len(quotes_of_short) == 360 * 30
-    minutes = {(q["instrument_id"], (q["ts"] - LIVE_FROM_MS) // 60_000) for q in quotes_of_long}
-    assert len(minutes) == 20 * 61
-    live = sum(q["size"] for q in quotes_of_long if q["ts"] >= LIVE_FROM_MS)
-    before = sum(q["size"] for q in quotes_of_long if q["ts"] < LIVE_FROM_MS)
-    assert before / 60 == pytest.approx(live, rel=0.2), "the volume of a minute"
 
 
 @given(plan=plans, partitions=st.integers(1, 4), data=st.data())

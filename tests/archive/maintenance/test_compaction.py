@@ -12,7 +12,6 @@ from pyiceberg.types import DoubleType, StringType
 
 from archive.maintenance import compaction
 from archive.maintenance.compaction import (
-    GROWTH,
     QUIET_S,
     LiveFile,
     Rule,
@@ -22,7 +21,7 @@ from archive.maintenance.compaction import (
     merged,
 )
 from archive.writing.files import FileWriter
-from contracts.archive import ERASED, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
+from contracts.archive import QUOTES_TABLE, ArchiveTable
 from tests.archive.tables import TODAY_US, Tables
 
 KIB = 2**10
@@ -69,23 +68,6 @@ def test_when_quiet_or_forced_all_small_files_are_merged() -> None:
     assert chosen(late, RULE, NOW_S) == []
 
 
-def test_a_day_of_equal_files_leaves_few_and_rewrites_a_row_three_times() -> None:
-    sizes: list[int] = []
-    rewritten = 0
-    left = []
-    for _ in range(288):
-        sizes.append(1)
-        if some := chosen_of(sizes):
-            for size in some:
-                sizes.remove(size)
-            sizes.append(sum(some))
-            rewritten += sum(some)
-        left.append(len(sizes))
-    assert rewritten / 288 < GROWTH - 0.9
-    assert max(left) == 12
-    assert sum(left) / 288 < 6
-
-
 SCHEMA = pa.schema([("user", pa.string()), ("place", pa.int64()), ("stream", pa.int64())])
 keys = st.tuples(st.sampled_from(("", "a", "b", "é", "\U0001f600")), st.integers(0, 5))
 
@@ -127,27 +109,6 @@ def test_all_rows_come_in_order_and_in_pieces_of_one_size(
     assert [piece.num_rows for piece in pieces[:-1]] == [size] * (len(pieces) - 1)
 
 
-@given(streams(is_sorted=False))
-def test_unsorted_streams_lose_no_row(of: list[list[pa.Table]]) -> None:
-    assert sorted(rows_of(list(merge(of)))) == sorted(row for p in of for row in rows_of(p))
-
-
-def test_no_more_than_a_piece_of_each_stream_is_read_ahead() -> None:
-    """So memory is bounded, however many rows have the same id."""
-    ahead, most = 0, 0
-
-    def stream(number: int) -> Iterator[pa.Table]:
-        nonlocal ahead, most
-        for first in range(0, 1_000, 10):
-            ahead += 10
-            most = max(most, ahead)
-            yield table_of([("a", first + n, number) for n in range(10)])
-
-    for piece in merged([stream(number) for number in range(4)], ("user", "place")):
-        ahead -= piece.num_rows
-    assert (ahead, most <= 2 * 4 * 10) == (0, True)
-
-
 AT_ONCE = Rule(2**27, 60, is_forced=True)
 
 
@@ -179,16 +140,6 @@ def test_compaction_keeps_columns_that_others_added(tables: Tables) -> None:
     found = tables.found(QUOTES_TABLE)
     assert found.scan().to_arrow()["venue"].null_count == 10
     assert found.scan().to_arrow()["score"].null_count == 20
-
-
-def test_erasure_keeps_columns_that_others_added(tables: Tables) -> None:
-    events = [{"user_id": user, "event": "view", "ts": TODAY_US} for user in ("gone", "stays")]
-    tables.commit(INTERACTIONS_TABLE, events)
-    fill_in(tables, INTERACTIONS_TABLE, "campaign")
-    tombstone = {"user_id": "gone", "event": ERASED, "ts": TODAY_US + 1}
-    tables.commit(INTERACTIONS_TABLE, [tombstone])
-    assert tables.erase({}) == 1
-    assert noted(tables, INTERACTIONS_TABLE, "campaign") == 1
 
 
 def test_merging_files_of_one_instrument_keeps_few_rows_in_memory(

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyiceberg.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
 
-from archive.maintenance import cleaning, erasure
+from archive.maintenance import erasure
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
+from archive.maintenance.user_rows import Event, RecordPlace, TombstoneRow, taken_out
 from archive.settings import Times
 from archive.stored_table import GoneError, StoredTable, TooOldError
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from contracts.messages import MAX_AHEAD_MS
+from contracts.tombstones import Tombstone
 from runtime.archive.positions import Position
 from tests.archive.tables import TODAY_US, Tables, rows_of, selected
 
@@ -149,21 +152,6 @@ def test_what_was_rewritten_for_too_long_is_not_committed(tables: Tables) -> Non
     assert tables.files(INTERACTIONS_TABLE) == before
 
 
-def test_concurrent_deletion_does_not_stop_cleaning(
-    tables: Tables, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orphans = tables.write_unreferenced(QUOTES_TABLE, quotes(3))
-    needed = cleaning._needed
-
-    def needed_later(found: Table) -> set[str]:
-        orphans[0].unlink(missing_ok=True)
-        return needed(found)
-
-    monkeypatch.setattr(cleaning, "_needed", needed_later)
-    clean(tables.stored(QUOTES_TABLE), AT_ONCE, time.time() + 1)
-    assert not [path for path in orphans if path.exists()]
-
-
 @pytest.mark.parametrize("last", [1, 2, 3])
 def test_a_tombstone_that_the_log_dropped_is_removed_after_all_that_it_erases(
     tables: Tables, monkeypatch: pytest.MonkeyPatch, last: int
@@ -228,3 +216,65 @@ def test_only_a_tag_or_branch_that_keeps_erased_rows_is_dropped(tables: Tables) 
         clean(tables.stored(table), AT_ONCE, time.time() + 1)
     left = list(Path(tables.config.warehouse).rglob("*.parquet"))
     assert len([path for path in left if user.encode() in path.read_bytes()]) == 1, "the tombstone"
+
+
+USERS = ("a", "b")
+places = st.builds(RecordPlace, st.integers(0, 1), st.just(0), st.integers(0, 30))
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[list[Event], list[TombstoneRow]]:
+    """One partition, each place of it once; brokers' times rise, and clients' are any."""
+    taken = sorted(draw(st.sets(places, max_size=25)))
+    events, tombstones = [], []
+    for n, place in enumerate(taken):
+        user = draw(st.sampled_from(USERS))
+        if draw(st.booleans()):
+            events.append(Event(user, place, draw(st.integers(0, len(taken)))))
+        else:
+            bound = draw(st.none() | st.integers(0, len(taken)))
+            erased_at = draw(st.none() | st.integers(0, len(taken)))
+            tombstones.append(TombstoneRow(user, place, n, bound, erased_at))
+    return events, tombstones
+
+
+@given(logs())
+def test_erasure_leaves_what_a_fold_of_the_log_would_keep(
+    log: tuple[list[Event], list[TombstoneRow]],
+) -> None:
+    events, tombstones = log
+    kept: dict[str, list[Event]] = {user: [] for user in USERS}
+    left_out_before = dict.fromkeys(USERS, 0)
+    records: list[Event | TombstoneRow] = [*events, *tombstones]
+    for record in sorted(records, key=lambda record: record.place):
+        mine, user = kept[record.user_id], record.user_id
+        if isinstance(record, Event):
+            if record.ts_us >= left_out_before[user]:
+                mine.append(record)
+            continue
+        last = max((event.ts_us for event in mine), default=-1)
+        # Whatever the unit of its times is.
+        tombstone = Tombstone(user, record.last_event_before_us, record.erased_at_us)
+        if not tombstone.applies_to(last):
+            continue
+        before = tombstone.leaves_out_before_ms(last)
+        left_out_before[user] = max(left_out_before[user], before)
+        mine.clear()
+    left = {place for of_user in kept.values() for _, place, _ in of_user}
+    gone = taken_out(events, tombstones)
+    assert {event.place for event in events} - gone.places == left
+
+
+def test_in_another_partition_the_time_decides_and_clocks_may_be_ahead() -> None:
+    tombstone = TombstoneRow("a", RecordPlace(1, 0, 5), 100)
+    at_us = 100 + MAX_AHEAD_MS * 1_000
+    events = [Event("a", RecordPlace(0, 3, n), us) for n, us in enumerate((99, at_us - 1, at_us))]
+    assert {place.offset for place in taken_out(events, [tombstone]).places} == {0, 1}
+
+
+def test_an_event_older_than_the_erasure_is_erased_however_late_it_arrives() -> None:
+    """A round before has erased what came before the tombstone: its time is all that is known."""
+    late = [Event("a", RecordPlace(0, 0, n), us) for n, us in enumerate((99, 100), start=3)]
+    for bound_us, offsets in ((None, {3}), (200, set())):
+        tombstone = TombstoneRow("a", RecordPlace(0, 0, 2), 1_000, bound_us, erased_at_us=100)
+        assert {place.offset for place in taken_out(late, [tombstone]).places} == offsets

@@ -110,18 +110,6 @@ def test_a_bad_file_of_feedback_delays_no_erasure_elsewhere_and_keeps_the_tombst
         assert tables.files(table) == []
 
 
-def test_what_was_maintained_lately_is_compacted_alone(
-    tables: Tables, settings: ArchiveSettings, nobody: Broker
-) -> None:
-    assert maintain(tables.catalog, settings, nobody, [QUOTES_TABLE]) == {}
-    first_s = recorded_s(tables, QUOTES_TABLE)
-    for _ in range(4):
-        tables.commit(QUOTES_TABLE, [{"ts": TODAY_US}])
-    assert maintain(tables.reopened().catalog, settings, nobody, [QUOTES_TABLE]) == {}
-    assert len(tables.files(QUOTES_TABLE)) == 1
-    assert recorded_s(tables, QUOTES_TABLE) == first_s > 1
-
-
 def test_rounds_repeat_until_stopped_and_failures_are_reported(
     tables: Tables, settings: ArchiveSettings, nobody: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,24 +28,15 @@ from contracts.archive import (
 from contracts.bar_messages import ClosedBar
 from contracts.topics import BARS
 from infra.local.process import Server, free_port, running
-from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import open_table
 from tests.archive.conftest import Setup
 from tests.archive.rest.server import rest_catalog
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
-from tests.archive.tables import Tables
-from tests.archive.writing import test_table_writer as commits
 from tests.patience import PATIENCE_S, eventually
 
 USERS: Final = 40
 BARS_SENT: Final = 30
 SECRET: Final = "open-sesame"
-CommitTest = Callable[[Tables, pytest.MonkeyPatch], None]
-COMMIT_TESTS: Final = (
-    commits.test_a_commit_that_only_seemed_to_fail_is_not_repeated,
-    commits.test_a_commit_that_lost_a_race_is_retried_on_top_of_the_winner,
-)
 
 
 @pytest.fixture
@@ -115,17 +106,6 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
             ]  # fmt: skip
             clicked = setup.rows(FEEDBACK_TABLE, "user_id, instrument_id")
             assert sorted(clicked, key=lambda row: row[1]) == stay
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("test", COMMIT_TESTS)
-def test_a_commit_is_made_once(
-    server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, test: CommitTest
-) -> None:
-    with running(server):
-        tables = Tables(open_catalog(config), config)
-        open_table(*tables, QUOTES_TABLE)
-        test(tables, monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -67,12 +67,6 @@ def test_the_catalog_changes_once_all_that_it_names_is_on_the_disk(
     check(lambda table: compact(tables.stored(table), Rule(2**20, 60, is_forced=True), 0))
 
 
-def test_sqlite_puts_the_catalog_on_the_disk_as_well(tmp_path: Path) -> None:
-    catalog = open_catalog(ArchiveConfig(warehouse=str(tmp_path)))
-    with catalog.engine.connect() as connection:  # type: ignore[attr-defined]
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
-
-
 def test_a_disk_that_fails_ends_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: int) -> None:
         raise OSError(5, "Input/output error")

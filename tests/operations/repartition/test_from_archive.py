@@ -9,12 +9,11 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
-from contracts.partitioning import instrument_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from infra.local.process import start, stop
 from operations.repartition.archive import CopyArchive
 from operations.repartition.copier import copy
-from operations.repartition.progress import Copied, CopyError
+from operations.repartition.progress import Copied
 from runtime.archive.catalog import load, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import positions_of
@@ -94,16 +93,6 @@ def test_deleted_records_come_first_from_the_archive_and_lost_ones_are_counted(
     cut(old, QUOTES, kept=3)
     quotes = copied(grown, config)["quotes"]
     assert (quotes.records, quotes.archived, quotes.deleted) == (3, 0, 2)
-
-
-def test_an_archive_with_ambiguous_offsets_is_refused(
-    old: Pipeline, grown: Grown, config: ArchiveConfig
-) -> None:
-    old.publish_raw(quote_records(10))
-    cut(old, QUOTES, kept=3)
-    with pytest.raises(CopyError, match="the archive has no table quotes: run"):
-        copied(grown, config)
-    assert instrument_partition(4, 2) in log_ends(old, QUOTES)
 
 
 def test_an_emptied_redis_is_rebuilt_even_if_kafka_has_only_the_last_records(

@@ -13,20 +13,26 @@ import pytest
 import trustme
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from google.protobuf.descriptor_pb2 import (
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 
 from infra.local.process import Server, free_port
 from producers.adapt.fields import EpochMs, UnmappableError
 from producers.adapt.formats import decoders
 from producers.adapt.mapping import Source
-from producers.adapt.messages import Mapper
+from producers.adapt.protobuf import protobuf_reader
 from producers.adapt.registry import Registry, RegistryError
 from producers.adapt.settings import AdaptSettings
 from runtime.settings import read_settings
 from tests.certificates import issued
 from tests.http_server import Handler, serving
-
-from . import formats
 
 pytestmark = pytest.mark.slow
 
@@ -95,18 +101,6 @@ def test_with_a_schema_to_read_with_renamed_new_and_missing_fields_are_resolved(
     assert decode(avro_bytes(client, newer, row)) == {**expected, "bid": 15.5}
 
 
-def test_a_record_of_an_incompatible_schema_is_a_bad_one(
-    client: SchemaRegistryClient, tmp_path: Path
-) -> None:
-    decode = read(client, tmp_path, "avro", READER)
-    texts = record(("ticker", "string"), ("bid", "string"))
-    with pytest.raises(UnmappableError, match="the value cannot be decoded: Schema mismatch"):
-        decode(avro_bytes(client, texts, {"ticker": "AAPL", "bid": "15.4"}))
-    missing = record(("ticker", "string"))
-    with pytest.raises(UnmappableError, match="No default value for field bid"):
-        decode(avro_bytes(client, missing, {"ticker": "AAPL"}))
-
-
 def test_a_schema_may_refer_to_others(client: SchemaRegistryClient, tmp_path: Path) -> None:
     price = {
         "type": "record",
@@ -162,41 +156,11 @@ def test_a_record_that_is_nested_too_deep_is_a_bad_one_and_does_not_end_the_proc
         decode(nested(100_000))
 
 
-def test_a_change_of_debezium_may_be_avro_and_its_key_too(
-    client: SchemaRegistryClient, tmp_path: Path
-) -> None:
-    row = {**record(("id", "long"), ("sym", "string")), "name": "Value"}
-    fields = (("before", ["null", row]), ("after", ["null", "shop.Value"]), ("op", "string"))
-    change = {**record(*fields), "name": "Envelope"}
-    key = {**record(("id", "long")), "name": "Key"}
-    source = Source(
-        topic="t",
-        into="instruments",
-        format="avro",
-        key_format="avro",
-        envelope="debezium",
-        fields={"instrument_id": "$key.id", "symbol": "sym", "name": "sym"},
-        example="{}",
-    )
-    decode, mapper = decoders(source, tmp_path, Registry(client)), Mapper(source, lambda _: None)
-    listed = {"before": None, "after": {"id": 4, "sym": "AAPL"}, "op": "c"}
-    removed = {"before": None, "after": None, "op": "d"}
-    its_key = decode.key(avro_bytes(client, key, {"id": 4}))
-    found = [
-        mapper(decode.value(avro_bytes(client, change, said)), its_key, None, 0)
-        for said in (listed, removed)
-    ]
-    assert [(each.key, b"AAPL" in (each.value or b"")) for each in found] == [
-        (b"4", True),
-        (b"4", False),
-    ]
-
-
 def test_json_of_a_schema_is_read_without_the_registry(
-    client: SchemaRegistryClient, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     decode = read(None, tmp_path, "json-schema")
-    good = formats.json_schema("Tick", "written", client)(TICK)
+    good = b"\0\0\0\0\1" + json.dumps(TICK).encode()
     assert decode(good) == TICK
     with pytest.raises(UnmappableError, match="the value cannot be decoded: JSON is malformed"):
         decode(good.replace(b"15.4", b"NaN"))
@@ -291,3 +255,82 @@ def gated(folder: Path) -> Callable[[bytes], Any]:
     """Return a decoder by the registry that the environment names."""
     config = read_settings(AdaptSettings).schema_registry.client()
     return read(SchemaRegistryClient({**config, "max.retries": 0}), folder, "avro")
+
+
+NAME = "shop.Tick"
+
+
+SHOP = FileDescriptorProto(name="shop.proto", package="shop", syntax="proto3")
+"""what protoc would write of a company's messages"""
+for kind, names in (("Tick", TICK), ("Order", ("customer", "sym"))):
+    message = SHOP.message_type.add(name=kind)
+    for number, name in enumerate(names, start=1):
+        of = {"sym": FieldDescriptorProto.TYPE_STRING, "at": FieldDescriptorProto.TYPE_INT64}
+        message.field.add(
+            name=name,
+            number=number,
+            type=of.get(name, FieldDescriptorProto.TYPE_DOUBLE),
+            label=FieldDescriptorProto.LABEL_OPTIONAL,
+        )
+
+
+def described(folder: Path) -> Path:
+    path = folder / "shop.desc"
+    path.write_bytes(FileDescriptorSet(file=[SHOP]).SerializeToString())
+    return path
+
+
+def protobuf(kind: str, client: SchemaRegistryClient, row: dict[str, Any]) -> bytes:
+    pool = DescriptorPool()
+    pool.Add(SHOP)
+    message = GetMessageClass(pool.FindMessageTypeByName(f"shop.{kind}"))
+    conf = {"subject.name.strategy.type": "TOPIC", "use.deprecated.format": False}
+    context = SerializationContext("shop", MessageField.VALUE)
+    return bytes(ProtobufSerializer(message, client, conf)(message(**row), context))
+
+
+@pytest.mark.parametrize("described_in", ["the registry", "a file"])
+def test_a_record_is_read_by_the_schema_that_it_names_and_one_of_another_message_is_bad(
+    client: SchemaRegistryClient, tmp_path: Path, described_in: str
+) -> None:
+    path = described(tmp_path) if described_in == "a file" else None
+    decode = protobuf_reader(Registry(client), path, NAME)
+    assert decode(protobuf("Tick", client, TICK)) == TICK
+    order = {"customer": 17, "sym": "AAPL"}
+    with pytest.raises(UnmappableError, match=r"its message is shop.Order, not shop.Tick"):
+        decode(protobuf("Order", client, order))
+    with pytest.raises(UnmappableError, match=r"its schema is one of AVRO, not of PROTOBUF"):
+        decode(avro_bytes(client, record(("n", "int")), {"n": 1}))
+
+
+def test_where_the_registry_has_only_text_the_file_is_used_or_asked_for(
+    client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    text = 'syntax = "proto3"; package shop; message Tick { string sym = 1; }'
+    id_ = client.register_schema("text-proto", Schema(text, "PROTOBUF"))
+    data = b"\0" + id_.to_bytes(4, "big") + b"\0\n\1A"
+    found = protobuf_reader(Registry(client), described(tmp_path), NAME)(data)
+    assert found == {"sym": "A", "bid": 0, "ask": 0, "at": 0}
+    with pytest.raises(UnmappableError, match="name its descriptors as `schema`"):
+        protobuf_reader(Registry(client), None, NAME)(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it ends before its message begins"),
+        (b"\2", "it ends before its message begins"),
+        (b"\2\xff", "it ends before its message begins"),
+        (b"\1x", "it has -1 numbers of a place in its schema"),
+        # A number of any length would take time that grows with its square.
+        (b"\xff" * 1_000_000, "a number of its place in its schema is too long"),
+        (b"\2\4x", "its schema has no message at 2"),
+        (b"\2\1x", "its schema has no message at -1"),
+    ],
+)
+def test_bytes_that_name_no_message_is_a_bad_record(
+    client: SchemaRegistryClient, tmp_path: Path, data: bytes, reason: str
+) -> None:
+    its_id = protobuf("Tick", client, TICK)[:5]
+    with pytest.raises(UnmappableError, match=reason):
+        protobuf_reader(Registry(client), None, NAME)(its_id + data)
