@@ -1,4 +1,4 @@
-"""The rules of `instruments`: the schema has them, and key and value name the same instrument."""
+"""The rules of `instruments`: key and value name the same instrument."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Keys and values in Redis: one hash slot per partition, and values that survive a round trip."""
+"""Keys in Redis: one hash slot per partition, and the documented rights."""
 
 import re
 from collections import defaultdict

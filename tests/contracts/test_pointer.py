@@ -88,17 +88,6 @@ def test_after_any_decisions_the_default_variant_is_served_and_no_more_than_aske
         assert current.held == (what == "roll back" or (before.held and not released))
 
 
-def test_rolling_back_goes_one_generation_back_at_a_time_until_none_is_kept() -> None:
-    current = serving_all("g1", "g2", "g3", "g4")
-    assert [served.generation for served in current.previous] == ["g3", "g2"]
-    current = rolled_back(current)
-    assert (default_of(current), current.held) == ("g3", True)
-    current = rolled_back(current)
-    assert default_of(current) == "g2"
-    with pytest.raises(UndecidableError, match="KEEP_GENERATIONS"):
-        rolled_back(current)
-
-
 def test_a_decision_is_about_the_generation_that_it_names() -> None:
     trial = on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0, 1))
     for current, expected in ((trial, "g3"), (trial, None), (serving_all("g2"), "g2")):
@@ -130,16 +119,6 @@ def test_what_an_experiment_began_with_is_kept_until_its_variants_are_compared()
     assert named(weighted(current, None)) == named(compared(current, outcomes)) == {"g3", "s2"}
     assert compared(current, outcomes).experiment == replace(spring, outcomes=outcomes)
     assert compared(weighted(current, None), outcomes) == weighted(current, None)
-
-
-def test_other_variants_and_weights_are_left_alone() -> None:
-    current = serving(serving_all("g1"), "steep", made("s1"), KEEP)
-    current = weighted(current, Experiment("spring", {"default": 1, "steep": 1}))
-    experiment = current.experiment
-    current = serving(current, DEFAULT_VARIANT, made("g2"), KEEP)
-    assert current.variants["steep"] == made("s1")
-    assert current.experiment == experiment
-    assert weighted(only(current, ()), None).variants.keys() == {DEFAULT_VARIANT}
 
 
 USERS = [f"user {n}" for n in range(20_000)]

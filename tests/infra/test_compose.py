@@ -1,4 +1,4 @@
-"""docker-compose.yml, checked against Compose, the programs and the servers, without Docker.
+"""docker-compose.yml, checked against Compose and the programs, without Docker.
 
 With Docker, `make compose-check` tests the rest.
 """

@@ -16,7 +16,6 @@ import pytest
 from tests.commands import ROOT, run
 from tests.http_server import Handler, serving
 
-DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BIN = Path(sys.executable).parent
 HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")

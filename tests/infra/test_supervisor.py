@@ -80,25 +80,6 @@ def test_a_process_that_dies_is_restarted_after_its_pause(
     assert status.pid not in (None, process.pid)
 
 
-def test_the_pause_grows_while_a_process_keeps_dying_and_is_short_again_once_it_was_stable(
-    supervisor: Supervisor, clock: Clock, tmp_path: Path
-) -> None:
-    supervisor.add(python("broken", tmp_path, "raise SystemExit(3)"))
-    for failures in (1, 2, 3):
-        until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
-        clock.now += pause_s(failures) - 0.01
-        supervisor.tick()
-        assert supervisor.statuses()[0].state is State.WAITING
-        clock.now += 0.02
-        supervisor.tick()
-        assert supervisor.statuses()[0].restarts == failures
-    clock.now += 3600
-    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
-    clock.now += pause_s(1) + 0.01
-    supervisor.tick()
-    assert supervisor.statuses()[0].restarts == 4
-
-
 @pytest.mark.parametrize("has_answered", [True, False])
 def test_a_process_that_no_longer_answers_is_killed_and_restarted(
     supervisor: Supervisor, clock: Clock, tmp_path: Path, *, has_answered: bool

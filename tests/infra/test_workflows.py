@@ -1,4 +1,4 @@
-""".github: what its jobs may write, their images and targets; `make workflows` checks the rest."""
+""".github: what its jobs may write, and what a release waits for."""
 
 from typing import Any
 

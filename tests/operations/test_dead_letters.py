@@ -13,7 +13,6 @@ from operations import republish
 from operations.dead_letters import DeadLetter, lines, read
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from runtime.topology import Topology
 from tests.kafka_log import records_of
 from tests.operations.conftest import TopicsCommand
 from tests.patience import PATIENCE_S, eventually
@@ -117,15 +116,6 @@ def test_foreign_records_among_the_dead_letters_are_named(
     done = topics_command("dead-letters", "quotes")
     assert done.exit_code == 1
     assert "quotes.dead-letters@0 has no header offset, partition, reason, topic" in done.stderr
-
-
-def test_without_the_topics_the_list_says_what_to_run(
-    broker: str, topology: Topology, topics_command: TopicsCommand
-) -> None:
-    brokers.delete(brokers.Admin(plain(broker)), ["quotes.dead-letters"])
-    done = topics_command("dead-letters", "quotes")
-    assert done.exit_code == 1
-    assert "run `python -m operations.topics` first" in done.stderr
 
 
 @pytest.mark.usefixtures("topology")

@@ -148,20 +148,6 @@ def test_nothing_is_changed_when_a_format_or_one_topic_is_refused(
     assert servers.partitions().keys().isdisjoint(NAMES)
 
 
-def test_the_command_prints_each_topic_and_says_whether_it_was_there(
-    servers: Servers, topics_command: TopicsCommand
-) -> None:
-    for state in ("created", "exists"):
-        done = topics_command("--partitions", "quotes=1")
-        assert done.exit_code == 0, done.stderr
-        header, *rows = done.stdout.splitlines()
-        assert header.split() == ["topic", "partitions", "retention", "state"]
-        assert [row.split()[0] for row in rows] == NAMES
-        assert rows[0].split() == ["quotes", "1", "24", "h", state]
-        assert rows[3].split() == ["instruments", "8", "compacted", state]
-        assert all(row.split()[-1] == state for row in rows)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -134,16 +134,6 @@ def test_interactions_reach_the_reader_as_they_are_in_the_file(
     assert len(decode_interactions([value for _, _, value in records], NOW_MS)[0]) == len(rows)
 
 
-def test_a_numeric_user_id_of_a_parquet_file_is_its_decimal(folder: Path) -> None:
-    # pandas writes such a column of numbers as floats.
-    user_ids = [17850.0, None, 9.0]
-    columns = {"ts_ms": [1, 2, 3], "user_id": user_ids, "instrument_id": [1] * 3}
-    path = write(folder / "numeric.parquet", columns)
-    records, rejected = replay(path, INTERACTION_ROWS)
-    assert [key for _, key, _ in records] == [b"17850", b"9"]
-    assert rejected.shown == [f"{path}, row 2: user_id: is required"]
-
-
 def test_a_parquet_price_of_32_bits_keeps_the_decimal_that_it_shows(folder: Path) -> None:
     path = folder / "narrow.parquet"
     pq.write_table(
@@ -166,13 +156,10 @@ INTERACTIONS_AROUND = "ts_ms,user_id,instrument_id,event,price,quantity\n1,1,2,,
 BAD_QUOTES = [
     ("1,2,abc", 'price: must be a number, got "abc"'),
     ("1,2,0", 'price: must be a number of at least 1e-18, got "0"'),
-    ("1,2,-3", 'price: must be a number of at least 1e-18, got "-3"'),
     ("1,2,nan", "price: must be a number"),
     ("1,2,inf", "price: must be a number of at most 1e+18"),
     ("1,2,1e999", "price: Number out of range, got"),
     ("1,2,", "price: is required"),
-    ("1,-2,3", "instrument_id: must be a whole number of at least 0"),
-    (f"1,{2**63},3", "instrument_id: must be a whole number of at most"),
     ("1,2.5,3", "instrument_id: must be a whole number, got"),
     ("-1,2,3", "ts: must be epoch milliseconds"),
     (f"{MAX_TS_MS},2,3", "ahead of the clock"),
@@ -185,7 +172,6 @@ BAD_INTERACTIONS = [
     ("1," + "é" * 65 + ",2,trade,1,1", "user_id has 130 bytes of UTF-8"),
     ("1,a,2,sell,1,1", "event 'sell' is none of view, click"),
     ("1,a,2,trade,0,1", "price: must be a number of at least"),
-    ("1,a,2,trade,1,0", "quantity: must be a number of at least"),
 ]
 
 

@@ -75,17 +75,6 @@ READER = record(
 )
 
 
-def test_the_writers_schema_is_followed_as_it_changes(
-    client: SchemaRegistryClient, tmp_path: Path
-) -> None:
-    decode = read(client, tmp_path, "avro")
-    old = {"ticker": "AAPL", "bid": 15.4, "at": 5}
-    assert decode(avro_bytes(client, record(*OLD), old)) == old
-    new = {**old, "lot": 100}
-    assert decode(avro_bytes(client, record(*OLD, ("lot", "int")), new)) == new
-    assert decode(avro_bytes(client, record(*OLD), old)) == old
-
-
 def test_with_a_schema_to_read_with_renamed_new_and_missing_fields_are_resolved(
     client: SchemaRegistryClient, tmp_path: Path
 ) -> None:

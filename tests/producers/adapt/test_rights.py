@@ -7,7 +7,6 @@ import pytest
 
 from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.kafka.secured import grant, revoke
-from infra.local.process import start
 from producers.adapt import command
 from producers.adapt.catalog import Symbols
 from producers.adapt.mapping import read_mapping
@@ -18,7 +17,6 @@ from runtime.kafka.rights import Right, rights, transactions_of
 from runtime.topology import Topology
 from tests.guarded import Guarded
 from tests.integration.conftest import dead_letters
-from tests.patience import PATIENCE_S
 
 from .conftest import TICKS, Company, catalog, quotes, ticks
 
@@ -73,10 +71,3 @@ def test_a_right_that_is_missing_is_named(
         said = command._why(refused.value)
         assert missing.name.removesuffix("*") in said
         assert "docs/kafka.md" in said
-
-
-def test_a_wrong_password_is_named(company: Company) -> None:
-    company.settings["KAFKA_SASL_PASSWORD"] = "guessed"
-    copy = company.command("one")
-    assert start(copy).wait(PATIENCE_S) == 1
-    assert "KAFKA_SASL_PASSWORD" in copy.log.read_text()
