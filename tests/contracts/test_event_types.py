@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.event_types import (
-    BUILT_IN,
-    changed,
-    describe_event_weights,
-    parse_event_weights,
-)
+from contracts.event_types import BUILT_IN, changed, describe_event_weights, parse_event_weights
 from infra.local.paths import PROJECT
 
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,39}", fullmatch=True).filter(

@@ -1,13 +1,6 @@
 """Invariants of the topics as a whole."""
 
-from contracts.topics import (
-    ALL,
-    BARS,
-    INSTRUMENTS,
-    QUOTES,
-    STREAMED,
-    dead_letters,
-)
+from contracts.topics import ALL, BARS, INSTRUMENTS, QUOTES, STREAMED, dead_letters
 
 
 def test_names_are_unique_and_letters_tell_the_streamed_topics_apart() -> None:

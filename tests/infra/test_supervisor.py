@@ -15,11 +15,7 @@ from typing import Final
 import psutil
 import pytest
 
-from infra.local.process import (
-    LOOPBACK,
-    Command,
-    free_port,
-)
+from infra.local.process import LOOPBACK, Command, free_port
 from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
 from infra.local.supervisor import State, Supervisor, pause_s
 from tests.patience import PATIENCE_S, eventually

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import STREAMED
-from operations.counts.neighbors import neighbors
+from operations.counts.__main__ import app
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.oracles.gram import gram_of_histories, stored_once
@@ -32,11 +33,15 @@ def whole(store: Store, keyspace: Keyspace) -> dict[tuple[int, int], float]:
     return whole
 
 
-def test_all_pairs_of_an_item_are_found_in_all_rows(
-    store: Store, keyspace: Keyspace, whole: dict[tuple[int, int], float]
+def test_all_pairs_of_an_item_are_found_in_all_rows_and_the_greatest_printed(
+    store_url: str, keyspace: Keyspace, whole: dict[tuple[int, int], float]
 ) -> None:
+    settings = {"REDIS_URL": store_url, "NAMESPACE": keyspace.namespace, "COLUMNS": "200"}
     for item in {i for i, _ in whole}:
-        own, counts = neighbors(store, keyspace, item)
-        assert own == whole[item, item]
-        pairs = [(-count, j) for (i, j), count in whole.items() if i == item != j]
-        assert list(counts.items()) == [(j, -count) for count, j in sorted(pairs)]
+        pairs = sorted((-count, j) for (i, j), count in whole.items() if i == item != j)
+        for n in (2, len(ITEMS)):
+            done = CliRunner().invoke(app, ["neighbors", str(item), f"--count={n}"], env=settings)
+            head, _, *lines = done.stdout.splitlines()
+            assert f"whose own count is {whole[item, item]:g}, has {len(pairs)} neighbors" in head
+            shown = [line.split() for line in lines]
+            assert shown == [[str(j), f"{-count:g}"] for count, j in pairs[:n]]

@@ -11,15 +11,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from redis import Redis
 
 from contracts.keyspace import Keyspace
-from contracts.topics import (
-    ALL,
-    BARS,
-    COOCCURRENCES,
-    INSTRUMENTS,
-    INTERACTIONS,
-    QUOTES,
-    STREAMED,
-)
+from contracts.topics import ALL, BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from operations.topics import Row, ensure
 from operations.topics.options import TopicOptions
 from runtime.kafka import broker as brokers
@@ -250,3 +242,12 @@ def test_an_operators_decision_on_a_topic_concerns_only_partitions_with_another_
     assert servers.store.hgetall(copied) == (goes_on if command == "continue" else starts_over)
     assert servers.store.hgetall(kept) == {**before, "topic_id": now}
     assert not servers.store.exists(none)
+
+
+def test_the_command_ends_with_1_and_says_why_when_it_refuses(
+    servers: Servers, topics_command: TopicsCommand
+) -> None:
+    servers.note({QUOTES.name: "4"})
+    done = topics_command("--partitions", "quotes=5")
+    assert done.exit_code == 1
+    assert "use another NAMESPACE" in done.stderr

@@ -319,3 +319,13 @@ def test_an_invalid_instrument_is_skipped_with_its_line_and_reason(tmp_path: Pat
         strict=True,
     ):
         assert re.search(rf"file\.csv, line {line}: .*{says}", reason)
+
+
+def test_a_damaged_parquet_file_is_reported(folder: Path) -> None:
+    columns = {"ts_ms": [1], "instrument_id": [2], "price": [1.5]}
+    path = write(folder / "damaged.parquet", columns)
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\xff" * 36
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"damaged\.parquet: damaged"):
+        replay(path, QUOTE_ROWS)

@@ -14,11 +14,7 @@ from contracts.event_types import BUILT_IN
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, Quote, encode, key_of
-from contracts.partitioning import (
-    LIBRDKAFKA_PARTITIONER,
-    instrument_partition,
-    user_partition,
-)
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition, user_partition
 from contracts.times import DAY_MS, MINUTE_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED

@@ -1,9 +1,11 @@
 """A copy has every record once, in order, or reports what prevents it."""
 
 import random
+import re
 import signal
 import time
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from confluent_kafka import TopicPartition
 
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
+from infra.local.process import free_port, running
+from infra.local.tansu import tansu
 from operations.repartition import copier
 from operations.repartition.copier import copy
 from operations.repartition.placement import COPIED
@@ -132,4 +136,24 @@ def test_it_names_the_partition_that_an_open_transaction_holds_back(
 def test_missing_rights_are_named(guarded: Guarded, grown: Grown) -> None:
     kafka = guarded.config("operator", prefix=grown.kafka.prefix)
     with pytest.raises(RightsError, match=r"operator is missing .*READ on topic feedback"):
+        copy(kafka, "", lambda *_: None)
+
+
+@pytest.mark.usefixtures("old")
+def test_wrong_prefixes_are_errors(grown: Grown) -> None:
+    kafka = grown.kafka
+    elsewhere = kafka.model_copy(update={"prefix": "none."})
+    for into, from_prefix, error in (
+        (kafka, "nowhere.", "no topic nowhere.quotes: is --from-prefix right?"),
+        (kafka, kafka.prefix, "is KAFKA_PREFIX itself"),
+        (elsewhere, "", "no topic none.quotes: run `python -m operations.topics"),
+    ):
+        with pytest.raises(CopyError, match=re.escape(error)):
+            copy(into, from_prefix, lambda *_: None)
+
+
+def test_a_broker_without_transactions_is_refused(tmp_path: Path) -> None:
+    server = tansu(free_port(), tmp_path)
+    kafka = KafkaConfig(bootstrap_servers=server.address, prefix="more.")
+    with running(server), pytest.raises(CopyError, match="this needs Apache Kafka"):
         copy(kafka, "", lambda *_: None)

@@ -7,12 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import httpx
 import pytest
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from contracts.topics import INSTRUMENTS, QUOTES

@@ -74,6 +74,7 @@ CONDITIONS = [
             for rule, reason in CONDITIONS
         ),
         ("30.72", "-1", "price: must be a number of at least 1e-18, got -1"),
+        ("[sources.", 'where = [{path = "id", in = [7]}]\n[sources.', "the example is left out"),
         ("30.72", "x", "topic ticks: the example is not JSON"),
         ("1629061628123", "1629061628", "ts 1629061628 is before 1990-01-01"),
     ],
