@@ -66,14 +66,6 @@ def sizes(tables: Tables) -> list[float]:
     return sorted(s for (s,) in tables.rows(QUOTES_TABLE, "size"))
 
 
-def test_of_two_readers_one_writes_the_records(tables: Tables) -> None:
-    one, other = writer(tables, 10), writer(tables, 15)
-    assert one.commit() == frozenset()
-    assert other.commit() == {0}
-    assert other.buffer.partitions == frozenset()
-    assert sizes(tables) == list(range(10))
-
-
 def test_a_commit_that_only_seemed_to_fail_is_not_repeated(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,22 +103,6 @@ def test_records_wait_for_instruments_that_are_in_a_topic_of_the_mapping_and_not
     assert b"the catalog has no instrument with the symbol '?'" in letter[1]["reason"]
 
 
-def test_an_instrument_that_was_published_before_a_record_is_known_to_it(
-    company: Company, topology: Topology
-) -> None:
-    topic = company.topic("ticks")
-    company.map(TICKS.format(topic=topic))
-    n = 100
-    with company.copies("one"):
-        for i in range(n):
-            catalog(company, [i])
-            # Another unknown one: the catalog was read for it a moment ago.
-            company.publish(topic, [tick("?", i), tick(f"S{i}", i)])
-        company.wait_until_read()
-    assert sorted(quotes(company)) == [*range(n)]
-    assert len(dead_letters(company.kafka.bootstrap_servers, QUOTES.name)) == n
-
-
 @contextlib.contextmanager
 def in_this_process(company: Company) -> Iterator[Adapter]:
     """Run a copy by steps."""

@@ -90,22 +90,6 @@ def test_with_a_schema_to_read_with_renamed_new_and_missing_fields_are_resolved(
     assert decode(avro_bytes(client, newer, row)) == {**expected, "bid": 15.5}
 
 
-def test_a_schema_may_refer_to_others(client: SchemaRegistryClient, tmp_path: Path) -> None:
-    price = {
-        "type": "record",
-        "name": "Price",
-        "namespace": "shop",
-        "fields": [{"name": "bid", "type": "double"}],
-    }
-    client.register_schema("price", Schema(json.dumps(price), "AVRO"))
-    whole = record(("sym", "string"), ("price", "shop.Price"))
-    references = [SchemaReference("shop.Price", "price", 1)]
-    schema = Schema(json.dumps(whole), "AVRO", references)
-    write = AvroSerializer(client, schema, conf={"subject.name.strategy.type": "TOPIC"})
-    row = {"sym": "AAPL", "price": {"bid": 15.4}}
-    assert read(client, tmp_path, "avro")(write(row, CONTEXT)) == row
-
-
 @pytest.mark.parametrize("kind", ["timestamp", "local-timestamp"])
 @pytest.mark.parametrize(("unit", "per_ms"), [("millis", 1), ("micros", 10**3), ("nanos", 10**6)])
 def test_a_time_is_read_by_its_type_and_one_that_nothing_maps_may_be_infinite(
