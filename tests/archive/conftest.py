@@ -59,8 +59,6 @@ def delete_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:
 
 @dataclass
 class Setup:
-    """Kafka, a warehouse, and what reads and writes them."""
-
     kafka: KafkaConfig
     config: ArchiveConfig
     threads: list[threading.Thread] = field(default_factory=list)
@@ -78,7 +76,6 @@ class Setup:
         return ArchiveSettings(kafka=self.kafka, archive=self.config, **quick | other)
 
     def environment(self, **other: str) -> dict[str, str]:
-        """Return the settings of a process."""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_PREFIX": self.kafka.prefix,
@@ -98,7 +95,6 @@ class Setup:
         return self.tables.found(table)
 
     def rows(self, table: ArchiveTable, what: str = "*") -> list[tuple[Any, ...]]:
-        """Return what DuckDB selects of a table."""
         return self.tables.rows(table, what)
 
     def sizes(self) -> list[float]:
@@ -106,7 +102,6 @@ class Setup:
         return sorted(size for (size,) in self.rows(QUOTES_TABLE, "size"))
 
     def covered(self, table: ArchiveTable = QUOTES_TABLE) -> dict[int, int]:
-        """Return how far a table goes in each partition."""
         return {p: at.next for p, at in self.tables.positions(table).items()}
 
     def opened(self) -> list[TableWriter]:
@@ -117,7 +112,6 @@ class Setup:
 
     @contextmanager
     def running(self, **other: Any) -> Iterator["Running"]:
-        """Archive on a thread; commit and end afterwards."""
         stop, state = threading.Event(), State()
         settings = self.settings(**other)
         archiver = Archiver(settings, self.opened(), Broker(self.kafka), state, stop)
@@ -130,8 +124,6 @@ class Setup:
 
 
 class Running:
-    """An archiver on a thread."""
-
     def __init__(self, archiver: Archiver, state: State, stop: threading.Event) -> None:
         self.archiver, self.state, self._stop = archiver, state, stop
         self.error: BaseException | None = None

@@ -27,24 +27,19 @@ Rows = Sequence[dict[str, Any]]
 
 
 class Tables(NamedTuple):
-    """The tables of a catalog."""
-
     catalog: Catalog
     config: ArchiveConfig
 
     def reopened(self) -> "Tables":
-        """Return the same tables, as another process has them."""
         return Tables(open_catalog(self.config), self.config)
 
     def stored(self, table: ArchiveTable) -> StoredTable:
         return StoredTable(*self, table)
 
     def found(self, table: ArchiveTable) -> Table:
-        """Return a table as it is now."""
         return self.stored(table).load()
 
     def files(self, table: ArchiveTable) -> list[Path]:
-        """Return the files of the current snapshot."""
         return [path_of(task.file.file_path) for task in self.found(table).scan().plan_files()]
 
     def rows(self, table: ArchiveTable, what: str = "*") -> list[tuple[Any, ...]]:
@@ -70,7 +65,6 @@ class Tables(NamedTuple):
         return sum(erasure.run(table) for table in OF_USERS)
 
     def write_unreferenced(self, table: ArchiveTable, rows: Rows) -> list[Path]:
-        """Write files that no snapshot gets; return them."""
         files = write(self.found(table), table, rows_of(table, rows))
         return [path_of(file.file_path) for file in files]
 

@@ -169,7 +169,6 @@ def test_aborted_records_and_markers_are_no_lag_and_what_a_transaction_holds_bac
 
 
 def of_quotes(gauge: Gauge) -> float:
-    """Return the sum over the partitions."""
     samples = [sample for metric in gauge.collect() for sample in metric.samples]
     return sum(sample.value for sample in samples if sample.labels["table"] == QUOTES_TABLE.name)
 
@@ -189,7 +188,6 @@ def test_a_recreated_topic_is_another_log(setup: Setup) -> None:
 
 
 def drop_all(setup: Setup) -> None:
-    """Have Kafka delete all quotes."""
     ends = {p: bounds.end for p, bounds in Broker(setup.kafka).bounds("quotes", [0, 1]).items()}
     client = brokers.Admin(setup.kafka)
     places = [TopicPartition(setup.kafka.topic("quotes"), p, end) for p, end in ends.items()]

@@ -33,8 +33,6 @@ BATCH: Final = 200
 
 
 class Feed:
-    """Publishes quotes and events all the time, numbered from 0."""
-
     def __init__(self, setup: Setup) -> None:
         self._setup, self._stop = setup, threading.Event()
         self.published = 0
@@ -101,7 +99,6 @@ def wait_for_a_moment(setup: Setup, chance: random.Random) -> None:
 
 
 def covered(setup: Setup, table: ArchiveTable) -> bool:
-    """Whether a table goes as far as the log does."""
     bounds = Broker(setup.kafka).bounds(table.topic.name, range(PARTITIONS))
     return {p: b.end for p, b in bounds.items()} == setup.covered(table)
 

@@ -24,7 +24,6 @@ REGION = "eu-central-1"
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    """URL of an AWS, and the environment of who may use it."""
     import boto3  # this and the next take a third of a second, and each process collects all tests
     from moto.server import ThreadedMotoServer
 

@@ -40,7 +40,6 @@ def served(
 
 
 def door(folder: Path, api_ports: Sequence[int], ready_path: str) -> Server:
-    """Return nginx before API processes on these ports."""
     port = free_port()
     return served("nginx", port, command(folder, port, api_ports), folder, ready_path)
 

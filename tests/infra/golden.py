@@ -23,7 +23,6 @@ class _Whole(yaml.SafeDumper):
 
 
 def resolved() -> str:
-    """Return the services and volumes, by name, as YAML."""
     parts = {part: COMPOSE[part] for part in ("services", "volumes")}
     return re.sub(r"@sha256:\w+", "", yaml.dump(parts, Dumper=_Whole, width=100))
 

@@ -27,8 +27,6 @@ IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "scikit-learn", "tz
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The content of an image."""
-
     package: str
     left_out: tuple[str, ...] = ()
     """modules whose imports are not in its lock, so that they cannot run in it"""
@@ -81,7 +79,6 @@ IMPORTING = (sys.executable, "-c", IMPORT_ALL)
 
 
 def locked(name: str) -> dict[str, str]:
-    """Return the entries of a lock file by the distribution's name."""
     text = (ROOT / name).read_text()
     entries = re.findall(r"^([a-z0-9-]+)(==.*(?:\n    .*)*)", text, re.MULTILINE)
     return dict(entries)
@@ -96,7 +93,6 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 
 def extra(name: str) -> set[str]:
-    """Return the distributions that an extra of the project names."""
     named: list[str] = PROJECT["optional-dependencies"][name]
     return {(re.match(r"[a-z0-9-]+", one) or pytest.fail(one))[0] for one in named}
 

@@ -78,7 +78,6 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def start(command: str, folder: Path) -> subprocess.Popen[str]:
-    """Run a command in a process of its own."""
     code = (
         "from pathlib import Path; from rich.console import Console; "
         "from infra.local import commands; "

@@ -37,7 +37,6 @@ class Proxy:
     output: Path
 
     def asked(self, path: str) -> int:
-        """Return how often the API processes were asked for a path."""
         said = [httpx.get(f"{url}/counts", timeout=PATIENCE_S) for url in self.api_urls]
         counts = [answer.json()["asked"] for answer in said]
         return sum(count.get(path, 0) for count in counts)

@@ -210,7 +210,6 @@ def test_a_port_that_is_wished_for_is_had_unless_it_is_taken() -> None:
 
 @contextmanager
 def _giving(n: int) -> Iterator[list[int]]:
-    """Have n ports of a process that lives as long as the block."""
     with subprocess.Popen(
         [sys.executable, "-c", _GIVES, str(n)],
         stdin=subprocess.PIPE,

@@ -73,7 +73,6 @@ def test_what_keeps_data_is_not_destroyed_by_a_slip(kept: str) -> None:
 
 
 def _manifests() -> set[tuple[str, str | None]]:
-    """Return kind and name of what components hold."""
     found = [
         manifest
         for file in (KUBERNETES / "components").rglob("*.yaml")
@@ -83,7 +82,6 @@ def _manifests() -> set[tuple[str, str | None]]:
 
 
 def _block(opening: str, text: str) -> str:
-    """Return the text from an opening to its closing brace."""
     start = text.index(opening)
     depth, end = 0, text.index("{", start)
     while True:

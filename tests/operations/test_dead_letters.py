@@ -39,7 +39,6 @@ def reject(
 
 
 def records(broker: str, topic: str) -> list[tuple[int, bytes, bytes]]:
-    """Return partition, key and value of each record."""
     found = records_of(plain(broker), topic)
     return [(record.partition(), record.key(), record.value()) for record in found]
 

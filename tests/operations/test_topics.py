@@ -27,8 +27,6 @@ NAMES = [topic.name for topic in ALL]
 
 @dataclass(frozen=True)
 class Servers:
-    """A broker and a store, where a namespace has its topics."""
-
     client: Admin
     store: Store
     keyspace: Keyspace

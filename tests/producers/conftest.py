@@ -31,13 +31,11 @@ def records_at(address: str, topic: str, at_least: int) -> list[Message]:
 
 @pytest.fixture
 def read_all(broker: str) -> ReadAll:
-    """A function that reads a topic from start to end, with a minimum number of records."""
     return partial(records_at, broker)
 
 
 @pytest.fixture
 def start(broker: str) -> Iterator[Start]:
-    """A function that starts `python -m producers` with some arguments and settings."""
     children: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str, **settings: str) -> subprocess.Popen[str]:

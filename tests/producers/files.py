@@ -25,7 +25,6 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
 
 
 def write_rows(path: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Path:
-    """Write rows of named columns."""
     return write(path, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 

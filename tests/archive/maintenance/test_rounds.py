@@ -50,7 +50,6 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 def recorded_s(tables: Tables, table: ArchiveTable) -> float:
-    """Return when a table says that it was maintained."""
     return maintained_s(tables.found(table))
 
 

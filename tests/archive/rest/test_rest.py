@@ -50,7 +50,6 @@ def config(server: Server) -> ArchiveConfig:
 
 
 def bars(n: int) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield bars of n minutes, whose volumes are their numbers."""
     for i in range(n):
         minute = 60_000 * (now_ms() // 60_000 - n + i)
         bar = ClosedBar(7, minute, 2.5, 3.0, 2.0, 2.75, float(i), 2, 19.0, minute, minute + 1, 5)

@@ -24,11 +24,9 @@ class Rendered(NamedTuple):
     """by kind and name"""
 
     def pods(self) -> dict[str, Object]:
-        """Return the spec of each program's pods, by its name."""
         return {name: each["spec"] for name, each in self.templates().items()}
 
     def templates(self) -> dict[str, Object]:
-        """Return each program's pod template, by its name."""
         return {
             name: (each["spec"]["jobTemplate"] if kind == "CronJob" else each)["spec"]["template"]
             for (kind, name), each in self.objects.items()
@@ -60,7 +58,6 @@ def rendered(name: str) -> Rendered:
 
 
 def plain_variables(overlay: Rendered, name: str) -> dict[str, str]:
-    """Return the variables with values in the manifests."""
     container = overlay.pods()[name]["containers"][0]
     maps = [source["configMapRef"] for source in container["envFrom"] if "configMapRef" in source]
     values: dict[str, str] = {}
@@ -75,7 +72,6 @@ def plain_variables(overlay: Rendered, name: str) -> dict[str, str]:
 
 
 def secret_variables(overlay: Rendered, name: str) -> set[str]:
-    """Return the names of variables from secrets."""
     container = overlay.pods()[name]["containers"][0]
     named = {
         one["name"]

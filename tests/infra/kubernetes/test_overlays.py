@@ -70,7 +70,6 @@ def each_of(programs: set[str]) -> pytest.MarkDecorator:
 
 
 def words(command: list[str]) -> list[str]:
-    """Return a command without its options."""
     return [one for one in command if not one.startswith("--")]
 
 

@@ -92,7 +92,6 @@ _CREDENTIALS = "169.254.170.23/32"
 
 
 def of_the_archive(overlay: Any, program: str) -> dict[str, str]:
-    """Return a program's settings of the archive."""
     settings = plain_variables(overlay, program)
     return {name: settings[name] for name in settings if name.startswith(("ARCHIVE_", "AWS_"))}
 

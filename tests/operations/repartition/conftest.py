@@ -68,7 +68,6 @@ class Grown(Pipeline):
         return start(self.command("copy", "operations.repartition", "--from-prefix", ""))
 
     def copy(self) -> dict[str, Copied]:
-        """Copy them here."""
         copied = copy(self.kafka, "", lambda *_: None)
         return {each.topic.name: each for each in copied}
 
@@ -133,7 +132,6 @@ def rejected(draw: random.Random, now_ms: int) -> Iterator[Record]:
 
 
 def take_out_users(pipeline: Pipeline, now_ms: int) -> None:
-    """Remove inactive users, as the workers do."""
     producer = Producer(
         {"bootstrap.servers": pipeline.broker, "partitioner": LIBRDKAFKA_PARTITIONER}
     )

@@ -42,7 +42,6 @@ pytestmark = pytest.mark.kafka_only
 
 
 def by_key(kafka: KafkaConfig, topic: Topic) -> dict[bytes | None, list[Any]]:
-    """Return what a topic has under each key, in the order of its log."""
     found = defaultdict(list)
     for record in records_of(kafka, kafka.topic(topic.name)):
         stamp = () if topic.is_stamped_by_broker else record.timestamp()

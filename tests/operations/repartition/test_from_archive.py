@@ -63,7 +63,6 @@ def log_ends(old: Pipeline, topic: Topic) -> dict[int, int]:
 
 
 def cut(old: Pipeline, topic: Topic, kept: int) -> None:
-    """Have Kafka delete all but the last records of each partition."""
     before = [
         TopicPartition(topic.name, partition, max(end - kept, 0))
         for partition, end in log_ends(old, topic).items()

@@ -66,7 +66,6 @@ class Company:
         )
 
     def topic(self, name: str) -> str:
-        """Create a topic, and return its name."""
         topic = f"{self.prefix}.{name}"
         config = {"max.message.bytes": str(MOST_BYTES)}
         brokers.create(brokers.Admin(self.kafka), [NewTopic(topic, PARTITIONS, 1, config=config)])
@@ -74,7 +73,6 @@ class Company:
         return topic
 
     def delete_topics(self) -> None:
-        """Delete its topics."""
         brokers.delete(brokers.Admin(self.kafka), self.topics)
 
     def publish(self, topic: str, records: Iterable[Keyed]) -> None:
@@ -89,11 +87,9 @@ class Company:
         assert self._producer.flush(PATIENCE_S) == 0
 
     def map(self, text: str) -> None:
-        """Write the mapping, of a group of its own."""
         self.mapping.write_text(f'group = "{self.prefix}"\n{text}')
 
     def command(self, instance: str, **settings: str) -> Command:
-        """The command that starts a copy."""
         return Command(
             name=instance,
             argv=(sys.executable, "-m", "producers", "adapt", "--mapping", str(self.mapping)),
@@ -148,7 +144,6 @@ class Company:
         }
 
     def wait_until_shared_by(self, members: int) -> None:
-        """Wait until so many copies have divided the partitions among them."""
         client = brokers.Admin(self.kafka)
 
         def shared() -> bool:
@@ -171,12 +166,10 @@ class Company:
         )
 
     def values(self, topic: str) -> list[bytes | None]:
-        """Return the values of one of our topics, each partition in its order."""
         return [record.value() for record in records_of(self.kafka, topic)]
 
 
 def committed(company: Company) -> dict[tuple[str, int], int]:
-    """Return the committed positions of the group."""
     asked = [ConsumerGroupTopicPartitions(company.prefix)]
     client = brokers.Admin(company.kafka)  # must live until it has answered
     answers = client.list_consumer_group_offsets(asked)
@@ -235,7 +228,6 @@ def company(broker: str, tmp_path: Path) -> Iterator[Company]:
 
 @pytest.fixture
 def topic(company: Company, topology: Topology) -> str:
-    """The company's topic of ticks, mapped to quotes of the instruments in the catalog."""
     topic = company.topic("ticks")
     company.map(TICKS.format(topic=topic))
     catalog(company)

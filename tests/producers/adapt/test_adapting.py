@@ -62,7 +62,6 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
 
 
 def counts(port: int, names: Iterable[str]) -> dict[str, float]:
-    """Return what a copy says at a port of some of its metrics."""
     said = parse(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
     return {
         name: sum(
@@ -119,7 +118,6 @@ def go_on(copy: Adapter) -> None:
 
 
 def failure(company: Company) -> str:
-    """Return why a copy in this process cannot go on."""
     with pytest.raises(command._ERRORS) as failed, in_this_process(company) as copy:
         go_on(copy)
     return command._why(failed.value)

@@ -57,7 +57,6 @@ def avro_bytes(client: SchemaRegistryClient, schema: dict[str, Any], row: dict[s
 def read(
     client: SchemaRegistryClient | None, folder: Path, format_: str, schema: Any = None
 ) -> Callable[[bytes], Any]:
-    """Return the decoder of a source's values."""
     more = {}
     if schema is not None:
         (folder / "tick.avsc").write_text(json.dumps(schema))
