@@ -16,10 +16,7 @@ from tests.trainer.models.made import lists
 from trainer.counts.derived import Counting, CountsConfig, Histories, counts_of, without
 from trainer.counts.matrices import Matrix
 from trainer.counts.order import Order
-from trainer.judging.search import find
 from trainer.models import ITEM_MODELS, MODELS
-from trainer.settings import TrainerSettings
-from trainer.stages import Stages, shown
 
 MILLION: Final = 1_000_000
 USERS: Final = 60
@@ -86,20 +83,3 @@ def test_items_have_the_lists_that_they_have_among_few(name: str, *, wide: bool)
     found = lists(model.fit(in_wide_numbers(gram) if wide else gram).rank(FAR))
     among_few = lists(model.fit(csr_array(HAVE.T @ HAVE)).rank(np.arange(FEW)))
     assert found == [[(int(FAR[j]), score) for j, score in row] for row in among_few]
-
-
-@pytest.mark.parametrize("name", sorted(set(ITEM_MODELS) - {"ease"}))
-def test_a_model_is_judged_as_on_few_items(name: str) -> None:
-    settings = TrainerSettings(item_model=name, user_model="none")
-
-    def judged(affinities: Matrix) -> Floats:
-        histories = Histories(affinities, TS_MS)
-        streamed = csr_array(affinities.T @ affinities)
-        with shown() as progress:
-            stages = Stages(lambda: None, progress)
-            found = find(histories, affinities.data, streamed, settings, stages)
-        return np.array([found.users, found.ndcg, found.low, found.high])
-
-    found = judged(far(HAVE))
-    assert found.tolist() == judged(csr_array(HAVE)).tolist()
-    assert found[0] > 20

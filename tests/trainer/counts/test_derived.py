@@ -17,7 +17,6 @@ from trainer.counts.derived import (
     Histories,
     completed,
     counts_of,
-    first_users,
     histories_of,
     weighted,
     without,
@@ -71,14 +70,6 @@ def test_counts_of_histories_are_those_of_a_plain_recomputation(
     assert in_order.toarray() == pytest.approx(
         ordered(csr_array(scaled), of_users.ts_ms, order).toarray(), rel=1e-12
     )
-
-
-def test_counts_that_are_not_weighted_and_know_no_order_are_the_workers() -> None:
-    had, streamed = csr_array(np.ones((2, 2))), csr_array(np.full((2, 2), 7.0))
-    of_users = Histories(had, np.zeros(4, np.int64))
-    counts, users = counts_of(of_users, streamed, Counting(CountsConfig()))
-    assert counts is streamed
-    assert users.tolist() == [7, 7]
 
 
 @given(before=weighed, seed=st.integers(0, 99), data=st.data())
@@ -170,12 +161,3 @@ def test_histories_have_a_column_for_each_counted_item_and_no_other(
     assert found.ts_ms.tolist() == (found.affinities.data * 10).tolist()
     assert found.since_ms.tolist() == (found.affinities.data * 5).astype(np.int64).tolist()
     assert stored.tolist() == (found.affinities.data / 2).tolist()
-
-
-def test_the_first_users_are_as_they_were() -> None:
-    affinities = np.array([[1.0, 0, 2], [0, 3, 0], [1, 1, 1]])
-    found = first_users(user_items(affinities, [3, 10, 11]), 2)
-    assert (found.users, found.offsets) == (["u0", "u1"], [LogPosition(0, 0), LogPosition(0, 1)])
-    assert (found.affinities.toarray() == affinities[:2] / 2).all()
-    assert found.unscaled.tolist() == [1, 2, 3]
-    assert found.ts_ms.tolist() == [10, 20, 30]

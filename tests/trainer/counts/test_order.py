@@ -1,6 +1,5 @@
 """Ordered counts are those of a plain recomputation, and matrices are made without copies."""
 
-import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy.sparse import csr_array
 from tests.examples import examples
 from trainer.counts import matrices as module
 from trainer.counts import order as ordering
-from trainer.counts.matrices import csr, in_order, matrix
+from trainer.counts.matrices import csr, in_order
 from trainer.counts.order import Order, ordered
 
 Dense = npt.NDArray[np.float64]
@@ -65,35 +64,7 @@ def test_ordered_counts_are_those_of_a_plain_recomputation_however_they_are_cut(
     assert (found.data > 0).all()
 
 
-def test_memory_does_not_grow_with_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordering, "PAIRS_PER_BLOCK", 1_000)
-    monkeypatch.setattr(ordering, "ENTRIES_PER_PIECE", 1_000, raising=False)
-    had = csr_array(np.ones((1_000, 20)))
-    ts_ms = np.arange(had.nnz)
-    tracemalloc.start()
-    ordered(had, ts_ms, Order(0.3, 0.5))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20 * had.nnz
-
-
 CELLS = st.lists(st.tuples(st.integers(0, 9), st.one_of(st.integers(0, 5), st.just(2**31 - 1))))
-
-
-def test_a_matrix_keeps_columns_ascending_and_nothing_below_or_at_zero() -> None:
-    made = matrix(np.array([3.0, 0, -1, 2]), np.array([2, 0, 1, 0]), np.array([3, 0, 1]), 4)
-    assert made.toarray().tolist() == [[0, 0, 3, 0], [0, 0, 0, 0], [2, 0, 0, 0]]
-    assert made.nnz == 2
-    assert made.has_canonical_format
-
-
-def test_values_in_order_become_a_matrix_without_a_copy() -> None:
-    data, columns = np.array([3.0, 1, 2]), np.array([0, 2, 1], np.int32)
-    made = csr(data, columns, np.array([2, 0, 1]), 3)
-    assert made.toarray().tolist() == [[3, 0, 1], [0, 0, 0], [0, 2, 0]]
-    assert made.has_canonical_format
-    assert np.shares_memory(made.data, data)
-    assert np.shares_memory(made.indices, columns)
 
 
 def test_rows_of_more_entries_than_32_bits_count_begin_where_they_do(

@@ -85,10 +85,6 @@ every_item_model = pytest.mark.parametrize("one", OF_ITEMS, ids=str)
 every_whole_item_model = pytest.mark.parametrize("one", [o for o in OF_ITEMS if not o.cut], ids=str)
 
 
-def test_a_model_has_the_name_that_it_is_known_by() -> None:
-    assert all(one.model.name == one.name for one in EVERY)
-
-
 def test_the_page_of_models_has_a_row_for_each() -> None:
     page = (PROJECT / "docs/models.md").read_text()
     assert [name for name in MODELS if f"\n| `{name}` | $" not in page] == []
@@ -198,18 +194,6 @@ def test_affinities_that_all_decayed_alike_make_the_same_lists(
 @pytest.mark.parametrize("shape", [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (1, 2)])
 def test_an_empty_matrix_makes_empty_lists(one: Conforming, shape: tuple[int, int]) -> None:
     assert not any(ranked(one.model, one.input_of(np.zeros(shape))))
-
-
-@every_model
-@pytest.mark.parametrize("n_users", [1, 3])
-def test_a_single_item_has_no_neighbors(one: Conforming, n_users: int) -> None:
-    (of_row, *_) = ranked(one.model, one.input_of(np.ones((n_users, 1))))
-    assert of_row == ([(0, n_users)] if one.name == "popular" else [])
-
-
-@every_item_model
-def test_an_item_without_its_own_count_is_no_neighbor_yet(one: Conforming) -> None:
-    assert ranked(one.model, csr([[1, 1], [1, 0]])) == [[], []]
 
 
 @every_item_model

@@ -1,19 +1,14 @@
 """EASE against its closed form, and by neighborhoods."""
 
-import tracemalloc
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array, eye_array
-from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
-from trainer.counts.matrices import Matrix
 from trainer.models import ease
 from trainer.models import ease as inverses
 from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
@@ -112,14 +107,6 @@ def test_rows_of_different_ages_still_make_lists(exact_items: int) -> None:
     assert near(closed_form(counts, 0.1 * 5), found)
 
 
-@pytest.mark.parametrize("exact_items", [0, 12])
-def test_linear_algebra_has_its_threads_back_afterwards(exact_items: int) -> None:
-    with threadpool_limits(2, "blas"):
-        before = threadpool_info()
-        ranked(Ease(EaseConfig(), exact_items=exact_items), gram(purchases(0)))
-        assert threadpool_info() == before
-
-
 def test_lists_are_the_same_however_few_items_are_ranked_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -127,15 +114,3 @@ def test_lists_are_the_same_however_few_items_are_ranked_at_once(
     at_once = ranked(Ease(EaseConfig()), counts)
     monkeypatch.setattr(ease, "_CELLS", 5 * counts.shape[1])
     assert ranked(Ease(EaseConfig()), counts) == at_once
-
-
-def test_inverting_takes_less_than_twice_the_square_matrix() -> None:
-    size = 2_000
-    counts: Matrix = csr_array(3 * eye_array(size))
-    tracemalloc.start()
-    try:
-        Ease(EaseConfig()).fit(counts)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 2 * 8 * size**2

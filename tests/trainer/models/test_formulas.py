@@ -116,13 +116,6 @@ def test_users_who_were_not_read_count_as_of_the_last_one_who_was() -> None:
     assert found.tolist() == [1, 2**-4 + 2**-2 + 2**-2, 2 * 2**-2]
 
 
-def test_what_subtraction_leaves_of_counts_that_were_all_read_is_no_count() -> None:
-    of_all = read(np.ones((1, 3)), np.array([[0.0, 0, 30]]))
-    streamed = csr(np.diag([1 + 1e-12, 1 - 1e-12, 1]))
-    found = recent_counts(of_all, of_all.affinities.data, streamed, 0.5).diagonal()
-    assert found == pytest.approx([2**-60, 2**-60, 1], abs=0)
-
-
 def test_what_nobody_took_for_any_number_of_half_lives_is_still_in_the_list() -> None:
     had, days = np.eye(3)[[0, 0, 1, 2]], np.diag([0.0, 36_500, 36_498])[[0, 0, 1, 2]]
     of_latest = read(had[:3], days[:3])

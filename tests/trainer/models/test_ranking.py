@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from contracts.fold_in import SCORE_DECIMALS
 from tests.trainer.models.made import csr, lists
 from trainer.counts.blocks import blocks
-from trainer.models.ranking import best_neighbors, rounded, top_n
+from trainer.models.ranking import best_neighbors, top_n
 
 # Few values, so that nearly everything ties.
 tied = arrays(
@@ -38,11 +38,6 @@ def test_the_best_n_go_by_score_then_support_then_column(
         assert ranking.columns[found].tolist() == [of.indices[e] for e in best]
         assert ranking.scores[found].tolist() == [of.data[e] for e in best]
         assert ranking.support[found].tolist() == [support[e] for e in best]
-
-
-def test_rounding_equates_scores_that_differ_only_by_floating_noise() -> None:
-    noisy = np.array([3 / (3**0.5 * 9**0.5), 1 / 3**0.5, 2 / (3**0.5 * 4**0.5)])
-    assert len(set(rounded(noisy).tolist())) == 1
 
 
 @given(sizes=st.lists(st.integers(0, 20)), budget=st.integers(1, 30))

@@ -108,12 +108,6 @@ def test_neighbors_in_many_blocks_are_the_nearest_ones(
     assert found.users[some].tolist() == nearest.tolist()
 
 
-@pytest.mark.parametrize("unit", [1e-30, 1.0, 1e30])
-def test_raw_distances_distinguish_inactive_from_active_users(unit: float) -> None:
-    rows = np.array([[1.0, 0], [3, 0], [0, 1], [0, 7]]) * [[1e-25], [1e-25], [1], [1]] * unit
-    assert neighbors_of(csr(rows), 1, "raw").users.ravel().tolist() == [1, 0, 0, 2]
-
-
 def test_raw_distances_of_long_rows_that_are_close_are_exact() -> None:
     found = neighbors_of(csr([[1e6, 1], [1e6, 1.4], [1e6, 1.2]]), 1, "raw")
     assert found.users.ravel().tolist() == [2, 2, 0]

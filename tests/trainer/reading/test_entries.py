@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from contracts.affinities import HistoryEntry
 from tests.trainer.reading.wired import spans_of
-from trainer.reading import history_hashes as module
 from trainer.reading.history_hashes import entries_of
 
 AFFINITIES = st.one_of(st.integers(0, 2**53), st.floats(-1e300, 1e300))
@@ -49,12 +48,6 @@ def test_entries_come_back_as_workers_wrote_them(entries: list[HistoryEntry]) ->
     assert found.scales.tolist() == [entry.s for entry in entries]
     assert found.first_ms.tolist() == [entry.first_ms for entry in entries]
     assert not found.problems
-
-
-@given(st.lists(st.builds(HistoryEntry, AFFINITIES, TIMES, f=FIRST), min_size=1))
-def test_entries_of_users_without_a_scale_are_cut_not_decoded(entries: list[HistoryEntry]) -> None:
-    found = module._plain(*spans_of([_encode(entry) for entry in entries]))
-    assert found.affinities.tolist() == [entry.r for entry in entries]
 
 
 @pytest.mark.parametrize(

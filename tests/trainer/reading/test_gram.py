@@ -44,14 +44,6 @@ def test_the_gram_matrix_is_read_to_the_last_digit(
     assert gram.n_corrupt == 0
 
 
-def test_rows_of_whole_numbers_are_read_as_well_as_rows_of_others(counts: Counts) -> None:
-    for item, row in ((0, {"0": "3", "2": "2"}), (7, {"7": "1e300", "0": "0.1"}), (2, {"2": "5"})):
-        counts.store.hset(counts.row_key(item), mapping=row | {"off": "[0,9]"})
-        counts.store.sadd(counts.items_key(item), item)
-    expected = [[3, 2, 0.1], [2, 5, 0], [0.1, 0, 1e300]]
-    assert counts.gram().counts.toarray().tolist() == expected
-
-
 def test_a_row_longer_than_one_answer_is_read_whole(counts: Counts) -> None:
     items = [*range(0, 14_000, 2)]  # all even: the row of the least has its pairs with all others
     pipeline = counts.store.pipeline(transaction=False)
@@ -65,10 +57,6 @@ def test_a_row_longer_than_one_answer_is_read_whole(counts: Counts) -> None:
     assert (found != found.T).nnz == 0  # type: ignore[attr-defined]
     assert found.diagonal().tolist() == [item + 0.5 for item in items]
     assert found.nnz == 3 * len(items) - 2
-
-
-def test_nothing_in_redis_is_an_empty_matrix(counts: Counts) -> None:
-    assert counts.gram().counts.shape == (0, 0)
 
 
 def test_an_item_whose_row_is_gone_has_no_counts(counts: Counts) -> None:
@@ -95,11 +83,6 @@ def test_a_pair_is_left_out_while_the_other_items_row_is_missing(far: int) -> No
     assert rows.columns.tolist() == [0, 1, 1]
     assert rows.data.tolist() == [2, 1, 1]
     assert rows.lengths.tolist() == [2, 1]
-
-
-def test_the_later_one_counts_of_a_count_that_came_twice() -> None:
-    twice = [hashes({"3": "2"})[0], hashes({"3": "5", "9": "1"})[0]]
-    assert parse_rows(np.array([3, 9]), twice, range(1)).data.tolist() == [5, 1]
 
 
 BAD = [
@@ -139,17 +122,6 @@ def test_an_item_whose_row_is_corrupt_is_named_and_left_out_with_its_column(
     assert gram.n_corrupt == 1
 
 
-def test_a_key_of_another_type_is_corrupt(counts: Counts) -> None:
-    counts.fill(np.ones((1, 3)))
-    counts.store.delete(counts.row_key(101))
-    counts.store.set(counts.row_key(101), "1")
-    gram = counts.gram()
-    assert gram.items.tolist() == [100, 102]
-    assert gram.counts.toarray().tolist() == [[1, 1], [1, 1]]
-    (shown,) = gram.corrupt
-    assert shown.startswith(f"{counts.row_key(101)}: WRONGTYPE")
-
-
 @pytest.mark.parametrize("member", ["x", "-1", "07", "9" * 20, "9" * 5_000, "٣"])
 def test_a_member_of_the_index_that_is_no_item_is_named_and_left_out(
     counts: Counts, member: str
@@ -160,12 +132,6 @@ def test_a_member_of_the_index_that_is_no_item_is_named_and_left_out(
     assert gram.items.tolist() == [100, 101, 102]
     assert gram.corrupt[0].startswith(f"{counts.keys.items(1)}: member '{member[:9]}")
     assert gram.n_corrupt == 1
-
-
-def test_an_index_of_another_type_ends_the_run(counts: Counts) -> None:
-    counts.store.set(counts.keys.items(1), "x")
-    with pytest.raises(CorruptValueError, match=r"WRONGTYPE .* Repair or delete that key"):
-        counts.gram()
 
 
 @pytest.mark.parametrize(("most", "items"), [(SHOWN, 12), (12, 1_200)])

@@ -77,23 +77,6 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
     }
 
 
-def test_without_scales_the_affinities_are_not_in_memory_twice(histories: Histories) -> None:
-    histories.fill(np.ones((3, 2)))
-    users = histories.latest(3)
-    assert np.shares_memory(users.unscaled, users.affinities.data)
-
-
-def test_histories_without_scales_before_one_with_a_scale_keep_their_affinities(
-    histories: Histories, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 1)
-    histories.fill(np.full((3, 1), 3.0))
-    histories.store.hset(histories.history_key("u1"), "100", '{"r":3,"t":1,"s":0.5}')
-    users = histories.latest(3)
-    assert users.unscaled.tolist() == [3, 6, 3]
-    assert users.affinities.data.tolist() == [3, 3, 3]
-
-
 @pytest.mark.parametrize("users_per_page", [1, 2, 2_000])
 def test_users_are_taken_by_time_from_all_partitions_page_by_page(
     histories: Histories, users_per_page: int, monkeypatch: pytest.MonkeyPatch
@@ -126,18 +109,6 @@ def test_of_equally_late_users_the_greater_id_comes_first(histories: Histories) 
     assert histories.latest(4).users == ["e", "d", "c", "b"]
 
 
-def test_nobody_is_an_empty_matrix(histories: Histories) -> None:
-    assert histories.latest(10).affinities.shape == (0, 0)
-
-
-def test_a_user_whose_history_is_gone_is_left_out(histories: Histories) -> None:
-    histories.fill(np.ones((3, 2)))
-    histories.store.delete(histories.history_key("u1"))
-    users = histories.latest(10)
-    assert users.users == ["u2", "u0"]
-    assert users.n_corrupt == 0
-
-
 BAD = [
     ({"101": "x"}, "field '101', value 'x': "),
     ({"101": '{"r":1}'}, """field '101', value '{"r":1}': """),
@@ -167,14 +138,6 @@ def test_a_history_that_is_corrupt_is_named_and_left_out(
     (shown,) = users.corrupt
     assert shown.startswith(f"{histories.history_key('u1')}: {problem}")
     assert users.n_corrupt == 1
-
-
-def test_a_history_without_an_offset_is_corrupt(histories: Histories) -> None:
-    histories.fill(np.ones((3, 2)))
-    histories.store.hdel(histories.history_key("u1"), "off")
-    users = histories.latest(10)
-    assert users.users == ["u2", "u0"]
-    assert users.corrupt == [f"{histories.history_key('u1')}: it has no field `off`"]
 
 
 def test_a_key_of_another_type_is_corrupt(histories: Histories) -> None:

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -53,10 +52,3 @@ def test_what_is_no_number_is_nan_and_its_neighbors_are_not(texts: list[str | by
     found = numbers(*spans_of(encoded))
     for text, value in zip(texts, found.tolist(), strict=True):
         assert math.isnan(value) if isinstance(text, bytes) else value == float(text)
-
-
-def test_nothing_has_no_numbers() -> None:
-    nothing = spans_of([])
-    assert not len(numbers(*nothing))
-    assert not len(integers(*nothing)[0])
-    assert not len(numbers(np.empty(0, np.uint8), nothing[1]))

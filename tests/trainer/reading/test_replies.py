@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.reading.wired import as_buffer, as_dicts, hgetall, hscan
 from trainer.reading import replies as module
-from trainer.reading.replies import parse, without
+from trainer.reading.replies import parse
 
 WORKERS_TEXTS = st.from_regex(rb"\A[0-9a-z\[\]{},.:\"+-]{0,120}\Z")
 WEIGHTED = (
@@ -71,10 +71,3 @@ def test_what_workers_write_is_read_without_an_object_for_each_value(
 def test_lines_that_do_not_add_up_are_not_guessed_at(text: bytes) -> None:
     with pytest.raises(module._NotPlainError):
         module._plain(as_buffer([text]), [0], scanned=False)
-
-
-def test_fields_that_are_no_items_are_recognized_by_name() -> None:
-    row = {b"off": b"[0,1]", b"of": b"1", b"offs": b"1", b"ofg": b"1", b"3": b"off"}
-    fields = parse(as_buffer([hgetall(row)]), [0]).fields
-    kept = without(fields, {"off"})
-    assert [kept.name(place) for place in range(len(kept.rows))] == [b"of", b"offs", b"ofg", b"3"]

@@ -1,8 +1,6 @@
 """The connections that counts and histories come by."""
 
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,33 +27,6 @@ from trainer.stages import Stages
 @pytest.fixture
 def in_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 60)
-
-
-@pytest.fixture(scope="module")
-def unix_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The Unix socket of a setup.store."""
-    folder = tmp_path_factory.mktemp("unix")
-    server = valkey(free_port(), folder)
-    argv = (*server.command.argv, "--unixsocket", str(folder / "setup.store.sock"))
-    with running(replace(server, command=replace(server.command, argv=argv))):
-        yield folder / "setup.store.sock"
-
-
-@pytest.mark.parametrize("protocol", [2, 3])
-def test_both_protocols_give_the_same_result(
-    setup: Setup, store_url: str, stages: Stages, protocol: int
-) -> None:
-    affinities = setup.fill(np.random.default_rng(0).random((9, 5)))
-    with connect(f"{store_url}?protocol={protocol}", "tests") as store:
-        counts = read_gram(store, setup.keys, PARTITIONS, stages).counts
-    assert (counts.toarray() == gram_matrix(affinities)).all()
-
-
-def test_a_unix_socket_will_do(setup: Setup, unix_socket: Path, stages: Stages) -> None:
-    with connect(f"unix://{unix_socket}", "tests") as store:
-        store.sadd(setup.keys.items(0), 7)
-        store.hset(setup.keys.cooc(0, 7), mapping={"7": "0.5", "off": "[0,1]"})
-        assert read_gram(store, setup.keys, 1, stages).counts.toarray().tolist() == [[0.5]]
 
 
 def test_half_an_answer_is_forgotten_when_the_connection_breaks(
