@@ -1,7 +1,6 @@
 """A new generation on trial: who waits, what it is judged by, and what becomes of it."""
 
 import re
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from trainer.generations.decisions import read_report
 from trainer.generations.publication import change_current
 from trainer.judging import canary as module
 from trainer.judging import feedback
-from trainer.judging.canary import CanaryRules, Rule, read_rules
+from trainer.judging.canary import CanaryRules, read_rules
 from trainer.run import runs as runs_module
 from trainer.settings import TrainerSettings
 from trainer.settings_file import SettingsFileError
@@ -123,16 +122,6 @@ def test_the_first_generation_is_served_to_all_and_the_next_one_to_some(trial: O
     ]
 
 
-def test_beside_a_variant_the_first_generation_is_served_to_all_as_well(
-    setup: Setup, tmp_path: Path
-) -> None:
-    path = tmp_path / "variants.toml"
-    path.write_text("[few]\nneighbors_per_item = 1\n")
-    setup.fill(np.ones((4, 3)))
-    assert setup.run(variants=path) == "trained"
-    assert (setup.current.variants.keys(), setup.current.canary) == ({"default", "few"}, None)
-
-
 def test_nothing_is_trained_while_a_canary_is_on_trial(trial: OnTrial) -> None:
     before = trial.current
     trial.something_happens()
@@ -172,16 +161,6 @@ def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(trial: O
     report = read_report(trial.store, trial.keys, trial.canary_id)
     assert report is not None
     assert [decision.what for decision in report.decisions] == ["on trial", "promoted"]
-
-
-def test_a_run_that_is_asked_to_stop_judges_nothing(trial: OnTrial) -> None:
-    trial.clock.forward(31)
-    trial.everyone_takes_103()
-    before, stop = trial.current, threading.Event()
-    stop.set()
-    runs = runs_module.Runs(trial.settings, stop)
-    assert runs.once(only_if_changed=True, wait_for_lock_s=0) == "stopped"
-    assert trial.current.canary == before.canary
 
 
 def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(trial: OnTrial) -> None:
@@ -227,12 +206,6 @@ def test_a_canary_whose_users_did_too_little_is_withdrawn_and_the_next_one_follo
 def rules_of(trial: OnTrial, text: str) -> None:
     assert trial.settings.canary_rules is not None
     trial.settings.canary_rules.write_text(text)
-
-
-def test_a_period_that_began_is_not_changed_by_other_rules(trial: OnTrial) -> None:
-    rules_of(trial, "minutes = 0")
-    trial.something_happens()
-    assert trial.run() == "on trial"
 
 
 def test_clicks_decide_only_where_a_rule_names_them(
@@ -297,11 +270,6 @@ def test_an_empty_file_has_the_documented_defaults(tmp_path: Path) -> None:
     (on_page,) = (text for text in of_page if "share" in text)
     for text in ("", of_module, on_page):
         assert read_rules(written(tmp_path, text)) == CanaryRules()
-
-
-def test_what_is_written_counts(tmp_path: Path) -> None:
-    rules = read_rules(written(tmp_path, "share = 0.2\n[clicks]\nloss_max = 0.5\n"))
-    assert rules == CanaryRules(share=0.2, clicks=Rule(loss_max=0.5))
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,6 @@ def test_a_rule_is_broken_by_a_loss_beyond_what_is_allowed_and_beyond_chance(
     assert not Rule().is_broken(None)
 
 
-def test_a_rule_is_met_by_enough_users_of_either() -> None:
-    for users, others, is_met in ((100, 100, True), (99, 500, False), (500, 99, False)):
-        assert Rule().is_met(Comparison(users, others, 0, 0, 0, 0)) == is_met
-    assert not Rule().is_met(None)
-    assert Rule(users_least=0).is_met(None)
-
-
 @pytest.fixture
 def begun(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Setup:
     """An experiment that is over, of users who took 7; what began it is no longer served."""

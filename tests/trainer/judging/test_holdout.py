@@ -139,40 +139,6 @@ def test_where_users_come_and_go_it_is_the_latest_quarter_and_what_came_with_it(
         assert np.flatnonzero(made.test.toarray()[user]).tolist() == expected[user]
 
 
-def test_where_all_that_a_user_has_is_of_one_time_it_is_a_quarter_of_it() -> None:
-    had = csr_array(np.ones((8, 8)))
-    times = np.repeat(np.arange(8) * DAY_MS, 8)
-    made = hold_out(Histories(had, times), had.data, csr_array(gram_matrix(had)), 8, 0)
-    assert np.diff(made.test.indptr).tolist() == [2] * 8
-
-
-@pytest.mark.parametrize("regularity", ["come back", "come and go"])
-def test_what_is_left_is_known_as_it_was_when_the_rest_had_not_happened(regularity: str) -> None:
-    come_back = regularity == "come back"
-    histories, stored = random_histories(3, users=60, come_back=come_back)
-    made = held_out(histories, stored, 60)
-    moment = int(np.quantile(histories.since_ms, 1 - HELD_OUT, method="lower"))
-    for user in made.judged.tolist():
-        kept = of_user(made.histories, user)
-        until = moment if come_back else max(first for first, *_ in kept)
-        last = {item: ts for ts, item, _ in timed(histories, histories.ts_ms, user)}
-        expected = [last[item] if last[item] <= until else first for first, item, _ in kept]
-        assert [ts for ts, *_ in timed(made.histories, made.histories.ts_ms, user)] == expected
-
-
-def test_without_users_nothing_is_held_out() -> None:
-    nobody = Histories(csr_array((0, 3)), np.empty(0, np.int64))
-    made = hold_out(nobody, np.empty(0), csr_array(np.eye(3)), 5, 0)
-    assert len(made.judged) == 0
-    assert (made.streamed.toarray() == np.eye(3)).all()
-
-
-def test_a_seed_draws_the_same_users_again_and_another_one_others() -> None:
-    made = random_histories(0, users=200)
-    one, again, other = (held_out(*made, 20, seed).judged.tolist() for seed in (1, 1, 2))
-    assert one == again != other
-
-
 @given(
     seed=st.integers(0, 999),
     items=st.integers(1, 12),
@@ -219,11 +185,6 @@ def test_the_best_of_many_equals_is_reported_as_good_as_the_others() -> None:
     assert np.mean(reported) == pytest.approx(0, abs=0.002)
 
 
-def test_a_single_candidate_is_reported_as_it_was_measured() -> None:
-    of_users = np.array([0.5, 0.25, 0.0])
-    assert not_chosen_on(of_users[np.newaxis]).tolist() == of_users.tolist()
-
-
 def test_what_was_overrated_when_it_was_chosen_is_so_when_it_is_measured_again() -> None:
     tried = Tried({"item_model": "ease"}, 0.25, 0.5, 0.5, 1)
     chosen = Found(tried.values, "", 100, 0.2, 0.15, 0.25, [tried])
@@ -232,8 +193,3 @@ def test_what_was_overrated_when_it_was_chosen_is_so_when_it_is_measured_again()
         Found(tried.values, "", 100, 0.3, 0.28, 0.32, [tried]), optimism(chosen)
     )
     assert (again.ndcg, again.low, again.high) == (0.25, 0.23, 0.27)
-
-
-def test_without_figures_nothing_is_lowered() -> None:
-    unknown = Found({"item_model": "ease"}, "too few users")
-    assert without_optimism(unknown, optimism(unknown)) == unknown

@@ -23,7 +23,6 @@ from trainer.judging.lists import (
     continued,
     from_item_lists,
     from_popular,
-    from_user_lists,
 )
 
 WHOLE = FoldIn()
@@ -107,28 +106,7 @@ def test_folding_in_is_that_of_the_api(seed: int, fold_in: FoldIn) -> None:
         assert found.scores[place, : len(expected[1])] == pytest.approx(expected[1])
 
 
-def test_what_a_user_has_is_left_out_and_equal_scores_go_by_the_smaller_item() -> None:
-    case = holdout_of([[1, 0, 0, 0, 0]], [[0, 0, 0, 0, 1]])
-    lists = csr_array(np.array([[9, 1, 2, 2, 1.0]] + [[0.0] * 5] * 4))
-    found = from_item_lists(case, lists, WHOLE, 3)
-    assert lists_in(found) == [[2, 3, 1]]
-    assert found.scores.tolist() == [[2, 2, 1]]
-
-
-def test_only_users_with_something_to_be_found_get_a_list() -> None:
-    case = holdout_of([[1, 0], [0, 1], [1, 0]], [[0, 0], [1, 0], [0, 1]])
-    found = from_popular(case, csr_array(np.array([[2.0, 1.0]])), 2)
-    assert found.users.tolist() == [1, 2]
-    assert lists_in(found) == [[0], [1]]
-
-
 def test_who_has_what_is_most_popular_gets_what_comes_next() -> None:
     case = holdout_of([[1, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1]], [[0, 1, 0, 0, 0, 0]] * 2)
     found = from_popular(case, csr_array(np.array([[6.0, 1, 5, 4, 2, 3]])), 2)
     assert lists_in(found) == [[5, 4], [0, 2]]
-
-
-def test_a_user_s_own_list_is_taken_from_its_row() -> None:
-    case = holdout_of([[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]])
-    found = from_user_lists(case, csr_array(np.array([[0, 1.0, 2], [3, 0, 0]])), 2)
-    assert lists_in(found) == [[2, 1], [0]]

@@ -141,14 +141,6 @@ def test_every_value_is_within_its_interval_and_a_seed_makes_the_same_one_again(
     assert found != interval_of(judged, seed=4)
 
 
-def test_the_interval_of_a_mean_is_about_two_standard_errors_to_each_side() -> None:
-    judged = judge(*random_case(0, users=400))
-    recall = OF_A_LIST["recall"](judged)
-    low, high = interval_of(judged, seed=1)["recall"]
-    error = recall.std() / np.sqrt(len(recall))
-    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.15)
-
-
 def test_a_lead_is_that_of_each_user_s_two_lists() -> None:
     random = np.random.default_rng(1)
     theirs = random.random(400)
@@ -158,12 +150,3 @@ def test_a_lead_is_that_of_each_user_s_two_lists() -> None:
     error = (ours - theirs).std() / np.sqrt(400)
     assert 0 < lead.error < lead.mean
     assert lead.error == pytest.approx(1.96 * error, rel=0.01)
-
-
-def test_lists_of_one_item_have_no_similarity_and_everyone_s_same_list_is_not_personal() -> None:
-    same = Recommended(np.arange(4), np.full((4, 1), 2), np.ones((4, 1)))
-    judged = judge(holdout_of(np.eye(4), np.ones((4, 4)) - np.eye(4)), same)
-    values = point_values(of_lists(judged), judged)
-    assert np.isnan(values["intra_list_similarity"])
-    assert values["personalization"] == 0
-    assert values["novelty"] == 2

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.affinities import HistoryEntry
 from contracts.fold_in import FoldIn
-from contracts.generations import Popular, PopularList, Recommendation, Served, UserList
+from contracts.generations import Recommendation, Served, UserList
 from contracts.messages import Floats
 from tests.trainer.judging.behaving import put_history, put_lists, put_report
 from tests.trainer.setup import PARTITIONS, Setup, unwatched
@@ -50,11 +50,6 @@ def put_affinities(setup: Setup, had: dict[int, float], taken: int) -> None:
     """Write the history of a user who had something at one time, and took an item since."""
     entries = {item: HistoryEntry(affinity, 500) for item, affinity in had.items()}
     put_history(setup, "u", entries | {taken: HistoryEntry(1, 1_500)})
-
-
-def put_popular(setup: Setup, generation: str, *items: int) -> None:
-    value = PopularList("popular", [Popular(str(item), 9 - n, 1) for n, item in enumerate(items)])
-    setup.store.set(setup.keys.model_popular(generation), msgspec.json.encode(value))
 
 
 def test_each_user_is_judged_once_and_by_the_own_variants_lists(setup: Setup) -> None:
@@ -99,22 +94,6 @@ def test_items_times_part_before_from_after(setup: Setup) -> None:
     assert of_user(setup) == 1
 
 
-def test_affinities_count_without_the_users_scale(setup: Setup) -> None:
-    entries = {1: HistoryEntry(3.0, 500, s=3), 2: HistoryEntry(2.0, 500)}
-    put_history(setup, "u", entries | {7: HistoryEntry(1, 1_500)})
-    put_lists(setup, "g1", {1: {8: 0.5}, 2: {7: 0.4}})
-    assert of_user(setup) == 1
-
-
-@pytest.mark.parametrize(("items", "expected"), [(2, 0), (3, 1)])
-def test_as_many_of_the_latest_items_are_folded_in_as_the_generation_wants(
-    setup: Setup, items: int, expected: float
-) -> None:
-    put_affinities(setup, {1: 1, 2: 1, 9: 1}, taken=7)  # of one time: 1 is the latest
-    put_lists(setup, "g1", {9: {7: 1.0}})
-    assert of_user(setup, FoldIn(items=items)) == expected
-
-
 @pytest.mark.parametrize(
     ("lists", "expected"),
     [
@@ -131,16 +110,6 @@ def test_what_is_recommended_is_what_the_api_would(
 ) -> None:
     put_affinities(setup, {1: 1, 2: 1}, taken=7)
     put_lists(setup, "g1", lists)
-    assert of_user(setup) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("lists", "expected"), [({}, 1), ({1: {8: 0.5}}, SECOND)])
-def test_short_lists_go_on_with_the_generations_popular_items(
-    setup: Setup, lists: dict[int, dict[int, float]], expected: float
-) -> None:
-    put_affinities(setup, {1: 1}, taken=7)
-    put_lists(setup, "g1", lists)
-    put_popular(setup, "g1", 1, 7, 8)
     assert of_user(setup) == pytest.approx(expected)
 
 
@@ -168,14 +137,6 @@ def test_a_history_that_cannot_be_read_is_left_out_and_counted(setup: Setup, ent
     assert telemetry.CORRUPT_VALUES._value.get() == 1
 
 
-def test_a_user_whose_history_is_something_else_or_gone_is_left_out(setup: Setup) -> None:
-    for user in ("u", "v", "erased"):
-        put_items(setup, user, {1: 500, 7: 2_000})
-    setup.store.delete(key := setup.history_key("v"), setup.history_key("erased"))
-    setup.store.set(key, "no hash")
-    assert len(ndcg(setup)["default"]) == 1
-
-
 @pytest.mark.parametrize(
     "stored",
     [
@@ -192,7 +153,3 @@ def test_a_list_that_cannot_be_read_is_missing(setup: Setup, stored: bytes) -> N
     put_lists(setup, "g1", {1: {8: 0.9}, 2: {7: 0.1}})
     setup.store.set(setup.keys.model_similar("g1", "1"), stored)
     assert of_user(setup) == 1
-
-
-def test_nobody_is_no_user(setup: Setup) -> None:
-    assert ndcg(setup)["default"].tolist() == []

@@ -42,15 +42,6 @@ def test_users_are_new_by_their_first_event_and_not_by_their_latest() -> None:
     assert chosen(again) == chosen(known)  # nor is it known then what users come back for later
 
 
-def test_what_is_set_is_not_chosen() -> None:
-    assert chosen(taken(fashion_lasts=25), PopularConfig(half_life_days=7)) == 7
-
-
 @pytest.mark.parametrize("users", [0, 1, 10 * LEAST_USERS // 2])
 def test_little_data_has_no_half_life(users: int) -> None:
     assert chosen(taken(users, fashion_lasts=25)) == 0
-
-
-def test_events_of_one_time_have_no_half_life() -> None:
-    known = taken(fashion_lasts=25)
-    assert chosen(Histories(known.affinities, np.full_like(known.ts_ms, DAY_MS))) == 0

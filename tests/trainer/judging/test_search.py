@@ -1,6 +1,5 @@
 """`auto` finds what is planted in data, the same each time, and says where nothing can be found."""
 
-from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -181,22 +180,6 @@ def test_too_few_users_are_a_reason_to_take_the_plain_settings(users: int) -> No
     assert (found.ndcg, found.tried) == (None, [])
 
 
-def test_unpredictable_data_gets_the_plain_settings(few: None) -> None:
-    """All users are alike: nobody has yet what is held out."""
-    times = np.tile(np.arange(8) * DAY_MS, (40, 1))
-    found = found_in(np.ones((40, 8)), times, user_model="none")
-    assert found.ndcg == 0
-    assert found.values == auto.UNLESS_BETTER
-
-
-def test_where_all_is_of_one_time_no_half_life_is_tried(few: None) -> None:
-    had, _ = of_kinds()
-    found = found_in(had, np.full(had.shape, 5.0))
-    assert found.ndcg is not None
-    assert not any(tried.values.get("fold_in_half_life_days") for tried in found.tried)
-    assert not any(tried.values["counts_half_life_days"] for tried in found.tried)
-
-
 def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,23 +199,6 @@ def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(
     assert found.ndcg <= chosen.ndcg
 
 
-@pytest.mark.parametrize("made", [of_kinds, with_a_long_tail])
-def test_users_get_lists_of_their_own_where_these_predict_better(
-    made: Callable[[], tuple[Dense, Dense]], few: None
-) -> None:
-    found = found_in(*made())
-    best = {t.values["user_model"]: t.ndcg for t in sorted(found.tried, key=lambda t: t.ndcg)}
-    assert (found.values["user_model"] == USER_KNN) == (best[USER_KNN] > best["none"])
-    assert {t.values.get("user_knn_k") for t in found.tried} == {None, 10, 20, 100, 200}
-    assert {t.values.get("user_knn_metric") for t in found.tried} == {None, "raw"}
-
-
-def test_an_item_model_that_is_named_is_the_only_one_that_is_tried() -> None:
-    found = found_in(*of_kinds(), item_model="ease")
-    assert {tried.values["item_model"] for tried in found.tried} == {"ease"}
-    assert found.values == found.tried[0].values
-
-
 @pytest.mark.parametrize("user_model", ["none", USER_KNN])
 def test_a_user_model_that_is_named_is_taken_and_the_figures_are_those_of_its_lists(
     user_model: str, few: None
@@ -246,13 +212,6 @@ def test_a_user_model_that_is_named_is_taken_and_the_figures_are_those_of_its_li
     assert found.ndcg is not None
     assert found.ndcg <= chosen.ndcg
     assert (only.coverage, only.personalization) == (chosen.coverage, chosen.personalization)
-
-
-def test_other_given_settings_are_kept(few: None) -> None:
-    longer = found_in(*of_kinds(), fold_in_items=2, neighbors_per_item=3, user_model="none")
-    assert longer.ndcg != found_in(*of_kinds(), user_model="none").ndcg
-    settings = changed(changed(SETTINGS, {"neighbors_per_item": 3}), longer.values)
-    assert settings.neighbors_per_item == 3
 
 
 @pytest.mark.parametrize("users", [120, LEAST_USERS - 1])
@@ -295,10 +254,3 @@ def test_the_same_users_are_held_out_whoever_else_there_is(few: None) -> None:
     assert sorted(draws) == sorted(names)
     assert draws != [names[place] for place in drawn(names, "2")]
     assert Histories(csr_array(had), np.empty(0)).names[:2] == ["0", "1"]
-
-
-def test_no_more_users_are_held_out_than_the_sample_has(
-    few: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(auto, "SAMPLE_USERS", 35)
-    assert found_in(*of_kinds()).users == 35
