@@ -6,12 +6,7 @@ import threading
 import pytest
 
 from trainer.commands.engines import Engine, source_of
-from trainer.source import RedisSource, SourceError
-
-
-def test_without_options_it_is_what_the_workers_keep() -> None:
-    assert source_of(Engine.REDIS, None, None, None, threading.Event()) is RedisSource
-
+from trainer.source import SourceError
 
 NEEDED = "--master, --snapshot and --again need --engine spark"
 

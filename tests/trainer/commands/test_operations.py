@@ -144,12 +144,6 @@ def test_an_impossible_command_prints_one_line_and_changes_nothing(
     assert setup.current == before
 
 
-def test_before_anything_is_served_history_says_so(command: Command) -> None:
-    done = command("history")
-    assert done.exit_code == 0
-    assert "nothing was ever served" in done.stdout
-
-
 def test_an_unreachable_redis_is_reported(command: Command) -> None:
     done = command("history", REDIS_URL=f"redis://:secret@127.0.0.1:{free_port()}/0")
     assert done.exit_code == 1

@@ -33,7 +33,7 @@ from contracts.pointer import (
 from runtime.redis.stores import Store
 from tests.examples import examples
 from tests.trainer.setup import Setup
-from trainer.generations.decisions import note, read_report, served_popularity, served_report
+from trainer.generations.decisions import note, served_popularity
 from trainer.generations.publication import (
     HeldError,
     Publication,
@@ -297,15 +297,6 @@ def test_each_key_is_noted_before_it_is_written(
 
 DAMAGED = [b"{", b"\xff", b"null", b"[]", b'{"generation":1}', b"\x00"]
 REPORT = Report("g1", 1, "", "", Inputs({}, {}), Data(1, 1, 1, 1, 1, 1), Lists(1, 1, 1, 1, 1), {})
-
-
-@pytest.mark.parametrize("stored", DAMAGED)
-def test_a_damaged_report_is_none(store: Store, keyspace: Keyspace, stored: bytes) -> None:
-    current = Current(1, {DEFAULT_VARIANT: Served("g1", "cosine", "none")})
-    store.set(keyspace.model_current(), msgspec.json.encode(current))
-    store.set(keyspace.model_report("g1"), stored)
-    assert read_report(store, keyspace, "g1") is None
-    assert served_report(store, keyspace) is None
 
 
 def test_a_decision_is_noted_though_the_report_is_damaged(store: Store, keyspace: Keyspace) -> None:

@@ -1,6 +1,5 @@
 """One trainer at a time."""
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -67,14 +66,6 @@ def test_a_second_trainer_waits_for_the_lock_as_long_as_requested(
     store.set(keyspace.model_lock(), "one that died", px=300)
     with held(store, keyspace, PATIENCE_S, PATIENCE_S, wait) as lease:
         lease.check()
-
-
-def test_waiting_ends_when_the_pause_gives_up(store: Store, keyspace: Keyspace) -> None:
-    stop = threading.Event()
-    stop.set()
-    store.set(keyspace.model_lock(), "another", px=600_000)
-    with pytest.raises(LockedError), held(store, keyspace, PATIENCE_S, 600, stop.wait):
-        pass
 
 
 def test_the_lease_is_renewed_while_the_lock_is_held(

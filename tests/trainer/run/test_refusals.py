@@ -1,23 +1,18 @@
 """Data that breaks a rule, and generations that predict worse than what is served, are refused."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut, Lead
-from contracts.keyspace import DECISIONS_KEPT
+from contracts.generations import DEFAULT_VARIANT, HeldOut, Lead
 from tests.trainer.setup import Affinities, Setup, broken_rules
-from trainer.judging.intervals import lead_of
 from trainer.quality.checking import ACCURACY, KEPT_MIN, Checked, check_accuracy
 from trainer.run.placing import Refusal
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
-
-NOW = datetime(2021, 8, 16, 12, tzinfo=UTC)
 
 
 def passes(lead: float, error: float, served: float = 0.4) -> bool:
@@ -33,23 +28,6 @@ def test_a_loss_beyond_the_limit_is_refused_if_it_is_beyond_chance() -> None:
     assert passes(-1.2 * limit, 0.3 * limit)
     assert passes(-0.9 * limit, 0.1 * limit)
     assert passes(0.1, 0.01)
-
-
-def test_nothing_is_lost_where_what_is_served_predicts_nothing() -> None:
-    assert passes(0, 0, served=0)
-
-
-def test_users_who_agree_show_a_loss_that_the_intervals_of_both_would_hide() -> None:
-    of_users = np.random.default_rng(0).random(100)
-    lead = lead_of(0.8 * of_users, of_users)
-    assert lead.served == pytest.approx(of_users.mean(), abs=1e-6)
-    assert lead.mean == pytest.approx(-0.2 * of_users.mean(), abs=1e-6)
-    assert not passes(lead.mean, lead.error, lead.served)
-
-
-def test_nothing_can_be_said_without_what_is_served() -> None:
-    assert check_accuracy(None) == []
-    assert check_accuracy(HeldOut(500, 0.4, 0.3, 0.5, 0.5, 0.9)) == []
 
 
 # Where no item may be in a list, nothing is predicted.
@@ -79,20 +57,6 @@ def keeps_accuracy(setup: Setup) -> bool:
     """Return whether the served generation meets the rule, by its report."""
     (rule,) = (rule for rule in setup.report().quality if rule.rule == ACCURACY)
     return rule.holds
-
-
-def test_a_publication_reports_the_hold_out(trained: Setup) -> None:
-    found = trained.report().held_out
-    assert found is not None
-    (published,) = trained.decisions()
-    assert published.figures == {
-        "holdout_users": found.users,
-        "ndcg": found.ndcg,
-        "ndcg_low": found.low,
-        "ndcg_high": found.high,
-        "coverage": found.coverage,
-        "personalization": found.personalization,
-    }
 
 
 def test_a_generation_that_predicts_worse_is_refused_and_what_is_served_stays(
@@ -125,18 +89,6 @@ def refused_since(setup: Setup, variant: str = DEFAULT_VARIANT) -> Refusal:
     return msgspec.json.decode(str(stored), type=Refusal)
 
 
-def test_a_refusal_is_known_though_decisions_on_other_variants_came_after_it(
-    trained: Setup,
-) -> None:
-    assert trained.run(**WORSE) == "rejected"
-    other = Decision(NOW.isoformat(), "g9", "short", "published", "to all", "rules")
-    decisions = trained.keys.model_decisions()
-    trained.store.lpush(decisions, *[msgspec.json.encode(other)] * DECISIONS_KEPT)
-    trained.store.ltrim(decisions, 0, DECISIONS_KEPT - 1)
-    assert trained.run(**WORSE) == "rejected"
-    assert {decision.what for decision in trained.decisions()} == {"published"}
-
-
 @pytest.mark.parametrize("stored", ["{", "null", '{"since":"2021-08-16T12:00:00","rule":"own"}'])
 def test_a_refusal_that_cannot_be_read_is_none(trained: Setup, stored: str) -> None:
     trained.store.hset(trained.keys.model_refused(), DEFAULT_VARIANT, stored)
@@ -167,14 +119,6 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     path.write_text("")
     assert setup.run(variants=path) == "trained"
     assert not setup.store.exists(setup.keys.model_refused())
-
-
-def test_rules_on_data_that_are_broken_stay_counted_when_accuracy_passes(
-    trained: Setup, kinds: Affinities
-) -> None:
-    trained.fill(np.vstack([kinds, kinds[:3]]), 10)
-    assert trained.run(quality_popularity_shift_max=0) == "trained"
-    assert broken_rules("soft") == 1
 
 
 def checked(setup: Setup) -> dict[str, Checked]:

@@ -18,7 +18,6 @@ from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.publication import read_current
-from trainer.reading import CorruptValueError
 from trainer.run import runs as runs_module
 from trainer.run.runs import Runs
 from trainer.settings_file import changed
@@ -117,12 +116,6 @@ def test_a_run_is_skipped_until_counts_histories_or_settings_change(
     assert setup.run(cosine_shrinkage=3.0, asked=True) == "trained"
 
 
-def test_nothing_is_published_before_anyone_has_anything(setup: Setup) -> None:
-    setup.fill(np.zeros((2, 2)))
-    assert setup.run() == "empty"
-    assert read_current(setup.store, setup.keys) is None
-
-
 class StopsAfter(threading.Event):
     """Set after a number of looks at it."""
 
@@ -186,15 +179,6 @@ def test_a_corrupt_value_is_left_out_counted_and_logged(
     assert setup.store.exists(setup.keys.model_user(generation, "u8"))
 
 
-def test_too_many_corrupt_values_end_the_process(setup: Setup, affinities: Affinities) -> None:
-    for u in range(20):
-        setup.store.hset(setup.history_key(f"u{u}"), "105", "[]")
-    with pytest.raises(CorruptValueError, match="more of 50 keys"):
-        setup.run()
-    assert read_current(setup.store, setup.keys) is None
-    assert not setup.store.exists(setup.keys.model_lock())
-
-
 class Waits(threading.Event):
     """Records the waits, runs a callback in each, and is set after some of them."""
 
@@ -214,17 +198,6 @@ class Waits(threading.Event):
 
 def run_every(seconds: float, setup: Setup, waits: Waits) -> None:
     Runs(changed(setup.settings, {"train_every_seconds": seconds}), waits).periodically()
-
-
-def test_without_data_it_checks_often_then_ever_less_often(setup: Setup) -> None:
-    setup.fill(np.zeros((0, 0)))
-    counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
-    waits = Waits(7, lambda n: setup.fill(counts) if n == 2 else None)
-
-    run_every(60, setup, waits)
-
-    assert setup.served().generation
-    assert waits.seconds == pytest.approx([5, 5, 10, 20, 40, 60, 60], abs=3)
 
 
 def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first_lists(

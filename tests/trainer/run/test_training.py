@@ -83,38 +83,6 @@ def test_what_was_chosen_makes_the_lists_and_is_reported_with_its_accuracy(chose
         assert value == getattr(held_out, measure)
 
 
-def test_explicit_models_are_measured_too_and_each_variant_separately(
-    setup: Setup, tmp_path: Path
-) -> None:
-    setup.fill(likings())
-    variants = tmp_path / "variants.toml"
-    variants.write_text("[short]\nneighbors_per_item = 1\nuser_model = 'none'\n")
-    assert setup.run(user_model="none", variants=variants) == "trained"
-    values = []
-    for variant in (DEFAULT_VARIANT, "short"):
-        report = setup.report(variant)
-        assert report.selection is None
-        assert report.held_out is not None
-        labels = {"variant": variant, "measure": "ndcg"}
-        value = REGISTRY.get_sample_value("trainer_held_out", labels)
-        assert value == report.held_out.ndcg
-        values.append(value)
-    assert values[0] != values[1]
-
-
-def test_too_few_users_to_hold_anything_out_are_still_served(choosing: Setup) -> None:
-    choosing.fill(likings(users=15))
-    assert choosing.run() == "trained"
-    report = choosing.report()
-    assert report.held_out is None
-    assert selection_of(choosing).found.why.startswith("15 users have enough items")
-    assert report.settings["item_model"] == "ease"
-
-    choosing.fill(likings(), 10)  # more came: nothing that was found out holds
-    assert choosing.run() == "trained"
-    assert choosing.report().held_out is not None
-
-
 def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: Setup) -> None:
     first = chosen.report()
     chosen.something_happens(events=3)  # of 30

@@ -14,7 +14,7 @@ from trainer.models import ITEM_MODELS
 from trainer.run.placing import Placing
 from trainer.run.variants import read_variants
 from trainer.settings import TrainerSettings
-from trainer.settings_file import SettingsFileError, changed
+from trainer.settings_file import SettingsFileError
 from trainer.stages import StoppedError
 
 SETTINGS = TrainerSettings(item_model="cosine", user_model="user-knn")
@@ -24,14 +24,6 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "variants.toml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def test_a_variant_replaces_some_settings_and_leaves_the_others(tmp_path: Path) -> None:
-    steep, few = "[steep]\ncosine_popularity_damping = 0.7\n", "[few]\nneighbors_per_item = 5\n"
-    path = written(tmp_path, steep + few)
-    found = read_variants(path, SETTINGS)
-    assert found["steep"] == changed(SETTINGS, {"cosine_popularity_damping": 0.7})
-    assert found["few"] == changed(SETTINGS, {"neighbors_per_item": 5})
 
 
 @pytest.mark.parametrize(
@@ -122,9 +114,3 @@ def test_each_variant_has_the_model_of_its_settings_and_a_report_of_its_own(
     stages = ("read counts", "check counts", "write item lists", "write user lists")
     for report in reports:
         assert [report.seconds[stage] for stage in stages] == [1, 1, 1, 1]
-
-
-def test_a_file_that_names_no_variants_ends_the_process(setup: Setup, tmp_path: Path) -> None:
-    setup.fill(np.ones((4, 3)))
-    with pytest.raises(SettingsFileError, match="no_such"):
-        setup.run(variants=written(tmp_path, "[few]\nno_such = 1"))
