@@ -132,27 +132,3 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
         assert good.wait(PATIENCE_S) == 0
         assert bad.wait(PATIENCE_S) == 1
     assert setup.served_generation
-
-
-ALL_IN_ONE_RUN = """
-import sys, threading
-from trainer.run.runs import Runs
-from trainer.settings import TrainerSettings
-
-assert Runs(TrainerSettings(), threading.Event()).once(only_if_changed=True, wait_for_lock_s=0)
-sys.exit(any(name in sys.modules for name in ("trainer.judging.comparison", "scipy.stats")))
-"""
-
-
-def test_without_rules_for_canaries_no_comparison_is_imported(
-    setup: Setup, environment: dict[str, str], tmp_path: Path
-) -> None:
-    setup.fill(np.ones((3, 2)))
-    rules = tmp_path / "canary.toml"
-    rules.write_text("")
-    for more, imported in (({}, 0), ({"CANARY_RULES": str(rules)}, 1)):
-        setup.something_happens()
-        child = process("-c", ALL_IN_ONE_RUN, environment=environment | more)
-        with child as run:
-            assert run.wait(PATIENCE_S) == imported
-    assert setup.current.canary is not None

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from runtime.settings import flat_fields
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup
 from trainer.models import ITEM_MODELS, MODELS, settings_part
-from trainer.models.cosine import Cosine, CosineConfig
-from trainer.models.user_knn import UserKnn
 from trainer.run.variants import OF_A_VARIANT
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import (
@@ -77,12 +75,6 @@ def test_what_is_changed_is_changed_and_all_else_is_as_it_was(values: dict[str, 
         assert read(after, name) == values.get(name, read(before, name))
 
 
-def test_a_part_that_was_changed_before_keeps_that() -> None:
-    first = changed(TrainerSettings(), {"cosine_shrinkage": 3})
-    second = changed(first, {"cosine_popularity_damping": 0.1})
-    assert second.config("cosine") == CosineConfig(shrinkage=3, popularity_damping=0.1)
-
-
 @given(values=values_of)
 def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None:
     named = {name.upper(): str(value) for name, value in values.items()}
@@ -94,22 +86,6 @@ def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None
         for name, value in named.items():
             patch.setenv(name, value)
         assert TrainerSettings() == changed(plain, values)
-
-
-def test_a_changed_value_is_checked_like_one_of_the_environment() -> None:
-    with pytest.raises(ValidationError, match="regularization"):
-        changed(TrainerSettings(), {"ease_regularization": 0})
-
-
-def test_models_are_made_as_they_are_set() -> None:
-    settings = changed(
-        TrainerSettings(), {"neighbors_per_item": 7, "cosine_shrinkage": 3, "user_knn_k": 9}
-    )
-    assert settings.model("cosine") == Cosine(CosineConfig(shrinkage=3), 7)
-    assert {settings.model(name).name for name in MODELS} == MODELS.keys()
-    users = settings.model("user-knn")
-    assert isinstance(users, UserKnn)
-    assert users.config.k == 9
 
 
 def test_a_variant_may_have_its_own_settings_of_every_model() -> None:
@@ -178,25 +154,6 @@ def test_what_once_trains_with_is_what_the_file_and_the_environment_say(
     assert report.lists.similar_entries == 4 * 2
 
 
-def test_once_ends_with_one_line_on_an_invalid_file(
-    environment: dict[str, str], file: Path
-) -> None:
-    file.write_text("neighbors = 3")
-    ended = once(environment | {"TRAINER_SETTINGS_FILE": str(file)})
-    assert ended.returncode == 2
-    assert f"Error: {file}: no setting is called neighbors: take one of " in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-
-
-def test_a_value_in_the_file_is_checked_like_one_in_the_environment(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRAINER_SETTINGS_FILE", str(file))
-    file.write_text("neighbors_per_item = 0")
-    with pytest.raises(ValueError, match=r"neighbors_per_item\n.*greater than 0"):
-        TrainerSettings()
-
-
 @pytest.mark.parametrize(
     ("content", "error"),
     [
@@ -215,10 +172,3 @@ def test_an_invalid_file_is_refused(content: str | None, error: str, file: Path)
 def test_names_in_capitals_are_read_as_the_environment_has_them(file: Path) -> None:
     file.write_text("COSINE_SHRINKAGE = 3.5")
     assert read_settings_file(file, TrainerSettings) == {"cosine_shrinkage": 3.5}
-
-
-def test_what_is_written_is_read_again(file: Path) -> None:
-    values = {"item_model": "cosine", "cosine_shrinkage": 1e-7, "neighbors_per_item": 30}
-    write_settings_file(file, values, ["of a test", "in two lines"])
-    assert file.read_text().startswith("# of a test\n# in two lines\n")
-    assert read_settings_file(file, TrainerSettings) == values

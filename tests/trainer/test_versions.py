@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from trainer import versions
 from trainer.__main__ import app as trainer
-from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.splits import Question
 from trainer.models import ITEM_MODELS
@@ -105,17 +103,3 @@ def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split
         for of_model in json.loads(whole.stdout)["models"]
     }
     assert json.loads((tmp_path / "metrics.json").read_text()) == expected
-
-
-def test_events_are_taken_in_as_they_are(tmp_path: Path) -> None:
-    file, taken = tmp_path / "events.csv", tmp_path / "events.parquet"
-    file.write_text(
-        "ts_ms,user_id,instrument_id,event,price,quantity\n"
-        "1,007,4,view,,\n2,NA,9223372036854775807,trade,0.1,3\n1,ä,0,,10.273,\n"
-    )
-    done = CliRunner().invoke(app, ["data", str(file), str(taken)])
-    assert done.exit_code == 0, done.output
-    before, after = read_interactions(file), read_interactions(taken)
-    for name in ("ts_ms", "users", "items", "events"):
-        assert getattr(before, name).tolist() == getattr(after, name).tolist()
-    np.testing.assert_array_equal(before.values, after.values)

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from trainer.__main__ import app
 from trainer.evaluation import run
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.measuring import Estimate, judge_fold
+from trainer.evaluation.measuring import judge_fold
 from trainer.evaluation.splits import temporal
 from trainer.judging.measures import NAMES
-from trainer.models import ITEM_MODELS, MODELS
+from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 
@@ -44,24 +44,6 @@ def test_all_models_are_measured_by_all_measures(shop: Path) -> None:
         for estimate in of_model["measured"]["metrics"].values():
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
     assert found["data"]["users_judged"] == found["models"][0]["measured"]["users"] > 20
-
-
-@pytest.mark.parametrize("name", [*ITEM_MODELS, "user-knn"])
-def test_a_model_that_learns_finds_more_than_what_is_popular(name: str, shop: Path) -> None:
-    asked = ("--interactions", shop, "--split", "per-user", "--n", "3")
-    found = found_by(*asked, "--model", name, "--model", "popular")
-    ours, popular = (value_of(of_model, "ndcg") for of_model in found["models"])
-    assert ours > 1.3 * popular
-
-
-def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(shop: Path) -> None:
-    printed = evaluate("--interactions", shop, "--model", "cosine", "--model", "popular").stdout
-    header = next(line for line in printed.splitlines() if line.startswith("model"))
-    for title in ("nDCG@10", "MAP@10", "precision", "recall", "hit rate", "coverage"):
-        assert title in header
-    assert re.search(r"^cosine +0\.\d{4}", printed, re.MULTILINE)
-    assert re.search(r"^popular +0\.\d{4}", printed, re.MULTILINE)
-    assert "shop.csv, temporal split, test share 0.25: learned from" in printed
 
 
 def test_the_lists_that_are_written_are_those_that_were_measured(
@@ -127,12 +109,6 @@ def test_a_report_is_one_page_with_three_plots_that_fetches_nothing(
     assert not re.search(r"(src|url)\s*[=(]\s*[\"']?https?:", text)
     for name in MODELS:
         assert f"<td>{name}</td>" in text
-
-
-def test_a_cross_reaches_to_both_ends_of_the_interval() -> None:
-    from trainer.evaluation.page import _spread  # its imports take a second
-
-    assert _spread(Estimate(0.5, 0.25, 1)) == [[0.25], [0.5]]
 
 
 def test_the_workers_settings_decide_what_is_learned_from(shop: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contracts.event_types import parse_event_weights
 from trainer.evaluation.files import FileError, read_interactions
 
 HEADER = "ts_ms,user_id,instrument_id,price,quantity\n"
@@ -48,14 +47,6 @@ def test_events_and_values_are_read_where_there_are_columns_of_them(
     assert np.isnan(plain.values).all()
 
 
-def test_types_of_events_are_those_that_have_a_weight(written: Callable[..., Path]) -> None:
-    path = written("event,ts_ms,user_id,instrument_id\npurchase,1,u,1\nview,2,u,1\n")
-    found = read_interactions(path, parse_event_weights("purchase=8,view=0.5"))
-    assert found.weights.tolist() == [8, 0.5]
-    with pytest.raises(FileError, match=r"row 1 .*value 'purchase', must be one of view, click, "):
-        read_interactions(path)
-
-
 @pytest.mark.parametrize(
     ("column", "value", "error"),
     [
@@ -85,13 +76,6 @@ def test_csv_gzip_and_parquet_are_read_alike(written: Callable[..., Path], tmp_p
         assert other.users.tolist() == plain.users.tolist()
         assert other.items.tolist() == plain.items.tolist()
         assert other.ts_ms.tolist() == plain.ts_ms.tolist()
-
-
-def test_whole_numbers_that_parquet_holds_as_floats_are_whole_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "events.parquet"
-    pd.DataFrame({"ts_ms": [5.0], "user_id": [17850.0], "instrument_id": [4.0]}).to_parquet(path)
-    found = read_interactions(path)
-    assert (found.ts_ms[0], found.users[0], found.items[0]) == (5, "17850", 4)
 
 
 @pytest.mark.parametrize(

@@ -96,14 +96,3 @@ def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Pat
     lines = [line.split() for line in shown.stdout.splitlines()]
     of_folds = [float(line[2]) for line in lines if line[:1] == ["fold"]]
     assert of_folds == [round(fold["values"]["ndcg"], 4) for fold in folds]
-
-
-def test_auto_chooses_for_each_fold_from_what_that_learns_from(shop: Path) -> None:
-    (auto,) = evaluate(shop, "--folds", "2", "--model", "auto")["models"]
-    assert len(auto["found"]) == 2
-    assert auto["settings"] == {}
-    shown = CliRunner().invoke(
-        app, ["evaluate", "--interactions", str(shop), "--folds", "2", "--model", "auto"]
-    )
-    chosen = [line for line in shown.stdout.splitlines() if "item_model=" in line]
-    assert [line.partition(":")[0] for line in chosen] == ["auto, fold 1", "auto, fold 2"]

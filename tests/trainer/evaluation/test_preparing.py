@@ -84,14 +84,6 @@ def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:
     assert made.holdout.test.toarray().tolist() == [[0, 0, 0], [0, 1, 0]]
 
 
-def test_only_items_that_count_are_split_off() -> None:
-    nan = np.nan
-    had = [("a", item, item, TRADE, nan) for item in (1, 2, 3)]
-    events = interactions([*had, ("a", 3, 9, "hide", nan)])
-    assert last(events).test.items.tolist() == [2]
-    assert set(per_user(events, 0.99, 0).test.items.tolist()) == {1, 2}
-
-
 def test_what_cannot_be_found_is_counted_and_not_asked_for() -> None:
     train = interactions([("a", 1, 0), ("a", 2, 1), ("b", 3, 2)])
     test = interactions(
@@ -167,16 +159,3 @@ def test_the_last_split_hides_the_latest_item_of_those_who_keep_another(
     assert set(test) == latest
     assert not latest & set(train)
     assert len(train) + len(test) == len(events)
-
-
-def test_a_seed_makes_the_same_split_again() -> None:
-    events = interactions([("a", item, 0) for item in range(40)])
-    one, other = (per_user(events, 0.25, seed).test.items.tolist() for seed in (1, 2))
-    assert one == per_user(events, 0.25, 1).test.items.tolist()
-    assert one != other
-    assert len(one) == 10
-
-
-def test_a_split_that_hides_nothing_says_so() -> None:
-    with pytest.raises(SplitError, match="greater --test-share"):
-        per_user(interactions([("a", 1, 0), ("b", 1, 0)]), 0.25, 1)

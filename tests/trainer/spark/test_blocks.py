@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from contracts.archive import ERASED
 from contracts.event_types import BUILT_IN
-from contracts.log_position import LogPosition
 from runtime.settings import FoldingSettings
 from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.logs import Record, rows
@@ -94,14 +93,6 @@ def test_blocks_of_users_add_up_to_all_counts(log: list[Any], cuts: list[int], p
     affinities = user_items.affinities.toarray()
     np.testing.assert_array_equal(gram.counts.toarray(), gram_matrix(affinities))
     assert gram.counts.has_sorted_indices
-
-
-def test_users_come_latest_first_and_equally_late_ones_by_id_down() -> None:
-    made = records([("ann", 1, 5), ("eve", 1, 9), ("bob", 1, 5), ("ann", 2, 3)])
-    user_items = user_items_of(pa.Table.from_batches(histories(made, [])))
-    assert user_items.users == ["eve", "bob", "ann"]
-    assert user_items.offsets == [LogPosition(0, offset) for offset in (1, 2, 3)]
-    assert user_items.ts_ms.tolist() == [9, 5, 5, 3]
 
 
 def test_what_a_transaction_was_worth_is_price_times_quantity_or_one_piece() -> None:

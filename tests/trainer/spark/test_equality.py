@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-import threading
 from functools import partial
 from typing import Any
 
@@ -206,38 +205,6 @@ def test_workers_that_fold_otherwise_are_named(
     archive(config, [log()[:10]])
     note_topics(store, keyspace, {"affinity": "greatest", "history_cap": 500})
     with pytest.raises(SourceError, match="AFFINITY is binary here and greatest there"):
-        run(settings, source_of(spark, config, FoldingSettings()))
-
-
-def test_types_of_events_that_workers_have_not_noted_yet_are_no_difference(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    config: ArchiveConfig,
-    spark: SessionOf,
-) -> None:
-    """A partition's position has the setting of its last flush."""
-    archive(config, [log()[:1_000]])
-    note_topics(store, keyspace, {"event_weights": "purchase=1"})
-    added = FoldingSettings(event_weights="purchase=8,refund=0")
-    assert run(settings, source_of(spark, config, added)) == "trained"
-    with pytest.raises(SourceError, match="EVENT_WEIGHTS is not set here and purchase=1 there"):
-        run(settings, source_of(spark, config, FoldingSettings()))
-
-
-def test_a_row_that_the_archive_does_not_write_ends_the_run(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    config: ArchiveConfig,
-    spark: SessionOf,
-) -> None:
-    from trainer.spark.session import failures_reported
-
-    archive(config, [[Record(0, 0, "u", 1, "sold", START_MS)]])
-    note_topics(store, keyspace, {})
-    wanted = r"^Spark failed: \S*RowsError: file:\S*\.parquet: event 'sold' is none of view, click"
-    with pytest.raises(SourceError, match=wanted), failures_reported(threading.Event()):
         run(settings, source_of(spark, config, FoldingSettings()))
 
 

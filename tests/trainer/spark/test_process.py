@@ -75,14 +75,3 @@ def test_on_sigterm_it_cancels_the_spark_job(
         assert said(process)[-1]["message"] == "stopped"
     assert process.returncode == 1
     assert read_current(store, keyspace) is None
-
-
-def test_an_invalid_master_is_named(environment: dict[str, str], config: ArchiveConfig) -> None:
-    archive(config, [log()[:10]])
-    with started(environment, "--master", "local[two]") as process:
-        line = said(process)[-1]
-    assert process.returncode == 1
-    assert line["message"] == "cannot train"
-    assert str(line["tickrec"]["error"]).startswith(
-        "Spark did not start with --master local[two]: "
-    )

@@ -12,7 +12,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import open_table
 from tests.trainer.spark.logs import Record, archive, rows
 from trainer.source import SourceError
-from trainer.spark.events import before, read_events
+from trainer.spark.events import read_events
 from trainer.spark.snapshot import read_snapshot
 
 
@@ -67,10 +67,3 @@ def test_an_earlier_place_of_the_log_cuts_rows_and_positions(config: ArchiveConf
     assert found == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3)]
     with pytest.raises(SourceError, match="does not reach to offset 5 of log 0 in partition 1"):
         whole.cut([LogPosition(0, 3), LogPosition(0, 5)])
-
-
-def test_what_an_earlier_log_had_comes_before_the_end(config: ArchiveConfig) -> None:
-    (batch,) = rows([Record(0, offset, "u", 1, "view", 0) for offset in range(3)]).to_batches()
-    assert before(batch, {0: LogPosition(1, 1)}).num_rows == 3
-    assert before(batch, {0: LogPosition(0, 1)}).num_rows == 1
-    assert before(batch, {1: LogPosition(0, 1)}).num_rows == 0
