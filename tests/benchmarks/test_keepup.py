@@ -34,11 +34,6 @@ def test_a_lag_is_low_that_ends_low_and_is_level() -> None:
     assert not lag(growth=0.03, at_end=1.8).is_low
 
 
-def test_a_lag_that_goes_up_and_down_with_each_write_does_not_grow() -> None:
-    at_s = np.arange(0, 15, 0.1)
-    assert Lag.of(at_s, (at_s + 0.3) % 1.0).is_low
-
-
 def published(counts: list[tuple[float, int]]) -> Published:
     return Published(1_000_000, counts, 900, failed=0, most_late_s=0.0, late_at_end_s=0.0)
 
@@ -50,13 +45,6 @@ def test_the_lag_counts_the_quotes_of_both_publishers() -> None:
     found = lag_of(readings, others, probed, Load(10, quotes_per_s=100))
     assert found.middle_s == pytest.approx(0.5)
     assert found.growth == pytest.approx(0, abs=1e-9)
-
-
-def test_records_folded_before_they_count_as_published_are_no_lag() -> None:
-    readings = [(1_000_000.0, 0), (1_000_500.0, 20), (1_001_000.0, 101), (1_002_000.0, 100)]
-    counts = [(0.0, 0), (1.0, 100)]
-    found = lag_of(readings, published(counts), [], Load(2, quotes_per_s=100))
-    assert (found.max_s, found.end_s) == (0.3, 0.0)
 
 
 def test_a_later_price_shows_that_the_earlier_quotes_were_readable_too() -> None:

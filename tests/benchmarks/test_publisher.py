@@ -3,10 +3,7 @@
 import os
 import time
 
-import pytest
-
-from benchmarks.keepup.publisher import Flow, Load, prepare, publish, publishing_process
-from contracts.messages import Quote
+from benchmarks.keepup.publisher import Load, prepare, publish, publishing_process
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
@@ -27,15 +24,3 @@ def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> No
     assert all(0 <= quotes <= 900 * at_s for at_s, quotes in published.counts)
     assert sum(log_ends(plain(broker), QUOTES.name, topology.quotes).values()) == 900
     assert sum(log_ends(plain(broker), INTERACTIONS.name, topology.interactions).values()) == 100
-
-
-def test_a_flow_is_due_at_its_rate_whenever_it_is_asked() -> None:
-    flow = Flow("quotes", [Quote(instrument_id=4, price=1, ts=0)], per_s=100)
-    assert flow.due(0.0) == 0
-    assert flow.due(0.255) == 25
-    flow.take(20)
-    assert flow.due(0.255) == 5
-    # The 21st was due at 0.21 s.
-    assert flow.late_s(0.255) == pytest.approx(0.045)
-    flow.take(5)
-    assert flow.late_s(0.255) < 0

@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from benchmarks.harness.contender import ContenderError
 from benchmarks.train.data import fill, make
-from benchmarks.train.scenario import Training, report, train_on
+from benchmarks.train.scenario import train_on
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES
 from runtime.redis.stores import connect
-from tests.benchmarks.reported import shown
 from trainer.reading import read_gram
 from trainer.stages import Stages
 
@@ -35,21 +33,3 @@ def test_each_run_trains_from_the_counts_to_published_lists(tmp_path: Path) -> N
     assert first.stages_s.keys() == second.stages_s.keys() >= {"read counts", "rank item lists"}
     assert min(first.peak_bytes, second.peak_bytes) > 50_000_000
     assert sum(second.stages_s.values()) < second.seconds
-
-
-@pytest.mark.parametrize(
-    ("seconds", "peak_bytes", "verdict"),
-    [(9.9, 1, "reached"), (10.1, 1, "not reached"), (9.9, (2 << 30) + 1, "not reached")],
-)
-def test_the_bar_is_ten_seconds_within_two_gigabytes(
-    seconds: float, peak_bytes: int, verdict: str
-) -> None:
-    found = report(DATA, [Training(seconds, peak_bytes, 0.1, {"read counts": 3.0})], "Valkey 9")
-    assert {one["reached"] for one in found.figures} == {verdict == "reached"}
-    assert f"at most 10 s and 2,147 MB: {verdict}" in shown(found)
-
-
-def test_a_trainer_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.train.scenario.fill", lambda *_: None)
-    with pytest.raises(ContenderError, match=r"trainer ended with exit code \d+: see"):
-        train_on(DATA, tmp_path, rounds=1)

@@ -6,11 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 import redis
-import typer
 
 from benchmarks.bars import check_bars
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.namespace import Namespace, folded
+from benchmarks.harness.namespace import Namespace
 from benchmarks.interactions import check_counts, make_events, sum_of_counts
 from benchmarks.peers.plain_interactions import Counts
 from contracts.keyspace import Keyspace
@@ -35,12 +34,6 @@ def test_the_sum_of_counts_is_that_of_the_gram_matrix() -> None:
     assert sum_of_counts(events) == np.triu(user_items.T @ user_items).sum()
 
 
-def test_users_with_more_items_than_a_history_keeps_are_refused() -> None:
-    events = list(make_events(3_000, 2, 2_000))
-    with pytest.raises(typer.BadParameter, match=r"has \d+ items, and a history keeps 500: take"):
-        sum_of_counts(events)
-
-
 def test_bars_that_miss_or_repeat_a_quote_do_not_pass(place: Namespace) -> None:
     place.store.hset(
         place.keys.bars(0, 4), mapping={"newest": "60", "60": '{"n":2}', "0": '{"n":1}'}
@@ -62,9 +55,3 @@ def test_the_peer_counts_what_the_gram_matrix_has(store_url: str, place: Namespa
     check_counts(place, sum_of_counts(events))
     with pytest.raises(ContenderError, match="add up to"):
         check_counts(place, sum_of_counts(events) + 1)
-
-
-def test_a_worker_is_done_when_its_positions_add_up_to_the_records() -> None:
-    positions = [{"next": "4", "updated_at_ms": "800"}, {"next": "6", "updated_at_ms": "700"}]
-    assert folded(positions, 11) is None
-    assert folded(positions, 10) == (10, 800)

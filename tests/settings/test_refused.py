@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import pytest
 import typer
-from annotated_types import Ge, Gt
 
 from runtime.settings import SettingsError, flat_fields, read_settings
 from tests.docs.settings_page import PROGRAMS
-from tests.settings.wrong_values import kind_of, wrong_values_of
+from tests.settings.wrong_values import wrong_values_of
 from trainer import __main__ as trainer
 from trainer.judging.canary import read_rules
 
@@ -52,18 +51,6 @@ OWN_RULES: Final[dict[str, dict[str, str]]] = {
     "ARCHIVE_WAREHOUSE": {"gs://bucket": "name a path, or s3://bucket/folder"},
 }  # fmt: skip
 """Of settings whose rules are code: wrong values, each with words of the reason."""
-
-ANYTHING_GOES: Final = {
-    *("API_HOST", "API_PRIVATE_HOST", "METRICS_HOST"),
-    *("FORWARDED_ALLOW_IPS", "KAFKA_BOOTSTRAP_SERVERS"),
-    *("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SASL_TOKEN_SCOPE"),
-    *("ARCHIVE_CATALOG_URI", "ARCHIVE_S3_REGION"),
-}
-"""Texts that have no rule, or that only a server refuses."""
-OF_CONNECTIONS: Final = {"KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERTIFICATE_FILE", "KAFKA_SSL_KEY_FILE"}
-"""Which go with others: tests/runtime/kafka/test_settings_of_kafka.py."""
-FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
-"""Which have tests of their own in tests/trainer: of settings files, rules and variants."""
 
 
 def wrong_values(program: str) -> dict[str, list[tuple[str, str]]]:
@@ -118,24 +105,6 @@ def test_a_program_with_wrong_values_ends_and_names_all_of_them(
     said = str(code) if isinstance(code, str) else capsys.readouterr().err
     assert (1 if isinstance(code, str) else code) == EXIT_CODES[program], said
     assert all(f"{setting}={value!r}" in said for setting, value in wrong.items())
-
-
-def test_each_setting_refuses_something_or_says_why_not() -> None:
-    wrong = {name: values for program in STARTED for name, values in wrong_values(program).items()}
-    assert {name for name, values in wrong.items() if not values} == (
-        ANYTHING_GOES | FILES | OF_CONNECTIONS
-    )
-
-
-def test_each_number_has_bounds() -> None:
-    numbers = {
-        name: field.metadata
-        for of in PROGRAMS.values()
-        for name, field in flat_fields(of).items()
-        if kind_of(field) in (int, float)
-    }
-    for name, bounds in numbers.items():
-        assert any(isinstance(bound, Ge | Gt) for bound in bounds), name
 
 
 def test_a_file_that_a_run_cannot_use_ends_it(tmp_path: Path) -> None:
