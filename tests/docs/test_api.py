@@ -119,13 +119,6 @@ def test_every_problem_is_listed_with_its_status_and_no_other() -> None:
     assert len(listed) == len(set(listed))
 
 
-def test_what_nginx_says_for_the_api_has_the_title_that_the_api_gives_it() -> None:
-    titles = {kind.uri: kind.title for kind in problem_types()}
-    said = [json.loads(body) for body in re.findall(r"return \d+ '(\{.*\})'", NGINX)]
-    assert {p["type"]: p["title"] for p in said if p["type"] in titles}.items() <= titles.items()
-    assert any(problem["type"] in titles for problem in said)
-
-
 def test_the_security_headers_are_shown_as_they_are_sent() -> None:
     lines = "\n".join(f"{name.decode()}: {value.decode()}" for name, value in SECURITY_HEADERS)
     assert f"```text\n{lines}\n```" in TEXT

@@ -111,20 +111,6 @@ BROKEN = Said(200, headers={"Content-Length": "9", "Connection": "close"})
 
 
 @pytest.mark.parametrize(
-    ("said", "expected_s"),
-    [("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("soon", 0), ("-1", 0), ("1.5", 0)],
-)
-def test_a_retry_after_that_is_no_number_does_not_break_the_client(
-    serve: Serve, said: str, expected_s: float
-) -> None:
-    headers = {"Content-Type": "text/html", "Retry-After": said}
-    served = serve(Said(404, "of a proxy", headers))
-    with pytest.raises(TickrecError) as failed:
-        opens(served.tickrec)
-    assert failed.value.retry_after_s == expected_s
-
-
-@pytest.mark.parametrize(
     ("failed", "pause_s"),
     [(problem(503, "overloaded", 1), 1), (problem(429, "rate-limited", 1), 1), (BROKEN, 0)],
 )
@@ -230,20 +216,6 @@ def test_what_has_not_changed_is_kept_and_what_has_is_asked_for(serve: Serve) ->
     assert [asked.headers.get("If-None-Match") for asked in served.asked] == [None, tag, tag]
 
 
-def test_another_query_is_another_answer(serve: Serve) -> None:
-    served = serve(bars(1), bars(2))
-    assert opens(served.tickrec, limit=1) != opens(served.tickrec, limit=2)
-    assert "If-None-Match" not in served.asked[1].headers
-
-
-def test_requests_share_a_connection_and_carry_the_key(serve: Serve) -> None:
-    served = serve(bars(1), bars(2), key="secret")
-    opens(served.tickrec, 4)
-    opens(served.tickrec, 5)
-    assert len({asked.connection for asked in served.asked}) == 1
-    assert {asked.headers["X-API-Key"] for asked in served.asked} == {"secret"}
-
-
 @pytest.mark.parametrize(
     ("user_id", "in_path"), [("Ada/Love lace?", "Ada%2FLove%20lace%3F"), ("..", "%2E%2E")]
 )
@@ -295,13 +267,6 @@ def test_instruments_that_were_idle_before_and_after_a_loss_are_not_asked_for() 
     assert asked == [([1, 2], 480_000, 720_000), ([4], 60_000, 660_000)]
     assert len(missing.take(Live())) == 6
     assert list(missing.queries()) == []
-
-
-def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
-    served = serve(problem(422, "invalid-request"))
-
-    with pytest.raises(TickrecError, match="invalid-request"):
-        next(served.tickrec.stream_bars([]))
 
 
 def minute(n: int) -> dict[str, object]:

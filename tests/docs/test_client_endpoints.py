@@ -32,16 +32,14 @@ from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
 from tests.patience import answers
-from tickrec_client import Tickrec, TickrecError
+from tickrec_client import Tickrec
 from tickrec_client.stream_events import Live, LiveBar, LiveQuote, Subscribed
-from tickrec_client.structs import Quote
 
 from .client_calls import ENDPOINTS, call, call_async, matches
 from .client_code import files
 
 BLOCK: Final = re.MULTILINE | re.DOTALL
 ROOT: Final = Path(__file__).resolve().parents[2]
-SCOPES: Final = set(get_args(Scope))
 MINUTE_S: Final = int(time.time()) // 60 * 60
 BAR: Final = BarValue(1, 2, 1, 2, 1, 1, 1, MINUTE_S * 1000, MINUTE_S * 1000, (0, 1))
 G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
@@ -76,23 +74,17 @@ def served(filled: Filled) -> None:
     filled.serve(current)
 
 
-def without(scope: str) -> str:
-    """Return the name of the key with all scopes but one."""
-    return f"no-{scope.replace(':', '-')}"
-
-
 @pytest.fixture(scope="module")
 def api(
     filled: Filled, broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The address of a real API, with a key for all and one without each scope."""
+    """The address of a real API, with a key for all."""
     folder = tmp_path_factory.mktemp("client")
-    keys = [entry(without(scope), scopes=[*SCOPES - {scope}]) for scope in SCOPES]
-    keys.append(entry("all", scopes=[*SCOPES]))
+    every = entry("all", scopes=[*get_args(Scope)])
     port = free_port()
     settings = {
         "API_PORT": str(port),
-        "API_KEYS_FILE": str(write_keys(folder / "keys.json", *keys)),
+        "API_KEYS_FILE": str(write_keys(folder / "keys.json", every)),
         "REDIS_URL": store_url,
         "KAFKA_BOOTSTRAP_SERVERS": broker,
         "NAMESPACE": filled.keys.namespace,
@@ -148,27 +140,6 @@ def test_a_websocket_is_opened_and_subscribed(tickrec: Tickrec) -> None:
     assert (type(bar), bar.instrument_id, bar.t, live) == (LiveBar, 4, MINUTE_S * 1000, Live())
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
-def test_a_wrong_key_is_refused_where_one_is_needed(api: str, name: str) -> None:
-    with Tickrec(api, "wrong") as tickrec:
-        if ENDPOINTS[name].scope is None:
-            assert call(tickrec, name)
-            return
-        with pytest.raises(TickrecError) as raised:
-            call(tickrec, name)
-    assert (raised.value.status, raised.value.kind) == (401, "unauthorized")
-
-
-@pytest.mark.parametrize("name", [name for name, of in ENDPOINTS.items() if of.scope])
-def test_a_key_without_the_scope_is_refused(api: str, name: str) -> None:
-    scope = ENDPOINTS[name].scope
-    assert scope is not None
-    with Tickrec(api, without(scope)) as tickrec, pytest.raises(TickrecError) as raised:
-        call(tickrec, name)
-    assert (raised.value.status, raised.value.kind) == (403, "forbidden")
-    assert f"`{scope}`" in raised.value.detail
-
-
 def test_pages_go_on_until_there_are_none(tickrec: Tickrec) -> None:
     of_one = list(tickrec.instrument_bars_pages(4, start=0, limit=2))
     assert [len(page.bars) for page in of_one] == [2, 2, 1]
@@ -179,23 +150,6 @@ def test_pages_go_on_until_there_are_none(tickrec: Tickrec) -> None:
     assert len(of_many) > 1
     symbols = [item.symbol for page in tickrec.instruments_pages(n=1) for item in page.items]
     assert symbols == ["SUCA", "SUMO"]
-
-
-def test_a_problem_names_its_type_title_detail_and_errors(tickrec: Tickrec) -> None:
-    with pytest.raises(TickrecError) as raised:
-        tickrec.instrument_bars(4, limit=0)
-    problem = raised.value
-    assert (problem.status, problem.kind) == (422, "invalid-request")
-    assert problem.type == "urn:tickrec:problem:invalid-request"
-    assert problem.title == "Invalid request"
-    assert [(error.field, error.index) for error in problem.errors] == [("limit", None)]
-    assert problem.errors[0].reason in problem.detail
-
-
-def test_an_event_that_breaks_a_rule_is_named_by_its_place(tickrec: Tickrec) -> None:
-    with pytest.raises(TickrecError) as raised:
-        tickrec.publish_events([Quote(instrument_id=4, price=-1, ts=1)])
-    assert [(error.index, error.field) for error in raised.value.errors] == [(0, "price")]
 
 
 READS: Final = [name for name, of in ENDPOINTS.items() if of.method == "GET"]
