@@ -3,7 +3,7 @@
 import contextlib
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import httpx
 import pytest
@@ -18,8 +18,6 @@ from operations import dead_letters as rejected
 from producers.adapt import adapter, command
 from producers.adapt.adapter import Adapter
 from producers.adapt.catalog import Catalog, Symbols
-from producers.adapt.mapping import read_mapping
-from producers.adapt.settings import AdaptSettings
 from producers.publisher import PublishingError
 from runtime.kafka import broker as brokers
 from runtime.topology import Topology
@@ -102,23 +100,13 @@ def test_records_wait_for_instruments_that_are_in_a_topic_of_the_mapping_and_not
     assert b"the catalog has no instrument with the symbol '?'" in letter[1]["reason"]
 
 
-@contextlib.contextmanager
-def in_this_process(company: Company) -> Iterator[Adapter]:
-    """Run a copy by steps."""
-    settings, symbols = AdaptSettings(kafka=company.kafka), Symbols()
-    read = read_mapping(company.mapping)
-    routes = command._routes(read, company.folder, settings, symbols)
-    with command._connected(read, routes, symbols, settings) as copy:
-        yield copy
-
-
 def go_on(copy: Adapter) -> None:
     """Return once it has published or rejected a record."""
     copy.run(lambda: copy.published + copy.rejected > 0, lambda: None, PATIENCE_S)
 
 
 def failure(company: Company) -> str:
-    with pytest.raises(command._ERRORS) as failed, in_this_process(company) as copy:
+    with pytest.raises(command._ERRORS) as failed, company.connected() as copy:
         go_on(copy)
     return command._why(failed.value)
 
@@ -137,16 +125,16 @@ def test_an_instrument_of_another_copy_is_awaited_behind_an_open_transaction(
         other.produce(INSTRUMENTS.name, b"{}", b"1", partition=partition)
     other.flush()
     company.publish(products, [product(1)])
-    with in_this_process(company) as one:
+    with company.connected() as one:
         go_on(one)
     company.publish(orders, [tick("S1", 1)])
-    with in_this_process(company) as two:
+    with company.connected() as two:
         monkeypatch.setattr(adapter, "_CATALOG_WITHIN_S", 0)
         with pytest.raises(PublishingError, match="or a transaction open"):
             go_on(two)
     monkeypatch.undo()
     other.abort_transaction()
-    with in_this_process(company) as three:
+    with company.connected() as three:
         go_on(three)
     assert dead_letters(company.kafka.bootstrap_servers, QUOTES.name) == []
     assert sorted(quotes(company)) == [1]
@@ -171,14 +159,17 @@ def test_what_becomes_of_records_is_counted_and_marks_of_transactions_are_no_lag
     producer.flush()
     producer.abort_transaction()
     port = free_port()
-    company.settings["METRICS_PORT"] = str(port)
-
+    command = company.command("one", METRICS_PORT=str(port))
     expected = {"records_read": 3, "records_published": 1, "records_filtered": 1,
                 "records_rejected": 1, "lag_records": 0}  # fmt: skip
-    with company.copies("one"):
+    process = start(command)
+    try:
         # To the very end, with the mark of the last transaction.
         company.wait_until_read()
         eventually(lambda: counts(port, expected) == expected, f"it says {expected}")
+    finally:
+        stop((process, command))
+    assert process.returncode == 0
 
 
 def test_a_second_copy_of_the_same_name_stops_the_first(company: Company, topic: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from infra.local.process import Command, kill, start, stop
 from tests.patience import eventually
 
-from .conftest import Company, quotes, starts_of, tick
+from .conftest import Company, quotes, tick
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
@@ -20,6 +20,10 @@ KILLS = 30
 AT_ONCE = 500
 EVERY_S = 0.05
 WITHIN_S = 0.5
+
+
+def starts_of(command: Command) -> int:
+    return command.log.read_text().count('"started"') if command.log.exists() else 0
 
 
 @contextlib.contextmanager

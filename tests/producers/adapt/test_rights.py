@@ -8,9 +8,6 @@ import pytest
 from contracts.topics import INSTRUMENTS, QUOTES
 from infra.local.kafka.secured import grant, revoke
 from producers.adapt import command
-from producers.adapt.catalog import Symbols
-from producers.adapt.mapping import read_mapping
-from producers.adapt.settings import AdaptSettings
 from runtime.kafka.broker import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import Right, rights, transactions_of
@@ -27,7 +24,7 @@ pytestmark = pytest.mark.kafka_only
 def company(guarded: Guarded, broker: str, topology: Topology, tmp_path: Path) -> Iterator[Company]:
     """A company whose copies log in as `adapter`, with the rights on the group of its mapping."""
     company = Company(broker, tmp_path)
-    company.settings |= guarded.environment("adapter")
+    company.login = guarded.config("adapter")
     topic = company.topic("ticks")
     company.map(TICKS.format(topic=topic))
     own = [right for right in rights("")["adapter"] if right.kind == "topic"]
@@ -46,13 +43,7 @@ def test_with_its_rights_it_publishes_quotes_and_dead_letters(company: Company) 
     assert len(dead_letters(company.kafka.bootstrap_servers, QUOTES.name)) == 1
 
 
-def test_a_right_that_is_missing_is_named(
-    company: Company, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in company.command("one", DELIVERY_TIMEOUT_S="10").environment.items():
-        monkeypatch.setenv(name, value)
-    settings, read, symbols = AdaptSettings(), read_mapping(company.mapping), Symbols()
-    routes = command._routes(read, company.folder, settings, symbols)
+def test_a_right_that_is_missing_is_named(company: Company) -> None:
     for missing in (
         Right("WRITE", "topic", QUOTES.name),
         Right("READ", "topic", INSTRUMENTS.name),
@@ -61,10 +52,7 @@ def test_a_right_that_is_missing_is_named(
     ):
         revoke(Admin(company.kafka), KafkaConfig(), "adapter", missing)
         try:
-            with (
-                pytest.raises(command._ERRORS) as refused,
-                command._connected(read, routes, symbols, settings),
-            ):
+            with pytest.raises(command._ERRORS) as refused, company.connected():
                 pass
         finally:
             grant(Admin(company.kafka), KafkaConfig(), "adapter", [missing])
