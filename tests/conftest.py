@@ -26,7 +26,7 @@ not at all. A given broker must have none of our topics, as the tests delete the
 leave neither topics there nor keys in a given store.
 
 Results do not depend on the machine's speed: Hypothesis has no deadline, and waits for a condition
-have bounds that only a defect reaches. Hypothesis tries a quarter of its examples, and all of them
+have bounds that only a defect reaches. Hypothesis tries a tenth of its examples, and all of them
 with `--hypothesis-profile full` (see `tests.examples`).
 
 Tests marked `kafka_only` are skipped on Tansu. Tansu also answers ListOffsets "latest" with the

@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: a quarter in `make test`, all of them in `make test-slow`."""
+"""How many examples Hypothesis tries: a tenth in `make test`, all of them in `make test-slow`."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def register_profiles() -> None:
         "suppress_health_check": [HealthCheck.too_slow],
     }
     settings.register_profile("full", max_examples=_ALL, **patient)
-    settings.register_profile("quick", max_examples=_ALL // 4, **patient)
+    settings.register_profile("quick", max_examples=_ALL // 10, **patient)
     settings.load_profile("quick")
 
 
