@@ -5,8 +5,10 @@ there is one: on a busy machine none of them may be late. A test of a bound sets
 """
 
 import contextlib
+import functools
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from redis import Redis
 from starlette.types import Receive, Scope, Send
 
 from api.app import create_app
+from api.bars import calendars
+from api.bars.trading_hours import Calendar
 from api.events import producer
 from api.generations.request_ids import Signer
 from api.health import kafka_check
@@ -74,6 +78,20 @@ KAFKA_AWAY_S = 0.1
 """How long is waited for a Kafka that will never answer."""
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def calendars_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load calendars of exchanges in this process, once: the child that does it imports pandas."""
+
+    async def load(names: Collection[str]) -> dict[str, Calendar | str]:
+        with warnings.catch_warnings(action="ignore"):  # of its versions of pandas
+            return {name: _calendar(name) for name in names}
+
+    monkeypatch.setattr(calendars, "load", load)
+
+
+_calendar = functools.cache(calendars.calendar)
 
 
 @dataclass(frozen=True)

@@ -286,6 +286,7 @@ async def loaded_hours(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("calendars_here")
 async def test_the_catalog_names_an_instrument_s_exchange_or_the_reason_is_in_the_answer(
     serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:

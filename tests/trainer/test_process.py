@@ -69,7 +69,9 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
     assert not setup.store.exists(setup.keys.model_lock())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_the_first_lists_wait_for_no_search_and_no_search_outlives_the_trainer(
     setup: Setup, environment: dict[str, str], number: int
 ) -> None:

@@ -20,6 +20,7 @@ def at_ms(text: str) -> int:
     return 1000 * int(datetime.fromisoformat(text).replace(tzinfo=NEW_YORK).timestamp())
 
 
+@pytest.mark.usefixtures("calendars_here")
 @pytest.mark.parametrize(
     ("first", "end", "traded"),
     [

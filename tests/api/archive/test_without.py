@@ -12,8 +12,9 @@ import api.__main__
 from api.hot.server import Server
 Server.run = lambda server: setattr(server, "started", True)
 api.__main__.main()
-packages = ("pyarrow", "pyiceberg", "sqlalchemy", "api.bars.archive", "runtime.archive")
-print([name for name in sys.modules if name in packages or name.startswith(packages[-2:])])
+ours = ("api.bars.archive", "runtime.archive", "runtime.otlp", "opentelemetry.sdk.trace")
+packages = ("pyarrow", "pyiceberg", "sqlalchemy", "opentelemetry.exporter")
+print([name for name in sys.modules if name in packages or name.startswith(ours)])
 """
 MISSING: Final = """
 import sys
@@ -30,7 +31,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_an_archive_nothing_of_it_is_imported() -> None:
+def test_without_an_archive_and_traces_nothing_of_them_is_imported() -> None:
     assert run(WITHOUT).stdout == "[]\n"
 
 
