@@ -10,7 +10,6 @@ import yaml
 
 from archive import service
 from archive.service import State
-from archive.settings import ArchiveSettings
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import LOOPBACK, free_port
@@ -86,58 +85,26 @@ def test_policies_deny_all_but_ports_that_containers_have(production: Any) -> No
     assert names == {"http", "metrics"}
 
 
-READS_S3 = {"api", "archive", "maintenance"}
-_CREDENTIALS = "169.254.170.23/32"
-"""Where EKS's agent serves a pod's role credentials."""
-
-
 def of_the_archive(overlay: Any, program: str) -> dict[str, str]:
     settings = plain_variables(overlay, program)
     return {name: settings[name] for name in settings if name.startswith(("ARCHIVE_", "AWS_"))}
 
 
-def labels(overlay: Any, program: str) -> dict[str, str]:
-    return dict(overlay.templates()[program]["metadata"]["labels"])
-
-
-def is_selected(selector: Any, its: dict[str, str]) -> bool:
-    expressions = selector.get("matchExpressions", [])
-    assert {each["operator"] for each in expressions} <= {"In"}
-    return selector.get("matchLabels", {}).items() <= its.items() and all(
-        its.get(each["key"]) in each["values"] for each in expressions
-    )
-
-
-def allowed(overlay: Any, program: str, way: str) -> list[Any]:
-    """Return the rules, of "ingress" or "egress", that hold for a program's pods."""
-    policies = [each["spec"] for each in overlay.of_kind("NetworkPolicy").values()]
-    its = labels(overlay, program)
-    return [
-        rule
-        for policy in policies
-        if is_selected(policy["podSelector"], its)
-        for rule in policy.get(way, [])
-    ]
-
-
-def asked_ports(overlay: Any, program: str) -> set[int]:
-    return {port["port"] for rule in allowed(overlay, program, "egress") for port in rule["ports"]}
-
-
 def test_only_the_archive_and_the_api_reach_s3_and_glue(production: Any) -> None:
-    everyones = {53, 6379, 9092}
-
-    for program in production.pods():
-        more = {80, 443} if program in READS_S3 else set()
-        assert asked_ports(production, program) == everyones | more
-
-
-def test_without_tls_they_ask_for_nothing_but_their_credentials(production: Any) -> None:
-    for program in READS_S3:
-        for rule in allowed(production, program, "egress"):
-            if {port["port"] for port in rule["ports"]} & {80}:
-                assert rule["to"] == [{"ipBlock": {"cidr": _CREDENTIALS}}]
-                assert rule["ports"] == [{"protocol": "TCP", "port": 80}]
+    specs = {name: its["spec"] for name, its in production.of_kind("NetworkPolicy").items()}
+    theirs = specs.pop("ask-s3-and-glue")
+    for name, template in production.templates().items():
+        assert template["metadata"]["labels"]["app.kubernetes.io/name"] == name
+    (who,) = theirs["podSelector"]["matchExpressions"]
+    assert (who["key"], who["operator"]) == ("app.kubernetes.io/name", "In")
+    assert who["values"] == ["api", "archive", "maintenance"]
+    tls, credentials = theirs["egress"]
+    assert tls["ports"] == [{"protocol": "TCP", "port": 443}]
+    # There EKS's agent serves a pod's role credentials.
+    assert credentials["to"] == [{"ipBlock": {"cidr": "169.254.170.23/32"}}]
+    assert credentials["ports"] == [{"protocol": "TCP", "port": 80}]
+    others = [rule for spec in specs.values() for rule in spec.get("egress", [])]
+    assert {port["port"] for rule in others for port in rule["ports"]} == {53, 6379, 9092}
 
 
 def test_each_runs_as_its_own_account_and_nothing_else_does(production: Any) -> None:
@@ -154,18 +121,14 @@ def test_each_runs_as_its_own_account_and_nothing_else_does(production: Any) -> 
 def test_the_api_reads_the_archive_that_is_written(
     production: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert archive_from_env() is None
-    with monkeypatch.context() as its:
-        for name, value in of_the_archive(production, "api").items():
-            its.setenv(name, value)
-        read = archive_from_env()
-    for name, value in of_the_archive(production, "archive").items():
+    settings = of_the_archive(production, "api")
+    for program in ("archive", "maintenance"):
+        assert of_the_archive(production, program) == settings
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
-
+    read = archive_from_env()
     assert read is not None
-    assert read == ArchiveSettings().archive
-    assert read.catalog == "glue"
-    assert read.is_in_s3
+    assert (read.catalog, read.is_in_s3) == ("glue", True)
 
 
 @pytest.mark.parametrize(
