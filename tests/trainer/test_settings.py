@@ -15,8 +15,7 @@ from pydantic import BaseModel
 from runtime.settings import flat_fields
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup
-from trainer.models import ITEM_MODELS, MODELS, settings_part
-from trainer.run.variants import OF_A_VARIANT
+from trainer.models import ITEM_MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import (
     SettingsFileError,
@@ -86,15 +85,6 @@ def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None
         for name, value in named.items():
             patch.setenv(name, value)
         assert TrainerSettings() == changed(plain, values)
-
-
-def test_a_variant_may_have_its_own_settings_of_every_model() -> None:
-    of_models = {
-        f"{settings_part(name)}_{field}"
-        for name, entry in MODELS.items()
-        for field in entry.config.model_fields
-    }
-    assert of_models <= {name for name in FIELDS if name.startswith(OF_A_VARIANT)}
 
 
 def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:
@@ -167,8 +157,3 @@ def test_an_invalid_file_is_refused(content: str | None, error: str, file: Path)
         file.write_text(content)
     with pytest.raises(SettingsFileError, match=error):
         read_settings_file(file, TrainerSettings)
-
-
-def test_names_in_capitals_are_read_as_the_environment_has_them(file: Path) -> None:
-    file.write_text("COSINE_SHRINKAGE = 3.5")
-    assert read_settings_file(file, TrainerSettings) == {"cosine_shrinkage": 3.5}

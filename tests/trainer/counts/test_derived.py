@@ -1,4 +1,4 @@
-"""Counts made of histories are those of a plain recomputation, and what is taken out is gone."""
+"""Counts of histories, ordered or not, are those of a plain recomputation."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,10 @@ from scipy.sparse import csr_array
 
 from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
+from tests.examples import examples
 from tests.oracles.gram import gram_matrix
+from trainer.counts import matrices as module
+from trainer.counts import order as ordering
 from trainer.counts.derived import (
     Counting,
     CountsConfig,
@@ -21,7 +24,7 @@ from trainer.counts.derived import (
     weighted,
     without,
 )
-from trainer.counts.matrices import UserItems
+from trainer.counts.matrices import UserItems, in_order
 from trainer.counts.order import Order, ordered
 
 Dense = npt.NDArray[np.float64]
@@ -113,21 +116,6 @@ def test_items_that_no_history_has_are_completed_with_what_the_workers_count(
     assert found.has_sorted_indices
 
 
-@pytest.mark.parametrize("order", [None, Order(0.3, 0.5)])
-def test_what_nobody_touched_for_any_number_of_half_lives_is_decayed_and_not_missing(
-    order: Order | None,
-) -> None:
-    had = np.repeat(np.eye(4), 2, axis=1)
-    ages = np.repeat(np.array([0, 100, 730, 36_500]) * DAY_MS, 2)
-    of_users = Histories(csr_array(had), ages.max() - ages)
-    config = Counting(CountsConfig(half_life_days=0.27), order)
-    found, _ = counts_of(of_users, csr_array(gram_matrix(had)), config)
-    own = found.diagonal()[::2]
-    assert own[0] == 1
-    assert 0 < own[3] <= own[2] <= own[1] < 1e-200
-    assert found.nnz == 16  # every pair that someone has is one still
-
-
 def user_items(affinities: Dense, items: list[int]) -> UserItems:
     """Return users whose scale is 1/2; an entry's time is ten times its affinity."""
     stored = csr_array(affinities / 2)
@@ -161,3 +149,65 @@ def test_histories_have_a_column_for_each_counted_item_and_no_other(
     assert found.ts_ms.tolist() == (found.affinities.data * 10).tolist()
     assert found.since_ms.tolist() == (found.affinities.data * 5).astype(np.int64).tolist()
     assert stored.tolist() == (found.affinities.data / 2).tolist()
+
+
+any_shapes = st.tuples(st.integers(0, 6), st.integers(1, 7))
+affinities_of = arrays(np.float64, any_shapes, elements=st.sampled_from([0.0, 1.0, 5.0, 0.3]))
+orders = st.builds(Order, st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.5, 1.0]))
+
+
+def plain(affinities: Dense, ts_ms: Dense, order: Order, lags: int) -> Dense:
+    n_items = affinities.shape[1]
+    counts = np.zeros((n_items, n_items))
+    for r, times in zip(affinities, ts_ms, strict=True):
+        history = sorted(np.flatnonzero(r).tolist(), key=lambda item: (times[item], -item))
+        for place, i in enumerate(history):
+            counts[i, i] += r[i] ** 2
+            for lag, j in enumerate(history[place + 1 : place + 1 + lags], start=1):
+                count = r[i] * r[j] * lag**-order.lag_exponent
+                there, back = 1.0, order.backwards
+                if times[i] == times[j]:
+                    there = back = (there + back) / 2
+                counts[i, j] += there * count
+                counts[j, i] += back * count
+    return counts
+
+
+@examples(200)
+@given(
+    affinities=affinities_of,
+    order=orders,
+    moments=st.integers(1, 9),
+    lags=st.sampled_from([1, 3, 60]),
+    at_once=st.sampled_from([1, 7, 1 << 22]),
+    in_order=st.sampled_from([1, 9, 1 << 23]),
+    seed=st.integers(0, 99),
+)
+def test_ordered_counts_are_those_of_a_plain_recomputation_however_they_are_cut(
+    affinities: Dense, order: Order, moments: int, lags: int, at_once: int, in_order: int, seed: int
+) -> None:
+    ts_ms = np.random.default_rng(seed).integers(0, moments, affinities.shape).astype(np.float64)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ordering, "LAGS", lags)
+        patched.setattr(ordering, "PAIRS_PER_BLOCK", at_once)
+        patched.setattr(ordering, "ENTRIES_PER_PIECE", in_order, raising=False)
+        found = ordered(csr_array(affinities), ts_ms[affinities > 0].astype(np.int64), order)
+    assert found.toarray() == pytest.approx(plain(affinities, ts_ms, order, lags), rel=1e-12)
+    assert found.has_canonical_format
+    assert (found.data > 0).all()
+
+
+CELLS = st.lists(st.tuples(st.integers(0, 9), st.one_of(st.integers(0, 5), st.just(2**31 - 1))))
+
+
+@pytest.mark.parametrize("bits", [64, 0])
+@given(CELLS)
+def test_the_order_is_that_of_rows_and_columns_and_the_last_of_equals_stays(
+    bits: int, cells: list[tuple[int, int]]
+) -> None:
+    rows, columns = np.array(cells, np.int64).reshape(-1, 2).T
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BITS", bits)  # one number for all three, or two keys
+        order = in_order(rows, columns).tolist()
+    last = {cell: place for place, cell in enumerate(cells)}
+    assert order == [last[cell] for cell in sorted(last)]

@@ -47,25 +47,6 @@ def test_events_and_values_are_read_where_there_are_columns_of_them(
     assert np.isnan(plain.values).all()
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "error"),
-    [
-        ("event", "sold", "column event: value 'sold', must be one of view, click, "),
-        ("price", "-1", "column price: value '-1', must be a finite number above 0"),
-        ("price", "inf", "column price: value 'inf'"),
-        ("quantity", "x", "column quantity: value 'x'"),
-        ("quantity", "0", "column quantity: value '0'"),
-    ],
-)
-def test_an_invalid_event_or_amount_is_reported(
-    column: str, value: str, error: str, written: Callable[..., Path]
-) -> None:
-    row = {"ts_ms": "1", "user_id": "u", "instrument_id": "1", "price": "1", "quantity": "1"}
-    row |= {"event": "trade", column: value}
-    with pytest.raises(FileError, match=f"row 1 .*{error}"):
-        read_interactions(written(f"{','.join(row)}\n{','.join(row.values())}\n"))
-
-
 def test_csv_gzip_and_parquet_are_read_alike(written: Callable[..., Path], tmp_path: Path) -> None:
     plain = read_interactions(written(HEADER + ROW))
     packed = read_interactions(written(gzip.compress((HEADER + ROW).encode()), "events.csv.gz"))

@@ -1,18 +1,26 @@
 """Cross-validation by user: each fold's models know all but what the fold's users are to find."""
 
 import json
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from typer.testing import CliRunner
 
 from trainer.__main__ import app
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.interactions import Split
-from trainer.evaluation.splits import by_folds, folds_of, last, per_user
+from trainer.evaluation.interactions import Split, WorkerRules
+from trainer.evaluation.preparing import prepare
+from trainer.evaluation.run import contender
+from trainer.evaluation.splits import folds_of, temporal
+from trainer.judging.holdout import Holdout
+from trainer.models import MODELS
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed
+from trainer.stages import Stages
 
 PAIRS = 60
 FOLDS = 5
@@ -60,25 +68,6 @@ def pairs(split: Split) -> set[tuple[str, int]]:
     return set(zip(split.test.users, split.test.items.tolist(), strict=True))
 
 
-def test_a_user_is_in_one_fold_and_is_asked_for_what_would_be_hidden_without_folds(
-    shop: Path,
-) -> None:
-    events = read_interactions(shop)
-    for whole, split in (
-        (per_user(events, 0.25, 1), lambda among: per_user(events, 0.25, 1, among)),
-        (last(events), lambda among: last(events, among)),
-    ):
-        folds = list(by_folds(events, FOLDS, 1, split))
-        for one, other in pairwise(folds):
-            assert not set(one.test.users) & set(other.test.users)
-        assert set().union(*map(pairs, folds)) == pairs(whole)
-        assert {fold.at_random for fold in folds} == {whole.at_random}
-        for fold in folds:
-            assert len(fold.train) + len(fold.test) == len(events)
-        sizes = [len(set(fold.test.users)) for fold in folds]
-        assert min(sizes) > max(sizes) / 3
-
-
 def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Path) -> None:
     (cosine,) = evaluate(shop, "--folds", str(FOLDS), "--model", "cosine")["models"]
     measured = cosine["measured"]
@@ -96,3 +85,22 @@ def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Pat
     lines = [line.split() for line in shown.stdout.splitlines()]
     of_folds = [float(line[2]) for line in lines if line[:1] == ["fold"]]
     assert of_folds == [round(fold["values"]["ndcg"], 4) for fold in folds]
+
+
+SETTINGS = TrainerSettings()
+
+
+@pytest.fixture
+def holdout(shop: Path) -> Holdout:
+    return prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
+
+
+def test_what_auto_chooses_does_not_depend_on_what_is_to_be_found(
+    holdout: Holdout, stages: Stages
+) -> None:
+    nothing = replace(holdout, test=csr_array(holdout.test.shape))
+    chosen, other = (contender(AUTO, SETTINGS, given, stages) for given in (holdout, nothing))
+    assert chosen == other
+    assert chosen.found is not None
+    assert chosen.settings == changed(SETTINGS, chosen.found.values)
+    assert chosen.name in MODELS

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from contracts.generations import DEFAULT_VARIANT, Canary, Current, Decision, Served
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import (
     UndecidableError,
@@ -33,7 +33,7 @@ from contracts.pointer import (
 from runtime.redis.stores import Store
 from tests.examples import examples
 from tests.trainer.setup import Setup
-from trainer.generations.decisions import note, served_popularity
+from trainer.generations.decisions import read_report, served_popularity
 from trainer.generations.publication import (
     HeldError,
     Publication,
@@ -299,11 +299,10 @@ DAMAGED = [b"{", b"\xff", b"null", b"[]", b'{"generation":1}', b"\x00"]
 REPORT = Report("g1", 1, "", "", Inputs({}, {}), Data(1, 1, 1, 1, 1, 1), Lists(1, 1, 1, 1, 1), {})
 
 
-def test_a_decision_is_noted_though_the_report_is_damaged(store: Store, keyspace: Keyspace) -> None:
-    store.set(keyspace.model_report("g1"), "{")
-    note(store, keyspace, Decision("", "g1", DEFAULT_VARIANT, "promoted", "", "rules"))
-    assert store.llen(keyspace.model_decisions()) == 1
-    assert store.get(keyspace.model_report("g1")) == "{"
+@pytest.mark.parametrize("stored", DAMAGED)
+def test_a_damaged_report_is_none(store: Store, keyspace: Keyspace, stored: bytes) -> None:
+    store.set(keyspace.model_report("g1"), stored)
+    assert read_report(store, keyspace, "g1") is None
 
 
 @pytest.mark.parametrize(

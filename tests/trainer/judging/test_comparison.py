@@ -36,12 +36,6 @@ def test_the_interval_is_that_of_welch() -> None:
     )
 
 
-def test_users_who_are_all_alike_differ_for_sure_and_few_users_in_nothing() -> None:
-    assert compare(np.ones(5), np.zeros(9)) == Comparison(5, 9, 1, 0, 1, 1)
-    assert compare(np.ones(1), np.zeros(9)) is None
-    assert compare(np.ones(5), np.zeros(0)) is None
-
-
 @pytest.mark.parametrize(
     ("high", "mean", "is_broken"),
     [(-0.01, 0.4, True), (0.01, 0.4, False), (-0.001, 0.495, False), (-0.01, 0.55, False)],

@@ -10,16 +10,18 @@ from scipy.sparse import csr_array
 
 from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
+from tests.trainer.models.made import csr
 from tests.trainer.setup import unwatched
 from trainer.counts.derived import Histories
 from trainer.generations.report import Found, Tried
-from trainer.judging import intervals, trials
+from trainer.judging import intervals, popularity, trials
 from trainer.judging import search as auto
-from trainer.judging.holdout import drawn
 from trainer.judging.lists import judge
+from trainer.judging.popularity import half_life_of
 from trainer.judging.search import LEAST_USERS, find
 from trainer.models import MODELS, USER_KNN, cosine, ease
 from trainer.models.interface import Values
+from trainer.models.popular import PopularConfig
 from trainer.quality.checking import check_accuracy
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed, flat
@@ -62,20 +64,6 @@ def with_a_long_tail(seed: int = 0) -> tuple[Dense, Dense]:
         chosen = random.choice(200, 6, replace=False, p=share / share.sum())
         had[u, chosen] = 1
         ts_ms[u, chosen] = random.permutation(6) * DAY_MS + DAY_MS
-    return had, ts_ms
-
-
-def with_changing_tastes(seed: int = 0) -> tuple[Dense, Dense]:
-    """Return users who are of one kind for a year, and of another one in their last days."""
-    random = np.random.default_rng(seed)
-    users, items, kinds = 160, 60, 6
-    had, ts_ms = np.zeros((users, items)), np.zeros((users, items))
-    for u in range(users):
-        old, new = random.permutation(kinds)[:2]
-        for kind, taken, start in ((old, 6, 1), (new, 3, 360)):
-            of_kind = np.flatnonzero(np.arange(items) % kinds == kind)
-            chosen = random.permutation(of_kind)[:taken]
-            had[u, chosen], ts_ms[u, chosen] = 1, (start + np.arange(taken)) * DAY_MS
     return had, ts_ms
 
 
@@ -126,14 +114,6 @@ def test_it_takes_the_best_candidate_and_reports_its_accuracy() -> None:
     assert found.why.endswith(f"the best of {len(found.tried)} candidates")
     assert {tried.values["item_model"] for tried in found.tried} == CANDIDATES
     assert changed(SETTINGS, found.values).item_model != AUTO
-
-
-def test_where_tastes_change_old_events_count_less(few: None) -> None:
-    found = found_in(*with_changing_tastes())
-    half_lives = ("fold_in_half_life_days", "counts_half_life_days")
-    ageless = [t.ndcg for t in found.tried if not any(map(t.values.get, half_lives))]
-    assert any(map(found.values.get, half_lives))
-    assert (found.ndcg or 0) > max(ageless)
 
 
 def test_where_the_latest_item_decides_the_next_one_later_positions_count_more(few: None) -> None:
@@ -245,12 +225,31 @@ def test_of_many_items_expensive_candidates_are_measured_on_fewer_users_and_have
         assert by_values(found, **found.values).ndcg == best
 
 
-def test_the_same_users_are_held_out_whoever_else_there_is(few: None) -> None:
-    had, _ = of_kinds()
-    names = [f"u{n}" for n in range(120)]
-    draws = [names[place] for place in drawn(names, "1")]
-    others = [*names[60:], "a", "b", *names[:60]]
-    assert [user for place in drawn(others, "1") if (user := others[place]) in names] == draws
-    assert sorted(draws) == sorted(names)
-    assert draws != [names[place] for place in drawn(names, "2")]
-    assert Histories(csr_array(had), np.empty(0)).names[:2] == ["0", "1"]
+USERS, ITEMS, OF_A_FASHION, DAYS = 400, 60, 15, 100
+
+
+def taken(users: int = USERS, *, fashion_lasts: int) -> Histories:
+    """Return users who came evenly over 100 days, each taking five items of the day's fashion."""
+    random = np.random.default_rng(0)
+    had, days = np.zeros((users, ITEMS)), np.zeros((users, ITEMS))
+    for user in range(users):
+        day = DAYS * user // users
+        first = day // fashion_lasts * OF_A_FASHION % ITEMS
+        rank = np.minimum(random.geometric(0.15, 20) - 1, OF_A_FASHION - 1)
+        items = first + np.unique(rank)[:5]
+        had[user, items], days[user, items] = 1, day
+    return Histories(csr(had), (days[had > 0] * DAY_MS).astype(np.int64))
+
+
+def chosen(histories: Histories, config: PopularConfig | None = None) -> float:
+    return half_life_of(config or PopularConfig(), histories, histories.affinities.data)
+
+
+def test_what_passes_is_forgotten_and_what_stays_is_not() -> None:
+    assert 0 < chosen(taken(fashion_lasts=25)) <= 25
+    assert chosen(taken(fashion_lasts=2 * DAYS)) == 0
+
+
+@pytest.mark.parametrize("users", [0, 1, 10 * popularity.LEAST_USERS // 2])
+def test_little_data_has_no_half_life(users: int) -> None:
+    assert chosen(taken(users, fashion_lasts=25)) == 0

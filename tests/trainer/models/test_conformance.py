@@ -140,19 +140,6 @@ def test_the_same_input_makes_the_same_lists_to_the_last_bit(
 @every_whole_model
 @fewer
 @given(affinities=binary() | weighted(), random=st.randoms())
-def test_users_in_another_order_change_no_item_list(
-    one: Conforming, affinities: Affinities, random: np.random.RandomState
-) -> None:
-    order = list(range(len(affinities)))
-    random.shuffle(order)
-    before = scores(one.model, one.input_of(affinities))
-    after = scores(one.model, one.input_of(affinities[order]))
-    assert near(before[order] if one.of_users else before, after)
-
-
-@every_whole_model
-@fewer
-@given(affinities=binary() | weighted(), random=st.randoms())
 def test_items_in_another_order_have_the_same_scores(
     one: Conforming, affinities: Affinities, random: np.random.RandomState
 ) -> None:
@@ -207,21 +194,6 @@ def test_no_item_is_its_own_neighbor_and_support_is_what_the_two_have_in_common(
     rows = np.repeat(np.arange(len(ranking)), np.diff(ranking.indptr))
     assert (rows != ranking.columns).all()
     assert ranking.support.tolist() == counts.toarray()[rows, ranking.columns].tolist()
-
-
-@every_whole_item_model
-@fewer
-@given(affinities=binary() | weighted(), random=st.randoms())
-def test_an_item_listed_twice_counts_like_the_first_one(
-    one: Conforming, affinities: Affinities, random: np.random.RandomState
-) -> None:
-    item = random.randint(0, affinities.shape[1] - 1)
-    twice = np.hstack([affinities, affinities[:, [item]]])
-    found = scores(one.model, one.input_of(twice))
-    others = np.arange(affinities.shape[1]) != item
-    assert near(found[:-1, item][others], found[:-1, -1][others])
-    assert near(found[item, :-1][others], found[-1, :-1][others])
-    assert found[item, -1] == pytest.approx(found[-1, item])
 
 
 @every_whole_item_model

@@ -11,7 +11,7 @@ from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
 from trainer.models import ease
 from trainer.models import ease as inverses
-from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
+from trainer.models.ease import Ease, EaseConfig
 
 SEEDS = range(3)
 
@@ -70,22 +70,6 @@ def test_of_many_items_a_list_is_the_closed_form_on_the_items_nearest_by_cosine(
         expected[i, nearest] = weights[0, 1:]
     model = Ease(EaseConfig(regularization=2), exact_items=11, neighborhood=size)
     assert near(expected, scores(model, csr(counts)))
-
-
-@fewer
-@given(
-    seed=st.integers(0, 99), alpha=exponents, beta=exponents, neighbors=st.sampled_from([3, 200])
-)
-def test_neighborhoods_that_hold_every_item_make_the_same_lists_as_the_whole_inverse(
-    seed: int, alpha: float, beta: float, neighbors: int
-) -> None:
-    counts = gram(purchases(seed))
-    damped = EaseConfig(own_damping=alpha, popularity_damping=beta)
-    exact = Ease(damped, neighbors, exact_items=12)
-    local = Ease(damped, neighbors, exact_items=11)
-    assert isinstance(exact.fit(counts), ExactRanker)
-    assert isinstance(local.fit(counts), LocalRanker)
-    assert near(scores(exact, counts), scores(local, counts))
 
 
 @pytest.mark.parametrize("items", [2, 7, 8, 15, 60, 131])

@@ -108,12 +108,6 @@ def test_neighbors_in_many_blocks_are_the_nearest_ones(
     assert found.users[some].tolist() == nearest.tolist()
 
 
-def test_raw_distances_of_long_rows_that_are_close_are_exact() -> None:
-    found = neighbors_of(csr([[1e6, 1], [1e6, 1.4], [1e6, 1.2]]), 1, "raw")
-    assert found.users.ravel().tolist() == [2, 2, 0]
-    assert (-found.closeness.ravel()) ** 0.5 == pytest.approx([0.2, 0.2, 0.2], rel=1e-9)
-
-
 @every_metric
 @pytest.mark.parametrize("seed", range(5))
 def test_the_score_is_the_formula_by_brute_force(seed: int, metric: Metric) -> None:

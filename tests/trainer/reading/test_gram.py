@@ -59,12 +59,6 @@ def test_a_row_longer_than_one_answer_is_read_whole(counts: Counts) -> None:
     assert found.nnz == 3 * len(items) - 2
 
 
-def test_an_item_whose_row_is_gone_has_no_counts(counts: Counts) -> None:
-    counts.fill(np.eye(3))
-    counts.store.delete(counts.row_key(101))
-    assert counts.gram().counts.toarray().tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
-
-
 def test_counts_below_zero_are_left_out_and_summed_up(counts: Counts) -> None:
     counts.fill(np.eye(2))
     counts.store.hset(counts.row_key(101), "100", "-0.25")

@@ -101,14 +101,6 @@ def test_a_user_shifted_to_the_next_page_is_read_once(
     assert found == ["u4", "u3", "u2", "u1", "u0"]
 
 
-def test_of_equally_late_users_the_greater_id_comes_first(histories: Histories) -> None:
-    for user in ("a", "b", "c", "d", "e"):
-        fields = {"off": "[0,1]", "1": '{"r":1,"t":7}'}
-        histories.store.hset(histories.history_key(user), mapping=fields)
-        histories.store.zadd(histories.active_key(user), {user: 7})
-    assert histories.latest(4).users == ["e", "d", "c", "b"]
-
-
 BAD = [
     ({"101": "x"}, "field '101', value 'x': "),
     ({"101": '{"r":1}'}, """field '101', value '{"r":1}': """),

@@ -8,7 +8,6 @@ import pytest
 import redis
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError
 from rich.progress import Progress
 
 from contracts.keyspace import Keyspace
@@ -62,25 +61,6 @@ def test_a_store_that_goes_away_ends_the_run(setup: Setup, tmp_path: Path) -> No
         stages = Stages(process.kill, Progress(disable=True))
         with pytest.raises(RedisConnectionError):
             read_gram(store, setup.keys, 1, stages)
-
-
-def test_what_redis_refuses_is_raised_as_its_client_would(
-    setup: Setup, store_url: str, stages: Stages
-) -> None:
-    setup.fill(np.ones((1, 3)))
-    user, commands = f"no-hashes-{setup.keys.namespace}", ["+@all", "-hgetall", "-hscan"]
-    setup.store.acl_setuser(
-        user, enabled=True, passwords=["+secret"], keys=["*"], commands=commands
-    )
-    address = store_url.removeprefix("redis://")
-    try:
-        with (
-            connect(f"redis://{user}:secret@{address}", "tests") as refused,
-            pytest.raises(NoPermissionError),
-        ):
-            read_gram(refused, setup.keys, PARTITIONS, stages)
-    finally:
-        setup.store.acl_deluser(user)
 
 
 @pytest.mark.parametrize("long_row", [5_000, 2])

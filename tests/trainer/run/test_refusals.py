@@ -169,18 +169,3 @@ def test_data_that_breaks_a_hard_rule_is_rejected_and_reported(
     setup.fill(affinities, 11)  # it is put right
     assert setup.run() == "trained"
     assert broken_rules("hard") == 0
-
-
-def test_a_popularity_shift_is_reported_and_does_not_stop_publication(
-    setup: Setup, affinities: Affinities
-) -> None:
-    assert setup.run() == "trained"
-    assert checked(setup)["popularity_shift"].value == 0
-    others = np.zeros_like(affinities)
-    others[:, :2], others[:2] = 1, 1
-    setup.fill(others, 10)
-    assert setup.run() == "trained"
-    shift = checked(setup)["popularity_shift"]
-    assert (shift.level, shift.holds) == ("soft", False)
-    assert shift.value > setup.settings.quality.popularity_shift_max
-    assert broken_rules("soft") == 1

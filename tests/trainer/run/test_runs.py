@@ -223,13 +223,3 @@ def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first
 
     assert setup.served().generation
     assert waits.seconds == pytest.approx([5, 5, 10, 20, 40], abs=3)
-
-
-def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
-    setup: Setup, affinities: Affinities
-) -> None:
-    waits = Waits(2, lambda _: None)
-
-    run_every(60, setup, waits)
-
-    assert waits.seconds == pytest.approx([60, 60], abs=3)

@@ -17,7 +17,6 @@ from tests.patience import eventually
 from tests.trainer.run.test_runs import Waits
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.report import Selection
-from trainer.judging import search as auto
 from trainer.models import cosine, ease
 from trainer.run.runs import Runs
 from trainer.settings import AUTO
@@ -98,28 +97,6 @@ def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: 
     assert "ndcg_kept" not in {rule.rule for rule in second.quality}
 
 
-def test_a_default_that_would_be_refused_is_not_searched_for_at_every_run(
-    chosen: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trainer.judging.intervals.SURE", 99)  # as with few users: nothing leads
-    worst = {"item_model": "ease", "user_model": "none", "ease_regularization": 1e9}
-    monkeypatch.setattr("trainer.judging.search.UNLESS_BETTER", worst)
-    searches, search = [], auto._Search.item_models
-
-    def counted(of: Any) -> None:
-        searches.append(of)
-        search(of)
-
-    monkeypatch.setattr(auto._Search, "item_models", counted)
-    before = chosen.report()
-    for events in (4, 1, 1):  # of 30: the first time, that is enough to look again
-        chosen.something_happens(events)
-        assert chosen.run() == "trained"
-    assert chosen.report().settings == before.settings
-    assert len(searches) == 1
-    assert [decision.what for decision in chosen.decisions()] == ["published"] * 4
-
-
 def more_events(setup: Setup) -> dict[str, Any]:
     setup.something_happens(events=4)
     return {}
@@ -131,23 +108,11 @@ def more_items(setup: Setup) -> dict[str, Any]:
     return {}
 
 
-def more_users(setup: Setup) -> dict[str, Any]:
-    setup.fill(np.vstack([likings(), likings(seed=1, users=10)]))
-    setup.something_happens()
-    return {}
-
-
 def other_settings(setup: Setup) -> dict[str, Any]:
     return {"neighbors_per_item": 20}
 
 
-def another_share(setup: Setup) -> dict[str, Any]:
-    return {"auto_accuracy_given_up": 0.2}
-
-
-@pytest.mark.parametrize(
-    "change", [more_events, more_items, more_users, other_settings, another_share]
-)
+@pytest.mark.parametrize("change", [more_events, more_items, other_settings])
 def test_it_looks_again_when_data_or_settings_have_changed(
     chosen: Setup, change: Callable[[Setup], dict[str, Any]]
 ) -> None:

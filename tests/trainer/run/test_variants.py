@@ -1,6 +1,5 @@
 """Variants are the trainer's settings with some replaced, and live next to the default one."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from tests.trainer.setup import Setup
-from trainer.models import ITEM_MODELS
 from trainer.run.placing import Placing
 from trainer.run.variants import read_variants
 from trainer.settings import TrainerSettings
@@ -90,27 +88,3 @@ def test_a_run_that_ends_between_two_variants_is_completed_by_the_next_one(
     assert [setup.run(variants=variants) for _ in range(2)] == ["trained", "unchanged"]
     generations = [served.generation for served in setup.current.variants.values()]
     assert {generation.split("-")[1] for generation in generations} == {"3"}
-
-
-class Ticking:
-    """A clock that goes on by a second whenever it is looked at."""
-
-    def __init__(self) -> None:
-        self.perf_counter = itertools.count().__next__
-
-
-def test_each_variant_has_the_model_of_its_settings_and_a_report_of_its_own(
-    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trainer.stages.time", Ticking())
-    setup.fill(np.ones((4, 3)))
-    path = written(tmp_path, "".join(f"[{name}]\nitem_model = '{name}'\n" for name in ITEM_MODELS))
-    assert setup.run(variants=path) == "trained"
-    assert [setup.served(name).model for name in ITEM_MODELS] == list(ITEM_MODELS)
-    variants = list(setup.current.variants)
-    reports = [setup.report(name) for name in variants]
-    assert [report.variant for report in reports] == variants
-    # The time of its own lists, and of what was read for all.
-    stages = ("read counts", "check counts", "write item lists", "write user lists")
-    for report in reports:
-        assert [report.seconds[stage] for stage in stages] == [1, 1, 1, 1]

@@ -206,22 +206,3 @@ def test_workers_that_fold_otherwise_are_named(
     note_topics(store, keyspace, {"affinity": "greatest", "history_cap": 500})
     with pytest.raises(SourceError, match="AFFINITY is binary here and greatest there"):
         run(settings, source_of(spark, config, FoldingSettings()))
-
-
-def test_a_generation_of_the_workers_counts_cannot_be_made_again(
-    store: Store,
-    keyspace: Keyspace,
-    settings: TrainerSettings,
-    config: ArchiveConfig,
-    spark: SessionOf,
-) -> None:
-    records = log()[:200]
-    archive(config, [records])
-    note_topics(store, keyspace, {})
-    put(store, keyspace, folded(records, HistoryRules(affinity_of("binary", 14), CAP)))
-    assert run(settings) == "trained"
-    generation = lists_of(store, keyspace)[0].generation
-    with pytest.raises(SourceError, match=f"{generation} was made of the workers' counts"):
-        run(settings, again(spark, config, generation))
-    with pytest.raises(SourceError, match="generation nowhere has no report"):
-        run(settings, again(spark, config, "nowhere"))
