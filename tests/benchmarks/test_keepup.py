@@ -1,7 +1,6 @@
 """Latencies and lags are what they say, and the limit is found."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +8,6 @@ from benchmarks.harness.report import Servers
 from benchmarks.keepup.prober import Waiting
 from benchmarks.keepup.publisher import Load, Published
 from benchmarks.keepup.report import Lag, Latencies, Trial, report
-from benchmarks.keepup.scenario import lag_of
 from tests.benchmarks.reported import shown
 
 
@@ -36,15 +34,6 @@ def test_a_lag_is_low_that_ends_low_and_is_level() -> None:
 
 def published(counts: list[tuple[float, int]]) -> Published:
     return Published(1_000_000, counts, 900, failed=0, most_late_s=0.0, late_at_end_s=0.0)
-
-
-def test_the_lag_counts_the_quotes_of_both_publishers() -> None:
-    others = published([(float(second), 80 * second) for second in range(11)])
-    probed = [number / 20 for number in range(200)]
-    readings = [(1_000_000 + 1000.0 * second, 100 * second - 50) for second in range(1, 11)]
-    found = lag_of(readings, others, probed, Load(10, quotes_per_s=100))
-    assert found.middle_s == pytest.approx(0.5)
-    assert found.growth == pytest.approx(0, abs=1e-9)
 
 
 def test_a_later_price_shows_that_the_earlier_quotes_were_readable_too() -> None:

@@ -21,13 +21,6 @@ from tickrec_client.structs import Gap, Interaction, WeightedItem
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
 BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}
 BASKET = [WeightedItem(instrument_id=4)]
-ABOUT_ITEMS = {
-    "request_id": "r",
-    "source": "items",
-    "model": "m",
-    "variant": "default",
-    "generation": "g",
-}
 
 
 @dataclass(frozen=True)
@@ -164,13 +157,6 @@ def test_a_write_with_an_idempotency_key_is_sent_again_with_the_same_one(
     assert mine == ["mine", "mine"]
 
 
-def test_a_write_with_an_unknown_outcome_is_left_to_the_caller(serve: Serve) -> None:
-    served = serve(problem(409, "outcome-unknown"))
-    with pytest.raises(TickrecError, match="outcome-unknown"):
-        served.tickrec.publish_events([TRADE])
-    assert len(served.asked) == 1
-
-
 async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,23 +176,6 @@ async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(
     assert served.asked[2].headers["If-None-Match"] == '"(1,)"'
     assert [what(change) for change in changes] == [1, Stale("disconnected")]
     assert {asked.headers["X-API-Key"] for asked in served.asked} == {"secret"}
-
-
-@pytest.mark.parametrize(
-    ("again", "answer"),
-    [
-        (lambda t: t.delete_user("ABC"), {"user_id": "ABC"}),
-        (lambda t: t.delete_instrument(4), {"instrument_id": 4}),
-        (lambda t: t.item_recommendations(BASKET), {**ABOUT_ITEMS, "items": []}),
-        (lambda t: t.batch_recommendations(["ABC"]), {"recommendations": []}),
-    ],
-)
-def test_what_does_the_same_when_it_is_done_twice_is_sent_again(
-    serve: Serve, again: Callable[[Tickrec], object], answer: dict[str, object]
-) -> None:
-    served = serve(BROKEN, Said(200, json.dumps(answer)))
-    again(served.tickrec)
-    assert served.asked[0].line == served.asked[1].line
 
 
 def test_what_has_not_changed_is_kept_and_what_has_is_asked_for(serve: Serve) -> None:
