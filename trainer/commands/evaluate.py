@@ -68,7 +68,6 @@ def evaluate(
 
     Users and items need not be in Redis: everything comes from the files.
     """
-    from trainer.evaluation.page import page_of
     from trainer.evaluation.result import table_of
     from trainer.evaluation.run import run
     from trainer.evaluation.splits import Question, QuestionError
@@ -92,6 +91,8 @@ def evaluate(
         if best and AUTO in measured:
             write_best(best, found, given)
         if report:
+            from trainer.evaluation.page import page_of  # Matplotlib takes a second
+
             report.write_text(page_of(found), encoding="utf-8")
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
