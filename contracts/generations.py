@@ -51,6 +51,10 @@ class UnderWay(msgspec.Struct, frozen=True):
     """ISO 8601, UTC"""
     events: int
     """folded into the histories that it learns from"""
+    candidates: int = 0
+    """that the search has measured"""
+    best: str = ""
+    """of these"""
 
 
 class Comparison(msgspec.Struct, frozen=True):

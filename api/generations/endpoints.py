@@ -63,7 +63,7 @@ _MODELS: Final = Models(
     ],
     previous=[],
     held=False,
-    under_way=UnderWay("search", "2021-08-15T22:10:04+00:00", 81234),
+    under_way=UnderWay("search", "2021-08-15T22:10:04+00:00", 81234, 23, "ease, nDCG@10 0.0827"),
 )
 _DECISION: Final = Decision(
     at="2021-08-15T22:10:04+00:00",

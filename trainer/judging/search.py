@@ -8,11 +8,12 @@ The search goes from cheap to expensive. Each item model suggests where to set o
 `MODELS`: cosines, with users weighted or not and popular items damped or not, show what kind of
 data it is, and `ease` goes on with the counts that were best for them. The model's best lists are
 folded in otherwise. The search climbs the ladders of the cosines' settings, and in the end those of
-the best model of all. Some 50 candidates in all; half of them have lists that were made before.
+every model that the best does not lead beyond chance. Some 60 candidates in all; half of them have
+lists that were made before.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,6 +69,7 @@ def find(
     *,
     at_random: bool = False,
     served: Values | None = None,
+    measured: Callable[[Tried], None] = lambda _: None,
 ) -> Found:
     """Return which settings predict best what users did last.
 
@@ -79,6 +81,7 @@ def find(
         stages: gets each candidate.
         at_random: hold out items at random instead of the last ones.
         served: settings that the chosen ones are compared with, on the same users.
+        measured: is called with each candidate.
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
@@ -89,6 +92,7 @@ def find(
         few = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
         return Found(unsearched(settings), few, n_users)
     trials = Trials.on(holdout, settings, stages)
+    trials.measured = measured
     del holdout  # as large as what is searched with
     search = _Search(trials)
     if settings.item_model == AUTO:
@@ -134,8 +138,11 @@ class _Search:
 
     def best_of(self, model: str) -> Values:
         """Return the best candidate of an item model."""
+        return self._best_of(model).values
+
+    def _best_of(self, model: str) -> Tried:
         of_it = [tried for tried in self.trials.tried if tried.values["item_model"] == model]
-        return max(of_it, key=lambda tried: tried.ndcg).values
+        return max(of_it, key=lambda tried: tried.ndcg)
 
     def measure(self, model: str, values: Values) -> Tried:
         """Evaluate an item model with settings, except where the operator set others."""
@@ -170,23 +177,28 @@ class _Search:
         return half_lives(self.trials.holdout.histories.ts_ms, SHARES_OF_TIME, DAYS_LEAST)
 
     def item_models(self) -> None:
-        """Try each model's candidates, in order: later ones start from the best so far."""
+        """Try each model's candidates, in order: later ones start from the best so far.
+
+        Those that the best of all does not lead beyond chance climb, too: `ease` with other ladders
+        may overtake `cosine` with the best of its own.
+        """
         for name, entry in MODELS.items():
             if entry.candidates:
                 entry.candidates(self)
                 self.fold(name)
                 if name == Cosine.name:  # others set out from its counts
-                    self.refine()
-        if self.trials.best.values["item_model"] != Cosine.name:
-            self.refine()
+                    self._refine(name)
+        others = (n for n, entry in MODELS.items() if entry.candidates and n != Cosine.name)
+        for best in sorted(map(self._best_of, others), key=lambda tried: -tried.ndcg):
+            if not self.trials.leads(self.trials.best, best):
+                self._refine(best.values["item_model"])
 
-    def refine(self) -> None:
-        """Climb from the best candidate of all."""
-        model = self.trials.best.values["item_model"]
+    def _refine(self, model: str) -> None:
+        """Climb from a model's best candidate."""
         self._climb(model, "counts_user_weight_exponent", USER_WEIGHTS)
         for name, ladder in MODELS[model].ladders.items():
             self._climb(model, f"{settings_part(model)}_{name}", ladder)
-        self._vary(self.trials.best.values, "counts_half_life_days", [0, *self.half_lives])
+        self._vary(self.best_of(model), "counts_half_life_days", [0, *self.half_lives])
 
     def fold(self, model: str) -> None:
         """Try other ways to fold histories into an item model's best lists."""

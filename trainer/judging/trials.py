@@ -49,6 +49,8 @@ class Trials:
     stages: Stages
     popular: Recommended
     """what continues lists that are too short"""
+    measured: Callable[[Tried], None] = lambda _: None
+    """is called with each candidate"""
     tried: list[Tried] = field(default_factory=list)
     ndcg: list[Floats] = field(default_factory=list)
     """(n_users,) of each in `tried`; NaN of users that it was not measured on"""
@@ -112,15 +114,16 @@ class Trials:
         self.ndcg.append(np.full(len(is_asked), np.nan))
         self.ndcg[-1][is_asked] = ndcg(judged)
         of_all = point_values({}, judged)
-        measured = Tried(
+        tried = Tried(
             values,
             round(float(np.nanmean(self.ndcg[-1])), 6),
             round(of_all["coverage"], 6),
             round(of_all["personalization"], 6),
             round(time.perf_counter() - started, 3),
         )
-        self.tried.append(measured)
-        return measured
+        self.tried.append(tried)
+        self.measured(tried)
+        return tried
 
     def _users_lists(self, settings: TrainerSettings, holdout: Holdout) -> Matrix | None:
         """Return the users' own lists; others are neighbors only, as many as get a list at all."""

@@ -1,13 +1,15 @@
 """Searches of `auto`, each in a process of its own: no generation waits for one.
 
-The process reads its job from a pipe: nothing is on disk, nor copied in the trainer. Its
-priority is the lowest, and BLAS has one thread. It ends when its input does: with the trainer.
+The process reads its job from a pipe: nothing is on disk, nor copied in the trainer. It prints each
+candidate that it has measured, and ends when its input does: with the trainer. It has the lowest
+priority, and sleeps after each candidate so that it takes half a core at most.
 """
 
 import os
 import pickle
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from subprocess import PIPE, STDOUT, Popen
@@ -22,7 +24,8 @@ from contracts.messages import Floats
 from trainer import telemetry
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
-from trainer.generations.report import Found, Selection
+from trainer.generations.report import Found, Selection, Tried
+from trainer.judging.lists import N
 from trainer.judging.search import find
 from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
@@ -31,6 +34,8 @@ from trainer.stages import Stages
 COMMAND: Final = (sys.executable, "-m", "trainer.run.searching")
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 NICENESS: Final = 19
+CORES: Final = 0.5
+"""How much CPU a search takes at most, from its beginning to any candidate's end."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +57,20 @@ class Searches:
     def __init__(self, *, are_awaited: bool) -> None:
         self.are_awaited = are_awaited
         """by the generation that they are for, so none has a process of its own"""
-        self.under_way: UnderWay | None = None
         self.next: Job | None = None
         self.choices: dict[str, tuple[TrainerSettings, Selection]] = {}
+        self._begun: UnderWay | None = None
+        self._tried: list[Tried] = []
         self._process: Popen[bytes] | None = None
+
+    @property
+    def under_way(self) -> UnderWay | None:
+        """The search that is under way, and the best candidate that it has measured so far."""
+        if self._begun is None or not (tried := self._tried):
+            return self._begun
+        best = max(tried, key=lambda tried: tried.ndcg)
+        said = f"{best.values['item_model']}, nDCG@{N} {best.ndcg:.4f}"
+        return msgspec.structs.replace(self._begun, candidates=len(tried), best=said)
 
     def choice(self, variant: str, settings: TrainerSettings) -> Selection | None:
         """The last search's choice for a variant, None if its settings have changed since."""
@@ -66,40 +81,43 @@ class Searches:
         """Begin the next search, if there is one."""
         if job := self.next:
             self.choices.clear()  # what is left is of variants that are gone
-            self.under_way = UnderWay("search", datetime.now(UTC).isoformat(), job.basis[2])
+            self._begun = UnderWay("search", datetime.now(UTC).isoformat(), job.basis[2])
             threading.Thread(target=self._search, name="search", daemon=True).start()
 
     def close(self) -> None:
         """End the search that is under way."""
-        self.under_way = None
+        self._begun = None
         if self._process:
             self._process.kill()
 
     def _search(self) -> None:
-        job, self.next, output, found = self.next, None, b"", None
+        job, self.next, self._tried, found = self.next, None, [], None
         assert job  # noqa: S101 (it was there when this began)
-        variant, settings, basis = job.variant, job.settings, job.basis
+        variant, settings, basis, output, line = job.variant, job.settings, job.basis, b"", b""
         try:
             with suppress(BrokenPipeError), _process() as process:
                 self._process = process
                 pickle.dump(job, process.stdin, pickle.HIGHEST_PROTOCOL)  # type: ignore[arg-type]
                 process.stdin.flush()  # type: ignore[union-attr]
                 del job  # as large as what a run reads
-                output = process.stdout.read()  # type: ignore[union-attr]
+                for line in process.stdout:  # type: ignore[union-attr]
+                    output = (output + line)[-2_000:]
+                    with suppress(msgspec.MsgspecError):  # a warning, or what was found
+                        self._tried.append(msgspec.json.decode(line, type=Tried))
             outcome = f"ended with {process.returncode}"
             if not process.returncode:
-                found = msgspec.json.decode(output.rpartition(b"\n")[2], type=Found)
+                found = msgspec.json.decode(line, type=Found)
         except OSError as error:
             outcome = f"cannot be begun: {error}"
         if found:
             self.choices[variant] = settings, Selection(found, *basis)
             log.info("search finished", variant=variant, chosen=found.values, reason=found.why)
             telemetry.SEARCHES.labels("finished").inc()
-        elif self.under_way:
-            said = output[-2_000:].decode(errors="replace")
+        elif self._begun:
+            said = output.decode(errors="replace")
             log.error("search failed", variant=variant, reason=outcome, output=said)
             telemetry.SEARCHES.labels("failed").inc()
-        self.under_way = None
+        self._begun = None
 
 
 def _process() -> Popen[bytes]:
@@ -109,13 +127,23 @@ def _process() -> Popen[bytes]:
 
 
 def main() -> None:
-    """Run the pickled job on standard input; print its result as the last line of output."""
+    """Run the pickled job on standard input; print each candidate, and the result as last line."""
+    started = time.monotonic()
     os.nice(NICENESS)
     job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 (the trainer wrote it)
     threading.Thread(target=_end_with_input, daemon=True).start()
+
+    def measured(tried: Tried) -> None:
+        _print(tried)
+        time.sleep(max(time.process_time() / CORES - (time.monotonic() - started), 0))
+
     stages = Stages(lambda: None, Progress(disable=True))
-    found = find(*job.counts, job.settings, stages, served=job.served)
-    sys.stdout.write(f"\n{msgspec.json.encode(found).decode()}")
+    _print(find(*job.counts, job.settings, stages, served=job.served, measured=measured))
+
+
+def _print(result: Tried | Found) -> None:
+    sys.stdout.write(f"{msgspec.json.encode(result).decode()}\n")
+    sys.stdout.flush()
 
 
 def _end_with_input() -> None:

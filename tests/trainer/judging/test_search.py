@@ -134,6 +134,18 @@ def test_a_lead_that_may_be_chance_is_not_taken(few: None, monkeypatch: pytest.M
     assert clear.values == clear.tried[0].values
 
 
+@pytest.mark.parametrize("sure", [0, 99])
+def test_models_climb_that_the_best_does_not_lead_for_sure(
+    sure: float, few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "SURE", sure)
+    found = found_in(*with_a_thread(), user_model="none")
+    begun = {8, ease._NEAR_RIDGE, auto.UNLESS_BETTER["ease_regularization"]}
+    climbed = {t.values.get("ease_regularization") for t in found.tried} - begun - {None}
+    assert found.tried[0].values["item_model"] != "ease"
+    assert bool(climbed) == bool(sure)
+
+
 def test_what_is_served_is_kept_where_the_gate_would_refuse_the_default(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,9 @@
 """Searches in processes of their own: what they find, and how they end."""
 
 import pickle
+import time
+from contextlib import closing
+from resource import RUSAGE_CHILDREN, getrusage
 from subprocess import PIPE, Popen
 
 import numpy as np
@@ -49,10 +52,17 @@ def untimed(found: Found) -> Found:
     return replace(found, tried=[replace(tried, seconds=0) for tried in found.tried])
 
 
-def test_a_process_finds_what_is_found_here() -> None:
-    job = job_of(60, 24)
+def cpu_of_children() -> float:
+    used = getrusage(RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_a_process_finds_what_is_found_here_and_takes_half_a_core() -> None:
+    job, cpu_before, started = job_of(60, 24), cpu_of_children(), time.monotonic()
     searches = begun(job)
     eventually(lambda: searches.under_way is None, "its end")
+    cores = (cpu_of_children() - cpu_before) / (time.monotonic() - started)
+    assert 0 < cores < 0.6, "what comes after the last candidate, too"
     chosen = searches.choice("default", job.settings)
     assert chosen is not None
     here = find(*job.counts, job.settings, unwatched())
@@ -60,6 +70,14 @@ def test_a_process_finds_what_is_found_here() -> None:
     assert untimed(chosen.found) == untimed(here)
     assert (chosen.at, chosen.items, chosen.users) == ("2021-08-15", 24, 60)
     assert searches.choice("default", TrainerSettings(active_users=5)) is None
+
+
+def test_a_search_that_is_under_way_shows_the_best_so_far(long_job: Job) -> None:
+    with closing(begun(long_job)) as searches:
+        eventually(lambda: (doing := searches.under_way) and doing.candidates > 1, "candidates")
+        assert searches.under_way is not None
+        assert searches.under_way.best.startswith("cosine, nDCG@10 0.")
+    assert searches.under_way is None
 
 
 def test_a_killed_process_is_counted_and_logged_and_leaves_no_choice(long_job: Job) -> None:
