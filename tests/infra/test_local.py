@@ -18,7 +18,7 @@ from rich.console import Console
 
 from infra.local import background
 from infra.local.process import LOOPBACK, NotReadyError
-from infra.local.run import BusyError, Report, claimed, owner, read_report
+from infra.local.run import BusyError, Report, owner, read_report
 from infra.local.stack import Options, compose
 from infra.local.supervisor import State, Status
 from runtime.redis.stores import connect
@@ -211,14 +211,6 @@ def test_a_port_of_the_api_that_is_taken_is_said_at_once(folder: Path) -> None:
         taken = server.getsockname()[1]
         with pytest.raises(NotReadyError, match=f"port {taken} is taken"):
             compose(folder, Options(api_port=taken))
-
-
-def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:
-    with claimed(folder):
-        assert owner(folder) == os.getpid()
-        with pytest.raises(BusyError, match=re.escape(str(folder))), claimed(folder):
-            pass
-    assert owner(folder) is None
 
 
 def test_a_stack_that_does_not_come_up_says_why(

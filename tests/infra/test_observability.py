@@ -95,13 +95,6 @@ def test_every_queried_series_and_label_is_exposed(expression: str) -> None:
     assert labels <= set.union(OF_TARGETS, *(metrics[name] for name in names))
 
 
-def test_every_scrape_target_is_missed_when_it_is_down() -> None:
-    configured = yaml.safe_load((INFRA / "prometheus/prometheus.yml").read_text())
-    jobs = {each["job_name"] for each in configured["scrape_configs"]}
-    down = next(rule["expr"] for rule in rules_of(ALERTS) if rule["alert"] == "ProcessDown")
-    assert {*re.findall(r"\w+", down.partition('"')[2].partition('"')[0])} == jobs
-
-
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: it comes with Prometheus")
 def test_prometheus_accepts_its_files_and_the_dashboards_expressions(tmp_path: Path) -> None:
     rules = [

@@ -1,6 +1,5 @@
 """A process that ends is restarted; nothing outlives its supervisor; a port is given to one."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 
 from infra.local.process import LOOPBACK, Command, free_port
 from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
-from infra.local.supervisor import State, Supervisor, pause_s
+from infra.local.supervisor import State, Supervisor
 from tests.patience import PATIENCE_S, eventually
 
 GRACE_S = 1
@@ -61,21 +60,6 @@ def until(condition: Callable[[], object], tick: Callable[[], object] = lambda: 
 SLEEPER = "import time; print('here', flush=True); time.sleep(600)"
 
 
-def test_a_process_that_dies_is_restarted_after_its_pause(
-    supervisor: Supervisor, clock: Clock, tmp_path: Path
-) -> None:
-    process = supervisor.add(python("sleeper", tmp_path, SLEEPER))
-    os.kill(process.pid, signal.SIGKILL)
-    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
-    [status] = supervisor.statuses()
-    assert (status.exit_code, status.pid, status.restarts) == (-signal.SIGKILL, None, 0)
-    clock.now += pause_s(1) + 0.01
-    supervisor.tick()
-    [status] = supervisor.statuses()
-    assert (status.state, status.restarts) == (State.RUNNING, 1)
-    assert status.pid not in (None, process.pid)
-
-
 @pytest.mark.parametrize("has_answered", [True, False])
 def test_a_process_that_no_longer_answers_is_killed_and_restarted(
     supervisor: Supervisor, clock: Clock, tmp_path: Path, *, has_answered: bool
@@ -100,25 +84,6 @@ def test_a_process_that_no_longer_answers_is_killed_and_restarted(
     assert (status.exit_code, status.reason) == (-signal.SIGKILL, "it did not answer")
     assert asked.count(False) >= (HANGS_AFTER if has_answered else STARTS_WITHIN)
     until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
-
-
-def test_what_is_to_run_once_is_tried_again_when_it_ends_badly_and_not_when_it_ends_well(
-    supervisor: Supervisor, clock: Clock, tmp_path: Path
-) -> None:
-    code = f"""
-        import pathlib, sys
-        ready = pathlib.Path({str(tmp_path / "ready")!r})
-        missing = not ready.exists()
-        ready.touch()
-        sys.exit(missing)
-    """
-    supervisor.add(python("job", tmp_path, code), once=True)
-    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
-    clock.now += pause_s(1)
-    until(lambda: supervisor.statuses()[0].state is State.DONE, supervisor.tick)
-    clock.now += 3600
-    supervisor.tick()
-    assert supervisor.statuses()[0].state is State.DONE
 
 
 POLITE = """

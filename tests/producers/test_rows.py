@@ -1,9 +1,10 @@
 """Rows of a file reach the readers as they are in it; those that break a rule are reported."""
 
+import csv
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,6 @@ from producers.rows import (
     message_records,
 )
 from producers.run import SHOWN_REJECTIONS, Rejected
-
-from .files import write, write_rows
 
 NOW_MS = 1_700_000_000_000
 
@@ -318,3 +317,25 @@ def test_a_damaged_parquet_file_is_reported(folder: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(FileError, match=r"damaged\.parquet: damaged"):
         replay(path, QUOTE_ROWS)
+
+
+def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
+    """Write columns in the format of the file's name; None is an empty cell."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(dict(columns)), path, row_group_size=2)
+        return path
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        cells = ([_cell(value) for value in values] for values in columns.values())
+        writer.writerows(zip(*cells, strict=True))
+    return path
+
+
+def write_rows(path: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Path:
+    return write(path, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
