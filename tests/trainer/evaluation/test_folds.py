@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 from trainer.__main__ import app
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Split, WorkerRules
+from trainer.evaluation.measuring import by_activity, by_popularity
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.run import contender
 from trainer.evaluation.splits import folds_of, temporal
 from trainer.judging.holdout import Holdout
+from trainer.judging.lists import NONE, Judged
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
@@ -85,6 +87,23 @@ def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Pat
     lines = [line.split() for line in shown.stdout.splitlines()]
     of_folds = [float(line[2]) for line in lines if line[:1] == ["fold"]]
     assert of_folds == [round(fold["values"]["ndcg"], 4) for fold in folds]
+
+
+def test_groups_of_items_have_their_shares_and_groups_of_users_their_means() -> None:
+    items = np.array([[0, 99], [1, NONE]])
+    judged = Judged(items, items == 99, np.ones(2, np.int64), csr_array((2, 100)))
+    learned, consumed = 200 - np.arange(100), np.arange(100) == 99
+    groups = by_popularity(learned, consumed.astype(np.int64), judged)
+    assert [group.recommended for group in groups] == pytest.approx([1 / 3, 1 / 3, 0, 0, 1 / 3])
+    assert [group.consumed for group in groups] == [0, 0, 0, 0, 1]
+    assert groups[1].learned == pytest.approx((199 + 198 + 197 + 196) / learned.sum())
+    groups = by_activity({"ndcg": np.array([0.25, 0.75, 1, 0])}, np.array([1, 2, 30, 40]))
+    assert [(of.least_items, of.most_items, of.users) for of in groups] == [
+        (1, 2, 2),
+        (30, 30, 1),
+        (40, 40, 1),
+    ]
+    assert [of.values["ndcg"] for of in groups] == [0.5, 1, 0]
 
 
 SETTINGS = TrainerSettings()
