@@ -122,7 +122,7 @@ async def test_what_kafka_did_not_acknowledge_is_never_published_again(
     assert "retry-after" not in retry.headers
 
 
-@pytest.mark.slow
+@pytest.mark.stack
 async def test_a_process_that_was_killed_leaves_an_unknown_outcome(
     filled: Filled, store_url: str, tmp_path: Path
 ) -> None:

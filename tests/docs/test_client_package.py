@@ -39,6 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.stack
 def test_it_works_installed_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
     here = (sys.executable, "-m")

@@ -70,7 +70,7 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.stack)]
 )
 def test_the_first_lists_wait_for_no_search_and_no_search_outlives_the_trainer(
     setup: Setup, environment: dict[str, str], number: int
