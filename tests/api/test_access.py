@@ -9,7 +9,6 @@ import pytest
 
 from api.http.endpoint import ReadEndpoint
 from api.http.keys import file
-from api.settings import ApiSettings
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
@@ -153,8 +152,3 @@ async def until(client: Client, key: str, expected: int) -> None:
 @until_true
 async def until_metric(client: Client, broken: int) -> None:
     assert b"\napi_keys_file_broken %d.0\n" % broken in await client.get("/metrics")
-
-
-def test_empty_settings_have_no_keys() -> None:
-    settings = ApiSettings(api_keys="", api_keys_file="")  # type: ignore[arg-type]
-    assert (settings.api_keys, settings.api_keys_file) == (frozenset(), None)

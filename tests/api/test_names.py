@@ -85,8 +85,3 @@ async def test_a_new_symbol_is_in_answers_that_were_kept(
 def test_an_attribute_with_the_name_of_a_field_of_ids_stays_as_it_is() -> None:
     body = b'{"instrument_id":4,"attributes":{"instrument_id":5,"because":[6]}}'
     assert as_strings(body, (("instrument_id",),)) == body.replace(b":4,", b':"4",')
-
-
-async def test_the_first_versions_answers_stay_as_they_are(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/instruments/similar/4")
-    assert answer.json() == {"predicted_items": [str(LARGE), "7"]}

@@ -171,18 +171,6 @@ async def test_below_a_user_there_is_nothing_but_what_is_documented(
         assert "allow" not in answer.headers
 
 
-async def test_405_names_the_methods_of_all_routes_of_a_path_and_of_a_user_with_slashes(
-    client: httpx.AsyncClient,
-) -> None:
-    for path, methods in (
-        ("/v1/users/ABC", "DELETE, OPTIONS"),
-        ("/v1/users/ABC%2Fhistory%2F", "DELETE, OPTIONS"),
-        ("/v1/instruments/4", "GET, HEAD, PUT, DELETE, OPTIONS"),
-    ):
-        answer = await client.patch(path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
-
-
 async def test_a_page_of_an_origin_that_may_ask_sees_the_answer(wire: Client) -> None:
     for path in ("/v1/users/nobody/recommendations", "/health/live"):  # the first one is hot
         for origin, may in (
