@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 from runtime.settings import flat_fields
 from tests.patience import PATIENCE_S
@@ -49,21 +48,6 @@ def read(settings: TrainerSettings, name: str) -> Any:
     ((part, value),) = nested({name: None}, TrainerSettings).items()
     found = getattr(settings, part)
     return getattr(found, next(iter(value))) if isinstance(value, dict) else found
-
-
-def test_every_setting_has_one_name_and_what_it_is_for() -> None:
-    parts = [
-        name
-        for name, field in TrainerSettings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    ]
-    assert {"cosine", "ease", "user_knn", "counts", "auto", "quality"} <= set(parts)
-    assert not FIELDS.keys() & set(parts)
-    settings = TrainerSettings()
-    for name, field in FIELDS.items():
-        assert read(settings, name) == field.get_default(), name
-    of_the_trainer = {name for name in FIELDS if name not in TrainerSettings.model_fields}
-    assert all(FIELDS[name].description for name in of_the_trainer)
 
 
 @given(values=values_of)

@@ -58,13 +58,6 @@ def asked(command: str) -> tuple[str, list[str]]:
     return program, arguments
 
 
-def test_what_a_stage_takes_an_earlier_one_or_the_parameters_give() -> None:
-    given = {filled_in("${interactions}")}
-    for stage in STAGES.values():
-        assert {filled_in(file) for file in stage["deps"]} <= given
-        given |= set(stage["outs"])
-
-
 def run(command: str, folder: Path, **other: str) -> str:
     """Run a command of a stage in a folder and return what it prints."""
     program, arguments = asked(command)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
 from tests.examples import examples
 from tests.oracles.gram import gram_matrix
@@ -20,11 +19,10 @@ from trainer.counts.derived import (
     Histories,
     completed,
     counts_of,
-    histories_of,
     weighted,
     without,
 )
-from trainer.counts.matrices import UserItems, in_order
+from trainer.counts.matrices import in_order
 from trainer.counts.order import Order, ordered
 
 Dense = npt.NDArray[np.float64]
@@ -114,41 +112,6 @@ def test_items_that_no_history_has_are_completed_with_what_the_workers_count(
     assert found.toarray() == pytest.approx(expected)
     assert (found.diagonal() > 0).tolist() == (whole.diagonal() > 0).tolist()
     assert found.has_sorted_indices
-
-
-def user_items(affinities: Dense, items: list[int]) -> UserItems:
-    """Return users whose scale is 1/2; an entry's time is ten times its affinity."""
-    stored = csr_array(affinities / 2)
-    return UserItems(
-        users=[f"u{u}" for u in range(len(affinities))],
-        offsets=[LogPosition(0, u) for u in range(len(affinities))],
-        items=np.array(items, np.int64),
-        affinities=stored,
-        unscaled=stored.data * 2,
-        ts_ms=(stored.data * 20).astype(np.int64),
-        first_ms=(stored.data * 10).astype(np.int64),
-    )
-
-
-@given(
-    affinities=arrays(np.float64, (4, 5), elements=st.integers(0, 3)),
-    known=st.sets(st.sampled_from([3, 10, 11, 500, 7_000, 1, 9_999])),
-)
-def test_histories_have_a_column_for_each_counted_item_and_no_other(
-    affinities: Dense, known: set[int]
-) -> None:
-    of_users = [3, 10, 11, 500, 7_000]
-    items = np.array(sorted(known), np.int64)
-    found, stored = histories_of(user_items(affinities, of_users), items)
-    expected = np.zeros((4, len(items)))
-    for column, item in enumerate(items.tolist()):
-        if item in of_users:
-            expected[:, column] = affinities[:, of_users.index(item)]
-    assert (found.affinities.toarray() == expected).all()
-    assert found.affinities.shape == expected.shape
-    assert found.ts_ms.tolist() == (found.affinities.data * 10).tolist()
-    assert found.since_ms.tolist() == (found.affinities.data * 5).astype(np.int64).tolist()
-    assert stored.tolist() == (found.affinities.data / 2).tolist()
 
 
 any_shapes = st.tuples(st.integers(0, 6), st.integers(1, 7))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from trainer.__main__ import app
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.interactions import Split, WorkerRules
+from trainer.evaluation.interactions import WorkerRules
 from trainer.evaluation.measuring import by_activity, by_popularity
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.run import contender
@@ -64,10 +64,6 @@ def test_an_item_is_found_by_exactly_those_whose_partner_is_in_another_fold(coup
     assert found["data"]["left_out"]["pairs_of_unknown_items"] == 2 * together
     assert [fold["values"]["ndcg"] for fold in measured["folds"]] == [1] * FOLDS
     assert sum(fold["users"] for fold in measured["folds"]) == measured["users"]
-
-
-def pairs(split: Split) -> set[tuple[str, int]]:
-    return set(zip(split.test.users, split.test.items.tolist(), strict=True))
 
 
 def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Path) -> None:

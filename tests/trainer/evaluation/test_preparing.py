@@ -1,20 +1,18 @@
-"""The hold-out: what is learned from is what the stream's fold makes; splits part cleanly."""
+"""The hold-out: files are read to the last digit, and splits part cleanly."""
 
-from typing import Any, get_args
+import gzip
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import AffinityName, affinity_of
 from contracts.event_types import BUILT_IN
-from stream_processors.histories.history import History
-from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.scaled_fold import InverseDegree, MeanValue
-from tests.examples import examples
-from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import TRADE, Event, events_in_time_order, interactions
+from trainer.evaluation.files import FileError, read_interactions
 from trainer.evaluation.interactions import Split, WorkerRules
 from trainer.evaluation.preparing import prepare
 from trainer.evaluation.splits import SplitError, last, per_user, temporal
@@ -25,52 +23,6 @@ in_time_order = events_in_time_order()
 without_rejections = in_time_order.map(
     lambda events: [event for event in events if BUILT_IN[event[3]] > 0]
 ).filter(bool)
-fewer = examples(40)  # pandas takes some milliseconds each
-
-
-@pytest.mark.parametrize(
-    ("weight", "its"),
-    [("none", None), ("inverse-degree", InverseDegree(0.75)), ("value", MeanValue(0.75, 4))],
-)
-@fewer
-@given(
-    events=events_in_time_order("abc", 6),
-    affinity=st.sampled_from(get_args(AffinityName)),
-    cap=st.integers(1, 7),
-)
-def test_histories_and_counts_are_those_that_the_stream_folds(
-    weight: Any, its: Any, events: list[Event], affinity: AffinityName, cap: int
-) -> None:
-    rules = WorkerRules(
-        affinity=affinity,
-        half_life_days=14,
-        history_cap=cap,
-        user_weight=weight,
-        user_weight_exponent=0.75,
-        typical_value=4,
-    )
-    worker = HistoryRules(affinity_of(affinity, 14), cap, its)
-    histories: dict[str, History] = {}
-    for offset, (user, item, ts, kind, value) in enumerate(events):
-        history = histories.setdefault(user, History.empty(scaled=its is not None))
-        worker.fold(history, offset, item, BUILT_IN[kind], ts, value)
-    made = prepare(Split(interactions(events), interactions(events)), rules)
-    had = made.holdout.histories
-    assert made.users.tolist() == sorted(user for user in histories if len(histories[user]))
-    scaled = np.zeros(had.affinities.shape)
-    for u, user in enumerate(made.users):
-        entries = np.sort(histories[user].entries, order="item")
-        unscaled, scale = entries["affinity"], 1.0
-        if its is not None:
-            unscaled, scale = unscaled / entries["scale"], its.scale(histories[user])
-        mine = slice(had.affinities.indptr[u], had.affinities.indptr[u + 1])
-        assert made.items[had.affinities.indices[mine]].tolist() == entries["item"].tolist()
-        assert had.affinities.data[mine] == pytest.approx(unscaled, rel=0 if its is None else 1e-12)
-        assert had.ts_ms[mine].tolist() == entries["ts_ms"].tolist()
-        assert had.since_ms[mine].tolist() == entries["first_ms"].tolist()
-        scaled[u, had.affinities.indices[mine]] = unscaled * scale
-    assert made.holdout.stored == pytest.approx(scaled[scaled > 0], rel=1e-12)
-    assert made.holdout.streamed.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
 
 
 def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:
@@ -159,3 +111,96 @@ def test_the_last_split_hides_the_latest_item_of_those_who_keep_another(
     assert set(test) == latest
     assert not latest & set(train)
     assert len(train) + len(test) == len(events)
+
+
+HEADER = "ts_ms,user_id,instrument_id,price,quantity\n"
+ROW = "1291191960000,017850,9223372036854775807,2.55,6\n"
+GZIP = gzip.compress((HEADER + ROW * 2000).encode(), mtime=0)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    def write(text: str | bytes, name: str = "events.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def test_no_digit_is_lost_and_optional_columns_may_be_missing(written: Callable[..., Path]) -> None:
+    found = read_interactions(written(HEADER + ROW + "0,NA,0,,\n"))
+    assert found.ts_ms.tolist() == [1291191960000, 0]
+    assert found.users.tolist() == ["017850", "NA"]
+    assert found.items.tolist() == [2**63 - 1, 0]
+    assert read_interactions(written("user_id,instrument_id,ts_ms\nä,1,2\n")).users[0] == "ä"
+
+
+def test_events_and_values_are_read_where_there_are_columns_of_them(
+    written: Callable[..., Path],
+) -> None:
+    header = "event,ts_ms,user_id,instrument_id,price,quantity\n"
+    rows = "view,1,u,1,,\ntrade,2,u,1,2.5,4\n,3,u,1,2.5,\nclick,4,u,1,,4\n"
+    found = read_interactions(written(header + rows))
+    assert found.events.tolist() == ["view", "trade", "trade", "click"]
+    assert found.weights.tolist() == [1, 5, 5, 2]
+    assert np.array_equal(found.values, [np.nan, 10, np.nan, np.nan], equal_nan=True)
+    plain = read_interactions(written("ts_ms,user_id,instrument_id\n1,u,1\n"))
+    assert (plain.events.tolist(), plain.weights.tolist()) == (["trade"], [5])
+    assert np.isnan(plain.values).all()
+
+
+def test_csv_gzip_and_parquet_are_read_alike(written: Callable[..., Path], tmp_path: Path) -> None:
+    plain = read_interactions(written(HEADER + ROW))
+    packed = read_interactions(written(gzip.compress((HEADER + ROW).encode()), "events.csv.gz"))
+    parquet = tmp_path / "events.parquet"
+    frame = {"ts_ms": [1291191960000], "user_id": ["017850"], "instrument_id": [2**63 - 1]}
+    pd.DataFrame(frame).to_parquet(parquet)
+    for other in (packed, read_interactions(parquet)):
+        assert other.users.tolist() == plain.users.tolist()
+        assert other.items.tolist() == plain.items.tolist()
+        assert other.ts_ms.tolist() == plain.ts_ms.tolist()
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ("x,u,1,,", "row 2 .*, column ts_ms: value 'x', must be a whole number"),
+        ("1,u,-4,,", "row 2 .*, column instrument_id: value '-4'"),
+        ("1,u,1.5,,", "row 2 .*, column instrument_id: value '1.5'"),
+        ("1,u,9223372036854775808,,", "value '9223372036854775808', must be .* to 92233720"),
+        ("253402300800000,u,1,,", "column ts_ms: value '253402300800000'"),
+        ("1,,1,,", "row 2 .*, column user_id: no value, must be 1 to 128 bytes"),
+        ("1," + "u" * 129 + ",1,,", "column user_id: value 'u"),
+        ("1,u", "row 2 .*, column instrument_id: no value"),
+    ],
+)
+def test_an_invalid_value_is_reported_with_row_column_and_remedy(
+    row: str, error: str, written: Callable[..., Path]
+) -> None:
+    with pytest.raises(FileError, match=error) as raised:
+        read_interactions(written(HEADER + ROW + row + "\n"))
+    assert "correct or remove it; 1 rows are wrong" in str(raised.value)
+    assert "events.csv" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("events.txt", "", "must end in one of .csv"),
+        ("events.csv", "", "empty: give a file with a header"),
+        ("events.csv", HEADER, "no rows: give a file with interactions"),
+        ("events.csv", "ts_ms,user\n1,u\n", "no column user_id, instrument_id among ts_ms, user"),
+        ("events.csv", HEADER + "1,u,1,2,3,4\n", "no CSV .*correct the separators"),
+        ("events.csv", HEADER + ROW + "1,u,1,2,3,4\n", "no CSV .*correct the separators"),
+        ("events.csv", b"ts_ms,user_id,instrument_id\n1,\xff,1\n", "not UTF-8 .*save it as UTF-8"),
+        ("events.csv.gz", "plain", "not gzip, or broken off"),
+        ("events.csv.gz", GZIP[: len(GZIP) // 2], "broken off"),
+        ("events.parquet", "plain", "no Parquet file"),
+    ],
+)
+def test_an_unusable_file_is_reported_with_the_remedy(
+    name: str, content: str | bytes, error: str, written: Callable[..., Path]
+) -> None:
+    with pytest.raises(FileError, match=error):
+        read_interactions(written(content, name))

@@ -89,10 +89,6 @@ class Generations(Setup):
         """Return whether the keys of all of these generations live for ever."""
         return all(self.lifetimes(generation) == {-1} for generation in generations)
 
-    def ends_soon(self, generation: str) -> bool:
-        ttls = self.lifetimes(generation)
-        return bool(ttls) and all(0 < ttl <= REPLACED_GENERATION_TTL_S for ttl in ttls)
-
 
 @pytest.fixture
 def generations(setup: Setup) -> Generations:

@@ -24,7 +24,6 @@ from trainer.judging import feedback
 from trainer.judging.canary import CanaryRules, read_rules
 from trainer.run import runs as runs_module
 from trainer.settings import TrainerSettings
-from trainer.settings_file import SettingsFileError
 
 USERS = 40
 RULES = """\
@@ -270,20 +269,3 @@ def test_an_empty_file_has_the_documented_defaults(tmp_path: Path) -> None:
     (on_page,) = (text for text in of_page if "share" in text)
     for text in ("", of_module, on_page):
         assert read_rules(written(tmp_path, text)) == CanaryRules()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        None,
-        "share = 1.0",
-        "shares = 0.1",
-        "share =",
-        "[clicks]\nusers_least = -1",
-        "[clicks]\nshare = 0.1",
-        "needs = 1",
-    ],
-)
-def test_rules_that_are_none_name_the_file(tmp_path: Path, text: str | None) -> None:
-    with pytest.raises(SettingsFileError, match=r"canary\.toml \(CANARY_RULES\)"):
-        read_rules(tmp_path / "canary.toml" if text is None else written(tmp_path, text))

@@ -19,7 +19,7 @@ from trainer.judging import search as auto
 from trainer.judging.lists import judge
 from trainer.judging.popularity import half_life_of
 from trainer.judging.search import LEAST_USERS, find
-from trainer.models import MODELS, USER_KNN, cosine, ease
+from trainer.models import MODELS, cosine, ease
 from trainer.models.interface import Values
 from trainer.models.popular import PopularConfig
 from trainer.quality.checking import check_accuracy
@@ -189,21 +189,6 @@ def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog(
     assert "within 30% of the best nDCG by coverage" in found.why
     assert found.ndcg is not None
     assert found.ndcg <= chosen.ndcg
-
-
-@pytest.mark.parametrize("user_model", ["none", USER_KNN])
-def test_a_user_model_that_is_named_is_taken_and_the_figures_are_those_of_its_lists(
-    user_model: str, few: None
-) -> None:
-    found = found_in(*of_kinds(), user_model=user_model)
-    assert found.values["user_model"] == user_model
-    again = found_in(*of_kinds(), **found.values)
-    chosen = by_values(found, **found.values)
-    (only,) = again.tried
-    assert again.ndcg == only.ndcg == chosen.ndcg
-    assert found.ndcg is not None
-    assert found.ndcg <= chosen.ndcg
-    assert (only.coverage, only.personalization) == (chosen.coverage, chosen.personalization)
 
 
 @pytest.mark.parametrize("users", [120, LEAST_USERS - 1])

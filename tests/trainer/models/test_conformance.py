@@ -80,7 +80,6 @@ EVERY = [
 OF_ITEMS = [one for one in EVERY if one.name in ITEM_MODELS]
 
 every_model = pytest.mark.parametrize("one", EVERY, ids=str)
-every_whole_model = pytest.mark.parametrize("one", [o for o in EVERY if not o.cut], ids=str)
 every_item_model = pytest.mark.parametrize("one", OF_ITEMS, ids=str)
 every_whole_item_model = pytest.mark.parametrize("one", [o for o in OF_ITEMS if not o.cut], ids=str)
 
@@ -135,20 +134,6 @@ def test_the_same_input_makes_the_same_lists_to_the_last_bit(
     first, second = (ranking_of(one.model, one.input_of(affinities)) for _ in range(2))
     for name in ("indptr", "columns", "scores", "support", "because"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
-
-
-@every_whole_model
-@fewer
-@given(affinities=binary() | weighted(), random=st.randoms())
-def test_items_in_another_order_have_the_same_scores(
-    one: Conforming, affinities: Affinities, random: np.random.RandomState
-) -> None:
-    order = list(range(affinities.shape[1]))
-    random.shuffle(order)
-    before = scores(one.model, one.input_of(affinities))
-    after = scores(one.model, one.input_of(affinities[:, order]))
-    in_order = before[:, order]
-    assert near(in_order[order] if one.name in ITEM_MODELS else in_order, after)
 
 
 @every_model

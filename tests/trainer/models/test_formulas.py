@@ -106,15 +106,6 @@ def test_a_count_halves_with_each_half_life_before_the_latest_event(
     assert (undecayed == gram(affinities).diagonal()).all()
 
 
-def test_what_nobody_took_for_any_number_of_half_lives_is_still_in_the_list() -> None:
-    had, days = np.eye(3)[[0, 0, 1, 2]], np.diag([0.0, 36_500, 36_498])[[0, 0, 1, 2]]
-    of_latest = read(had[:3], days[:3])
-    found = recent_counts(of_latest, of_latest.affinities.data, gram(had), 0.5)
-    (ranking,) = ranked(Popular(PopularConfig()), found)
-    assert ranking[0][0] == 1
-    assert len(ranking) == 3
-
-
 # Few values, so that nearly everything ties.
 tied = arrays(
     np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(0, 3)

@@ -132,11 +132,3 @@ def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> 
             terms = unit[u] * (others * others[:, [ranking.columns[entry]]]).sum(axis=0)
             strongest = [j for j in np.argsort(-terms)[:REASONS] if terms[j] > 0]
             assert [j for j in ranking.because[entry] if j >= 0] == strongest
-
-
-@every_metric
-def test_of_many_twins_the_first_ones_are_the_neighbors(metric: Metric) -> None:
-    affinities = csr(np.tile([[1.0, 0, 2], [1, 1, 0]], (3_000, 1)))
-    found = neighbors_of(affinities, 3, metric).users
-    assert found[:6:2].tolist() == [[2, 4, 6], [0, 4, 6], [0, 2, 6]]
-    assert found[5_999].tolist() == [1, 3, 5]

@@ -87,14 +87,6 @@ def test_an_own_count_that_is_too_low_puts_its_pairs_beyond_the_bound() -> None:
     assert checked(counts)["own"].value == 1
 
 
-def test_counts_below_zero_are_stopped_unless_they_are_floating_noise() -> None:
-    assert checked(counts_of(), below_zero=1e-9)["below_zero"].holds
-    found = checked(counts_of(), below_zero=3)
-    assert not found["below_zero"].holds
-    with pytest.raises(BadDataError, match="below_zero"):
-        pass_or_raise(list(found.values()))
-
-
 def test_items_that_are_gone_are_stopped() -> None:
     before = popularity_of(own_of(counts_of(items=100)))
     assert checked(counts_of(items=51), before=before)["items_kept"].holds
@@ -115,9 +107,6 @@ def test_many_items_of_one_user_are_reported_and_do_not_stop_publication() -> No
 def own_gram(own: dict[int, float]) -> Gram:
     items = np.array(sorted(own), np.int64)
     return Gram(items, csr_array(np.diag([own[int(item)] for item in items])))
-
-
-counted = st.dictionaries(st.integers(0, 500), st.integers(1, 1000), min_size=1)
 
 
 def test_a_shift_over_two_bins_is_that_by_hand() -> None:

@@ -75,14 +75,6 @@ def test_what_workers_write_is_read_without_an_object_for_each_value(
     assert as_dicts(found) == as_dicts(module._any(buffer, range(len(rows)), scanned=False))
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"%1\r\n", b"%-1\r\n", b"*-2\r\n", b"+OK\r\n", b"$-1\r\n", b"%1\r\n$1\r\n1\r\n"]
-)
-def test_lines_that_do_not_add_up_are_not_guessed_at(text: bytes) -> None:
-    with pytest.raises(module._NotPlainError):
-        module._plain(as_buffer([text]), [0], scanned=False)
-
-
 IDS = st.integers(0, MAX_INSTRUMENT_ID)
 COUNTS = st.one_of(
     st.integers(-(2**53), 2**53),

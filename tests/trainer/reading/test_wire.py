@@ -1,19 +1,14 @@
 """The connections that counts and histories come by."""
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import redis
 from redis.connection import AbstractConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from rich.progress import Progress
 
 from contracts.keyspace import Keyspace
-from infra.local.process import free_port, running
-from infra.local.store import valkey
-from runtime.redis.stores import Store, connect
+from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import PARTITIONS, Setup
 from trainer.reading import hashes as module
@@ -21,11 +16,6 @@ from trainer.reading import hashes as reading
 from trainer.reading.gram import read_gram
 from trainer.reading.pipelines import COMMANDS_PER_PIPELINE, ask_each
 from trainer.stages import Stages
-
-
-@pytest.fixture
-def in_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 60)
 
 
 def test_half_an_answer_is_forgotten_when_the_connection_breaks(
@@ -49,18 +39,6 @@ def test_half_an_answer_is_forgotten_when_the_connection_breaks(
     counts = read_gram(setup.store, setup.keys, PARTITIONS, stages).counts
     assert (counts.toarray() == gram_matrix(affinities)).all()
     assert not breaks
-
-
-@pytest.mark.usefixtures("in_many_blocks")
-def test_a_store_that_goes_away_ends_the_run(setup: Setup, tmp_path: Path) -> None:
-    server = valkey(free_port(), tmp_path)
-    with running(server) as process, connect(server.address, "tests") as store:
-        for item in range(30):
-            store.sadd(setup.keys.items(0), item)
-            store.hset(setup.keys.cooc(0, item), mapping=dict.fromkeys(map(str, range(30)), "1"))
-        stages = Stages(process.kill, Progress(disable=True))
-        with pytest.raises(RedisConnectionError):
-            read_gram(store, setup.keys, 1, stages)
 
 
 @pytest.mark.parametrize("long_row", [5_000, 2])

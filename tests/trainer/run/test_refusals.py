@@ -9,7 +9,7 @@ import pytest
 
 from contracts.generations import DEFAULT_VARIANT, HeldOut, Lead
 from tests.trainer.setup import Affinities, Setup, broken_rules
-from trainer.quality.checking import ACCURACY, KEPT_MIN, Checked, check_accuracy
+from trainer.quality.checking import ACCURACY, KEPT_MIN, check_accuracy
 from trainer.run.placing import Refusal
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
@@ -119,10 +119,6 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     path.write_text("")
     assert setup.run(variants=path) == "trained"
     assert not setup.store.exists(setup.keys.model_refused())
-
-
-def checked(setup: Setup) -> dict[str, Checked]:
-    return {rule.rule: rule for rule in setup.report().quality}
 
 
 def lose(setup: Setup, items: range) -> None:

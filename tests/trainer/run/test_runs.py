@@ -13,12 +13,10 @@ from contracts.generations import PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
-from infra.local.process import free_port
 from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.publication import read_current
-from trainer.run import runs as runs_module
 from trainer.run.runs import Runs
 from trainer.settings_file import changed
 
@@ -150,14 +148,6 @@ def test_a_run_that_loses_its_lease_publishes_nothing(
     monkeypatch.setattr("trainer.run.runs.LEASE_S", 0.001)
     assert setup.run() == "failed"
     assert read_current(setup.store, setup.keys) is None
-
-
-def test_a_run_without_redis_fails_after_some_tries_and_does_not_raise(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs_module, "ATTEMPTS", 2)
-    monkeypatch.setattr("runtime.redis.stores._RETRIES", 0)
-    assert setup.run(redis_url=f"redis://127.0.0.1:{free_port()}/0") == "failed"
 
 
 def test_a_corrupt_value_is_left_out_counted_and_logged(

@@ -14,7 +14,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from tests.trainer.spark.logs import archive, note_topics
-from tests.trainer.spark.test_equality import lists_of, log
+from tests.trainer.spark.test_equality import log
 from tests.trainer.test_process import process
 from trainer.generations.publication import read_current
 
@@ -45,20 +45,6 @@ def said(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert lines, log
     return lines
-
-
-def test_it_trains_and_the_report_names_what_of(
-    environment: dict[str, str], store: Store, keyspace: Keyspace, config: ArchiveConfig
-) -> None:
-    first, _ = archive(config, [log()[:1_000], log()[1_000:]])
-    options = ("--master", "local[2]", "--snapshot", str(first))
-    with started(environment, *options) as process:
-        assert said(process)[-1]["message"] == "trained"
-    assert process.returncode == 0
-    report, lists = lists_of(store, keyspace)
-    assert report.inputs.archive is not None
-    assert report.inputs.archive.snapshot == str(first)
-    assert len(lists) == report.lists.similar + report.lists.user + 1
 
 
 def test_on_sigterm_it_cancels_the_spark_job(
