@@ -15,8 +15,6 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )
-RECORDS: Final = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
-
 FENCE: Final = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 CODE: Final = re.compile(r"`([^`\n]+)`")
 LINK: Final = re.compile(r"""\]\(([^()\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
@@ -104,10 +102,3 @@ def test_every_key_that_is_shown_is_one_that_the_keyspace_builds(document: str) 
     shapes = [key.shape() for key in KEYS]
     shown = [key for key in keys_in(text_of(document)) if key not in ALL_OF_A_KIND]
     assert [key for key in shown if not any(shape.fullmatch(key) for shape in shapes)] == []
-
-
-def test_the_decisions_are_numbered_and_listed() -> None:
-    numbers = [int(record.name[:4]) for record in RECORDS]
-    listed = LINK.findall(text_of("docs/adr/README.md"))
-    assert numbers == sorted(set(numbers))
-    assert [link for link, _ in listed] == [record.name for record in RECORDS]

@@ -6,19 +6,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-import httpx
 import pytest
 from rich.console import Console
 
 from benchmarks.reads import scene as scenes
 from benchmarks.reads.answers import check_same
 from benchmarks.reads.data import Size
-from benchmarks.reads.results import Answered, Target, reached
 from benchmarks.reads.scenario import Servers, both_servers, contest, endpoints
 from benchmarks.reads.scene import ReadServer, Scene, set_up
-from infra.local.process import LOOPBACK
 from tests.benchmarks.reported import figures, shown
-from tests.patience import PATIENCE_S
 
 SIZE = Size(instruments=400, users=300)
 
@@ -49,10 +45,6 @@ def servers(scene: Scene) -> Iterator[Servers]:
         yield servers
 
 
-def answer(server: ReadServer, path: str) -> httpx.Response:
-    return httpx.get(f"http://{LOOPBACK}:{server.port}{path}", timeout=PATIENCE_S)
-
-
 @pytest.mark.slow
 def test_both_answer_the_same_to_every_endpoint(servers: Servers) -> None:
     for situation in endpoints(SIZE):
@@ -76,23 +68,3 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Serv
     assert line["cpu_s"]["ours"].keys() == {"server", "store", "load", "others"}
     assert line["cpu_s"]["ours"]["server"] > 0
     assert "400 instruments with 200 neighbors each, 300 users" in shown(found)
-
-
-def run(rate: int, p99_s: float, *, refused: int = 0) -> Answered:
-    return Answered(
-        records=rate, seconds=1.0, cpu_s={"server": 0.9, "store": 0.1, "load": 0.2, "others": 0.0},
-        p50_s=p99_s / 3, p99_s=p99_s, max_s=2 * p99_s, refused=refused, broken=0,
-        rss_bytes=90_000_000,
-    )  # fmt: skip
-
-
-def test_a_bar_is_reached_by_the_ratio_at_a_lower_p99_without_refusals() -> None:
-    def meets(ours: Answered, target: Target) -> bool:
-        return reached(target, [ours], [run(1_000, 0.02)])
-
-    target = Target(5.0)
-    assert meets(run(5_000, 0.01), target)
-    assert not meets(run(4_900, 0.01), target)
-    assert not meets(run(5_000, 0.02), target)
-    assert not meets(run(5_000, 0.01, refused=1), target)
-    assert meets(run(5_000, 0.02), Target(5.0, by_p99=False))

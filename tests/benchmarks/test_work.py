@@ -24,8 +24,6 @@ from runtime.topology import Topology
 from trainer.reading import read_gram
 from trainer.stages import Stages
 
-START_MS = 1_700_000_040_000
-
 
 @pytest.fixture
 def place(store_url: str, namespace: str) -> Iterator[Namespace]:

@@ -10,17 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-import msgspec
 import pytest
 
 from tests.http_server import Handler, serving
 from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
 from tickrec_client.stream_events import Change, Live, LiveBar, Stale
-from tickrec_client.structs import Gap, Interaction, WeightedItem
+from tickrec_client.structs import Gap, Interaction
 
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
 BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}
-BASKET = [WeightedItem(instrument_id=4)]
 
 
 @dataclass(frozen=True)
@@ -219,23 +217,6 @@ def test_a_stream_that_breaks_goes_on_with_what_it_missed_and_tells_that_it_was_
     assert opened == ["/v1/stream/bars?instruments=4%2CSUCA"] * 3
     assert first == "/v1/bars?instruments=4&start=0&end=240000&limit=10000"
     assert second == f"{first}&page_token=rest"
-
-
-def test_instruments_that_were_idle_before_and_after_a_loss_are_not_asked_for() -> None:
-    def live(instrument: int, minutes: int) -> LiveBar:
-        bar = {**minute(minutes), "instrument_id": instrument}
-        return msgspec.convert(bar, LiveBar)
-
-    missing = stream_events.Missing()
-    for instrument, minutes in ((1, 9), (2, 9), (3, 2), (4, 2), (5, 9)):
-        missing.take(live(instrument, minutes))
-    missing.take(Stale("disconnected"))
-    for instrument, minutes in ((1, 9), (2, 12), (3, 2), (4, 11), (6, 12)):
-        assert missing.take(live(instrument, minutes)) == []
-    asked = [(q["instruments"], q["start"], q["end"]) for q in missing.queries()]
-    assert asked == [([1, 2], 480_000, 720_000), ([4], 60_000, 660_000)]
-    assert len(missing.take(Live())) == 6
-    assert list(missing.queries()) == []
 
 
 def minute(n: int) -> dict[str, object]:
