@@ -2,20 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Final
 
 import pytest
-import redis
-from playwright.async_api import Page, Request, Response, expect
+from playwright.async_api import Page, expect
 
 from tests.api.keys import entry, write_keys
 
-from .seeds import FAR, RARE, give, rows, seed, traded
+from .seeds import RARE, give, rows, seed
 from .stack import Stack, minute_ms
 
 pytestmark = pytest.mark.slow
-_PAUSE_MS: Final = 12_000
-"""So long Redis answers nobody."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,63 +41,6 @@ async def test_markets_say_that_they_are_cut_off_keep_what_they_have_and_go_on(
     await expect(page.get_by_text("Loading…")).to_be_visible()
     with behind.api():
         await expect(page.get_by_role("heading", level=1)).to_have_text("Models")
-
-
-async def test_a_user_keeps_what_there_is_while_the_api_is_away_and_goes_on(
-    page: Page, behind: Stack
-) -> None:
-    banner = page.locator(".banner")
-    history = rows(page, "History")
-    with behind.api():
-        await page.goto(f"{behind.url}/#/user/stayer")
-        await expect(history).to_have_count(1)
-        await expect(rows(page, "Recommendations")).to_have_count(3)
-    await expect(banner).to_contain_text("Cut off since")
-    await page.get_by_role("button", name="Click OTHR").first.click()
-    await expect(page.locator(".outcome")).to_contain_text("it may be published or not")
-    await expect(history).to_have_count(1)
-    await expect(rows(page, "Recommendations")).to_have_count(3)
-    behind.publish(traded("stayer", FAR))
-    with behind.api():
-        await expect(banner).to_be_hidden()
-        await expect(history).to_have_count(2)
-
-
-async def test_an_answer_that_asks_for_patience_is_said_and_gets_it(
-    page: Page, behind: Stack
-) -> None:
-    answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))
-    banner = page.locator(".banner")
-    with behind.api("api"):
-        await page.goto(f"{behind.url}/#/user/stayer")
-        await expect(rows(page, "Recommendations").first).to_be_visible()
-        assert isinstance(behind.pipeline.store, redis.Redis)
-        behind.pipeline.store.client_pause(_PAUSE_MS)
-        await expect(banner).to_contain_text(
-            re.compile(r"Delayed since \d\d.*The server answers 503: ", re.DOTALL)
-        )
-        await expect(page.locator(".status")).to_have_text("Delayed")
-        await expect(rows(page, "Recommendations").first).to_be_visible()
-        await expect(banner).to_be_hidden()
-        await expect(page.locator(".status")).to_have_text("Connected")
-    refused = [answer for answer in answers if answer.status == 503]
-    assert refused
-    for answer in refused:
-        allowed = received_ms(answer) + 1000 * int(answer.headers["retry-after"])
-        others = [other.request for other in answers if other.url == answer.url]
-        later = [other for other in others if sent_ms(other) > received_ms(answer)]
-        assert all(sent_ms(other) >= allowed for other in later), answer.url
-
-
-def sent_ms(request: Request) -> float:
-    """Return when the browser sent it: this process may be late to hear of it."""
-    return request.timing["startTime"]
-
-
-def received_ms(answer: Response) -> float:
-    """Return when the browser had its head."""
-    return sent_ms(answer.request) + answer.request.timing["responseStart"]
 
 
 async def test_without_the_right_key_it_says_so_and_goes_on_with_one(

@@ -1,32 +1,30 @@
 """The view `markets` in a real browser, on a worker and an API."""
 
-import asyncio
 import re
 import time
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, Route, expect
+from playwright.async_api import Locator, Page, expect
 
 from contracts.instruments import Instrument
+from runtime.archive.config import ArchiveConfig
+from tests.api.archive.market import Quote, append, row, table_of
 
 from .accessible import assert_accessible, assert_fits
-from .seeds import EVIL, HUGE, SCRIPT, SUCA, seed
+from .seeds import EVIL, HUGE, OTHER, SCRIPT, SUCA, seed
 from .stack import MINUTE_MS, Stack, minute_ms
 
-CROWD = range(1_000, 51_000)
-RISEN, FALLEN, QUIET = 21, 22, 23
-FORBIDDEN_STORAGE = """
-Object.defineProperty(window, "localStorage", {
-  get() { throw new DOMException("Access is denied", "SecurityError") },
-});
-"""
+CROWD = range(1_000, 1_060)
+RISEN, FALLEN = 21, 22
 
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded(stack: Stack) -> int:
-    """Fill in 50,000 instruments and minutes of one; return the start of the minute of then."""
+    """Fill in more instruments than are listed, and minutes; return the start of this one."""
     now = minute_ms()
     for ago in (9, 8, 5, 4):
         stack.quote(SUCA, 10.0 + ago, now - ago * MINUTE_MS + 1000)
@@ -34,13 +32,11 @@ def seeded(stack: Stack) -> int:
     stack.describe(
         Instrument(RISEN, symbol="AAUP", name="Risen plc"),
         Instrument(FALLEN, symbol="AADN", name="Fallen plc"),
-        Instrument(QUIET, symbol="AAQT", name="Quiet plc"),
     )
     for ago in range(8):
         ts = minute_ms(ago) + 1000
         stack.quote(RISEN, 12.0 - ago / 4, ts)
         stack.quote(FALLEN, 8.0 + ago / 4, ts, size=50.0)
-    stack.quote(QUIET, 5.5, minute_ms(20))
     seed(stack)
     return now
 
@@ -88,83 +84,6 @@ async def test_it_shows_the_bars_the_name_and_what_is_similar(
     await expect(page.get_by_role("link", name="TradingView")).to_be_visible()
 
 
-async def test_the_buttons_do_not_move_when_the_price_arrives(page: Page, stack: Stack) -> None:
-    asked = asyncio.Event()
-
-    async def late(route: Route) -> None:
-        await asked.wait()
-        await route.continue_()
-
-    await page.route("**/v1/snapshots*", late)
-    await page.goto(f"{stack.url}/#/markets/AAUP")
-    button = page.get_by_role("button", name="Table")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("AAUP")
-    before = await button.bounding_box()
-    asked.set()
-    await expect(page.locator(".standing dl")).to_be_visible()
-    assert await button.bounding_box() == before
-
-
-async def test_an_old_price_is_said_to_be_stale(page: Page, stack: Stack) -> None:
-    await page.goto(f"{stack.url}/#/markets/AAQT")
-    await expect(page.locator(".standing")).to_contain_text(re.compile(r"stale, \d+ min ago"))
-    quiet = page.get_by_role("option", name="AAQT")
-    await expect(quiet).to_contain_text(re.compile(r"\d+ min old"))
-    await expect(quiet).to_have_class("stale")
-    await expect(page.get_by_role("option", name="AAUP")).not_to_contain_text("old")
-
-
-async def test_figures_of_a_part_of_the_day_say_since_when(page: Page, stack: Stack) -> None:
-    async def partly(route: Route) -> None:
-        answer = await (await route.fetch()).json()
-        for snapshot in answer["snapshots"].values():
-            snapshot["day"] = {**snapshot["day"], "t": 0, "partial": partial}
-        await route.fulfill(json=answer)
-
-    await page.route("**/v1/snapshots*", partly)
-    partial = False
-    await page.goto(f"{stack.url}/#/markets/AAUP")
-    covered = page.locator(".standing .covered")
-    await expect(covered).to_have_text("today (UTC)")
-    partial = True
-    await expect(covered).to_have_text(re.compile(r"^since \d\d:\d\d earlier minutes of today"))
-
-
-async def test_the_bar_under_the_pointer_or_the_finger_is_shown_in_figures(
-    page: Page, browser: Browser, stack: Stack
-) -> None:
-    touched = await browser.new_page(has_touch=True, viewport={"width": 390, "height": 844})
-    for one, at in ((page, page.mouse.move), (touched, touched.touchscreen.tap)):
-        await one.goto(f"{stack.url}/#/markets/AAUP")
-        legend = one.locator(".legend")
-        newest = re.compile(r"O 12\.00H 12\.00L 12\.00C 12\.00.*V 11 quotes")
-        await expect(legend).to_have_text(newest)
-        box = await one.locator(".chart").bounding_box()
-        assert box is not None
-        seen = set()
-        for step in range(40):
-            await at(box["x"] + box["width"] * step / 40, box["y"] + 60)
-            await one.evaluate("() => new Promise(requestAnimationFrame)")
-            seen |= set(re.findall(r"L (\S+)\s+C \1\s", await legend.inner_text()))
-        assert {"12.00"} < seen <= {f"{12 - ago / 4:.2f}" for ago in range(8)}
-    await touched.close()
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("markets/AAUP?interval=7x", "no interval “7x”, so this shows 1m. Known: 1m, 5m, 15m"),
-        ("user/ABC?window=2h", "no window “2h”, so this shows 24h. Known: 1h, 6h, 24h, 7d"),
-        ("marktes", "no view “marktes”. Known: markets, user, pipeline, models"),
-    ],
-)
-async def test_an_unknown_part_of_an_address_is_named(
-    page: Page, stack: Stack, address: str, said: str
-) -> None:
-    await page.goto(f"{stack.url}/#/{address}")
-    await expect(page.get_by_role("alert")).to_contain_text(said)
-
-
 async def test_a_quote_that_is_published_moves_the_candle(page: Page, stack: Stack) -> None:
     await show(page, stack)
     await expect(page.locator("tbody tr[data-t]").first).to_be_visible()
@@ -189,28 +108,6 @@ async def test_a_late_quote_revises_the_bar_of_its_own_minute(
     stack.quote(SUCA, 44.5, minute + 3000)
     await expect(bar(page, minute)).to_contain_text("44.50")
     assert await bar(page, before).inner_text() == untouched
-
-
-async def test_a_late_quote_fills_a_gap(page: Page, stack: Stack, seeded: int) -> None:
-    await show(page, stack)
-    minute = seeded - 3 * MINUTE_MS
-    stack.quote(SUCA, 14.5, minute + MINUTE_MS + 1)
-    await expect(bar(page, minute + MINUTE_MS)).to_contain_text("14.50")
-    stack.quote(SUCA, 15.5, minute + 1)
-    await expect(bar(page, minute)).to_contain_text("15.50")
-    starts = await page.locator("tr[data-t]").evaluate_all("rows => rows.map(r => +r.dataset.t)")
-    assert starts == sorted(starts, reverse=True)
-
-
-async def test_a_longer_interval_follows_its_minutes(page: Page, stack: Stack) -> None:
-    await show(page, stack, f"markets/{SUCA}?interval=1h")
-    await expect(page.get_by_role("link", name="1h", exact=True)).to_have_attribute(
-        "aria-current", "true"
-    )
-    newest = page.locator("tbody tr[data-t]").first
-    await expect(newest).to_be_visible()
-    stack.quote(SUCA, 77.75, minute_ms() + 2)
-    await expect(newest).to_contain_text("77.75")
 
 
 async def test_search_finds_by_symbol_and_by_name(page: Page, stack: Stack) -> None:
@@ -260,51 +157,6 @@ async def test_an_instrument_is_found_and_chosen_with_the_keyboard(
     await expect(search).to_be_focused()
 
 
-async def test_enter_chooses_from_what_was_typed_last_on_a_page_that_is_behind(
-    page: Page, stack: Stack
-) -> None:
-    """Nothing is painted between the keys: effects of the first rendering come after Enter."""
-    await page.goto(f"{stack.url}/#/markets/{SUCA}?interval=5m")
-    await expect(page.get_by_role("listbox", name="Found").get_by_role("option")).to_have_count(50)
-    await page.evaluate(
-        """async () => {
-          const field = document.querySelector("[role=combobox]");
-          const press = (key) =>
-            field.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-          press("ArrowDown");
-          await Promise.resolve();
-          field.value = "othr";
-          press("Enter");
-        }"""
-    )
-    await expect(page).to_have_url(re.compile(r"#/markets/OTHR\?interval=5m$"))
-
-
-async def test_an_address_has_the_symbol_unless_it_means_another_instrument(
-    page: Page, stack: Stack
-) -> None:
-    stack.describe(
-        Instrument(11, symbol="TWIN", name="The one that the symbol means"),
-        Instrument(12, symbol="TWIN", name="The other one"),
-        Instrument(13, symbol="700", name="Digits that are not its id"),
-    )
-    heading = page.get_by_role("heading", level=1)
-    for typed, shown, symbol in (
-        ("suca", "SUCA", "SUCA"),
-        ("11", "TWIN", "TWIN"),
-        ("12", "12", "TWIN"),
-        ("13", "13", "700"),
-    ):
-        await page.goto("about:blank")  # so that nothing is known from before
-        async with page.expect_response(f"**/v1/instruments/{symbol if typed != '13' else 13}"):
-            await page.goto(f"{stack.url}/#/markets/{typed}")
-        await expect(heading).to_have_text(symbol)
-        await page.evaluate("() => new Promise(requestAnimationFrame)")
-        await expect(page).to_have_url(re.compile(f"#/markets/{shown}$"))
-    await page.goto(f"{stack.url}/#/markets/NONE-SUCH")
-    await expect(page.get_by_role("alert")).to_contain_text("NONE-SUCH")
-
-
 async def test_times_and_days_are_of_the_browsers_zone_until_another_is_chosen(
     page: Page, stack: Stack, seeded: int
 ) -> None:
@@ -334,31 +186,6 @@ async def test_times_and_days_are_of_the_browsers_zone_until_another_is_chosen(
     await expect(choice).to_have_value("America/New_York")
 
 
-async def test_of_50_000_instruments_it_lists_as_many_as_one_can_read(
-    page: Page, stack: Stack
-) -> None:
-    await page.goto(stack.url)
-    found = page.get_by_role("listbox", name="Found").get_by_role("option")
-    await expect(found).to_have_count(50)
-    await expect(page.get_by_text("The first 50 by symbol: search for others.")).to_be_visible()
-    await page.get_by_role("combobox", name="Search by symbol or name").fill(f"z{CROWD[-1]}")
-    await expect(found).to_have_count(1)
-    await found.click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text(f"Z{CROWD[-1]}")
-
-
-async def test_an_instrument_that_is_new_is_listed_without_a_reload(
-    page: Page, stack: Stack
-) -> None:
-    await page.clock.install()
-    await page.goto(stack.url)
-    await page.get_by_role("combobox", name="Search by symbol or name").fill("newcomer")
-    await expect(page.get_by_text("No instrument has such a symbol or name.")).to_be_visible()
-    stack.describe(Instrument(9, symbol="NEWC", name="Newcomer"))
-    await page.clock.fast_forward(10_000)
-    await expect(page.get_by_role("listbox", name="Found")).to_contain_text("NEWC")
-
-
 async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:
     await page.goto(stack.url)
     await page.get_by_role("combobox", name="Search by symbol or name").fill("huge")
@@ -379,17 +206,6 @@ async def test_a_name_is_text_whatever_stands_in_it(page: Page, stack: Stack) ->
     assert await page.locator("main script, main img").count() == 0
 
 
-async def test_what_was_never_seen_is_said_to_be_so(page: Page, stack: Stack) -> None:
-    await show(page, stack, "markets/987")
-    await expect(page.get_by_role("alert").first).to_contain_text("987")
-    # The stream of the list may answer in the meantime, too.
-    async with page.expect_response(f"**/v1/stream/bars*{HUGE + 1}*") as refused:
-        await page.goto(f"{stack.url}/#/markets/{HUGE + 1}")
-    assert (await refused.value).status == 422
-    await expect(page.locator(".prices").get_by_role("alert")).to_contain_text(str(HUGE))
-    await expect(page.locator(".status")).to_have_text("Connected")
-
-
 async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
     page: Page, stack: Stack
 ) -> None:
@@ -405,18 +221,28 @@ async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
     await assert_fits(page)
 
 
-async def test_the_theme_is_the_systems_until_another_is_chosen(page: Page, stack: Stack) -> None:
-    await page.emulate_media(color_scheme="dark")
-    await page.goto(stack.url)
-    root = page.locator("html")
-    await expect(root).to_have_attribute("data-theme", "dark")
-    await page.emulate_media(color_scheme="light")
-    await expect(root).to_have_attribute("data-theme", "light")
-    await page.get_by_role("button", name="Dark").click()
-    await page.reload()
-    await expect(root).to_have_attribute("data-theme", "dark")
-    await page.add_init_script(FORBIDDEN_STORAGE)
-    await page.reload()
-    await expect(root).to_have_attribute("data-theme", "light")
-    await page.get_by_role("button", name="Dark").click()
-    await expect(root).to_have_attribute("data-theme", "dark")
+_AGES_MIN: Final = (120, 180, 3_000)
+"""Two on the first page of the archive, one behind pages without bars."""
+
+
+@pytest.mark.slow
+async def test_earlier_bars_come_from_the_archive(
+    page: Page, behind: Stack, tmp_path: Path
+) -> None:
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    now = minute_ms()
+    minutes = [now - age * MINUTE_MS for age in _AGES_MIN]
+    rows = [row(OTHER, start, [Quote(start, 12.5 + n, 1)], 1) for n, start in enumerate(minutes)]
+    append(table_of(config), rows)
+    with behind.api(archive_warehouse=config.warehouse):
+        behind.quote(OTHER, 20.5, now + 1)
+        await page.goto(f"{behind.url}/#/markets/{OTHER}")
+        await page.get_by_role("button", name="Table").click()
+        newest = page.locator(f'tr[data-t="{now}"]')
+        await expect(newest).to_contain_text("20.50")
+        for start, price in zip(minutes[:2], ("12.50", "13.50"), strict=True):
+            await expect(page.locator(f'tr[data-t="{start}"]')).to_contain_text(price)
+        earlier = page.get_by_role("button", name="Earlier bars")
+        await earlier.click()
+        await expect(page.locator(f'tr[data-t="{minutes[2]}"]')).to_contain_text("14.50")
+        await expect(earlier).to_be_hidden()

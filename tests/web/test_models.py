@@ -3,21 +3,19 @@
 import re
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
-from contracts.generations import Canary, Current, Decision, Experiment, HeldOut, Served
-from tests.api.keys import entry, write_keys
+from contracts.generations import Canary, Current, Decision, HeldOut, Served
 from trainer.generations.decisions import note
 from trainer.generations.report import Data, Found, Inputs, Lists, Report, Selection
 from trainer.quality.checking import Checked
 
 from .accessible import assert_accessible, assert_fits
-from .seeds import SCRIPT, give
+from .seeds import SCRIPT
 from .stack import MINUTE_MS, Stack
 
 G1, G2, G3, STEEP = (Served(f"20261126T1{n}0000Z-{n}", "cosine", "user-knn") for n in (1, 2, 3, 4))
@@ -103,68 +101,6 @@ async def test_a_generations_report_is_shown_as_text(page: Page, served: Stack) 
     await expect(report.locator("tbody tr").nth(1)).to_contain_text(SCRIPT)
     await expect(report.locator("tbody tr").nth(0)).to_contain_text("holds")
     await expect(page).to_have_title(re.compile("Models"))
-
-
-async def test_figures_go_back_further_than_reports(page: Page, served: Stack) -> None:
-    await show(page, served)
-    figures = page.get_by_role("region", name="Generations over time", exact=True)
-    accuracy = figures.get_by_role("img", name="Accuracy")
-    await expect(accuracy).to_have_accessible_name(re.compile("of 9 generations 0.2900 to 0.3207"))
-    await expect(accuracy.locator("circle")).to_have_count(9)
-
-
-async def test_a_decision_that_is_made_comes_up_with_its_reason(page: Page, served: Stack) -> None:
-    await show(page, served)
-    rows = page.get_by_role("region", name="Decisions").locator("tbody tr")
-    await expect(rows).to_have_count(6)
-    why = f"nDCG fell {SCRIPT}"
-    made = Decision(iso(0), "g9", "canary", "rolled back", why, "ops", {"ndcg_p": 0.0123})
-    note(served.model.store, served.model.keys, made)
-    await expect(rows.first).to_contain_text(re.compile("rolled back.*ops.*g9.*canary"))
-    await expect(rows.first).to_contain_text(f"{why}ndcg_p 0.0123")
-
-
-async def test_a_canary_is_shown_with_its_users_and_the_start_of_its_trial(
-    page: Page, served: Stack
-) -> None:
-    await show(page, served)
-    trial = page.get_by_role("region", name="Canary", exact=True)
-    await expect(trial).to_contain_text(f"{G3.generation}")
-    await expect(trial).to_contain_text("25.0% of all, 25.0% of the default variant's")
-    await expect(trial).to_contain_text(re.compile(r"On trial since.*\((19|2\d) min ago\)"))
-    await expect(trial).to_contain_text("Compared at")
-
-
-async def test_a_rollback_by_hand_is_named_as_the_reason_why_nothing_comes(
-    page: Page, served: Stack
-) -> None:
-    spring = Experiment("spring", {"default": 3, "steep": 1})
-    served.model.serve(Current(5, {"default": G2, "steep": STEEP}, spring, held=True))
-    await show(page, served)
-    await expect(page.get_by_text("Held: someone rolled back")).to_be_visible()
-    await expect(page.get_by_text("experiment spring", exact=True)).to_be_visible()
-    variants = page.get_by_role("region", name="Variants").locator("tbody tr")
-    await expect(variants.nth(1)).to_contain_text("25.0%")
-    await expect(page.get_by_text("No generation is on trial")).to_be_visible()
-
-
-async def test_reading_says_which_key_it_needs(
-    page: Page, served: Stack, behind: Stack, tmp_path: Path
-) -> None:
-    path = write_keys(tmp_path / "keys.json", entry("reader", scopes=["read"]))
-    with behind.api(api_keys_file=str(path)):
-        await page.goto(f"{behind.url}/#/models")
-        needed = page.get_by_text("Reading models needs a key that has the scope read.")
-        await expect(needed).to_be_visible()
-        for key in ("tk_unknown", "reader"):
-            await give(page, key)
-            await expect(needed).to_be_visible(visible=key != "reader")
-
-
-async def test_before_the_first_generation_it_says_so(page: Page, stack: Stack) -> None:
-    stack.model.serve_nothing()
-    await page.goto(f"{stack.url}/#/models")
-    await expect(page.get_by_text("The trainer has not published a model yet")).to_be_visible()
 
 
 async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(

@@ -44,69 +44,6 @@ ABSENCE: Final = """async () => {
   await chart.loadEarlier();
   return [before, after, starts()];
 }"""
-NIGHT: Final = """async () => {
-  const { createChartBars } = await import("/page/state/chart_bars.js");
-  const minute = 60000;
-  const bar = (t) => ({ t: t * minute, o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, vw: 1, closed: true });
-  const now = 10_000, stored = [6_100, 6_300, 9_999], reads = [];
-  Date.now = () => now * minute;
-  const read = async ({ limit, start, end = (now + 1) * minute }) => {
-    const first = start ?? end - Math.min(limit, 400) * minute;
-    const found = stored.map(bar).filter(({ t }) => t >= first && t < end);
-    reads.push(start === undefined ? "page" : "oldest");
-    if (start !== undefined) return { bars: found.slice(0, limit), next_page_token: null };
-    return { bars: found, next_page_token: null, continue_before: first };
-  };
-  const chart = createChartBars("1m", read);
-  const starts = () => chart.store.get().bars.map(({ t }) => t / minute);
-  await chart.loadNewest();
-  reads.length = 0;
-  await chart.loadEarlier();
-  const { complete } = chart.store.get();
-  return [starts(), complete, reads.filter((kind) => kind === "page").length];
-}"""
-BEGINNING: Final = """async () => {
-  const { createChartBars } = await import("/page/state/chart_bars.js");
-  const now = Date.now(), ends = [];
-  const bar = { t: now - (now % 60000), o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, vw: 1, closed: true };
-  const read = async ({ start, end }) => {
-    if (start !== undefined) return { bars: [], next_page_token: "further on" };
-    if (end === undefined) return { bars: [bar], next_page_token: null };
-    ends.push(end);
-    return { bars: [], next_page_token: null };
-  };
-  const chart = createChartBars("1w", read);
-  await chart.loadNewest();
-  await chart.loadEarlier();
-  return [chart.store.get().complete, ends.every((end) => end > 0)];
-}"""
-CHANGED: Final = """async () => {
-  const { createChartBars } = await import("/page/state/chart_bars.js");
-  const minute = 60000, ends = [];
-  const bar = (t) => ({ t: t * minute, o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, vw: 1, closed: true });
-  const days = [80, 230]; // such as the API begins them in some time zone
-  const read = async ({ end }) => {
-    ends.push(Math.floor(end / minute));
-    return { bars: [bar(days.findLast((start) => start * minute < end))], next_page_token: null };
-  };
-  const chart = createChartBars("1d", read);
-  const changed = (...starts) => chart.take(starts.map(bar));
-  await Promise.all([changed(90, 100, 229, 300, 299), changed(301, 302, 90)]);
-  return ends;
-}"""
-TURNED_BACK: Final = """async () => {
-  const { chooseZone, placeAfter } = await import("/page/state/zone.js");
-  chooseZone("America/New_York");
-  const places = [];
-  for (const time of ["05:58", "05:59", "06:00", "06:01", "07:58"]) { // UTC; back at 06:00
-    places.push(placeAfter(Date.parse(`2026-11-01T${time}:00Z`), places.at(-1) ?? -Infinity));
-  }
-  return places.map((place) => new Date(place * 1000).toISOString().slice(11, 19));
-}"""
-DIGITS: Final = """async () => {
-  const { digitsOf } = await import("/page/state/format.js");
-  return [[10.5], [0.12345], [1e-7], [1.5e-7], [1e-12], [1e21]].map(digitsOf);
-}"""
 
 
 async def result(page: Page, stack: Stack, code: str) -> Any:
@@ -127,28 +64,3 @@ async def test_after_a_long_absence_no_bars_are_missing_in_between(
     assert before == [9_900, 9_999]
     assert after == [10_300, 10_699]
     assert scrolled == [9_900, 9_999, 10_100, 10_300, 10_699]
-
-
-async def test_pages_without_bars_are_passed_over(page: Page, stack: Stack) -> None:
-    starts, complete, pages = await result(page, stack, NIGHT)
-    # ten pages of the 400 minutes that are read of each 500: from 9,999 to 5,999
-    assert (starts, complete, pages) == ([6_100, 6_300, 9_999], True, 10)
-
-
-async def test_nothing_is_looked_for_before_the_epoch(page: Page, stack: Stack) -> None:
-    assert await result(page, stack, BEGINNING) == [True, True]
-
-
-async def test_bars_of_changed_minutes_are_read_once_each(page: Page, stack: Stack) -> None:
-    assert await result(page, stack, CHANGED) == [300, 229, 302, 90]
-
-
-async def test_places_of_an_axis_are_local_and_ascend_where_clocks_are_turned_back(
-    page: Page, stack: Stack
-) -> None:
-    places = await result(page, stack, TURNED_BACK)
-    assert places == ["01:58:00", "01:59:00", "01:59:01", "01:59:02", "02:58:00"]
-
-
-async def test_prices_have_the_digits_that_they_need(page: Page, stack: Stack) -> None:
-    assert await result(page, stack, DIGITS) == [2, 5, 7, 8, 8, 2]

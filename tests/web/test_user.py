@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from .accessible import assert_accessible, assert_fits
-from .seeds import FAR, GENERATION, HUGE, ODD, OTHER, RARE, SCRIPT, SUCA, rows, seed, traded
+from .seeds import GENERATION, ODD, OTHER, RARE, SCRIPT, SUCA, rows, seed, traded
 from .stack import Stack
 
 
@@ -69,23 +69,6 @@ async def test_a_choice_is_fed_back_with_all_that_was_shown(page: Page, stack: S
     await expect(page.locator(".outcome")).to_contain_text("from popular, and now from history")
 
 
-async def test_what_is_hidden_is_gone_and_was_seen_but_not_clicked(
-    page: Page, stack: Stack
-) -> None:
-    stack.publish(traded("hider", SUCA))
-    stack.pipeline.wait_until_folded()
-    await page.goto(f"{stack.url}/#/user/hider")
-    listed = rows(page, "Recommendations")
-    await expect(listed).to_have_count(3)
-    act = page.get_by_role("group", name="Act as the user")
-    await act.get_by_role("button", name="Hide").click()
-    async with page.expect_response("**/v1/feedback") as sent:
-        await listed.get_by_role("button", name="Hide OTHR").click()
-    assert await (await sent.value).json() == {"impressions": 3, "clicks": 0}
-    await expect(listed).not_to_contain_text(["OTHR"])
-    await expect(page.locator(".outcome")).to_contain_text("Hide on OTHR: the answer changed")
-
-
 async def test_what_was_rejected_is_marked_and_can_be_taken_back(page: Page, stack: Stack) -> None:
     rejected = msgspec.structs.replace(traded("rejecter", OTHER), event="dislike")
     stack.publish(traded("rejecter", SUCA), rejected)
@@ -99,36 +82,6 @@ async def test_what_was_rejected_is_marked_and_can_be_taken_back(page: Page, sta
     assert json.loads((await published.value).request.post_data or "")["event"] == "view"
     await expect(disliked.get_by_role("button")).to_have_count(0)
     await expect(disliked).not_to_contain_text("disliked")
-
-
-async def test_it_recommends_by_the_wishes_in_the_address(page: Page, stack: Stack) -> None:
-    await page.goto(f"{stack.url}/#/user/ABC?window=1h")
-    listed = rows(page, "Recommendations")
-    await expect(listed).to_have_count(3)
-    await page.get_by_label("Buy again").select_option("First")
-    await expect(page).to_have_url(re.compile(r"\?window=1h&repeats=first$"))
-    await expect(listed.first).to_contain_text(re.compile("SUCA.*repeat"))
-    await expect(listed.nth(1)).to_contain_text(re.compile("EVIL.*history"))
-    async with page.expect_response(re.compile("/recommendations.*diversity=0.5")) as answered:
-        await page.get_by_label("Diversity").select_option("Much")
-    assert (await answered.value).ok
-    await page.get_by_label("Buy again").select_option("Left out")
-    await expect(page).to_have_url(re.compile(r"\?window=1h&diversity=0.5$"))
-    await expect(listed.filter(has_text="repeat")).to_have_count(0)
-
-
-async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:
-    stack.publish(traded("giant", FAR))
-    stack.pipeline.wait_until_folded()
-    await page.goto(f"{stack.url}/#/user/giant")
-    async with page.expect_response("**/v1/events") as published:
-        await rows(page, "Recommendations").get_by_role("button", name="Click HUGE").click()
-    assert (await published.value).ok
-    await expect(rows(page, "History").first).to_contain_text("HUGE")
-    await page.get_by_role("button", name="Export…").click()
-    dialog = page.get_by_role("dialog")
-    await dialog.get_by_role("button", name="Export").click()
-    await expect(dialog.get_by_label("The answer")).to_contain_text(f'"instrument_id": {HUGE}')
 
 
 async def test_a_user_is_typed_in_or_drawn(page: Page, stack: Stack) -> None:
@@ -146,17 +99,6 @@ async def test_a_user_is_typed_in_or_drawn(page: Page, stack: Stack) -> None:
     await expect(rows(page, "Recommendations")).to_have_count(3)
     await expect(rows(page, "Recommendations").first.locator(".name")).to_have_text(SCRIPT)
     assert await page.locator("main script, main img, main b").count() == 0
-
-
-async def test_what_is_trending_counts_events_of_a_window(page: Page, stack: Stack) -> None:
-    await page.goto(f"{stack.url}/#/user/ABC")
-    trending = rows(page, "Trending")
-    await expect(trending.first).to_contain_text("SUCA")
-    group = page.get_by_role("group", name="Window")
-    await expect(group.get_by_role("link", name="24h")).to_have_attribute("aria-current", "true")
-    await group.get_by_role("link", name="1h").click()
-    await expect(page).to_have_url(re.compile("#/user/ABC.window=1h$"))
-    await expect(trending.first).to_contain_text("SUCA")
 
 
 async def test_a_user_is_exported_and_erased_after_a_question(page: Page, stack: Stack) -> None:
