@@ -93,13 +93,13 @@ def test_groups_of_items_have_their_shares_and_groups_of_users_their_means() -> 
     assert [group.recommended for group in groups] == pytest.approx([1 / 3, 1 / 3, 0, 0, 1 / 3])
     assert [group.consumed for group in groups] == [0, 0, 0, 0, 1]
     assert groups[1].learned == pytest.approx((199 + 198 + 197 + 196) / learned.sum())
-    groups = by_activity({"ndcg": np.array([0.25, 0.75, 1, 0])}, np.array([1, 2, 30, 40]))
-    assert [(of.least_items, of.most_items, of.users) for of in groups] == [
+    active = by_activity({"ndcg": np.array([0.25, 0.75, 1, 0])}, np.array([1, 2, 30, 40]))
+    assert [(of.least_items, of.most_items, of.users) for of in active] == [
         (1, 2, 2),
         (30, 30, 1),
         (40, 40, 1),
     ]
-    assert [of.values["ndcg"] for of in groups] == [0.5, 1, 0]
+    assert [of.values["ndcg"] for of in active] == [0.5, 1, 0]
 
 
 SETTINGS = TrainerSettings()
