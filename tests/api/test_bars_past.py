@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
-from api.bars.intervals import parse_interval
 from api.bars.reading import BarReader
 from api.http.metrics import Metrics
 from api.market.reading import LatestReader
@@ -202,25 +201,3 @@ def test_a_week_by_the_hour_is_read_once_and_then_only_what_is_new(
     rounds.clear()
     assert readers.one(rounds, interval="1h", limit=168) != first
     assert len(rounds) > 2
-
-
-def test_what_is_read_of_a_week_is_the_running_hour(serving: Serving, filled: Filled) -> None:
-    Worker(filled, 10_081, {0})
-    filled.bars(4, dense(10_080))
-    readers = serving()
-    readers.one(interval="1h", limit=168)
-    usual = {"instrument": 4, "start": None, "end": None, "timezone": None, "sort": "asc"}
-    usual |= {"session": None, "fill": "none", "page_token": None}
-    read = readers.bars.bars(**usual, interval=parse_interval("1h"), limit=168)
-    fields = 0
-    commands = next(read)
-    while True:
-        fields += sum(len(command) - 2 for command in commands)
-        pipeline = filled.store.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command, NEVER_DECODE=True)
-        try:
-            commands = read.send(pipeline.execute())
-        except StopIteration:
-            break
-    assert fields < 2 + 5 + 1 + 60

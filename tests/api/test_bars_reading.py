@@ -214,14 +214,6 @@ def test_a_week_of_minutes_is_read_in_parts(readers: Readers) -> None:
     assert rounds == [1, 3, *[1] * parts, 1]
 
 
-def test_a_wide_window_costs_two_rounds_if_little_is_retained(readers: Readers) -> None:
-    readers.filled.bars(4, dense(60))
-    readers.one()
-    rounds: list[int] = []
-    assert len(readers.one(rounds, interval="1h", limit=1000)["bars"]) == 2
-    assert rounds == [3, 1]
-
-
 def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
     readers.filled.bars(4, {RUNNING_S - 120: value(1)})
     found = readers.one(start=0, end=NOW_MS * 2, fill="previous", limit=1000)

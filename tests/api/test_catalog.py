@@ -77,20 +77,6 @@ async def test_what_changes_is_seen_and_what_does_not_stays_the_same_object(
         assert catalog.version > version
 
 
-async def test_a_move_of_the_position_that_changes_nothing_builds_nothing(
-    store_url: str, filled: Filled
-) -> None:
-    filled.instrument(4, "SAME")
-    metrics, catalog = Metrics(), Catalog()
-    store = Store(store_url, filled.keys.namespace, metrics.store_errors)
-    refresh = CatalogRefresh(store, catalog, metrics.registry, EVERY_S)
-    async with store.connecting():
-        for _ in range(2):
-            await refresh.refresh()
-            assert catalog.version == 1
-            filled.instrument(4, "SAME")
-
-
 async def test_a_store_that_lost_everything_leaves_an_empty_catalog(
     filled: Filled, following: Following
 ) -> None:

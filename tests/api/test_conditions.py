@@ -288,9 +288,3 @@ async def test_what_cannot_be_compared_is_refused_by_name_and_value_and_with_a_r
         answer = await client.post(path, json=body | {field: [sound, text]})
         assert answer.status_code == 422
         assert answer.json()["errors"] == [{"field": f"{field}[1]", "reason": reason}]
-
-
-async def test_an_empty_parameter_is_none(client: httpx.AsyncClient) -> None:
-    for path in (USER, SIMILAR):
-        asked = {"filter": ["", ""], "boost": ""}
-        assert await items_of(client, path, **asked) == await items_of(client, path)

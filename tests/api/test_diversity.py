@@ -39,10 +39,6 @@ def test_items_are_chosen_by_marginal_relevance(
     assert chosen([1, 2, 3, 4, 5], n, diversity) == expected
 
 
-def test_of_nothing_there_is_nothing() -> None:
-    assert chosen([], 5, 0.5) == chosen([1, 2], 0, 1.0) == []
-
-
 @pytest.fixture
 async def client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
     filled.generation("g1", {"1": [(str(item), 1 / item, 1.0) for item in range(2, 40)]})

@@ -16,7 +16,6 @@ from api.hot.protocol import HotProtocol
 from api.hot.request import Head, Heads, Match
 from api.hot.server import Server
 from api.hot.serving import Serving
-from api.http.reply import Headers
 from api.http.server_state import DRAINING
 from contracts.bars import BarValue
 from tests.cases import each
@@ -221,21 +220,6 @@ HEADS: Final = [
     b"Host: localhost\r\nUser-Agent: other HTTP/1.1\r\n",
     b"host: localhost\r\n" + ORDINARY,
 ]
-
-
-async def test_a_head_is_parsed_once(client: Client, hot: list[str]) -> None:
-    parsed: list[bytes] = []
-    with pytest.MonkeyPatch.context() as counting:
-        judge = Heads.judge
-
-        def noting(self: Heads, headers: Headers, *, keep_alive: bool) -> Head | None:
-            parsed.append(headers[0][0])
-            return judge(self, headers, keep_alive=keep_alive)
-
-        counting.setattr(Heads, "judge", noting)
-        for target in ("/instruments/4", "/v1/instruments/4/bars?limit=2", "/v1/movers"):
-            await client.get(target, headers=b"X-New: head\r\n")
-    assert (len(parsed), len(hot)) == (1, 3)
 
 
 async def test_requests_are_answered_the_same_however_they_are_cut(client: Client) -> None:

@@ -2,16 +2,13 @@
 
 import gc
 import weakref
-from collections.abc import Sequence
 
 import pytest
-from msgspec.structs import replace
 from redis import Redis
 
 from api.generations.pointer import GenerationReplacedError
 from api.recommendations.choosing import Wish
 from api.recommendations.sources import LISTS_AT_ONCE
-from api.users.history import Histories, history_of
 from contracts.fold_in import FoldIn
 from contracts.times import DAY_MS
 
@@ -105,27 +102,6 @@ def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
     filled.generation("g2", {"4": [("6", 0.5, 1.0)]})
     filled.user_list("g2", "ABC", off=2, items=[("7", 0.5, ["4"])])
     assert recommended() == ("model", [7, 6])
-
-
-def test_a_history_is_parsed_once_and_not_for_an_own_list_that_is_long_enough(
-    reader: Reader, filled: Filled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parsed: list[int] = []
-
-    def counted(flat: Sequence[bytes]) -> Histories:
-        parsed.append(len(flat))
-        return history_of(flat)
-
-    monkeypatch.setattr("api.users.history.history_of", counted)
-    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
-    filled.history("ABC", {"4": (1, 1)}, off=1)
-    reader.run(reader.recommendations("ABC", ALL))  # and what is popular
-    assert len(parsed) == 1
-    filled.user_list("g1", "ABC", off=1, items=[("8", 0.5, ["4"]), ("9", 0.4, ["4"])])
-    reader.run(reader.recommendations("ABC", replace(ALL, n=2)))
-    assert len(parsed) == 1
-    reader.run(reader.recommendations("ABC", replace(ALL, n=3)))
-    assert len(parsed) == 2
 
 
 def test_histories_are_folded_in_as_the_generation_says(reader: Reader, filled: Filled) -> None:
