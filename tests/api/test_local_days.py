@@ -1,6 +1,7 @@
 """Where local days and weeks start, above all on the days that clocks change."""
 
 from datetime import UTC, datetime
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,7 +11,24 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import Window
 from api.bars.intervals import DAY, MINUTE, LocalInterval, in_zone, parse_interval, parse_zone
-from contracts.times import DAY_MS, MAX_TS_MS
+from contracts.times import DAY_MS, HOUR_MS, MAX_TS_MS
+
+
+class Change(NamedTuple):
+    """A day on which the clocks of a zone change."""
+
+    zone: str
+    day: str
+    hours: int
+    """its length"""
+
+
+CHANGES: Final = (
+    Change("America/New_York", "2021-03-14", 23),
+    Change("America/New_York", "2020-11-01", 25),
+    Change("Australia/Sydney", "2020-10-04", 23),
+    Change("Australia/Sydney", "2021-04-04", 25),
+)
 
 
 def at_ms(day: str, time: str, zone: str) -> int:
@@ -24,6 +42,20 @@ def days_in(zone: str) -> LocalInterval:
     interval = in_zone(DAY, ZoneInfo(zone))
     assert isinstance(interval, LocalInterval)
     return interval
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_a_day_that_clocks_change_on_starts_at_midnight_and_is_as_long_as_it_is(
+    change: Change,
+) -> None:
+    days = days_in(change.zone)
+    start = at_ms(change.day, "00:00", change.zone)
+    for time in ("00:00", "00:59", "04:00", "23:59"):
+        assert days.start_of(at_ms(change.day, time, change.zone)) == start
+    assert days.moved(start, 1) - start == change.hours * HOUR_MS
+    assert days.start_of(start - 1) == start - DAY_MS
+    window = Window.before(start + 1, days, 1)
+    assert len(window.minutes()) == change.hours * 60
 
 
 @pytest.mark.parametrize(
