@@ -20,10 +20,7 @@ OUTCOMES: Final = (
 )
 
 RUNS: Final = Counter(
-    "trainer_runs",
-    "Runs by how they ended: trained; unchanged, empty, locked, held, on trial or resting, which "
-    "are skipped; rejected; stopped; failed.",
-    ["outcome"],
+    "trainer_runs", f"Runs by how they ended: {', '.join(OUTCOMES)}.", ["outcome"]
 )
 DECISIONS: Final = Counter(
     "trainer_decisions",

@@ -115,14 +115,6 @@ def mirrored(half: Matrix, share: float = 1) -> Matrix:
     return whole
 
 
-def at_unit_length(rows: Matrix) -> Matrix:
-    """Return rows scaled to length 1; empty ones stay so."""
-    # As sklearn.preprocessing.normalize does it; its import would take a program 2 s.
-    lengths = np.sqrt(rows.power(2).sum(axis=1))
-    scaled = rows.data / np.repeat(lengths, np.diff(rows.indptr))
-    return csr_array((scaled, rows.indices, rows.indptr), rows.shape)
-
-
 def entry_rows(indptr: Indices, rows: Ints | None = None) -> Ints:
     """Return (entries,) the row of each entry; (n_rows,) `rows` says which each is, if not all.
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Matrix, at_unit_length
+from trainer.counts.matrices import Matrix
 from trainer.judging.lists import NONE, Judged
 
 _LISTS_PER_BLOCK: Final = 1_000
@@ -80,7 +80,9 @@ def intra_list_similarity(judged: Judged) -> Floats:
     Source: Ziegler et al., "Improving recommendation lists through topic diversification", WWW
     2005, as a mean instead of a sum, so that lists of any length compare.
     """
-    units = at_unit_length(csr_array(judged.train.T))
+    from sklearn.preprocessing import normalize  # takes a second, and no run needs it
+
+    units: Matrix = csr_array(normalize(judged.train, axis=0).T)
     squares = np.concatenate(
         [np.empty(0)]
         + [
