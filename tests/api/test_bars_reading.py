@@ -221,6 +221,13 @@ def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
     assert found["next_page_token"] is None
 
 
+def test_an_unknown_instrument_is_a_problem_on_every_way(readers: Readers) -> None:
+    days = {"limit": 1000, "interval": "1d"}
+    for query in ({}, days, {"start": 0}, {"page_token": Position(4, 0, of="1m")}):
+        with pytest.raises(Problem, match="Instrument 4 has no quotes"):
+            readers.one(**query)
+
+
 def test_several_instruments_share_the_limit(readers: Readers) -> None:
     for instrument in (4, 5):
         readers.filled.bars(instrument, dense(60))

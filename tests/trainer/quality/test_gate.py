@@ -114,3 +114,9 @@ def test_a_shift_over_two_bins_is_that_by_hand() -> None:
     before, now = {1: 60.0, 2: 40.0}, own_gram({1: 40.0, 2: 30.0, 3: 30.0})
     expected = (0.4 - 0.6) * math.log(0.4 / 0.6) + (0.6 - 0.4) * math.log(0.6 / 0.4)
     assert popularity_shift(popularity_of(before, top=1), now) == pytest.approx(expected)
+
+
+def test_items_of_a_tenth_of_the_counts_share_a_bin() -> None:
+    before, now = {1: 50.0, 2: 30.0, 3: 20.0}, own_gram({1: 20.0, 2: 30.0, 3: 50.0})
+    expected = (0.2 - 0.5) * math.log(0.2 / 0.5) + (0.5 - 0.2) * math.log(0.5 / 0.2)
+    assert popularity_shift(popularity_of(before, top=3), now) == pytest.approx(expected)
