@@ -1,6 +1,7 @@
 """Each registered fold writes what its module in `tests/chaos/truth` computes, however workers end.
 
-A new fold enters by being in `FOLDS`.
+Bad records become dead letters, and bars whose minute is closed are published. A new fold enters by
+being in `FOLDS`.
 """
 
 import json
@@ -9,17 +10,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from itertools import cycle
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.affinities import AffinityName
 from contracts.event_types import BUILT_IN
 from contracts.instruments import Instrument, encode_instrument, instrument_key
+from contracts.keyspace import CLOSED_FIELD
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import partition_of
-from contracts.times import MINUTE_MS
+from contracts.times import DAY_MS, MINUTE_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 from contracts.trending import BUCKETS_S
@@ -31,7 +34,9 @@ from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.producer import Producer
 from tests.chaos.log import Log, Record
+from tests.chaos.modes import USUAL, Mode, UserWeight
 from tests.chaos.stored import differences
+from tests.chaos.truth.closed_bars import wrong_closed_bars
 from tests.chaos.truth.expected import Run, compared_values, expected_values
 from tests.examples import examples
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play
@@ -69,11 +74,13 @@ def removed(tombstone: Tombstone) -> Logged:
 quotes = st.builds(Quote, instrument_id=ids, price=sizes, size=sizes, ts=times)
 types = st.sampled_from(list(BUILT_IN))
 prices = st.none() | sizes
+event_times = times | st.integers(1, 700).map(lambda days: NOW_MS - days * DAY_MS)
 events = st.builds(
-    Interaction, user_id=users, instrument_id=ids, event=types, price=prices, ts=times
+    Interaction, user_id=users, instrument_id=ids, event=types, price=prices, ts=event_times
 )
-removals = st.builds(Tombstone, users, st.none() | times, st.none() | times)
-invalid = st.just((b"1", b"{}", ()))
+removals = st.builds(Tombstone, users, *[st.none() | event_times] * 2)
+INVALID: Final = b"{}"
+invalid = st.just((b"1", INVALID, ()))
 RECORDS: Final = {
     (QUOTES,): quotes.map(published) | invalid,
     (INTERACTIONS, COOCCURRENCES): events.map(published) | removals.map(removed) | invalid,
@@ -81,17 +88,28 @@ RECORDS: Final = {
     | invalid,
 }
 """Of the first topic: the second one's are published by its folds."""
-settings = st.builds(
-    Settings,
-    bars_retention_minutes=st.sampled_from([1, 5, 60]),
-    history_cap=st.sampled_from([1, 2, 500]),
+modes = st.builds(
+    Mode,
+    affinity=st.sampled_from(get_args(AffinityName)),
+    user_weight=st.sampled_from(get_args(UserWeight)),
 )
+retentions = st.sampled_from([1, 5, 60])
+caps = st.sampled_from([1, 2, 500])
+
+
+def settings_of(mode: Mode = USUAL, retention: int = 60, cap: int = 500) -> Settings:
+    its = {name.lower(): value for name, value in mode.environment().items()}
+    return Settings(**its | {"bars_retention_minutes": retention, "history_cap": cap})  # type: ignore[arg-type]
 
 
 def wrong_values(
-    topics: Sequence[Topic], log: Sequence[Logged], plan: Plan, settings: Settings
+    topics: Sequence[Topic],
+    log: Sequence[Logged],
+    plan: Plan,
+    settings: Settings,
+    mode: Mode = USUAL,
 ) -> list[str]:
-    """Return how the store differs from what is computed of the log, once that is folded."""
+    """Return how store and topics differ from what is computed of the log, once that is folded."""
 
     def folds(topic: Topic, claim: Claim, store: Store, producer: Producer) -> Folds[Any]:
         resources = Resources(settings, TOPOLOGY, store, producer)
@@ -103,7 +121,8 @@ def wrong_values(
         place = topics[0].name, partition_of(key or b"", TOPOLOGY.of(topics[0]))
         world.record_headers[*place, len(world.logs[place])] = headers
         world.logs[place].append((key, value))
-    play(world, [(topic, p) for topic in topics for p in range(TOPOLOGY.of(topic))], plan)
+    partitions = [(topic, p) for topic in topics for p in range(TOPOLOGY.of(topic))]
+    play(world, partitions, plan)
     LOG.records = defaultdict(list)
     for place, records in world.logs.items():
         for n, (key, value) in enumerate(records):
@@ -115,18 +134,33 @@ def wrong_values(
         if ":position:" not in key
     )
     minutes, cap = settings.bars_retention_minutes, settings.history_cap
-    run = Run(LOG, KEYSPACE, TOPOLOGY, retention_minutes=minutes, cap=cap)
-    return list(differences(expected_values(run), compared_values(stored)))
+    run = Run(LOG, KEYSPACE, TOPOLOGY, mode, retention_minutes=minutes, cap=cap)
+    wrong = list(differences(expected_values(run), compared_values(stored)))
+    if QUOTES in topics:
+        closed_s = int(world.data[KEYSPACE.position(QUOTES, 0)][CLOSED_FIELD])
+        wrong += wrong_closed_bars(LOG, 0, closed_s, minutes)
+    return [*wrong, *wrong_dead_letters(world, partitions)]
+
+
+def wrong_dead_letters(world: World, partitions: Sequence[tuple[Topic, int]]) -> list[str]:
+    found = {(one["topic"], one["partition"], one["offset"]) for one in world.headers}
+    bad = {
+        (topic.name.encode(), b"%d" % p, b"%d" % offset)
+        for topic, p in partitions
+        for offset, (_, value) in enumerate(world.logs[topic.name, p])
+        if value == INVALID
+    }
+    return [f"{one}: is a dead letter or should be" for one in found ^ bad]
 
 
 @pytest.mark.parametrize("topics", RECORDS, ids=lambda topics: topics[0].name)
 @examples(300)
-@given(data=st.data(), plan=plans, settings=settings)
+@given(data=st.data(), plan=plans, mode=modes, retention=retentions, cap=caps)
 def test_the_store_has_what_is_computed_of_the_log_however_workers_end(
-    topics: Sequence[Topic], data: st.DataObject, plan: Plan, settings: Settings
+    topics: Sequence[Topic], data: st.DataObject, plan: Plan, mode: Mode, retention: int, cap: int
 ) -> None:
     log = data.draw(st.lists(RECORDS[topics], min_size=1, max_size=25))
-    assert wrong_values(topics, log, plan, settings) == []
+    assert wrong_values(topics, log, plan, settings_of(mode, retention, cap), mode) == []
 
 
 def test_every_topic_is_simulated() -> None:

@@ -31,13 +31,16 @@ class Folded(NamedTuple):
     is_retained: bool
 
 
-def wrong_closed_bars(log: Log, partition: int, closed_s: int) -> Iterator[str]:
+def wrong_closed_bars(
+    log: Log, partition: int, closed_s: int, retention_minutes: int = RETENTION_MINUTES
+) -> Iterator[str]:
     """Yield differences between the topic and the log of quotes, for bars of this life only.
 
     Args:
         log: of quotes and bars, read to the end and folded.
         partition: of both.
         closed_s: start of the newest minute, epoch s, that is closed as Redis has it.
+        retention_minutes: of the workers.
     """
     if log.is_renumbered((QUOTES.name, partition)):
         return  # revisions begin again below those of the life before
@@ -48,7 +51,7 @@ def wrong_closed_bars(log: Log, partition: int, closed_s: int) -> Iterator[str]:
         _bar_of(q) for _, q in good((_NOWHERE, r) for r in log.former((QUOTES.name, partition)))
     }
     versions = _versions(log, partition)
-    folded = _folded(quotes)
+    folded = _folded(quotes, retention_minutes * 60)
     for bar in sorted((versions.keys() | folded.keys()) - former):
         its, found = folded.get(bar, _NOTHING), versions.get(bar, {})
         if bar[1] <= closed_s or not its.is_retained:
@@ -65,18 +68,18 @@ def closed_by(quotes: list[Marked]) -> int:
     return (int(newest_s - CLOSE_AFTER_S) // 60 - 1) * 60
 
 
-def _folded(quotes: list[Marked]) -> Mapping[Bar, Folded]:
+def _folded(quotes: list[Marked], retention_s: int) -> Mapping[Bar, Folded]:
     of_bar: dict[Bar, list[Marked]] = defaultdict(list)
     on_time: dict[Bar, Mark] = {}
     newest_s: dict[int, int] = defaultdict(int)
     for mark, quote in quotes:
         instrument, start_s = bar = _bar_of(quote)
         of_bar[bar].append((mark, quote))
-        if start_s > newest_s[instrument] - RETENTION_MINUTES * 60:
+        if start_s > newest_s[instrument] - retention_s:
             on_time[bar] = mark
         newest_s[instrument] = max(newest_s[instrument], start_s)
     return {
-        bar: Folded(its, on_time.get(bar), bar[1] > newest_s[bar[0]] - RETENTION_MINUTES * 60)
+        bar: Folded(its, on_time.get(bar), bar[1] > newest_s[bar[0]] - retention_s)
         for bar, its in of_bar.items()
     }
 

@@ -32,11 +32,8 @@ def closing_at(*ts_s: float, closed_minute: int = NO_MINUTE) -> tuple[Closing, C
 def test_a_minute_is_closed_once_the_watermark_has_passed_its_end_and_no_sooner() -> None:
     assert closing_at(129.999)[0].advance(2) == 0
     assert closing_at(130)[0].advance(2) == 1
-    assert closing_at(130, 7)[0].advance(2) == 1
-
-
-def test_nothing_is_closed_before_the_first_quote() -> None:
     assert closing_at()[0].advance(NO_MINUTE) == NO_MINUTE
+    assert closing_at(125, closed_minute=5)[0].advance(6) == 5, "by the worker before"
 
 
 @given(st.lists(st.integers(0, 600_000), min_size=1, max_size=9))
@@ -86,7 +83,3 @@ def test_the_clock_closes_no_minute_before_its_end() -> None:
     clock.now_s += IDLE_AFTER_S + LATE_BY_S
     assert not closing.is_due(oldest=now_minute + 2)
     assert closing.advance(now_minute + 5) == now_minute + 1
-
-
-def test_a_worker_continues_where_the_previous_one_had_closed() -> None:
-    assert closing_at(125, closed_minute=5)[0].advance(6) == 5

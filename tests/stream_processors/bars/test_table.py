@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contracts.bars import BarValue
-from contracts.log_position import mark
+from contracts.log_position import LogPosition, mark
 from contracts.messages import Quote
 from contracts.times import MAX_TS_MS, MINUTE_MS
 from stream_processors.bars import table as tables
@@ -142,6 +143,7 @@ class TableAndStore(RuleBasedStateMachine):
         columns = due.instrument_id.tolist(), due.minute.tolist()
         for instrument, minute, bar in zip(*columns, bars, strict=True):
             assert minute <= max(closed, self.newest[instrument] - self.retention)
+            assert self.has_crashed or bar != self.published.get((instrument, minute))
             self.published[instrument, minute] = bar
         assert self.table.open_minutes is None or self.table.open_minutes[0] > closed
         return closed
@@ -201,18 +203,6 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
     assert table.unknown(np.array([2, 1, 0, 2])).tolist() == [2]
 
 
-def test_bars_are_stored_as_json_that_a_person_reads() -> None:
-    pair = TableAndStore()
-    first = Quote(instrument_id=0, price=30.72, size=100.0, ts=1_000)
-    pair.begin([first, Quote(instrument_id=0, price=30.5, ts=2_000)], 60)
-    pair.flush(2, NO_MINUTE, 0)
-    first_fields = (
-        '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
-        '"ot":1000,"ct":2000,"off":[1,1]'
-    )
-    assert pair.store[0].bars[0].startswith(first_fields)
-
-
 def test_instruments_without_recent_quotes_are_forgotten() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "_INSTRUMENTS_AT_MOST", 20)
@@ -232,3 +222,27 @@ def test_instruments_without_recent_quotes_are_forgotten() -> None:
             assert len(table) <= 30
             assert len(table.unknown(np.arange(1_000))) >= 970
             assert len(table.unknown(ids)) == 0, "the latest are known"
+
+
+prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
+
+
+@given(
+    bar=st.builds(
+        BarValue,
+        o=prices,
+        h=prices,
+        l=prices,
+        c=prices,
+        v=prices,
+        n=st.integers(1, 2**53),
+        pv=prices,
+        ot=st.integers(0, 2**53),
+        ct=st.integers(0, 2**53),
+        off=st.builds(LogPosition, st.integers(0, 2**15 - 1), st.integers(0, 2**48 - 1)),
+    )
+)
+def test_a_stored_bar_is_read_back_to_the_last_digit(bar: BarValue) -> None:
+    stored = msgspec.json.decode(msgspec.json.encode(bar), type=BarValue)
+    (written,) = to_values(from_values([5], [stored]))
+    assert msgspec.json.decode(written, type=BarValue) == bar

@@ -1,0 +1,234 @@
+"""What the position of a partition says of its bars, and what a fold writes without new bars."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.keyspace import (
+    CHUNK_FIELD_PREFIX,
+    CLOSED_FIELD,
+    EPOCH_FIELD,
+    NEWEST_FIELD,
+    NOT_WHOLE_YET_S,
+    REVISED_FIELD,
+    WHOLE_FIELD,
+)
+from contracts.messages import Quote, encode
+from contracts.times import MINUTE_MS
+from contracts.topics import BARS, QUOTES
+from stream_processors.bars import table
+from stream_processors.bars.bars import BarsFold
+from stream_processors.bars.closing import IDLE_AFTER_S
+from stream_processors.decoding.quotes import Quotes
+from stream_processors.partition.fold import Folds
+from stream_processors.store.chunks import Unwritten
+from tests.examples import examples
+from tests.stream_processors.folding import folds_of_quotes
+from tests.stream_processors.in_memory import (
+    KEYSPACE,
+    InMemoryClaim,
+    InMemoryProducer,
+    flush,
+)
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import SimulatedStore
+from tests.stream_processors.simulation import KEYSPACE as SIMULATED
+from tests.stream_processors.simulation import Plan, plans, small_steps
+from tests.stream_processors.test_folds import (
+    RECORDS,
+    Logged,
+    retentions,
+    settings_of,
+    wrong_values,
+)
+
+from .test_closing import Clock
+
+HOUR = 2
+"""minutes"""
+Past = dict[str, tuple[int, dict[int, str]]]
+"""key of an instrument -> the minute where its newest hour begins, and its bars before"""
+
+
+class Watch:
+    """Looks at the store after each script call."""
+
+    def __init__(self, retention: int) -> None:
+        self._retention = retention
+        self.seen: dict[str, Past] = defaultdict(dict)
+
+    def look(self, data: dict[str, Any]) -> None:
+        position = data.get(SIMULATED.position(QUOTES, 0), {})
+        revised, epoch = position.get(REVISED_FIELD, ""), position.get(EPOCH_FIELD)
+        unfinished = {f"{CHUNK_FIELD_PREFIX}{n}" for n in (1, 2)} & position.keys()
+        if unfinished or not revised.startswith(f"{epoch}:"):
+            return
+        seen = self.seen[revised]
+        for key, bars in data.items():
+            if ":bars:" in key and bars:
+                newest = int(bars[NEWEST_FIELD]) // 60
+                minutes = {int(f) // 60: value for f, value in bars.items() if f != NEWEST_FIELD}
+                end, past = seen.setdefault(key, (newest // HOUR * HOUR, minutes))
+                first = newest - self._retention + 1
+                assert self._of(minutes, first, end) == self._of(past, first, end)
+
+    def _of(self, bars: dict[int, str], first: int, end: int) -> dict[int, str]:
+        return {minute: value for minute, value in bars.items() if first <= minute < end}
+
+
+@contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Let it look in the block, in which hours are short."""
+    run = SimulatedStore._run
+
+    def watched(self: SimulatedStore, *arguments: Any) -> list[Any]:
+        answer = run(self, *arguments)
+        watch.look(self.data)
+        return answer
+
+    with small_steps(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "_HOUR_MINUTES", HOUR)
+        patch.setattr(SimulatedStore, "_run", watched)
+        yield
+
+
+@examples(150)
+@given(log=st.lists(RECORDS[QUOTES,], min_size=1, max_size=25), plan=plans, retention=retentions)
+def test_bars_of_past_hours_stay_while_the_position_says_so_and_no_flush_is_unfinished(
+    log: list[Logged], plan: Plan, retention: int
+) -> None:
+    watch = Watch(retention)
+    with watching(watch):
+        assert wrong_values([QUOTES], log, plan, settings_of(retention=retention)) == []
+    assert watch.seen
+
+
+async def take(fold: Folds[Quotes], offset: int, instrument: int, ts_ms: int) -> None:
+    quote = encode(Quote(instrument_id=instrument, price=1.0, ts=ts_ms))
+    await fold.take(batch_of(QUOTES.name, 0, [(offset, quote)]))
+
+
+def fold_of(
+    claim: InMemoryClaim, producer: InMemoryProducer | None = None, **arguments: Any
+) -> Folds[Quotes]:
+    return folds_of_quotes(claim.as_claim(), producer or InMemoryProducer(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("flushes", "revisions"),
+    [
+        ([[(7, 60)], [(7, 75), (7, 61)], [(7, 120)], [(7, 121)]], [0, 0, 0, 0, 0]),
+        ([[(7, 119), (7, 120)], [(7, 121)]], [0, 1, 1]),
+        ([[(7, 120)], [(7, 119)], [(7, 120)], [(7, 118), (7, 117)]], [0, 0, 1, 1, 2]),
+        ([[(7, 120)], [(0, 119)]], [0, 0, 0]),
+    ],
+    ids=["in order", "over an hour's end", "late", "of another instrument"],
+)
+async def test_only_changes_of_an_earlier_hour_than_the_instrument_s_newest_count(
+    flushes: list[list[tuple[int, int]]], revisions: list[int]
+) -> None:
+    """Each flush has the instrument and minute of each of its quotes."""
+    fold = fold_of(InMemoryClaim({}, QUOTES, epoch="9"))
+    found = [fold.begun().fields[REVISED_FIELD]]
+    for quotes in flushes:
+        for offset, (instrument, minute) in enumerate(quotes, 10 * len(found)):
+            await take(fold, offset, instrument, minute * MINUTE_MS)
+        found.append((await fold.unwritten()).fields[REVISED_FIELD])
+    assert found == [f"9:{n}" for n in revisions]
+
+
+def whole_s_of(unwritten: Unwritten) -> int:
+    return int(unwritten.fields[WHOLE_FIELD])
+
+
+@pytest.mark.parametrize(("ts_ms", "whole_s"), [(600_000, 660), (649_999, 660), (650_001, 720)])
+async def test_bars_are_complete_from_the_minute_after_the_first_quote_and_the_allowed_lateness(
+    ts_ms: int, whole_s: int
+) -> None:
+    fold = fold_of(InMemoryClaim({}, QUOTES, may_miss_records=True))
+    assert whole_s_of(fold.begun()) == NOT_WHOLE_YET_S
+    await fold.take(batch_of(QUOTES.name, 0, [(3, b"no quote")]))
+    assert whole_s_of(await fold.unwritten()) == NOT_WHOLE_YET_S
+    for offset, ts in enumerate((ts_ms, ts_ms + 600_000, 5), 4):
+        await take(fold, offset, 7, ts)
+    assert whole_s_of(await fold.unwritten()) == whole_s
+
+
+@pytest.mark.parametrize("stored", [None, 660, NOT_WHOLE_YET_S])
+async def test_a_complete_log_is_complete_from_the_beginning_or_what_was_stored(
+    stored: int | None,
+) -> None:
+    position = {} if stored is None else {WHOLE_FIELD: str(stored)}
+    fold = fold_of(InMemoryClaim({}, QUOTES, position=position))
+    assert whole_s_of(fold.begun()) == (stored or 0)  # though a worker ended before a quote
+    if stored != NOT_WHOLE_YET_S:
+        await take(fold, 0, 7, 60_000)
+        assert whole_s_of(await fold.unwritten()) == (stored or 0)
+
+
+async def test_a_flush_forgets_bars_of_earlier_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_EVICT_AT_LEAST", 10)
+    claim = InMemoryClaim({}, QUOTES)
+    fold = fold_of(claim)
+    for minute in range(100):
+        await take(fold, minute, 7, minute * MINUTE_MS)
+        await flush(fold, claim)
+    (bars,) = fold._folds
+    assert isinstance(bars, BarsFold)
+    assert len(bars._table) <= 10
+
+
+async def test_a_bar_written_after_its_key_expired_gets_an_expiry_again() -> None:
+    expire_s, minute_s = 600, 1_700_000_040
+    claim, now_s, ends_s = InMemoryClaim({}, QUOTES), 0.0, 0.0
+    fold = fold_of(claim, expire_s=expire_s, monotonic_s=lambda: now_s)
+    key = KEYSPACE.bars(0, 4)
+    # A feed that repeats the last trade, with its old time.
+    for offset, passed_s in enumerate((0, 200, 200, 700, 100, 599, 1_000)):
+        now_s += passed_s
+        if now_s >= ends_s:
+            claim.data.pop(key, None)
+        await take(fold, offset, 4, minute_s * 1000)
+        groups = list((await fold.unwritten()).groups)
+        claim.write(groups)
+        fold.written()
+        if "EXPIRE" in next(group.commands for group in groups if group.key == key):
+            ends_s = now_s + expire_s
+        assert now_s < ends_s, "the key has no expiry"
+        assert claim.data[key]["newest"] == str(minute_s)
+
+
+async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_else() -> None:
+    """Otherwise it would look for its own chunks, removed by a call whose reply was lost."""
+    clock, producer = Clock(), InMemoryProducer()
+    fold = fold_of(InMemoryClaim({}, QUOTES), producer, clock_s=clock)
+    await take(fold, 0, 7, 0)
+    assert [*(await fold.unwritten()).groups]
+    fold.written()
+    assert not producer.logs
+    clock.now_s += IDLE_AFTER_S + 10
+    assert fold.is_due
+    unwritten = await fold.unwritten()
+    assert ([*unwritten.groups], unwritten.fields[CLOSED_FIELD]) == ([], "0")
+    assert len(producer.logs[BARS.name, 0]) == 1
+
+
+async def test_a_worker_without_quotes_closes_the_minutes_that_the_previous_one_left() -> None:
+    clock, producer, claim = Clock(), InMemoryProducer(), InMemoryClaim(defaultdict(dict), QUOTES)
+    before, after = (fold_of(claim, producer, clock_s=clock) for _ in range(2))
+    for instrument in range(5):
+        await take(before, instrument, instrument, 0)
+    await flush(before, claim)
+    assert after.is_due
+    await after.unwritten()
+    assert not producer.logs
+    assert not after.is_due
+    clock.now_s += IDLE_AFTER_S + 10
+    assert after.is_due
+    await after.unwritten()
+    assert {record.key for record in producer.logs[BARS.name, 0]} == {b"%d" % n for n in range(5)}
