@@ -101,7 +101,7 @@ async def app(broker: str, topic: str, group: str) -> AsyncIterator[App]:
         await app.stop()
 
 
-async def test_a_partition_is_delivered_once_it_has_a_position_and_room(
+async def test_a_partition_is_delivered_once_it_has_a_position_and_room_and_blocks_only_itself(
     app: App, write: Write
 ) -> None:
     one, other = sorted(app.tps)
@@ -110,34 +110,18 @@ async def test_a_partition_is_delivered_once_it_has_a_position_and_room(
     await app.seek(one, 1, "life")
     await until(lambda: app.values(one) == [b"b"], "what was written behind the offset")
     assert app.values(other) == []
+    app.room.discard(one)
+    await asyncio.to_thread(write, [b"waits"], one.partition)
     await app.seek(other, 0, "life")
-    await until(lambda: app.values(other) == [b"c"], "the other one's record")
-    assert app.failures == []  # no offset was ever committed
-
-
-async def test_a_partition_without_room_blocks_only_itself(app: App, write: Write) -> None:
-    full, other = sorted(app.tps)
-    await app.seek(full, 0, "life")
-    await app.seek(other, 0, "life")
-    app.room.discard(full)
-    await asyncio.to_thread(write, [b"waits"], full.partition)
-    for n in range(1, 6):
-        await asyncio.to_thread(write, [b"%d" % n], other.partition)
+    for n in range(1, 4):
         await until(lambda n=n: len(app.values(other)) == n, "the other one flows")
-    assert app.values(full) == []
-    app.room.add(full)
-    await until(lambda: app.values(full) == [b"waits"], "it flows, too")
-
-
-async def test_seeks_backwards_deliver_again_for_the_new_life(app: App, write: Write) -> None:
-    tp = min(app.tps)
-    values = [b"%d" % n for n in range(100)]
-    await asyncio.to_thread(write, values, tp.partition)
-    for life in range(3):
-        await app.seek(tp, 0, life)
-        await until(lambda life=life: app.values(tp, life) == values, f"all for {life}")
-    for batch in app.batches:
-        assert batch.start == 0
+        await asyncio.to_thread(write, [b"%d" % n], other.partition)
+    assert app.values(one) == [b"b"]
+    values = [b"a", b"b", b"waits"]
+    for life in ("after", "again"):
+        await app.seek(one, 0, life)
+        await until(lambda life=life: app.values(one, life) == values, f"all for {life}")
+    assert app.failures == []  # no offset was ever committed
 
 
 @pytest.mark.kafka_only  # Tansu answers a fetch beyond the end with nothing
@@ -197,14 +181,12 @@ async def test_a_second_worker_makes_both_restart(
     await until(lambda: app.begun[-1] == app.tps, "the first one has both again")
 
 
-async def test_a_seek_request_of_faust_returns_at_once_and_begins_nothing_twice(app: App) -> None:
-    await app.consumer.perform_seek()
-    assert app.begun == [app.tps]
-
-
-async def test_nothing_begins_while_the_group_rebalances(app: App) -> None:
+async def test_a_seek_request_of_faust_begins_nothing_twice_nor_while_the_group_rebalances(
+    app: App,
+) -> None:
     consumer = app.consumer
     assert isinstance(consumer, BatchConsumer)
+    await consumer.perform_seek()
     subscription = consumer._thread._ensure_consumer()._subscription
     consumer._begun = None
     subscription.begin_reassignment()

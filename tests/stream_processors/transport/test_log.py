@@ -1,7 +1,6 @@
 import asyncio
 import uuid
 from collections.abc import Collection
-from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -96,15 +95,6 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
         brokers.delete(client, [name])
 
 
-@pytest.mark.slow
-async def test_bounds_wait_for_an_unreachable_broker() -> None:
-    away = Log(plain(f"127.0.0.1:{free_port()}"))
-    bounds = asyncio.create_task(away.bounds("quotes", 0))
-    done, _ = await asyncio.wait([bounds], timeout=8)  # beyond the timeout of one request
-    assert not done
-    bounds.cancel()
-
-
 class Broker:
     """Answers requests on the test's command."""
 
@@ -148,14 +138,6 @@ def ids(*topics: str) -> dict[str, str]:
     return {topic: f"id of {topic}" for topic in topics}
 
 
-async def test_concurrent_checks_share_a_request(log: Log, fake: Broker) -> None:
-    together = checks(log, "a", "b", "a")
-    await fake.requested(1)
-    fake.answer(0, ids("a", "b"))
-    await asyncio.gather(*map(passes, together))
-    assert [topics for topics, _ in fake.requests] == [{"a", "b"}]
-
-
 async def test_a_running_request_does_not_serve_later_callers(log: Log, fake: Broker) -> None:
     (first,) = checks(log, "a")
     await fake.requested(1)
@@ -182,43 +164,30 @@ async def test_a_caller_that_gives_up_does_not_affect_the_others(log: Log, fake:
     await passes(stays)
 
 
-async def test_a_request_without_a_reply_is_retried(log: Log, fake: Broker) -> None:
-    (check,) = checks(log, "a")
+async def test_a_request_without_a_reply_is_retried_and_a_permanent_error_reaches_all_callers(
+    log: Log, fake: Broker
+) -> None:
+    waiting = checks(log, "a", "a")
     for n in range(2):
         await fake.requested(n + 1)
         fake.answer(n, KafkaException(KafkaError(KafkaError._TRANSPORT)))
     await fake.requested(3)
-    fake.answer(2, ids("a"))
-    await passes(check)
-
-
-async def test_a_permanent_error_reaches_all_callers_and_ends_nothing(
-    log: Log, fake: Broker
-) -> None:
-    waiting: list[Any] = checks(log, "a", "a")
-    await fake.requested(1)
-    fake.answer(0, ValueError("no such request"))
+    fake.answer(2, ValueError("no such request"))
     for check in waiting:
         with pytest.raises(ValueError, match="no such request"):
             await passes(check)
-    (again,) = checks(log, "a")
-    await fake.requested(2)
-    fake.answer(1, ids("a"))
+    (again,) = checks(log, "a")  # nothing ended
+    await fake.requested(4)
+    fake.answer(3, ids("a"))
     await passes(again)
 
 
-def test_a_broker_whose_leaders_answer_is_reachable(broker: str, topology: Topology) -> None:
+def test_topics_are_reachable_if_all_exist_and_their_leaders_answer(
+    broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert topology.quotes
     # Kafka needs a moment to elect leaders for new topics.
     eventually(lambda: is_reachable(plain(broker), [QUOTES.name, BARS.name]), "all are reachable")
-
-
-def test_a_missing_topic_is_not(broker: str, topology: Topology) -> None:
-    assert topology.quotes
-    eventually(lambda: is_reachable(plain(broker), [QUOTES.name]), "the other one is")
     assert not is_reachable(plain(broker), [QUOTES.name, "a-topic-that-nobody-made"])
-
-
-def test_an_unreachable_broker_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_module, "_TIMEOUT_S", 0.2)
     assert not is_reachable(plain(f"127.0.0.1:{free_port()}"), [QUOTES.name])

@@ -35,6 +35,8 @@ async def read(broker: str, topic: str, n: int) -> list[ConsumerRecord[bytes, by
 async def test_a_published_record_is_stored_as_given(
     broker: str, topic: str, producer: Producer
 ) -> None:
+    assert await producer.answers()
+    assert await producer.partitions_of(topic) == 1
     await producer.publish(topic, 0, b"value")
     await producer.publish(topic, 0, None, key=b"key", headers=[("reason", b"why")])
     first, second = await read(broker, topic, 2)
@@ -48,13 +50,6 @@ async def test_records_published_together_keep_their_order_over_many_requests(
     records = [Outgoing(b"%d" % n, bytes(100_000), []) for n in range(30)]  # 3 requests
     await producer.publish_all(topic, 0, records)
     assert [one.key for one in await read(broker, topic, 30)] == [one.key for one in records]
-
-
-async def test_a_broker_reports_how_many_partitions_a_topic_has(
-    topic: str, producer: Producer
-) -> None:
-    assert await producer.answers()
-    assert await producer.partitions_of(topic) == 1
 
 
 async def test_a_start_without_a_broker_fails() -> None:
