@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 import structlog
@@ -28,9 +27,9 @@ AILING, WELL = 0, 1
 """Masters; clients of the cluster ask the first one for the list of commands."""
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with partial_cluster(tmp_path, "everysec") as cluster:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with partial_cluster(tmp_path_factory.mktemp("cluster"), "everysec") as cluster:
         yield cluster
 
 
@@ -78,22 +77,6 @@ async def test_a_worker_starts_without_a_dead_shard_and_only_the_partitions_of_t
     assert any("unreachable" in entry["event"] for entry in logs)
 
 
-async def test_a_reachable_shard_folded_with_other_settings_is_still_refused_at_the_start(
-    cluster: Cluster, namespace: str
-) -> None:
-    # A busy machine may keep the reachable shard from answering within a second, too.
-    async with connected(cluster.nodes[WELL].address, namespace, timeout_s=PATIENCE_S) as store:
-        partition = partition_on(cluster, store, WELL, INTERACTIONS)
-        key = store.keyspace.position(INTERACTIONS, partition)
-        await store.client.hset(key, "folding", '{"history_cap":50}')
-        cluster.nodes[AILING].kill()
-        with structlog.testing.capture_logs():
-            async with asyncio.timeout(PATIENCE_S):
-                with pytest.raises(FoldingError, match="HISTORY_CAP was 50 and is 500"):
-                    await check_state(SETTINGS, store, TOPOLOGY)
-                await check_memory(SETTINGS, store, TOPOLOGY)  # at once, and without an error
-
-
 async def test_a_partition_of_a_full_shard_waits_and_goes_on_when_there_is_room(
     cluster: Cluster, store: Store
 ) -> None:
@@ -122,3 +105,19 @@ async def test_a_silent_shard_does_not_answer_and_the_others_do(
         assert said == [False, True]
     finally:
         cluster.nodes[AILING].signal(signal.SIGCONT)
+
+
+async def test_a_reachable_shard_folded_with_other_settings_is_still_refused_at_the_start(
+    cluster: Cluster, namespace: str
+) -> None:
+    # A busy machine may keep the reachable shard from answering within a second, too.
+    async with connected(cluster.nodes[WELL].address, namespace, timeout_s=PATIENCE_S) as store:
+        partition = partition_on(cluster, store, WELL, INTERACTIONS)
+        key = store.keyspace.position(INTERACTIONS, partition)
+        await store.client.hset(key, "folding", '{"history_cap":50}')
+        cluster.nodes[AILING].kill()  # it stays so: this is the last test
+        with structlog.testing.capture_logs():
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(FoldingError, match="HISTORY_CAP was 50 and is 500"):
+                    await check_state(SETTINGS, store, TOPOLOGY)
+                await check_memory(SETTINGS, store, TOPOLOGY)  # at once, and without an error

@@ -58,22 +58,18 @@ async def claim(store: Store) -> Claim:
     return mine
 
 
-@pytest.mark.parametrize("moved", ["the position", "a history", "both"])
+@pytest.mark.parametrize("moved", ["the position", "both"])
 async def test_keys_that_have_not_moved_yet_are_waited_for_and_never_taken_for_empty(
     cluster: Cluster,  # noqa: F811
     store: Store,
     claim: Claim,
     moved: str,
 ) -> None:
-    keyspace = store.keyspace
-    position, a, b = (
-        keyspace.position(INTERACTIONS, 0),
-        keyspace.history(0, "A"),
-        keyspace.history(0, "B"),
-    )
+    position = store.keyspace.position(INTERACTIONS, 0)
+    a, b, active = *(store.keyspace.history(0, u) for u in "AB"), store.keyspace.active(0)
     moving = Moving(cluster, position)
     moving.begin()
-    first = {"the position": [position], "a history": [a], "both": [position, a]}[moved]
+    first = [position] if moved == "the position" else [position, a]
     moving.move(*first)
     with structlog.testing.capture_logs() as logs:
         reading = asyncio.create_task(
@@ -81,7 +77,7 @@ async def test_keys_that_have_not_moved_yet_are_waited_for_and_never_taken_for_e
         )
         await until(lambda: logs or reading.done(), "it waits")
         assert not reading.done(), "what has not moved yet was read"
-        rest = {position, a, b, keyspace.active(0)} - set(first)
+        rest = {position, a, b, active} - set(first)
         await asyncio.to_thread(moving.move, *rest)
         moving.end()
         assert await reading == [["1", "{}"], ["1", "{}"]]
