@@ -74,7 +74,8 @@ def removed(tombstone: Tombstone) -> Logged:
 quotes = st.builds(Quote, instrument_id=ids, price=sizes, size=sizes, ts=times)
 types = st.sampled_from(list(BUILT_IN))
 prices = st.none() | sizes
-event_times = times | st.integers(1, 700).map(lambda days: NOW_MS - days * DAY_MS)
+event_times = times | st.integers(1, 300).map(lambda days: NOW_MS - days * DAY_MS)
+"""Within a year, after which erasures are forgotten."""
 events = st.builds(
     Interaction, user_id=users, instrument_id=ids, event=types, price=prices, ts=event_times
 )
