@@ -9,6 +9,7 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from stream_processors.app import ReplacedError, StreamProcessors
+from stream_processors.last_resort import END_AFTER_S, Stuck, StuckError
 from stream_processors.partition.life import Partition
 from stream_processors.partition.state import State
 from stream_processors.settings import Settings
@@ -87,7 +88,7 @@ async def test_an_assigned_partition_that_is_long_not_folded_here_ends_the_worke
         app._check_folded(3.1 * SESSION_S)
 
 
-async def test_a_partition_that_is_folded_again_in_the_meantime_does_not_end_the_worker(
+async def test_a_partition_that_is_folded_again_in_the_meantime_or_stopped_does_not_end_the_worker(
     app: App,
 ) -> None:
     app.partition(B).state = State.REPLACED
@@ -97,17 +98,15 @@ async def test_a_partition_that_is_folded_again_in_the_meantime_does_not_end_the
     app.partition(B).state = State.REPLACED
     app._check_folded(2.0)
     app._check_folded(2.9 * SESSION_S)
-
-
-async def test_a_stopped_partition_is_left_to_an_operator(app: App) -> None:
-    app.partition(B).state = State.STOPPED
-    app._check_folded(0.0)
+    app.partition(B).state = State.STOPPED  # which is left to an operator
+    app._check_folded(3.0 * SESSION_S)
     app._check_folded(100 * SESSION_S)
 
 
 async def test_work_is_what_is_not_folded_and_lag_is_what_is_not_in_redis(
     app: App,
 ) -> None:
+    assert app.work() == {A: 0, B: 0}, "none is known yet"
     app._ends = {A: LogEnd(10, stable=10), B: LogEnd(6, stable=6)}
     assert app.work() == {A: 3, B: 0}
     await app._report()
@@ -168,3 +167,16 @@ def lag_of(partition: int) -> float | None:
 
 def gauge_of(partition: int, name: str) -> float | None:
     return REGISTRY.get_sample_value(name, {"topic": "quotes", "partition": str(partition)})
+
+
+def test_a_partition_that_could_progress_and_has_not_for_minutes_ends_the_worker() -> None:
+    stuck = Stuck()
+    for n in range(10):  # one that progressed, or could not, in the meantime
+        stuck.check({A}, n * END_AFTER_S)
+        stuck.check(set(), n * END_AFTER_S + 1)
+    for n in range(10, 20):  # one partition after the other
+        stuck.check({TP("quotes", n)}, n * END_AFTER_S)
+    stuck.check({A}, 0.0)
+    stuck.check({A, B}, END_AFTER_S)
+    with pytest.raises(StuckError, match=r"^quotes/0: no progress in 180 s, though Kafka and"):
+        stuck.check({A, B}, END_AFTER_S + 1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -83,156 +83,125 @@ class Standing:
 
     tp: TP = A
     state: State = State.FOLDING
-    since_s: float = field(default_factory=time.monotonic)
-    folded_offset: int = 5
+    for_s: float = 0.0
     waits: Waits = field(default_factory=Waits)
     why: str = ""
+    folded_offset: int = 5
+
+    @property
+    def since_s(self) -> float:
+        return time.monotonic() - self.for_s
 
 
-class LaggingApp:
-    """A worker with work in all partitions."""
+def waiting(**its: Any) -> Standing:
+    standing = Standing(**its)
+    standing.waits._calls[STORE] = 1
+    return standing
 
-    def __init__(self, *partitions: Standing, work: int = 10, held_back: int = 0) -> None:
-        self.partitions = partitions
-        self._work = work
-        self._held_back = held_back
+
+def flushing_slowly() -> Standing:
+    standing = Standing(state=State.FLUSHING, for_s=LONG_S)
+    standing.waits.note_answer()
+    return standing
+
+
+def waited(ago_s: float) -> Standing:
+    now_s = time.monotonic()
+    clock = iter([now_s - ago_s])
+    waits = Waits(lambda: next(clock, now_s))
+    with waits.on(STORE):
+        pass
+    return Standing(state=State.FLUSHING, for_s=3 * LONG_S, waits=waits)
+
+
+@dataclass
+class Worker:
+    """A worker with work in all partitions; its health server's app, store and broker."""
+
+    partitions: list[Standing]
+    n_waiting: int = 10
+    n_held_back: int = 0
+    silent: TP | None = None
+    broker_answers: bool = True
 
     def work(self) -> dict[TP, int]:
-        return {partition.tp: self._work for partition in self.partitions}
+        return {partition.tp: self.n_waiting for partition in self.partitions}
 
     def held_back(self) -> dict[TP, int]:
-        return {A: self._held_back} if self._held_back else {}
+        return {A: self.n_held_back} if self.n_held_back else {}
+
+    async def answers(self) -> bool:
+        return self.silent is None
+
+    async def shard_answers(self, topic: Topic, partition: int) -> bool:
+        return TP(topic.name, partition) != self.silent
+
+    async def broker(self) -> bool:
+        return self.broker_answers
 
 
-Asked = Callable[[LaggingApp], Awaitable[tuple[httpx.Response, httpx.Response]]]
+async def asked(worker: Worker) -> list[httpx.Response]:
+    """Return the responses of /health and /health/ready."""
+    settings, app = Settings(metrics_port=free_port()), cast("StreamProcessors", worker)
+    health = Health(app, worker, stalled_after_s=0)
+    server = HealthServer(app, health, worker, worker.broker, settings)
+    await server.start()
+    try:
+        address = f"http://127.0.0.1:{settings.metrics_port}"
+        async with httpx.AsyncClient(base_url=address) as client:
+            await client.get("/health")
+            return [await client.get(path) for path in ("/health", "/health/ready")]
+    finally:
+        await server.stop()
 
 
-@pytest.fixture
-def asked() -> Asked:
-    """The responses of /health and /health/ready while the servers answer."""
-
-    async def ask(app: LaggingApp, *, broker_answers: bool = True, silent: TP | None = None) -> Any:
-        class Store:
-            async def answers(self) -> bool:
-                return silent is None
-
-            async def shard_answers(self, topic: Topic, partition: int) -> bool:
-                return TP(topic.name, partition) != silent
-
-        async def broker() -> bool:
-            return broker_answers
-
-        port = free_port()
-        settings = Settings(metrics_port=port)
-        its_app = cast("StreamProcessors", app)
-        health = Health(its_app, Store(), stalled_after_s=0)
-        server = HealthServer(its_app, health, Store(), broker, settings)
-        await server.on_start()
-        try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                await client.get("/health")
-                return await client.get("/health"), await client.get("/health/ready")
-        finally:
-            await server.on_stop()
-
-    return ask
+LONG_S = 2 * STALLED_AFTER_S
+WHY = "900 of the latest 1000 records are invalid"
 
 
 @pytest.mark.parametrize(
-    ("broker", "status", "code"), [("answers", "stalled", 503), ("is away", "waiting", 200)]
-)
-async def test_a_worker_that_waits_for_the_broker_needs_no_restart(
-    asked: Asked, broker: str, status: str, code: int
+    ("worker", "status", "ready", "partition"),
+    [
+        (lambda: Worker([Standing()]), "stalled", "stalled", {}),
+        (lambda: Worker([Standing()], broker_answers=False), "waiting", "stalled", {}),
+        (lambda: Worker([waiting(state=State.FLUSHING, for_s=LONG_S)]), "waiting", "ok",
+         {"waits_for": [STORE]}),
+        (lambda: Worker([Standing(), waiting(tp=B)]), "stalled", "stalled", {}),
+        (lambda: Worker([Standing()], silent=A), "waiting", "stalled", {}),
+        (lambda: Worker([Standing()], silent=B), "stalled", "stalled", {}),
+        (lambda: Worker([waited(0)], 0), "ok", "ok", {}),
+        (lambda: Worker([waited(LONG_S)], 0), "stalled", "stalled", {}),
+        *(
+            (lambda state=state: Worker([Standing(state=state, for_s=LONG_S)], 0), "stalled",
+             "stalled", {})
+            for state in (State.CLAIMING, State.RESUMING, State.FLUSHING)
+        ),
+        (lambda: Worker([Standing(for_s=LONG_S)], 0), "ok", "ok", {}),
+        (lambda: Worker([flushing_slowly()]), "ok", "ok", {}),
+        (lambda: Worker([Standing()], 0, n_held_back=7), "held back", "ok", {"held_back": 7}),
+        (lambda: Worker([Standing(state=State.STOPPED, why=WHY)]), "ok", "stopped", {"why": WHY}),
+    ],
+    ids=[
+        "it could progress", "the broker is away", "its shard is away", "another one waits",
+        "its shard is silent", "another shard is silent", "a wait has just ended",
+        "a wait has long ended", "claiming for long", "resuming for long", "flushing for long",
+        "idle for long", "Redis takes its chunks", "an open transaction", "it was stopped",
+    ],
+)  # fmt: skip
+async def test_a_worker_is_healthy_unless_a_partition_could_progress_and_ready_if_all_do(
+    worker: Callable[[], Worker], status: str, ready: str, partition: dict[str, object]
 ) -> None:
-    app = LaggingApp(Standing())
-    health, ready = await asked(app, broker_answers=broker == "answers")  # type: ignore[call-arg]
-    assert (health.status_code, health.json()["status"]) == (code, status)
-    assert ready.status_code == 503
-
-
-async def test_a_partition_that_waits_for_its_shard_is_not_stalled_and_the_worker_is_not_ready(
-    asked: Asked,
-) -> None:
-    long_ago = time.monotonic() - 2 * STALLED_AFTER_S
-    waiting = Standing(state=State.FLUSHING, since_s=long_ago)
-    with waiting.waits.on(STORE):
-        health, ready = await asked(LaggingApp(waiting))
-    assert (health.status_code, health.json()["status"]) == (200, "waiting")
-    assert health.json()["partitions"]["quotes/0"]["waits_for"] == [STORE]
-    assert (ready.status_code, ready.json()["store"]) == (503, "away")
-
-
-async def test_a_partition_that_could_progress_is_stalled_even_if_another_one_waits(
-    asked: Asked,
-) -> None:
-    waiting = Standing(tp=B)
-    with waiting.waits.on(STORE):
-        health, _ = await asked(LaggingApp(Standing(), waiting))
-    assert (health.status_code, health.json()["status"]) == (503, "stalled")
-    assert health.json()["stalled_s"].keys() == {"quotes/0"}
-
-
-async def test_a_partition_with_a_silent_shard_waits_and_one_of_another_shard_is_stalled(
-    asked: Asked,
-) -> None:
-    app = LaggingApp(Standing())
-    health, ready = await asked(app, silent=A)  # type: ignore[call-arg]
-    assert (health.status_code, health.json()["status"]) == (200, "waiting")
-    assert (ready.status_code, ready.json()["store"]) == (503, "away")
-    health, _ = await asked(app, silent=B)  # type: ignore[call-arg]
-    assert (health.status_code, health.json()["status"]) == (503, "stalled")
-
-
-async def test_a_wait_that_is_over_counts_as_progress_for_as_long_as_any_other(
-    asked: Asked,
-) -> None:
-    now_s = time.monotonic()
-    long_ago = now_s - 3 * STALLED_AFTER_S
-    for waited_until_s, status in ((now_s, "ok"), (now_s - 2 * STALLED_AFTER_S, "stalled")):
-        clock = iter([waited_until_s])
-        waits = Waits(lambda clock=clock: next(clock, now_s))  # type: ignore[misc]
-        with waits.on(STORE):
-            pass
-        partition = Standing(state=State.FLUSHING, since_s=long_ago, waits=waits)
-        health, _ = await asked(LaggingApp(partition, work=0))
-        assert health.json()["status"] == status
-
-
-async def test_a_partition_that_stays_in_a_passing_state_is_stalled_also_without_work(
-    asked: Asked,
-) -> None:
-    long_ago = time.monotonic() - 2 * STALLED_AFTER_S
-    for state in (State.CLAIMING, State.RESUMING, State.FLUSHING):
-        health, _ = await asked(LaggingApp(Standing(state=state, since_s=long_ago), work=0))
-        assert (health.status_code, health.json()["status"]) == (503, "stalled")
-    health, _ = await asked(LaggingApp(Standing(since_s=long_ago), work=0))
-    assert health.json()["status"] == "ok"
-
-
-async def test_what_an_open_transaction_holds_back_is_named_and_a_restart_would_not_help(
-    asked: Asked,
-) -> None:
-    health, ready = await asked(LaggingApp(Standing(), work=0, held_back=7))
-    assert health.json()["partitions"]["quotes/0"]["held_back"] == 7
-    assert (health.status_code, health.json()["status"]) == (200, "held back")
-    assert (ready.status_code, ready.json()["progress"]) == (200, "ok")
-
-
-async def test_a_flush_that_takes_long_is_no_stall_while_redis_takes_its_chunks(
-    asked: Asked,
-) -> None:
-    long_ago = time.monotonic() - 2 * STALLED_AFTER_S
-    flushing = Standing(state=State.FLUSHING, since_s=long_ago)
-    flushing.waits.note_answer()
-    health, _ = await asked(LaggingApp(flushing))
-    assert (health.status_code, health.json()["status"]) == (200, "ok")
-
-
-async def test_a_stopped_partition_is_not_ready_and_says_why_and_a_restart_would_not_help(
-    asked: Asked,
-) -> None:
-    stopped = Standing(state=State.STOPPED, why="900 of the latest 1000 records are invalid")
-    health, ready = await asked(LaggingApp(stopped))
-    assert (health.status_code, health.json()["status"]) == (200, "ok")
-    assert health.json()["partitions"]["quotes/0"]["why"] == stopped.why
-    assert (ready.status_code, ready.json()["progress"]) == (503, "stopped")
+    """A restart helps only if a partition could progress."""
+    its = worker()
+    of_health, of_ready = await asked(its)
+    assert of_health.json()["status"] == status
+    assert of_health.status_code == (503 if status == "stalled" else 200)
+    assert partition.items() <= of_health.json()["partitions"]["quotes/0"].items()
+    if status == "stalled":
+        assert "quotes/0" in of_health.json()["stalled_s"]
+        assert "quotes/1" not in of_health.json()["stalled_s"]
+    said = of_ready.json()
+    is_away = its.silent is not None or any(p.waits for p in its.partitions)
+    assert (said["progress"], said["store"]) == (ready, "away" if is_away else "ok")
+    is_ready = ready == "ok" and not is_away
+    assert of_ready.status_code == (200 if is_ready else 503)
