@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from api.recommendations.fold import Places, Row
+from api.recommendations.fold import ENTRY, Places, Row
 from api.redis.lru import LruCache
 from contracts.messages import Floats
 
@@ -37,11 +37,9 @@ class _List(msgspec.Struct, frozen=True):
 
 _list = msgspec.json.Decoder(_List, strict=False)  # items are strings there
 
-_NO_LIST: Final = np.empty((2, 0))
-
 
 def _bytes_of(row: Row) -> int:
-    return row.nbytes + _ROW_OBJECTS_BYTES
+    return len(row) + _ROW_OBJECTS_BYTES
 
 
 class GenerationLists:
@@ -61,7 +59,7 @@ class GenerationLists:
 
     def add(self, item: int, value: bytes | None) -> Row:
         """Keep and return the row of `item` from its list in Redis, None if it has none."""
-        row = _NO_LIST if value is None else self._row(_list.decode(value))
+        row = b"" if value is None else self._row(_list.decode(value))
         self._rows.keep(item, row)
         return row
 
@@ -74,10 +72,10 @@ class GenerationLists:
 
     def _row(self, found: _List) -> Row:
         self.model = found.model
-        row = np.empty((2, len(found.items)))
-        row[0] = self.places.of_all([neighbor.item for neighbor in found.items])
-        row[1] = [neighbor.score for neighbor in found.items]
-        return row
+        row = np.empty(len(found.items), ENTRY)
+        row["place"] = self.places.of_all([neighbor.item for neighbor in found.items])
+        row["score"] = [neighbor.score for neighbor in found.items]
+        return row.tobytes()
 
 
 class Lists:
