@@ -21,6 +21,7 @@ configure_logs("some_tests", SharedSettings(log_level={level!r}))
 
 FAILING = "try: 1 / 0\nexcept ZeroDivisionError: {}.exception('failed')"
 BODIES = {
+    "start": "",
     "ours": 'structlog.get_logger("mine").info("flushed", bars=3, who="größer")',
     "library": 'logging.getLogger("aiokafka").warning("%s is away", "broker")',
     "our exception": FAILING.format('structlog.get_logger("x")'),
@@ -54,31 +55,12 @@ def written(body: str, level: str = "INFO", **settings: str) -> str:
     return done.stderr
 
 
-def logged(body: str, level: str = "INFO", **settings: str) -> list[dict[str, object]]:
-    """A JSON object for each line that it writes."""
-    return [json.loads(line) for line in written(body, level, **settings).splitlines()]
-
-
-def test_a_name_that_is_nearly_a_settings_is_logged_with_it() -> None:
-    (line,) = logged("", REDIS_URI="redis://127.0.0.1:1/0")
-    assert line["message"] == "no such setting: it is ignored"
-    assert line["tickrec"] == {"name": "REDIS_URI", "did_you_mean": "REDIS_URL"}
-
-
-def test_logs_are_text_for_people_on_request() -> None:
-    body = """
-try: 1 / 0
-except ZeroDivisionError: structlog.get_logger("mine").exception("flushed", bars=3)"""
-    text = written(body, LOG_FORMAT="text")
-    for part in ("[error    ] flushed", "[mine] bars=3", "Traceback", "ZeroDivisionError: "):
-        assert part in text
-
-
 @pytest.fixture(scope="module")
 def lines() -> Lines:
     """What one process writes for each of the bodies."""
     separate = f"\nimport sys; print({NEXT!r}, file=sys.stderr)\n"
-    parts = written(separate.join(BODIES.values())).split(f"{NEXT}\n")
+    said = written(separate.join(BODIES.values()), REDIS_URI="redis://127.0.0.1:1/0")
+    parts = said.split(f"{NEXT}\n")
     found = [[json.loads(line) for line in part.splitlines()] for part in parts]
     return dict(zip(BODIES, found, strict=True))
 
@@ -138,8 +120,19 @@ def test_warnings_are_logged(lines: Lines) -> None:
     assert "DeprecationWarning: old" in str(line["message"])
 
 
-def test_messages_below_the_level_are_left_out() -> None:
-    both = "for say in (structlog.get_logger().info, structlog.get_logger().error): say('x')"
-    assert [line["log"] for line in logged(both, level="ERROR")] == [
-        {"level": "error", "logger": "__main__"}
-    ]
+def test_a_name_that_is_nearly_a_settings_is_logged_with_it(lines: Lines) -> None:
+    (line,) = lines["start"]
+    assert line["message"] == "no such setting: it is ignored"
+    assert line["tickrec"] == {"name": "REDIS_URI", "did_you_mean": "REDIS_URL"}
+
+
+def test_logs_are_text_for_people_on_request_and_those_below_the_level_are_left_out() -> None:
+    body = """
+said = structlog.get_logger("mine")
+said.info("left out")
+try: 1 / 0
+except ZeroDivisionError: said.exception("flushed", bars=3)"""
+    text = written(body, level="ERROR", LOG_FORMAT="text")
+    for part in ("[error    ] flushed", "[mine] bars=3", "Traceback", "ZeroDivisionError: "):
+        assert part in text
+    assert "left out" not in text

@@ -19,31 +19,18 @@ from runtime.redis.stores import UNAVAILABLE, connect, connect_async
     ],
     ids=["single node", "cluster"],
 )
-async def test_a_single_node_gets_a_plain_client_and_a_cluster_a_cluster_client(
+async def test_a_single_node_gets_a_plain_client_and_a_cluster_a_cluster_client_each_by_its_name(
     url: str, client: Any, asynchronous: Any, request: pytest.FixtureRequest
 ) -> None:
-    address, key = request.getfixturevalue(url), f"größer-{uuid.uuid4()}"
+    address, name = request.getfixturevalue(url), f"tests-{uuid.uuid4().hex}"
     with connect(address, "tests") as store:
         assert isinstance(store, client)
-        store.set(key, "ü", ex=60)
-        assert store.get(key) == "ü"
-    its = await connect_async(address, "tests")
-    assert isinstance(its, asynchronous)
-    assert await its.get(key) == "ü"
-    await its.aclose()
-
-
-@pytest.mark.parametrize("url", ["store_url", "cluster_url"])
-async def test_the_server_knows_its_clients_by_name(
-    url: str, request: pytest.FixtureRequest
-) -> None:
-    address, name = request.getfixturevalue(url), f"tests-{uuid.uuid4().hex}"
-    with connect(address, "tests") as looking:
-        store = await connect_async(address, name)
-        await store.set(f"{name}", "1", ex=60)
-        clients = looking.client_list()
-        await store.aclose()
-    assert name in {client["name"] for client in clients}
+        its = await connect_async(address, name)
+        assert isinstance(its, asynchronous)
+        await its.set(f"größer-{name}", "ü", ex=60)
+        assert store.get(f"größer-{name}") == await its.get(f"größer-{name}") == "ü"
+        assert name in {one["name"] for one in store.client_list()}
+        await its.aclose()
 
 
 def test_where_nothing_answers_the_error_counts_as_unavailable() -> None:

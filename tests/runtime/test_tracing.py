@@ -2,8 +2,6 @@
 
 import logging
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,19 +12,6 @@ import runtime.otlp
 from runtime.tracing import OFF, Tracing, tracing_to
 from tests.otlp import AT_ONCE, SPAN, TRACE, TRACEPARENT, receiving
 from tests.patience import PATIENCE_S, eventually
-
-OF_WORKERS = """
-import stream_processors.__main__
-from runtime.tracing import OFF, tracing_to
-from stream_processors.settings import Settings
-
-assert tracing_to(Settings().otel_exporter_otlp_endpoint, "stream_processors") is OFF
-"""
-IMPORTED = """
-import sys
-makes_or_sends = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "runtime.otlp")
-print([name for name in sys.modules if name.startswith(makes_or_sends)])
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -39,21 +24,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def said() -> Iterator[list[EventDict]]:
     with structlog.testing.capture_logs() as lines:
         yield lines
-
-
-def test_while_traces_are_off_nothing_that_makes_or_sends_spans_is_imported() -> None:
-    """Libraries import OpenTelemetry's interfaces by themselves, which record nothing.
-
-    Of the API, `tests.api.archive.test_without` shows the same.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", OF_WORKERS + IMPORTED],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=True,
-    )
-    assert done.stdout == "[]\n"
 
 
 def test_traces_that_are_off_record_nothing_and_give_records_no_header() -> None:
@@ -91,15 +61,6 @@ def test_what_is_sent_says_in_its_headers_which_span_sent_it() -> None:
     assert sent.attributes["messaging.batch.message_count"] == 3
 
 
-def test_an_exception_that_leaves_a_span_is_its_status() -> None:
-    with receiving() as receiver:
-        tracing = tracing_to(receiver.url, "api")
-        with pytest.raises(ValueError, match="fenced"), tracing.span("flush quotes", {}):
-            raise ValueError("fenced")
-        tracing.close()
-    assert receiver.one("flush quotes").failed
-
-
 @pytest.mark.parametrize(
     "header", [b"", b"00-0-0-01", b"\xff", TRACEPARENT.replace("-01", "-00").encode()]
 )
@@ -108,18 +69,6 @@ def test_a_header_that_names_no_span_or_one_that_is_not_recorded_is_no_place(hea
         tracing = tracing_to(receiver.url, "api")
         assert tracing.place(header) is None
         tracing.close()
-
-
-def test_the_sdks_own_variables_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=shop")
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
-    with receiving() as receiver:
-        tracing = tracing_to(receiver.url, "api")
-        record(tracing, 200)
-        tracing.close()
-    assert 50 < len(receiver.named("process quotes")) < 150
-    assert {headers["x-tenant"] for headers in receiver.headers} == {"shop"}
 
 
 def test_an_unreachable_receiver_is_logged_once_and_once_when_it_is_back(

@@ -1,6 +1,5 @@
 """Settings of the archive that do not go together are refused, with the name of the setting."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,16 +29,6 @@ FILES = {"py-io-impl": "runtime.archive.durable_files.DurableFileIO"}
 def test_conflicting_settings_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         ArchiveConfig(**settings)
-
-
-def test_the_default_is_a_file_and_a_folder(tmp_path: Path) -> None:
-    config = ArchiveConfig(warehouse=str(tmp_path))
-    assert config.catalog_properties() == {
-        "type": "sql",
-        "uri": f"sqlite:///{tmp_path}/catalog.db",
-        "warehouse": f"file://{tmp_path}",
-        **FILES,
-    }
 
 
 def test_in_s3_glue_needs_no_more_than_the_warehouse() -> None:

@@ -13,26 +13,13 @@ from runtime.kafka.config import plain
 from tests.patience import PATIENCE_S
 
 
-def test_only_tansu_is_taken_for_tansu(tmp_path: Path, broker: str) -> None:
-    server = tansu(free_port(), tmp_path)
-    with running(server):
-        assert brokers.is_tansu(brokers.Admin(plain(server.address)))
-
-
-@pytest.mark.kafka_only
-def test_kafka_is_not_taken_for_tansu(broker: str) -> None:
-    assert not brokers.is_tansu(brokers.Admin(plain(broker)))
-
-
-def test_a_broker_that_is_away_is_an_error_that_says_so() -> None:
-    client = brokers.Admin(plain(f"127.0.0.1:{free_port()}"))
-    assert not brokers.answers(client)
-
-
-def test_a_deleted_topic_made_again_begins_at_offset_0(tmp_path: Path) -> None:
+def test_a_topic_of_tansu_that_is_deleted_and_made_again_begins_at_offset_0(
+    tmp_path: Path,
+) -> None:
     server = tansu(free_port(), tmp_path)
     with running(server):
         client = brokers.Admin(plain(server.address))
+        assert brokers.is_tansu(client)
         producer = Producer({"bootstrap.servers": server.address})
         offsets: list[int] = []
         for _ in range(2):
@@ -42,3 +29,9 @@ def test_a_deleted_topic_made_again_begins_at_offset_0(tmp_path: Path) -> None:
             brokers.delete(client, ["again"])
             assert "again" not in brokers.partitions_of(client)
     assert offsets == [0, 0]
+    assert not brokers.answers(client)
+
+
+@pytest.mark.kafka_only
+def test_kafka_is_not_taken_for_tansu(broker: str) -> None:
+    assert not brokers.is_tansu(brokers.Admin(plain(broker)))

@@ -4,7 +4,7 @@ import gc
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -25,58 +25,40 @@ TS = 1_629_061_628_123
 QUOTE = encode(Quote(instrument_id=4, price=1.5, ts=TS))
 
 
+N = 100
+
+
 @pytest.fixture(scope="module")
 def read(broker: str) -> Iterator[list[Message]]:
-    with records_of(broker) as read:
-        yield read
-
-
-@contextmanager
-def records_of(broker: str, copies: int = 1) -> Iterator[list[Message]]:
-    """Yield a quote, the same with a poisoned header, and a tombstone with one."""
+    """N times: a quote, the same with a poisoned header, and a tombstone with one."""
     name = f"headers-{uuid.uuid4().hex[:8]}"
     client = brokers.Admin(plain(broker))
     brokers.create(client, [NewTopic(name, 1, 1)])
     poisoned = [(b"fine", b"yes"), (POISON, b"x")]
-    publish(
-        broker,
-        name,
-        0,
-        [
-            Raw(QUOTE, b"4", [(b"fine", b"yes"), (b"none", None)]),
-            Raw(QUOTE, b"4", poisoned),
-            Raw(None, b"ABC", poisoned),
-        ]
-        * copies,
-    )
+    quote = Raw(QUOTE, b"4", [(b"fine", b"yes"), (b"none", None)])
+    raws = [quote, Raw(QUOTE, b"4", poisoned), Raw(None, b"ABC", poisoned)]
+    publish(broker, name, 0, raws * N)
     consumer = Consumer({**plain(broker).librdkafka(), "group.id": name})
     with closing(consumer):
         consumer.assign([TopicPartition(name, 0, 0)])
-        yield consumer.consume(3 * copies, PATIENCE_S)
+        yield consumer.consume(3 * N, PATIENCE_S)
     brokers.delete(client, [name])
 
 
-def test_headers_are_read_or_refused_by_an_error_that_names_the_record(
-    read: list[Message],
-) -> None:
-    assert headers_of(read[0]) == (("fine", b"yes"), ("none", None))
-    assert [has_readable_headers(record) for record in read] == [True, False, False]
-    with pytest.raises(UnreadableHeadersError, match="/0 at offset 1: a header's name is not"):
-        headers_of(read[1])
-
-
 @pytest.mark.parametrize("threshold", [1, gc.get_threshold()[0]])
-def test_it_is_known_whenever_garbage_is_collected_and_however_often_it_is_asked(
-    broker: str, threshold: int
+def test_headers_are_read_or_refused_however_often_asked_and_whenever_garbage_is_collected(
+    read: list[Message], threshold: int
 ) -> None:
     usual = gc.get_threshold()
-    with records_of(broker, copies=100) as read:
-        gc.set_threshold(threshold)
-        try:
-            readable = [has_readable_headers(record) for record in read]
-        finally:
-            gc.set_threshold(*usual)
-    assert readable == [True, False, False] * 100
+    gc.set_threshold(threshold)
+    try:
+        readable = [has_readable_headers(record) for record in read]
+    finally:
+        gc.set_threshold(*usual)
+    assert readable == [True, False, False] * N
+    assert headers_of(read[0]) == (("fine", b"yes"), ("none", None))
+    with pytest.raises(UnreadableHeadersError, match="/0 at offset 1: a header's name is not"):
+        headers_of(read[1])
 
 
 def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
@@ -84,14 +66,14 @@ def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
 
     quotes = rows_of(QUOTES_TABLE, Place(0, 0, (1,)), read[:2], TS)
     assert (quotes.batch["offset"].to_pylist(), quotes.rejected) == ([0], 1)
-    events = rows_of(INTERACTIONS_TABLE, Place(0, 0, (1,)), read[2:], TS)
+    events = rows_of(INTERACTIONS_TABLE, Place(0, 0, (1,)), read[2:3], TS)
     assert (events.batch.num_rows, events.rejected) == (0, 1)
 
 
 def test_a_copy_leaves_it_out(read: list[Message]) -> None:
     one = Partitions(1, 1)
     for topic, n_good in ((QUOTES, 1), (FEEDBACK, 1), (INTERACTIONS, 0)):
-        places = place(topic, Records.of(0, read, time.time_ns() // 1_000_000), one)
+        places = place(topic, Records.of(0, read[:3], time.time_ns() // 1_000_000), one)
         assert places == [0] * n_good + [LEFT_OUT] * (3 - n_good)
 
 

@@ -95,9 +95,7 @@ def test_a_listener_that_hangs_up_is_named_with_what_it_may_want(
         partitions_of(Admin(config))
 
 
-@pytest.mark.parametrize(
-    "user", ["producers", "simulator", "workers", "trainer", "api", "operator"]
-)
+@pytest.mark.parametrize("user", ["workers", "operator"])
 def test_only_the_missing_right_is_named(granted: Guarded, namespace: str, user: User) -> None:
     own, config = plain(granted.own_address), granted.config(user)
     # Those on transactional ids cannot be looked up.
