@@ -4,11 +4,12 @@ A new endpoint enters by existing. Requests to hot endpoints take both paths, an
 checks each answer. What only one endpoint promises is tested with its subject.
 """
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -79,16 +80,18 @@ def limited(endpoint: Endpoint) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Client:
-    """Asks one server as a client with a key."""
+    """Asks one server as a client with a key; each task has a connection of its own."""
 
-    connection: Connection
+    port: int
+    connections: dict[Any, Connection] = field(default_factory=dict)
 
     async def ask(self, request: Request, key: str = "all", **headers: bytes) -> Answer:
         """Return the answer to a request, which must keep the rules of all answers."""
         more = tuple((n.replace("_", "-").encode(), value) for n, value in headers.items())
         own: Headers = (*request.headers, *more, *(((b"X-API-Key", key.encode()),) if key else ()))
         sent = replace(request, headers=own)
-        answer = await self.connection.ask(sent)
+        task = asyncio.current_task()
+        answer = await self.connections.setdefault(task, Connection(self.port)).ask(sent)
         assert complaints(sent, answer) == [], request
         return answer
 
@@ -129,10 +132,11 @@ async def client(
     keys += [limited(endpoint) for endpoint in TABLE if endpoint.scope]
     file = write_keys(tmp_path / "keys.json", entry("all", scopes=[*SCOPES]), *keys)
     async with serving(**where, api_keys_file=file) as (_, port):
-        client = Client(Connection(port))
+        client = Client(port)
         await until_read(client)
         yield client
-        client.connection.close()
+        for connection in client.connections.values():
+            connection.close()
 
 
 @until_true
@@ -200,7 +204,7 @@ async def test_unknown_parameters_are_refused(client: Client, endpoint: Endpoint
     assert error["reason"].startswith("is no parameter of this request")
 
 
-@each("endpoint", TABLE)
+@each("endpoint", TABLE, at_once=True)
 async def test_a_valid_id_of_the_client_is_adopted(client: Client, endpoint: Endpoint) -> None:
     answer = await client.ask_both(endpoint, example(endpoint), x_request_id=CANARY)
     if endpoint.name != "legacy_similar":  # its id is that of its recommendations
@@ -466,14 +470,14 @@ async def test_a_user_id_that_no_path_can_name_is_refused(
     asked = example(endpoint)
     for user_id in UNREACHABLE:
         body = asked.body.replace(b'"ABC"', json.dumps(user_id).encode())
-        for field in refused_fields(await client.ask(replace(asked, body=body))):
-            assert field in ("user_id", "userid", "user_ids[0]")
+        for name in refused_fields(await client.ask(replace(asked, body=body))):
+            assert name in ("user_id", "userid", "user_ids[0]")
 
 
 # Access.
 
 
-@each("endpoint", TABLE)
+@each("endpoint", TABLE, at_once=True)
 async def test_an_endpoint_admits_by_its_scope(client: Client, endpoint: Endpoint) -> None:
     asked, scope = example(endpoint), endpoint.scope
     if scope is None:
@@ -498,7 +502,7 @@ async def test_what_is_about_no_user_is_open_to_all(client: Client, endpoint: En
     assert (await client.ask_both(endpoint, first, key="")).status == 200
 
 
-@each("endpoint", [one for one in TABLE if one.scope])
+@each("endpoint", [one for one in TABLE if one.scope], at_once=True)
 async def test_an_answer_says_what_is_left_of_its_quota_and_then_there_is_none(
     client: Client, endpoint: Endpoint
 ) -> None:
@@ -528,7 +532,7 @@ async def test_an_answer_says_what_is_left_of_its_quota_and_then_there_is_none(
 async def bare(where: dict[str, Any]) -> AsyncIterator[Client]:
     """A client of a server on a namespace that knows its topics and nothing else."""
     async with serving(**where, api_keys="all", api_hosts="*") as (_, port):
-        yield Client(Connection(port))
+        yield Client(port)
 
 
 MISSING: Final = {UNKNOWN_INSTRUMENT, UNKNOWN_USER, NO_MODEL_YET}
@@ -554,10 +558,10 @@ async def away(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     kafka_is_away(monkeypatch)
     redis = f"redis://127.0.0.1:{free_port()}"
     async with serving(redis_url=redis, api_hosts="*") as (_, port):
-        yield Client(Connection(port))
+        yield Client(port)
 
 
-@each("endpoint", TABLE)
+@each("endpoint", TABLE, at_once=True)
 async def test_while_redis_and_kafka_are_down_an_answer_says_when_to_try_again(
     away: Client, endpoint: Endpoint
 ) -> None:
@@ -594,9 +598,10 @@ async def test_no_log_line_names_a_user_a_key_an_instrument_or_a_price(
     client: Client, away: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        for endpoint in TABLE:
-            for server, key in ((client, "all"), (client, CANARY.decode()), (away, "")):
-                await server.ask_both(endpoint, secret(endpoint), key=key)
+        for server, key in ((client, "all"), (client, CANARY.decode()), (away, "")):
+            await asyncio.gather(
+                *(server.ask_both(endpoint, secret(endpoint), key=key) for endpoint in TABLE)
+            )
     # A server's process has no access log: `tests.fuzz` looks into what one wrote.
     logged = [record for record in caplog.records if record.name != "uvicorn.access"]
     assert logged
