@@ -30,6 +30,7 @@ from trainer.evaluation.result import Evaluation, OfModel, data_of, sentence_on,
 from trainer.evaluation.run import contender
 from trainer.evaluation.splits import Question
 from trainer.judging.intervals import lead_of
+from trainer.judging.lists import served_lists
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.stages import Stages
@@ -77,7 +78,7 @@ def measure(question: Question, n: int) -> Standings:
     for name in (AUTO, *MODELS):
         stages = Stages(lambda: None, Progress(disable=True))
         made = contender(name, settings, prepared.holdout, stages)
-        recommended = made.recommend(prepared.holdout, n, stages)
+        recommended = served_lists(prepared.holdout, n, made.make(prepared.holdout, n, stages))
         fold = judge_fold(prepared.holdout, recommended, prepared.items)
         measured = measure_folds([fold], question.seed)
         models.append(OfModel(name, made.described, dict(stages.seconds), measured))

@@ -27,6 +27,23 @@ class Lead(msgspec.Struct, frozen=True):
         return 1 + (self.mean + self.error) / self.served if self.served else 1.0
 
 
+class Repeats(msgspec.Struct, frozen=True):
+    """How well lists predict all that users took, if some of what they had before leads."""
+
+    most: int
+    """of such items lead a list"""
+    ndcg: float
+    """nDCG@10, mean over the users, of new items and of those taken again"""
+    error: float
+    """half of its 95 % interval"""
+    new: float
+    """nDCG@10 of new items alone"""
+    new_error: float
+    again: float
+    """nDCG@10 of items taken again alone, mean over the users with any"""
+    again_error: float
+
+
 class HeldOut(msgspec.Struct, frozen=True):
     """How well the generation's settings predict the users' latest items, learned without these."""
 
@@ -41,6 +58,8 @@ class HeldOut(msgspec.Struct, frozen=True):
     personalization: float
     lead: Lead | None = None
     """over what was served; null: the settings are the same, or nothing was served"""
+    repeats: list[Repeats] = []
+    """by how many lead; empty if nobody took anything again"""
 
 
 class UnderWay(msgspec.Struct, frozen=True):
@@ -180,6 +199,8 @@ class Served(msgspec.Struct, frozen=True):
     """how histories are folded into the items' lists"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
+    repeats: int = 0
+    """how many items that the user has lead a list, unless a request says otherwise"""
 
 
 class Experiment(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from trainer.quality.checking import QualityConfig
 from trainer.settings_file import SettingsFileSource, flat
 
 AUTO = "auto"
-AT_SERVING = ("diversity",)
+AT_SERVING = ("diversity", "repeats")
 """Settings that change answers and not the lists that these are made from."""
 _OF_ITEMS = (f"{settings_part(model)}_" for model in ITEM_MODELS)
 SEARCHED = ("fold_in_", "counts_", "user_knn_k", "user_knn_metric", *_OF_ITEMS)
@@ -105,6 +105,13 @@ class TrainerSettings(_SettingsOfModels):
         le=1,
         description="how much recommendations prefer items of other categories than those before; "
         "a request may override it",
+    )
+    repeats: int | None = Field(
+        default=None,
+        ge=0,
+        le=ITEMS_MOST,
+        description="how many items that a user has lead recommendations; none: as many as predict "
+        "best what users took; a request may override it",
     )
     active_users: int = Field(
         default=10_000,

@@ -9,7 +9,7 @@ from contracts.trending import TrendingWindow
 
 Source = Literal["model", "history", "popular", "repeat"]
 ItemSource = Literal["items", "popular"]
-OtherSource = Literal["history", "popular", "catalog", "new"]
+OtherSource = Literal["model", "history", "popular", "catalog", "new"]
 
 
 class Recommended(NamedInstrument, frozen=True, gc=False, omit_defaults=True):
@@ -31,7 +31,7 @@ class Recommendations(msgspec.Struct, frozen=True):
     `request_id` identifies the answer in feedback (`POST /v1/feedback`). `source` is `model` (the
     user's precomputed list, made from exactly the current history), `history` (computed now, from
     the user's history and the instruments' lists), `popular`, or `repeat` (what the user has
-    already, with `repeats=first`). Scores of different sources are not comparable.
+    already, see `repeats`). Scores of different sources are not comparable.
     """
 
     user_id: str

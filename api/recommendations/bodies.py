@@ -47,7 +47,7 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     exclude_category: _Categories = ()
     filter: Annotated[Collection[_Condition], Meta(max_length=MAX_CONDITIONS)] = ()
     boost: Annotated[Collection[_Boost], Meta(max_length=MAX_CONDITIONS)] = ()
-    repeats: Repeats = "none"
+    repeats: Repeats = "auto"
     diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
     names: bool = False
 

@@ -5,6 +5,7 @@ Equal scores are ordered by the smaller id.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
@@ -18,20 +19,19 @@ from api.recommendations.fold import Row, Shares
 from api.recommendations.lists import GenerationLists
 from api.users.history import Histories, latest_items, rejected
 from contracts.affinities import HistoryEntry
-from contracts.fold_in import SCORE_DECIMALS, FoldIn
+from contracts.fold_in import ITEMS_MOST, SCORE_DECIMALS, FoldIn, repeat_scores
 from contracts.generations import UserList
 from contracts.messages import Floats
-from contracts.times import DAY_MS
 
-REPEAT_HALF_LIFE_DAYS: Final = 90.0
-"""Of what may be taken again. 60 and 180 are as good on a shop's months."""
+Repeats = Literal["auto", "none", "first"]
+"""Whether as many instruments that the user has lead the list as predict best, none, or all."""
+REPEATS_MOST: Final[Mapping[Repeats, int | None]] = MappingProxyType(
+    {"auto": None, "none": 0, "first": ITEMS_MOST}
+)
 
-Repeats = Literal["none", "first"]
-"""Whether what the user has is left out, or leads the list as far as it may be taken again."""
-
-CommonWish = tuple[int, int, Repeats, float | None, bool, int]
-"""The number of instruments, how many come before them, whether repeats lead, how diverse they are,
-whether they are named, and the version of the catalog."""
+CommonWish = tuple[int, int, int | None, float | None, bool, int]
+"""The number of instruments, how many come before them, how many repeats lead, how diverse they
+are, whether they are named, and the version of the catalog."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -39,7 +39,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     n: int
     excluded: frozenset[int]
-    repeats: Repeats = "none"
+    repeats: int | None = None
+    """how many items that the user has may lead; None: as the variant does"""
     is_filtered: bool = False
     """whether `shown` depends on a filter, and not only on what is listed"""
     catalog_version: int = 0
@@ -83,7 +84,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     def left_out(self, history: Histories) -> frozenset[int]:
         """Return the items that must not be recommended to the user of a history."""
-        return self.excluded.union(history if self.repeats == "none" else rejected(history))
+        return self.excluded.union(rejected(history) if self.repeats else history)
 
     def after(self, items: Sequence[Recommended]) -> "Wish":
         """Return what is still missing after some items."""
@@ -104,9 +105,9 @@ class Chosen(msgspec.Struct, frozen=True):
     encoded: msgspec.Raw | None = None
     """the items as an answer has them, of a result that is cached"""
 
-    def and_then(self, source: OtherSource, items: Iterable[Recommended]) -> "Chosen":
+    def and_then(self, source: Source | OtherSource, items: Iterable[Recommended]) -> "Chosen":
         """Return these, and then items of another source."""
-        more = [replace(item, source=source) for item in items]
+        more = [replace(item, source=item.source or source) for item in items]
         return replace(self, items=self.items + more)
 
 
@@ -170,15 +171,7 @@ def from_repeats(
     wish: Wish,
     fold_in: FoldIn,
 ) -> Chosen:
-    """Choose what the user has and may take again: by how often, how lately and how well it fits.
-
-    `score(j) = r_j / max r x 2^(-age_j / REPEAT_HALF_LIFE_DAYS) x (s_j + mean s)`, with r_j the
-    affinity, age_j from the user's latest item, and s_j >= 0 the folded-in score of j, the mean
-    being over what the user has. It orders items as before where these have no lists.
-
-    Sources: frequency that decays with time, Hu et al., "Modeling personalized item frequency
-    information for next-basket recommendation", SIGIR 2020; recency times quality, Anderson et
-    al., "The dynamics of repeat consumption", WWW 2014.
+    """Choose what the user has and may take again, as `contracts.fold_in` defines.
 
     Args:
         history: of the user.
@@ -193,9 +186,8 @@ def from_repeats(
     items, entries = [*taken], [*taken.values()]
     affinities = np.array([entry.r / entry.s for entry in entries])
     times = np.array([entry.t for entry in entries])
-    decay = np.exp2((times - times.max()) / (DAY_MS * REPEAT_HALF_LIFE_DAYS))
-    often = affinities / affinities.max()
-    scores = often * decay * _fits(items, history, rows, lists, fold_in)
+    fits = _fits(items, history, rows, lists, fold_in)
+    scores = repeat_scores(affinities, times.max() - times, fits)
     if wish.boosts is not None:
         scores *= wish.boosts.of(np.array(items))
     ranked = sorted(zip((-scores.round(SCORE_DECIMALS)).tolist(), items, strict=True))
@@ -204,7 +196,7 @@ def from_repeats(
         for negated, item in ranked
         if negated < 0 and item not in wish.excluded and (wish.shown is None or wish.shown(item))
     )
-    return Chosen("repeat", lists.model, [*islice(kept, wish.n)])
+    return Chosen("repeat", lists.model, [*islice(kept, min(wish.repeats or 0, wish.n))])
 
 
 def _fits(
@@ -214,14 +206,13 @@ def _fits(
     lists: GenerationLists,
     fold_in: FoldIn,
 ) -> Floats:
-    """Return how well each of the user's items fits the others, above 0; all 1 if none is known."""
+    """Return how well each of the user's items fits the others; all 0 if that is unknown."""
     places = lists.places.of_all(items).astype(np.int64)
     weights = weights_of([history[item] for item in rows], fold_in)
-    total, fits = float(np.abs(weights).sum()), np.zeros(len(items))
-    if total:
-        fits = Shares.of([*rows.values()], weights).at(places, total, lists.sums()).clip(0)
-    typical = float(fits.mean())
-    return fits + typical if typical else fits + 1
+    total = float(np.abs(weights).sum())
+    if not total:
+        return np.zeros(len(items))
+    return Shares.of([*rows.values()], weights).at(places, total, lists.sums())
 
 
 def weights_of(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:

@@ -114,15 +114,16 @@ def endpoints(
 Instruments from the first of these sources that has any, named by `source`.
 
 - `model`: the user's precomputed list, made from exactly the current history. It excludes
-  instruments that the user has, so it is not used with `repeats=first`.
+  instruments that the user has.
 - `history`: the user's instruments folded into their lists, so that an event counts at once:
   `score(j) = sum_i w_i S_ij / sum_i |w_i|`, with w_i the affinity for instrument i and S_ij the
   score of j in the list of i. In some generations only the latest instruments count, or older ones
   count less. Instruments with a score above 0 are recommended.
 - `popular`: the most popular instruments.
 
-With `repeats=first`, the first source is `repeat`: instruments that the user has and may take
-again, ranked by how often, how recently, and how well they fit the rest; then comes `history`.
+Before these may come `repeat`: instruments that the user has and may take again, ranked by how
+often, how recently, and how well they fit the rest. `repeats=auto` puts as many of them first as
+predicted best what users took, `first` all of them, `none` none.
 
 If a source has fewer than `n` instruments, the next ones follow, and these instruments have a
 `source` of their own. Instruments that the catalog marks as unlisted are never recommended.
@@ -137,7 +138,7 @@ concentrated in its category.""",
                 exclude_parameter(resolve),
                 *filter_parameters(check),
                 boost_parameter(check),
-                one_of("repeats", get_args(Repeats), "none", "whether what the user has may lead"),
+                one_of("repeats", get_args(Repeats), "auto", "whether what the user has may lead"),
                 share("diversity", "how much to prefer other categories than those before"),
                 NAMES,
             ),

@@ -32,7 +32,7 @@ from api.recommendations.bodies import (
     parse_for_items,
     parse_for_users,
 )
-from api.recommendations.choosing import Chosen, Wish
+from api.recommendations.choosing import REPEATS_MOST, Chosen, Wish
 from api.recommendations.recommender import Recommender
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -75,7 +75,7 @@ class RecommendationReader:
         return Wish(
             asked.n,
             frozenset(map(int, asked.exclude)),
-            asked.repeats,
+            REPEATS_MOST[asked.repeats],
             wanted is not ALL,
             self._catalog.version,
             self._catalog.shown(wanted),
@@ -120,7 +120,7 @@ class RecommendationReader:
 
         This form has no field for the request id, which is sent in a header instead.
         """
-        wish = self.wish(ListRequest(n=LEGACY_ITEMS))
+        wish = self.wish(ListRequest(n=LEGACY_ITEMS, repeats="none"))
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
         found = reply(PredictedItems(items), ONCE)

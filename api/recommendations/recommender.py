@@ -108,6 +108,8 @@ class Recommender:
         self, generation: Generation, stored: StoredHistory, own: bytes | None, wish: Wish
     ) -> Read[Chosen | None]:
         """Choose for a user, given what is stored; None if the generation has nothing."""
+        if wish.repeats is None:
+            wish = replace(wish, repeats=generation.served.repeats)
         new = yield from self._new_listings(generation, stored, wish)
         rest = wish.without(item.instrument_id for item in new) if new else wish
         diversity = diversity_of(wish, generation)

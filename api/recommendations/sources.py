@@ -37,8 +37,7 @@ class Sources:
 
     The first one that has any, and where it has fewer than requested, the next ones: the user's own
     list if it was made from the current history, the history folded into the items' lists, popular
-    items. The own list excludes items that the user has: a wish to include these gets them first,
-    and then the history folded in.
+    items. Before these come items that the user has, as many as are wished for.
     """
 
     def __init__(
@@ -58,12 +57,19 @@ class Sources:
         Raises:
             ExpiredError: the generation may have had lists that are gone.
         """
-        chosen = _own(own, stored, wish) if wish.repeats == "none" else None
+        if wish.repeats and stored.offset is not None:
+            lists, rows = yield from self._rows_of(generation, stored.items)
+            fold_in = generation.served.fold_in
+            repeated = from_repeats(stored.items, rows, lists, wish, fold_in)
+            rest = replace(wish.after(repeated.items), repeats=0)
+            others = (yield from self.for_user(generation, stored, own, rest)) if rest.n else None
+            if not repeated.items:
+                return others
+            return repeated.and_then(others.source, others.items) if others else repeated
+        chosen = _own(own, stored, wish)
         if chosen is not None and len(chosen.items) == wish.n:
             return chosen  # and the history need not be parsed
-        if wish.repeats == "first" and stored.offset is not None:
-            chosen = yield from self._repeated(generation, stored.items, wish)
-        elif chosen is None and stored.offset is not None:
+        if chosen is None and stored.offset is not None:
             chosen = yield from self._folded_in(generation, stored.items, wish)
         return (yield from self._continued(generation, stored.items, wish, chosen))
 
@@ -104,20 +110,6 @@ class Sources:
             rest_of_all = from_catalog(history, wish.after(chosen.items))
             chosen = chosen.and_then("catalog", rest_of_all)
         return chosen
-
-    def _repeated(
-        self, generation: Generation, history: Histories, wish: Wish
-    ) -> Read[Chosen | None]:
-        """Choose what the user has, and then from the history; None if that gives nothing."""
-        lists, rows = yield from self._rows_of(generation, history)
-        chosen = from_repeats(history, rows, lists, wish, generation.served.fold_in)
-        if len(chosen.items) == wish.n:
-            return chosen
-        others = replace(wish.after(chosen.items), repeats="none")
-        folded = from_history(history, rows, lists, others, generation.served.fold_in)
-        if not chosen.items:
-            return folded if folded.items else None
-        return chosen.and_then("history", folded.items)
 
     def _folded_in(
         self, generation: Generation, history: Histories, wish: Wish

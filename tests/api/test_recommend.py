@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import get_args
 
 import msgspec
 import pytest
@@ -15,7 +14,6 @@ from api.instruments.reading import first_neighbors
 from api.recommendations.bodies import MAX_ITEMS, WeightedItem, history_of_items
 from api.recommendations.choosing import (
     Chosen,
-    Repeats,
     Wish,
     folded_items,
     from_history,
@@ -104,7 +102,7 @@ def plain_scores(
     history=histories,
     similar=lists,
     fold_in=foldings,
-    repeats=st.sampled_from(get_args(Repeats)),
+    repeats=st.sampled_from([0, 10]),
     excluded=st.sets(ids),
     n=limits,
     others=st.sampled_from([0, 10_000]),
@@ -114,7 +112,7 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     similar: dict[int, SimilarList],
     *,
     fold_in: FoldIn,
-    repeats: Repeats,
+    repeats: int,
     excluded: set[int],
     n: int,
     others: int,
@@ -132,7 +130,7 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     assert order == sorted(order)
     names = {item.instrument_id for item in chosen.items}
     never = {item for item, entry in history.items() if entry.r <= 0}
-    left_out = excluded | (history.keys() if repeats == "none" else never)
+    left_out = excluded | (never if repeats else history.keys())
     assert not names & left_out
     possible = {item for item, score in expected.items() if score > 1e-12} - left_out
     assert len(names) >= min(n, len(possible))
@@ -157,8 +155,8 @@ def test_what_may_not_be_shown_is_left_out_as_if_it_were_excluded(
     hidden: set[int],
     n: int,
 ) -> None:
-    filtered = Wish(n, frozenset(excluded), repeats="first", shown=AllBut(hidden))
-    plain = Wish(n, frozenset(excluded | hidden), repeats="first")
+    filtered = Wish(n, frozenset(excluded), repeats=100, shown=AllBut(hidden))
+    plain = Wish(n, frozenset(excluded | hidden), repeats=100)
     asked = (similar, history)
     assert recommended(*asked, filtered, fold_in) == recommended(*asked, plain, fold_in)
     own = UserList("user-knn", (0, 1), [Recommendation(str(i), 1, ["7"]) for i in history])
@@ -213,7 +211,7 @@ def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: l
         row: SimilarList("cosine", [Neighbor(item, of[row], 1) for item, of in columns.items()])
         for row in history
     }
-    found = recommended(similar, history, Wish(n, frozenset(), repeats="first")).items
+    found = recommended(similar, history, Wish(n, frozenset(), repeats=100)).items
     assert [(item.instrument_id, item.score) for item in found] == [(i, 0.2) for i in expected]
 
 

@@ -6,8 +6,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from contracts.generations import Current, Served
 from contracts.partitioning import user_partition
 from tests.cases import each
+from tests.patience import until_true
 
 from .conftest import TOPOLOGY, Filled
 from .lists import BASKET, answered, ids_of, of_user, source_and_ids, sources_of
@@ -55,9 +57,22 @@ async def test_what_the_user_has_is_recommended_only_if_wished_for(
     filled.user_list("g1", "ABC", 8, OWN[:1])
     assert await sources_of(client, ABC, repeats="first") == [
         *((2, None), (1, None)),
-        *((3, "history"), (4, "history"), (9, "popular")),
+        *((8, "model"), (3, "history"), (4, "history"), (9, "popular")),
     ]
     assert await source_and_ids(client, ABC, repeats="first", n=1) == ("repeat", [2])
+    assert await ids_of(client, ABC, repeats="none") == [8, 3, 4, 9]
+    served = Served("g1", "cosine", "user-knn", repeats=1)  # what `auto` found out
+    filled.serve(Current(2, {"default": served}))
+
+    @until_true
+    async def followed() -> None:
+        assert await source_and_ids(client, ABC, n=1) == ("repeat", [2])
+
+    await followed()
+    assert await sources_of(client, ABC) == [
+        (2, None),
+        *((8, "model"), (3, "history"), (4, "history"), (9, "popular")),
+    ]
 
 
 async def test_a_user_without_history_or_of_items_that_the_model_does_not_know_gets_popular_ones(

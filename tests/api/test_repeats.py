@@ -5,16 +5,16 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from api.recommendations.choosing import REPEAT_HALF_LIFE_DAYS, Chosen, Wish, from_repeats
+from api.recommendations.choosing import Chosen, Wish, from_repeats
 from api.recommendations.lists import GenerationLists
 from contracts.affinities import HistoryEntry
-from contracts.fold_in import FoldIn
+from contracts.fold_in import REPEAT_HALF_LIFE_DAYS, FoldIn
 from contracts.generations import Neighbor, SimilarList
 from contracts.times import DAY_MS
 
 from .all_but import AllBut
 
-ALL = Wish(10, frozenset(), repeats="first")
+ALL = Wish(10, frozenset(), repeats=10)
 HALF_LIFE_MS = round(REPEAT_HALF_LIFE_DAYS * DAY_MS)
 
 
@@ -62,7 +62,7 @@ def test_what_fits_the_rest_of_the_history_comes_first_and_nothing_is_lost() -> 
 
 def test_only_what_may_be_shown_is_and_nothing_of_nothing() -> None:
     history = {item: HistoryEntry(1, 0) for item in range(1, 6)}
-    wish = Wish(2, frozenset({1}), repeats="first", shown=AllBut({2}))
+    wish = Wish(2, frozenset({1}), repeats=10, shown=AllBut({2}))
     assert [item for item, _ in scores(repeats(history, {}, wish))] == [3, 4]
     assert scores(repeats({}, {})) == []
     rejected = {1: HistoryEntry(0, 0), 2: HistoryEntry(-5, 9)}

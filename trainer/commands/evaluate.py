@@ -115,5 +115,5 @@ def write_best(path: Path, evaluation: "Evaluation", given: TrainerSettings) -> 
         f"Made by `python -m trainer evaluate`. {found.why}.",
         sentence_on(evaluation.data),
     ]
-    write_settings_file(path, found.values | values, comments)
+    write_settings_file(path, found.values | {"repeats": found.repeats_most} | values, comments)
     typer.echo(f"wrote {path}: run the trainer with TRAINER_SETTINGS_FILE={path}", err=True)

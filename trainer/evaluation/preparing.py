@@ -85,14 +85,16 @@ def prepare(split: Split, rules: FoldingSettings) -> Prepared:
     known.sort_indices()
     # An item that left a capped history may be wanted again, and the API may recommend it again.
     test = unseen(known, affinities)
+    again: Matrix = csr_array(known - test)
+    again.eliminate_zeros()
     left_out = LeftOut(
         unknown_users=int(wanted["user"][~user_known].nunique()),
         pairs_of_unknown_users=int((~user_known).sum()),
         pairs_of_unknown_items=int((user_known & ~item_known).sum()),
-        pairs_seen_before=known.nnz - test.nnz,
+        pairs_seen_before=again.nnz,
     )
     return Prepared(
-        Holdout(histories, stored.data, streamed, test, split.at_random),
+        Holdout(histories, stored.data, streamed, test, again, split.at_random),
         users.to_numpy(object),
         items.to_numpy(np.int64),
         left_out,

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from contracts.generations import Repeats
 from trainer.evaluation.measuring import Estimate, Measured
 from trainer.evaluation.preparing import LeftOut, Prepared
 from trainer.generations.report import Found
@@ -49,6 +50,8 @@ class OfModel(msgspec.Struct, frozen=True):
     measured: Measured
     found: list[Found] = []
     """what `auto` found out, for each fold"""
+    repeats: list[Repeats] = []
+    """all that users took, by how many items lead that they had; none if nobody took any again"""
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -109,7 +112,8 @@ TITLES = {
 def table_of(evaluation: Evaluation) -> Group:
     """Return the table with a line on the data above it; below each value its 95 % interval.
 
-    Below those the means of each fold, and below the table the candidates of `auto`.
+    Below those the means of each fold, and below the table what items that users have lead to, and
+    the candidates of `auto`; of several models, of `auto` alone.
     """
     n = evaluation.models[0].measured.n
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -123,7 +127,24 @@ def table_of(evaluation: Evaluation) -> Group:
             means = (_rounded(fold.values[name]) for name in NAMES)
             table.add_row(f"  fold {k}", *means, style="dim")
     found = [each for of_model in evaluation.models for each in of_model.found]
-    return Group(Text(sentence_on(evaluation.data)), table, *_candidates(found))
+    models = evaluation.models
+    shown = models if len(models) == 1 else [each for each in models if each.found]
+    repeats = (_repeats(each, n) for each in shown if each.repeats)
+    return Group(Text(sentence_on(evaluation.data)), table, *repeats, *_candidates(found))
+
+
+def _repeats(of_model: OfModel, n: int) -> RenderableType:
+    """Return how well all that users took is found, by how many items lead that they had."""
+    title = f"\n{of_model.model}, if items that the user has lead: nDCG@{n}"
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for name in ("at most", "all that was taken", "new items", "items taken again", ""):
+        table.add_column(name, justify="right")
+    for one in of_model.repeats:
+        parts = (one.ndcg, one.error), (one.new, one.new_error), (one.again, one.again_error)
+        figures = (f"{value:.4f} ± {error:.4f}" for value, error in parts)
+        is_chosen = any(found.repeats_most == one.most for found in of_model.found)
+        table.add_row(str(one.most), *figures, "chosen" if is_chosen else "")
+    return table
 
 
 def _candidates(found: Sequence[Found]) -> Iterator[RenderableType]:

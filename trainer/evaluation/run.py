@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 
+from contracts.generations import Repeats
 from contracts.messages import Floats
 from trainer.counts.derived import counts_of
 from trainer.counts.matrices import Matrix
@@ -19,8 +21,9 @@ from trainer.evaluation.result import Evaluation, OfModel, data_of, of_folds
 from trainer.evaluation.splits import Question
 from trainer.generations.report import Found
 from trainer.judging.holdout import Holdout
-from trainer.judging.lists import NONE, Recommended, lists_of, row_blocks, served_lists
+from trainer.judging.lists import NONE, Made, Recommended, lists_of, row_blocks, served_lists
 from trainer.judging.popularity import popular_lists
+from trainer.judging.repeats import judge_repeats
 from trainer.judging.search import find
 from trainer.models import MODELS, USER_KNN
 from trainer.settings import AUTO, TrainerSettings
@@ -44,23 +47,21 @@ class Contender:
             return dict(self.found.values)
         return dict(self.settings.config(self.name))
 
-    def recommend(self, holdout: Holdout, n: int, stages: Stages) -> Recommended:
-        """Return the lists of n that the model's users would be shown."""
+    def make(self, holdout: Holdout, n: int, stages: Stages) -> Made:
+        """Return what the lists of n are made of that the model's users would be shown."""
         with stages.timed("popular"):
             popular = popular_lists(holdout, self.settings.config("popular"), n)
         of = MODELS[self.name].of
         if of == "everybody":
-            return popular
+            return Made(popular)
         with stages.timed("fit"):
             ranker = self.settings.model(self.name).fit(*self._counts(holdout))
         with stages.timed("rank"):
             of_rows = stages.each(row_blocks(ranker.n_rows), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
-        with stages.timed("recommend"):
-            if of == "users":
-                return served_lists(holdout, popular, n, own=lists)
-            fold_in = self.settings.fold_in
-            return served_lists(holdout, popular, n, neighbors=lists, fold_in=fold_in)
+        if of == "users":
+            return Made(popular, own=lists)
+        return Made(popular, neighbors=lists, fold_in=self.settings.fold_in)
 
     def _counts(self, holdout: Holdout) -> tuple[Matrix, Floats | None]:
         if MODELS[self.name].of == "users":
@@ -118,6 +119,7 @@ def run(
         stages = {name: Stages(lambda: None, progress) for name in ordered}
         made: dict[str, list[Contender]] = {name: [] for name in models}
         judged: dict[str, list[JudgedFold]] = {name: [] for name in models}
+        repeats: dict[str, list[Repeats]] = {}
         data = []
         steps = Stages(lambda: None, progress).each(range(question.folds), "splits")
         with suppress(KeyboardInterrupt):
@@ -127,11 +129,14 @@ def run(
                 data.append(data_of(str(question), prepared))
                 for name, of_model in stages.items():
                     made[name].append(contender(name, settings, holdout, of_model))
-                    recommended = made[name][-1].recommend(holdout, n, of_model)
+                    lists = made[name][-1].make(holdout, n, of_model)
+                    with of_model.timed("recommend"):
+                        recommended = served_lists(holdout, n, lists)
                     if lists_to is not None:
                         write_recommendations(lists_to, prepared, recommended)
                     with of_model.timed("measure"):
                         judged[name].append(judge_fold(holdout, recommended, prepared.items))
+                        _, repeats[name] = judge_repeats(holdout, n, lists, by_affinity=True)
         measured = [name for name in models if judged[name]]
         # The same for all, so that the models can be compared.
         folds = min((len(judged[name]) for name in measured), default=0)
@@ -141,6 +146,8 @@ def run(
             _of_model(name, made[name][:folds], judged[name][:folds], question.seed, stages[name])
             for name in measured
         ]
+        if folds == 1:  # several are split by user, and have all events of an item on one side
+            found = [replace(one, repeats=repeats[one.model]) for one in found]
     return Evaluation(of_folds(data[:folds]), question.seed, found)
 
 

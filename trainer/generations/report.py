@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut, Lead
+from contracts.generations import DEFAULT_VARIANT, Decision, HeldOut, Lead, Repeats
 from contracts.log_position import LogPosition
 from trainer.models.interface import Values
 from trainer.quality.checking import Checked
@@ -95,6 +95,10 @@ class Found(msgspec.Struct, frozen=True):
     tried: list[Tried] = []
     lead: Lead | None = None
     """None: the settings are those that are served, or nothing is"""
+    repeats_most: int = 0
+    """how many items that a user has should lead the list"""
+    repeats: list[Repeats] = []
+    """by how many lead; empty if nobody took anything again"""
 
     @property
     def held_out(self) -> HeldOut | None:
@@ -103,7 +107,7 @@ class Found(msgspec.Struct, frozen=True):
             return None
         chosen = next(tried for tried in self.tried if tried.values == self.values)
         figures = self.ndcg, self.low, self.high, chosen.coverage, chosen.personalization
-        return HeldOut(self.users, *figures, self.lead)
+        return HeldOut(self.users, *figures, self.lead, self.repeats)
 
 
 class Selection(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -38,6 +38,8 @@ class Holdout:
     """(n_items, n_items) G as the workers keep it, of nothing that is to be found"""
     test: Matrix
     """(n_users, n_items) above 0 where an item is to be found; never where a history has it"""
+    again: Matrix
+    """(n_users, n_items) above 0 where a user took an item of the history again, as far as known"""
     at_random: bool = False
     """what is to be found was hidden at random, and did not come afterwards"""
 
@@ -134,12 +136,18 @@ def hold_out(
     else:
         is_split = sampled[user] & (not at_random)
         until_ms = np.where(is_split, _latest_of_each(histories, ~held)[user], histories.ts_ms)
+    again = histories.where(~held & sampled[user] & (histories.ts_ms > until_ms)).affinities
     return Holdout(
         as_of(histories, until_ms).where(~held),
         stored[~held],
         without(streamed, whole[changed], rest[changed]),
-        csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
+        _ones(wanted),
+        _ones(again),
     )
+
+
+def _ones(cells: Matrix) -> Matrix:
+    return csr_array((np.ones(cells.nnz), cells.indices, cells.indptr), cells.shape)
 
 
 def drawn(users: Sequence[str], salt: str) -> Ints:

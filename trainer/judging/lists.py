@@ -7,8 +7,8 @@ measures that training needs; `trainer.judging.measures` has the others.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import reduce
-from typing import Final
+from functools import partial, reduce
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,16 +56,18 @@ def from_item_lists(holdout: Holdout, lists: Matrix, fold_in: FoldIn, n: int) ->
 
     The formula is that of `contracts.fold_in`.
     """
-
-    def scores(users: Ints) -> Matrix:
-        weights = folded_in(holdout.histories, users, fold_in)
-        total = np.asarray(weights.sum(axis=1), np.float64)
-        share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
-        folded = csr_array(diags_array(share) @ weights @ lists)
-        folded.data = rounded(folded.data)
-        return folded
-
+    scores = partial(folded_scores, holdout, lists, fold_in)
     return _recommended(holdout, scores_of=scores, n=n)
+
+
+def folded_scores(holdout: Holdout, lists: Matrix, fold_in: FoldIn, users: Ints) -> Matrix:
+    """Return (len(users), n_items) the score of each item, those that the user has included."""
+    weights = folded_in(holdout.histories, users, fold_in)
+    total = np.asarray(weights.sum(axis=1), np.float64)
+    share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    folded = csr_array(diags_array(share) @ weights @ lists)
+    folded.data = rounded(folded.data)
+    return folded
 
 
 def from_user_lists(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
@@ -80,31 +82,27 @@ def from_popular(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
     return _recommended(holdout, scores_of=lambda users: first[np.zeros(len(users), np.int64)], n=n)
 
 
-def served_lists(
-    holdout: Holdout,
-    popular: Recommended,
-    n: int,
-    *,
-    own: Matrix | None = None,
-    neighbors: Matrix | None = None,
-    fold_in: FoldIn | None = None,
-) -> Recommended:
-    """Return what judged users are shown: their own lists, then items like theirs, then popular.
+class Made(NamedTuple):
+    """The lists that answers are made of."""
 
-    Args:
-        holdout: whose users they are.
-        popular: the lists of popular items, of at least these users.
-        n: length of a list.
-        own: (n_users, n_items) users' own lists, if they have any.
-        neighbors: (n_items, n_items) items' neighbors, if histories are folded into them.
-        fold_in: how; None: all items count alike.
-    """
+    popular: Recommended
+    """popular items, for at least the judged users"""
+    own: Matrix | None = None
+    """(n_users, n_items) users' own lists, if they have any"""
+    neighbors: Matrix | None = None
+    """(n_items, n_items) items' neighbors, if histories are folded into them"""
+    fold_in: FoldIn = FoldIn()
+    """how these are"""
+
+
+def served_lists(holdout: Holdout, n: int, made: Made) -> Recommended:
+    """Return n items for each judged user: the own list, then items like theirs, then popular."""
     parts = []
-    if own is not None:
-        parts.append(from_user_lists(holdout, own, n))
-    if neighbors is not None:
-        parts.append(from_item_lists(holdout, neighbors, fold_in or FoldIn(), n))
-    return reduce(continued, [*parts, popular])
+    if made.own is not None:
+        parts.append(from_user_lists(holdout, made.own, n))
+    if made.neighbors is not None:
+        parts.append(from_item_lists(holdout, made.neighbors, made.fold_in, n))
+    return reduce(continued, [*parts, made.popular])
 
 
 def continued(lists: Recommended, by: Recommended) -> Recommended:

@@ -28,7 +28,7 @@ from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix, csr
 from trainer.generations.decisions import read_report
 from trainer.judging.holdout import Holdout, as_of, drawn, known_ms
-from trainer.judging.lists import N, from_popular, judge, served_lists
+from trainer.judging.lists import Made, N, from_popular, judge, served_lists
 from trainer.judging.measures import ndcg
 from trainer.quality.reporting import report_corrupt
 from trainer.reading import ParsedHistories, Quarantine, ask_each, by_time, read_histories
@@ -118,8 +118,8 @@ def ndcg_of(histories: ParsedHistories, since_ms: int, lists: Lists) -> Floats:
     of_users = np.array([*lists.own], np.int64)
     own = _matrix(lists.own.values(), of_users, items, len(histories.lengths))
     first = from_popular(holdout, popular, N)
-    shown = served_lists(holdout, first, N, own=own, neighbors=neighbors, fold_in=lists.fold_in)
-    return ndcg(judge(holdout, shown))
+    made = Made(first, own, neighbors, lists.fold_in)
+    return ndcg(judge(holdout, served_lists(holdout, N, made)))
 
 
 def _holdout(histories: ParsedHistories, since_ms: int, items: Ints) -> Holdout:
@@ -131,7 +131,8 @@ def _holdout(histories: ParsedHistories, since_ms: int, items: Ints) -> Holdout:
     had = as_of(every, since_ms).where(is_before)
     found = every.where(~is_before & (had.degrees > 0)[every.users_of_entries()]).affinities
     found.data[:] = 1
-    return Holdout(had, had.affinities.data, csr_array((len(items), len(items))), found)
+    nobody_counts, again = csr_array((len(items), len(items))), csr_array(found.shape)
+    return Holdout(had, had.affinities.data, nobody_counts, found, again)
 
 
 def _matrix(rows: Collection[Row], places: Ints, items: Ints, n_rows: int) -> Matrix:

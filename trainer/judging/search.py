@@ -275,6 +275,7 @@ class _Search:
             round(ndcg + error, 6),
             sorted(self.trials.tried, key=lambda tried: -tried.ndcg),
             lead,
+            *self.trials.repeats(chosen),
         )
 
     def why(self, chosen: Tried) -> str:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 from scipy.sparse import csr_array
 
+from contracts.generations import Repeats
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
 from trainer.counts.derived import counts_of
@@ -20,9 +21,10 @@ from trainer.counts.matrices import Matrix, entries_where, entry_rows
 from trainer.generations.report import Tried
 from trainer.judging.holdout import Holdout
 from trainer.judging.intervals import is_ahead
-from trainer.judging.lists import N, Recommended, judge, lists_of, row_blocks, served_lists
+from trainer.judging.lists import Made, N, Recommended, judge, lists_of, row_blocks, served_lists
 from trainer.judging.measures import ndcg, point_values
 from trainer.judging.popularity import popular_lists
+from trainer.judging.repeats import judge_repeats
 from trainer.models import USER_KNN
 from trainer.models.ease import EXACT_ITEMS, Ease
 from trainer.models.interface import Values
@@ -100,17 +102,9 @@ class Trials:
         started = time.perf_counter()
         for _ in self.stages.each([values], f"auto: {values['item_model']}"):
             settings = changed(self.settings, values)
-            holdout = self.few if settings.item_model == Ease.name else self.holdout
+            holdout = self._holdout(settings)
             is_asked = np.isin(self.holdout.judged, holdout.judged)
-            recommended = served_lists(
-                holdout,
-                self.popular,
-                N,
-                own=self._users_lists(settings, holdout),
-                neighbors=self._lists_of(settings, holdout),
-                fold_in=settings.fold_in,
-            )
-        judged = judge(holdout, recommended)
+            judged = judge(holdout, served_lists(holdout, N, self._made(settings, holdout)))
         self.ndcg.append(np.full(len(is_asked), np.nan))
         self.ndcg[-1][is_asked] = ndcg(judged)
         of_all = point_values({}, judged)
@@ -124,6 +118,21 @@ class Trials:
         self.tried.append(tried)
         self.measured(tried)
         return tried
+
+    def repeats(self, tried: Tried) -> tuple[int, list[Repeats]]:
+        """Return how many repeats should lead a candidate's lists, as `judge_repeats` does."""
+        settings = changed(self.settings, tried.values)
+        holdout = self._holdout(settings)
+        if not holdout.again.nnz:  # the lists may have to be made again
+            return 0, []
+        return judge_repeats(holdout, N, self._made(settings, holdout), by_affinity=False)
+
+    def _holdout(self, settings: TrainerSettings) -> Holdout:
+        return self.few if settings.item_model == Ease.name else self.holdout
+
+    def _made(self, settings: TrainerSettings, holdout: Holdout) -> Made:
+        own, neighbors = self._users_lists(settings, holdout), self._lists_of(settings, holdout)
+        return Made(self.popular, own, neighbors, settings.fold_in)
 
     def _users_lists(self, settings: TrainerSettings, holdout: Holdout) -> Matrix | None:
         """Return the users' own lists; others are neighbors only, as many as get a list at all."""

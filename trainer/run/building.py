@@ -21,7 +21,7 @@ from trainer.quality.checking import check_accuracy
 from trainer.quality.reporting import BadDataError, report_held_out, report_rules
 from trainer.run.placing import Placing, figures_of
 from trainer.run.searching import Job, Searches
-from trainer.run.selecting import Learned, basis, data_of, select, served_values
+from trainer.run.selecting import Learned, Selected, basis, data_of, select, served_values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -60,7 +60,7 @@ class Building:
             selected = select(
                 self.learned, settings, served, choice, self.stages, waits=self.searches.are_awaited
             )
-        made_with = self._with_half_life(selected.settings)
+        made_with = self._decided(selected)
         generation = generation_id(self.learned.started, self.fence, place)
         held_out = selected.found.held_out
         draft = self._draft(variant, generation, made_with, selected.selection, held_out)
@@ -98,12 +98,16 @@ class Building:
         with self.stages.timed("count histories"):
             return counts_of(learned.histories, learned.gram.counts, counting)
 
-    def _with_half_life(self, settings: TrainerSettings) -> TrainerSettings:
-        """Return the settings with the half-life of the popular list, if none is set."""
+    def _decided(self, selected: Selected) -> TrainerSettings:
+        """Return the settings with the popular list's half-life and the repeats, if none is set."""
+        settings = selected.settings
         with self.stages.timed("choose half-life"):
             learned = self.learned
             days = half_life_of(settings.config("popular"), learned.histories, learned.stored)
-        made: TrainerSettings = changed(settings, {"popular_half_life_days": days})
+        most = settings.repeats
+        repeats = selected.found.repeats_most if most is None else most
+        values = {"popular_half_life_days": days, "repeats": repeats}
+        made: TrainerSettings = changed(settings, values)
         return made
 
     def _recent(self, settings: TrainerSettings) -> Matrix:
@@ -157,6 +161,7 @@ def served_of(generation: str, models: Models, settings: TrainerSettings) -> Ser
         "none" if models.users is None else models.users.name,
         settings.fold_in,
         settings.diversity,
+        settings.repeats or 0,
     )
 
 

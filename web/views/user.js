@@ -20,7 +20,7 @@ const EVERY_MS = 1_000;
 /** @typedef {{ name: string, title: string, words: Readonly<Record<string, string>> }} Choice */
 /** @type {readonly Choice[]} Parameters with their values in words; an empty value is not sent. */
 const CHOICES = [
-  { name: "repeats", title: "Buy again", words: { "": "Left out", first: "First" } },
+  { name: "repeats", title: "Buy again", words: { "": "The variant's", none: "Left out", first: "First" } },
   { name: "diversity", title: "Diversity", words: { "": "The variant's", 0: "None", 0.25: "Some", 0.5: "Much", 1: "Categories only" } },
 ];
 

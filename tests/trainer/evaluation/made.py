@@ -52,6 +52,7 @@ def holdout_of(train: npt.ArrayLike, test: npt.ArrayLike) -> Holdout:
     """Return the hold-out of two dense matrices, all events of one time."""
     had = csr_array(np.asarray(train, np.float64))
     histories = Histories(had, np.zeros(had.nnz, np.int64))
+    wanted = csr_array(np.asarray(test, np.float64))
     return Holdout(
-        histories, had.data, csr_array(gram_matrix(had)), csr_array(np.asarray(test, np.float64))
+        histories, had.data, csr_array(gram_matrix(had)), wanted, csr_array(wanted.shape)
     )

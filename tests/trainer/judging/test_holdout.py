@@ -115,6 +115,9 @@ def test_of_users_who_come_back_what_all_did_after_a_moment_is_held_out(
         assert {item for _, item, _ in of_user(made.histories, user)} == before[user]
         asked_for = set(np.flatnonzero(made.test.toarray()[user]).tolist())
         assert asked_for == (after[user] if user in made.judged else set())
+        last = timed(histories, histories.ts_ms, user)
+        again = {item for ts_ms, item, _ in last if ts_ms > moment} & before[user]
+        assert {*np.flatnonzero(made.again.toarray()[user])} == (again if asked_for else set())
         assert user in both or user not in made.judged
 
 
@@ -137,6 +140,12 @@ def test_where_users_come_and_go_it_is_the_latest_quarter_and_what_came_with_it(
     assert made.histories.affinities.nnz + made.test.nnz == histories.affinities.nnz
     for user in made.judged.tolist():
         assert np.flatnonzero(made.test.toarray()[user]).tolist() == expected[user]
+        until_ms = max(
+            first for first, item, _ in of_user(histories, user) if item not in expected[user]
+        )
+        last = timed(histories, histories.ts_ms, user)
+        again = [item for ts_ms, item, _ in last if ts_ms > until_ms and item not in expected[user]]
+        assert np.flatnonzero(made.again.toarray()[user]).tolist() == again
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import msgspec
@@ -10,12 +11,12 @@ import pytest
 import pytrec_eval
 from scipy.sparse import csr_array
 
-from api.recommendations.choosing import Wish, folded_items, from_history
+from api.recommendations.choosing import Wish, folded_items, from_history, from_repeats
 from api.recommendations.lists import GenerationLists
 from contracts.affinities import HistoryEntry
 from contracts.event_types import BUILT_IN
 from contracts.fold_in import FoldIn
-from contracts.generations import Neighbor, SimilarList
+from contracts.generations import Neighbor, Repeats, SimilarList
 from contracts.messages import Floats
 from contracts.times import DAY_MS
 from tests.oracles.cosine import cosine_similarity
@@ -27,12 +28,14 @@ from trainer.judging.intervals import intervals, lead_of
 from trainer.judging.lists import (
     NONE,
     Judged,
+    Made,
     Recommended,
     continued,
     from_item_lists,
     judge,
 )
 from trainer.judging.measures import NAMES, OF_A_LIST, point_values
+from trainer.judging.repeats import MOST, judge_repeats, own_items
 
 N = 10
 TREC = {
@@ -182,6 +185,33 @@ def test_short_lists_go_on_with_other_ones_without_repetition() -> None:
     assert lists_in(found) == [[1, 2, 3], [4, 9, 8], [7, 8], [4, 5]]
 
 
+def test_as_many_repeats_lead_as_predict_best_beyond_chance() -> None:
+    """40 users have items 0 to 3, and the popular list is 5, 6, 7."""
+    train, test = np.zeros((40, 8)), np.zeros((40, 8))
+    train[:, :4], test[:, 5] = 1, 1
+    popular = Recommended(np.arange(40), np.tile([5, 6, 7], (40, 1)), np.zeros((40, 3)))
+
+    def judged(taken_again: int) -> tuple[int, list[Repeats]]:
+        again = np.zeros((40, 8))
+        again[:taken_again, 0] = 1
+        holdout = replace(holdout_of(train, test), again=csr_array(again))
+        return judge_repeats(holdout, 3, Made(popular), by_affinity=True)
+
+    assert judged(0) == (0, [])
+    most, found = judged(40)
+    second = 1 / np.log2(3)  # what a hit at the second place is worth, and 1 at the first
+    assert most == 1
+    assert [one.ndcg for one in found[:3]] == pytest.approx(
+        [1 / (1 + second), 1, (1 + 0.5) / (1 + second)], abs=1e-6
+    )
+    assert [one.new for one in found] == pytest.approx([1, second, 0.5, 0, 0, 0], abs=1e-6)
+    assert [(one.most, one.again) for one in found] == [(0, 0), *((k, 1) for k in MOST[1:])]
+    test[:, 5], test[:, 4] = 0, 1  # nothing is found but one user's repeat: that is chance
+    most, found = judged(1)
+    assert most == 0
+    assert found[1].ndcg > found[0].ndcg == 0
+
+
 def random_events(random: np.random.Generator, users: int, items: int, n: int) -> Interactions:
     ts_ms, of_users = random.integers(0, 50, n) * DAY_MS, random.integers(0, users, n)
     of_items, types = random.integers(0, items, n), random.choice([*BUILT_IN], n).astype(object)
@@ -197,17 +227,22 @@ def random_events(random: np.random.Generator, users: int, items: int, n: int) -
 
 def of_the_api(
     history: dict[int, HistoryEntry], scores: np.ndarray, items: np.ndarray, fold_in: FoldIn, n: int
-) -> tuple[list[int], list[float]]:
-    """What the API's own code recommends a user with this history, from the same lists."""
+) -> tuple[list[int], list[float], list[int]]:
+    """What the API's own code recommends a user with this history, from the same lists.
+
+    Items that the user does not have with their scores, and those that the user has.
+    """
     lists, rows = GenerationLists(), {}
     for i, item in enumerate(items.tolist()):
         order = np.argsort(-scores[i], kind="stable")
         neighbors = [Neighbor(str(items[j]), float(scores[i, j]), 1) for j in order if scores[i, j]]
         rows[item] = lists.add(item, msgspec.json.encode(SimilarList("cosine", neighbors)))
-    wish = Wish(n, frozenset())
+    wish, again = Wish(n, frozenset()), Wish(n, frozenset(), repeats=n)
     of_items = {item: rows[item] for item in folded_items(history, fold_in)}
     chosen = from_history(history, of_items, lists, wish, fold_in)
-    return [r.instrument_id for r in chosen.items], [r.score for r in chosen.items]
+    repeated = from_repeats(history, of_items, lists, again, fold_in)
+    new, own = ([r.instrument_id for r in of.items] for of in (chosen, repeated))
+    return new, [r.score for r in chosen.items], own
 
 
 @pytest.mark.parametrize(
@@ -221,7 +256,9 @@ def of_the_api(
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_folding_in_is_that_of_the_api(seed: int, fold_in: FoldIn) -> None:
+def test_folding_in_and_what_may_be_taken_again_are_those_of_the_api(
+    seed: int, fold_in: FoldIn
+) -> None:
     random = np.random.default_rng(seed)
     train = random_events(random, users=12, items=90, n=900)
     test = random_events(random, users=12, items=90, n=200)
@@ -231,6 +268,8 @@ def test_folding_in_is_that_of_the_api(seed: int, fold_in: FoldIn) -> None:
     scores = (random.random((n_items, n_items)) - 0.3) * (random.random((n_items, n_items)) < 0.3)
     np.fill_diagonal(scores, 0)
     found = from_item_lists(prepared.holdout, csr_array(scores), fold_in, 10)
+    made = Made(found, neighbors=csr_array(scores), fold_in=fold_in)
+    own = own_items(prepared.holdout, 10, made, by_affinity=True)
     histories = prepared.holdout.histories
     assert (histories.degrees > 20).any()
     assert max(Counter(histories.ts_ms.tolist()).values()) > 1
@@ -245,4 +284,5 @@ def test_folding_in_is_that_of_the_api(seed: int, fold_in: FoldIn) -> None:
         history = {item: HistoryEntry(r=r, t=t) for item, r, t in entries}
         expected = of_the_api(history, scores, prepared.items, fold_in, 10)
         assert prepared.items[lists_in(found)[place]].tolist() == expected[0]
+        assert prepared.items[lists_in(own)[place]].tolist() == expected[2]
         assert found.scores[place, : len(expected[1])] == pytest.approx(expected[1])

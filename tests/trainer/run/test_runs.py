@@ -89,7 +89,7 @@ def test_the_report_says_what_the_generation_was_made_from(
     }
     assert report.inputs.settings["neighbors_per_item"] == 200
     assert report.inputs.settings == setup.settings.of_generation()
-    made_with = changed(setup.settings, {"popular_half_life_days": 0})  # too few users are new
+    made_with = changed(setup.settings, {"popular_half_life_days": 0, "repeats": 0})
     assert report.settings == made_with.of_generation()
     assert report.data.items == report.lists.similar == 29
     assert report.data.users == report.lists.user == 50

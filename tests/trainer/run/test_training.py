@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from contracts.affinities import HistoryEntry
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, SimilarList
 from tests.oracles.gram import gram_matrix
@@ -63,7 +65,9 @@ def test_what_was_chosen_makes_the_lists_and_is_reported_with_its_accuracy(chose
     assert (selection.items, selection.users, selection.events) == (24, 60, 30)
     assert len(found.tried) > 4
     assert report.inputs.settings == chosen.settings.of_generation()
-    made_with = changed(chosen.settings, {**found.values, "popular_half_life_days": 0})
+    made_with = changed(
+        chosen.settings, {**found.values, "popular_half_life_days": 0, "repeats": 0}
+    )
     assert report.settings == made_with.of_generation()
     assert AUTO not in (report.settings["item_model"], report.settings["user_model"])
     of_default = chosen.served()
@@ -147,7 +151,8 @@ def test_what_a_search_chose_is_used_at_once_and_what_is_served_until_then(
     report = choosing.report()
     assert report.selection is None
     assert report.held_out is not None
-    kept = {**chosen.found.values, "fold_in_half_life_days": 3, "popular_half_life_days": 0}
+    kept = {**chosen.found.values, "fold_in_half_life_days": 3}
+    kept |= {"popular_half_life_days": 0, "repeats": 0}
     assert report.settings == changed(other, kept).of_generation()
 
 
@@ -200,3 +205,24 @@ def test_readers_get_the_fold_in_settings_and_each_variants_diversity_which_need
     assert setup.run(variants=path, diversity=0.2, **values) == "trained"
     assert [setup.served(variant).diversity for variant in ("default", "colorful")] == [0.2, 0.4]
     assert setup.report().selection == chosen
+
+
+def test_as_many_repeats_lead_as_predict_best_or_as_a_variant_says(
+    setup: Setup, tmp_path: Path
+) -> None:
+    for u, row in enumerate(setup.fill(likings())):
+        items, history = np.flatnonzero(row), {}
+        for place, item in enumerate(items.tolist()):
+            first_ms = 1_000 if place < len(items) * 0.7 else 2_000
+            entry = HistoryEntry(1, 3_000 if place < 3 else first_ms, f=first_ms)
+            history[str(100 + item)] = msgspec.json.encode(entry)
+        setup.store.hset(setup.history_key(f"u{u}"), mapping=history)
+    path = tmp_path / "variants.toml"
+    path.write_text("[few]\nrepeats = 2\n")
+    assert setup.run(variants=path) == "trained"
+    report = setup.report()
+    assert report.held_out is not None
+    found = {one.most: one.ndcg for one in report.held_out.repeats}
+    assert report.settings["repeats"] == max(found, key=found.__getitem__) > 0
+    served = [setup.served(variant).repeats for variant in ("default", "few")]
+    assert served == [report.settings["repeats"], 2]

@@ -259,7 +259,7 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     instrument_id: int
     score: float
     because: list[int]
-    source: Literal["catalog", "history", "new", "popular"] | None = None
+    source: Literal["catalog", "history", "model", "new", "popular"] | None = None
     symbol: str | None = None
     """absent if the catalog does not have the instrument"""
     name: str | None = None
@@ -272,7 +272,7 @@ class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
     `request_id` identifies the answer in feedback (`POST /v1/feedback`). `source` is `model` (the
     user's precomputed list, made from exactly the current history), `history` (computed now, from
     the user's history and the instruments' lists), `popular`, or `repeat` (what the user has
-    already, with `repeats=first`). Scores of different sources are not comparable."""
+    already, see `repeats`). Scores of different sources are not comparable."""
 
     user_id: str
     request_id: str
@@ -482,6 +482,23 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True):
     """half of its 95 % interval, paired by user"""
 
 
+class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+    """How well lists predict all that users took, if some of what they had before leads."""
+
+    most: int
+    """of such items lead a list"""
+    ndcg: float
+    """nDCG@10, mean over the users, of new items and of those taken again"""
+    error: float
+    """half of its 95 % interval"""
+    new: float
+    """nDCG@10 of new items alone"""
+    new_error: float
+    again: float
+    """nDCG@10 of items taken again alone, mean over the users with any"""
+    again_error: float
+
+
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
     """How well the generation's settings predict the users' latest items, learned without these."""
 
@@ -496,6 +513,12 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
     personalization: float
     lead: Lead | None = None
     """over what was served; null: the settings are the same, or nothing was served"""
+    repeats: list[Repeats] = []
+    """by how many lead; empty if nobody took anything again"""
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame of `repeats`: see `frames.frame`."""
+        return frame(Repeats, self.repeats)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -538,6 +561,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """how histories are folded into the items' lists"""
     diversity: float = 0
     """of answers to requests that do not name another, 0 to 1"""
+    repeats: int = 0
+    """how many items that the user has lead a list, unless a request says otherwise"""
     report: Figures | None
     """null: it is gone or damaged"""
 

@@ -442,7 +442,7 @@ class AsyncEndpoints:
         exclude_category: Sequence[str] | None = None,
         filter: Sequence[str] | None = None,
         boost: Sequence[str] | None = None,
-        repeats: Literal["none", "first"] | None = None,
+        repeats: Literal["auto", "none", "first"] | None = None,
         diversity: float | None = None,
         names: bool | None = None,
     ) -> Recommendations:
@@ -494,7 +494,7 @@ class AsyncEndpoints:
         exclude_category: list[str] | None = None,
         filter: list[str] | None = None,
         boost: list[str] | None = None,
-        repeats: Literal["first", "none"] | None = None,
+        repeats: Literal["auto", "first", "none"] | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> ItemRecommendations:
@@ -529,7 +529,7 @@ class AsyncEndpoints:
         exclude_category: list[str] | None = None,
         filter: list[str] | None = None,
         boost: list[str] | None = None,
-        repeats: Literal["first", "none"] | None = None,
+        repeats: Literal["auto", "first", "none"] | None = None,
         diversity: float | None | None = None,
         names: bool | None = None,
     ) -> Batch:
