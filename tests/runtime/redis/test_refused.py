@@ -11,6 +11,8 @@ import pytest
 import redis
 
 from contracts.messages import Interaction, Quote
+from runtime.redis.refusals import StoreRefusesError
+from runtime.redis.stores import connect
 from tests.api.http import serving
 from tests.patience import eventually, until, until_true
 from tests.runtime.redis.guarded import Guarded, rules
@@ -66,30 +68,30 @@ async def api(url: str) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.mark.parametrize(
-    "program", ["topics", "api", pytest.param("worker", marks=pytest.mark.slow)]
-)
-async def test_a_wrong_password_names_the_setting_to_change(
-    programs: Programs, store: Guarded, program: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    said = await said_by(programs, program, store.url(program, "hunter2"), caplog)
-    assert f"rejects the user '{program}'" in said
-    assert "Set name and password in REDIS_URL" in said
-    assert "hunter2" not in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize("program", ["topics", "api"])
-async def test_a_wrong_authority_names_the_setting_to_change(
-    programs: Programs, store: Guarded, program: str, caplog: pytest.LogCaptureFixture
+async def test_a_wrong_password_or_authority_names_the_setting_to_change(
+    store: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The API connects by code of its own, all others by the same."""
-    url = store.url(program, ssl_ca_certs=store.other_ca)
-    said = await said_by(programs, program, url, caplog)
-    assert "certificate verify failed" in said
-    assert "ssl_ca_certs names the authority" in said
-    assert f"{program}-password" not in said
-    assert "Traceback" not in said
+    password, authority = "hunter2", {"ssl_ca_certs": store.other_ca}
+    with pytest.raises(StoreRefusesError) as untrusted:
+        connect(store.url("topics", **authority), "tests")
+    with pytest.raises(StoreRefusesError) as refused:
+        connect(store.url("topics", password), "tests")
+    said = {}
+    for name, url in (("ca", store.url("api", **authority)), ("login", store.url("api", password))):
+        caplog.clear()
+        async with api(url) as address, httpx.AsyncClient(base_url=address) as client:
+            assert (await client.get("/v1/instruments/4/bars")).status_code == 503
+        said[name] = caplog.text
+    for text in (str(untrusted.value), said["ca"]):
+        assert "certificate verify failed" in text
+        assert "ssl_ca_certs names the authority" in text
+        assert "-password" not in text
+    for user, text in (("topics", str(refused.value)), ("api", said["login"])):
+        assert f"rejects the user '{user}'" in text
+        assert "Set name and password in REDIS_URL" in text
+        assert password not in text
+        assert "Traceback" not in text
 
 
 RIGHTS: Final = [
@@ -97,11 +99,6 @@ RIGHTS: Final = [
     ("topics", "~live:meta:topics", r"HGETALL live:meta:topics"),
     ("worker", "+hgetall", r"HGETALL live:meta:topics"),
     ("worker", "+zadd", r"EVALSHA live:position:\{[iq]\d\}, live:(active|open):\{[iq]\d\}, live:"),
-    (
-        "worker",
-        "~live:bars:*",
-        r"EVALSHA live:position:\{q\d\}, live:open:\{q\d\}, live:bars:\{q\d\}",
-    ),
     ("worker", "~live:open:*", r"EVALSHA live:position:\{q\d\}, live:open:\{q\d\}"),
     ("trainer", "+incrby", r"EVAL live:model:fence"),
     ("trainer", "+echo", r"ECHO"),
@@ -157,6 +154,7 @@ def test_on_a_store_that_may_evict_nothing_starts(
         said = programs.refused(program, *STARTED[program], url=store.url(program))
     assert "maxmemory-policy volatile-lru" in said
     assert "set it to noeviction" in said
+    assert "Traceback" not in said
 
 
 async def test_the_api_answers_on_a_store_that_may_evict_and_says_so(

@@ -1,5 +1,6 @@
 """What a fold of histories reads and rejects, and how much it takes at once."""
 
+import numpy as np
 import pytest
 
 from contracts.log_position import mark
@@ -8,7 +9,9 @@ from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.decoding import interactions
 from stream_processors.histories import histories as histories_module
+from stream_processors.histories import history as history_module
 from stream_processors.histories.histories import HistoriesFold
+from stream_processors.histories.history import ENTRY, History, HistoryCache
 from tests.stream_processors.folding import (
     BINARY,
     UserEvent,
@@ -90,3 +93,13 @@ async def test_a_fold_is_full_when_many_rows_are_unpublished_or_many_items_chang
             assert histories.is_full
             await flush(histories, claim)
             assert not histories.is_full
+
+
+def test_the_least_recently_changed_history_is_forgotten_first() -> None:
+    cache = HistoryCache(2 * (history_module._OVERHEAD + 1))
+    for user, unknown in (("A", "BCD"), ("B", "CD"), ("C", "AD"), ("B", "AD"), ("D", "AC")):
+        if user in cache.unknown("ABCD"):
+            cache.insert(user, History(np.zeros(1, ENTRY)))
+        cache.change(user)
+        cache.settle()
+        assert cache.unknown("ABCD") == list(unknown)

@@ -9,60 +9,29 @@ import pytest
 
 from contracts.affinities import binary, weighted
 from contracts.event_types import BUILT_IN
-from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
-from stream_processors.histories.scaled_fold import (
-    InverseDegree,
-    MeanValue,
-    UserWeight,
-    fold_scaled_event,
-)
+from stream_processors.histories.scaled_fold import InverseDegree, MeanValue, fold_scaled_event
 from stream_processors.settings import Settings
-
-NO_CAP = 500
-NO_VALUE = math.nan
-
-
-def new() -> History:
-    return History.empty(scaled=True)
-
-
-def touch(
-    history: History,
-    item: int,
-    ts_ms: int,
-    value: float = NO_VALUE,
-    cap: int = NO_CAP,
-    *,
-    weight: UserWeight,
-) -> list[Change]:
-    return fold_scaled_event(history, 9, item, 1, ts_ms, value, cap, binary, weight)
-
-
-def column(history: History, name: str) -> dict[int, float]:
-    """A column of the history by item."""
-    entries = history.entries
-    return dict(zip(entries["item"].tolist(), entries[name].tolist(), strict=True))
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0])
 def test_while_a_history_grows_no_item_lags_behind_by_more_than_half_its_length(
     exponent: float,
 ) -> None:
-    history = new()
+    history, cap, weight = History.empty(scaled=True), 500, InverseDegree(exponent)
     for n in range(1, 400):
-        touch(history, n, n, weight=InverseDegree(exponent))
+        fold_scaled_event(history, 9, n, 1, n, math.nan, cap, binary, weight)
         assert history.entries["scale"].max() <= (n / 2) ** -exponent
 
 
 @pytest.mark.parametrize(
     ("values", "scale"),
-    [([], 1.0), ([NO_VALUE], 1.0), ([20.0, 60.0], 2.0), ([math.inf], 10.0), ([1e-300], 0.1)],
+    [([], 1.0), ([math.nan], 1.0), ([20.0, 60.0], 2.0), ([math.inf], 10.0), ([1e-300], 0.1)],
 )
 def test_a_users_value_is_the_mean_relative_to_the_typical_one_within_bounds(
     values: list[float], scale: float
 ) -> None:
-    history, weight = new(), MeanValue(1 / 3, 5.0)
+    history, weight = History.empty(scaled=True), MeanValue(1 / 3, 5.0)
     history.add(1, 1.0, 0)
     for value in values:
         weight.note(history, 0, value)
@@ -71,7 +40,6 @@ def test_a_users_value_is_the_mean_relative_to_the_typical_one_within_bounds(
 
 def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:
     shortest = next(m.ge for m in Settings.model_fields["half_life_days"].metadata)
-    in_2038 = 2_145_916_800_000
-    one_event = weighted(shortest)(0.0, BUILT_IN["trade"], in_2038)
+    one_event = weighted(shortest)(0.0, BUILT_IN["trade"], 2_145_916_800_000)
     users_x_events = 1e8 * 1e3
     assert math.isfinite(one_event * one_event * users_x_events)

@@ -81,13 +81,16 @@ def test_a_flush_is_a_child_of_the_last_batch_and_has_the_links_of_all(
     assert [first.parent, second.parent] == [batches[1].span, batches[2].span]
 
 
-def test_links_are_few_however_many_traces_there_are(tracing: Tracing, receiver: Receiver) -> None:
+def test_links_are_few_however_many_traces_there_are_and_a_failed_flush_says_so(
+    tracing: Tracing, receiver: Receiver
+) -> None:
     spans = Recorded(tracing, QUOTES_1)
     for start in (0, 100):
         with spans.batch(batch_of_traces(start, list(range(start + 1, start + 101)), n=100)):
             pass
-    with spans.flush(200):
-        pass
+    with pytest.raises(RuntimeError), spans.flush(200):
+        raise RuntimeError("replaced")
+    assert receiver.one("flush quotes").failed
     for name in ("process quotes", "flush quotes"):
         assert len(receiver.one(name).links) == LINKS_MOST
 
@@ -103,9 +106,3 @@ def test_few_headers_are_read_however_many_traces_are_not_recorded() -> None:
     with Recorded(unsampled, QUOTES_1).batch(batch_of_traces(0, list(range(1, 1_001)), n=1_000)):
         pass
     assert unsampled.read == _HEADERS_READ_MOST
-
-
-def test_a_flush_that_fails_is_recorded_as_failed(tracing: Tracing, receiver: Receiver) -> None:
-    with pytest.raises(RuntimeError), Recorded(tracing, QUOTES_1).flush(1):
-        raise RuntimeError("replaced")
-    assert receiver.one("flush quotes").failed
