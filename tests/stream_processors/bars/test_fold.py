@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from contracts.bars import FIELDS
 from contracts.log_position import LogPosition
@@ -60,14 +60,11 @@ def fold(*batches: list[Marked]) -> Bars:
     return bars
 
 
-ties = st.integers(0, 4)
-
-
 @st.composite
 def streams(draw: st.DrawFn, keys: int = 3) -> list[Marked]:
     """Quotes in the log's order, with event times in any order and many ties."""
     return [
-        Marked(draw(st.integers(0, keys - 1)), mark, replace(draw(quotes), ts=draw(ties)))
+        Marked(draw(st.integers(0, keys - 1)), mark, draw(quotes))
         for mark in range(draw(st.integers(1, 30)))
     ]
 
