@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import copy
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import cycle
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import msgspec
 import pytest
 import structlog
 from faust.types import TP
@@ -50,7 +50,6 @@ pytestmark = pytest.mark.usefixtures("in_small_steps")
 
 WITHIN_S = patience.PATIENCE_S
 TP_0 = TP(QUOTES.name, 0)
-T = TypeVar("T")
 
 
 class AtOnce(Turns):
@@ -67,18 +66,13 @@ class Noting:
     """A fold that notes the values it took, in the position; those in `bad` are invalid."""
 
     def __init__(
-        self,
-        claim: Claim,
-        *,
-        at_once: int = 100,
-        full_at: int = 1_000,
-        bad: Sequence[int] = (),
+        self, claim: Claim, *, at_once: int = 100, full_at: int = 1_000, bad: Sequence[int] = ()
     ) -> None:
         self.claim = claim
         self.records_at_once = at_once
         self._full_at = full_at
         self._bad = bad
-        self.values = msgspec.json.decode(claim.position.get("values", "[]"), type=list[int])
+        self.values = values_in(claim.position)
         self.taken: list[int] = []
         self.pending = 0
         self.is_due = False
@@ -98,11 +92,15 @@ class Noting:
         return [Rejection(n, "bad") for n, value in enumerate(values) if value in self._bad]
 
     async def unwritten(self) -> Unwritten:
-        return Unwritten(fields={"values": msgspec.json.encode(self.values).decode()})
+        return Unwritten(fields={"values": json.dumps(self.values)})
 
     def written(self) -> None:
         self.pending = 0
         self.is_due = False
+
+
+def values_in(position: Mapping[str, str]) -> list[int]:
+    return cast("list[int]", json.loads(position.get("values", "[]")))
 
 
 class Scene:
@@ -142,7 +140,7 @@ class Scene:
 
     @property
     def values(self) -> list[int]:
-        return msgspec.json.decode(self.position.get("values", "[]"), type=list[int])
+        return values_in(self.position)
 
     @property
     def letters(self) -> list[int]:
@@ -402,21 +400,6 @@ TestLives = Lives.TestCase
 TestLives.settings = examples(300, stateful_step_count=30)
 
 
-@pytest.mark.parametrize("crashes", [False, True])
-def test_a_leader_without_the_end_is_noticed_again_before_the_next_record(*, crashes: bool) -> None:
-    lives = Lives()
-    lives.begin(has_epochs=True)
-    lives.flush(9)
-    for end in (6, 4):
-        lives.elect_a_leader_without_the_end(len(lives.log) - end)
-        lives.append(5)
-        lives.fetch(1, 0)
-        assert lives.at == end
-        if crashes:
-            lives.crash()
-    lives.teardown()
-
-
 async def test_due_writes_happen_without_new_records_and_no_others(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
@@ -434,9 +417,9 @@ async def test_the_epoch_is_raised_before_the_logs_bounds_are_read(
     """An earlier owner may flush until then; earlier bounds would look like another log's."""
     asked_at, bounds = list[str | None](), SimulatedLog.bounds
 
-    async def noting(log: SimulatedLog, topic: str, partition: int) -> Any:
+    async def noting(*arguments: Any) -> Any:
         asked_at.append(scene.position.get("epoch"))
-        return await bounds(log, topic, partition)
+        return await bounds(*arguments)
 
     monkeypatch.setattr(SimulatedLog, "bounds", noting)
     async with living(scene.partition()):
@@ -520,9 +503,11 @@ async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_n
     scene: Scene,
 ) -> None:
     partition = scene.partition(at_once=3_000, bad=range(3_000))
-    async with living(partition) as its_end:
-        scene.fetched(partition, range(3_000))
-        await asyncio.wait_for(its_end, WITHIN_S)
+    with structlog.testing.capture_logs() as logs:
+        async with living(partition) as its_end:
+            scene.fetched(partition, range(3_000))
+            await asyncio.wait_for(its_end, WITHIN_S)
+    assert [(entry["log_level"], entry["why"]) for entry in logs] == [("error", partition.why)]
     assert partition.state is State.STOPPED
     assert "DEAD_LETTER_RATIO_MAX" in partition.why
     assert scene.letters == list(range(501))  # half of the latest 1,000 records
@@ -580,27 +565,23 @@ async def test_an_error_of_its_fold_ends_it_and_only_another_versions_message_no
         )
 
 
-async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) -> None:
-    partition = scene.partition()
-    async with living(partition) as its_end:
-        await scene.fold(partition, [0, 1])
-        assert partition.flushed_offset == 0
-        partition.revoke()
-        await asyncio.wait_for(its_end, WITHIN_S)
-    assert partition.state is State.REVOKED
-    assert scene.position["next"] == "2"
-
-
-async def test_it_is_hungry_only_while_it_folds_and_has_room(scene: Scene) -> None:
-    partition = scene.partition()
+async def test_it_is_hungry_while_it_folds_and_has_room_and_writes_all_when_it_is_revoked(
+    scene: Scene,
+) -> None:
+    partition = scene.partition(full_at=2_000)
     assert not partition.is_hungry
-    async with living(partition):
+    async with living(partition) as its_end:
         assert partition.is_hungry
         values = [(n, b"%01000d" % n) for n in range(1_000)]
         partition.inbox.put(batch_of(*TP_0, values, life=scene.sought[-1][1]))
         assert not partition.is_hungry
         await until(lambda: partition.folded_offset == 1_000)
         assert partition.is_hungry
+        assert partition.flushed_offset < 1_000
+        partition.revoke()
+        await asyncio.wait_for(its_end, WITHIN_S)
+    assert partition.state is State.REVOKED
+    assert scene.position["next"] == "1000"
 
 
 def assigned_to(scenes: Sequence[Scene], failures: list[BaseException]) -> AssignedPartitions:
@@ -639,7 +620,9 @@ async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_
     monkeypatch.setattr(assigned, "HELD_BYTES_MAX", 500)
     scenes = [Scene(), Scene()]
     partitions = assigned_to(scenes, [])
+    assert assigned_count() == 0
     begin(partitions, 2)
+    assert assigned_count() == 2
     await until(lambda: partitions.hungry() == BOTH)
     with monkeypatch.context() as patch:
         patch.setattr(CODE, "is_loading", True)
@@ -650,7 +633,9 @@ async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_
     assert partitions.hungry() == set()
     scenes[1].turns.held.set()
     await until(lambda: partitions.hungry() == BOTH)
-    await partitions.revoke(BOTH, within_s=0.01)
+    for revoked, left in ((1, 1), (0, 0)):
+        await partitions.revoke({TP(QUOTES.name, n) for n in (revoked, 7)}, within_s=0.01)
+        assert assigned_count() == left
 
 
 async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_can_end(
@@ -668,17 +653,8 @@ async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_
     assert [entry["partition"] for entry in logs] == ["quotes/0"]
 
 
-async def test_a_worker_reports_how_many_partitions_it_has_even_none() -> None:
-    def number() -> float | None:
-        return REGISTRY.get_sample_value("partitions_assigned", {"topic": QUOTES.name})
-
-    partitions = assigned_to([Scene() for _ in range(3)], [])
-    assert number() == 0
-    begin(partitions, 3)
-    assert number() == 3
-    for revoked, left in (((0, 1, 7), 1), ((2,), 0)):
-        await partitions.revoke({TP(QUOTES.name, n) for n in revoked})
-        assert number() == left
+def assigned_count() -> float | None:
+    return REGISTRY.get_sample_value("partitions_assigned", {"topic": QUOTES.name})
 
 
 def begun_anew(why: str) -> float:
