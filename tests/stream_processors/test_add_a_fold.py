@@ -26,7 +26,7 @@ from stream_processors.settings import Settings
 from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from tests.chaos.truth import histories
-from tests.chaos.truth.expected import Name, Run, expected_values
+from tests.chaos.truth.expected import Name, Run
 from tests.examples import examples
 from tests.stream_processors.simulation import KEYSPACE, Plan, plans
 from tests.stream_processors.test_folds import RECORDS, Logged, wrong_values
@@ -137,9 +137,3 @@ def test_its_keys_are_a_rebuilds_to_delete() -> None:
     others = [position, KEYSPACE.erased(0), KEYSPACE.items(0), KEYSPACE.model_user("g", "{i0}")]
     store = SimpleNamespace(scan_iter=lambda *_, **__: [*others, ours])
     assert list(keys_of(cast("Store", store), KEYSPACE, INTERACTIONS)) == [ours]
-
-
-def test_one_without_a_truth_is_told_where_it_belongs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, TRUTH)
-    with pytest.raises(LookupError, match=r"fold visits must write: add tests/chaos/truth/vis"):
-        expected_values(cast("Run", None))
