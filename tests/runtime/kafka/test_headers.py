@@ -61,22 +61,16 @@ def test_headers_are_read_or_refused_however_often_asked_and_whenever_garbage_is
         headers_of(read[1])
 
 
-def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
+def test_no_program_reads_such_a_record(read: list[Message]) -> None:
     from archive.reading.records import Place, rows_of
 
     quotes = rows_of(QUOTES_TABLE, Place(0, 0, (1,)), read[:2], TS)
     assert (quotes.batch["offset"].to_pylist(), quotes.rejected) == ([0], 1)
     events = rows_of(INTERACTIONS_TABLE, Place(0, 0, (1,)), read[2:3], TS)
     assert (events.batch.num_rows, events.rejected) == (0, 1)
-
-
-def test_a_copy_leaves_it_out(read: list[Message]) -> None:
-    one = Partitions(1, 1)
     for topic, n_good in ((QUOTES, 1), (FEEDBACK, 1), (INTERACTIONS, 0)):
-        places = place(topic, Records.of(0, read[:3], time.time_ns() // 1_000_000), one)
+        records = Records.of(0, read[:3], time.time_ns() // 1_000_000)
+        places = place(topic, records, Partitions(1, 1))  # of a copy
         assert places == [0] * n_good + [LEFT_OUT] * (3 - n_good)
-
-
-def test_among_dead_letters_it_is_refused_as_one_that_no_worker_wrote(read: list[Message]) -> None:
     with pytest.raises(brokers.BrokerError, match="not written by the stream processors"):
         dead_letters._headers(read[1])

@@ -20,12 +20,6 @@ LOG: list[UserEvent] = [
 ]
 
 
-@pytest.fixture
-async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
-    async with connected(store_url, namespace) as store:
-        yield store
-
-
 class Worker:
     """Folds the log, in flushes."""
 
@@ -53,14 +47,15 @@ class Worker:
 
 
 @pytest.fixture
-async def worker(store: Store) -> Worker:
-    worker = Worker(store)
-    await worker.start()
-    return worker
+async def worker(store_url: str, namespace: str) -> AsyncIterator[Worker]:
+    async with connected(store_url, namespace) as store:
+        worker = Worker(store)
+        await worker.start()
+        await worker.take(0, 2)
+        yield worker
 
 
 async def test_the_next_flush_deletes_it_even_if_no_record_arrives(worker: Worker) -> None:
-    await worker.take(0, 2)
     assert (await worker.stored())[0] == {"off", "erased"}
     assert worker.fold.is_due
     await worker.flush(2)
@@ -69,7 +64,6 @@ async def test_the_next_flush_deletes_it_even_if_no_record_arrives(worker: Worke
 
 
 async def test_it_expires_if_the_worker_ends_before(worker: Worker) -> None:
-    await worker.take(0, 2)
     await worker.start()
     assert not worker.fold.is_due
     fields, expires_in_s = await worker.stored()
@@ -79,7 +73,6 @@ async def test_it_expires_if_the_worker_ends_before(worker: Worker) -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_a_user_who_comes_back_does_not_expire(worker: Worker, *, restarted: bool) -> None:
-    await worker.take(0, 2)
     if restarted:
         await worker.start()
     await worker.take(2, 3)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,10 @@ from hypothesis.stateful import (
 )
 from prometheus_client import REGISTRY
 from redis import Redis
-from structlog.typing import EventDict
 
 from contracts.bar_messages import ChangedBar, decode_changed_bars, encode_changed_bars
 from contracts.keyspace import CHUNK_FIELD_PREFIX, CLOSED_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
-from infra.local.process import free_port, running
-from infra.local.store import valkey
 from stream_processors.store.chunks import (
     ON_INDEX,
     Channel,
@@ -42,7 +38,7 @@ from stream_processors.store.claims import (
 )
 from stream_processors.store.store import FoldingError, Store
 from tests.examples import examples
-from tests.patience import PATIENCE_S, until
+from tests.patience import PATIENCE_S
 from tests.stream_processors.claimed import claimed, connected
 
 Published = Callable[[], list[ChangedBar]]
@@ -361,25 +357,3 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
     assert (await store.position(QUOTES, 0))["next"] == "41"
     assert [entry["channel"] for entry in logs] == [channel.name]
     assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
-
-
-@pytest.mark.parametrize("setting", ["maxmemory", "min-replicas-to-write"])
-async def test_a_claim_waits_for_a_store_that_rejects_writes(tmp_path: Path, setting: str) -> None:
-    server = valkey(free_port(), tmp_path)
-    with running(server), structlog.testing.capture_logs() as logs:
-        async with connected(server.address, "refusing") as store:
-            mine = await claimed(store)
-            await store.client.config_set(setting, 1)
-            writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
-            await until_it_waits(writing, logs)
-            await store.client.config_set(setting, 0)
-            await writing
-            assert await bars(store, 4) == {"newest": "1"}
-
-
-async def until_it_waits(writing: asyncio.Task[None], logs: list[EventDict]) -> None:
-    def waits() -> bool:
-        return any("unreachable" in entry["event"] for entry in logs)
-
-    await until(lambda: waits() or writing.done(), "it waits")
-    assert not writing.done(), writing

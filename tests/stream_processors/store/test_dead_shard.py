@@ -77,18 +77,19 @@ async def test_a_worker_starts_without_a_dead_shard_and_only_the_partitions_of_t
     assert any("unreachable" in entry["event"] for entry in logs)
 
 
-async def test_a_partition_of_a_full_shard_waits_and_goes_on_when_there_is_room(
-    cluster: Cluster, store: Store
+@pytest.mark.parametrize("setting", ["maxmemory", "min-replicas-to-write"])
+async def test_a_partition_of_a_shard_that_rejects_writes_waits_and_goes_on_when_it_takes_them(
+    cluster: Cluster, store: Store, setting: str
 ) -> None:
     waits, full = Waits(), cluster.nodes[AILING]
     partition = partition_on(cluster, store, AILING)
-    full.call("CONFIG SET", "maxmemory", 1)
+    full.call("CONFIG SET", setting, 9)
     with structlog.testing.capture_logs():
         waiting = asyncio.create_task(fence(store, partition, waits))
         await until(lambda: waits, "it waits")
         assert await store.answers()
         assert waits.over_for_s(STORE) == 0
-        full.call("CONFIG SET", "maxmemory", 0)
+        full.call("CONFIG SET", setting, 0)
         async with asyncio.timeout(PATIENCE_S):
             assert (await waiting)["epoch"]
     assert not waits
