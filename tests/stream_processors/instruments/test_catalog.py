@@ -1,5 +1,7 @@
 """Records to the catalog in a store, across crashes between any two groups."""
 
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 
@@ -16,28 +18,15 @@ from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, flush
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
-Change = tuple[int, bool]
-"""instrument id, and whether it is described or removed"""
 
-
-def instrument(instrument_id: int, name: str) -> Instrument:
-    return Instrument(instrument_id, symbol=f"I{instrument_id}", name=name)
-
-
-def value(change: Change, name: str) -> bytes | None:
-    instrument_id, is_described = change
-    return encode_instrument(instrument(instrument_id, name)) if is_described else None
-
-
-def batch(log: list[Change], start: int, end: int) -> RecordBatch:
-    """Return records whose instruments are named after their offsets."""
-    offsets = range(start, min(end, len(log)))
+def batch(instruments: Iterable[int]) -> RecordBatch:
+    """Return records that describe instruments."""
+    described = {n: Instrument(i, symbol="A", name="A") for n, i in enumerate(instruments)}
     return batch_of(
         INSTRUMENTS.name,
         0,
-        [(n, value(log[n], str(n))) for n in offsets],
-        start=start,
-        keys={n: instrument_key(log[n][0]) for n in offsets},
+        [(n, encode_instrument(one)) for n, one in described.items()],
+        keys={n: instrument_key(one.instrument_id) for n, one in described.items()},
     )
 
 
@@ -56,11 +45,11 @@ def stored(data: Hashes) -> dict[int, CatalogEntry]:
 async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
-    await fold.take(batch([(1, True), (0, True)], 0, 2))
+    await fold.take(batch([1, 0]))
     await flush(fold, claim)
 
     after, claim = fold_of(data, incarnation=1)
-    await after.take(batch([(0, True)], 0, 1))
+    await after.take(batch([0]))
     await flush(after, claim)
 
     assert stored(data)[0].off == LogPosition(1, 0)
@@ -68,11 +57,10 @@ async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> No
 
 async def test_many_instruments_are_read_and_written_as_few_are() -> None:
     n = 3 * catalog_module._READ_AT_ONCE + 1
-    log = [(instrument_id, True) for instrument_id in range(n)]
     data: Hashes = {}
     for _ in range(2):
         fold, claim = fold_of(data)
-        await fold.take(batch(log, 0, n))
+        await fold.take(batch(range(n)))
         assert claim.reads == 4
         await flush(fold, claim)
         assert {i: its.off.offset for i, its in stored(data).items()} == dict(enumerate(range(n)))
@@ -81,9 +69,9 @@ async def test_many_instruments_are_read_and_written_as_few_are() -> None:
 async def test_it_is_full_before_it_holds_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog_module, "_MAX_UNWRITTEN", 2)
     fold, _ = fold_of({})
-    await fold.take(batch([(0, True), (1, True), (1, True)], 0, 3))
+    await fold.take(batch([0, 1, 1]))
     assert not fold.is_full
-    await fold.take(batch([(2, True)], 0, 1))
+    await fold.take(batch([2]))
     assert fold.is_full
     await fold.unwritten()
     assert not fold.is_full
@@ -93,7 +81,7 @@ async def test_it_is_full_before_it_holds_much(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_catalog_of_an_earlier_log_is_emptied_as_a_whole(*, starts_over: bool) -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
-    await fold.take(batch([(0, True), (1, True)], 0, 2))
+    await fold.take(batch([0, 1]))
     await flush(fold, claim)
     new = InMemoryClaim(data, INSTRUMENTS, starts_over=starts_over)
     new.write(CatalogFold(new.as_claim()).begun().groups)

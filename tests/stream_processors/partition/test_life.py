@@ -545,24 +545,30 @@ async def test_a_log_that_stays_corrupt_stops_its_partition_once_the_rest_is_wri
     assert begun_anew("CorruptLogError") == before + 2
 
 
-@pytest.mark.parametrize("error", [UnknownVersionError("version 2"), OSError("broken")])
-async def test_an_error_of_its_fold_ends_it_and_only_another_versions_message_not_the_worker(
-    scene: Scene, error: Exception
+async def test_a_message_of_another_version_stops_its_partition_and_another_error_the_worker(
+    scene: Scene,
 ) -> None:
-    partition = scene.partition()
-    async with living(partition) as its_end:
+    """An error is reported so that the process can end."""
 
-        async def fail(_batch: RecordBatch) -> Sequence[Rejection]:
-            raise error
+    async def fail(_batch: RecordBatch) -> Sequence[Rejection]:
+        raise error
 
-        scene.folds[0].take = fail  # type: ignore[method-assign]
-        scene.fetched(partition, [0])
-        await until(its_end.done)
+    failures: list[BaseException] = []
+    for error in (UnknownVersionError("version 2"), OSError("broken")):
+        partitions = assigned_to([scene], failures)
+        begin(partitions, 1)
+        (partition,) = partitions
+        await folding(partition)
+        scene.folds[-1].take = fail  # type: ignore[method-assign]
+        with structlog.testing.capture_logs() as logs:
+            partitions.hand(batch_of(*TP_0, [(0, b"0")], life=scene.sought[-1][1]))
+            await until(lambda logs=logs: logs)
         is_stopped = isinstance(error, UnknownVersionError)
-        assert its_end.exception() is (None if is_stopped else error)
         assert (partition.state is State.STOPPED, partition.why) == (
             (is_stopped, str(error) * is_stopped)
         )
+        assert failures == [error] * (not is_stopped)
+        assert logs[0]["partition"] == (0 if is_stopped else "quotes/0")
 
 
 async def test_it_is_hungry_while_it_folds_and_has_room_and_writes_all_when_it_is_revoked(
@@ -636,21 +642,6 @@ async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_
     for revoked, left in ((1, 1), (0, 0)):
         await partitions.revoke({TP(QUOTES.name, n) for n in (revoked, 7)}, within_s=0.01)
         assert assigned_count() == left
-
-
-async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_can_end(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fail(*_: object) -> None:
-        raise OSError("broken")
-
-    monkeypatch.setattr(SimulatedLog, "bounds", fail)
-    failures: list[BaseException] = []
-    with structlog.testing.capture_logs() as logs:
-        begin(assigned_to([scene], failures), 1)
-        await until(lambda: failures)
-    assert [str(error) for error in failures] == ["broken"]
-    assert [entry["partition"] for entry in logs] == ["quotes/0"]
 
 
 def assigned_count() -> float | None:

@@ -143,18 +143,27 @@ async def test_an_offset_out_of_range_is_reported_and_the_others_flow(
     assert len(app.failures) == 1
 
 
-async def test_flushed_offsets_are_committed_once_they_advanced(
-    app: App, broker: str, group: str
+async def test_group_and_leader_say_what_is_committed_whose_a_partition_is_and_where_an_epoch_ends(
+    app: App, write: Write, broker: str, group: str
 ) -> None:
-    tp = min(app.tps)
+    tp, client, consumer = min(app.tps), brokers.Admin(plain(broker)), app.consumer
+    assert isinstance(consumer, BatchConsumer)
     app.flushed = {tp: 7, TP("another", 0): 3}
-    commit = app.consumer.force_commit  # type: ignore[attr-defined]
-    assert await commit()
-    assert not await commit()
-    client = brokers.Admin(plain(broker))
+    assert await consumer.force_commit()
+    assert not await consumer.force_commit()
     answers = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     committed = await asyncio.wrap_future(answers[group])
     assert [(p.topic, p.partition, p.offset) for p in committed.topic_partitions] == [(*tp, 7)]
+    # One broker leads forever, so its only epoch ends with the log; it knows no later one.
+    reader = app.readers[tp]
+    await asyncio.to_thread(write, [b"a", b"b"], tp.partition)
+    assert await reader.epoch_end(0) == (None if brokers.is_tansu(client) else 2)
+    assert await reader.epoch_end(7) is None
+    assert await reader.is_ours()
+    assert not await PartitionReader(consumer._thread, TP(tp.topic, 2)).is_ours()
+    # As of a member that was away while the others took over its partitions.
+    consumer._thread._ensure_consumer()._coordinator.generation -= 1
+    assert not await reader.is_ours()
 
 
 async def test_a_second_worker_makes_both_restart(
@@ -192,25 +201,3 @@ async def test_a_seek_request_of_faust_begins_nothing_twice_nor_while_the_group_
     subscription.begin_reassignment()
     await consumer.perform_seek()
     assert app.begun == [app.tps]
-
-
-async def test_the_group_says_whether_a_partition_is_ours(app: App, topic: str) -> None:
-    consumer = app.consumer
-    assert isinstance(consumer, BatchConsumer)
-    reader = app.readers[TP(topic, 0)]
-    assert await reader.is_ours()
-    assert not await PartitionReader(consumer._thread, TP(topic, 2)).is_ours()
-    # As of a member that was away while the others took over its partitions.
-    consumer._thread._ensure_consumer()._coordinator.generation -= 1
-    assert not await reader.is_ours()
-
-
-async def test_a_leader_reports_where_the_log_of_an_epoch_ends(
-    app: App, write: Write, broker: str
-) -> None:
-    """One broker leads forever, so its only epoch ends with the log; it knows no later one."""
-    tp = min(app.tps)
-    await asyncio.to_thread(write, [b"a", b"b"], tp.partition)
-    is_tansu = brokers.is_tansu(brokers.Admin(plain(broker)))
-    assert await app.readers[tp].epoch_end(0) == (None if is_tansu else 2)
-    assert await app.readers[tp].epoch_end(7) is None
