@@ -1,9 +1,6 @@
 """Each way to log in at Kafka, by both clients; and what is said where it lets nobody in."""
 
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from confluent_kafka import Producer as Librdkafka
 from pydantic import SecretStr
 
 import producers.publisher
+import stream_processors.__main__
 from api.events.producer import LastingProducer
 from api.health.kafka_check import KafkaCheck
 from api.health.log_ends import LogWatch
@@ -24,6 +22,8 @@ from runtime.kafka.config import plain
 from runtime.kafka.rights import RightsError, User, check_rights, rights
 from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology
+from runtime.tracing import OFF
+from stream_processors.settings import Settings
 from stream_processors.transport.producer import Producer
 from tests.guarded import WAYS, Guarded, Way
 from tests.patience import PATIENCE_S
@@ -33,6 +33,11 @@ from tests.patience import PATIENCE_S
 def granted(guarded: Guarded, topology: Topology, namespace: str) -> Guarded:
     guarded.grant(namespace)
     return guarded
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.kafka.broker._ASKED_AGAIN_S", 0.5)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -60,11 +65,7 @@ async def test_both_clients_log_in(granted: Guarded, namespace: str, way: Way) -
         ("unencrypted", {"sasl_mechanism": "PLAIN"}, "set KAFKA_SASL_MECHANISM to the broker's"),
         ("scram-512", {"ssl_ca_file": "another"}, "KAFKA_SSL_CA_FILE to the authority"),
         ("oauthbearer", {"sasl_token_scope": "short"}, "KAFKA_SASL_MECHANISM"),
-        (
-            "oauthbearer",
-            {"sasl_password": SecretStr("guessed")},
-            "are KAFKA_SASL_USERNAME",
-        ),
+        ("oauthbearer", {"sasl_password": SecretStr("guessed")}, "are KAFKA_SASL_USERNAME"),
     ],
 )
 def test_a_refused_login_says_what_to_do(
@@ -119,27 +120,15 @@ def test_a_right_on_unprefixed_topics_does_not_cover_prefixed_ones(
         check_rights(Admin(config), config, rights(namespace)["producers"])
 
 
-def test_a_worker_without_its_rights_exits_and_says_so(
+async def test_a_worker_without_its_rights_does_not_start_and_says_so(
     granted: Guarded, store_url: str, namespace: str
 ) -> None:
-    environment = granted.environment("producers") | {
-        "REDIS_URL": store_url,
-        "NAMESPACE": namespace,
-        "METRICS_PORT": "0",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "stream_processors"],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert (
-        "user producers is missing READ on topic quotes, READ on topic interactions" in done.stderr
-    )
-    assert granted.security.passwords["producers"] not in done.stderr
+    kafka = granted.config("producers")
+    settings = Settings(kafka=kafka, redis_url=store_url, namespace=namespace)
+    missing = "user producers is missing READ on topic quotes, READ on topic interactions"
+    with pytest.raises(RightsError, match=missing) as refused:
+        await stream_processors.__main__._connect(settings, OFF)
+    assert granted.security.passwords["producers"] not in str(refused.value)
 
 
 async def test_an_api_that_may_not_publish_is_not_ready(

@@ -344,7 +344,6 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def keep_a_replica_of_the_store(self) -> None:
         self.snapshot = copy.deepcopy(self.scene.world.data)
-        self.kept = self.scene.world.topic_id
 
     @precondition(lambda self: self.snapshot)
     @rule()
