@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts.log_position import mark
-from contracts.messages import Interaction, Rejection, encode
+from contracts.messages import Interaction, Rejection
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.decoding import interactions
@@ -14,7 +14,6 @@ from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.history import ENTRY, History, HistoryCache
 from tests.stream_processors.folding import (
     BINARY,
-    UserEvent,
     batch_of_events,
     decoding,
     histories_in_memory,
@@ -57,23 +56,16 @@ async def test_marks_carry_the_logs_incarnation_and_no_record_is_folded_twice() 
 
 
 async def test_longer_histories_mean_fewer_records_per_batch() -> None:
-    histories, claim = histories_in_memory({})
+    histories, _ = histories_in_memory({})
     at_once = [histories.records_at_once]
-    short: list[UserEvent] = [
-        Interaction(user_id=str(user), instrument_id=0, ts=0) for user in range(1_000)
-    ]
-    long: list[UserEvent] = [
-        Interaction(user_id="A", instrument_id=item, ts=0) for item in range(400)
-    ]
-    for log, first, end in ((short, 0, 1_000), (long, 1_000, 1_400)):
-        at = first
-        while at < end:
-            size = min(end - at, at_once[-1], 50)
-            values = [(n, encode(log[n - first])) for n in range(at, at + size)]
-            await histories.take(batch_of(INTERACTIONS.name, 0, values))
-            at += size
-            at_once.append(histories.records_at_once)
-        await flush(histories, claim)
+    short = [Interaction(user_id=str(user), instrument_id=0, ts=0) for user in range(1_000)]
+    log = [*short, *(Interaction(user_id="A", instrument_id=item, ts=0) for item in range(400))]
+    at = 0
+    while at < len(log):
+        end = min(len(log), at + min(at_once[-1], 50))
+        await histories.take(batch_of_events(log, at, end))
+        at = end
+        at_once.append(histories.records_at_once)
     rows = histories_module._ROWS_UNPUBLISHED
     assert at_once[0] == round(rows / (2 * 500))
     assert max(at_once) == histories_module._RECORDS_AT_ONCE.stop

@@ -32,7 +32,7 @@ def size(group: Group) -> int:
 
 @given(widths=group_widths)
 def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -> None:
-    groups, at = groups_of(widths), 0
+    groups, at, before = groups_of(widths), 0, COST
     for chunk in chunks(groups, COST):
         its = groups[at : at + len(chunk.keys)]
         assert chunk.keys == [group.key for group in its]
@@ -40,5 +40,7 @@ def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -
         assert chunk.published == [n for group in its for n in group.published]
         assert chunk.fields == [group.fields for group in its]
         assert len(its) == 1 or sum(map(size, its)) <= COST
+        assert before + size(its[0]) > COST, "the chunk before had room"
+        before = sum(map(size, its))
         at += len(its)
     assert at == len(groups)
