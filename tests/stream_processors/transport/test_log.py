@@ -30,23 +30,19 @@ async def log(broker: str) -> Log:
     return Log(plain(broker))
 
 
-def recreate(broker: str, topic: str) -> None:
-    client = brokers.Admin(plain(broker))
-    brokers.delete(client, [topic])
-    brokers.create(client, [NewTopic(topic, 1, 1)])
-
-
-async def test_bounds_are_the_topics_id_and_the_logs_ends(
+async def test_bounds_are_the_topics_id_and_the_logs_ends_and_a_record_is_read_by_its_offset(
     broker: str, log: Log, topic: str, write: Write
 ) -> None:
     empty = await log.bounds(topic, 0)
     assert empty == LogBounds(empty.topic_id, 0, 0)
-    write([b"one", b"two"])
+    write([b"one", None])
     bounds = await log.bounds(topic, 0)
     assert bounds.topic_id == empty.topic_id
     assert bounds.earliest == 0
     is_tansu = brokers.is_tansu(brokers.Admin(plain(broker)))
     assert bounds.end == (1 if is_tansu else 2)  # Tansu: the first of the last batch + 1
+    found = [await log.record(topic, 0, offset) for offset in (0, 1, 2, 9)]
+    assert found == [(None, b"one"), (None, None), None, None]
 
 
 @pytest.mark.kafka_only
@@ -62,35 +58,24 @@ async def test_the_end_is_that_of_what_is_committed(
     assert await log.ends([TP(topic, 0)]) == {TP(topic, 0): LogEnd(4, stable=4)}
 
 
-async def test_a_record_is_read_by_its_offset(log: Log, topic: str, write: Write) -> None:
-    write([b"one", None])
-    assert await log.record(topic, 0, 0) == (None, b"one")
-    assert await log.record(topic, 0, 1) == (None, None)
-    assert await log.record(topic, 0, 2) is None
-    assert await log.record(topic, 0, 9) is None
-
-
-async def test_a_check_raises_once_the_topic_was_recreated(
-    broker: str, log: Log, topic: str
+async def test_a_check_waits_for_a_topic_that_does_not_exist_and_raises_once_it_was_recreated(
+    broker: str, log: Log
 ) -> None:
-    topic_id = (await log.bounds(topic, 0)).topic_id
-    await asyncio.to_thread(recreate, broker, topic)
-    with pytest.raises(TopicRecreatedError, match=topic_id):
-        await log.check(topic, topic_id)
-    await log.check(topic, (await log.bounds(topic, 0)).topic_id)
-
-
-async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: Log) -> None:
-    name = f"transport-{uuid.uuid4().hex[:8]}"
-    checking = asyncio.create_task(log.check(name, "another"))
+    name, client = f"transport-{uuid.uuid4().hex[:8]}", brokers.Admin(plain(broker))
     await log.ends([])
-    done, _ = await asyncio.wait([checking], timeout=1)
+    checking = asyncio.create_task(log.check(name, "another"))
+    done, _ = await asyncio.wait([checking], timeout=0.5)
     assert not done
-    client = brokers.Admin(plain(broker))
     await asyncio.to_thread(brokers.create, client, [NewTopic(name, 1, 1)])
     try:
         with pytest.raises(TopicRecreatedError):
             await asyncio.wait_for(checking, WAIT_S)
+        topic_id = (await log.bounds(name, 0)).topic_id
+        await log.check(name, topic_id)
+        await asyncio.to_thread(brokers.delete, client, [name])
+        await asyncio.to_thread(brokers.create, client, [NewTopic(name, 1, 1)])
+        with pytest.raises(TopicRecreatedError, match=topic_id):
+            await log.check(name, topic_id)
     finally:
         brokers.delete(client, [name])
 
