@@ -399,6 +399,21 @@ TestLives = Lives.TestCase
 TestLives.settings = examples(300, stateful_step_count=30)
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_leader_without_the_end_is_noticed_again_before_the_next_record(*, crashes: bool) -> None:
+    lives = Lives()
+    lives.begin(has_epochs=True)
+    lives.flush(9)
+    for end in (6, 4):
+        lives.elect_a_leader_without_the_end(len(lives.log) - end)
+        lives.append(5)
+        lives.fetch(1, 0)
+        assert lives.at == end
+        if crashes:
+            lives.crash()
+    lives.teardown()
+
+
 async def test_due_writes_happen_without_new_records_and_no_others(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
