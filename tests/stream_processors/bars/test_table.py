@@ -47,6 +47,12 @@ def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again(
     assert [m.minutes for m in table.missing(keys)] == [[0]]  # none is after the newest
     add(table, [Quote(instrument_id=0, price=1.0, ts=100 * MINUTE_MS)])
     assert add(table, quotes) == (5, 0), "they are late"
+    edge = [Quote(instrument_id=0, price=1.0, ts=m * MINUTE_MS) for m in (40, 41)]
+    assert add(table, edge) == (1, 0), "60 minutes are retained"
+    # Redis has a later minute than the one that was asked for.
+    asked, newest, later = table.keys(np.full(3, 7), np.array([3, 5, 6]) * MINUTE_MS)[:, None]
+    table.insert(table.missing(asked), [5], np.empty(0, BAR))
+    assert [m.minutes for m in table.missing(np.append(newest, later))] == [[5]]
 
 
 def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
