@@ -20,13 +20,13 @@ from .plain_bars import columns_of
 LAST_MINUTE = MAX_TS_MS // MINUTE_MS
 
 
-def add(table: BarTable, quotes: list[Quote]) -> tuple[int, int]:
+def add(table: BarTable, quotes: list[Quote], mark: int = 0) -> tuple[int, int]:
     """Add quotes of bars that Redis does not have; return how many were late and repeated."""
     columns = columns_of(quotes)
     keys = table.keys(columns.instrument_id, columns.ts_ms)
     missing = table.missing(keys)
     table.insert(missing, [NO_MINUTE] * len(missing), np.empty(0, BAR))
-    return table.add(keys, columns, np.arange(len(quotes)))
+    return table.add(keys, columns, mark + np.arange(len(quotes)))
 
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again(
@@ -38,6 +38,7 @@ def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again(
     quotes = [Quote(instrument_id=0, price=m + 1.0, ts=m * MINUTE_MS) for m in range(5)]
     assert add(table, quotes) == (0, 0)
     assert add(table, quotes) == (0, 5), "they are repeated"
+    assert add(table, quotes[:1], mark=9) == (0, 0)
     assert (len(table), table.changed) == (5, 5)
     table.take_due(LAST_MINUTE)
     assert list(table.take_changed(0.0).minute) == [0, 1, 2, 3, 4]
@@ -70,6 +71,7 @@ def test_instruments_without_recent_quotes_are_forgotten(monkeypatch: pytest.Mon
     for first in range(0, 1_000, 10):
         ids = np.arange(first, first + 10)
         ts = (9 + first) * MINUTE_MS
+        assert len(table.unknown(ids)) == 10
         add(table, [Quote(instrument_id=n, price=1.0, ts=ts) for n in ids.tolist()])
         table.take_due(LAST_MINUTE)
         assert len(table.take_changed(0.0).minute) == 10
