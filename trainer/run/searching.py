@@ -133,12 +133,12 @@ def main() -> None:
     job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 (the trainer wrote it)
     threading.Thread(target=_end_with_input, daemon=True).start()
 
-    def measured(tried: Tried) -> None:
-        _print(tried)
+    def report(result: Tried | Found) -> None:
         time.sleep(max(time.process_time() / CORES - (time.monotonic() - started), 0))
+        _print(result)
 
     stages = Stages(lambda: None, Progress(disable=True))
-    _print(find(*job.counts, job.settings, stages, served=job.served, measured=measured))
+    report(find(*job.counts, job.settings, stages, served=job.served, measured=report))
 
 
 def _print(result: Tried | Found) -> None:
