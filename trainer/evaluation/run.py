@@ -136,7 +136,8 @@ def run(
                         write_recommendations(lists_to, prepared, recommended)
                     with of_model.timed("measure"):
                         judged[name].append(judge_fold(holdout, recommended, prepared.items))
-                        _, repeats[name] = judge_repeats(holdout, n, lists, by_affinity=True)
+                        if question.folds == 1:  # several have all events of an item on one side
+                            _, repeats[name] = judge_repeats(holdout, n, lists, by_affinity=True)
         measured = [name for name in models if judged[name]]
         # The same for all, so that the models can be compared.
         folds = min((len(judged[name]) for name in measured), default=0)
@@ -146,8 +147,7 @@ def run(
             _of_model(name, made[name][:folds], judged[name][:folds], question.seed, stages[name])
             for name in measured
         ]
-        if folds == 1:  # several are split by user, and have all events of an item on one side
-            found = [replace(one, repeats=repeats[one.model]) for one in found]
+        found = [replace(one, repeats=repeats.get(one.model, [])) for one in found]
     return Evaluation(of_folds(data[:folds]), question.seed, found)
 
 
