@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
 
-from contracts.keyspace import Keyspace
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from tests.patience import PATIENCE_S, eventually
 from tests.trainer.run.test_training import likings
 from tests.trainer.setup import Setup
+from trainer import __main__ as program
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def test_the_first_lists_wait_for_no_search_and_no_search_outlives_the_trainer(
     setup: Setup, environment: dict[str, str], number: int
 ) -> None:
     environment |= {"METRICS_PORT": "0", "ITEM_MODEL": "auto", "USER_MODEL": "auto"}
-    setup.fill(likings(users=1_000, items=600))  # a search takes a while
+    setup.fill(likings(users=400, items=200))  # a search takes a while
     with process("-m", "trainer", "run", environment=environment) as trainer:
         doing = setup.keys.model_under_way()
         eventually(lambda: '"search"' in str(setup.store.get(doing)), "a search")
@@ -112,25 +114,15 @@ def test_run_waits_for_a_redis_that_is_not_up_yet(
             assert trainer.wait(PATIENCE_S) == 1
 
 
-IMPATIENT = """
-import trainer.__main__ as program
-
-program.LEASE_S = 0.3
-program.app()
-"""
-
-
 def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
-    setup: Setup, environment: dict[str, str]
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(program, "LEASE_S", 0.1)
+    monkeypatch.setattr(program, "_start", lambda: (setup.settings, threading.Event()))
     setup.fill(np.ones((3, 2)))
-    elsewhere = Keyspace(f"{setup.keys.namespace}-locked")
-    setup.store.set(elsewhere.model_lock(), "another", px=600_000)
-    locked_out = environment | {"NAMESPACE": elsewhere.namespace}
-    with (
-        process("-m", "trainer", "once", environment=environment) as good,
-        process("-c", IMPATIENT, "once", environment=locked_out) as bad,
-    ):
-        assert good.wait(PATIENCE_S) == 0
-        assert bad.wait(PATIENCE_S) == 1
+    setup.store.set(setup.keys.model_lock(), "another", px=600_000)
+    assert CliRunner().invoke(program.app, ["once"]).exit_code == 1
+    assert setup.served_generation is None
+    setup.store.delete(setup.keys.model_lock())
+    assert CliRunner().invoke(program.app, ["once"]).exit_code == 0
     assert setup.served_generation

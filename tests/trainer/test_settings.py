@@ -1,19 +1,14 @@
 """Settings have one flat name each, in the environment, in files, on the command line alike."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.settings import flat_fields
-from tests.patience import PATIENCE_S
-from tests.trainer.setup import Setup
 from trainer.models import ITEM_MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import (
@@ -99,33 +94,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "trainer.toml"
 
 
-def once(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trainer", "once"],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
-def test_what_once_trains_with_is_what_the_file_and_the_environment_say(
-    setup: Setup, environment: dict[str, str], file: Path
-) -> None:
-    setup.fill(np.ones((5, 4)))
-    values = {"neighbors_per_item": 2, "cosine_shrinkage": 3.5, "cosine_popularity_damping": 0.75}
-    write_settings_file(file, values, ["a comment"])
-    ended = once(
-        environment | {"TRAINER_SETTINGS_FILE": str(file), "COSINE_POPULARITY_DAMPING": "0.25"}
-    )
-    assert ended.returncode == 0, ended.stderr
-    report = setup.report()
-    assert report.settings["neighbors_per_item"] == 2
-    cosine = report.settings["cosine"]
-    assert cosine["shrinkage"] == 3.5
-    assert cosine["popularity_damping"] == 0.25
-    assert report.lists.similar_entries == 4 * 2
+def test_the_environment_comes_before_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings_file(file, {"cosine_shrinkage": 3.5, "cosine_own_damping": 0.75}, ["a comment"])
+    monkeypatch.setenv("TRAINER_SETTINGS_FILE", str(file))
+    monkeypatch.setenv("COSINE_OWN_DAMPING", "0.25")
+    cosine = TrainerSettings().cosine
+    assert (cosine.shrinkage, cosine.own_damping) == (3.5, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def run(command: str, folder: Path, **other: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("split", ["temporal", "per-user", "last"])
+@pytest.mark.parametrize("split", ["temporal", "per-user"])
 def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split: str) -> None:
     of_stage: dict[str, list[str]] = {}
     for name, command in commands():

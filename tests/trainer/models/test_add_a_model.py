@@ -3,7 +3,6 @@
 The trainer runs in child processes, from a copy to which they were added: `cosine` by another name.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -51,13 +50,6 @@ def run(tmp_path: Path) -> Run:
         return done.stdout
 
     return run
-
-
-def test_it_is_evaluated_and_its_settings_are_the_trainers(run: Run, shop: Path) -> None:
-    asked = ("--interactions", shop, "--model", "again", "--n", "3")
-    found = run("trainer", "evaluate", *asked, "--set", "again_shrinkage=2", "--json")
-    (of_model,) = json.loads(found)["models"]
-    assert (of_model["model"], of_model["settings"]["shrinkage"]) == ("again", 2)
 
 
 def test_auto_tries_it_and_it_is_trained_and_served(

@@ -2,7 +2,6 @@
 
 import pickle
 import time
-from contextlib import closing
 from resource import RUSAGE_CHILDREN, getrusage
 from subprocess import PIPE, Popen
 
@@ -33,8 +32,8 @@ def job_of(users: int, items: int) -> Job:
 
 @pytest.fixture(scope="module")
 def long_job() -> Job:
-    """A job that takes as long as a test may wait for its end."""
-    return job_of(2_000, 1_000)
+    """A job that takes longer than what is done to it."""
+    return job_of(400, 200)
 
 
 def begun(job: Job) -> Searches:
@@ -57,9 +56,12 @@ def cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def test_a_process_finds_what_is_found_here_and_takes_half_a_core() -> None:
+def test_a_process_finds_what_is_found_here_shows_the_best_so_far_and_takes_half_a_core() -> None:
     job, cpu_before, started = job_of(60, 24), cpu_of_children(), time.monotonic()
     searches = begun(job)
+    eventually(lambda: (doing := searches.under_way) and doing.candidates > 1, "candidates")
+    assert searches.under_way is not None
+    assert searches.under_way.best.startswith("cosine, nDCG@10 0.")
     eventually(lambda: searches.under_way is None, "its end")
     cores = (cpu_of_children() - cpu_before) / (time.monotonic() - started)
     assert 0 < cores < 0.6, "what comes after the last candidate, too"
@@ -70,14 +72,6 @@ def test_a_process_finds_what_is_found_here_and_takes_half_a_core() -> None:
     assert untimed(chosen.found) == untimed(here)
     assert (chosen.at, chosen.items, chosen.users) == ("2021-08-15", 24, 60)
     assert searches.choice("default", TrainerSettings(active_users=5)) is None
-
-
-def test_a_search_that_is_under_way_shows_the_best_so_far(long_job: Job) -> None:
-    with closing(begun(long_job)) as searches:
-        eventually(lambda: (doing := searches.under_way) and doing.candidates > 1, "candidates")
-        assert searches.under_way is not None
-        assert searches.under_way.best.startswith("cosine, nDCG@10 0.")
-    assert searches.under_way is None
 
 
 def test_a_killed_process_is_counted_and_logged_and_leaves_no_choice(long_job: Job) -> None:
