@@ -147,7 +147,7 @@ class Recommender:
             dict(zip(items, weights, strict=True)),
             self._catalog,
             known[1],
-            wish.left_out(history),
+            wish.excluded.union(history),  # what the user has already is a repeat
             wish.shown,
         )
         return [*islice(boosted(found, wish.boosts), MAX_NEW)]

@@ -77,6 +77,10 @@ async def test_a_new_listing_takes_one_place_of_ten_of_users_whose_history_is_of
     # Half of the counts, and half of the history: all have as much to do with it.
     assert await new_of(client, of_user("anybody")) == []
     assert await new_of(client, of_user("stranger")) == []
+    filled.history("techie", {"2": (2, 5), "4": (3, 6), str(NEWER_TECH): (9, 7)}, off=8)
+    own = {item for item, source in await sources_of(client, TECHIE, repeats="first", n=3)}
+    assert own == {2, 4, NEWER_TECH}
+    assert await new_of(client, repeats="first") == [NEW_TECH]
 
 
 async def test_by_category_a_new_listing_is_one_of_its_category(
