@@ -42,16 +42,6 @@ def test_bars_come_back_to_the_last_digit(some: list[ClosedBar]) -> None:
     assert encode_closed_bars(columns) == values
 
 
-def test_a_bar_is_json_that_a_person_reads() -> None:
-    (value,) = encode_closed_bars(
-        {name: np.array([value]) for name, value in msgspec.structs.asdict(BAR).items()}
-    )
-    assert value.startswith(
-        b'{"instrument_id":4,"t":1629061620000,"o":2.5,"h":3.0,"l":2.5,"c":3.0,"v":7.0,"n":2,'
-        b'"pv":19.0,"ot":1,"ct":2,"revision":17834'
-    )
-
-
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [

@@ -84,8 +84,3 @@ def test_the_page_has_a_button_for_each_built_in_type_and_knows_those_that_rejec
     assert rejections
     assert re.findall(r"(\w+):", buttons[1]) == [*BUILT_IN]
     assert re.findall(r"\w+", rejections[1]) == [name for name in BUILT_IN if BUILT_IN[name] <= 0]
-
-
-def test_the_documentation_of_models_has_all_built_in_weights() -> None:
-    text = (PROJECT / "docs/models.md").read_text()
-    assert [name for name in BUILT_IN if f"`{name}` {BUILT_IN[name]:g}" not in text] == []

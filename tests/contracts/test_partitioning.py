@@ -15,7 +15,6 @@ from contracts.log_position import (
     MAX_INCARNATION,
     MAX_OFFSET,
     LogPosition,
-    mark,
     mark_of,
     next_position,
     parse_log_position,
@@ -104,10 +103,6 @@ def test_positions_and_marks_are_ordered_by_incarnation_and_then_by_offset(
 ) -> None:
     is_before = (one.incarnation, one.offset) < (other.incarnation, other.offset)
     assert (one < other) == (one.mark < other.mark) == is_before
-
-
-def test_a_mark_is_the_documented_revision() -> None:
-    assert mark(3, 7) == 3 * 2**48 + 7
 
 
 @given(position=positions)

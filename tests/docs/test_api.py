@@ -18,19 +18,14 @@ import pytest
 
 import api
 from api.app import create_app
-from api.events import parsing as events
 from api.hot import serving
 from api.http import bodies, limits, load_shedding
 from api.http.answer_headers import SECURITY_HEADERS
 from api.http.endpoint import Table
 from api.http.problems import TYPE_PREFIX, ProblemType
-from api.live import answers as frames
 from api.live import hub as live
-from api.live.commands import command_of
 from api.recommendations import bodies as recommended
 from api.settings import ApiSettings
-from contracts.messages import Interaction, Quote
-from tickrec_client.stream_events import server_sent_events
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "docs/api.md").read_text(encoding="utf-8")
@@ -40,12 +35,10 @@ SECTION: Final = re.compile(r"^#{2,3} (.+?)$(.*?)(?=^#{2,3} |\Z)", re.MULTILINE 
 OPERATION: Final = re.compile(r"`([A-Z]+) (/[^`]*)`")
 PROBLEM: Final = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 OF_NGINX: Final = re.compile(rf'"type":"{TYPE_PREFIX}([a-z-]+)","title":"[^"]+","status":(\d+)')
-BLOCK: Final = re.MULTILINE | re.DOTALL
-TEXT_BLOCK: Final = re.compile(r"^```text\n(.*?)^```$", BLOCK)
 COMMAND: Final = re.compile(
-    r"^\$ curl '?localhost:8000([^\s'?]+)([^\n]*)\n([{\[].*?)(?=^```$|^\$ )", BLOCK
+    r"^\$ curl '?localhost:8000([^\s'?]+)([^\n]*)\n([{\[].*?)(?=^```$|^\$ )",
+    re.MULTILINE | re.DOTALL,
 )
-SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
 
 OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
 LIMITS: Final = {
@@ -59,18 +52,6 @@ Operation = tuple[str, str]
 
 APP: Final = create_app(ApiSettings())
 TABLE: Final[Table] = APP.state.table
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A problem, as clients get it."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
-    errors: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
 
 
 def section(heading: str) -> str:
@@ -132,36 +113,3 @@ def test_every_limit_is_listed(limit: int) -> None:
 @pytest.mark.parametrize(("kind", "answer"), list(answers()), ids=itertools.count())
 def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(kind: Any, answer: str) -> None:
     assert msgspec.to_builtins(msgspec.json.decode(answer, type=kind)) == json.loads(answer)
-
-
-def test_the_stream_that_is_shown_is_one() -> None:
-    said = TEXT_BLOCK.findall(section("Streams"))[0]
-    events = list(server_sent_events([*said.splitlines(), ""]))
-    assert [event.name for event in events] == ["bar", "live"]
-    bar = msgspec.json.decode(events[0].data, type=frames.LiveBar)
-    assert msgspec.to_builtins(bar) == json.loads(events[0].data)
-
-
-def test_the_messages_of_a_websocket_that_are_shown_are_such() -> None:
-    lines = TEXT_BLOCK.findall(section("Streams"))[1].splitlines()
-    answers = {event["T"] for said in lines if said[0] == "<" for event in json.loads(said[2:])}
-    assert {"success", "subscription", "error", "b", "q", "live"} <= answers
-    commands = [line[2:] for line in lines if line[0] == ">"]
-    assert commands
-    for command in commands:
-        command_of(command)
-
-
-def test_a_problem_that_is_shown_has_the_shape_that_is_encoded() -> None:
-    (block,) = re.findall(r"^```json\n(.*?)^```$", section("Errors"), BLOCK)
-    problem = msgspec.json.decode(block, type=Shown)
-    assert msgspec.to_builtins(problem) == json.loads(block)
-    assert problem.type in {kind.uri for kind in problem_types()}
-
-
-def test_events_that_are_sent_are_such() -> None:
-    (body,) = SENT.findall(section("Writing"))
-    assert [type(event) for event in events.parse_events(body.encode(), now_ms=1 << 42)] == [
-        Quote,
-        Interaction,
-    ]

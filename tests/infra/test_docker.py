@@ -143,16 +143,7 @@ def test_it_passes_for_a_2xx_alone_and_says_what_it_got_instead() -> None:
     assert Pages.asked[0] == ("/health", address)
 
 
-MAKEFILE = (ROOT / "Makefile").read_text()
 LOCKS = sorted(path.name for path in ROOT.glob("requirements-*.lock"))
-
-
-def test_all_that_make_installs_is_locked_or_ours() -> None:
-    installs = re.findall(r"\$\((?:PIP|UV)\) (?!:=)(.+?)(?= &&| \\|;|$)", MAKEFILE, re.MULTILINE)
-
-    assert "--no-deps --require-hashes" in MAKEFILE.partition("LOCKED := ")[2].splitlines()[0]
-    assert len(installs) == 9
-    assert all("$(LOCKED)" in install or install == "$(EDITABLE)" for install in installs)
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -5,14 +5,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-import pytest
 from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
-from runtime.kafka import broker as brokers
-from runtime.kafka.config import plain
 from tests.contracts.test_messages import (
     GOOD_INTERACTION,
     GOOD_QUOTE,
@@ -120,36 +116,3 @@ def test_each_kind_of_bad_record_is_a_dead_letter_and_every_valid_one_is_counted
         assert is_whole or ("left out" in reason and value is None), (place, reason)
     assert pipeline.bars(4)[NOW_MS // 60_000 * 60].n == len(list(records(QUOTES))) / 2
     assert pipeline.gram() == pipeline.gram_of_histories() == {(4, 4): 1}
-
-
-@pytest.mark.kafka_only
-@pytest.mark.slow
-def test_a_dead_letter_too_large_for_its_topic_is_stored_without_its_value(
-    pipeline: Pipeline, seed: int
-) -> None:
-    chance = random.Random(seed)
-    limit_messages(pipeline.broker, f"{QUOTES.name}.dead-letters", at_most_bytes=4_000)
-    made = [Record(QUOTES, chance.randbytes(size), "malformed") for size in [10_000, 50] * 20]
-    with pipeline.worker() as worker:
-        placed = publish(pipeline.broker, made)
-        pipeline.wait_until_folded([QUOTES])
-        assert worker.poll() is None
-    letters = letters_of(pipeline, QUOTES)
-    assert {place for place, *_ in letters} == placed.keys()
-    for place, value, reason in letters:
-        its = placed[place].value or b""
-        assert value == (its if len(its) == 50 else None)
-        assert ("; its 10000 bytes of key and value are left out" in reason) == (value is None)
-
-
-def limit_messages(broker: str, topic: str, at_most_bytes: int) -> None:
-    """Limit a topic's batch size, as one created by another tool may be."""
-    limit = ConfigEntry(
-        "max.message.bytes",
-        str(at_most_bytes),
-        incremental_operation=AlterConfigOpType.SET,
-    )
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[limit])
-    client = brokers.Admin(plain(broker))
-    for altered in client.incremental_alter_configs([resource]).values():
-        altered.result(15)

@@ -187,9 +187,3 @@ def test_a_flush_ends_in_time_and_counts_what_is_left_as_failed() -> None:
     publisher.publish(RECORDS[:50])
     publisher.flush(0.1, nothing)
     assert publisher.failures == {"_PURGE_QUEUE": 50}
-
-
-def test_a_record_that_the_client_refuses_is_an_error() -> None:
-    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=1)
-    with pytest.raises(PublishingError, match="MSG_SIZE_TOO_LARGE"):
-        publisher.publish([("quotes", b"1", b"x" * 2_000_000)])

@@ -15,11 +15,9 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.config import archive_from_env
 from runtime.settings import SharedSettings
-from tests.infra.kubernetes.conftest import plain_variables, secret_variables
+from tests.infra.kubernetes.conftest import plain_variables
 
 KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
-SASL_OF_KEDA = {"SCRAM-SHA-512": "scram_sha512"}
-"""mechanism -> KEDA's word for it"""
 
 
 def scaled(production: Any, name: str) -> Any:
@@ -52,27 +50,6 @@ def test_workers_scale_by_the_lag_of_all_topics_up_to_their_partitions(productio
     assert component["spec"]["maxReplicaCount"] == QUOTES.partitions
 
 
-def test_keda_and_every_program_log_in_to_kafka(production: Any) -> None:
-    (settings,) = production.of_kind("ConfigMap").values()
-    for trigger in kafka_triggers(production):
-        assert trigger["sasl"] == SASL_OF_KEDA[settings["data"]["KAFKA_SASL_MECHANISM"]]
-    for trigger in scaled(production, "worker")["triggers"]:
-        assert trigger["authenticationRef"] == {"name": "kafka"}
-    for name, pod in production.pods().items():
-        (container,) = pod["containers"]
-        mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-        assert {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"} <= secret_variables(production, name)
-        assert settings["data"]["KAFKA_SSL_CA_FILE"] == f"{mounted['kafka']}/ca.crt"
-
-
-def test_the_worker_is_the_same_member_of_its_group_when_it_comes_back(production: Any) -> None:
-    (container,) = production.pods()["worker"]["containers"]
-    variables = {one["name"]: one for one in container["env"]}
-
-    assert production.objects["StatefulSet", "worker"]["spec"]["podManagementPolicy"] == "Parallel"
-    assert variables["GROUP_INSTANCE_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
-
-
 def test_policies_deny_all_but_ports_that_containers_have(production: Any) -> None:
     policies = production.of_kind("NetworkPolicy")
     assert policies["denied"]["spec"] == {
@@ -88,34 +65,6 @@ def test_policies_deny_all_but_ports_that_containers_have(production: Any) -> No
 def of_the_archive(overlay: Any, program: str) -> dict[str, str]:
     settings = plain_variables(overlay, program)
     return {name: settings[name] for name in settings if name.startswith(("ARCHIVE_", "AWS_"))}
-
-
-def test_only_the_archive_and_the_api_reach_s3_and_glue(production: Any) -> None:
-    specs = {name: its["spec"] for name, its in production.of_kind("NetworkPolicy").items()}
-    theirs = specs.pop("ask-s3-and-glue")
-    for name, template in production.templates().items():
-        assert template["metadata"]["labels"]["app.kubernetes.io/name"] == name
-    (who,) = theirs["podSelector"]["matchExpressions"]
-    assert (who["key"], who["operator"]) == ("app.kubernetes.io/name", "In")
-    assert who["values"] == ["api", "archive", "maintenance"]
-    tls, credentials = theirs["egress"]
-    assert tls["ports"] == [{"protocol": "TCP", "port": 443}]
-    # There EKS's agent serves a pod's role credentials.
-    assert credentials["to"] == [{"ipBlock": {"cidr": "169.254.170.23/32"}}]
-    assert credentials["ports"] == [{"protocol": "TCP", "port": 80}]
-    others = [rule for spec in specs.values() for rule in spec.get("egress", [])]
-    assert {port["port"] for rule in others for port in rule["ports"]} == {53, 6379, 9092}
-
-
-def test_each_runs_as_its_own_account_and_nothing_else_does(production: Any) -> None:
-    accounts = {name: pod.get("serviceAccountName") for name, pod in production.pods().items()}
-
-    assert {name: one for name, one in accounts.items() if one} == {
-        "archive": "archive",
-        "maintenance": "archive",
-        "api": "api",
-    }
-    assert production.of_kind("ServiceAccount").keys() == {"archive", "api"}
 
 
 def test_the_api_reads_the_archive_that_is_written(

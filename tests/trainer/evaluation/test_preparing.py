@@ -3,19 +3,15 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from contracts.affinities import AffinityName, affinity_of
 from contracts.event_types import BUILT_IN
-from stream_processors.histories.history import History
-from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.scaled_fold import InverseDegree, MeanValue
 from tests.examples import examples
 from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import TRADE, Event, events_in_time_order, interactions
@@ -32,52 +28,28 @@ without_rejections = in_time_order.map(
 ).filter(bool)
 
 
-fewer = examples(40)  # pandas takes some milliseconds each
-
-
-@pytest.mark.parametrize(
-    ("weight", "its"),
-    [("none", None), ("inverse-degree", InverseDegree(0.75)), ("value", MeanValue(0.75, 4))],
-)
-@fewer
-@given(
-    events=events_in_time_order("abc", 6),
-    affinity=st.sampled_from(get_args(AffinityName)),
-    cap=st.integers(1, 7),
-)
-def test_histories_and_counts_are_those_that_the_stream_folds(
-    weight: Any, its: Any, events: list[Event], affinity: AffinityName, cap: int
+@examples(40)  # pandas takes some milliseconds each
+@given(events=without_rejections)
+def test_histories_are_those_of_the_events_and_counts_are_in_their_users_scale(
+    events: list[Event],
 ) -> None:
-    rules = WorkerRules(
-        affinity=affinity,
-        half_life_days=14,
-        history_cap=cap,
-        user_weight=weight,
-        user_weight_exponent=0.75,
-        typical_value=4,
-    )
-    worker = HistoryRules(affinity_of(affinity, 14), cap, its)
-    histories: dict[str, History] = {}
-    for offset, (user, item, ts, kind, value) in enumerate(events):
-        history = histories.setdefault(user, History.empty(scaled=its is not None))
-        worker.fold(history, offset, item, BUILT_IN[kind], ts, value)
+    rules = WorkerRules(user_weight="inverse-degree", user_weight_exponent=0.75)
+    times: dict[str, dict[int, list[int]]] = {}
+    for user, item, ts_ms, *_ in events:
+        times.setdefault(user, {}).setdefault(item, []).append(ts_ms)
     made = prepare(Split(interactions(events), interactions(events)), rules)
-    had = made.holdout.histories
-    assert made.users.tolist() == sorted(user for user in histories if len(histories[user]))
-    scaled = np.zeros(had.affinities.shape)
-    for u, user in enumerate(made.users):
-        entries = np.sort(histories[user].entries, order="item")
-        unscaled, scale = entries["affinity"], 1.0
-        if its is not None:
-            unscaled, scale = unscaled / entries["scale"], its.scale(histories[user])
-        mine = slice(had.affinities.indptr[u], had.affinities.indptr[u + 1])
-        assert made.items[had.affinities.indices[mine]].tolist() == entries["item"].tolist()
-        assert had.affinities.data[mine] == pytest.approx(unscaled, rel=0 if its is None else 1e-12)
-        assert had.ts_ms[mine].tolist() == entries["ts_ms"].tolist()
-        assert had.since_ms[mine].tolist() == entries["first_ms"].tolist()
-        scaled[u, had.affinities.indices[mine]] = unscaled * scale
-    assert made.holdout.stored == pytest.approx(scaled[scaled > 0], rel=1e-12)
-    assert made.holdout.streamed.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
+    had, entries = made.holdout.histories, made.holdout.histories.affinities.tocoo()
+    assert made.users.tolist() == sorted(times)
+    where = zip(made.users[entries.row], made.items[entries.col].tolist(), strict=True)
+    assert list(where) == [(user, item) for user in sorted(times) for item in sorted(times[user])]
+    of_each = [times[user][item] for user in sorted(times) for item in sorted(times[user])]
+    assert had.ts_ms.tolist() == list(map(max, of_each))
+    assert had.since_ms.tolist() == list(map(min, of_each))
+    assert (entries.data == 1).all()
+    scaled = np.array([len(times[user]) ** -0.75 for user in made.users[entries.row]])
+    assert made.holdout.stored == pytest.approx(scaled, rel=1e-12)
+    whole = csr_array((scaled, (entries.row, entries.col)), entries.shape).toarray()
+    assert made.holdout.streamed.toarray() == pytest.approx(gram_matrix(whole), rel=1e-12)
 
 
 def test_a_rejected_item_is_neither_learned_from_nor_to_be_found() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.affinities import HistoryEntry
 from contracts.messages import MAX_INSTRUMENT_ID
-from tests.trainer.reading.wired import as_buffer, as_dicts, hgetall, hscan, spans_of
+from tests.trainer.reading.wired import as_buffer, as_dicts, hgetall, spans_of
 from trainer.reading import replies as module
 from trainer.reading.history_hashes import entries_of
 from trainer.reading.numerals import integers, numbers
@@ -27,7 +27,6 @@ ANY_TEXTS = st.one_of(
     st.binary(max_size=200),
     st.sampled_from([b"\r\n", b"1\r\n$1\r\n2", b"\n", b"%1\r\n$1\r\n1\r\n$1\r\n1\r\n", b"-ERR x"]),
 )
-WRONG_TYPE = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
 
 
 @given(st.lists(st.dictionaries(ANY_TEXTS, ANY_TEXTS, max_size=8)), st.sampled_from([2, 3]))
@@ -41,27 +40,6 @@ def test_whatever_hashes_hold_comes_back(rows: list[dict[bytes, bytes]], protoco
     assert as_dicts(found) == {10 + i: row for i, row in enumerate(rows) if row}
     assert not found.refused
     assert not found.cursors
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.dictionaries(ANY_TEXTS, ANY_TEXTS))))
-def test_whatever_is_scanned_comes_back_with_where_to_go_on(
-    parts: list[tuple[int, dict[bytes, bytes]]],
-) -> None:
-    buffer = as_buffer(hscan(cursor, fields) for cursor, fields in parts)
-    found = parse(buffer, range(len(parts)), scanned=True)
-    assert as_dicts(found) == {i: fields for i, (_, fields) in enumerate(parts) if fields}
-    assert found.cursors == {i: cursor for i, (cursor, _) in enumerate(parts) if cursor}
-
-
-@pytest.mark.parametrize("value", [b"1", b"a line's\r\nend"])
-@pytest.mark.parametrize("scanned", [False, True])
-def test_a_refusal_leaves_its_neighbors_alone(value: bytes, *, scanned: bool) -> None:
-    row = {b"7": value, b"8": b"2"}
-    reply = hscan(0, row) if scanned else hgetall(row)
-    found = parse(as_buffer([reply, WRONG_TYPE, reply]), [4, 2, 9], scanned=scanned)
-    assert as_dicts(found) == {4: row, 9: row}
-    assert list(found.refused) == [2]
-    assert found.refused[2].startswith("WRONGTYPE Operation")
 
 
 @given(st.lists(st.dictionaries(WORKERS_TEXTS, WORKERS_TEXTS)))
@@ -87,14 +65,6 @@ NO_NUMBERS = [b"", b"x", b"many", b"nan", b"NaN", b"inf", b"-inf", b"1e999", b"1
               b"0x1p3", b"\xff", b"1\n", b"[0,1]", b"1_0", b"e5"]  # fmt: skip
 
 
-@given(st.lists(IDS))
-@example([0, 9, 10, 2**63 - 1, 2**53 + 1, 10**18])
-def test_ids_are_read_to_the_last_digit(ids: list[int]) -> None:
-    values, are_ids = integers(*spans_of([b"%d" % i for i in ids]))
-    assert values.tolist() == ids
-    assert are_ids.all()
-
-
 @given(st.lists(st.one_of(IDS.map(str), st.sampled_from(NO_IDS), st.binary(), st.text())))
 @example([text for no_id in NO_IDS for text in ("5", no_id)])
 def test_an_id_is_what_python_would_write_as_one(texts: list[str | bytes]) -> None:
@@ -103,13 +73,6 @@ def test_an_id_is_what_python_would_write_as_one(texts: list[str | bytes]) -> No
     for text, value, is_id in zip(encoded, values.tolist(), are_ids.tolist(), strict=True):
         assert is_id == (b"%d" % value == text and value <= MAX_INSTRUMENT_ID)
         assert is_id or value == 0
-
-
-@given(st.lists(COUNTS))
-@example([5e-324, 1.7976931348623157e308, 0.1, 1e16, 123456789012345680.0, 1e-7, 1e22, 3e300])
-def test_counts_are_the_floats_that_were_written(counts: list[float]) -> None:
-    found = numbers(*spans_of([str(count).encode() for count in counts]))
-    assert found.tolist() == [float(count) for count in counts]
 
 
 @given(st.lists(st.one_of(COUNTS.map(str), st.sampled_from(NO_NUMBERS))))

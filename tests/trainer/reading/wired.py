@@ -17,10 +17,6 @@ def hgetall(fields: Mapping[bytes, bytes], protocol: int = 3) -> bytes:
     return head + b"".join(bulk(text) for field in fields.items() for text in field)
 
 
-def hscan(cursor: int, fields: Mapping[bytes, bytes]) -> bytes:
-    return b"*2\r\n" + bulk(b"%d" % cursor) + hgetall(fields, protocol=2)
-
-
 def as_buffer(replies: Iterable[bytes]) -> Bytes:
     return np.frombuffer(b"".join(replies), np.uint8)
 

@@ -9,11 +9,10 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from contracts.generations import PopularList, SimilarList, UserList
+from contracts.generations import PopularList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S
 from contracts.log_position import LogPosition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
-from tests.oracles.cosine import cosine_similarity
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import Affinities, Setup
 from trainer.generations.publication import read_current
@@ -27,24 +26,6 @@ def affinities(setup: Setup) -> Affinities:
     made = (random.random((50, 30)) < 0.2) * 1.0
     made[:, 0], made[0, 1] = 0, 1  # nobody has item 100, u0 has something
     return setup.fill(made)
-
-
-def test_item_lists_are_the_best_of_scikit_learns_cosine(
-    setup: Setup, affinities: Affinities
-) -> None:
-    assert setup.run(neighbors_per_item=5) == "trained"
-    generation = setup.served().generation
-    similar = cosine_similarity(affinities.T) - np.eye(30)
-    counts = gram_matrix(affinities)
-    for i in range(1, 30):
-        found = setup.read(setup.keys.model_similar(generation, str(100 + i)), SimilarList)
-        assert found.model == "cosine"
-        columns = [int(neighbor.item) - 100 for neighbor in found.items]
-        scores = [neighbor.score for neighbor in found.items]
-        assert scores == pytest.approx(np.sort(similar[i])[::-1][:5], abs=1e-12)
-        assert scores == pytest.approx(similar[i, columns], abs=1e-12)
-        assert [neighbor.support for neighbor in found.items] == counts[i, columns].tolist()
-    assert not setup.store.exists(setup.keys.model_similar(generation, "100"))
 
 
 def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_has(
