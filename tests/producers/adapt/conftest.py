@@ -110,14 +110,14 @@ class Company:
         ended = threading.Event()
         with ThreadPoolExecutor(len(instances)) as pool:
             try:
-                runs = [pool.submit(self._run, instance, ended) for instance in instances]
+                runs = [pool.submit(self.run, instance, ended) for instance in instances]
                 yield runs
             finally:
                 ended.set()
         for run in runs:
             run.result()
 
-    def _run(self, instance: str, ended: threading.Event) -> None:
+    def run(self, instance: str, ended: threading.Event) -> None:
         with self.connected(instance) as copy:
             copy.run(ended.is_set, lambda: None, PATIENCE_S)
 

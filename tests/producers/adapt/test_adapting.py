@@ -3,17 +3,17 @@
 import contextlib
 import json
 import random
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
+from prometheus_client import REGISTRY
 
 from contracts.topics import INSTRUMENTS, QUOTES
 from contracts.topics import dead_letters as dead_letters_of
-from infra.local.metrics import parse
-from infra.local.process import free_port, start, stop
 from operations import dead_letters as rejected
 from producers.adapt import adapter, command
 from producers.adapt.adapter import Adapter
@@ -59,12 +59,11 @@ def test_two_copies_publish_each_record_once_in_order_and_what_cannot_be_mapped_
     assert b"bytes of key and value are left out" in found[3][1]["reason"]
 
 
-def counts(port: int, names: Iterable[str]) -> dict[str, float]:
-    said = parse(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+def counts(topic: str, names: Iterable[str]) -> dict[str, float]:
+    samples = [each for metric in REGISTRY.collect() for each in metric.samples]
+    its = [each for each in samples if each.labels.get("topic") == topic]
     return {
-        name: sum(
-            its for (of, _), its in said.items() if of.removesuffix("_total") == f"adapt_{name}"
-        )
+        name: sum(each.value for each in its if each.name.removesuffix("_total") == f"adapt_{name}")
         for name in names
     }
 
@@ -158,33 +157,25 @@ def test_what_becomes_of_records_is_counted_and_marks_of_transactions_are_no_lag
     producer.produce(topic, *reversed(tick("S1", 3)))
     producer.flush()
     producer.abort_transaction()
-    port = free_port()
-    command = company.command("one", METRICS_PORT=str(port))
-    expected = {"records_read": 3, "records_published": 1, "records_filtered": 1,
-                "records_rejected": 1, "lag_records": 0}  # fmt: skip
-    process = start(command)
-    try:
+    expected = {"records_read": 3, "records_filtered": 1, "records_rejected": 1, "lag_records": 0}
+    published = counts(QUOTES.name, ["records_published"])["records_published"]
+    with company.copies("one"):
         # To the very end, with the mark of the last transaction.
         company.wait_until_read()
-        eventually(lambda: counts(port, expected) == expected, f"it says {expected}")
-    finally:
-        stop((process, command))
-    assert process.returncode == 0
+        eventually(lambda: counts(topic, expected) == expected, f"it says {expected}")
+    assert counts(QUOTES.name, ["records_published"]) == {"records_published": published + 1}
 
 
 def test_a_second_copy_of_the_same_name_stops_the_first(company: Company, topic: str) -> None:
-    command = company.command("one")
-    first = start(command)
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(company.run, "one", threading.Event())
         company.publish(topic, ticks(10))
         company.wait_until_read()
         with company.copies("one"):
             company.publish(topic, ticks(10))
             company.wait_until_read()
-            assert first.wait(PATIENCE_S) == 1
-    finally:
-        stop((first, command))
-    assert "another copy runs under the same name" in command.log.read_text()
+            with pytest.raises(PublishingError, match="another copy runs under the same name"):
+                first.result(PATIENCE_S)
     assert sum(map(len, quotes(company).values())) == 20
 
 
