@@ -1,6 +1,5 @@
 """The same tables with files in S3, and with Glue as their catalog: moto answers as AWS does."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
 from tests.archive.tables import TODAY_US, Tables
-from tests.http_server import Handler, serving
 
 BUCKET = "archive"
 REGION = "eu-central-1"
@@ -83,45 +81,3 @@ def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -
     found = tables.found(QUOTES_TABLE).scan().to_arrow()
     assert sorted(found["size"].to_pylist()) == sorted([*range(30)] * 2)
     assert tables.positions(QUOTES_TABLE) == {0: Position("topic", 0, 60)}
-
-
-@pytest.fixture
-def agent(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
-    """The agent of EKS, which gives a pod its role's credentials; lists the tokens it was shown."""
-    shown: list[str | None] = []
-    credentials = {
-        "AccessKeyId": "of-the-role",
-        "SecretAccessKey": "testing",
-        "Token": "testing",
-        "Expiration": "2099-01-01T00:00:00Z",
-    }
-
-    class Agent(Handler):
-        def answer(self) -> None:
-            shown.append(self.headers.get("Authorization"))
-            self.send(200, json.dumps(credentials).encode(), Content_Type="application/json")
-
-    (tmp_path / "token").write_text("of the service account")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
-        monkeypatch.delenv(name)
-    with serving(Agent) as address:
-        for name, value in {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{address}/v1/credentials",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-            "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        }.items():
-            monkeypatch.setenv(name, value)
-        yield shown
-
-
-@pytest.mark.parametrize("config", ["glue"], indirect=True)
-def test_a_pod_logs_in_to_s3_and_glue_as_the_role_of_its_service_account(
-    agent: list[str | None], config: ArchiveConfig
-) -> None:
-    mine = config.model_copy(update={"namespace": "of_a_pod"})
-    Tables(open_catalog(mine), mine).commit(QUOTES_TABLE, quotes(5))
-    # boto3 asks for Glue, pyarrow for S3, each by itself.
-    assert len(agent) >= 2
-    assert set(agent) == {"of the service account"}

@@ -1,5 +1,4 @@
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -76,19 +75,6 @@ async def test_bytes_held_back_by_a_stall_arrive_late_even_if_the_sender_is_gone
         while b"firstlate" not in server.received:
             server.changed.clear()
             await server.changed.wait()
-
-
-async def test_a_slow_proxy_passes_what_is_asked_at_once_and_the_answer_late(
-    echo: tuple[Echo, Proxy],
-) -> None:
-    _, proxy = echo
-    proxy.answers_after_s = 0.3
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    began_s = time.monotonic()
-    writer.write(b"asked")
-    assert await reader.readexactly(5) == b"asked"
-    assert time.monotonic() - began_s >= 0.3
-    writer.close()
 
 
 async def test_a_link_of_several_nodes_names_its_proxies_where_a_cluster_names_its_nodes() -> None:

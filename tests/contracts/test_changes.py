@@ -215,11 +215,3 @@ def test_an_entry_of_one_of_50_000_items_takes_three_bytes() -> None:
     own = Blocks(offset, item, np.full(events, rows), others, np.ones(events * rows))
     message = encode_changes(Changes(0, 0, 0, own, Blocks.none()))
     assert len(message) < 3.1 * events * rows
-
-
-def test_floats_that_no_integer_holds_are_written_as_floats() -> None:
-    delta = np.array([1.0, 2.0**53, 2.0**70, -(2.0**80)])
-    n = len(delta)
-    own = Blocks(np.array([0]), np.array([0]), np.array([n]), np.arange(n), delta)
-    read = decode_changes(encode_changes(Changes(0, 0, 0, own, Blocks.none())))
-    assert read.own.delta.tolist() == delta.tolist()

@@ -47,7 +47,7 @@ instruments = st.builds(
 
 
 def value_of(**changes: Any) -> bytes:
-    return json.dumps(LEAST | changes).encode()
+    return json.dumps({k: v for k, v in (LEAST | changes).items() if v is not ...}).encode()
 
 
 UNREACHABLE = [
@@ -90,9 +90,9 @@ def test_the_value_is_the_documented_one_in_the_documented_order() -> None:
 
 
 RULES: dict[str, tuple[Any, ...]] = {
-    "instrument_id": (-1, 2**63, "4"),
-    "symbol": ("", "A" * 33, "BANK CHARGES", "AAPL\n", "ÄPFL"),
-    "name": ("", "x" * 201),
+    "instrument_id": (..., -1, 2**63, "4"),
+    "symbol": (..., "", "A" * 33, "BANK CHARGES", "AAPL\n", "ÄPFL"),
+    "name": (..., "", "x" * 201),
     "categories": (["tech"] * 21, ["te ch"], ["tech\n"], [""], ["x" * 65]),
     "listed": (1,),
     "attributes": (
@@ -108,13 +108,6 @@ RULES: dict[str, tuple[Any, ...]] = {
 def test_a_broken_rule_is_reported_with_the_field(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{field}[.\[:]"):
         decode_instrument(value_of(**{field: value}))
-
-
-@pytest.mark.parametrize("field", LEAST)
-def test_a_missing_field_is_named(field: str) -> None:
-    value = json.dumps({name: value for name, value in LEAST.items() if name != field}).encode()
-    with pytest.raises(ValueError, match=field):
-        decode_instrument(value)
 
 
 def test_the_largest_instrument_is_accepted_and_one_byte_more_is_not() -> None:

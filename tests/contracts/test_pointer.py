@@ -1,13 +1,10 @@
 """After any decisions in any order, something is served, and nothing by accident."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from contracts.feedback import NAME
 from contracts.generations import (
     CANARY_VARIANT,
     DEFAULT_VARIANT,
@@ -30,7 +27,6 @@ from contracts.pointer import (
     served_generations,
     served_to,
     serving,
-    variant_names,
     variant_of,
     weighted,
     withdrawn,
@@ -215,9 +211,3 @@ def test_what_is_kept_to_be_rolled_back_to_is_served_to_nobody() -> None:
     assert served_generations(current) == {"g1", "g2"}
     current = Current(1, {"default": a}, canary=Canary(c, 0.1, 0, 1), previous=[b])
     assert served_generations(current) == {"g1", "g3"}
-
-
-def test_names_can_stand_in_a_request_id() -> None:
-    current = Current(1, {"default": a, "ease": b}, canary=Canary(c, 0.1, 0, 1))
-    assert variant_names(current) == ["default", "ease", "canary"]
-    assert all(re.fullmatch(NAME, name) for name in (DEFAULT_VARIANT, CANARY_VARIANT))

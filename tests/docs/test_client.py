@@ -13,7 +13,7 @@ from itertools import islice
 import pytest
 
 from tests.http_server import Handler, serving
-from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
+from tickrec_client import Tickrec, TickrecError, stream_events
 from tickrec_client.stream_events import Change, Live, LiveBar, Stale
 from tickrec_client.structs import Gap, Interaction
 
@@ -153,27 +153,6 @@ def test_a_write_with_an_idempotency_key_is_sent_again_with_the_same_one(
     first, again, *mine, other = [asked.headers["Idempotency-Key"] for asked in served.asked]
     assert first == again != other
     assert mine == ["mine", "mine"]
-
-
-async def test_the_client_for_asyncio_retries_keeps_and_streams_alike(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream_events, "RECONNECT_S", 0.0)
-    busy, refused = problem(503, "overloaded", 1), problem(422, "invalid-request")
-    broken = Said(200, event(1), {"Content-Length": "999", "Connection": "close"})
-    served = serve(busy, bars(1), Said(304), broken, refused)
-    async with AsyncTickrec(served.url, "secret") as tickrec:
-        found = [(await tickrec.instrument_bars(4, limit=5)).bars[0].o for _ in range(2)]
-        streamed = tickrec.stream_bars([4])
-        changes = [await anext(streamed), await anext(streamed)]
-        with pytest.raises(TickrecError, match="422 invalid-request"):
-            await anext(streamed)
-
-    assert found == [1, 1]
-    assert served.asked[1].at_s - served.asked[0].at_s >= 1
-    assert served.asked[2].headers["If-None-Match"] == '"(1,)"'
-    assert [what(change) for change in changes] == [1, Stale("disconnected")]
-    assert {asked.headers["X-API-Key"] for asked in served.asked} == {"secret"}
 
 
 def test_what_has_not_changed_is_kept_and_what_has_is_asked_for(serve: Serve) -> None:

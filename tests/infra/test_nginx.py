@@ -135,7 +135,7 @@ def test_each_user_that_can_be_written_can_be_read_and_erased_through_nginx(prox
 def test_requests_as_slow_as_the_api_lets_them_be_take_no_process_from_the_reads(
     doomed: Proxy,
 ) -> None:
-    """Writes while Kafka is away, and reads of the archive: both take up to 5 s."""
+    """Writes while Kafka is away, and reads of the archive: both may take longer than a read."""
     slow = [
         *[("DELETE", f"/v1/users/{number}") for number in range(4)],
         *[("PUT", f"/v1/instruments/{number}") for number in range(4)],
@@ -148,7 +148,7 @@ def test_requests_as_slow_as_the_api_lets_them_be_take_no_process_from_the_reads
     ]
 
     def ask(method: str, path: str) -> int:
-        return doomed.client.request(method, path, headers={"X-Takes-S": "5.5"}).status_code
+        return doomed.client.request(method, path, headers={"X-Takes-S": "2.5"}).status_code
 
     with ThreadPoolExecutor(len(slow)) as threads:
         answers = [threads.submit(ask, method, path) for method, path in slow]

@@ -123,6 +123,7 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
     setup.store.set(setup.keys.model_lock(), "another", px=600_000)
     assert CliRunner().invoke(program.app, ["once"]).exit_code == 1
     assert setup.served_generation is None
-    setup.store.delete(setup.keys.model_lock())
+    monkeypatch.setattr(program, "LEASE_S", PATIENCE_S)  # so long it may wait
+    setup.store.pexpire(setup.keys.model_lock(), 100)
     assert CliRunner().invoke(program.app, ["once"]).exit_code == 0
     assert setup.served_generation

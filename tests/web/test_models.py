@@ -91,6 +91,8 @@ async def test_it_shows_who_is_served_what_with_the_figures_of_the_reports(
         ]
     )
     await expect(page.get_by_text(re.compile(r"as of \d+ s ago"))).to_be_visible()
+    await assert_accessible(page)
+    await assert_fits(page)
 
 
 async def test_a_generations_report_is_shown_as_text(page: Page, served: Stack) -> None:
@@ -101,11 +103,3 @@ async def test_a_generations_report_is_shown_as_text(page: Page, served: Stack) 
     await expect(report.locator("tbody tr").nth(1)).to_contain_text(SCRIPT)
     await expect(report.locator("tbody tr").nth(0)).to_contain_text("holds")
     await expect(page).to_have_title(re.compile("Models"))
-
-
-async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
-    page: Page, served: Stack
-) -> None:
-    await show(page, served)
-    await assert_accessible(page)
-    await assert_fits(page)

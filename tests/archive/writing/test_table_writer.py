@@ -165,7 +165,7 @@ def is_valid(user_id: str) -> bool:
     return bool(user_id) and is_text and user_id_rule_broken(user_id) is None
 
 
-@examples(100)
+@examples(50)
 @given(
     st.lists(
         st.tuples(TEXTS, st.none() | st.tuples(st.integers(-(2**63), 2**63 - 1), TIMES, TIMES)),

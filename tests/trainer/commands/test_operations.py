@@ -1,7 +1,5 @@
 """Operators' commands take effect at once, are noted, and name the remedy if they fail."""
 
-import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -14,11 +12,9 @@ from contracts.times import DAY_MS
 from infra.local.process import free_port
 from tests.trainer.setup import Setup
 from trainer.__main__ import app
-from trainer.commands.engines import Engine, source_of
 from trainer.generations.decisions import note
 from trainer.generations.publication import publication
 from trainer.run.placing import figures_of
-from trainer.source import SourceError
 
 Command = Callable[..., Result]
 
@@ -170,12 +166,3 @@ def test_weights_hold_at_once_and_end_with_the_experiment(setup: Setup, command:
         assert "Decisions" not in done.stdout
     assert command("weights").exit_code == 0
     assert setup.current.experiment is None
-
-
-def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "great_expectations", None)
-    for module in ("trainer.spark.checking", "runtime.archive.quality.checking"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    needed = r"needs the package great_expectations.* requirements-spark.lock"
-    with pytest.raises(SourceError, match=needed):
-        source_of(Engine.SPARK, None, None, None, threading.Event())

@@ -76,13 +76,6 @@ def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Pat
         mean = np.average([fold["values"][name] for fold in folds], weights=weights)
         assert estimate["value"] == pytest.approx(mean)
         assert estimate["low"] < estimate["value"] < estimate["high"]
-    shown = CliRunner().invoke(
-        app, ["evaluate", "--interactions", str(shop), "--folds", "5", "--model", "cosine"]
-    )
-    assert ", per-user split, test share 0.25, 5 folds of users: learned from" in shown.stdout
-    lines = [line.split() for line in shown.stdout.splitlines()]
-    of_folds = [float(line[2]) for line in lines if line[:1] == ["fold"]]
-    assert of_folds == [round(fold["values"]["ndcg"], 4) for fold in folds]
 
 
 def test_groups_of_items_have_their_shares_and_groups_of_users_their_means() -> None:
