@@ -98,8 +98,8 @@ def test_the_environment_comes_before_the_file(file: Path, monkeypatch: pytest.M
     write_settings_file(file, {"cosine_shrinkage": 3.5, "cosine_own_damping": 0.75}, ["a comment"])
     monkeypatch.setenv("TRAINER_SETTINGS_FILE", str(file))
     monkeypatch.setenv("COSINE_OWN_DAMPING", "0.25")
-    cosine = TrainerSettings().cosine
-    assert (cosine.shrinkage, cosine.own_damping) == (3.5, 0.25)
+    settings = TrainerSettings()
+    assert (read(settings, "cosine_shrinkage"), read(settings, "cosine_own_damping")) == (3.5, 0.25)
 
 
 @pytest.mark.parametrize(
