@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions
 from prometheus_client import Gauge
 from structlog.testing import capture_logs
 
@@ -213,3 +214,22 @@ def test_what_was_read_is_committed_though_the_log_has_dropped_it_and_what_follo
         eventually(lambda: read(writer) == 300, "the last quotes")
     assert setup.sizes() == [*range(100), *range(200, 300)]
     assert MISSING.labels("quotes")._value.get() - before == 100
+
+
+@pytest.mark.kafka_only
+def test_what_was_sent_before_and_after_a_topic_got_more_partitions_is_archived(
+    setup: Setup,
+) -> None:
+    setup.publish([*quotes(100)])
+    with setup.running():
+        eventually(lambda: sum(setup.covered().values()) == 100, "the first quotes")
+    setup.publish([*quotes(100, first=100)])
+    more = NewPartitions(setup.kafka.topic("quotes"), 5)
+    client = brokers.Admin(setup.kafka)
+    for answer in client.create_partitions([more]).values():
+        answer.result()
+    with setup.running():
+        eventually(lambda: sum(setup.covered().values()) == 200, "what was sent before")
+        setup.publish([*quotes(100, first=200)])
+        eventually(lambda: sum(setup.covered().values()) == 300, "what was sent after")
+    assert setup.sizes() == list(range(300))

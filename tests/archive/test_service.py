@@ -51,7 +51,6 @@ def test_a_loop_that_stands_still_ends_the_process_and_one_that_goes_on_does_not
 
 @contextmanager
 def catalog_away(setup: Setup) -> Iterator[None]:
-    """The catalog's file is not there."""
     file = Path(setup.config.warehouse) / "catalog.db"
     file.rename(file.with_suffix(".away"))
     file.mkdir()

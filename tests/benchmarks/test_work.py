@@ -1,28 +1,21 @@
 """Benchmarks' input is what workers would write, and work that was not done does not pass."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import redis
-from rich.progress import Progress
 
 from benchmarks.bars import check_bars
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.namespace import Namespace
 from benchmarks.interactions import check_counts, make_events, sum_of_counts
 from benchmarks.peers.plain_interactions import Counts
-from benchmarks.train.data import fill, make
-from benchmarks.train.scenario import train_on
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
-from contracts.topics import COOCCURRENCES
 from runtime.redis.stores import connect
 from runtime.topology import Topology
-from trainer.reading import read_gram
-from trainer.stages import Stages
 
 
 @pytest.fixture
@@ -60,25 +53,3 @@ def test_the_peer_counts_what_the_gram_matrix_has(store_url: str, place: Namespa
     check_counts(place, sum_of_counts(events))
     with pytest.raises(ContenderError, match="add up to"):
         check_counts(place, sum_of_counts(events) + 1)
-
-
-DATA = make(1_000, 200, seed=1)
-
-
-def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
-    store_url: str, namespace: str
-) -> None:
-    fill(store_url, Keyspace(namespace), DATA)
-    stages = Stages(lambda: None, Progress(disable=True))
-    with connect(store_url, "tests") as store:
-        gram = read_gram(store, Keyspace(namespace), COOCCURRENCES.partitions, stages)
-    assert gram.items.tolist() == list(range(1_000))
-    assert (gram.counts != DATA.gram).nnz == 0  # type: ignore[attr-defined]
-
-
-@pytest.mark.slow
-def test_each_run_trains_from_the_counts_to_published_lists(tmp_path: Path) -> None:
-    first, second = train_on(DATA, tmp_path, rounds=2)[0]
-    assert first.stages_s.keys() == second.stages_s.keys() >= {"read counts", "rank item lists"}
-    assert min(first.peak_bytes, second.peak_bytes) > 50_000_000
-    assert sum(second.stages_s.values()) < second.seconds

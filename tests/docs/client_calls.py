@@ -24,7 +24,6 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
 
 
 def matches(endpoint: Endpoint, request: httpx.Request) -> bool:
-    """Return whether a request is one of the endpoint's."""
     path = re.sub(r"\{\w+\}", "[^/]+", endpoint.path)
     same_path = re.fullmatch(path, request.url.raw_path.decode().partition("?")[0]) is not None
     return request.method == endpoint.method and same_path
@@ -92,7 +91,6 @@ def call(tickrec: Tickrec, name: str) -> Any:
 
 
 async def call_async(url: str, key: str, name: str) -> Any:
-    """Call a method of the client for asyncio, as `call` does."""
     async with AsyncTickrec(url, key) as tickrec:
         method = getattr(tickrec, name)
         if name == "stream":

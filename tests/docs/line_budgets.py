@@ -57,14 +57,12 @@ def over_budget(counts: Mapping[str, int], budgets: Mapping[str, int]) -> list[s
 
 
 def table(counts: Mapping[str, int], budgets: Mapping[str, int]) -> Iterable[str]:
-    """Yield the lines of the table."""
     yield f"{'room':18}{'lines':>9}{'budget':>9}"
     for room, lines in sorted(counts.items(), key=lambda entry: (entry[0] == ALL, entry[0])):
         yield f"{room:18}{lines:9,}{budgets.get(room, 0):9,}"
 
 
 def main() -> int:
-    """Print the table; return 1 if a room is over its budget."""
     tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
     paths = [path for path in tracked.split("\0") if path and (ROOT / path).is_file()]
     counts = count_lines({path: (ROOT / path).read_bytes().count(b"\n") for path in paths})

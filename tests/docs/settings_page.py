@@ -124,7 +124,6 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
 
 
 def default_of(field: FieldInfo) -> str:
-    """Return a default as the environment has it."""
     match field.default:
         case None | "" | frozenset():
             return "none"
@@ -159,7 +158,6 @@ def _number(value: float | date) -> str:
 
 
 def page() -> str:
-    """Return the text of the page."""
     every = settings()
     sections = [
         _section(title, said, some)

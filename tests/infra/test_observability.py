@@ -49,7 +49,6 @@ def recorded() -> dict[str, set[str]]:
 
 
 def series(registry: CollectorRegistry) -> dict[str, set[str]]:
-    """Return the names of a registry's series, with their labels."""
     exposed = {}
     for collector in list(registry._collector_to_names):
         for name in registry._collector_to_names[collector]:

@@ -97,7 +97,6 @@ class Pipeline:
             yield address
 
     def publish(self, messages: Iterable[Quote | Interaction]) -> None:
-        """Publish messages to their partitions."""
         self.publish_raw(
             ((QUOTES if isinstance(m, Quote) else INTERACTIONS).name, key_of(m), encode(m), None)
             for m in messages
@@ -209,13 +208,11 @@ class Pipeline:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with -9 and wait for its end."""
     process.send_signal(signal.SIGKILL)
     process.wait(WAIT_S)
 
 
 def dead_letters(broker: str, topic: str) -> list[tuple[bytes | None, Mapping[str, bytes]]]:
-    """Return the value and the headers of each dead letter of a topic."""
     letters = records_of(plain(broker), f"{topic}.dead-letters")
     return [(letter.value(), dict(letter.headers())) for letter in letters]
 

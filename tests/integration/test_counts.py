@@ -37,7 +37,6 @@ def real_events(n: int) -> list[Interaction]:
 
 
 def user_items(events: Sequence[Interaction]) -> tuple[csr_array, list[int]]:
-    """The matrix (n_users, n_items) of ones, and the items' ids."""
     users = {user: row for row, user in enumerate(sorted({e.user_id for e in events}))}
     items = sorted({e.instrument_id for e in events})
     column = {item: place for place, item in enumerate(items)}

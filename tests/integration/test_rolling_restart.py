@@ -27,7 +27,6 @@ Crew = dict[str, tuple[subprocess.Popen[bytes], Command]]
 
 
 def started(pipeline: Pipeline, name: str) -> tuple[subprocess.Popen[bytes], Command]:
-    """Start a worker with an instance id."""
     command = pipeline.command(
         f"worker-{name}",
         "stream_processors",

@@ -18,7 +18,6 @@ ITEMS = [0, 1, 4, 7, 8, 250, 2**40, 2**63 - 1]
 
 @pytest.fixture
 def whole(store: Store, keyspace: Keyspace) -> dict[tuple[int, int], float]:
-    """G of some histories; it is stored."""
     random = np.random.default_rng(0)
     histories = [
         {i: float(random.integers(1, 4)) for i in random.choice(ITEMS, 3).tolist()} for _ in "12345"

@@ -36,8 +36,6 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setup:
-    """A namespace of the store, and the trainer's settings."""
-
     store: Store
     keys: Keyspace
     settings: TrainerSettings
@@ -87,11 +85,9 @@ class Setup:
         pipeline.execute()
 
     def row_key(self, item: int) -> str:
-        """Return the key of an item's row of counts."""
         return self.keys.cooc(instrument_partition(item, PARTITIONS), item)
 
     def items_key(self, item: int) -> str:
-        """Return the key of the items of an item's partition."""
         return self.keys.items(instrument_partition(item, PARTITIONS))
 
     def history_key(self, user: str) -> str:
@@ -143,7 +139,6 @@ class Setup:
 
 
 def unwatched() -> Stages:
-    """Return the stages of a run that nobody watches or stops."""
     return Stages(lambda: None, Progress(disable=True))
 
 

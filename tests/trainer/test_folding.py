@@ -68,7 +68,6 @@ def columns(log: list[Any]) -> tuple[Events, np.ndarray[Any, Any]]:
 
 
 def as_record(offset: int, user: int, event: tuple[str, int, int, float, int]) -> Record:
-    """Return an event as the archive has it."""
     kind, item, ts_ms, value, erased_at_ms = event
     if kind != ERASED:
         price = None if math.isnan(value) else value

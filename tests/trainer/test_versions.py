@@ -52,14 +52,12 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def asked(command: str) -> tuple[str, list[str]]:
-    """Return the program of a command and its arguments."""
     python, dash_m, program, *arguments = shlex.split(command.partition(">")[0])
     assert (python, dash_m) == ("python", "-m")
     return program, arguments
 
 
 def run(command: str, folder: Path, **other: str) -> str:
-    """Run a command of a stage in a folder and return what it prints."""
     program, arguments = asked(command)
     files = [str(folder / a) if re.search(r"\.[a-z]\w*$", a) else a for a in arguments]
     done = CliRunner().invoke(PROGRAMS[program], [other.get(a, a) for a in files])

@@ -55,7 +55,6 @@ def take_all(running: Running, subjects: Subjects) -> None:
 
 
 def opened(browser: Browser, url: str, theme: Literal["light", "dark"]) -> Page:
-    """Return the page, as it starts, in a theme."""
     size = {"width": 1280, "height": 800}
     page = browser.new_page(color_scheme=theme, viewport=size)  # type: ignore[arg-type]
     page.goto(url)

@@ -49,12 +49,10 @@ def seed(stack: Stack, *users: str) -> None:
 
 
 def rows(page: Page, region: str) -> Locator:
-    """Return the rows of a list."""
     return page.get_by_role("region", name=region, exact=True).locator("tbody tr")
 
 
 async def give(page: Page, key: str) -> None:
-    """Enter a key."""
     await page.get_by_role("button", name=re.compile("API key|Key set")).click()
     await page.get_by_label("Key", exact=True).fill(key)
     await page.get_by_role("button", name="Use it").click()

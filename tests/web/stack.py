@@ -63,12 +63,10 @@ class Stack:
         self.publish(Quote(instrument_id=instrument_id, price=price, size=size, ts=ts))
 
     def publish(self, *messages: Quote | Interaction) -> None:
-        """Publish messages where they belong."""
         self.pipeline.publish(messages)
 
 
 def minute_ms(minutes_ago: int = 0) -> int:
-    """Return the start of a minute, in epoch ms."""
     return (time.time_ns() // 1_000_000 // MINUTE_MS - minutes_ago) * MINUTE_MS
 
 

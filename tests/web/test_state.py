@@ -47,7 +47,6 @@ ABSENCE: Final = """async () => {
 
 
 async def result(page: Page, stack: Stack, code: str) -> Any:
-    """Return what becomes of code that imports the page's modules."""
     await page.goto(f"{stack.url}")
     return await page.evaluate(code)
 

@@ -22,7 +22,7 @@ from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES
 from contracts.messages import MAX_AHEAD_MS
 from contracts.tombstones import Tombstone
 from runtime.archive.positions import Position
-from tests.archive.tables import TODAY_US, Tables, rows_of, selected
+from tests.archive.tables import TODAY_US, Tables, rows_of
 
 MIB = 2**20
 AT_ONCE = Times(keep_replaced_s=0, unreferenced_after_s=0)
@@ -30,22 +30,6 @@ AT_ONCE = Times(keep_replaced_s=0, unreferenced_after_s=0)
 
 def quotes(n: int) -> list[dict[str, Any]]:
     return [{"instrument_id": i % 3, "ts": TODAY_US + i, "size": i} for i in range(n)]
-
-
-def test_small_files_become_one_with_the_same_rows_in_order(tables: Tables) -> None:
-    for _ in range(3):
-        tables.commit(QUOTES_TABLE, quotes(400))
-    before = sorted(tables.rows(QUOTES_TABLE))
-    positions = tables.positions(QUOTES_TABLE)
-    small = tables.files(QUOTES_TABLE)
-    assert compact(tables.stored(QUOTES_TABLE), Rule(MIB, 60, is_forced=True), 0) == len(small)
-    assert sorted(tables.rows(QUOTES_TABLE)) == before
-    assert len(tables.files(QUOTES_TABLE)) == len(small) / 3
-    assert tables.positions(QUOTES_TABLE) == positions
-    key = 'instrument_id, ts, log, partition, "offset"'
-    for file in tables.files(QUOTES_TABLE):
-        keys = selected([file], key)
-        assert keys == sorted(keys)
 
 
 def test_erased_users_are_gone_from_every_file(tables: Tables) -> None:

@@ -44,7 +44,6 @@ def settings(tables: Tables) -> ArchiveSettings:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    """A broker that is away."""
     monkeypatch.setattr("archive.reading.broker._TIMEOUT_S", 0.1)
     return Broker(KafkaConfig(bootstrap_servers=f"{LOOPBACK}:{free_port()}"))
 

@@ -25,7 +25,6 @@ def scaled(production: Any, name: str) -> Any:
 
 
 def kafka_triggers(production: Any) -> list[dict[str, str]]:
-    """Return the settings of the workers' triggers, all of which are on Kafka."""
     triggers = scaled(production, "worker")["triggers"]
     assert {each["type"] for each in triggers} == {"kafka"}
     return [each["metadata"] for each in triggers]

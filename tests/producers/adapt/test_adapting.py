@@ -180,7 +180,6 @@ def test_a_second_copy_of_the_same_name_stops_the_first(company: Company, topic:
 
 
 def commit(company: Company, offset: int) -> None:
-    """Set the group's position in each partition that has records."""
     positions = [TopicPartition(*its, offset) for its in company.ends()]
     its = ConsumerGroupTopicPartitions(company.prefix, positions)
     client = brokers.Admin(company.kafka)

@@ -15,7 +15,6 @@ from trainer.generations.report import Data, Inputs, Lists, Report
 
 
 def put_history(setup: Setup, user: str, entries: Mapping[int, HistoryEntry]) -> None:
-    """Write a user's history in place of the one before."""
     fields = {str(item): msgspec.json.encode(entry) for item, entry in entries.items()}
     setup.store.delete(setup.history_key(user))
     setup.store.hset(setup.history_key(user), mapping=fields | {"off": b"[0,1]"})
@@ -30,7 +29,6 @@ def put_lists(setup: Setup, generation: str, lists: Mapping[int, Mapping[int, fl
 
 
 def put_report(setup: Setup, generation: str, learned_until_ms: int) -> None:
-    """Write the report of a generation that has learned up to some time."""
     data = Data(0, 0, 0, 0, 0, 0, latest_ms=learned_until_ms)
     lists, inputs = Lists(0, 0, 0, 0, 0), Inputs({}, {})
     report = Report(generation, 1, "", "", inputs, data, lists, seconds={})

@@ -36,7 +36,6 @@ def ndcg(
 
 
 def of_user(setup: Setup, fold_in: FoldIn = WHOLE) -> float:
-    """Return the nDCG of the only user."""
     (figure,) = ndcg(setup, {"default": served("g1", fold_in)})["default"].tolist()
     return float(figure)
 

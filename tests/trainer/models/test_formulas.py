@@ -87,7 +87,6 @@ def test_scores_are_those_of_the_formula(
 
 
 def read(affinities: Affinities, days: Affinities) -> Histories:
-    """Return histories with the days of their entries."""
     return Histories(csr(affinities), (days[affinities > 0] * DAY_MS).astype(np.int64))
 
 
@@ -141,13 +140,7 @@ def test_blocks_cover_all_rows_in_order_within_the_budget(sizes: list[int], budg
     assert all(sum(sizes[a:b]) <= budget or b == a + 1 for a, b in cut)
 
 
-# Few values, so that nearly everything ties.
-counted = arrays(
-    np.float64, st.tuples(st.integers(1, 5), st.integers(1, 9)), elements=st.integers(0, 3)
-)
-
-
-@given(counts=counted, start=st.integers(0, 3), n=st.integers(1, 10), data=st.data())
+@given(counts=tied, start=st.integers(0, 3), n=st.integers(1, 10), data=st.data())
 def test_the_largest_n_by_absolute_value_are_kept_ties_by_support_then_by_item(
     counts: npt.NDArray[np.float64], start: int, n: int, data: st.DataObject
 ) -> None:

@@ -119,7 +119,6 @@ def note_topics(store: Store, keyspace: Keyspace, folding: Mapping[str, object])
 
 
 def put(store: Store, keyspace: Keyspace, folded: Mapping[str, tuple[Record, History]]) -> None:
-    """Put histories, and their counts."""
     pipeline = store.pipeline(transaction=False)
     for user, (last, history) in folded.items():
         partition = user_partition(user, PARTITIONS)

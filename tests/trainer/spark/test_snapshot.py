@@ -106,7 +106,6 @@ def records(log: list[Any]) -> list[Record]:
 
 
 def batches(made: list[Record], cuts: list[int]) -> Iterator[pa.RecordBatch]:
-    """Yield records in batches that end at the cuts."""
     bounds = [0, *sorted(min(cut, len(made)) for cut in cuts), len(made)]
     for start, stop in pairwise(bounds):
         if part := rows(made[start:stop]).to_batches():
