@@ -56,7 +56,8 @@ class KafkaCheck:
     async def result(self, topology: Topology) -> str:
         """Return `ok`, or why messages cannot be published as `topology` says."""
         if (failure := self._producer.failure()) is not None:
-            return f"{self._kafka.bootstrap_servers}: {failure}"
+            missing = await self._missing_rights() if "AUTHORIZATION_FAILED" in failure else None
+            return missing or f"{self._kafka.bootstrap_servers}: {failure}"
         list_topics, refusals = self._producer.current.list_topics, self._producer.refusals
         try:
             seen = await asyncio.to_thread(list_topics, timeout=_METADATA_TIMEOUT_S)

@@ -26,7 +26,7 @@ from runtime.tracing import OFF
 from stream_processors.settings import Settings
 from stream_processors.transport.producer import Producer
 from tests.guarded import WAYS, Guarded, Way
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until, until_true
 
 
 @pytest.fixture
@@ -136,13 +136,16 @@ async def test_an_api_that_may_not_publish_is_not_ready(
 ) -> None:
     producer = LastingProducer(granted.config("trainer"))
     check = KafkaCheck(producer)
+    missing = "Kafka's user trainer is missing WRITE on topic quotes, WRITE on topic int"
+
+    @until_true  # it has half a second to ask Kafka each time
+    async def said() -> None:
+        assert (await check.result(topology)).startswith(missing)
+
     async with producer.running():
-        says = await check.result(topology)
-        while not says.startswith("Kafka's user"):  # it has half a second to ask Kafka each time
-            says = await check.result(topology)
-    assert says.startswith(
-        "Kafka's user trainer is missing WRITE on topic quotes, WRITE on topic int"
-    )
+        await said()
+        await until(lambda: producer.failure() is not None, "Kafka refuses an idempotent producer")
+        await said()
 
 
 def test_a_producer_that_may_not_publish_says_so(granted: Guarded) -> None:
