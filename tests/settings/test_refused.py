@@ -16,7 +16,6 @@ import typer
 
 from runtime.settings import SettingsError, flat_fields, read_settings
 from tests.docs.settings_page import PROGRAMS
-from tests.settings.wrong_values import wrong_values_of
 from trainer import __main__ as trainer
 from trainer.judging.canary import read_rules
 
@@ -35,7 +34,12 @@ NEAR: Final = 300
 """Characters around a setting's name in which its value and bound are named."""
 
 
-OWN_RULES: Final[dict[str, dict[str, str]]] = {
+RULES: Final[dict[str, dict[str, str]]] = {
+    "METRICS_PORT": {"soon": "valid integer", "65536": "less than or equal to 65535"},
+    "LOG_LEVEL": {"LOUD": "DEBUG|INFO"},
+    "AFFINITY": {"No Choice": "'binary', "},
+    "EARLIEST_EVENT_DATE": {"soon": "valid date"},
+    "HALF_LIFE_DAYS": {"13": "greater than or equal to 14", "soon": "valid number"},
     "REDIS_URL": {"nonsense": "redis://, rediss://, unix://",
                   "rediss://host?ssl_ca_certs=nowhere.pem": "name a PEM file",
                   "redis+sentinel://one,two": "redis+sentinel://one:26379,two:26379/"},
@@ -50,22 +54,14 @@ OWN_RULES: Final[dict[str, dict[str, str]]] = {
                     "1000/fortnight": "fortnight", "0/second": "0/second"},
     "ARCHIVE_WAREHOUSE": {"gs://bucket": "name a path, or s3://bucket/folder"},
 }  # fmt: skip
-"""Of settings whose rules are code: wrong values, each with words of the reason."""
-
-
-def wrong_values(program: str) -> dict[str, list[tuple[str, str]]]:
-    """Return setting -> wrong values, each with words of the reason."""
-    fields = {name.upper(): field for name, field in flat_fields(PROGRAMS[program]).items()}
-    return {
-        name: [*wrong_values_of(field), *OWN_RULES.get(name, {}).items()]
-        for name, field in fields.items()
-    }
+"""Wrong values, by Pydantic's kinds of rules and by our code, each with words of the reason."""
 
 
 def rounds() -> Iterator[Any]:
     """Yield program and wrong values, no more than one of a setting at a time."""
     for program in STARTED:
-        wrong = wrong_values(program)
+        names = {name.upper() for name in flat_fields(PROGRAMS[program])} & RULES.keys()
+        wrong = {name: [*RULES[name].items()] for name in names}
         for n in range(max(map(len, wrong.values()))):
             some = {setting: says[n] for setting, says in wrong.items() if len(says) > n}
             yield pytest.param(program, some, id=f"{program}-{n + 1}")
