@@ -137,9 +137,7 @@ async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[S
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits
-    ) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits) as client:
         try:
             yield Served(client, server.lifespan.state["streams"])
         finally:

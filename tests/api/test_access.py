@@ -7,12 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.endpoint import ReadEndpoint
 from api.http.keys import file
 from tests.patience import until_true
 
 from .conftest import Filled, Serve
-from .http import ORDINARY, Client, connected, serving
+from .http import Client, connected, serving
 from .keys import entry, write_keys
 
 PERSONAL = "/v1/users/ABC/recommendations"
@@ -75,20 +74,6 @@ async def test_a_request_takes_of_its_quota_what_it_costs(
     assert (most.status_code, most.headers["ratelimit"][:14]) == (200, '"requests";r=0')
     full = await client.post("/v1/events", json=[], headers={"X-API-Key": "full"})
     assert full.headers["ratelimit"].startswith('"events";r=999;t=')
-
-
-@pytest.mark.parametrize("broken", ["values", "answer"])
-@pytest.mark.parametrize("way", [b"", ORDINARY])
-async def test_an_answer_to_a_request_that_hit_a_bug_says_what_is_left_of_its_quota(
-    connection: Client, monkeypatch: pytest.MonkeyPatch, way: bytes, broken: str
-) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError
-
-    monkeypatch.setattr(ReadEndpoint, broken, fail)
-    answer = await connection.get(PERSONAL, headers=b"X-API-Key: slow\r\n" + way)
-    assert answer.startswith(b"HTTP/1.1 500 ")
-    assert answer.count(b'ratelimit: "requests";r=1;t=') == 1
 
 
 class TestRotation:

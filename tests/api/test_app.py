@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import sys
 import time
 from pathlib import Path
@@ -68,17 +67,6 @@ async def test_requests_are_counted_by_their_route_never_by_their_ids(
     assert 'api_requests_total{method="other",route="/v1/events",status="405"} 1.0' in lines
     assert f'api_request_seconds_count{{route="{route}"}} 2.0' in lines
     assert "somebody" not in metrics.text
-
-
-@pytest.mark.parametrize(("keys", "warned"), [("", True), ("secret-key", False)])
-async def test_a_server_that_anybody_may_write_to_says_so_at_start(
-    serve: Serve, caplog: pytest.LogCaptureFixture, *, keys: str, warned: bool
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        async with serve(redis_url="redis://127.0.0.1:1/0", api_keys=keys):
-            pass
-    assert ("API_KEYS is not set" in caplog.text) == warned
-    assert "secret-key" not in caplog.text
 
 
 def test_keys_are_separated_by_commas_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

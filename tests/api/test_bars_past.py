@@ -24,7 +24,7 @@ from contracts.topics import QUOTES
 from tests.examples import examples
 
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled
-from .test_bars_reading import Readers, Stored, dense, no_hours, value
+from .test_bars_reading import Readers, Stored, no_hours, value
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -182,22 +182,3 @@ def test_a_window_read_again_is_the_same_as_if_it_were_read_for_the_first_time(
         readers.bars._seam._partitions.clear()  # it says for some seconds what is retained
         for asked in (first, question):
             assert readers.one(**asked) == serving().one(**asked)
-
-
-def test_a_week_by_the_hour_is_read_once_and_then_only_what_is_new(
-    serving: Serving, filled: Filled
-) -> None:
-    worker, readers = Worker(filled, 10_081, {0}), serving()
-    filled.bars(4, dense(10_080))
-    first = readers.one(interval="1h", limit=168)
-    rounds: list[int] = []
-    assert readers.one(rounds, interval="1h", limit=168) == first
-    assert rounds == [2, 1]
-    worker.write(RUNNING_S + HOUR_S)
-    rounds.clear()
-    later = readers.one(rounds, interval="1h", limit=168, end=NOW_MS + 1000 * HOUR_S)
-    assert (rounds, later["bars"][:-1]) == ([2, 1], first["bars"][1:])
-    worker.write(RUNNING_S - 50 * HOUR_S)
-    rounds.clear()
-    assert readers.one(rounds, interval="1h", limit=168) != first
-    assert len(rounds) > 2

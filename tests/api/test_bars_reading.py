@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import Window
 from api.bars.intervals import DAY, MINUTE, in_zone, parse_interval
-from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
+from api.bars.minutes import MinuteReader
 from api.bars.pages import Position, parse_token
 from api.bars.reading import BarReader
 from api.http.metrics import Metrics
@@ -203,17 +203,6 @@ def test_a_time_zone_is_for_whole_days(readers: Readers) -> None:
             read(interval="1h", timezone=ZoneInfo("Asia/Kolkata"))
 
 
-def test_a_week_of_minutes_is_read_in_parts(readers: Readers) -> None:
-    stored = dense(10_080)
-    readers.filled.bars(4, stored)
-    rounds: list[int] = []
-    found = readers.one(rounds, interval="1h", limit=1000)
-    assert found["bars"] == expected(stored, Window.before(NOW_MS, parse_interval("1h"), 1000))
-    parts = -(-len(stored) // MINUTES_AT_ONCE)
-    # topology; position, newest minute and names; values; position
-    assert rounds == [1, 3, *[1] * parts, 1]
-
-
 def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
     readers.filled.bars(4, {RUNNING_S - 120: value(1)})
     found = readers.one(start=0, end=NOW_MS * 2, fill="previous", limit=1000)
@@ -321,15 +310,6 @@ def test_the_latest_quote_is_the_close_of_the_newest_bar(readers: Readers) -> No
         },
         "unknown": ["XYZ", "8"],
     }
-
-
-def test_latest_quotes_take_one_round_where_quotes_come_in(readers: Readers) -> None:
-    for instrument in range(100):
-        readers.filled.bars(instrument, dense(2))
-    readers.one()
-    rounds: list[int] = []
-    found = readers.run(readers.latest.quotes(asked(list(range(100)))), rounds)
-    assert (len(found["quotes"]), rounds) == (100, [100])
 
 
 def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:

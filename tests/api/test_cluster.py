@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,15 +20,14 @@ from api.redis import nodes
 from api.redis.nodes import COMMANDS_AT_ONCE
 from api.redis.store import READ_DEADLINE_S
 from contracts.bars import BarValue
-from contracts.keyspace import OFFSET_FIELD, Keyspace
+from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
-from contracts.trending import PAGES, buckets_of
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S, until_true
 
-from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled, Serve, read_deadline
+from .conftest import RUNNING_S, TOPOLOGY, Filled, Serve, read_deadline
 
 HALF = 8192
 
@@ -155,28 +153,6 @@ async def test_every_read_works_across_nodes(
             answer = await client.get(f"/v1/users/{user}/recommendations?n=100")
             assert answer.json()["source"] == source, answer.text
             assert len(answer.json()["items"]) == count
-
-
-async def test_what_trends_is_added_up_across_nodes(
-    serve: Serve, cluster_url: str, in_cluster: Filled
-) -> None:
-    keys = [
-        in_cluster.keys.trending(partition, *buckets_of("1h", NOW_MS // 1000)[-1], 7 % PAGES)
-        for partition in range(TOPOLOGY.interactions)
-    ]
-    assert {key_slot(key.encode()) // HALF for key in keys} == {0, 1}
-    for key in keys:
-        in_cluster.store.hset(key, mapping={"7": 2, OFFSET_FIELD: "[0,9]"})
-    async with serve(redis_url=cluster_url) as client:
-        assert (await trending(client))["items"] == [{"instrument_id": 7, "events": 2 * len(keys)}]
-
-
-@until_true
-async def trending(client: httpx.AsyncClient) -> Any:
-    """Return the trending items, as soon as they are known."""
-    answer = (await client.get("/v1/trending?window=1h")).json()
-    assert answer["as_of"] is not None
-    return answer
 
 
 def of_both_halves(filled: Filled) -> tuple[int, int]:

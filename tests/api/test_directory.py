@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api.http.filters import ALL, Filter
+from api.http.filters import Filter
 from api.instruments.catalog import Catalog, Wanted
 from api.instruments.index import Entry
-from api.instruments.postings import STEP, Building
+from api.instruments.postings import Building
 from api.instruments.reading import parse_page_token, token_after
 from contracts.messages import MAX_INSTRUMENT_ID
 
@@ -143,31 +143,6 @@ def test_a_category_has_its_listed_instruments_by_symbol(
     shown = of(by_id).shown(Filter(categories))
     assert shown is not None
     assert shown.listed().tolist() == [e.instrument_id for e in expected]
-
-
-def test_without_a_filter_and_with_all_listed_nothing_is_asked() -> None:
-    assert of({}).shown(ALL) is None
-    entry = Entry(4, "AAPL", "Apple", (), True, {})  # noqa: FBT003 (as it is read)
-    assert of({4: entry}).shown(ALL) is None
-
-
-def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:
-    by_id = {
-        i: Entry(i, f"S{i % 977}", f"Name {i % 89} {i}", (CATEGORIES[i % 4],), i % 3 > 0, {})
-        for i in range(5 * STEP)
-    }
-    assert sum(1 for _ in Catalog().replace(by_id)) > 3 * 5
-    directory = of(by_id)
-    everything = directory.find(Wanted(), len(by_id))
-    assert everything == sorted(by_id.values(), key=lambda entry: entry.place)
-    for wanted in (
-        "name",
-        "7",
-        "na 42",
-        "s97",
-    ):  # including words that are grouped in several steps
-        found = directory.find(Wanted(wanted), len(by_id))
-        assert found == [entry for entry in everything if matches(entry, Wanted(wanted))]
 
 
 @pytest.mark.parametrize("token", ["x", "W10", "WyJhIl0", "WyJhYXBsIiwiNCJd", "é", "a b", "=" * 9])

@@ -1,7 +1,6 @@
 """Feedback over HTTP reaches the log and the metrics."""
 
 import json
-from collections import Counter
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from api.events.parsing import InvalidEventsError
-from api.feedback.parsing import Counted, count, parse_feedback
+from api.feedback.parsing import parse_feedback
 from api.generations.request_ids import Signer
 from contracts.feedback import decode_feedback
 from contracts.generations import Canary, Current, Served
@@ -45,12 +44,6 @@ def body(*feedback: dict[str, Any]) -> bytes:
     return json.dumps(feedback).encode()
 
 
-def test_one_or_several_are_read_in_the_order_in_which_they_were_sent() -> None:
-    assert [m.type for m in parse_feedback(json.dumps(CLICK).encode(), SIGNER, NOW_MS)] == ["click"]
-    messages = parse_feedback(body(IMPRESSION, CLICK), SIGNER, NOW_MS)
-    assert [(m.type, m.ts) for m in messages] == [("impression", 1629061628123), ("click", NOW_MS)]
-
-
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -74,15 +67,6 @@ def test_each_broken_rule_names_index_and_field(change: dict[str, Any], field: s
     assert [(error.index, error.field) for error in caught.value.errors] == [(1, field)]
 
 
-def test_an_id_that_was_not_made_here_is_named_in_the_error() -> None:
-    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "ABC", [*range(100)])
-    with pytest.raises(InvalidEventsError) as caught:
-        parse_feedback(body(CLICK | {"request_id": longest, "user_id": "ABCD"}), SIGNER, NOW_MS)
-    (error,) = caught.value.errors
-    named = f"request_id '{longest}'"
-    assert error.reason == f"{named} was not issued by this service for user_id 'ABCD'"
-
-
 @given(place=st.integers(0, len(CLICK["request_id"]) - 1), character=st.sampled_from("aZ09_-."))
 def test_an_id_that_was_changed_anywhere_is_refused(place: int, character: str) -> None:
     made = CLICK["request_id"]
@@ -90,24 +74,6 @@ def test_an_id_that_was_changed_anywhere_is_refused(place: int, character: str) 
     assume(changed != made)
     with pytest.raises(InvalidEventsError, match="1 of 1 events"):
         parse_feedback(body(CLICK | {"request_id": changed}), SIGNER, NOW_MS)
-
-
-def test_feedback_is_counted_by_what_its_request_id_names_if_that_is_served() -> None:
-    before = [made_for("ABC", f"v{n}") for n in range(100)]
-    canary = made_for("ABC", "canary", "popular")
-    messages = parse_feedback(
-        body(CLICK, CLICK, IMPRESSION, *(CLICK | {"request_id": r} for r in (canary, *before))),
-        SIGNER,
-        NOW_MS,
-    )
-    assert count(messages, {"default", "canary"}) == Counter(
-        {
-            Counted("click", "default", "history"): 2,
-            Counted("impression", "default", "history"): 1,
-            Counted("click", "canary", "popular"): 1,
-            Counted("click", "unknown", "history"): 100,
-        }
-    )
 
 
 @pytest.fixture

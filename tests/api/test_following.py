@@ -32,16 +32,3 @@ async def test_a_copy_that_could_not_be_read_is_read_again(
     logged = [record for record in caplog.records if record.exc_info]
     assert [f"{type(r.exc_info[1]).__name__}: {r.exc_info[1]}" for r in logged][:1] == said
     assert all(record.getMessage().startswith("prices: ") for record in logged)
-
-
-async def test_nothing_is_read_after_the_block() -> None:
-    reading = asyncio.Event()
-
-    async def refresh() -> None:
-        reading.set()
-        await asyncio.Event().wait()
-
-    async with following("prices", refresh, lambda: 0.0):
-        await reading.wait()
-        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "prices")
-    assert task.done()

@@ -186,16 +186,6 @@ async def test_requests_beyond_the_bound_are_turned_away_at_once(
     assert (await client.get("/instruments/4")).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_hot_requests_are_counted_as_the_others(client: Client) -> None:
-    await client.get("/v1/instruments/4/bars")
-    await client.get("/v1/instruments/4/bars", headers=ORDINARY)
-    await client.get("/v1/instruments/6/bars")
-    metrics = (await client.get("/metrics")).decode()
-    labels = 'method="GET",route="/v1/instruments/{instrument}/bars"'
-    assert f'api_requests_total{{{labels},status="200"}} 2.0' in metrics
-    assert f'api_requests_total{{{labels},status="404"}} 1.0' in metrics
-
-
 async def test_as_many_requests_at_once_as_may_wait_are_answered(client: Client) -> None:
     """The first one is under way, the others wait."""
     for _ in range(2):

@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from api.recommendations.fold import ENTRY
-from api.recommendations.lists import ROWS_BYTES, GenerationLists, Lists, _bytes_of
+from api.recommendations.lists import GenerationLists, Lists, _bytes_of
 from contracts.generations import Neighbor, SimilarList
 
 
@@ -22,13 +21,6 @@ def test_rows_are_kept_within_bounds_those_asked_for_last_for_sure(
     kept = [item for item in range(20) if found.row(item) is not None]
     assert {17, 18, 19} <= set(kept)
     assert len(kept) <= 2 * 3
-
-
-def test_as_many_lists_of_the_usual_length_are_kept_as_is_said() -> None:
-    neighbors = [Neighbor(str(item), 0.5, 1) for item in range(200)]
-    row = GenerationLists().add(1, msgspec.json.encode(SimilarList("cosine", neighbors)))
-    assert 50_000 * _bytes_of(row) <= ROWS_BYTES
-    assert len(row) == 200 * ENTRY.itemsize
 
 
 def test_lists_are_kept_of_each_generation_that_is_served_and_of_no_other() -> None:

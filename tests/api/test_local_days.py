@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import Window
 from api.bars.intervals import DAY, MINUTE, LocalInterval, in_zone, parse_interval, parse_zone
-from contracts.times import DAY_MS, HOUR_MS, MAX_TS_MS
+from contracts.times import DAY_MS, MAX_TS_MS
 
 
 class Change(NamedTuple):
@@ -44,27 +44,11 @@ def days_in(zone: str) -> LocalInterval:
     return interval
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_a_day_that_clocks_change_on_starts_at_midnight_and_is_as_long_as_it_is(
-    change: Change,
-) -> None:
-    days = days_in(change.zone)
-    start = at_ms(change.day, "00:00", change.zone)
-    for time in ("00:00", "00:59", "04:00", "23:59"):
-        assert days.start_of(at_ms(change.day, time, change.zone)) == start
-    assert days.moved(start, 1) - start == change.hours * HOUR_MS
-    assert days.start_of(start - 1) == start - DAY_MS
-    window = Window.before(start + 1, days, 1)
-    assert len(window.minutes()) == change.hours * 60
-
-
 @pytest.mark.parametrize(
     ("zone", "day", "first"),
     [
         ("America/Havana", "2021-03-14", "01:00"),  # clocks are turned forward at midnight
         ("America/Havana", "2020-11-01", "00:00"),  # 00:00 comes twice
-        ("America/Santiago", "2020-09-06", "01:00"),
-        ("Asia/Kolkata", "2021-03-14", "00:00"),
     ],
 )
 def test_a_day_starts_with_its_first_minute(zone: str, day: str, first: str) -> None:

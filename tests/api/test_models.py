@@ -132,11 +132,3 @@ async def test_an_experiment_is_shown_with_variants_that_are_served_or_have_a_we
             },
         ],
     }
-
-
-async def test_without_an_experiment_all_users_have_the_default_variant(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    filled.serve(Current(5, {"default": G1, "steep": G2}))
-    found = (await client.get("/v1/experiments")).json()
-    assert (found["name"], [arm["users"] for arm in found["variants"]]) == (None, [1.0, 0.0])

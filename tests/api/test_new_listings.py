@@ -83,22 +83,6 @@ async def test_a_new_listing_takes_one_place_of_ten_of_users_whose_history_is_of
     assert await new_of(client, repeats="first") == [NEW_TECH]
 
 
-async def test_by_category_a_new_listing_is_one_of_its_category(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    list_some(filled)
-
-    @until_true
-    async def shown() -> None:
-        assert await new_of(client, category="tech") == [NEWER_TECH]
-
-    await shown()
-    assert await new_of(client, category="energy") == []
-    assert await new_of(client, exclude_category="tech") == []
-    of_energy = await sources_of(client, TECHIE, category="energy", n=100)
-    assert of_energy[-1] == (NEW_ENERGY, "catalog")
-
-
 async def test_with_counts_or_unlisted_it_is_no_new_listing(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:

@@ -12,9 +12,7 @@ import pytest
 from redis import Redis
 
 from api.generations.request_ids import Signer
-from api.redis.reading import Done, Read
 from api.redis.store import READ_DEADLINE_S as DEADLINE_S
-from api.redis.store import Store
 from contracts.keyspace import Keyspace
 from infra.local.process import Server, running
 from runtime.redis.stores import connect
@@ -85,39 +83,6 @@ async def test_a_frozen_redis_is_503_in_bounded_time_and_recovers_and_no_log_nam
                 assert answer.json()["items"][0]["instrument_id"] == user
     own = [record.getMessage() for record in caplog.records if record.name != "httpx"]  # the client
     assert not re.search("ABC|u[0-9]", "\n".join(own))
-
-
-async def test_while_redis_hangs_reads_cost_nothing_once_it_is_known(
-    serve: Serve, own_store: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, sent, start = "/v1/users/u1/history", asyncio.Semaphore(0), Store.start
-
-    def noting(store: Store, read: Read[object], done: Done[object]) -> None:
-        start(store, read, done)
-        # Not one of those in the background.
-        if read.__name__ == "history":  # type: ignore[attr-defined]
-            sent.release()
-
-    with running(own_store) as process:
-        fill(own_store)
-        async with serve(redis_url=own_store.address) as client:
-            await client.get(path)
-            os.kill(process.pid, signal.SIGSTOP)
-            monkeypatch.setattr(Store, "start", noting)
-            first = [asyncio.create_task(check_unavailable(client, path)) for _ in range(20)]
-            for _ in first:
-                await sent.acquire()
-            with read_deadline(DEADLINE_S):
-                await asyncio.gather(*first)
-            # Had they to wait for anything, they would wait longer than they are waited for.
-            for _ in range(20):
-                await check_unavailable(client, path)
-            metrics = (await client.get("/metrics")).text
-            (timeouts,) = re.findall(r'api_redis_errors_total\{kind="timeout"\} (.+)', metrics)
-            # And some in the background: the slower the machine, the more.
-            assert len(first) <= float(timeouts) < 2 * len(first)
-            os.kill(process.pid, signal.SIGCONT)
-            await until_answered(client)
 
 
 async def test_a_redis_that_comes_late_goes_and_returns_is_used_whenever_it_is_there(

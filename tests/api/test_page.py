@@ -23,13 +23,6 @@ async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_the_page_needs_no_key(client: httpx.AsyncClient) -> None:
-    page = await client.get("/")
-    assert page.status_code == 200
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert (await client.get("/v1/pipeline")).status_code == 401
-
-
 async def test_the_page_allows_its_own_files_and_nothing_inline(client: httpx.AsyncClient) -> None:
     page = await client.get("/")
     policy = page.headers["content-security-policy"]
@@ -78,11 +71,6 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
 
 
 EXPECTED = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
-
-
-def security_headers(answer: httpx.Response) -> list[tuple[str, str]]:
-    """Return those of an answer, sorted, as often as each is there."""
-    return sorted((name, value) for name, value in answer.headers.multi_items() if name in EXPECTED)
 
 
 async def test_the_documentation_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

@@ -17,7 +17,6 @@ from api.recommendations.choosing import Wish
 from api.redis.reading import Read
 from api.redis.store import Store
 from api.users.writing import Erasure
-from contracts.affinities import HistoryEntry
 from contracts.generations import Current, Experiment, Served
 from contracts.tombstones import Tombstone
 
@@ -25,7 +24,6 @@ from .conftest import Filled, Serve
 from .reading import Reader
 
 ALL = Wish(10, frozenset())
-OF_4 = "/v1/instruments/4/similar"
 
 
 @dataclass
@@ -54,11 +52,6 @@ def generations(filled: Filled) -> None:
         filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]}, popular=[("7", 1.0)])
 
 
-def gets(raw: Redis) -> int:
-    stats: Any = raw.info("commandstats")
-    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
-
-
 def asked(reader: Reader, raw: Redis) -> tuple[Read[Any], list[Any]]:
     """Return a read that has asked for the pointer, and what it will be answered."""
     slow = reader.similar(4, 10)
@@ -68,30 +61,6 @@ def asked(reader: Reader, raw: Redis) -> tuple[Read[Any], list[Any]]:
 def of_similar(reader: Reader) -> str:
     found = reader.run(reader.similar(4, 10))
     return found[0].name
-
-
-def test_all_answers_of_these_milliseconds_ask_for_the_pointer_once(
-    reader: Reader, raw: Redis, clock: Clock
-) -> None:
-    for _ in range(2):
-        before = gets(raw)
-        for _ in range(50):
-            of_similar(reader)
-            reader.run(reader.variants())
-        assert gets(raw) - before == 50 + 1  # a list each
-        clock.now_s += POINTER_KEPT_S
-
-
-def test_another_generation_is_seen_when_the_time_is_over(
-    reader: Reader, filled: Filled, clock: Clock
-) -> None:
-    assert of_similar(reader) == "g1"
-    filled.point_to("g2")
-    clock.now_s += POINTER_KEPT_S / 2
-    assert of_similar(reader) == "g1"
-    clock.now_s += POINTER_KEPT_S / 2
-    assert of_similar(reader) == "g2"
-    assert reader.run(reader.recommendations("ABC", ALL))[0].name == "g2"
 
 
 async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced_generation(
@@ -121,19 +90,6 @@ async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced
     assert (found["generation"], found["items"][0]["instrument_id"]) == ("g2", 6)
 
 
-def test_the_time_counts_from_when_the_pointer_was_asked_for(
-    reader: Reader, raw: Redis, filled: Filled, clock: Clock
-) -> None:
-    of_similar(reader)
-    clock.now_s += POINTER_KEPT_S
-    slow, answers = asked(reader, raw)
-    clock.now_s += POINTER_KEPT_S
-    with pytest.raises(StopIteration):
-        slow.send(answers)
-    filled.point_to("g2")
-    assert of_similar(reader) == "g2"
-
-
 def test_an_answer_that_comes_late_does_not_bring_back_what_it_says(
     reader: Reader, raw: Redis, filled: Filled, clock: Clock
 ) -> None:
@@ -152,16 +108,6 @@ def test_an_answer_that_comes_late_does_not_bring_back_what_it_says(
     assert (generation.name, rounds) == ("g2", [1])
 
 
-def test_before_the_first_model_the_pointer_is_asked_for_each_time(
-    reader: Reader, filled: Filled
-) -> None:
-    filled.serve_nothing()
-    assert reader.run(reader.variants()) == []
-    filled.point_to("g1")
-    assert reader.run(reader.variants()) == ["default"]
-    assert of_similar(reader) == "g1"
-
-
 @pytest.mark.parametrize("history", [{}, {"4": (1, 1)}], ids=["popular", "folded in"])
 def test_answers_of_a_generation_that_expired_while_the_pointer_was_kept_are_of_the_next(
     reader: Reader, filled: Filled, history: dict[str, tuple[float, int]]
@@ -175,15 +121,6 @@ def test_answers_of_a_generation_that_expired_while_the_pointer_was_kept_are_of_
     filled.store.delete(*gone, *([] if history else [filled.keys.model_popular("g1")]))
     generation, chosen = reader.run(reader.recommendations("ABC", ALL))
     assert (generation.name, chosen.items[0].instrument_id) == ("g2", 6 if history else 7)
-    assert of_similar(reader) == "g2"
-
-
-def test_similar_items_of_an_expired_generation_are_of_the_next(
-    reader: Reader, filled: Filled
-) -> None:
-    assert of_similar(reader) == "g1"
-    filled.point_to("g2")
-    filled.store.delete(filled.keys.model_similar("g1", "4"))
     assert of_similar(reader) == "g2"
 
 
@@ -201,18 +138,6 @@ def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_
     # The history and an own list, three lists, the pointer, as two are missing; the popular list,
     # as one neighbor is too few; the ids' key.
     assert rounds[-4:] == [2, 3, 1, 1]
-
-
-def test_items_whose_lists_are_in_memory_are_answered_without_redis(reader: Reader) -> None:
-    def asked() -> list[int]:
-        rounds: list[int] = []
-        items = {4: HistoryEntry(1.0, 0)}
-        found = reader.run(reader.for_items(items, ALL), rounds=rounds)
-        assert [item.instrument_id for item in found.items] == [5, 7]
-        return rounds
-
-    lists, of_request_ids = [1, 1, 1], [1, 1]  # the key of ids is looked for, and written
-    assert [asked(), asked()] == [lists + of_request_ids, []]
 
 
 async def test_a_decision_is_seen_by_every_process_soon_after(serve: Serve, filled: Filled) -> None:

@@ -30,8 +30,6 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S, until_true
 
-from .conftest import Serve
-
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 AFTER_THE_HEAD_OF_AN_OBJECT = object.__basicsize__
 QUOTE = Quote(instrument_id=4, price=30.72, ts=1629061628123)
@@ -117,17 +115,3 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
 
     monkeypatch.setattr(KafkaCheck, "result", check)
     return made
-
-
-async def test_however_many_ask_at_once_kafka_is_asked_once(
-    serve: Serve, checks: list[Topology], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.health.kafka_check.KEPT_S", PATIENCE_S)
-    async with serve() as client:
-        answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(50)))
-        answers.append(await client.get("/health/ready"))
-        assert {answer.json()["kafka"] for answer in answers} == {"ok"}
-        assert len(checks) == 1
-        monkeypatch.setattr("api.health.kafka_check.KEPT_S", 0)
-        await client.get("/health/ready")
-        assert len(checks) == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api.instruments.popular import Ranked
 from api.instruments.reading import first_neighbors
-from api.recommendations.bodies import MAX_ITEMS, WeightedItem, history_of_items
+from api.recommendations.bodies import WeightedItem, history_of_items
 from api.recommendations.choosing import (
     Chosen,
     Wish,
@@ -252,13 +252,6 @@ def test_rejected_items_are_found_without_parsing_histories_that_have_none(
     assert rejected_in(flat) == [item for item, entry in history.items() if entry.r <= 0]
 
 
-@given(own=st.lists(st.builds(Neighbor, ids.map(str), st.floats(0, 1), st.floats(0, 9))), n=limits)
-def test_the_first_neighbors_of_a_list_are_those_of_the_whole(own: list[Neighbor], n: int) -> None:
-    value = msgspec.json.encode(SimilarList("cosine", own))
-    assert first_neighbors(value, n).items[:n] == own[:n]
-    assert first_neighbors(value, n).model == "cosine"
-
-
 def test_a_list_that_somebody_else_wrote_is_read_as_well() -> None:
     value = b"""{"items": [{"support": 2, "item": "5", "score": 0.5}, {"item": "6", "score": 0.4,
         "support": 1}, {"item": "7", "score": 0.3, "support": 1}], "model": "theirs"}"""
@@ -291,8 +284,3 @@ def test_weights_of_a_basket_are_added_and_the_first_named_are_the_most_recent(
         assert entry.r == sum(one.weight for one in basket if one.instrument_id == item)
     in_order = sorted(history, key=lambda item: -history[item].t)
     assert in_order == list(dict.fromkeys(one.instrument_id for one in basket))
-
-
-def test_a_longest_basket_is_of_one_age() -> None:
-    history = history_of_items([WeightedItem(item) for item in range(MAX_ITEMS)])
-    assert max(-entry.t for entry in history.values()) < DAY_MS / 100_000

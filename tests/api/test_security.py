@@ -82,17 +82,6 @@ async def test_a_page_that_was_bound_to_another_address_can_neither_read_nor_wri
     assert [status_of(answer) for answer in said] == [421] * len(said)
 
 
-async def test_the_refusal_names_the_host_and_the_remedy(where: dict[str, Any]) -> None:
-    async with serving(**where) as (_, port), connected(port) as client:
-        answer = await client.send(asking(b"Host: shop.example:80\r\n"))
-    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert problem["type"] == "urn:tickrec:problem:unknown-host"
-    assert "'shop.example:80'" in problem["detail"]
-    assert "API_HOSTS=shop.example" in problem["detail"]
-    assert "API_KEYS" in problem["detail"]
-    assert b"\r\ncontent-security-policy: " in answer
-
-
 @pytest.mark.parametrize("settings", [{"api_keys": "secret"}, {"api_hosts": "*"}], ids=str)
 @pytest.mark.parametrize("path", [HOT, ORDINARY], ids=["hot", "ordinary"])
 async def test_with_keys_or_behind_a_gateway_of_its_own_name_it_answers_to_any(

@@ -82,22 +82,6 @@ async def test_a_request_without_a_trace_begins_one_and_no_span_names_a_user(
     assert request.trace in headers["traceparent"].decode()
 
 
-async def test_while_traces_are_off_a_trace_does_not_go_on_in_records(
-    writing: httpx.AsyncClient, broker: str, topology: Topology
-) -> None:
-    answer = await writing.post("/v1/events", json=TRADE, headers=AS_A_CLIENT)
-    assert answer.status_code == 202
-    assert headers_of(broker, INTERACTIONS, topology.interactions) == {}
-
-
-async def test_reads_have_no_span(serve: Serve, receiver: Receiver) -> None:
-    async with serve(otel_exporter_otlp_endpoint=receiver.url) as client:
-        await client.get("/v1/instruments/4/bars", headers=AS_A_CLIENT)
-        await client.get("/health/live", headers=AS_A_CLIENT)
-        assert (await client.post("/v1/events", json=[])).status_code == 422
-    assert [span.name for span in receiver.spans] == ["POST /v1/events"]
-
-
 async def test_a_stream_is_a_span_that_says_what_was_sent_and_who_ended_it(
     where: dict[str, Any], receiver: Receiver
 ) -> None:

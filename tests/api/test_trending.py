@@ -1,60 +1,22 @@
 """Trending: the pure sums and rankings, and over HTTP from a real store."""
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from api.recommendations import trending as following
-from api.recommendations.event_counts import Counts, ranked, summed
 from api.recommendations.trending import TrendingItems
 from api.redis import following as copies
-from contracts.trending import SPANS, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
+from contracts.trending import TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
 from tests.patience import until, until_true
 
 from .conftest import NOW_MS, Filled, Serve
 
 NOW_S = NOW_MS // 1000
 MINUTES_10_S, HOUR_S, DAY_S = 600, 3_600, 86_400
-
-
-parts = st.lists(st.tuples(st.integers(0, 2**63 - 1) | st.integers(0, 3), st.integers(1, 9)))
-
-
-def counts_of(part: list[tuple[int, int]]) -> Counts:
-    columns = np.array(part, np.int64).reshape(-1, 2).T
-    return Counts(columns[0], columns[1])
-
-
-@given(st.lists(parts, min_size=1, max_size=4))
-def test_what_has_most_events_in_all_buckets_comes_first(
-    buckets: list[list[tuple[int, int]]],
-) -> None:
-    whole: Counter[int] = Counter()
-    for bucket in buckets:
-        for item, events in bucket:
-            whole[item] += events
-    expected = sorted((-events, item) for item, events in whole.items())
-    found = ranked([summed([counts_of(bucket)]) for bucket in buckets])
-    assert [(-one.events, one.instrument_id) for one in found] == expected
-
-
-@given(st.sampled_from(TRENDING_WINDOWS), st.integers(10 * DAY_S, 2_000_000_000))
-def test_a_window_reaches_from_a_buckets_start_to_now(window: TrendingWindow, now_s: int) -> None:
-    span = SPANS[window]
-    buckets = buckets_of(window, now_s)
-    assert 0 <= now_s - span.window_s - buckets[0].start_s < span.bucket_s
-    assert 0 <= now_s - buckets[-1].start_s < span.bucket_s
-    assert all(bucket.start_s % span.bucket_s == 0 for bucket in buckets)
-    steps = {b.start_s - a.start_s for a, b in itertools.pairwise(buckets)}
-    assert steps == {span.bucket_s}
-    assert all(bucket.expires_at_s > now_s for bucket in buckets)
 
 
 def count(

@@ -10,10 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from api.hot.server import QuietWebSocket
 from api.http.server_state import MAX_MESSAGE_BYTES
-from api.live.hub import LiveBars
-from api.live.listener import Listener
 from tests.cases import each
 from tests.patience import PATIENCE_S, until_true
 
@@ -136,21 +133,6 @@ async def test_only_the_path_of_the_stream_is_upgraded(api_: Served) -> None:
     assert error.value.response.status_code == 200
 
 
-async def test_openings_are_counted_as_requests(where: dict[str, Any]) -> None:
-    async with served(**where, streams_per_client=1) as application:
-        async with client_of(application):
-            assert (await refused(application))[0] == 429
-
-        @until_true
-        async def counted() -> None:
-            text = (await application.client.get("/metrics")).text
-            of_stream = 'api_requests_total{method="GET",route="/v1/stream",status="%d"} 1.0'
-            assert of_stream % 101 in text
-            assert of_stream % 429 in text
-
-        await counted()
-
-
 @each(
     ("frame", "code"),
     [
@@ -179,36 +161,6 @@ async def test_a_client_is_pinged(where: dict[str, Any], monkeypatch: pytest.Mon
         async with asyncio.timeout(PATIENCE_S):
             await reader.readuntil(b"\x89\x04")
         writer.close()
-
-
-async def test_a_client_that_goes_before_its_handshake_is_answered_is_no_error(
-    api_: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    gone, listen, lose = asyncio.Event(), LiveBars.listen, QuietWebSocket.connection_lost
-
-    async def listen_late(*arguments: Any) -> Listener:
-        listener = await listen(*arguments)
-        writer.transport.abort()
-        await gone.wait()
-        return listener
-
-    def note(self: QuietWebSocket, error: Exception | None) -> None:
-        lose(self, error)
-        gone.set()
-
-    monkeypatch.setattr(LiveBars, "listen", listen_late)
-    monkeypatch.setattr(QuietWebSocket, "connection_lost", note)
-    _, writer = await asyncio.open_connection("127.0.0.1", api_.client.base_url.port)
-    writer.write(HANDSHAKE)
-    await gone.wait()
-
-    @until_true
-    async def nothing_is_left() -> None:
-        assert await api_.metric("api_stream_clients") == 0
-        assert 'status="101"' in (await api_.client.get("/metrics")).text
-
-    await nothing_is_left()
-    assert [record for record in caplog.records if record.name == "api.http.failures"] == []
 
 
 async def refused(

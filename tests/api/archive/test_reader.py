@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from pyiceberg.table import Table
@@ -20,8 +19,6 @@ from runtime.archive.catalog import NotLetInError
 from runtime.archive.config import ArchiveConfig
 from tests.http_server import Handler, serving
 from tests.patience import PATIENCE_S
-
-from .market import table_of
 
 
 @contextmanager
@@ -50,17 +47,6 @@ async def read(archived: ArchivedBars) -> Exception | None:
     found = archived.off_loop(lambda: archived.read(asked, "asc", 1, 1))
     found.start(lambda _, error: ended.set_result(error))
     return await asyncio.wait_for(ended, PATIENCE_S)
-
-
-async def test_the_files_are_listed_before_anyone_asks(tmp_path: Path) -> None:
-    table, listed = table_of(ArchiveConfig(warehouse=str(tmp_path))), threading.Event()
-
-    def load() -> Table:
-        listed.set()
-        return table
-
-    async with ArchivedBars(Files(load, time.monotonic)).running():
-        assert await asyncio.to_thread(listed.wait, PATIENCE_S)
 
 
 async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(

@@ -37,20 +37,6 @@ async def is_late(asked: Request) -> None:
     assert problem.kind is ARCHIVE_UNAVAILABLE
 
 
-async def test_work_runs_in_a_thread_and_its_result_arrives_on_the_loop() -> None:
-    with ReaderThread().running() as threads:
-        asked = Request(threads)
-        asked.go_on.set()
-        assert (await asked.outcome) == "archive"
-
-
-async def test_an_error_is_passed_on_unchanged() -> None:
-    result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    with ReaderThread().running() as threads:
-        threads.start(lambda: 1 // 0, lambda _, error: result.set_result(error))
-        assert isinstance(await result, ZeroDivisionError)
-
-
 async def test_more_than_may_wait_are_turned_away_at_once() -> None:
     with ReaderThread().running() as threads:
         under_way = Request(threads)
