@@ -81,14 +81,6 @@ def test_an_instrument_is_read_as_it_was_written(instrument: Instrument) -> None
     assert decode_instrument_record(key, value) == (instrument.instrument_id, instrument)
 
 
-def test_the_value_is_the_documented_one_in_the_documented_order() -> None:
-    value = encode_instrument(Instrument(4, symbol="AAPL", name="Apple Inc.", categories=("tech",)))
-    assert value == (
-        b'{"instrument_id":4,"symbol":"AAPL","name":"Apple Inc.","categories":["tech"],'
-        b'"listed":true,"attributes":{}}'
-    )
-
-
 RULES: dict[str, tuple[Any, ...]] = {
     "instrument_id": (..., -1, 2**63, "4"),
     "symbol": (..., "", "A" * 33, "BANK CHARGES", "AAPL\n", "ÄPFL"),

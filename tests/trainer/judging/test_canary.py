@@ -1,6 +1,5 @@
 """A new generation on trial: who waits, what it is judged by, and what becomes of it."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +18,7 @@ from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
 from trainer.generations.decisions import read_report
 from trainer.generations.publication import change_current
-from trainer.judging import canary as module
 from trainer.judging import feedback
-from trainer.judging.canary import CanaryRules, read_rules
 from trainer.run import runs as runs_module
 from trainer.settings import TrainerSettings
 
@@ -252,19 +249,3 @@ def test_a_decision_preceded_by_another_one_is_dropped(
     trial.run()
     assert trial.served().generation == trial.served_id
     assert "promoted" not in {decision.what for decision in trial.decisions()}
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "canary.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_an_empty_file_has_the_documented_defaults(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8")
-    (of_module,), of_page = (
-        re.findall(r"```toml\n(.*?)```", text, re.DOTALL) for text in (module.__doc__ or "", page)
-    )
-    (on_page,) = (text for text in of_page if "share" in text)
-    for text in ("", of_module, on_page):
-        assert read_rules(written(tmp_path, text)) == CanaryRules()
