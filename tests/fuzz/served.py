@@ -10,7 +10,8 @@ import httpx
 import tenacity
 from redis import Redis
 
-from contracts.bars import BarValue
+from api.bars.answers import Bar
+from contracts.bars import BarValue, fields_of
 from contracts.keyspace import Keyspace
 from tests.api.conftest import Filled
 from tests.fuzz.request import CANARY, KEY
@@ -18,12 +19,13 @@ from tests.patience import PATIENCE_S
 
 LONG_AGO_S: Final = 1_629_061_620
 _HELD: Final = {"instrument_id": 4, "affinity": 1.0, "last_event_ts": LONG_AGO_S * 1000}
-_BAR: Final = {"t": LONG_AGO_S * 1000, "o": 10.5, "h": 12.25, "l": 9.0, "c": 11.0, "v": 3.0, "n": 2}
+_BAR: Final = BarValue(10.5, 12.25, 9.0, 11.0, 3.0, 2, 32.25, 0, 0, (0, 0))
+_SERVED: Final = {letter: getattr(_BAR, letter) for letter in fields_of(Bar)}
 GOLDEN: Final[dict[str, Any]] = {
     f"/v1/instruments/4/bars?limit=2&end={LONG_AGO_S}001": {
         "instrument_id": 4,
         "interval": "1m",
-        "bars": [_BAR | {"vw": 10.75, "closed": True}],
+        "bars": [{"t": LONG_AGO_S * 1000, "vw": 10.75, "closed": True} | _SERVED],
         "next_page_token": None,
     },
     "/instruments/similar/4": {"predicted_items": ["5", "7"]},
@@ -60,9 +62,8 @@ def fill(store: Redis, keys: Keyspace) -> None:
     filled = Filled(store, keys)
     filled.topology()
     now_s = int(time.time()) // 60 * 60
-    old = BarValue(10.5, 12.25, 9.0, 11.0, 3.0, 2, 32.25, 0, 0, (0, 0))
     for instrument in (4, 5, 7):
-        filled.bars(instrument, dict.fromkeys((LONG_AGO_S, now_s - 60, now_s), old))
+        filled.bars(instrument, dict.fromkeys((LONG_AGO_S, now_s - 60, now_s), _BAR))
     for instrument in (4, 5):
         attributes = {"currency": "USD", "lot": 10 * instrument, "halted": False}
         filled.instrument(instrument, f"S{instrument}", attributes=attributes)
