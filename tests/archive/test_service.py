@@ -1,14 +1,14 @@
 """The archive as a process: what it waits for, which tables it refuses, and when it ends."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from pyiceberg.types import StringType
 
+from archive.service import State, watch
 from contracts.archive import QUOTES_TABLE
 from runtime.archive.catalog import ArchiveError
 from runtime.archive.tables import FORMAT_PROPERTY, open_table
@@ -18,35 +18,29 @@ from tests.archive.tables import Tables
 from tests.guarded import Guarded
 from tests.patience import PATIENCE_S, eventually
 
-PROGRAM = """
-import threading
-from archive.service import watch
-from archive.service import State
-
-looked = threading.Semaphore(0)
-stands_still = False
 
 class Looked(State):
+    """Counts the looks at it."""
+
+    looks = 0
+    stands_still = False
+
     @property
-    def is_stalled(self):
-        looked.release()
-        return stands_still
-
-watch(Looked(), end_after_s=0.05, look_every_s=0.01)
-for _ in range(100):
-    looked.acquire()
-print("it went on", flush=True)
-stands_still = True
-threading.Event().wait()
-"""
+    def is_stalled(self) -> bool:
+        self.looks += 1
+        return self.stands_still
 
 
-def test_a_loop_that_stands_still_ends_the_process_and_one_that_goes_on_does_not() -> None:
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("it went on\n")
-    assert "ending, so that a new process is started" in done.stdout
+def test_a_loop_that_stands_still_ends_the_process_and_one_that_goes_on_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, ended = Looked(), SimpleQueue[int]()
+    monkeypatch.setattr("archive.service.os._exit", ended.put)
+    watch(state, end_after_s=0.05, look_every_s=0.01)
+    eventually(lambda: state.looks > 20, "looks")
+    assert ended.empty()
+    state.stands_still = True
+    assert ended.get(timeout=PATIENCE_S) == 1
 
 
 @contextmanager
