@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from threading import Event
 
 import pytest
 from confluent_kafka import Producer
@@ -109,11 +110,15 @@ def test_a_signal_ends_an_endless_run_with_everything_delivered(
 
 
 def test_other_records_at_the_end_do_not_restart_a_simulation(
-    broker: str, topology: Topology, start: Start, read_all: ReadAll
+    broker: str, topology: Topology, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # They would be those of all tests of this process.
+    monkeypatch.setattr("producers.run.stop_on_signals", Event)
+    monkeypatch.setattr("producers.run.configure_logs", lambda *_: None)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker)
     rates = ("--instruments=1", "--users=10", "--rate=30", "--event-rate=0")
     arguments = ("simulate", *rates, "--backfill-minutes=1", "--duration=0")
-    assert ended(start(*arguments))[0] == 0
+    assert CliRunner().invoke(app, arguments).exit_code == 0
     (partition,) = {m.partition() for m in read_all("quotes", 60 * 30)}
     producer = Producer({"bootstrap.servers": broker})
     others = (b"", b"no JSON", b'{"ts": "soon"}', b'{"ts": 1629061628123}')
@@ -121,7 +126,7 @@ def test_other_records_at_the_end_do_not_restart_a_simulation(
         producer.produce("quotes", value, b"0", partition=partition)
     producer.flush()
 
-    assert ended(start(*arguments))[0] == 0
+    assert CliRunner().invoke(app, arguments).exit_code == 0
 
     assert len(read_all("quotes", 60 * 30 + len(others))) < 2 * 60 * 30
 
