@@ -50,6 +50,20 @@ async def eventually(is_so: Callable[[], Awaitable[bool] | bool]) -> None:
     assert found if isinstance(found, bool) else await found
 
 
+async def test_changes_are_seen_and_a_store_that_lost_everything_leaves_an_empty_catalog(
+    filled: Filled, following: Following
+) -> None:
+    filled.instrument(4, "OLD")
+    filled.instrument(6, "GONE")
+    async with following() as catalog:
+        filled.instrument(4, "NEW")
+        filled.take_out(6)
+        await eventually(lambda: catalog.resolve("new") == 4 and catalog.resolve("gone") is None)
+        for key in filled.store.scan_iter(f"{filled.keys.namespace}:*{{n*"):
+            filled.store.delete(key)
+        await eventually(lambda: len(catalog) == 0)
+
+
 async def test_an_entry_that_cannot_be_read_is_left_out(
     filled: Filled, following: Following, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """The same answers from Redis Cluster, whose nodes each hold a part of the keys."""
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -30,6 +31,8 @@ from tests.patience import PATIENCE_S, until_true
 from .conftest import RUNNING_S, TOPOLOGY, Filled, Serve, read_deadline
 
 HALF = 8192
+MOVED, FIRST, SECOND = range(3)
+"""Partitions: one whose slot moves from the first master to the second, and one of each master."""
 
 
 def node(folder: Path) -> Server:
@@ -76,8 +79,10 @@ class Cluster:
             self.clients[node].execute_command("CLUSTER SETSLOT", slot, "NODE", owner)
 
 
-@contextlib.contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster for all tests of a module, of which only the last one may break it."""
+    folder = tmp_path_factory.mktemp("cluster")
     servers = [node(folder / str(number)) for number in range(3)]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(running(server)) for server in servers]
@@ -90,38 +95,25 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             clients[0].execute_command("CLUSTER MEET", "127.0.0.1", port, bus)
         for client in clients:
             until_agreed(client)
-        until_replica(clients[2], cluster.ids()[1])
+        make_replica(clients[2], cluster.ids()[1])
+        until_linked(clients[2])
         yield cluster
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster of this test alone, which may break it."""
-    with running_cluster(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def intact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster whose nodes stay."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster_url(intact: Cluster) -> str:
-    return intact.servers[0].address
 
 
 @tenacity.retry(
-    retry=tenacity.retry_if_exception_type((AssertionError, RedisError)),
+    retry=tenacity.retry_if_exception_type(RedisError),
     stop=tenacity.stop_after_delay(PATIENCE_S),
-    wait=tenacity.wait_fixed(0.05),
+    wait=tenacity.wait_fixed(0.02),
 )
-def until_replica(client: Redis, of: str) -> None:
-    """Make a node a replica, as soon as it knows its master, and wait until it has its data."""
+def make_replica(client: Redis, of: str) -> None:
+    """Make a node a replica, as soon as it knows its master."""
     client.execute_command("CLUSTER REPLICATE", of)
-    assert client.info("replication")["master_link_status"] == "up"
+
+
+@until_true
+def until_linked(client: Redis) -> None:
+    """Return once a node is a replica that has its master's data."""
+    assert client.info("replication").get("master_link_status") == "up"
 
 
 @until_true
@@ -130,7 +122,7 @@ def until_agreed(client: Redis) -> None:
 
 
 async def test_every_read_works_across_nodes(
-    serve: Serve, cluster_url: str, in_cluster: Filled
+    serve: Serve, cluster: Cluster, in_cluster: Filled
 ) -> None:
     assert isinstance(in_cluster.store, RedisCluster)
     similar = {str(i): [(str(i + 100), 0.5, 1.0)] for i in range(20)}
@@ -138,7 +130,7 @@ async def test_every_read_works_across_nodes(
     in_cluster.history("ABC", {str(i): (1, i) for i in range(20)}, off=1)
     in_cluster.history("own", {"1": (1, 1)}, off=1)
     in_cluster.user_list("g1", "own", off=1, items=[("8", 0.5, ["1"])])
-    async with serve(redis_url=cluster_url) as client:
+    async with serve(redis_url=cluster.servers[0].address) as client:
         assert (await client.get("/health/ready")).status_code == 200
         for instrument in range(20):
             answer = await client.get(f"/v1/instruments/{instrument}/bars")
@@ -155,22 +147,18 @@ async def test_every_read_works_across_nodes(
             assert len(answer.json()["items"]) == count
 
 
-def of_both_halves(filled: Filled) -> tuple[int, int]:
-    """Return two instruments, with bars in the first and in the second half of the slots."""
-    halves = {}
-    for instrument in range(50):
-        key = bars_key(filled, instrument)
-        halves.setdefault(key_slot(key.encode()) // HALF, instrument)
-    return halves[0], halves[1]
+def of_partition(partition: int) -> int:
+    """Return an instrument of a partition."""
+    return next(i for i in range(50) if instrument_partition(i, TOPOLOGY.quotes) == partition)
 
 
 def bars_key(filled: Filled, instrument: int) -> str:
     return filled.keys.bars(instrument_partition(instrument, TOPOLOGY.quotes), instrument)
 
 
-@contextlib.contextmanager
-def with_bars(cluster: Cluster) -> Iterator[Filled]:
-    """Have a namespace in the cluster, with bars in each half, among others."""
+@pytest.fixture
+def in_cluster(cluster: Cluster) -> Iterator[Filled]:
+    """A namespace in the cluster, with bars in each half, among others."""
     with connect(cluster.servers[0].address, "tests") as store:
         filled = Filled(store, Keyspace("live"))  # type: ignore[arg-type]
         filled.topology()
@@ -179,34 +167,28 @@ def with_bars(cluster: Cluster) -> Iterator[Filled]:
         yield filled
 
 
-@pytest.fixture
-def in_cluster(intact: Cluster) -> Iterator[Filled]:
-    with with_bars(intact) as filled:
-        yield filled
-
-
 async def test_slots_that_move_are_followed_without_a_failed_read(
-    serve: Serve, intact: Cluster, in_cluster: Filled
+    serve: Serve, cluster: Cluster, in_cluster: Filled
 ) -> None:
     """A round of many keys, too: each of its commands is sent on while their slot moves."""
-    instrument, _ = of_both_halves(in_cluster)
+    instrument = of_partition(MOVED)
     slot = key_slot(bars_key(in_cluster, instrument).encode())
     of_one = f"/v1/instruments/{instrument}/bars"
     of_many = f"/v1/quotes/latest?instruments={','.join(map(str, range(50)))}"
-    async with serve(redis_url=intact.servers[0].address) as client:
+    async with serve(redis_url=cluster.servers[0].address) as client:
 
         async def answers() -> list[str]:
             return [(await client.get(path)).text for path in (of_one, of_many)]
 
         expected = await answers()
-        intact.begin_to_move(slot)
+        cluster.begin_to_move(slot)
         assert await answers() == expected
-        assert intact.move_keys(slot) > 10
+        assert cluster.move_keys(slot) > 10
         for _ in range(2 * COMMANDS_AT_ONCE // 50):  # none keeps its turn
             assert await answers() == expected  # by ASK
-        intact.hand_over(slot, 0, 1)
+        cluster.hand_over(slot, 0, 1)
         assert await answers() == expected  # by MOVED
-        await until_asked_of_its_owner(client, of_one, intact.clients[0])
+        await until_asked_of_its_owner(client, of_one, cluster.clients[0])
 
 
 @until_true
@@ -219,26 +201,24 @@ async def until_asked_of_its_owner(client: httpx.AsyncClient, path: str, former:
     assert sent_on() == before
 
 
-@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_replica_that_takes_over_is_read_from_and_the_other_half_all_along(
-    serve: Serve,
-    cluster: Cluster,
-    way: signal.Signals,
-    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve, cluster: Cluster, in_cluster: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with with_bars(cluster) as filled:
-        paths = [f"/v1/instruments/{i}/bars" for i in of_both_halves(filled)]
+    """Its master hangs, and after that becomes the replica of it, which is killed."""
+    paths = [f"/v1/instruments/{i}/bars" for i in (of_partition(FIRST), of_partition(SECOND))]
     async with serve(redis_url=cluster.servers[0].address) as client:
         expected = [(await client.get(path)).text for path in paths]
         monkeypatch.setattr(nodes, "_CONNECT_TIMEOUT_S", 1.0)  # the hanging one never answers
-        os.kill(cluster.processes[1].pid, way)
-        with read_deadline(READ_DEADLINE_S):
-            assert (await client.get(paths[1])).status_code == 503
-        assert (await client.get(paths[0])).text == expected[0]
-        cluster.clients[2].execute_command("CLUSTER FAILOVER TAKEOVER")
-        await until_answered(client, paths[1], expected[1])
-        assert (await client.get(paths[0])).text == expected[0]
-        os.kill(cluster.processes[1].pid, signal.SIGCONT)
+        for way, master, replica in ((signal.SIGSTOP, 1, 2), (signal.SIGKILL, 2, 1)):
+            await asyncio.to_thread(until_linked, cluster.clients[replica])
+            os.kill(cluster.processes[master].pid, way)
+            with read_deadline(READ_DEADLINE_S):
+                assert (await client.get(paths[1])).status_code == 503
+            assert (await client.get(paths[0])).text == expected[0]
+            cluster.clients[replica].execute_command("CLUSTER FAILOVER TAKEOVER")
+            await until_answered(client, paths[1], expected[1])
+            assert (await client.get(paths[0])).text == expected[0]
+            os.kill(cluster.processes[master].pid, signal.SIGCONT)
 
 
 @until_true

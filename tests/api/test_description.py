@@ -108,6 +108,17 @@ def test_examples_are_of_the_types_that_they_stand_for() -> None:
             assert msgspec.to_builtins(found) == msgspec.json.decode(body), endpoint
 
 
+def test_an_operation_names_the_scope_of_its_key_which_is_needed_if_the_server_has_keys() -> None:
+    keyed = create_app(ApiSettings(api_keys="k")).openapi()["paths"]
+    for endpoint in TABLE:
+        needed = [{"key": [endpoint.scope]}, {"bearer": [endpoint.scope]}]
+        optional = [*needed, {}]
+        expected = [optional if endpoint.needs_scope else needed, optional]
+        for of, security in zip((keyed, DOCUMENT["paths"]), expected, strict=True):
+            found = of[endpoint.path][endpoint.method.lower()].get("security")
+            assert found == (security if endpoint.scope else None)
+
+
 def test_what_names_a_user_or_changes_anything_needs_a_scope() -> None:
     for endpoint in TABLE:
         if endpoint.path == "/v1/recommendations":  # for a list of items, without a user

@@ -186,11 +186,15 @@ async def test_requests_beyond_the_bound_are_turned_away_at_once(
     assert (await client.get("/instruments/4")).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_as_many_requests_at_once_as_may_wait_are_answered(client: Client) -> None:
+async def test_as_many_requests_at_once_as_may_wait_are_answered_and_counted(
+    client: Client,
+) -> None:
     """The first one is under way, the others wait."""
     for _ in range(2):
         client.writer.write(request("/v1/instruments/4/similar") * (1 + 32))
         assert [(await client.answer())[9:12] for _ in range(33)] == [b"200"] * 33
+    labels = b'{method="GET",route="/v1/instruments/{instrument}/similar",status="200"}'
+    assert b"api_requests_total%b 66.0" % labels in await client.get("/metrics")
 
 
 @pytest.mark.parametrize("way", [b"", ORDINARY])

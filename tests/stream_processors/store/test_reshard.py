@@ -11,7 +11,7 @@ from contracts.topics import INTERACTIONS
 from stream_processors.store.chunks import ON_INDEX, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from tests.api.test_cluster import HALF, Cluster, cluster  # noqa: F401 (a fixture)
+from tests.api.test_cluster import Cluster, cluster  # noqa: F401 (a fixture)
 from tests.patience import until
 from tests.stream_processors.claimed import claimed, connected
 
@@ -22,7 +22,9 @@ class Moving:
     def __init__(self, its_cluster: Cluster, key: str) -> None:
         self.slot = key_slot(key.encode())
         self._cluster = its_cluster
-        self._source, self._target = (0, 1) if self.slot < HALF else (1, 0)
+        count = ("CLUSTER COUNTKEYSINSLOT", self.slot)
+        self._source = 0 if its_cluster.clients[0].execute_command(*count) else 1
+        self._target = 1 - self._source
 
     def begin(self) -> None:
         source, target = self._cluster.ids()[self._source], self._cluster.ids()[self._target]
@@ -43,6 +45,8 @@ class Moving:
 async def store(cluster: Cluster, namespace: str) -> AsyncIterator[Store]:  # noqa: F811
     async with connected(cluster.servers[0].address, namespace) as store:
         yield store
+    for master in cluster.clients[:2]:  # else the slot keeps keys that do not move with the next
+        master.flushall()
 
 
 @pytest.fixture
