@@ -209,8 +209,7 @@ def _fits(
     """Return how well each of the user's items fits the others; all 0 if that is unknown."""
     places = lists.places.of_all(items).astype(np.int64)
     weights = weights_of([history[item] for item in rows], fold_in)
-    total = float(np.abs(weights).sum())
-    if not total:
+    if not (total := float(np.abs(weights).sum())):
         return np.zeros(len(items))
     return Shares.of([*rows.values()], weights).at(places, total, lists.sums())
 
