@@ -60,14 +60,6 @@ def test_a_token_is_above_all_that_are_known_though_redis_lost_some(
         made.serve(Served("g2", "cosine", "user-knn"))
 
 
-def test_a_second_trainer_waits_for_the_lock_as_long_as_requested(
-    store: Store, keyspace: Keyspace
-) -> None:
-    store.set(keyspace.model_lock(), "one that died", px=300)
-    with held(store, keyspace, PATIENCE_S, PATIENCE_S, wait) as lease:
-        lease.check()
-
-
 def test_the_lease_is_renewed_while_the_lock_is_held(
     store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
