@@ -94,8 +94,7 @@ async def test_nor_does_one_that_was_still_asking(monkeypatch: pytest.MonkeyPatc
     before = librdkafka_clients()
     watch = log_ends.LogWatch(plain(f"127.0.0.1:{free_port()}"), time.monotonic)
     asking = asyncio.create_task(watch.ends(Topology(quotes=1, interactions=1, cooccurrences=1)))
-    while not librdkafka_clients() - before:  # noqa: ASYNC110 (threads of a library)
-        await asyncio.sleep(0.01)
+    await until(lambda: librdkafka_clients() - before, "its threads")
     await watch.aclose()
     await until(lambda: not librdkafka_clients() - before, "its threads ended")
     with contextlib.suppress(asyncio.CancelledError):

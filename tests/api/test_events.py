@@ -102,13 +102,6 @@ def test_each_broken_rule_names_index_field_and_reason(event: dict[str, Any], fi
     assert "1 of 3 events invalid, none accepted" in str(caught.value)
 
 
-@pytest.mark.parametrize("event", [b"7", b"null", b'"x"', b'{"type":"quote","x":"\xff"}'])
-def test_what_is_no_event_is_named_by_its_index(event: bytes) -> None:
-    with pytest.raises(InvalidEventsError) as caught:
-        parse_events(b"[" + event + b"]", NOW_MS)
-    assert caught.value.errors[0].index == 0
-
-
 def test_an_event_time_in_seconds_is_refused() -> None:
     rules = InputRules(631_152_000_000)
     early = [{**QUOTE, "ts": NOW_MS // 1000}, {**TRADE, "ts": NOW_MS // 1000}]
@@ -162,9 +155,3 @@ def test_a_rule_that_such_a_trade_breaks_goes_by_its_own_names(
     with pytest.raises(InvalidEventsError) as caught:
         parse_legacy(json.dumps(LEGACY | change).encode(), NOW_MS)
     assert [error.field for error in caught.value.errors] == [field]
-
-
-def test_a_missing_field_of_such_a_trade_is_named() -> None:
-    with pytest.raises(InvalidEventsError) as caught:
-        parse_legacy(b"{}", NOW_MS)
-    assert caught.value.errors[0].field == "userid"

@@ -44,14 +44,6 @@ async def test_an_instrument_that_the_model_does_not_know_is_a_problem(
     assert problem(await client.get(path)) == (404, "unknown-instrument")
 
 
-@each("path", ["/v1/instruments/BRK B/bars", "/v1/bars?instruments=ACME.N,NOPE,BRK B"])
-async def test_what_cannot_be_a_symbol_is_named_alone_with_the_rule(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    answer = await client.get(path)
-    assert answer.json()["detail"].endswith(": letters, digits and . _ : / -, not 'BRK B'")
-
-
 @each(
     ("path", "name"),
     [("/v1/bars", "bars"), ("/v1/quotes/latest", "quotes"), ("/v1/snapshots", "snapshots")],

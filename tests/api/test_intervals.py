@@ -51,14 +51,6 @@ def test_what_is_no_interval_is_refused_with_a_remedy(text: str) -> None:
         parse_interval(text)
 
 
-def test_buckets_that_divide_a_week_start_on_mondays() -> None:
-    monday_ms = 1_628_467_200_000  # 9 August 2021
-    for text in ("7m", "2h", "5h", "7h", "1d", "1w"):
-        interval = parse_interval(text)
-        divides = LONGEST_MS % interval.length_ms == 0
-        assert (interval.start_of(monday_ms) == monday_ms) is divides
-
-
 @example(end=MINUTE, interval=ONE, limit=1)
 @example(end=MINUTE + 1, interval=ONE, limit=1)
 @given(end=TIMES, interval=intervals, limit=st.integers(1, 1000))

@@ -102,15 +102,22 @@ async def test_a_fatal_error_that_comes_at_the_end_lets_it_end(
     assert not hasattr(producer, "current")
 
 
-@pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
-    """The checks of Kafka that were made, each of which takes its time."""
+async def test_however_many_ask_at_once_and_soon_after_kafka_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made: list[Topology] = []
 
-    async def check(_: KafkaCheck, topology: Topology) -> str:
+    async def ask(_: KafkaCheck, topology: Topology) -> str:
         made.append(topology)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         return "ok"
 
-    monkeypatch.setattr(KafkaCheck, "result", check)
-    return made
+    monkeypatch.setattr(KafkaCheck, "result", ask)
+    monkeypatch.setattr("api.health.kafka_check.KEPT_S", PATIENCE_S)
+    check, topology = KafkaCheck(LastingProducer(plain("127.0.0.1:1"))), Topology(1, 1, 1)
+    for _ in range(2):
+        await asyncio.gather(*(check.status(topology) for _ in range(50)))
+    assert len(made) == 1
+    monkeypatch.setattr("api.health.kafka_check.KEPT_S", 0)
+    await check.status(topology)
+    assert len(made) == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api.instruments.popular import Ranked
 from api.instruments.reading import first_neighbors
-from api.recommendations.bodies import WeightedItem, history_of_items
+from api.recommendations.bodies import MAX_ITEMS, WeightedItem, history_of_items
 from api.recommendations.choosing import (
     Chosen,
     Wish,
@@ -284,3 +284,8 @@ def test_weights_of_a_basket_are_added_and_the_first_named_are_the_most_recent(
         assert entry.r == sum(one.weight for one in basket if one.instrument_id == item)
     in_order = sorted(history, key=lambda item: -history[item].t)
     assert in_order == list(dict.fromkeys(one.instrument_id for one in basket))
+
+
+def test_a_longest_basket_is_of_one_age() -> None:
+    history = history_of_items([WeightedItem(item) for item in range(MAX_ITEMS)])
+    assert max(-entry.t for entry in history.values()) < DAY_MS / 100_000

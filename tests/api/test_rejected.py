@@ -46,9 +46,3 @@ async def test_rejected_items_are_recommended_from_no_source(
     assert {*OTHERS} <= {*items}
     assert (BEHIND_POPULAR in items) == bool(category)
     assert seen or of == source
-
-
-async def test_they_are_shown_as_such_in_the_history(client: httpx.AsyncClient) -> None:
-    answer = (await client.get("/v1/users/rejecting/history")).json()
-    found = [(item["instrument_id"], item["affinity"]) for item in answer["items"]]
-    assert found == [(HIDDEN, 0), (DISLIKED, -1)]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from api.bars import calendars
 from api.bars.aggregation import Window
-from api.bars.calendars import load
+from api.bars.calendars import exchange_in, load
 from api.bars.intervals import parse_interval
 from api.bars.reading import BarReader
 from api.bars.trading_hours import Calendar, Hours, Session, SessionInterval, in_session
@@ -27,7 +27,7 @@ from api.redis.store import Store
 from contracts.bars import BarValue
 from contracts.keyspace import FOLDING_FIELD
 from contracts.partitioning import instrument_partition
-from contracts.times import DAY_MS, MINUTE_MS
+from contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
 from contracts.topics import QUOTES
 from tests.patience import until_true
 
@@ -86,6 +86,12 @@ def test_hours_are_those_of_the_exchange_s_calendar(
     for name in ("XNYS", "NASDAQ"):
         assert traded(hours(loaded, name, "regular"), day) == regular
         assert traded(hours(loaded, name, "extended"), day) == extended
+
+
+def test_a_break_is_no_trading_time(loaded: Mapping[str, Calendar | str]) -> None:
+    noon = 1000 * int(datetime(2025, 11, 26, 12, 30, tzinfo=ZoneInfo("Asia/Hong_Kong")).timestamp())
+    found = hours(loaded, "XHKG", "regular").contain(noon + HOUR_MS * np.arange(-2, 3))
+    assert found.tolist() == [True, True, False, True, True]
 
 
 def test_an_exchange_without_a_calendar_or_extended_hours_has_none(
@@ -317,3 +323,9 @@ async def test_without_the_package_a_session_is_refused_with_a_remedy(
         answer = await client.get("/v1/instruments/ABC/bars?session=regular")
         assert answer.status_code == 422
         assert "install tickrec[sessions]" in answer.json()["detail"]
+
+
+def test_an_exchange_is_a_text_of_some_characters() -> None:
+    assert exchange_in({"exchange": " xnys "}) == "XNYS"
+    for name in (5, " ", "X" * 17, "X\0", "X\nY"):
+        assert exchange_in({"exchange": name}) is None

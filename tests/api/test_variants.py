@@ -16,7 +16,7 @@ from .conftest import Filled
 from .lists import answered, of_user
 from .reading import Reader
 
-USERS = [f"u{n}" for n in range(100)]
+USERS = [f"u{n}" for n in range(60)]
 ALL = Wish(10, frozenset())
 VARIANTS = {
     name: Served(generation, "cosine", "user-knn")
@@ -62,8 +62,7 @@ def expected(user: str, current: Current) -> tuple[str, str]:
     return found[0], found[1].generation
 
 
-@pytest.mark.parametrize("canary", [None, CANARY])
-@pytest.mark.parametrize("experiment", [None, HALF_EACH])
+@pytest.mark.parametrize(("experiment", "canary"), [(None, None), (HALF_EACH, CANARY)])
 async def test_a_user_is_answered_out_of_the_lists_of_its_variant(
     client: httpx.AsyncClient, filled: Filled, experiment: Experiment | None, canary: Canary | None
 ) -> None:

@@ -80,7 +80,10 @@ async def api_(where: dict[str, Any]) -> AsyncIterator[Served]:
         yield application
 
 
-async def test_an_error_names_the_value_and_the_stream_goes_on(api_: Served) -> None:
+async def test_an_error_names_the_value_and_the_stream_goes_on(
+    api_: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.live.stream.PACE_S", 0)
     refused_: tuple[tuple[str | bytes, int, str], ...] = (
         ("no JSON", 400, "no JSON"),
         (b"\xff", 400, "\ufffd"),
@@ -144,10 +147,10 @@ async def test_a_frame_that_breaks_the_protocol_or_is_too_large_closes_the_strea
     api_: Served, frame: bytes, code: int
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api_.client.base_url.port)
-    writer.write(HANDSHAKE)
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(frame)
     async with asyncio.timeout(PATIENCE_S):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame)
         assert code.to_bytes(2, "big") in await reader.read()
     writer.close()
 

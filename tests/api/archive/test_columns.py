@@ -12,7 +12,7 @@ from api.bars.archive.rows import (
     newest_revisions,
     partial_bars,
 )
-from api.bars.intervals import MINUTE, parse_interval
+from api.bars.intervals import parse_interval
 from contracts.bars import Minute, fields_of, structs_of
 from contracts.times import MINUTE_MS
 
@@ -72,10 +72,6 @@ def test_minutes_outside_are_left_out(chosen: list[tuple[int, int]], first: int,
     minutes = newest_revisions(minutes_of(chosen), first_ms, end_ms)
     kept = sorted({FIRST_MS + m * MINUTE_MS for m, _ in chosen if first <= m < end})
     assert minutes["minute"].tolist() == kept
-
-
-def test_no_files_are_no_bars() -> None:
-    assert partial_bars(newest_revisions(joined([]), 0, FIRST_MS), MINUTE) == []
 
 
 def test_of_rows_with_one_revision_the_one_with_most_quotes_holds() -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from api.bars import request as question
 from api.bars.archive import files
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
 from runtime.archive.config import ArchiveConfig
-from tests.api.conftest import NOW_MS, Filled, Serve
+from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
 from tests.cases import each
 
 from .market import (
@@ -25,6 +27,7 @@ from .market import (
 )
 from .paging import PATH, ask, lengths_of_pages
 
+NOWHERE = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
 FIRST_MS = RUNNING_MS - 11 * DAY_MS
 """Eight days before the first quote."""
 SEAM_MS = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
@@ -85,6 +88,33 @@ async def test_pages_joined_are_all_quotes_each_as_long_as_any(
     query = {"start": start, "interval": interval, "limit": limit, "fill": fill}
     whole = market.since(start, interval, fill)
     assert {*await lengths_of_pages(archived, whole, **query)} <= {limit}
+
+
+async def test_what_redis_retains_is_not_asked_of_the_archive(
+    serve: Serve, filled: Filled, market: Market
+) -> None:
+    market.held(filled)
+    async with serve(archive=NOWHERE) as client:
+        found = await ask(client, limit=RETAINED)
+        assert found["bars"] == market.last(RETAINED, "1m")
+        answer = await client.get(PATH, params={"limit": 1000})
+        assert answer.status_code == 503
+        assert answer.json()["type"].endswith(":archive-unavailable")
+        assert answer.headers["retry-after"] == "5"
+
+
+async def test_a_namespace_that_is_new_is_asked_again_how_long_it_retains(
+    serve: Serve, filled: Filled, market: Market
+) -> None:
+    market.held(filled)
+    position = filled.keys.position(QUOTES, instrument_partition(INSTRUMENT, TOPOLOGY.quotes))
+    filled.store.delete(position)  # written after the first bars
+    ages = range(1, RETAINED)
+    empty = next(n for n in ages if RUNNING_MS - n * MINUTE_MS not in market.minutes)
+    async with serve(archive=NOWHERE) as client:
+        assert (await client.get(PATH, params={"limit": empty + 1})).status_code == 503
+        market.held(filled)
+        await ask(client, limit=empty + 1)
 
 
 async def test_an_instrument_that_redis_has_forgotten_is_in_the_archive(
