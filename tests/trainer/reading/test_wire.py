@@ -83,10 +83,16 @@ def test_rows_that_change_meanwhile_are_read_as_they_were_at_some_time(
         writer.join()
 
 
-def test_a_refusal_that_is_not_of_a_wrong_type_is_raised_as_it_is(
-    store: Store, namespace: str
+def test_answers_come_in_order_and_a_refusal_but_for_a_wrong_type_is_raised(
+    store: Store, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [f"{namespace}:1", f"{namespace}:2"]
-    store.rpush(keys[0], "x")
+    monkeypatch.setattr("trainer.reading.pipelines.COMMANDS_PER_PIPELINE", 2)
+    keys = [f"{namespace}:{n}" for n in range(5)]
+    for n, key in enumerate(keys):
+        store.set(key, n)
+    store.delete(keys[2])
+    store.rpush(keys[2], "x")
+    answers = ask_each(store, keys, lambda pipe, key: pipe.get(key), if_wrong_type=None)
+    assert answers == ["0", "1", None, "3", "4"]
     with pytest.raises(redis.ResponseError, match="not an integer"):
         ask_each(store, keys, lambda pipe, key: pipe.incrby(key, "x"), if_wrong_type=None)
