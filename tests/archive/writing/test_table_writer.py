@@ -116,7 +116,7 @@ def test_files_of_a_failed_attempt_are_reused_while_safe_from_cleaning(
 
     with monkeypatch.context() as patch:
         patch.setattr(tables.catalog, "commit_table", away)
-        patch.setattr("runtime.archive.catalog.in_races.wait", lambda _: 0)
+        patch.setattr("runtime.archive.catalog.in_races.stop", lambda _: True)
         for now_s, files in ((0.0, 1), (59.0, 1), (61.0, 2)):  # noqa: B007 (the clock)
             with pytest.raises(CommitFailedException):
                 one.commit()
