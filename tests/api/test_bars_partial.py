@@ -81,8 +81,3 @@ def test_after_records_were_lost_what_lies_before_is_partial(
     readers.filled.bars(4, dense(30))
     position(**fields)
     assert partial(readers.one(limit=30)["bars"]) == [RUNNING_S - 60 * age for age in ages]
-
-
-def test_a_namespace_without_positions_is_taken_for_whole(readers: Readers) -> None:
-    readers.filled.bars(4, dense(RETAINED))
-    assert partial(readers.one(interval="1d", limit=2)["bars"]) == []

@@ -1,8 +1,9 @@
 """The copy of the catalog follows Redis, and the endpoints answer from it."""
 
+import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from api.http.metrics import Metrics
 from api.instruments.catalog import Catalog
 from api.instruments.refresh import CatalogRefresh
+from api.redis import following as copies
 from api.redis.store import Store, StoreUnavailableError
 from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
-from tests.patience import until_true
+from tests.patience import PATIENCE_S, until_true
 
 from .conftest import RUNNING_S, TOPOLOGY, Filled, Serve
 
@@ -205,3 +207,27 @@ async def test_instruments_are_found_page_by_page(filled: Filled, serve: Serve) 
         wished = {"search": "APP", "filter": "lot:ge:21"}
         assert await pages(n=1, listed="true", **wished) == [[21], [23]]
         assert await pages(listed="false", **wished) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(StoreUnavailableError("away"), []), (ValueError("no price"), ["ValueError: no price"])],
+)
+async def test_a_copy_that_could_not_be_read_is_read_again(
+    error: Exception, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes: Iterator[Exception | None] = iter([error, None, error])
+    read_again = asyncio.Event()
+
+    async def refresh() -> None:
+        outcome = next(outcomes, None)
+        if outcome is not None:
+            raise outcome
+        read_again.set()
+
+    async with copies.following("prices", refresh, lambda: 0.0):
+        async with asyncio.timeout(PATIENCE_S):
+            await read_again.wait()
+    logged = [record for record in caplog.records if record.exc_info]
+    assert [f"{type(r.exc_info[1]).__name__}: {r.exc_info[1]}" for r in logged][:1] == said
+    assert all(record.getMessage().startswith("prices: ") for record in logged)

@@ -1,6 +1,6 @@
-"""Which intervals there are, and where their buckets start."""
+"""Which intervals and texts of times there are, and where buckets start."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import example, given
@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from api.bars.aggregation import Window
 from api.bars.intervals import LONGEST_MS, UNITS_MS, Interval, parse_interval
 from api.bars.intervals import MINUTE as ONE
-from contracts.times import DAY_MS, MINUTE_MS
+from api.http.parsing import (
+    parse_time,
+)
+from contracts.times import DAY_MS, MAX_TS_MS, MINUTE_MS
 
 MINUTE = 27_151_020 * MINUTE_MS
 """A minute that also starts an hour."""
@@ -77,3 +80,17 @@ def test_the_minutes_of_a_window_are_those_of_its_buckets_since_the_epoch(
         for minute in range(start, start + window.interval.length_ms, MINUTE_MS)
     )
     assert list(window.minutes()) == [minute for minute in of_buckets if minute >= 0]
+
+
+@given(
+    ms=st.integers(86_400_000, MAX_TS_MS - 86_400_000),
+    offset_minutes=st.integers(-14 * 60, 14 * 60),
+    encoded=st.booleans(),
+)
+def test_a_time_may_be_rfc_3339_of_any_offset_even_with_an_unencoded_plus(
+    *, ms: int, offset_minutes: int, encoded: bool
+) -> None:
+    zone = timezone(timedelta(minutes=offset_minutes))
+    moment = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)
+    text = moment.isoformat(timespec="milliseconds")
+    assert parse_time(text if encoded else text.replace("+", " ")) == ms

@@ -87,12 +87,6 @@ async def test_movers_are_those_of_the_listed_instruments(client: httpx.AsyncCli
         assert [one["instrument_id"] for one in answer["movers"]] == expected, query
 
 
-async def test_without_a_catalog_nothing_is_known(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/movers")
-    assert answer.status_code == 200
-    assert answer.json() == {"window": "1h", "direction": "up", "as_of": None, "movers": []}
-
-
 @until_true
 async def answered(client: httpx.AsyncClient) -> object:
     """Return the first answer that knows of anything."""

@@ -117,23 +117,6 @@ async def test_a_read_may_go_on_after_a_refusal_once_the_whole_round_is_answered
     assert await asyncio.gather(*reads) == [[b"0", b"1", b"2"]] * 3
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "OOM command not allowed when used memory > 'maxmemory'.",
-        "MISCONF Errors writing to the AOF file: No space left on device",
-        "NOREPLICAS Not enough good replicas to write.",
-        "READONLY You can't write against a read only replica.",
-        "LOADING Redis is loading the dataset in memory",
-        "CLUSTERDOWN The cluster is down",
-        "NOPERM this user has no permissions to run the 'set' command",
-    ],
-)
-def test_what_redis_may_do_later_is_a_refusal(text: str) -> None:
-    assert ErrorAnswer(text).is_refusal
-    assert not ErrorAnswer("WRONGTYPE Operation against a key").is_refusal
-
-
 async def test_a_connection_that_redis_closes_is_reopened(
     store: Store, raw: Redis, namespace: str
 ) -> None:

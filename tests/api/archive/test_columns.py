@@ -1,13 +1,21 @@
 """Rows of the table `bars`, in any files and revisions, give the same bars as their minutes."""
 
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Final
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import Window, roll_up
+from api.bars.archive.files import Files
 from api.bars.archive.rows import (
     COLUMNS,
     MinuteColumns,
+    Rows,
     joined,
     newest_revisions,
     partial_bars,
@@ -15,6 +23,9 @@ from api.bars.archive.rows import (
 from api.bars.intervals import parse_interval
 from contracts.bars import Minute, fields_of, structs_of
 from contracts.times import MINUTE_MS
+from runtime.archive.config import ArchiveConfig
+
+from .market import INSTRUMENT, RUNNING_MS, Quote, append, row, table_of
 
 FIRST_MS = 1_629_000_000_000
 
@@ -81,3 +92,24 @@ def test_of_rows_with_one_revision_the_one_with_most_quotes_holds() -> None:
     for parts in ([whole, cut], [cut, whole]):
         found = newest_revisions(joined(parts), FIRST_MS, FIRST_MS + 1)
         assert found["count"].tolist() == [4]
+
+
+ROW_BYTES: Final = 72
+
+
+def test_instruments_missing_from_a_file_stay_within_the_size_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.bars.archive.rows._ROWS", 10_000)
+    table = table_of(ArchiveConfig(warehouse=str(tmp_path)))
+    append(table, [row(INSTRUMENT, RUNNING_MS, [Quote(RUNNING_MS, 2, 3)], 1)])
+    listing = Files(lambda: table.refresh(), time.monotonic).listing()
+    (file,) = listing.of(INSTRUMENT, listing.days(INSTRUMENT, 0, RUNNING_MS)[0], 0, RUNNING_MS + 1)
+    kept = Rows()
+    kept.of(listing.io, file.path, INSTRUMENT)
+    tracemalloc.start()
+    for instrument_id in range(1_000, 1_600):
+        assert not len(kept.of(listing.io, file.path, instrument_id)["minute"])
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 20_000 * ROW_BYTES

@@ -1,4 +1,4 @@
-"""Bars of a session that the archive has: holidays, half days, and days that clocks change."""
+"""Bars of a session that the archive has: holidays and half days."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -14,6 +14,8 @@ from .market import INSTRUMENT, MINUTE_MS, Market, Quote, append, table_of
 from .paging import PATH, lengths_of_pages
 
 NEW_YORK = ZoneInfo("America/New_York")
+TRADED = {"25": ("09:30", "16:00"), "27": ("09:30", "13:00"), "30": ("09:30", "16:00")}
+"""By day, around Thanksgiving and a weekend."""
 
 
 def at_ms(text: str) -> int:
@@ -21,41 +23,19 @@ def at_ms(text: str) -> int:
 
 
 @pytest.mark.usefixtures("calendars_here")
-@pytest.mark.parametrize(
-    ("first", "end", "traded"),
-    [
-        (
-            "2020-11-25",
-            "2020-12-01",
-            {"25": ("09:30", "16:00"), "27": ("09:30", "13:00"), "30": ("09:30", "16:00")},
-        ),
-        (
-            "2021-03-12",
-            "2021-03-16",
-            {"12": ("09:30", "16:00"), "15": ("09:30", "16:00")},
-        ),
-    ],
-    ids=["Thanksgiving", "clocks change"],
-)
 async def test_bars_of_a_session_are_those_of_the_quotes_in_it(
-    *,
-    serve: Serve,
-    filled: Filled,
-    tmp_path: str,
-    first: str,
-    end: str,
-    traded: dict[str, tuple[str, str]],
+    serve: Serve, filled: Filled, tmp_path: str
 ) -> None:
-    times = range(at_ms(f"{first}T00:00"), at_ms(f"{end}T00:00"), 30 * MINUTE_MS)
+    times = range(at_ms("2020-11-25"), at_ms("2020-12-01"), 30 * MINUTE_MS)
     market = Market([Quote(at, 1 + n % 50 / 8, 1.0) for n, at in enumerate(times)])
-    inside = Market([quote for quote in market.quotes if is_inside(quote.ts, traded)])
+    inside = Market([quote for quote in market.quotes if is_inside(quote.ts)])
     config = ArchiveConfig(warehouse=str(tmp_path))
     append(table_of(config), market.rows(2**62, late=False))
     filled.instrument(INSTRUMENT, "ABC", attributes={"exchange": "XNYS"})
     days = in_zone(DAY, NEW_YORK)
     starts = days.starts(times.start, days.start_of(times.stop - 1))
     whole = inside.bars(starts, days)
-    assert len(whole) == len(traded)
+    assert len(whole) == len(TRADED)
     query = {"session": "regular", "interval": "1d", "limit": 1, "start": times.start}
     query["end"] = times.stop
     async with serve(archive=config) as client:
@@ -68,7 +48,7 @@ async def test_bars_of_a_session_are_those_of_the_quotes_in_it(
         await lengths_of_pages(client, whole, **query)
 
 
-def is_inside(ts: int, traded: dict[str, tuple[str, str]]) -> bool:
+def is_inside(ts: int) -> bool:
     moment = datetime.fromtimestamp(ts / 1000, NEW_YORK)
-    opens, closes = traded.get(f"{moment:%d}", ("", ""))
+    opens, closes = TRADED.get(f"{moment:%d}", ("", ""))
     return opens <= f"{moment:%H:%M}" < closes
