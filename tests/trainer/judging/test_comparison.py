@@ -99,15 +99,3 @@ def test_an_experiments_variants_are_compared_by_the_next_run_and_decide_nothing
     begun.something_happens()
     assert begun.run() == "trained"
     assert [d.what for d in begun.decisions()].count("compared") == 1
-
-
-def test_an_experiments_first_generations_live_through_its_period(begun: Setup) -> None:
-    def longer(current):  # type: ignore[no-untyped-def]
-        experiment = msgspec.structs.replace(current.experiment, until_ms=2**52)
-        return msgspec.structs.replace(current, experiment=experiment)
-
-    change_current(begun.store, begun.keys, longer)
-    assert begun.run() == "trained"
-    for generation in ("g1", "s1"):
-        assert begun.store.ttl(begun.keys.model_similar(generation, "1")) == -1
-    assert "compared" not in {decision.what for decision in begun.decisions()}
