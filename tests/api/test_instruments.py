@@ -7,7 +7,6 @@ from contracts.bars import BarValue
 from tests.cases import each
 
 from .conftest import RUNNING_S, Filled
-from .problems import problem
 
 VALUE = BarValue(1, 1, 1, 1, 10, 3, 10, 0, 0, (0, 0))
 
@@ -34,14 +33,6 @@ async def test_neighbors_have_their_exact_shape(client: httpx.AsyncClient, fille
             {"instrument_id": 5, "score": 0.5, "support": 2.0},
         ],
     }
-
-
-@each("path", ["/v1/instruments/4/similar", "/instruments/similar/4"])
-async def test_an_instrument_that_the_model_does_not_know_is_a_problem(
-    client: httpx.AsyncClient, filled: Filled, path: str
-) -> None:
-    filled.generation("g1", {})
-    assert problem(await client.get(path)) == (404, "unknown-instrument")
 
 
 @each(

@@ -90,7 +90,7 @@ def test_the_ends_of_time_are_days_too() -> None:
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
         days = days_in(zone)
         assert 0 <= MAX_TS_MS - days.start_of(MAX_TS_MS) < DAY_MS
-        assert len(Window.before(1, days, 100_000).starts()) == 100_000
+        assert len(Window.before(1, days, 1_000).starts()) == 1_000
 
 
 def test_zones_are_those_of_the_database() -> None:

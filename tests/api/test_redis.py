@@ -83,24 +83,6 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(
     assert [value.decode() for value in found if value] == keys[50:]
 
 
-async def test_what_redis_refuses_is_an_error_of_that_read_alone(
-    store: Store, raw: Redis, namespace: str
-) -> None:
-    raw.mset({f"{namespace}:text": "value"})
-
-    def wrong() -> Read[bytes]:
-        (_, value) = yield [("GET", f"{namespace}:text"), ("HGETALL", f"{namespace}:text")]
-        found: bytes = value
-        return found
-
-    refused, fine = await asyncio.gather(
-        store.answer(wrong()), store.answer(get(f"{namespace}:text")), return_exceptions=True
-    )
-    assert isinstance(refused, ErrorAnswer)
-    assert refused.kind == "WRONGTYPE"
-    assert fine == b"value"
-
-
 async def test_a_read_may_go_on_after_a_refusal_once_the_whole_round_is_answered(
     store: Store, raw: Redis, namespace: str
 ) -> None:
@@ -115,6 +97,12 @@ async def test_a_read_may_go_on_after_a_refusal_once_the_whole_round_is_answered
 
     reads = [store.answer(stubborn()) for _ in range(3)]
     assert await asyncio.gather(*reads) == [[b"0", b"1", b"2"]] * 3
+
+    def wrong() -> Read[None]:
+        yield [("HGETALL", f"{namespace}:1")]
+
+    with pytest.raises(ErrorAnswer, match="WRONGTYPE"):  # our error, and not one of Redis'
+        await store.answer(wrong())
 
 
 async def test_a_connection_that_redis_closes_is_reopened(

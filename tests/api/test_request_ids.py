@@ -115,18 +115,6 @@ def test_while_no_key_can_be_written_ids_are_signed_and_writing_is_tried_for_eac
         next(ids.signer())
 
 
-def test_a_key_that_is_lost_while_none_can_be_written_is_still_known(filled: Filled) -> None:
-    ids = RequestIds(filled.keys)
-    read = ids.signer()
-    next(read)
-    before = resumed_with(b"a key of all", read)
-    read = ids.latest()
-    next(read)
-    read.send([None])
-    after = ended_by(lambda: read.throw(ErrorAnswer("OOM no memory")))
-    assert after.made(before.new("v", "g", "history", "ABC", [4]), "ABC")
-
-
 def test_an_error_that_is_no_refusal_is_not_passed_over(filled: Filled) -> None:
     read = RequestIds(filled.keys).signer()
     next(read)

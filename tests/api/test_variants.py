@@ -36,8 +36,6 @@ def generations(filled: Filled) -> None:
         filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]}, popular)
     for user in USERS[::2]:
         filled.history(user, {"4": (1, 5)}, off=7)
-    filled.history("own", {"4": (1, 5)}, off=7)
-    filled.user_list("g2", "own", off=7, items=[("99", 0.5, ["4"])])
 
 
 def serve(
@@ -83,26 +81,12 @@ async def test_a_user_is_answered_out_of_the_lists_of_its_variant(
     assert found.keys() == names
 
 
-async def test_a_users_own_list_is_that_of_its_variant(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    serve(filled, Experiment("spring", {"steep": 1}))
-    body = await answered(client, of_user("own"))
-    assert (body["source"], body["variant"], body["model"]) == ("model", "steep", "user-knn")
-    serve(filled, None)
-    body = (await first_of(client, of_user("own"), "g1")).json()
-    assert (body["source"], body["variant"], body["model"]) == ("history", "default", "cosine")
-
-
 async def test_what_is_the_same_for_all_users_is_the_default_variants(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     serve(filled, Experiment("spring", {"steep": 1}), CANARY)
     body = await answered(client, OF_4)
     assert (body["variant"], body["generation"]) == ("default", "g1")
-    assert [item["instrument_id"] for item in body["items"]] == [11]
-    legacy = await client.get("/instruments/similar/4")
-    assert legacy.json() == {"predicted_items": ["11"]}
 
 
 async def test_an_entity_tag_is_of_one_generation(
