@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http.filters import Filter
@@ -131,18 +131,6 @@ def test_what_is_shown_is_listed_and_in_the_categories_or_unknown_without_any(
             expected = entry.listed and inside and not excluded & {*entry.categories}
         assert (shown is None or shown(instrument_id)) == expected
         assert shown is None or bool(is_shown) == expected
-
-
-@given(catalogs(), some_categories)
-def test_a_category_has_its_listed_instruments_by_symbol(
-    by_id: Mapping[int, Entry], categories: frozenset[str]
-) -> None:
-    expected = [e for e in by_id.values() if e.listed and categories & {*e.categories}]
-    expected.sort(key=lambda entry: entry.place)
-    assume(categories)
-    shown = of(by_id).shown(Filter(categories))
-    assert shown is not None
-    assert shown.listed().tolist() == [e.instrument_id for e in expected]
 
 
 @pytest.mark.parametrize("token", ["x", "W10", "WyJhIl0", "WyJhYXBsIiwiNCJd", "é", "a b", "=" * 9])

@@ -88,20 +88,6 @@ async def test_a_user_without_history_or_of_items_that_the_model_does_not_know_g
     assert await source_and_ids(client, ABC) == ("popular", [2, 1])
 
 
-@each("user", ["Zoë Ω 株", "a/b", "100%", "17850", "x" * 128, "?#&"])
-async def test_any_user_of_the_contract_can_be_asked_for(
-    client: httpx.AsyncClient, filled: Filled, user: str
-) -> None:
-    filled.history(user, {"1": (2, 1629061628123)}, off=1)
-    named = quote(user, safe="")
-    assert (await answered(client, of_user(named)))["user_id"] == user
-    answer = await client.get(f"/v1/users/{named}/history")
-    assert answer.json() == {
-        "user_id": user,
-        "items": [{"instrument_id": 1, "affinity": 2.0, "last_event_ts": 1629061628123}],
-    }
-
-
 async def test_users_who_have_a_history_are_drawn(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
