@@ -30,6 +30,24 @@ OF_THE_ARCHIVE = {f"ARCHIVE_{name.upper()}" for name in ArchiveConfig.model_fiel
 OF_AWS = {"AWS_DEFAULT_REGION"}
 """read by libraries, not by the programs"""
 OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL"}
+EVERY_POD = {
+    # The service `api` would make Kubernetes set API_PORT, which is one of the API's settings.
+    "enableServiceLinks": False,
+    # Process 1 ignores a signal that it does not handle yet: a pod that starts would not stop.
+    "shareProcessNamespace": True,
+    "automountServiceAccountToken": False,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+EVERY_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 def programs_of(overlay: str) -> set[str]:
@@ -136,11 +154,8 @@ def test_a_pod_has_no_privileges_and_bounded_memory_and_disk(overlay: Any, name:
     pod = overlay.pods()[name]
     (container,) = pod["containers"]
 
-    assert (pod["enableServiceLinks"], pod["automountServiceAccountToken"]) == (False, False)
-    assert pod["shareProcessNamespace"]
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert EVERY_POD.items() <= pod.items()
+    assert container["securityContext"] == EVERY_CONTAINER
     assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
     # A limit of the CPU would only slow down what has nothing to wait for.
     assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}
