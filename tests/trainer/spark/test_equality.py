@@ -21,6 +21,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
 from stream_processors.histories.rules import HistoryRules
+from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import run
 from tests.trainer.spark.conftest import SessionOf
 from tests.trainer.spark.logs import PARTITIONS, Record, archive, folded, note_topics, put
@@ -172,6 +173,26 @@ def assert_same(lists: Lists, expected: Lists, *, exactly: bool) -> None:
         for figure in ("score", "support") if of.startswith("similar:") else ("score",):
             found, wanted = ([getattr(each[i], figure) for i in its] for each in (mine, its))
             np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12, err_msg=of)
+
+
+def test_users_weigh_as_their_histories_end(config: ArchiveConfig, spark: SessionOf) -> None:
+    from trainer.spark.source import Archived
+    from trainer.stages import Stages, shown
+
+    records = log()
+    archive(config, [records])
+    rules = FoldingSettings(history_cap=CAP, user_weight="inverse-degree")
+    with shown() as progress:
+        stages = Stages(lambda: None, progress)
+        gram, user_items = Archived(spark, read_snapshot(config, None), rules).read(USERS, stages)
+    histories = folded(records, HistoryRules(affinity_of("binary", 14), CAP))
+    expected = np.zeros((len(histories), len(gram.items)))
+    for place, user in enumerate(user_items.users):
+        items = np.searchsorted(gram.items, histories[user][1].items())
+        expected[place, items] = len(items) ** -0.5
+    np.testing.assert_allclose(gram.counts.toarray(), gram_matrix(expected), rtol=1e-9)
+    assert (user_items.unscaled == 1).all()
+    np.testing.assert_allclose(user_items.affinities.toarray(), expected, rtol=1e-12)
 
 
 def test_workers_that_fold_otherwise_are_named(
