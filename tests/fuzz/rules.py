@@ -15,6 +15,7 @@ from typing import Any, Final
 import schemathesis
 from schemathesis import Case, HookContext
 
+from api.bars.intervals import MINUTE, parse_interval
 from api.settings import ApiSettings
 from contracts.event_types import BUILT_IN
 from contracts.messages import MAX_USER_ID_BYTES
@@ -44,9 +45,12 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
             case.headers.pop("Idempotency-Key", None)
         if case.query:
             query = {name: case.query[name] for name in case.query if name not in _LEFT_OUT}
-            if str(query.get("interval")).endswith("w"):
-                query["interval"] = "1w"
-            if not str(query.get("interval")).endswith(("d", "w")):
+            interval = str(query.get("interval") or MINUTE.text)
+            try:
+                parse_interval(interval)
+            except ValueError:
+                query["interval"] = interval = "1w"
+            if not interval.endswith(("d", "w")):
                 query.pop("timezone", None)
             case.query = {
                 name: _bent_field(name, value, 0) if name in _KNOWN else value
