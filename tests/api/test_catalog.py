@@ -228,6 +228,7 @@ async def test_a_copy_that_could_not_be_read_is_read_again(
     async with copies.following("prices", refresh, lambda: 0.0):
         async with asyncio.timeout(PATIENCE_S):
             await read_again.wait()
+    assert "prices" not in {task.get_name() for task in asyncio.all_tasks()}
     logged = [record for record in caplog.records if record.exc_info]
     assert [f"{type(r.exc_info[1]).__name__}: {r.exc_info[1]}" for r in logged][:1] == said
     assert all(record.getMessage().startswith("prices: ") for record in logged)
