@@ -62,9 +62,9 @@ status: $(READY) ## show the running processes, and the settings for commands of
 down: $(READY) ## stop what `make up` started; its data stay
 	@$(BIN)/python -m infra.local down
 
-# Tests mostly wait for servers: four processes keep two cores busy.
+# Tests mostly wait for servers: five processes keep two cores busy.
 test: $(READY) ## run the tests, against real servers
-	@$(BIN)/python -m pytest --numprocesses 4
+	@$(BIN)/python -m pytest --numprocesses 5
 
 test-slow: $(READY) # run the slow tests: whole stacks, the browser, kills, outages, all examples
 	@$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile full \

@@ -217,8 +217,8 @@ def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
 class ByFile(LoadFileScheduling):
     """Keeps the tests of a file in one process, and those that share what takes long to start.
 
-    Of each two processes one begins with the first files, which need the broker, and the other with
-    the last: the broker that each process starts for itself takes as long as hundreds of tests.
+    Two processes begin with the first files, which need the broker, and the others with the last:
+    the broker that each process starts for itself takes as long as hundreds of tests.
 
     `--dist=loadgroup` would do it, but pytest-xdist 3.8 cannot rename the tests of pytest 9.2.
     """
@@ -228,7 +228,7 @@ class ByFile(LoadFileScheduling):
         return next((str(group) for group in TOGETHER if path.startswith(group)), path)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if self.nodes.index(node) % 2:
+        if self.nodes.index(node) not in (0, 2):
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)
 
