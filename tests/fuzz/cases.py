@@ -159,9 +159,12 @@ def pipelined(rng: Random) -> Case:
     """Return requests that go out at once, some with a known one before them."""
     odd = [rng.choice((read, read, method, headers, body))(rng) for _ in range(rng.randint(1, 8))]
     mixed = [each for request in odd for each in rng.choice(((request,), (KNOWN, request)))]
-    # The server closes after an answer to HTTP/1.0: a later piece would reset the connection, and
-    # the answer could be lost.
-    is_closed = any(request.version == b"HTTP/1.0" for request in mixed)
+    # The server closes after an answer to HTTP/1.0 or `Connection: close`: a later piece would
+    # reset the connection, and the answer could be lost.
+    is_closed = any(
+        request.version == b"HTTP/1.0" or any(value[:5] == b"close" for _, value in request.headers)
+        for request in mixed
+    )
     pieces = 1 if is_closed else rng.choice((1, 1, 3))
     return Case("pipelined", (*mixed, KNOWN), pieces, hangs_up=rng.random() < 0.25)
 
