@@ -51,7 +51,6 @@ ROW: Final[dict[str, Any]] = {"instrument_id": 4, "minute": TODAY_US} | {
 }
 SUITES: Final = [
     "api/archive/test_columns.py",
-    "api/archive/test_rows.py",
     "api/test_bars_reading.py",
     "archive/reading/test_records.py",
     "chaos/test_truth.py",
