@@ -71,6 +71,21 @@ TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
 ALL_ALIKE = FoldIn()
 """Folds in all items, whatever their age."""
 
+QUOTE: dict[str, Any] = {
+    "type": "quote",
+    "instrument_id": 4,
+    "price": 30.72,
+    "size": 100,
+    "ts": 1629061628123,
+}
+TRADE: dict[str, Any] = {
+    "type": "interaction",
+    "user_id": "ABC",
+    "instrument_id": 4,
+    "ts": 1629061628123,
+}
+LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
+
 AS_JSON = {"Content-Type": "application/json"}
 """What all that is written here is said to be, even where it is none."""
 

@@ -64,14 +64,15 @@ async def serving(**settings: Any) -> AsyncIterator[tuple[Server, int]]:
     private = ("127.0.0.1", read.api_private_port) if read.api_private_port else None
     server = Server(app, "127.0.0.1", port, private=private, hang_up_s=0)
     server.config.timeout_keep_alive = round(PATIENCE_S)
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
         await _until_started(server)
         yield server, port
     finally:
         server.should_exit = True
-        await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(thread.join, PATIENCE_S)
+        assert not thread.is_alive(), "the server does not end"
 
 
 @contextlib.asynccontextmanager

@@ -143,7 +143,7 @@ async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[S
         finally:
             server.lifespan.state["streams"].close()
             server.should_exit = True
-            await serving
+            await asyncio.wait_for(serving, PATIENCE_S)
 
 
 class Proxy:

@@ -18,7 +18,7 @@ from tests.patience import until_true
 
 from .conftest import Filled, Serve
 from .lists import BASKET, BATCH, BODIES, answered, ids_of, items_of, of_user
-from .test_attributes import meets
+from .test_directory import meets
 from .test_offset import ASKED, joined
 
 USER: Final = of_user("folded")

@@ -21,12 +21,11 @@ from runtime.topology import Topology
 from tests.cases import each
 from tests.patience import PATIENCE_S, until, until_true
 
-from .conftest import Filled, Serve
+from .conftest import LEGACY, QUOTE, Filled, Serve
 from .keys import entry, write_keys
 from .problems import problem, refused_fields
-from .test_describing import APPLE
 from .test_main import api
-from .test_writing import LEGACY, QUOTE, read_back
+from .test_writing import APPLE, read_back
 
 Headers = dict[str, str]
 KEY: Headers = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}

@@ -1,20 +1,29 @@
-"""Write limits, and the cost of a rejection."""
+"""Quotas, the bound on concurrent requests, and the cost of a rejection."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from limits import parse
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
+from api.events.publisher import Publisher
+from api.http import limits, load_shedding
+from api.http.failures import problem_response
+from api.http.load_shedding import LoadShedding
 from api.http.problems import Problem
 from api.http.quotas import Quota
+from contracts.messages import Quote
+from tests.patience import PATIENCE_S
 
-from .conftest import Serve
+from .conftest import QUOTE, Serve
 from .keys import entry, write_keys
 from .problems import problem, slug
 
-QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
 FULL = json.dumps([QUOTE] * 1000).encode()
 FULL_OF_NOTHING = json.dumps([{}] * 1000).encode()
 
@@ -115,3 +124,280 @@ def test_an_equal_limit_goes_on_with_the_window_and_another_one_begins_its_own()
     with pytest.raises(Problem):
         quota.take("a", parse("1/hour"), 1)
     quota.take("a", parse("2/hour"), 1)
+
+
+READS, WRITES = 16, 8
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bound requests to a few, which is as good as many."""
+    monkeypatch.setattr(load_shedding, "MAX_READS", READS)
+    monkeypatch.setattr(load_shedding, "MAX_WRITES", WRITES)
+
+
+class Held:
+    """An application that answers on demand."""
+
+    def __init__(self) -> None:
+        self.goes_on = asyncio.Event()
+        self.begins_at_once = False
+        self.fails = False
+        self._arrived = asyncio.Semaphore(0)
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        if self.begins_at_once:
+            await send(start)
+        self._arrived.release()
+        await self.goes_on.wait()
+        if self.fails:
+            raise RuntimeError
+        if not self.begins_at_once:
+            await send(start)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def arrival(self, requests: int) -> None:
+        """Return once so many more requests have come through to it."""
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(requests):
+                await self._arrived.acquire()
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+def client(held: Held) -> httpx.AsyncClient:
+    return client_of(LoadShedding(held))
+
+
+@pytest.mark.parametrize(("method", "bound"), [("GET", READS), ("POST", WRITES)])
+async def test_one_request_too_many_is_asked_to_retry_and_the_others_are_answered(
+    held: Held, client: httpx.AsyncClient, method: str, bound: int
+) -> None:
+    under_way = [asyncio.create_task(client.request(method, "/")) for _ in range(bound)]
+    await held.arrival(bound)
+    answer = await client.request(method, "/v1/events")
+    assert problem(answer) == (503, "overloaded")
+    assert answer.headers["retry-after"] == "1"
+    held.goes_on.set()
+    assert {(await task).status_code for task in under_way} == {200}
+    assert (await client.request(method, "/")).status_code == 200
+
+
+async def test_writes_that_wait_leave_reads_their_places(
+    held: Held, client: httpx.AsyncClient
+) -> None:
+    writes = [asyncio.create_task(client.post("/")) for _ in range(WRITES)]
+    await held.arrival(WRITES)
+    read = asyncio.create_task(client.get("/"))
+    await held.arrival(1)
+    held.goes_on.set()
+    assert (await read).status_code == 200
+    await asyncio.gather(*writes)
+
+
+class Reading(Held):
+    """One that has the whole body before it answers, as the endpoints that write have."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._begun.release()
+            while (await receive()).get("more_body"):
+                pass
+        except Problem as refused:
+            await problem_response(Request(scope), refused)(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = asyncio.Semaphore(0)
+
+    async def begun(self, requests: int) -> None:
+        """Return once so many more requests have come, whatever of their bodies has."""
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(requests):
+                await self._begun.acquire()
+
+
+class Slow:
+    """Bodies that end on demand."""
+
+    def __init__(self, begins_with: bytes = b"{") -> None:
+        self.ends = asyncio.Event()
+        self._begins_with = begins_with
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield a body."""
+        yield self._begins_with
+        await self.ends.wait()
+        yield b"}"
+
+
+@pytest.fixture
+def reading() -> Reading:
+    return Reading()
+
+
+def client_of(app: LoadShedding, address: str = "192.0.2.1") -> httpx.AsyncClient:
+    """Return a client with its own address."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+
+async def test_bodies_that_are_still_coming_take_no_place_of_a_write(reading: Reading) -> None:
+    slow, client = Slow(), client_of(LoadShedding(reading))
+    reading.goes_on.set()
+    trickling = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(100)]
+    await reading.begun(100)
+    assert (await client.post("/", content=b"{}")).status_code == 200
+    slow.ends.set()
+    assert {(await task).status_code for task in trickling} == {200}
+
+
+async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Reading) -> None:
+    slow, client = Slow(), client_of(LoadShedding(reading))
+    late = asyncio.create_task(client.post("/", content=slow.body()))
+    await reading.begun(1)
+    writes = [asyncio.create_task(client.post("/", content=b"{}")) for _ in range(WRITES)]
+    await reading.arrival(WRITES)
+    slow.ends.set()
+    assert problem(await late) == (503, "overloaded")
+    reading.goes_on.set()
+    assert {(await write).status_code for write in writes} == {200}
+
+
+async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_shedding, "MAX_ARRIVING_OF_A_CLIENT", 3)
+    monkeypatch.setattr(load_shedding, "MAX_ARRIVING", 5)
+    slow, app = Slow(), LoadShedding(reading)
+    first, second = (client_of(app, address) for address in ("192.0.2.1", "192.0.2.2"))
+    reading.goes_on.set()
+    for _ in range(2):  # bodies that have arrived free their room
+        sent = [
+            asyncio.create_task(client.post("/", content=slow.body()))
+            for client in (first, first, first, second, second)
+        ]
+        await reading.begun(5)
+        own = await first.post("/", content=slow.body())
+        total = await second.post("/", content=slow.body())
+        assert "3 bodies of this client are still arriving" in own.json()["detail"]
+        assert "5 bodies are still arriving" in total.json()["detail"]
+        slow.ends.set()
+        assert {(await task).status_code for task in sent} == {200}
+        slow.ends.clear()
+
+
+async def test_what_came_of_all_bodies_is_bounded(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_shedding, "MAX_ARRIVING_BYTES", 2000)
+    slow, client = Slow(b"x" * 900), client_of(LoadShedding(reading))
+    reading.goes_on.set()
+    for _ in range(2):
+        sent = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(2)]
+        await reading.begun(2)
+        answer = await client.post("/", content=slow.body())
+        await reading.begun(1)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "2000 bytes of bodies are arriving" in answer.json()["detail"]
+        slow.ends.set()
+        assert {(await task).status_code for task in sent} == {200}
+        slow.ends.clear()
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+async def test_monitoring_requests_are_never_rejected(
+    held: Held, client: httpx.AsyncClient, path: str
+) -> None:
+    reads = [asyncio.create_task(client.get("/")) for _ in range(READS)]
+    await held.arrival(READS)
+    watching = asyncio.create_task(client.get(path))
+    await held.arrival(1)
+    held.goes_on.set()
+    assert (await watching).status_code == 200
+    await asyncio.gather(*reads)
+
+
+async def test_an_answer_that_has_begun_takes_no_place(
+    held: Held, client: httpx.AsyncClient
+) -> None:
+    held.begins_at_once = True
+    streams = [asyncio.create_task(client.get("/")) for _ in range(2 * READS)]
+    await held.arrival(2 * READS)
+    held.goes_on.set()
+    assert {(await stream).status_code for stream in streams} == {200}
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled"])
+async def test_a_request_that_ends_without_an_answer_gives_its_place_back(
+    held: Held, client: httpx.AsyncClient, ending: str
+) -> None:
+    held.fails = ending == "failed"
+    for _ in range(2):
+        reads = [asyncio.create_task(client.get("/")) for _ in range(READS)]
+        await held.arrival(READS)
+        if ending == "cancelled":
+            for read in reads:
+                read.cancel()
+        else:
+            held.goes_on.set()
+        await asyncio.gather(*reads, return_exceptions=True)
+        held.goes_on.clear()
+
+
+async def test_the_server_turns_writes_away_while_kafka_makes_others_wait(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, goes_on = Publisher.publish, asyncio.Event()
+
+    async def publish_later(publisher: Publisher, messages: Sequence[Quote]) -> None:
+        await goes_on.wait()
+        await publish(publisher, messages)
+
+    monkeypatch.setattr(Publisher, "publish", publish_later)
+    async with serve() as client:
+        requests = [client.post("/v1/events", json=QUOTE) for _ in range(WRITES + 5)]
+        answers = []
+        for answer in asyncio.as_completed(requests):
+            answers.append(await answer)
+            if len(answers) == 5:
+                goes_on.set()
+        kinds = [answer.json()["type"].rpartition(":")[2] for answer in answers]
+        metrics = (await client.get("/metrics")).text
+    assert kinds == ["overloaded"] * 5 + ["log-unavailable"] * WRITES
+    assert 'api_requests_total{method="POST",route="unmatched",status="503"} 5.0' in metrics
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_rejection_is_delayed_and_holds_no_place(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """Otherwise clients that retry at once would keep the server busy with rejections."""
+    may_go, resting = asyncio.Event(), asyncio.Event()
+
+    async def rest(_: limits.Refusals) -> None:
+        resting.set()
+        await may_go.wait()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        found = 429 if scope["path"] == "/refused" else 200
+        await send({"type": "http.response.start", "status": found, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    monkeypatch.setattr(limits.Refusals, "rest", rest)
+    monkeypatch.setattr(load_shedding, "MAX_READS", int(status == 429))
+    client = client_of(LoadShedding(app))
+    refused = asyncio.create_task(client.get("/refused"))
+    await asyncio.wait_for(resting.wait(), PATIENCE_S)
+    if status == 429:  # the only place is free
+        assert (await client.get("/")).status_code == 200
+    assert not refused.done()
+    may_go.set()
+    assert (await refused).status_code == status

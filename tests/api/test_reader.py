@@ -1,18 +1,41 @@
-"""Generations that are replaced, or expire, while they are read."""
+"""Generations that are replaced, expire or belong to a variant, while they are read."""
 
+import asyncio
 import gc
 import weakref
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import httpx
 import pytest
 from redis import Redis
+from starlette.requests import Request
 
-from api.generations.pointer import GenerationReplacedError
+from api.generations.pointer import (
+    POINTER_KEPT_S,
+    SEEN_BY_ALL_S,
+    Generation,
+    GenerationReplacedError,
+    resumed,
+)
+from api.http.metrics import Metrics
+from api.http.problems import Problem
 from api.recommendations.choosing import Wish
+from api.redis.reading import Read
+from api.redis.store import Store
+from api.users.writing import Erasure
 from contracts.fold_in import FoldIn
+from contracts.generations import Canary, Current, Experiment, Served
+from contracts.pointer import served_to
 from contracts.times import DAY_MS
+from contracts.tombstones import Tombstone
+from tests.patience import until_true
 
 from .all_but import AllBut
-from .conftest import Filled
+from .conftest import Filled, Serve
+from .lists import answered, of_user
 from .reading import Reader
 
 ALL = Wish(10, frozenset())
@@ -156,3 +179,247 @@ def test_a_kept_answer_holds_no_version_of_the_catalog(reader: Reader, filled: F
     assert reader.run(reader.recommendations("ABC", again))[1] is made
     newer = Wish(10, frozenset(), catalog_version=2, shown=AllBut({5, 7}))
     assert reader.run(reader.recommendations("ABC", newer))[1].items == []
+
+
+USERS = [f"u{n}" for n in range(60)]
+
+VARIANTS = {
+    name: Served(generation, "cosine", "user-knn")
+    for name, generation in (("default", "g1"), ("steep", "g2"))
+}
+HALF_EACH = Experiment("spring", {"default": 1, "steep": 1})
+CANARY = Canary(Served("g3", "ease", "user-knn"), 0.25, 0, 1)
+OF_4 = "/v1/instruments/4/similar"
+NEIGHBORS = {"g3": "13", "g2": "12", "g1": "11"}
+"""By generation, the last of which is served: its item for users who have 4; 20 more for others."""
+
+
+@pytest.fixture(autouse=True)
+def generations(filled: Filled) -> None:
+    for name, neighbor in NEIGHBORS.items():
+        popular = [(str(int(neighbor) + 20), 3.0)]
+        filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]}, popular)
+    for user in USERS[::2]:
+        filled.history(user, {"4": (1, 5)}, off=7)
+
+
+def serve(
+    filled: Filled, experiment: Experiment | None = HALF_EACH, canary: Canary | None = None
+) -> Current:
+    current = Current(1, VARIANTS, experiment, canary)
+    filled.serve(current)
+    return current
+
+
+@until_true
+async def first_of(client: httpx.AsyncClient, path: str, generation: str) -> httpx.Response:
+    """Return the first answer of a generation: the pointer is cached for some milliseconds."""
+    answer = await client.get(path)
+    assert answer.json()["generation"] == generation
+    return answer
+
+
+def expected(user: str, current: Current) -> tuple[str, str]:
+    found = served_to(user, current)
+    assert found is not None
+    return found[0], found[1].generation
+
+
+@pytest.mark.parametrize(("experiment", "canary"), [(None, None), (HALF_EACH, CANARY)])
+async def test_a_user_is_answered_out_of_the_lists_of_its_variant(
+    client: httpx.AsyncClient, filled: Filled, experiment: Experiment | None, canary: Canary | None
+) -> None:
+    current = serve(filled, experiment, canary)
+    found = Counter[str]()
+    for n, user in enumerate(USERS):
+        variant, generation = expected(user, current)
+        body = await answered(client, of_user(user))
+        assert (body["variant"], body["generation"]) == (variant, generation)
+        assert body["request_id"].startswith(f"{variant}.{generation}.{body['source']}.")
+        neighbor = int(NEIGHBORS[generation]) + 20 * (n % 2)
+        assert body["items"][0]["instrument_id"] == neighbor
+        legacy = await client.get(f"/instruments/similar/{user}")
+        assert legacy.json()["predicted_items"][0] == str(neighbor)
+        assert legacy.headers["x-request-id"].startswith(f"{variant}.{generation}.")
+        found[variant] += 1
+    names = {"default"} | ({"steep"} if experiment else set()) | ({"canary"} if canary else set())
+    assert found.keys() == names
+
+
+async def test_what_is_the_same_for_all_users_is_the_default_variants(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    serve(filled, Experiment("spring", {"steep": 1}), CANARY)
+    body = await answered(client, OF_4)
+    assert (body["variant"], body["generation"]) == ("default", "g1")
+
+
+async def test_an_entity_tag_is_of_one_generation(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    tags = set()
+    for name in ("g1", "g2", "g1"):
+        filled.generation(name, {"4": [("5", 0.5, 1.0)]})  # with the very same list
+        tags.add((await first_of(client, OF_4, name)).headers["etag"])
+    assert len(tags) == 2
+
+
+async def test_recommendations_are_counted_by_source_variant_and_model(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    current = serve(filled)
+    counted_answers = Counter[tuple[str, str, str]]()
+    for n, user in enumerate(USERS[:40]):
+        await answered(client, of_user(user))
+        source, model = ("popular", "popular") if n % 2 else ("history", "cosine")
+        counted_answers[model, source, expected(user, current)[0]] += 1
+    metrics = (await client.get("/metrics")).text
+    for (model, source, variant), count in counted_answers.items():
+        labels = f'{{model="{model}",source="{source}",variant="{variant}"}}'
+        assert f"api_recommendations_total{labels} {count}.0" in metrics
+    assert len(counted_answers) == 4
+
+
+def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    current = serve(filled)
+    user = next(user for user in USERS[::2] if expected(user, current)[0] == "steep")
+    generation, _ = reader.run(reader.recommendations(user, ALL))
+    assert generation == Generation("steep", current.variants["steep"])
+
+    read = reader.recommendations(user, ALL)  # starts with the generation served last
+    commands = next(read)
+    serve(filled, None)
+    answers = [raw.execute_command(*command, NEVER_DECODE=True) for command in commands]
+    # Another request learns of it first.
+    assert reader.run(reader.recommendations("u1", ALL))[0] == Generation(
+        "default", current.variants["default"]
+    )
+
+    generation, _ = reader.run(resumed(read, answers))
+    assert generation == Generation("default", current.variants["default"])
+
+
+@dataclass
+class Clock:
+    """Stands still until it is moved."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def patient(store_url: str, filled: Filled, raw: Redis, clock: Clock) -> Reader:
+    return Reader(store_url, filled, raw, clock)
+
+
+def asked(patient: Reader, raw: Redis) -> tuple[Read[Any], list[Any]]:
+    """Return a read that has asked for the pointer, and what it will be answered."""
+    slow = patient.similar(4, 10)
+    return slow, [raw.execute_command(*command) for command in next(slow)]
+
+
+def of_similar(patient: Reader) -> str:
+    found = patient.run(patient.similar(4, 10))
+    return found[0].name
+
+
+async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced_generation(
+    client: httpx.AsyncClient, store_url: str, filled: Filled
+) -> None:
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    for name in ("g2", "g1"):
+        filled.user_list(name, "ABC", 1, [("9", 0.5, ["4"])])
+    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
+    published: list[Tombstone] = []
+
+    async def publish(tombstones: Sequence[Tombstone]) -> None:
+        published.extend(tombstones)
+
+    def asked() -> Request:
+        return Request({"type": "http", "raw_path": b"/v1/users/ABC"})
+
+    async def served() -> Any:
+        return (await client.get("/v1/users/ABC/recommendations")).json()
+
+    async with store.connecting():
+        assert (await served())["generation"] == "g1"  # and that is kept
+        filled.point_to("g2")
+        await Erasure(store, publish).erase(asked(), "ABC")
+        found = await served()
+    assert [tombstone.user_id for tombstone in published] == ["ABC"]
+    assert (found["generation"], found["items"][0]["instrument_id"]) == ("g2", 12)
+
+
+def test_an_answer_that_comes_late_does_not_bring_back_what_it_says(
+    patient: Reader, raw: Redis, filled: Filled, clock: Clock
+) -> None:
+    of_similar(patient)
+    clock.now_s += POINTER_KEPT_S
+    slow, answers = asked(patient, raw)
+    filled.point_to("g2")
+    clock.now_s += POINTER_KEPT_S / 2
+    assert of_similar(patient) == "g2"
+    with pytest.raises(StopIteration) as ended:
+        slow.send(answers)
+    generation, found = ended.value.value
+    assert (generation.name, found.items[0].item) == ("g1", "11")
+    rounds: list[int] = []
+    generation, _ = patient.run(patient.similar(4, 10), rounds=rounds)
+    assert (generation.name, rounds) == ("g2", [1])
+
+
+@pytest.mark.parametrize("history", [{}, {"4": (1, 1)}], ids=["popular", "folded in"])
+def test_answers_of_a_generation_that_expired_while_the_pointer_was_kept_are_of_the_next(
+    patient: Reader, filled: Filled, history: dict[str, tuple[float, int]]
+) -> None:
+    if history:
+        filled.history("ABC", history, off=1)
+    assert patient.run(patient.variants()) == ["default"]  # and the pointer is kept
+    filled.point_to("g2")
+    gone = [filled.keys.model_similar("g1", "4")]
+    # The popular list still exists: expired lists must not be treated as empty.
+    filled.store.delete(*gone, *([] if history else [filled.keys.model_popular("g1")]))
+    generation, chosen = patient.run(patient.recommendations("ABC", ALL))
+    assert (generation.name, chosen.items[0].instrument_id) == ("g2", 12 if history else 32)
+    assert of_similar(patient) == "g2"
+
+
+def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_is(
+    patient: Reader, filled: Filled
+) -> None:
+    of_similar(patient)
+    rounds: list[int] = []
+    with pytest.raises(Problem):
+        patient.run(patient.similar(99, 10), rounds=rounds)
+    assert rounds == [1, 1, 1]  # the list, the pointer, what is under way
+    filled.history("ABC", {"4": (1, 1), "98": (1, 1), "99": (1, 1)}, off=1)
+    rounds.clear()
+    patient.run(patient.recommendations("ABC", ALL), rounds=rounds)
+    # The history and an own list, three lists, the pointer, as two are missing; the popular list,
+    # as one neighbor is too few; the ids' key.
+    assert rounds[-4:] == [2, 3, 1, 1]
+
+
+async def test_a_decision_is_seen_by_every_process_soon_after(serve: Serve, filled: Filled) -> None:
+    variants = {
+        name: Served(generation, "cosine", "user-knn")
+        for name, generation in (("default", "g1"), ("steep", "g2"))
+    }
+    async with serve() as one, serve() as other:
+        for variant in ("steep", "default") * 5:
+            for client in (other, one):
+                await client.get("/v1/users/ABC/recommendations")
+            filled.serve(Current(1, variants, Experiment("spring", {variant: 1})))
+            await asyncio.sleep(SEEN_BY_ALL_S)
+            for client in (one, other):
+                answer = (await client.get("/v1/users/ABC/recommendations")).json()
+                assert answer["variant"] == variant

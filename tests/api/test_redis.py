@@ -1,8 +1,8 @@
-"""Pipelining connections: the assignment of answers, and the loss of a connection."""
+"""Pipelining connections, their loss, and the turns of rounds of many commands."""
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 import api.redis.store
 from api.http.metrics import Metrics
 from api.redis.connection import MAX_WAITING, Connection, ErrorAnswer, NotConnectedError, packed
+from api.redis.nodes import COMMANDS_AT_ONCE, Turns
 from api.redis.reading import Read
 from api.redis.store import READ_DEADLINE_S as DEADLINE_S
 from api.redis.store import Store, StoreUnavailableError
@@ -20,11 +21,7 @@ from infra.local.process import free_port, running
 from infra.local.store import valkey
 from tests.patience import PATIENCE_S
 
-
-@pytest.fixture
-def raw(store_url: str, namespace: str) -> Iterator[Redis]:
-    with Redis.from_url(store_url, decode_responses=True) as client:
-        yield client
+from .conftest import Filled, read_deadline
 
 
 def get(key: str) -> Read[bytes | None]:
@@ -42,10 +39,10 @@ def get_in_turn(*keys: str) -> Read[list[bytes | None]]:
 
 
 async def test_everybody_gets_the_answer_to_what_was_asked(
-    store: Store, raw: Redis, namespace: str
+    store: Store, filled: Filled, namespace: str
 ) -> None:
     keys = [f"{namespace}:{number}" for number in range(300)]
-    raw.mset({key: key for key in keys})
+    filled.store.mset({key: key for key in keys})
     reads = [get_in_turn(*keys[start:], *keys[:start]) for start in range(0, 300, 17)]
     found = await asyncio.gather(*map(store.answer, reads))
     for start, values in zip(range(0, 300, 17), found, strict=True):
@@ -53,12 +50,12 @@ async def test_everybody_gets_the_answer_to_what_was_asked(
 
 
 async def test_what_several_ask_for_in_one_turn_is_asked_for_once(
-    store: Store, raw: Redis, namespace: str
+    store: Store, filled: Filled, namespace: str
 ) -> None:
-    raw.set(f"{namespace}:it", "value")
+    filled.store.set(f"{namespace}:it", "value")
 
     def calls() -> int:
-        return int(raw.info("commandstats")["cmdstat_get"]["calls"])
+        return int(filled.store.info("commandstats")["cmdstat_get"]["calls"])
 
     before = calls()
     assert await store.answer(get(f"{namespace}:it")) == b"value"
@@ -66,15 +63,15 @@ async def test_what_several_ask_for_in_one_turn_is_asked_for_once(
     asked = [store.answer(get(f"{namespace}:it")) for _ in range(40)]
     assert set(await asyncio.gather(*asked)) == {b"value"}
     assert calls() == before + 2
-    raw.set(f"{namespace}:it", "another")
+    filled.store.set(f"{namespace}:it", "another")
     assert await store.answer(get(f"{namespace}:it")) == b"another"
 
 
 async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(
-    store: Store, raw: Redis, namespace: str
+    store: Store, filled: Filled, namespace: str
 ) -> None:
     keys = [f"{namespace}:{number}" for number in range(100)]
-    raw.mset({key: key for key in keys})
+    filled.store.mset({key: key for key in keys})
     given_up = [asyncio.ensure_future(store.answer(get(key))) for key in keys[:50]]
     await asyncio.sleep(0)
     for task in given_up:
@@ -84,9 +81,9 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(
 
 
 async def test_a_read_may_go_on_after_a_refusal_once_the_whole_round_is_answered(
-    store: Store, raw: Redis, namespace: str
+    store: Store, filled: Filled, namespace: str
 ) -> None:
-    raw.mset({f"{namespace}:{number}": str(number) for number in range(3)})
+    filled.store.mset({f"{namespace}:{number}": str(number) for number in range(3)})
 
     def stubborn() -> Read[list[bytes]]:
         text, hash_ = ("GET", f"{namespace}:1"), ("HGETALL", f"{namespace}:1")
@@ -106,14 +103,14 @@ async def test_a_read_may_go_on_after_a_refusal_once_the_whole_round_is_answered
 
 
 async def test_a_connection_that_redis_closes_is_reopened(
-    store: Store, raw: Redis, namespace: str
+    store: Store, filled: Filled, namespace: str
 ) -> None:
-    raw.set(f"{namespace}:it", "value")
+    filled.store.set(f"{namespace}:it", "value")
     assert await store.answer(get(f"{namespace}:it")) == b"value"
     for _ in range(3):
-        mine = [client["id"] for client in raw.client_list() if client["name"] == "api"]
-        raw.client_kill_filter(_id=mine[-1])
-        assert await until_answered(store, f"{namespace}:it") == b"value"
+        mine = [client["id"] for client in filled.store.client_list() if client["name"] == "api"]
+        filled.store.client_kill_filter(_id=mine[-1])
+        assert await got(store, f"{namespace}:it") == b"value"
 
 
 async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_answer(
@@ -139,7 +136,7 @@ async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_an
     async with asyncio.timeout(PATIENCE_S):
         await over.wait()
     monkeypatch.setattr(api.redis.store, "READ_DEADLINE_S", PATIENCE_S)
-    assert await until_answered(store, f"{namespace}:nothing") is None  # behind the last answer
+    assert await got(store, f"{namespace}:nothing") is None  # behind the last answer
     assert rounds
     ((result, error),) = ends
     assert result is None
@@ -202,7 +199,7 @@ async def test_who_has_to_say_a_password_does(tmp_path: Path, user: str) -> None
             url = f"redis://{user}:s3cret%2F%2B@127.0.0.1:{port}/3"
             store = Store(url, "live", Metrics().store_errors)
             async with store.connecting():
-                assert await until_answered(store, "live:it") == b"value"
+                assert await got(store, "live:it") == b"value"
             wrong = Store(f"redis://:wrong@127.0.0.1:{port}", "live", Metrics().store_errors)
             async with wrong.connecting():
                 with pytest.raises(StoreUnavailableError):
@@ -226,7 +223,7 @@ def pings(client: Redis) -> bool:
     stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.02),
 )
-async def until_answered(store: Store, key: str) -> bytes | None:
+async def got(store: Store, key: str) -> bytes | None:
     return await store.answer(get(key))
 
 
@@ -236,3 +233,126 @@ async def opened(store_url: str, lost: Callable[[Connection], object]) -> Connec
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: Connection(lost), host, int(port))
     return connection
+
+
+MANY = 100
+
+
+class Noting:
+    """Notes when it has its turn."""
+
+    def __init__(self, name: str, noted: list[str]) -> None:
+        self._name, self._noted = name, noted
+        self.over = False
+
+    def take_turn(self) -> None:
+        self._noted.append(self._name)
+
+
+async def check_that_nobody_has_one(turns: Turns) -> None:
+    """Check that there is room for all commands that may be under way, and for no more."""
+    noted = list[str]()
+    turns.enter(Noting("all", noted), COMMANDS_AT_ONCE)
+    turns.enter(Noting("one more", noted), 1)
+    assert noted == ["all"]
+    turns.leave(COMMANDS_AT_ONCE)
+    await asyncio.sleep(0)
+    assert noted == ["all", "one more"]
+    turns.leave(1)
+
+
+async def test_as_many_as_may_have_a_turn_at_once_and_the_next_when_one_leaves() -> None:
+    turns, noted = Turns(), list[str]()
+    each = [Noting(name, noted) for name in "abcd"]
+    half = COMMANDS_AT_ONCE // 2
+    for one in each:
+        turns.enter(one, half)
+    assert noted == ["a", "b"]
+    each[2].over = True
+    turns.leave(half)
+    assert noted == ["a", "b"]
+    await asyncio.sleep(0)
+    assert noted == ["a", "b", "d"]
+    turns.leave(half)
+    turns.leave(half)
+    turns.enter(Noting("larger than all that may be at once", noted), 2 * COMMANDS_AT_ONCE)
+    turns.enter(Noting("late", noted), 1)
+    assert noted[3:] == ["larger than all that may be at once"]
+    turns.leave(2 * COMMANDS_AT_ONCE)
+    await asyncio.sleep(0)
+    assert noted[-1] == "late"
+
+
+async def test_who_reads_little_does_not_wait_for_all_who_read_much(store: Store) -> None:
+    ended: list[str] = []
+
+    def reading(name: str, keys: int) -> Read[None]:
+        yield [("GET", f"{store.keys.namespace}:{key}") for key in range(keys)]
+        ended.append(name)
+
+    large = [store.answer(reading("large", MANY)) for _ in range(20)]
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*large, store.answer(reading("small", 1)))
+    assert ended.count("large") == 20
+    assert ended.index("small") < 20
+
+
+def much(store: Store) -> Read[int]:
+    found = yield [("EXISTS", store.keys.topics())] * MANY
+    yield [("EXISTS", store.keys.topics())]  # a little more, without a turn
+    return len(found)
+
+
+def blocking(store: Store) -> Read[None]:
+    """A read that is never answered."""
+    yield [("BLPOP", f"{store.keys.namespace}:nothing", 0)] * MANY
+
+
+async def test_a_read_whose_time_is_over_while_it_waits_has_no_turn(store: Store) -> None:
+    turns = store._nodes.turns
+    turns.enter(Noting("all", []), COMMANDS_AT_ONCE)
+    with read_deadline(0.05), pytest.raises(StoreUnavailableError):
+        await store.answer(much(store))
+    turns.leave(COMMANDS_AT_ONCE)
+    await asyncio.sleep(0)
+    await check_that_nobody_has_one(turns)
+
+
+async def test_reads_whose_time_is_over_end_their_turns_once(store: Store) -> None:
+    """Their connection says nothing either, so it is given up, and they learn that as well."""
+    many = [store.answer(blocking(store)) for _ in range(2 * COMMANDS_AT_ONCE // MANY)]
+    with read_deadline(0.05):
+        ended = await asyncio.gather(*many, return_exceptions=True)
+    assert {type(error) for error in ended} == {StoreUnavailableError}
+    await until_answered(store)
+    await check_that_nobody_has_one(store._nodes.turns)
+
+
+async def test_reads_whose_connection_is_lost_end_their_turns_once_and_those_that_wait_fail(
+    store: Store,
+) -> None:
+    many = [
+        asyncio.ensure_future(store.answer(blocking(store)))
+        for _ in range(2 * COMMANDS_AT_ONCE // MANY)
+    ]
+    await asyncio.sleep(0)
+    (connection,) = store._nodes.connections()
+    assert connection.waiting == COMMANDS_AT_ONCE // MANY * MANY
+    connection.close()
+    async with asyncio.timeout(PATIENCE_S):
+        ended = await asyncio.gather(*many, return_exceptions=True)
+    assert {type(error) for error in ended} == {StoreUnavailableError}
+    await until_answered(store)
+    await check_that_nobody_has_one(store._nodes.turns)
+
+
+async def until_answered(store: Store) -> None:
+    """Return once the store is connected again, and answers a read of much."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                assert await store.answer(much(store)) == MANY
+            except StoreUnavailableError:
+                await asyncio.sleep(0.01)
+            else:
+                return

@@ -14,12 +14,10 @@ from runtime.topology import Topology
 from tests.otlp import AT_ONCE, SPAN, TRACE, TRACEPARENT, Receiver, receiving
 from tests.patience import PATIENCE_S
 
-from .conftest import NOW_MS, RUNNING_S, Serve
+from .conftest import LEGACY, RUNNING_S, TRADE, Serve
 from .streaming import served, value, worker
 
 AS_A_CLIENT = {"traceparent": TRACEPARENT}
-TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": NOW_MS}
-LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
 
 
 @pytest.fixture

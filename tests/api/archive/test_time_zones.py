@@ -9,7 +9,7 @@ import pytest
 
 from api.bars.intervals import DAY, in_zone, parse_interval
 from runtime.archive.config import ArchiveConfig
-from tests.api.test_local_days import CHANGES, Change, at_ms
+from tests.api.test_intervals import CHANGES, Change, at_ms
 from tests.cases import each
 
 from .market import DAY_MS, INSTRUMENT, MINUTE_MS, Market, Quote, append, table_of
