@@ -1,9 +1,14 @@
-"""Runs a read round by round, so that a test can change what is served in between."""
+"""Runs a read round by round, so that a test can change what is served in between.
+
+And filters items, for tests that have no catalog.
+"""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from redis import Redis
 
 from api.generations.pointer import Generation, Generations
@@ -16,10 +21,27 @@ from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.generations import SimilarList
+from contracts.messages import Ints
 
 from .conftest import Filled
 
 T = TypeVar("T")
+
+
+class AllBut:
+    """Shows all items but some."""
+
+    def __init__(self, hidden: Collection[int]) -> None:
+        self._hidden = hidden
+
+    def __call__(self, item: int) -> bool:
+        return item not in self._hidden
+
+    def listed(self) -> Ints:
+        return np.empty(0, np.int64)
+
+    def of(self, items: Ints) -> npt.NDArray[np.bool_]:
+        return np.array([self(item) for item in items.tolist()], np.bool_)
 
 
 class Reader:

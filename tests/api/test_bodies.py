@@ -26,11 +26,9 @@ from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
 from tests.cases import each
 from tests.contracts.test_messages import NOW_MS, interactions, quotes
-from tests.patience import until_true
 
+from .asking import BASKET, BATCH, becomes, refused_fields
 from .conftest import LEGACY, QUOTE, TRADE, Filled, Serve
-from .lists import BASKET, BATCH
-from .problems import refused_fields
 
 # A few: tests/contracts/test_messages.py has all rules.
 BROKEN: list[tuple[dict[str, Any], str | None]] = [
@@ -279,9 +277,7 @@ async def test_events_by_symbol_are_accepted(writing: httpx.AsyncClient, filled:
     filled.instrument(1, "ONE")
     events = [QUOTE | {"instrument_id": "ONE"}, TRADE | {"instrument_id": "1"}]
 
-    @until_true
-    async def accepted() -> None:  # once the catalog is read
-        answer = await writing.post("/v1/events", json=events)
-        assert answer.json() == {"quotes": 1, "interactions": 1, "late": 0}
+    async def accepted() -> Any:
+        return (await writing.post("/v1/events", json=events)).json()
 
-    await accepted()
+    await becomes({"quotes": 1, "interactions": 1, "late": 0}, accepted)  # the catalog is read

@@ -17,6 +17,7 @@ from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S, until_true
 
+from .asking import answers
 from .conftest import RUNNING_S, TOPOLOGY, Filled, Serve
 
 AGE_S = 1.0
@@ -137,12 +138,7 @@ async def test_before_the_catalog_is_read_what_needs_it_is_unavailable(
         said = "The catalog could not be read from Redis yet: try again in a second"
         assert answer.json()["detail"] == said
         monkeypatch.setattr(CatalogRefresh, "_read_positions", read)
-
-        @until_true
-        async def is_read() -> None:
-            assert (await client.get("/v1/instruments/AAPL")).status_code == 200
-
-        await is_read()
+        await answers(client, "/v1/instruments/AAPL")
         assert (await client.get(path)).status_code != 503
     assert "movers: keeping" not in caplog.text
 

@@ -1,8 +1,9 @@
-"""Filters by category and attributes, and boosts, over HTTP from a real store.
+"""Filters, boosts, diversity and pages of lists by `offset`, over HTTP from a real store.
 
 The answers are compared with what a loop over the instruments makes of the whole lists.
 """
 
+import itertools
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -12,14 +13,94 @@ import msgspec
 import pytest
 
 from api.http.filters import parse_boost, parse_condition
-from contracts.generations import Popular, PopularList
+from api.recommendations.answers import Recommended
+from api.recommendations.reranking import diversified
+from contracts.generations import Current, Popular, PopularList, Served
 from tests.cases import each
 from tests.patience import until_true
 
-from .conftest import Filled, Serve
-from .lists import BASKET, BATCH, BODIES, answered, ids_of, items_of, of_user
+from .asking import BASKET, BATCH, BODIES, answered, becomes, ids_of, items_of, of_user
+from .conftest import ALL_ALIKE, THIS_HOUR, Filled, Serve
 from .test_directory import meets
-from .test_offset import ASKED, joined
+
+TECH, ENERGY = ("tech",), ("energy",)
+OLD: Final = range(1, 61)
+"""Even ones are of tech."""
+NEW: Final = range(90, 94)
+"""Of tech, without counts."""
+TECHIE: Final = of_user("techie")
+ASKED: Final[dict[str, Any]] = {
+    BASKET: {"items": [{"instrument_id": 2}, {"instrument_id": 4}]},
+    BATCH: {"user_ids": ["techie"]},
+}
+PAGED: Final = (
+    *(TECHIE, of_user("own"), of_user("stranger")),
+    *("/v1/instruments/2/similar", "/v1/trending", BASKET, BATCH),
+)
+
+
+@pytest.fixture
+async def paged(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    similar = {"2": [(str(item), round(1 / item, 3), 1.0) for item in range(3, 31)]}
+    filled.generation("g1", similar)
+    counted = PopularList("popular", [Popular(str(item), 10, 10) for item in OLD], is_whole=True)
+    filled.store.set(filled.keys.model_popular("g1"), msgspec.json.encode(counted))
+    filled.history("techie", {"2": (2, 5), "4": (3, 6)}, off=7)
+    filled.history("own", {"2": (1, 5)}, off=7)
+    filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["2"]), ("3", 0.25, ["2"])])
+    for item in (*OLD, *NEW):
+        filled.instrument(item, f"S{item}", categories=ENERGY if item in OLD and item % 2 else TECH)
+        filled.events({item: item}, THIS_HOUR)
+    async with serve() as paged:
+        await until_counted(paged)
+        yield paged
+
+
+@until_true
+async def until_counted(paged: httpx.AsyncClient) -> None:
+    assert (await paged.get("/v1/trending")).json()["items"]
+    assert any(item.get("source") == "new" for item in await items_of(paged, TECHIE))
+
+
+async def joined(paged: httpx.AsyncClient, path: str, n: int, **more: Any) -> list[dict[str, Any]]:
+    """Return all pages of a list, joined; the last one is empty."""
+    more = ASKED.get(path, {}) | more
+    items: list[dict[str, Any]] = []
+    for offset in itertools.count(0, n):
+        found = await items_of(paged, path, offset=offset, n=n, **more)
+        if not found:
+            return items
+        items += found
+    raise AssertionError
+
+
+async def test_pages_joined_are_the_list(paged: httpx.AsyncClient) -> None:
+    for path in PAGED:
+        whole = await items_of(paged, path, n=100, **ASKED.get(path, {}))
+        assert len(whole) > 20, path
+        for n in (7, 10):
+            assert await joined(paged, path, n) == whole, (path, n)
+
+
+async def test_by_category_the_pages_have_all_of_the_catalog_once(
+    paged: httpx.AsyncClient,
+) -> None:
+    whole = await items_of(paged, TECHIE, n=100, category="tech")
+    assert await joined(paged, TECHIE, 7, category="tech") == whole
+    assert {item["instrument_id"] for item in whole} == {*range(6, 61, 2), *NEW}
+    new = [place for place, item in enumerate(whole, 1) if item.get("source") == "new"]
+    assert new == [10, 20, 30, 32]
+
+
+async def test_diversified_pages_of_one_length_have_each_instrument_once(
+    paged: httpx.AsyncClient,
+) -> None:
+    for path in (TECHIE, BASKET):
+        ids = [one["instrument_id"] for one in await joined(paged, path, 3, diversity=0.9)]
+        plain = await ids_of(paged, path, n=100, **ASKED.get(path, {}))
+        assert sorted(ids) == sorted(plain), path
+        assert ids != plain
+
 
 USER: Final = of_user("folded")
 OWN: Final = of_user("own")
@@ -34,7 +115,6 @@ CONDITIONS: Final = (
     *("currency:eq:USD", "currency:ne:USD", "currency:in:EUR,GBP", "lot:ge:10", "lot:lt:100"),
     *("price:gt:0.5", "price:le:0.25", "halted:eq:true", "halted:ne:true", "since:ge:2020"),
 )
-
 
 CATEGORIES: Final = ("even", "third", "few")
 
@@ -218,28 +298,17 @@ async def test_a_filter_follows_the_catalog(client: httpx.AsyncClient, filled: F
     answer = await client.get(STRANGER, params={"filter": "color:eq:red"})
     assert answer.status_code == 422
     filled.instrument(3, "S03", attributes={"color": "red"})
-
-    @until_true
-    async def followed() -> None:
-        found = await client.get(STRANGER, params={"filter": "color:eq:red"})
-        assert found.status_code == 200
-        assert [item["instrument_id"] for item in found.json()["items"]] == [3]
-
-    await followed()
+    await becomes([3], ids_of, client, STRANGER, filter="color:eq:red")
 
 
 async def test_an_answer_that_was_kept_is_not_given_once_an_item_is_not_listed(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
+    first, *others = await ids_of(client, USER, n=6)
     for _ in range(2):  # the second one is kept
-        first, *others = await ids_of(client, USER, n=5)
+        assert await ids_of(client, USER, n=5) == [first, *others[:4]]
     filled.instrument(first, "GONE", listed=False)
-
-    @until_true
-    async def changed() -> None:
-        assert (await ids_of(client, USER, n=5))[:4] == others
-
-    await changed()
+    await becomes(others, ids_of, client, USER, n=5)
 
 
 FORM: Final = "must be attribute:operator:value{}, with eq, ne, lt, le, gt, ge, in as operator"
@@ -277,3 +346,61 @@ async def test_what_cannot_be_compared_is_refused_by_name_and_value_and_with_a_r
         answer = await client.post(path, json=body | {field: [sound, text]})
         assert answer.status_code == 422
         assert answer.json()["errors"] == [{"field": f"{field}[1]", "reason": reason}]
+
+
+ABC = of_user("ABC")
+OF_1: dict[str, Any] = {"items": [{"instrument_id": 1}], "n": 3}
+OF_ITEMS = {1: ("a",), 2: ("a",), 3: ("a", "b"), 4: ("b",), 5: ()}
+
+
+def chosen(items: Sequence[int], n: int, diversity: float) -> list[int]:
+    some = [Recommended(item, 1 / (1 + place), []) for place, item in enumerate(items)]
+    return [item.instrument_id for item in diversified(some, OF_ITEMS.__getitem__, n, diversity)]
+
+
+@pytest.mark.parametrize(
+    ("n", "diversity", "expected"),
+    [
+        (3, 0.0, [1, 2, 3]),
+        (3, 0.4, [1, 4, 3]),  # after item 1, items 2 to 5 have .08, .16, .24 and .12
+        (3, 1.0, [1, 4, 5]),
+        (9, 1.0, [1, 4, 5, 3, 2]),
+    ],
+)
+def test_items_are_chosen_by_marginal_relevance(
+    n: int, diversity: float, expected: list[int]
+) -> None:
+    assert chosen([1, 2, 3, 4, 5], n, diversity) == expected
+
+
+@pytest.fixture
+async def diverse(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    filled.generation("g1", {"1": [(str(item), 1 / item, 1.0) for item in range(2, 40)]})
+    filled.history("ABC", {"1": (1, 5)}, off=7)
+    for item in range(1, 40):
+        filled.instrument(item, f"S{item}", categories=("few",) if item % 7 == 0 else ("many",))
+    async with serve() as diverse:
+        yield diverse
+
+
+async def test_a_request_may_ask_for_it_and_without_it_nothing_changes(
+    diverse: httpx.AsyncClient,
+) -> None:
+    await becomes([2, 7, 3], ids_of, diverse, ABC, n=3, diversity=1)
+    assert (
+        await ids_of(diverse, ABC, n=3) == await ids_of(diverse, ABC, n=3, diversity=0) == [2, 3, 4]
+    )
+    assert await ids_of(diverse, BASKET, **OF_1, diversity=1) == [2, 7, 3]
+
+
+async def test_a_variant_may_ask_for_it_and_a_request_overrides_that(
+    diverse: httpx.AsyncClient, filled: Filled
+) -> None:
+    assert await ids_of(diverse, ABC, n=3) == [2, 3, 4]  # from the cache, from now on
+    filled.serve(Current(2, {"default": Served("g1", "cosine", "user-knn", ALL_ALIKE, 1.0)}))
+    await becomes([2, 7, 3], ids_of, diverse, ABC, n=3)
+    assert await ids_of(diverse, ABC, n=3, diversity=0) == [2, 3, 4]
+    assert await ids_of(diverse, BASKET, **OF_1) == [2, 7, 3]
+    assert await ids_of(diverse, BASKET, **OF_1, diversity=0) == [2, 3, 4]
+    (of_default,) = (await diverse.get("/v1/models")).json()["variants"]
+    assert of_default["serves"]["diversity"] == 1

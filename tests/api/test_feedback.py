@@ -24,9 +24,8 @@ from contracts.topics import FEEDBACK
 from runtime.topology import Topology
 from tests.patience import until_true
 
+from .asking import BASKET, answered, problem
 from .conftest import NOW_MS, THIS_HOUR, Filled, Serve
-from .lists import BASKET, answered
-from .problems import problem
 from .reading import run
 from .test_writing import read_back
 

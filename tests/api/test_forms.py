@@ -16,8 +16,8 @@ from contracts.bars import BarValue
 from tests.cases import each
 from tests.patience import until_true
 
+from .asking import BASKET, BATCH, answered, of_user
 from .conftest import NOW_MS, RUNNING_S, THIS_HOUR, Filled, Serve
-from .lists import BASKET, BATCH, answered, of_user
 
 ONE: Final = "/v1/instruments/4/bars?start=0&limit=3"
 MANY: Final = "/v1/bars?instruments=4,5,XYZ&start=0&limit=5"

@@ -19,11 +19,11 @@ from infra.local.process import Server, free_port, running
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.cases import each
-from tests.patience import PATIENCE_S, until, until_true
+from tests.patience import PATIENCE_S, until
 
+from .asking import becomes, problem, refused_fields
 from .conftest import LEGACY, QUOTE, Filled, Serve
 from .keys import entry, write_keys
-from .problems import problem, refused_fields
 from .test_main import api
 from .test_writing import APPLE, read_back
 
@@ -38,6 +38,17 @@ def kept(filled: Filled) -> list[str]:
 
 async def post(client: httpx.AsyncClient, price: float = 1, headers: Headers = KEY) -> Any:
     return await client.post("/v1/events", json={**QUOTE, "price": price}, headers=headers)
+
+
+FIRST = (202, False)
+"""The status of what is published, and not replayed."""
+
+
+async def outcome(
+    client: httpx.AsyncClient, price: float = 1, headers: Headers = KEY
+) -> tuple[int, bool]:
+    answer = await post(client, price, headers)
+    return answer.status_code, REPLAYED in answer.headers
 
 
 async def test_the_same_request_gets_the_first_answer_and_stands_in_the_log_once(
@@ -79,8 +90,7 @@ async def test_a_key_is_good_for_one_request_of_one_api_key(
         assert problem(await post(client, 2, one)) == (422, "idempotency-key-reused")
         of_feedback = await client.post("/v1/feedback", json=QUOTE, headers=one)
         assert problem(of_feedback) == (422, "idempotency-key-reused")
-        of_other = await post(client, 2, other)
-        assert (of_other.status_code, REPLAYED in of_other.headers) == (202, False)
+        assert await outcome(client, 2, other) == FIRST
     read_back(broker, QUOTES.name, topology.quotes, 2)
 
 
@@ -160,12 +170,7 @@ async def test_without_redis_nothing_is_published_with_a_key(
         assert problem(await post(client, 1)) == (503, "store-unavailable")
         assert (await post(client, 2, headers={})).status_code == 202
         with running(own_store):
-
-            @until_true
-            async def _connected() -> None:
-                assert (await post(client, 3)).status_code == 202
-
-            await _connected()
+            await becomes(FIRST, outcome, client, 3)
     found = read_back(broker, QUOTES.name, topology.quotes, 2)
     assert sorted(msgspec.json.decode(record.value)["price"] for record in found) == [2, 3]
 
@@ -197,10 +202,4 @@ async def test_a_claim_that_redis_answers_too_late_is_soon_free(
     monkeypatch.setattr(Store, "answer", answer_late)
     key = {"Idempotency-Key": late}
     assert problem(await post(writing, 1, key)) == (503, "store-unavailable")
-
-    @until_true
-    async def _free() -> None:
-        answer = await post(writing, 1, key)
-        assert (answer.status_code, REPLAYED in answer.headers) == (202, False)
-
-    await _free()
+    await becomes(FIRST, outcome, writing, 1, key)

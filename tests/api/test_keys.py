@@ -1,12 +1,14 @@
-"""Keys: access, the key file, and the commands that edit it."""
+"""Keys: access on both paths, the key file while it changes, and the commands that edit it."""
 
 import dataclasses
 import hashlib
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from click.testing import Result
 from limits import parse
@@ -17,11 +19,16 @@ from api.__main__ import app
 from api.app import create_app
 from api.http.answer_headers import AnswerFields
 from api.http.endpoint import Scope
+from api.http.keys import file
 from api.http.keys.access import Access, Key, digest_of, granted, plain_keys
 from api.http.keys.file import Keys, KeysFileError, read_keys
 from api.http.problems import Problem
 from api.settings import ApiSettings
+from tests.patience import until_true
 
+from .asking import becomes
+from .conftest import Filled, Serve
+from .http import Client, connected, serving
 from .keys import entry, write_keys
 
 NOW_S = 1_800_000_000.0
@@ -271,3 +278,123 @@ def keys(*arguments: str) -> str:
     done = run(*arguments)
     assert done.exit_code == 0, done.output
     return done.stdout.strip()
+
+
+PERSONAL = "/v1/users/ABC/recommendations"
+BATCH = "/v1/recommendations/batch"
+
+
+@pytest.fixture
+def model(filled: Filled) -> None:
+    filled.generation("g1", {"4": [("5", 0.5, 2)]}, popular=[("7", 3)])
+    filled.history("ABC", {"4": (1, 5)}, off=7)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A key file with one key for each case."""
+    return write_keys(
+        tmp_path / "keys.json",
+        entry("reader", scopes=["read"]),
+        entry("slow", scopes=["read"], limit="2/hour"),
+        entry("hourly", scopes=["read"], limit="50/hour"),
+        entry("full", limit="1000/hour"),
+    )
+
+
+@pytest.fixture
+async def port(where: dict[str, Any], model: None, path: Path) -> AsyncIterator[int]:
+    """Of a server with these keys, and `plain` of the environment."""
+    async with serving(**where, api_keys="plain", api_keys_file=path) as (_, port):
+        yield port
+
+
+@pytest.fixture
+async def client(serve: Serve, model: None, path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(api_keys="plain", api_keys_file=path) as client:
+        yield client
+
+
+@pytest.fixture
+async def connection(port: int) -> AsyncIterator[Client]:
+    async with connected(port) as client:
+        yield client
+
+
+async def test_a_request_takes_of_its_quota_what_it_costs(
+    client: httpx.AsyncClient, path: Path
+) -> None:
+    async def left_after(users: int) -> str:
+        body = {"user_ids": [f"u{n}" for n in range(users)]}
+        answer = await client.post(
+            "/v1/recommendations/batch", json=body, headers={"X-API-Key": "hourly"}
+        )
+        assert answer.headers.get_list("ratelimit-policy") == ['"requests";q=50;w=3600']
+        return f"{answer.status_code} {answer.headers['ratelimit'].partition(';t=')[0]}"
+
+    assert await left_after(40) == '200 "requests";r=10'
+    assert await left_after(11) == '429 "requests";r=9'
+    # What costs more than a whole quota takes all of it.
+    body = {"user_ids": ["a", "b", "c"]}
+    most = await client.post(BATCH, json=body, headers={"X-API-Key": "slow"})
+    assert (most.status_code, most.headers["ratelimit"][:14]) == (200, '"requests";r=0')
+    full = await client.post("/v1/events", json=[], headers={"X-API-Key": "full"})
+    assert full.headers["ratelimit"].startswith('"events";r=999;t=')
+
+
+class TestRotation:
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(file, "LOOK_EVERY_S", 0.01)
+
+    async def test_keys_come_and_go_while_it_serves(self, connection: Client, path: Path) -> None:
+        assert await status(connection, "reader") == 200
+        assert await status(connection, "new") == 401
+        write_keys(path, entry("new"))
+        await becomes(200, status, connection, "new")
+        assert await status(connection, "reader") == 401
+        assert await status(connection, "plain") == 200
+
+    async def test_taking_out_the_last_key_opens_nothing(
+        self, connection: Client, path: Path
+    ) -> None:
+        write_keys(path)
+        await becomes(401, status, connection, "reader")
+        assert await status(connection, None) == 401
+
+    @pytest.mark.parametrize("text", ["[{", None])
+    async def test_a_broken_file_leaves_the_keys_unchanged_and_is_reported(
+        self,
+        connection: Client,
+        path: Path,
+        caplog: pytest.LogCaptureFixture,
+        text: str | None,
+    ) -> None:
+        assert b"\napi_keys_file_broken 0.0\n" in await connection.get("/metrics")
+        break_file(path, text)
+        await until_metric(connection, 1)
+        assert await status(connection, "reader") == 200
+        assert f"API_KEYS_FILE {path}" in caplog.text
+        assert [r.levelname for r in caplog.records if str(path) in r.getMessage()] == ["ERROR"]
+        write_keys(path, entry("new"))
+        await until_metric(connection, 0)
+        assert await status(connection, "new") == 200
+        assert await status(connection, "reader") == 401
+
+
+def break_file(path: Path, text: str | None) -> None:
+    """Write an invalid key file, or remove the file."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
+async def status(client: Client, key: str | None) -> int:
+    headers = f"X-API-Key: {key}\r\n".encode() if key else b""
+    return int((await client.get(PERSONAL, headers=headers)).split(b" ", 2)[1])
+
+
+@until_true
+async def until_metric(client: Client, broken: int) -> None:
+    assert b"\napi_keys_file_broken %d.0\n" % broken in await client.get("/metrics")

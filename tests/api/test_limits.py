@@ -20,9 +20,9 @@ from api.http.quotas import Quota
 from contracts.messages import Quote
 from tests.patience import PATIENCE_S
 
+from .asking import problem, slug
 from .conftest import QUOTE, Serve
 from .keys import entry, write_keys
-from .problems import problem, slug
 
 FULL = json.dumps([QUOTE] * 1000).encode()
 FULL_OF_NOTHING = json.dumps([{}] * 1000).encode()

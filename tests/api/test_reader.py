@@ -33,10 +33,9 @@ from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone
 from tests.patience import until_true
 
-from .all_but import AllBut
+from .asking import answered, of_user
 from .conftest import Filled, Serve
-from .lists import answered, of_user
-from .reading import Reader
+from .reading import AllBut, Reader
 
 ALL = Wish(10, frozenset())
 

@@ -1,18 +1,29 @@
 """Recommendations for users and for instruments, and histories, over HTTP from a real store."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 
-from contracts.generations import Current, Served
+from contracts.generations import Current, Popular, PopularList, Served
 from contracts.partitioning import user_partition
 from tests.cases import each
-from tests.patience import until_true
 
-from .conftest import TOPOLOGY, Filled
-from .lists import BASKET, answered, ids_of, of_user, source_and_ids, sources_of
+from .asking import (
+    BASKET,
+    answered,
+    answers,
+    becomes,
+    ids_of,
+    items_of,
+    of_user,
+    source_and_ids,
+    sources_of,
+)
+from .conftest import TOPOLOGY, Filled, Serve
 
 pytestmark = pytest.mark.usefixtures("lists")
 ABC = of_user("ABC")
@@ -63,12 +74,7 @@ async def test_what_the_user_has_is_recommended_only_if_wished_for(
     assert await ids_of(client, ABC, repeats="none") == [8, 3, 4, 9]
     served = Served("g1", "cosine", "user-knn", repeats=1)  # what `auto` found out
     filled.serve(Current(2, {"default": served}))
-
-    @until_true
-    async def followed() -> None:
-        assert await source_and_ids(client, ABC, n=1) == ("repeat", [2])
-
-    await followed()
+    await becomes(("repeat", [2]), source_and_ids, client, ABC, n=1)
     assert await sources_of(client, ABC) == [
         (2, None),
         *((8, "model"), (3, "history"), (4, "history"), (9, "popular")),
@@ -159,3 +165,127 @@ async def test_a_batch_has_the_answer_of_each_user_in_order(
         alone = await answered(client, of_user(quote(user, safe="")), n=2)
         del alone["request_id"]
         assert one == alone
+
+
+HIDDEN, DISLIKED, TAKEN = 2, 3, 4
+OTHERS = [5, 6, 7]
+EVERYTHING = [HIDDEN, DISLIKED, TAKEN, *OTHERS]
+BEHIND_POPULAR = 8
+"""In the catalog alone."""
+
+
+@pytest.fixture
+async def rejecting_client(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    neighbors = [(str(item), 1 / item, 1.0) for item in EVERYTHING]
+    filled.generation(
+        "g1", {str(TAKEN): neighbors}, popular=[(str(item), 9 - item) for item in EVERYTHING]
+    )
+    for item in (*EVERYTHING, BEHIND_POPULAR):
+        filled.instrument(item, f"S{item}", categories=("all",))
+    for user in ("folded", "listed"):
+        history = {str(HIDDEN): (0, 5), str(DISLIKED): (-1, 5), str(TAKEN): (1, 5)}
+        filled.history(user, history, off=7)
+    filled.history("rejecting", {str(HIDDEN): (0, 5), str(DISLIKED): (-1, 5)}, off=7)
+    filled.user_list("g1", "listed", 7, [(str(item), 1 / item, []) for item in EVERYTHING])
+    async with serve() as rejecting_client:
+        yield rejecting_client
+
+
+@each("seen", [{}, {"repeats": "first"}])
+@each("category", [{}, {"category": "all"}])
+@each(("user", "source"), [("folded", "history"), ("listed", "model"), ("rejecting", "popular")])
+async def test_rejected_items_are_recommended_from_no_source(
+    rejecting_client: httpx.AsyncClient, user: str, source: str, seen: Any, category: Any
+) -> None:
+    of, items = await source_and_ids(rejecting_client, of_user(user), n=20, **seen, **category)
+    assert not {HIDDEN, DISLIKED} & {*items}
+    assert {*OTHERS} <= {*items}
+    assert (BEHIND_POPULAR in items) == bool(category)
+    assert seen or of == source
+
+
+TECH, ENERGY, ALL = ("tech", "all"), ("energy", "all"), ("all",)
+TECHIE = of_user("techie")
+OLD = range(1, 41)
+"""Even ones are of tech."""
+NEW_TECH, NEWER_TECH, NEW_ENERGY, NEW = 90, 91, 92, 93
+
+
+def popular(
+    filled: Filled, items: list[int], generation: str = "g1", *, is_whole: bool = True
+) -> None:
+    """Have some items be the only ones with counts."""
+    found = PopularList("popular", [Popular(str(item), 10, 10) for item in items], is_whole)
+    filled.store.set(filled.keys.model_popular(generation), msgspec.json.encode(found))
+
+
+@pytest.fixture
+async def listing(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    filled.generation("g1", {"2": [(str(item), 1 / item, 1.0) for item in range(3, 41)]})
+    popular(filled, [*OLD])
+    filled.history("techie", {"2": (2, 5), "4": (3, 6)}, off=7)
+    filled.history("anybody", {"2": (1, 5), "1": (1, 6)}, off=7)
+    for item in OLD:
+        filled.instrument(item, f"S{item}", categories=ENERGY if item % 2 else TECH)
+    async with serve() as listing:
+        yield listing
+
+
+async def new_of(listing: httpx.AsyncClient, path: str = TECHIE, **query: Any) -> list[int]:
+    return [item for item, source in await sources_of(listing, path, **query) if source == "new"]
+
+
+def list_some(filled: Filled) -> None:
+    filled.instrument(NEW_TECH, "N", categories=TECH)
+    filled.instrument(NEWER_TECH, "NN", categories=TECH)
+    filled.instrument(NEW_ENERGY, "NE", categories=ENERGY)
+    filled.instrument(NEW, "NA", categories=ALL)
+
+
+async def test_a_new_listing_takes_one_place_of_ten_of_users_whose_history_is_of_its_category(
+    listing: httpx.AsyncClient, filled: Filled
+) -> None:
+    before = await sources_of(listing, TECHIE)
+    assert len(before) == 10
+    assert {source for _, source in before} == {None}
+    list_some(filled)
+    await becomes([*before[:9], (NEWER_TECH, "new")], sources_of, listing, TECHIE)
+    assert (await items_of(listing, TECHIE))[-1] == {
+        "instrument_id": NEWER_TECH,
+        "score": 0.5,  # all of the history, and half of the counts
+        "because": [4, 2],
+        "source": "new",
+        "symbol": "NN",
+    }
+    assert await new_of(listing, n=20) == [NEWER_TECH, NEW_TECH]
+    assert await new_of(listing, n=9) == []
+    assert await new_of(listing, exclude=NEWER_TECH) == [NEW_TECH]
+    # Half of the counts, and half of the history: all have as much to do with it.
+    assert await new_of(listing, of_user("anybody")) == []
+    assert await new_of(listing, of_user("stranger")) == []
+    filled.history("techie", {"2": (2, 5), "4": (3, 6), str(NEWER_TECH): (9, 7)}, off=8)
+    own = {item for item, source in await sources_of(listing, TECHIE, repeats="first", n=3)}
+    assert own == {2, 4, NEWER_TECH}
+    assert await new_of(listing, repeats="first") == [NEW_TECH]
+
+
+async def test_with_counts_or_unlisted_it_is_no_new_listing(
+    listing: httpx.AsyncClient, filled: Filled
+) -> None:
+    list_some(filled)
+    filled.instrument(NEWER_TECH, "NN", categories=TECH, listed=False)
+    await becomes([NEW_TECH], new_of, listing)
+    filled.generation("g2", {"2": [("3", 0.5, 1.0)]})
+    popular(filled, [*OLD, NEW_TECH], "g2")
+    await becomes([], new_of, listing)
+    filled.instrument(NEW + 1, "NNN", categories=TECH)
+    await becomes([NEW + 1], new_of, listing)
+
+
+async def test_where_not_all_items_with_counts_are_known_none_is_new(
+    listing: httpx.AsyncClient, filled: Filled
+) -> None:
+    popular(filled, [*OLD], is_whole=False)
+    list_some(filled)
+    await answers(listing, f"/v1/instruments/{NEW}")
+    assert await new_of(listing) == []

@@ -12,8 +12,8 @@ from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 
+from .asking import problem, refused_fields
 from .conftest import TOPOLOGY, Filled
-from .problems import problem, refused_fields
 from .test_writing import read_back
 
 LIST = [("8", 0.5, ["1"]), ("3", 0.25, ["1", "2"])]

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
-import httpx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,8 +28,8 @@ from contracts.keyspace import FOLDING_FIELD
 from contracts.partitioning import instrument_partition
 from contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
 from contracts.topics import QUOTES
-from tests.patience import until_true
 
+from .asking import answers
 from .conftest import NOW_MS, RUNNING_S, TOPOLOGY, Filled, Serve
 from .test_bars_past import Worker
 from .test_bars_reading import Readers, clock, expected, in_order, pages, value
@@ -277,15 +276,6 @@ WITHOUT: Final = {
 """Instruments without extended hours: id, exchange, and the reason in answers."""
 
 
-@until_true
-async def loaded_hours(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
-    """Return an answer, once catalog and calendars are loaded."""
-    answer = await client.get(path)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
 @pytest.mark.usefixtures("calendars_here")
 async def test_the_catalog_names_an_instrument_s_exchange_or_the_reason_is_in_the_answer(
     serve: Serve, filled: Filled, monkeypatch: pytest.MonkeyPatch
@@ -298,14 +288,14 @@ async def test_the_catalog_names_an_instrument_s_exchange_or_the_reason_is_in_th
         filled.instrument(number, symbol, attributes={"exchange": name} if name else {})
     query = "session=extended&interval=1d"
     async with serve() as client:
-        one = await loaded_hours(client, f"/v1/instruments/ABC/bars?{query}&limit=2")
+        one = await answers(client, f"/v1/instruments/ABC/bars?{query}&limit=2")
         assert len(one["bars"]) == 2
         path = f"/v1/bars?{query}&limit=4&instruments="
-        many = await loaded_hours(client, f"{path}ABC,LON,BAD,NONE,NEW,XYZ")
+        many = await answers(client, f"{path}ABC,LON,BAD,NONE,NEW,XYZ")
         reasons = {symbol: reason for symbol, (_, _, reason) in WITHOUT.items()}
         assert (many["bars"], many["without_hours"]) == ({"ABC": one["bars"]}, reasons)
         assert many["unknown"] == ["XYZ", "NEW"]
-        assert "without_hours" not in await loaded_hours(client, f"{path}ABC")
+        assert "without_hours" not in await answers(client, f"{path}ABC")
         as_csv = await client.get(f"{path}NONE", headers={"Accept": "text/csv"})
         assert set(json.loads(as_csv.headers["Tickrec-Answer"])["without_hours"]) == {"NONE"}
         for symbol, reason in reasons.items():

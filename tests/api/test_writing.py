@@ -34,8 +34,8 @@ from tests.examples import examples
 from tests.patience import PATIENCE_S
 from tests.stream_processors.bars.plain_bars import columns_of
 
+from .asking import problem
 from .conftest import LEGACY, NOW_MS, QUOTE, RUNNING_S, TOPOLOGY, TRADE, Filled, Serve
-from .problems import problem
 
 
 class Record(msgspec.Struct, frozen=True):

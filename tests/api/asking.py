@@ -1,8 +1,11 @@
-"""Asks for lists of items, by parameters or by a body."""
+"""Asks for lists of items, by parameters or by a body, and reads answers."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx
+
+from tests.patience import until_true
 
 BASKET: Final = "/v1/recommendations"
 BATCH: Final = "/v1/recommendations/batch"
@@ -23,7 +26,7 @@ async def answered(client: httpx.AsyncClient, path: str, **fields: Any) -> dict[
     if path in BODIES:
         answer = await client.post(path, json=BODIES[path] | fields)
     else:
-        answer = await client.get(path, params=fields)
+        answer = await client.get(path, params=fields or None)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found["recommendations"][0] if path == BATCH else found
@@ -54,3 +57,36 @@ async def source_and_ids(
     """Return the source of an answer and the ids of its items."""
     answer = await answered(client, path, **fields)
     return answer["source"], [item["instrument_id"] for item in answer["items"]]
+
+
+@until_true
+async def answers(client: httpx.AsyncClient, path: str, **fields: Any) -> dict[str, Any]:
+    """Return the first answer that is 200: the catalog and others are read soon after the start."""
+    return await answered(client, path, **fields)
+
+
+@until_true
+async def becomes(
+    expected: object, ask: Callable[..., Awaitable[object]], *given: Any, **fields: Any
+) -> None:
+    """Wait until the answer to a question is the expected one."""
+    assert await ask(*given, **fields) == expected
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Return its status and the last part of its type."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert answer.json()["status"] == answer.status_code
+    return answer.status_code, slug(answer)
+
+
+def slug(answer: httpx.Response) -> str:
+    """Return the last part of its type."""
+    kind: str = answer.json()["type"]
+    return kind.removeprefix("urn:tickrec:problem:")
+
+
+def refused_fields(answer: httpx.Response) -> list[str]:
+    """Return the fields that break a rule; the answer must be 422."""
+    assert answer.status_code == 422, answer.text
+    return [error["field"] for error in answer.json()["errors"]]
