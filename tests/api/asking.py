@@ -70,7 +70,8 @@ async def becomes(
     expected: object, ask: Callable[..., Awaitable[object]], *given: Any, **fields: Any
 ) -> None:
     """Wait until the answer to a question is the expected one."""
-    assert await ask(*given, **fields) == expected
+    found = await ask(*given, **fields)
+    assert found == expected, f"{found!r}, not {expected!r}"  # pytest rewrites no helper's
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
