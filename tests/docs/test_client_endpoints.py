@@ -234,4 +234,4 @@ def test_a_generated_client_reads_and_writes(client: Any) -> None:
     event = {"type": "quote", "instrument_id": 4, "price": 2, "ts": MINUTE_S * 1000}
     quote = models.PublishEventsQuoteEvent.from_dict(event)
     taken = asked(client, "events.publish_events", body=[quote])
-    assert taken == {"quotes": 1, "interactions": 0}
+    assert taken == {"quotes": 1, "interactions": 0, "late": 0}
