@@ -5,12 +5,13 @@ import tracemalloc
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import Window, roll_up
+from api.bars.aggregation import MinuteBars, Window, roll_up
 from api.bars.archive.files import Files
 from api.bars.archive.rows import (
     COLUMNS,
@@ -20,14 +21,16 @@ from api.bars.archive.rows import (
     newest_revisions,
     partial_bars,
 )
-from api.bars.intervals import parse_interval
-from contracts.bars import Minute, fields_of, structs_of
+from api.bars.intervals import DAY, parse_interval
+from api.http.reply import encode
+from contracts.bars import BarValue, Minute, fields_of, structs_of
 from contracts.times import MINUTE_MS
 from runtime.archive.config import ArchiveConfig
 
 from .market import INSTRUMENT, RUNNING_MS, Quote, append, row, table_of
 
 FIRST_MS = 1_629_000_000_000
+GREATEST: Final = float(np.finfo(np.float64).max)
 
 rows = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3)), max_size=60)
 
@@ -113,3 +116,34 @@ def test_instruments_missing_from_a_file_stay_within_the_size_limit(
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken < 20_000 * ROW_BYTES
+
+
+extremes = st.floats(5e-324, GREATEST)  # valid, if unrealistic
+sums = st.floats(0, GREATEST)
+
+
+def minute(price: float, volume: float, notional: float) -> BarValue:
+    return BarValue(price, price, price, price, volume, 1, notional, 0, 0, (0, 0))
+
+
+@given(st.lists(st.builds(minute, extremes, sums, sums), min_size=1, max_size=60))
+def test_a_bar_of_any_minutes_is_one_of_its_schema(minutes: list[BarValue]) -> None:
+    stored: MinuteBars = [(MINUTE_MS * at, value) for at, value in enumerate(minutes)]
+    (bar,) = roll_up(stored, Window(0, 0, DAY), now_ms=DAY.length_ms)
+    assert msgspec.json.decode(encode(bar), type=type(bar)) == bar
+    assert bar.vw is None or bar.l <= bar.vw <= bar.h
+
+
+@given(st.lists(st.tuples(extremes, sums, sums), min_size=1, max_size=60))
+def test_archived_minutes_come_to_what_minutes_of_redis_do(
+    rows: list[tuple[float, float, float]],
+) -> None:
+    price, volume, notional = (np.array(column) for column in zip(*rows, strict=True))
+    at = np.arange(len(rows))
+    prices = dict.fromkeys(("open", "high", "low", "close"), price)
+    sums = {"volume": volume, "count": np.ones_like(at), "notional": notional}
+    unset = dict.fromkeys(COLUMNS, np.full(len(at), np.nan))
+    minutes = {**unset, "minute": MINUTE_MS * at, **prices, **sums}
+    ((_, bar),) = partial_bars(minutes, DAY)
+    assert bar.v == pytest.approx(min(sum(volume.tolist()), GREATEST))
+    assert bar.pv == pytest.approx(min(sum(notional.tolist()), GREATEST))
