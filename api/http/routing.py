@@ -191,19 +191,19 @@ class Methods:
     def _allowed(self, scope: Scope) -> bytes:
         """Return the methods of a path for `Allow`; empty if there is no such path.
 
-        Slashes in an id are encoded: a path with more slashes than its route is below the resource,
-        and does not exist.
+        Slashes in an id are encoded: with more than its endpoint has, a path is of no resource.
         """
         as_get = {**scope, "method": "GET"}
         matching = [r for r in self._routes if r.matches(as_get)[0] is not Match.NONE]
         # A route that allows slashes matches longer paths, too, which are other resources.
-        path = getattr(matching[0], "path_format", None) if matching else None
-        if path is not None and scope["raw_path"].count(b"/") > path.count("/"):
+        first = matching[0] if matching else None
+        path = getattr(first, "path_format", "")
+        if isinstance(first, _NotedRoute) and scope["raw_path"].count(b"/") > path.count("/"):
             return b""
         methods = {
             method
             for route in matching
-            if getattr(route, "path_format", None) == path
+            if getattr(route, "path_format", "") == path
             for method in _methods_of(route)
         }
         if "GET" in methods:

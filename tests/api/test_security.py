@@ -254,7 +254,7 @@ async def test_a_file_is_sent_again_only_if_it_changed(
     head = await visitor.head(path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["etag"] == first.headers["etag"]
-    assert (await visitor.options("/")).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert (await visitor.options(path)).headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 @each(
