@@ -1,4 +1,6 @@
-"""Scores are those of their formulas, and the best of each row are kept."""
+"""Scores are those of their formulas (EASE, user k-nearest-neighbors); each row keeps its best."""
+
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -7,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.times import DAY_MS
 from tests.oracles.cosine import cosine_similarity
+from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import (
     Affinities,
     binary,
@@ -18,16 +22,23 @@ from tests.trainer.models.made import (
     fewer,
     gram,
     lists,
+    near,
     ranked,
     scores,
     weighted,
 )
 from trainer.counts.blocks import blocks
 from trainer.counts.derived import Histories
+from trainer.counts.matrices import Matrix
+from trainer.models import ease
+from trainer.models import ease as inverses
 from trainer.models.cosine import Cosine, CosineConfig
+from trainer.models.ease import Ease, EaseConfig
 from trainer.models.ordered import Ordered, OrderedConfig
 from trainer.models.popular import Popular, PopularConfig, recent_counts
-from trainer.models.ranking import best_neighbors, top_n
+from trainer.models.ranking import best_neighbors, rounded, top_n
+from trainer.models.user_knn import REASONS, Metric, UserKnn, UserKnnConfig, neighbors
+from trainer.models.user_knn.neighbors import NOBODY, Neighbors
 
 
 @fewer
@@ -161,3 +172,208 @@ def test_the_largest_n_by_absolute_value_are_kept_ties_by_support_then_by_item(
         assert found == [(item, score) for score, _, item in in_order]
         support = ranking.support[ranking.indptr[row] : ranking.indptr[row + 1]]
         assert support.tolist() == [support_of for _, support_of, _ in in_order]
+
+
+every_metric = pytest.mark.parametrize("metric", get_args(Metric))
+
+
+def neighbors_of(affinities: Matrix, k: int, metric: Metric = "unit-length") -> Neighbors:
+    return UserKnn(UserKnnConfig(k=k, metric=metric)).fit(affinities).neighbors
+
+
+def distances(rows: Affinities, others: Affinities, metric: Metric) -> Affinities:
+    """Return distances as far as they decide who is a neighbor; infinite where nobody is."""
+
+    def scaled(some: Affinities) -> Affinities:
+        length = np.linalg.norm(some, axis=1, keepdims=True)
+        return some / np.where(length > 0, length, 1) if metric == "unit-length" else some
+
+    apart = cdist(scaled(rows), scaled(others))
+    strangers = metric == "unit-length" and rounded(scaled(rows) @ scaled(others).T) == 0
+    apart[strangers | (rows.sum(axis=1) == 0)[:, np.newaxis] | (others.sum(axis=1) == 0)] = np.inf
+    return apart
+
+
+def shoppers(n_users: int, n_items: int, seed: int, *, weighted: bool) -> Matrix:
+    """Return users who have up to 30 items each, by Zipf's law; a few have nothing."""
+    random = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, n_items + 1)
+    items = random.choice(n_items, (n_users, 30), p=popularity / popularity.sum())
+    sizes = random.integers(0, 31, n_users)
+    of = np.arange(30) < sizes[:, np.newaxis]
+    users = np.repeat(np.arange(n_users), sizes)
+    made: Matrix = csr_array((np.ones(of.sum()), (users, items[of])), shape=(n_users, n_items))
+    made.data = random.gamma(1, 1, made.nnz) + 0.05 if weighted else np.ones(made.nnz)
+    return made
+
+
+def brute_force(rows: Affinities, k: int, metric: Metric) -> list[dict[int, float]]:
+    """The formula of `UserKnn`, user by user and item by item."""
+    if metric == "unit-length":
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def weight(distance: np.floating[npt.NBitBase]) -> float:
+        return float(1 / (1 + distance) if metric == "raw" else 1 - distance**2 / 2)
+
+    scores = []
+    for u in range(len(rows)):
+        distance = {v: np.linalg.norm(rows[u] - rows[v]) for v in range(len(rows)) if v != u}
+        nearest = sorted(distance, key=distance.__getitem__)[:k]
+        weights = {v: weight(distance[v]) for v in nearest}
+        total = sum(weights.values())
+        scores.append(
+            {
+                int(i): sum(weights[v] * rows[v, i] for v in nearest) / total
+                for i in np.flatnonzero(rows[u] == 0)
+            }
+        )
+    return scores
+
+
+@every_metric
+@fewer
+@given(affinities=binary() | weighted(), k=st.integers(1, 9))
+def test_neighbors_are_the_nearest_users_at_their_true_distances(
+    metric: Metric, affinities: Affinities, k: int
+) -> None:
+    found = neighbors_of(csr(affinities), k, metric)
+    apart = distances(affinities, affinities, metric)
+    np.fill_diagonal(apart, np.inf)
+    for users, closeness, of_u in zip(found.users, found.closeness, apart, strict=True):
+        known = users != NOBODY
+        nearest = np.sort(of_u[of_u < np.inf])[:k]
+        # The square of a distance near 0 is lost in the noise of 1 - d^2 / 2.
+        assert of_u[users[known]] == pytest.approx(nearest, rel=1e-9, abs=1e-5)
+        squares = -closeness[known] if metric == "raw" else 2 * (1 - closeness[known])
+        assert of_u[users[known]] ** 2 == pytest.approx(squares, rel=1e-9, abs=1e-11)
+        assert (np.diff(closeness[known]) <= 0).all()
+        assert len(set(users[known])) == known.sum()
+
+
+@every_metric
+@pytest.mark.parametrize("weighted", [False, True], ids=["binary", "weighted"])
+def test_neighbors_in_many_blocks_are_the_nearest_ones(
+    metric: Metric, *, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbors, "_CELLS", 1 << 16)
+    monkeypatch.setattr(neighbors, "_PAIRS", 5_000)
+    k, some, affinities = 50, np.arange(0, 2_000, 20), shoppers(2_000, 400, 1, weighted=weighted)
+    found = neighbors_of(affinities, k, metric)
+    apart = np.round(distances(affinities[some].toarray(), affinities.toarray(), metric), 9)
+    apart[np.arange(len(some)), some] = np.inf
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, :k]
+    nearest[np.take_along_axis(apart, nearest, axis=1) == np.inf] = NOBODY
+    assert found.users[some].tolist() == nearest.tolist()
+
+
+@every_metric
+@pytest.mark.parametrize("seed", range(5))
+def test_the_score_is_the_formula_by_brute_force(seed: int, metric: Metric) -> None:
+    random = np.random.default_rng(seed)
+    affinities = random.random((40, 12)) * (random.random((40, 12)) < 0.4)
+    affinities[:, 0] += 0.1  # nobody has nothing, and nobody is a stranger
+    found = ranked(UserKnn(UserKnnConfig(k=7, metric=metric)), csr(affinities))
+    for of_user, expected in zip(found, brute_force(affinities, 7, metric), strict=True):
+        assert dict(of_user) == pytest.approx({i: s for i, s in expected.items() if s > 0})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    affinities = random.random((20, 9)) * (random.random((20, 9)) < 0.5)
+    affinities[:, 0] += 0.1
+    unit = affinities / np.linalg.norm(affinities, axis=1, keepdims=True)
+    ranking = UserKnn(UserKnnConfig(k=100)).fit(csr(affinities)).rank(np.arange(20))
+    for u in range(20):
+        others = np.delete(unit, u, axis=0)
+        for entry in range(ranking.indptr[u], ranking.indptr[u + 1]):
+            terms = unit[u] * (others * others[:, [ranking.columns[entry]]]).sum(axis=0)
+            strongest = [j for j in np.argsort(-terms)[:REASONS] if terms[j] > 0]
+            assert [j for j in ranking.because[entry] if j >= 0] == strongest
+
+
+SEEDS = range(3)
+
+exponents = st.sampled_from([0.0, 0.2, 0.4, 1.0])
+
+
+def purchases(seed: int, items: int = 12) -> Affinities:
+    """Return (60, items) with kinds of users, and each two items had together by someone.
+
+    The first items are the more popular ones.
+    """
+    random = np.random.default_rng(seed)
+    liked = random.integers(0, 3, 60)[:, np.newaxis] == np.arange(items) % 3
+    popular = np.linspace(1, 0.6, items)
+    made = (random.random((60, items)) < np.where(liked, 0.9, 0.4) * popular) * 1.0
+    assert (gram_matrix(made) > 0).all()
+    return made
+
+
+def closed_form(counts: Affinities, ridge: float) -> npt.NDArray[np.float64]:
+    """Return B = I - P diag(P)^-1."""
+    inverse = np.linalg.inv(counts + ridge * np.eye(len(counts)))
+    return np.eye(len(counts)) - inverse / inverse.diagonal()
+
+
+@fewer
+@given(
+    seed=st.integers(0, 99),
+    alpha=exponents,
+    beta=exponents,
+    regularization=st.sampled_from([0.1, 8, 300]),
+)
+def test_normalised_lists_are_the_closed_form_of_the_normalised_counts_shifted(
+    seed: int, alpha: float, beta: float, regularization: float
+) -> None:
+    counts = gram_matrix(purchases(seed))
+    own = counts.diagonal() / counts.diagonal().max()
+    normalised = counts / counts.diagonal().max() / np.outer(own, own) ** ((alpha + beta) / 2)
+    weights = closed_form(normalised, regularization * normalised.diagonal().mean())
+    shifted = weights * (own / own[:, np.newaxis]) ** ((alpha - beta) / 2)
+    config = EaseConfig(regularization=regularization, own_damping=alpha, popularity_damping=beta)
+    assert near(shifted, scores(Ease(config), csr(counts)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_many_items_a_list_is_the_closed_form_on_the_items_nearest_by_cosine(seed: int) -> None:
+    affinities = purchases(seed)
+    counts, size = gram_matrix(affinities), 5
+    cosine = np.round(cosine_similarity(affinities.T), 12)
+    np.fill_diagonal(cosine, 0)
+    expected = np.zeros_like(counts)
+    for i in range(12):
+        nearest = np.lexsort((np.arange(12), -counts[i], -cosine[i]))[:size]
+        around = [i, *nearest]
+        weights = closed_form(counts[np.ix_(around, around)], 2 * counts.diagonal().mean())
+        expected[i, nearest] = weights[0, 1:]
+    model = Ease(EaseConfig(regularization=2), exact_items=11, neighborhood=size)
+    assert near(expected, scores(model, csr(counts)))
+
+
+@pytest.mark.parametrize("items", [2, 7, 8, 15, 60, 131])
+def test_the_inverse_of_more_items_than_are_inverted_at_once_is_whole(
+    items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverses, "_BLOCK", 7)
+    affinities = (np.random.default_rng(items).random((80, items)) < 0.2) * 1.0
+    counts = gram_matrix(affinities)
+    weights = closed_form(counts, 8 * counts.diagonal()[counts.diagonal() > 0].mean())
+    assert near(weights, scores(Ease(EaseConfig(), items), csr(counts)))
+
+
+@pytest.mark.parametrize("exact_items", [0, 9])
+def test_rows_of_different_ages_still_make_lists(exact_items: int) -> None:
+    # Nobody's counts are these: there is no R for them, and one eigenvalue is below zero.
+    counts = np.array([[5.0, 9, 2], [9, 5, 1], [2, 1, 5]])
+    found = scores(Ease(EaseConfig(regularization=0.1), exact_items=exact_items), csr(counts))
+    assert near(closed_form(counts, 0.1 * 5), found)
+
+
+def test_lists_are_the_same_however_few_items_are_ranked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = gram(purchases(0))
+    at_once = ranked(Ease(EaseConfig()), counts)
+    monkeypatch.setattr(ease, "_CELLS", 5 * counts.shape[1])
+    assert ranked(Ease(EaseConfig()), counts) == at_once
