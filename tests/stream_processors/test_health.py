@@ -1,4 +1,4 @@
-"""Health means progress, and readiness that the servers answer."""
+"""Health means progress; and what the worker does where the group and Redis disagree."""
 
 import asyncio
 import time
@@ -8,17 +8,23 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import structlog
 from faust.types import TP
+from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import SlotNotCoveredError
 
 from contracts.topics import Topic
 from infra.local.process import free_port
-from stream_processors.app import StreamProcessors
+from stream_processors.app import ReplacedError, StreamProcessors
 from stream_processors.health import STALLED_AFTER_S, Health, HealthServer, Progress, answers_soon
+from stream_processors.last_resort import END_AFTER_S, Stuck, StuckError
+from stream_processors.partition.life import Partition
 from stream_processors.partition.state import State
 from stream_processors.patience import STORE, Waits
 from stream_processors.settings import Settings
+from stream_processors.transport.consumer_thread import PartitionReader
+from stream_processors.transport.log import Log, LogEnd
 
 A, B = TP("quotes", 0), TP("quotes", 1)
 
@@ -83,14 +89,15 @@ class Standing:
 
     tp: TP = A
     state: State = State.FOLDING
-    for_s: float = 0.0
+    since_s: float = field(default_factory=time.monotonic)
     waits: Waits = field(default_factory=Waits)
     why: str = ""
-    folded_offset: int = 5
+    flushed_offset: int | None = 5
+    folded_offset: int = 7
+    is_hungry: bool = True
 
-    @property
-    def since_s(self) -> float:
-        return time.monotonic() - self.for_s
+    async def run(self) -> None:
+        """Ends at once."""
 
 
 def waiting(**its: Any) -> Standing:
@@ -100,7 +107,7 @@ def waiting(**its: Any) -> Standing:
 
 
 def flushing_slowly() -> Standing:
-    standing = Standing(state=State.FLUSHING, for_s=LONG_S)
+    standing = Standing(state=State.FLUSHING, since_s=-LONG_S)
     standing.waits.note_answer()
     return standing
 
@@ -111,7 +118,7 @@ def waited(ago_s: float) -> Standing:
     waits = Waits(lambda: next(clock, now_s))
     with waits.on(STORE):
         pass
-    return Standing(state=State.FLUSHING, for_s=3 * LONG_S, waits=waits)
+    return Standing(state=State.FLUSHING, since_s=-3 * LONG_S, waits=waits)
 
 
 @dataclass
@@ -164,7 +171,7 @@ WHY = "900 of the latest 1000 records are invalid"
     [
         (lambda: Worker([Standing()]), "stalled", "stalled", {}),
         (lambda: Worker([Standing()], broker_answers=False), "waiting", "stalled", {}),
-        (lambda: Worker([waiting(state=State.FLUSHING, for_s=LONG_S)]), "waiting", "ok",
+        (lambda: Worker([waiting(state=State.FLUSHING, since_s=-LONG_S)]), "waiting", "ok",
          {"waits_for": [STORE]}),
         (lambda: Worker([Standing(), waiting(tp=B)]), "stalled", "stalled", {}),
         (lambda: Worker([Standing()], silent=A), "waiting", "stalled", {}),
@@ -172,11 +179,11 @@ WHY = "900 of the latest 1000 records are invalid"
         (lambda: Worker([waited(0)], 0), "ok", "ok", {}),
         (lambda: Worker([waited(LONG_S)], 0), "stalled", "stalled", {}),
         *(
-            (lambda state=state: Worker([Standing(state=state, for_s=LONG_S)], 0), "stalled",
+            (lambda state=state: Worker([Standing(state=state, since_s=-LONG_S)], 0), "stalled",
              "stalled", {})
             for state in (State.CLAIMING, State.RESUMING, State.FLUSHING)
         ),
-        (lambda: Worker([Standing(for_s=LONG_S)], 0), "ok", "ok", {}),
+        (lambda: Worker([Standing(since_s=-LONG_S)], 0), "ok", "ok", {}),
         (lambda: Worker([flushing_slowly()]), "ok", "ok", {}),
         (lambda: Worker([Standing()], 0, n_held_back=7), "held back", "ok", {"held_back": 7}),
         (lambda: Worker([Standing(state=State.STOPPED, why=WHY)]), "ok", "stopped", {"why": WHY}),
@@ -205,3 +212,153 @@ async def test_a_worker_is_healthy_unless_a_partition_could_progress_and_ready_i
     assert (said["progress"], said["store"]) == (ready, "away" if is_away else "ok")
     is_ready = ready == "ok" and not is_away
     assert of_ready.status_code == (200 if is_ready else 503)
+
+
+SESSION_S = 10.0
+
+
+class App(StreamProcessors):
+    """The worker's app, not started: the test decides what the group has assigned."""
+
+    def __init__(self) -> None:
+        settings = Settings(session_timeout_s=SESSION_S)
+        super().__init__(
+            settings,
+            "group",
+            ["quotes"],
+            lambda tp, _: cast("Partition", Standing(tp)),
+            cast("Log", None),
+        )
+        self.given: set[TP] = set()
+
+    def assigned(self) -> set[TP]:
+        return self.given
+
+    def partition(self, tp: TP) -> Standing:
+        return cast("Standing", next(one for one in self.partitions if one.tp == tp))
+
+
+@pytest.fixture
+async def app() -> App:
+    with structlog.testing.capture_logs():
+        its = App()
+        its.given = {A, B}
+        its.partitions.begin(dict.fromkeys((A, B), cast("PartitionReader", None)))
+        return its
+
+
+Spoil = Callable[[App], object]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda app: setattr(app.partition(B), "state", State.REPLACED),
+        lambda app: app.given.add(TP("quotes", 2)),
+    ],
+    ids=["another worker claimed it", "it was assigned and never started"],
+)
+@pytest.mark.parametrize("rebalancing", [False, True])
+async def test_an_assigned_partition_that_is_long_not_folded_here_ends_the_worker(
+    app: App, spoil: Spoil, *, rebalancing: bool
+) -> None:
+    spoil(app)
+    app.rebalancing = rebalancing  # Faust may believe so forever
+    app._check_folded(0.0)
+    app._check_folded(2.9 * SESSION_S)
+    with pytest.raises(ReplacedError, match="is assigned to this worker, which does not fold it"):
+        app._check_folded(3.1 * SESSION_S)
+
+
+async def test_a_partition_that_is_folded_again_in_the_meantime_or_stopped_does_not_end_the_worker(
+    app: App,
+) -> None:
+    app.partition(B).state = State.REPLACED
+    app._check_folded(0.0)
+    app.partition(B).state = State.FOLDING
+    app._check_folded(1.0)
+    app.partition(B).state = State.REPLACED
+    app._check_folded(2.0)
+    app._check_folded(2.9 * SESSION_S)
+    app.partition(B).state = State.STOPPED  # which is left to an operator
+    app._check_folded(3.0 * SESSION_S)
+    app._check_folded(100 * SESSION_S)
+
+
+async def test_work_is_what_is_not_folded_and_lag_is_what_is_not_in_redis(
+    app: App,
+) -> None:
+    assert app.work() == {A: 0, B: 0}, "none is known yet"
+    app._ends = {A: LogEnd(10, stable=10), B: LogEnd(6, stable=6)}
+    assert app.work() == {A: 3, B: 0}
+    await app._report()
+    assert [lag_of(0), lag_of(1)] == [5.0, 1.0]
+
+
+async def test_records_held_back_by_an_open_transaction_are_lag_but_not_work(app: App) -> None:
+    app._ends = {A: LogEnd(10, stable=7), B: LogEnd(7, stable=7)}
+    assert app.work() == {A: 0, B: 0}
+    for now_s, since_s in ((0.0, 0.0), (90.0, 90.0)):
+        app._ends_s = now_s
+        app._report_lags()
+        gauges = ("lag_records", "records_held_back", "open_transaction_seconds")
+        assert [gauge_of(0, name) for name in gauges] == [5.0, 3.0, since_s]
+        assert [gauge_of(1, name) for name in gauges] == [2.0, 0.0, 0.0]
+    app._ends[A] = LogEnd(12, stable=9)  # another one is open now
+    app._ends_s = 91.0
+    app._report_lags()
+    assert gauge_of(0, "open_transaction_seconds") == 0.0
+
+
+async def test_a_broker_that_is_silent_for_long_keeps_no_transaction_open(app: App) -> None:
+    app._ends = {A: LogEnd(10, stable=7)}
+    for _ in range(2):  # between them, time passes
+        await app._report()
+        assert gauge_of(0, "open_transaction_seconds") == 0.0
+
+
+async def test_partitions_are_counted_by_their_state(app: App) -> None:
+    app.partition(B).state = State.STOPPED
+    await app._report()
+    labels = {"topic": "quotes", "state": "stopped"}
+    assert REGISTRY.get_sample_value("partition_states", labels) == 1
+    app.partition(B).state = State.FOLDING
+    await app._report()
+    assert REGISTRY.get_sample_value("partition_states", labels) == 0
+
+
+async def test_the_longest_stay_in_a_state_that_should_pass_is_shown_however_often_asked(
+    app: App,
+) -> None:
+    def shown(now_s: float) -> float | None:
+        app._report_states(now_s)
+        return REGISTRY.get_sample_value("partition_passing_seconds", {"topic": "quotes"})
+
+    assert shown(500.0) == 0  # both fold
+    for state in (State.CLAIMING, State.RESUMING, State.FLUSHING):
+        app.partition(A).state, app.partition(A).since_s = state, 100.0
+        app.partition(B).state, app.partition(B).since_s = state, 400.0
+        assert [shown(500.0), shown(560.0)] == [400.0, 460.0]
+    app.partition(A).state = State.STOPPED
+    assert shown(560.0) == 160.0
+
+
+def lag_of(partition: int) -> float | None:
+    return gauge_of(partition, "lag_records")
+
+
+def gauge_of(partition: int, name: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"topic": "quotes", "partition": str(partition)})
+
+
+def test_a_partition_that_could_progress_and_has_not_for_minutes_ends_the_worker() -> None:
+    stuck = Stuck()
+    for n in range(10):  # one that progressed, or could not, in the meantime
+        stuck.check({A}, n * END_AFTER_S)
+        stuck.check(set(), n * END_AFTER_S + 1)
+    for n in range(10, 20):  # one partition after the other
+        stuck.check({TP("quotes", n)}, n * END_AFTER_S)
+    stuck.check({A}, 0.0)
+    stuck.check({A, B}, END_AFTER_S)
+    with pytest.raises(StuckError, match=r"^quotes/0: no progress in 180 s, though Kafka and"):
+        stuck.check({A, B}, END_AFTER_S + 1)

@@ -1,18 +1,23 @@
-"""Parsing quotes to columns agrees with msgspec on every value, ordinary or not."""
+"""Parsing quotes to columns agrees with msgspec on every value; where its code comes from."""
 
 import json
 import math
+import os
+import sys
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from contracts.batches import Spans, decode_quotes, decode_quotes_with
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import MAX_AHEAD_MS, Quote, encode
-from stream_processors.compiled import CODE
+from stream_processors import compiled
+from stream_processors.compiled import CODE, Code, frames
 from tests.contracts.test_messages import OPTIONAL, quotes
 
 pytestmark = pytest.mark.usefixtures("compiled_code")
@@ -126,3 +131,37 @@ def test_nothing_outside_a_value_is_read() -> None:
     assert not CODE.ordinary_quotes(cut)[1].any()
     late = Spans(whole, np.arange(1, n), n - np.arange(1, n))
     assert not CODE.ordinary_quotes(late)[1].any()
+
+
+def test_without_numba_the_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("compiled_frames", "quotes"):
+        monkeypatch.delitem(sys.modules, f"stream_processors.compiled.{name}", raising=False)
+        monkeypatch.delattr(compiled, name, raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "stream_processors.compiled.numba_types", raising=False)
+    code = Code()
+    with capture_logs() as logs:
+        code.load()
+    assert code.ordinary_quotes is None
+    assert code.read_frames is frames.interpreted
+    (line,) = logs
+    assert line["log_level"] == "warning"
+    assert "numba cannot be loaded" in line["event"]
+    assert "numba" in line["error"]
+
+
+def test_code_of_an_image_is_copied_to_where_numba_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_image = tmp_path / "numba"
+    of_image.mkdir()
+    (of_image / "code.nbi").write_bytes(b"1")
+    monkeypatch.setattr(compiled, "_OF_IMAGE", of_image)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    compiled._configure()
+    copy = Path(os.environ["NUMBA_CACHE_DIR"])
+    assert copy != of_image
+    assert (copy / "code.nbi").read_bytes() == b"1"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,6 +27,7 @@ from stream_processors.store.chunks import (
     Channel,
     Group,
     Unwritten,
+    chunks,
     command,
     packed,
     packed_pairs,
@@ -36,6 +38,7 @@ from stream_processors.store.claims import (
     StoreEmptiedError,
     StoreWentBackError,
 )
+from stream_processors.store.memory import too_large
 from stream_processors.store.store import FoldingError, Store
 from tests.examples import examples
 from tests.patience import PATIENCE_S
@@ -357,3 +360,56 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
     assert (await store.position(QUOTES, 0))["next"] == "41"
     assert [entry["channel"] for entry in logs] == [channel.name]
     assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
+
+
+COST = 2_500
+
+group_widths = st.lists(
+    st.lists(st.integers(0, 3_000), min_size=1, max_size=3), min_size=1, max_size=20
+)
+
+
+def groups_of(widths: list[list[int]]) -> list[Group]:
+    """Return groups with so many arguments of each command, and as many packed numbers."""
+    return [
+        Group(
+            f"key {n}",
+            [e for w in group for e in command("HSET", ["x"] * w)],
+            [n],
+            bytes(5 * sum(group)),
+            sum(group),
+        )
+        for n, group in enumerate(widths)
+    ]
+
+
+def size(group: Group) -> int:
+    return 1 + len(group.commands) + group.n
+
+
+@given(widths=group_widths)
+def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -> None:
+    groups, at, before = groups_of(widths), 0, COST
+    for chunk in chunks(groups, COST):
+        its = groups[at : at + len(chunk.keys)]
+        assert chunk.keys == [group.key for group in its]
+        assert chunk.commands == [e for g in its for e in (len(g.commands), *g.commands)]
+        assert chunk.published == [n for group in its for n in group.published]
+        assert chunk.fields == [group.fields for group in its]
+        assert len(its) == 1 or sum(map(size, its)) <= COST
+        assert before + size(its[0]) > COST, "the chunk before had room"
+        before = sum(map(size, its))
+        at += len(its)
+    assert at == len(groups)
+
+
+GB = 10**9
+
+
+def test_bars_that_will_not_fit_are_named_with_what_there_is() -> None:
+    assert too_large(50_000, 1_440, 14 * GB) is None
+    assert too_large(50_000, 1_440, memory_bytes=0) is None
+    said = too_large(50_000, 1_440, 13 * GB)
+    assert said is not None
+    assert "bars of 50,000 instruments over 1,440 minutes" in said
+    assert "take 13.7 GB, and Redis has 13.0 GB" in said

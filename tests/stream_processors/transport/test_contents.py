@@ -1,25 +1,35 @@
-"""A Kafka batch's records are found and judged alike by machine code and by Python.
+"""A Kafka batch's records: found alike by machine code and by Python, bounded, and split.
 
 `FUZZ_BATCHES=100000` tries so many mutated batches.
 """
 
+import dataclasses
+import itertools
 import os
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crecords import DefaultRecordBatchBuilder as Builder
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchPy as TheirBatch
 from aiokafka.record.util import decode_varint_py, encode_varint
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.compiled import CODE, frames
-from stream_processors.transport.batches import BadRecord
-from stream_processors.transport.contents import opened, read
+from stream_processors.records import PRODUCERS_STAMP
+from stream_processors.transport.batches import BadRecord, RecordBatch
+from stream_processors.transport.contents import Batch, opened, read, unpacked
 from tests.raw_batches import POISON, Raw, batch_of, patched
+from tests.stream_processors.records import record
 
 FUZZ_BATCHES = int(os.environ.get("FUZZ_BATCHES", "3000"))
 HEADER_BYTES = 61
@@ -330,3 +340,104 @@ def test_what_aiokafka_parses_of_mutated_batches_is_read_and_the_rest_accounted_
             assert (good, bad) == (expected, [])
     print(f"{compared} of {FUZZ_BATCHES} compared")
     assert compared > FUZZ_BATCHES / 10
+
+
+CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+MB = 1_000_000
+# Memory growth allowed when unpacking 120 MB: the bound, plus the interpreter's overhead.
+GROWS_BY_MB = 90
+
+
+def packed(codec: str, *values: bytes) -> bytes:
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=CODECS[codec], is_transactional=0, producer_id=-1,
+        producer_epoch=-1, base_sequence=-1, batch_size=2**30,
+    )  # fmt: skip
+    for offset, value in enumerate(values):
+        builder.append(offset, 1_795_884_284_302, b"4", value, [])
+    return bytes(builder.build())
+
+
+def payload_of(batch: bytes) -> bytes:
+    return unpacked(batch[22], memoryview(batch)[HEADER_BYTES:])
+
+
+@pytest.mark.parametrize("codec", list(CODECS)[1:])
+def test_normal_batches_are_unpacked(codec: str) -> None:
+    values = [b"a", b"", b"b" * MB, bytes(range(256)) * 1_000]
+    for some in (values, [bytes(99)]):  # nothing is left of the previous one
+        assert payload_of(packed(codec, *some)) == packed("none", *some)[HEADER_BYTES:]
+
+
+PROGRAM = """
+import re, sys
+from tests.stream_processors.transport.test_contents import packed, payload_of
+payload_of(packed("zstd", b"4"))
+# Not `ru_maxrss`, which begins with that of the process that started this one.
+peak = lambda: int(re.search(r"VmHWM:.*?(\\d+)", open("/proc/self/status").read())[1])
+before = peak()
+for batch in sys.argv[1:]:
+    try: payload_of(open(batch, "rb").read())
+    except ValueError: print((peak() - before) // 1024)
+"""
+
+
+def test_small_batches_that_unpack_to_120_mb_take_no_more_memory_than_the_bound(
+    tmp_path: Path,
+) -> None:
+    batches = {
+        tmp_path / codec: packed(codec, b" " * (120 * MB)) for codec in ("gzip", "lz4", "zstd")
+    }
+    for path, batch in batches.items():
+        assert len(batch) < MB
+        path.write_bytes(batch)
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *batches], capture_output=True, text=True)
+    grown = list(map(int, done.stdout.split()))
+    assert len(grown) == len(batches), done.stderr
+    assert max(grown) < GROWS_BY_MB
+
+
+steps = st.lists(st.integers(1, 5), min_size=1, max_size=20)
+
+
+def whole(*records: Batch, end: int = 0) -> RecordBatch:
+    start = records[0].offset
+    end = end or records[-1].offset + 1
+    return RecordBatch(TP("quotes", 0), "life", start, end, read(records, 0)[0])
+
+
+@given(steps=steps, n=st.integers(1, 25), beyond=st.integers(0, 3))
+def test_a_split_is_the_batch_without_gap_or_overlap_each_record_at_its_own_offset(
+    steps: list[int], n: int, beyond: int
+) -> None:
+    offsets = list(itertools.accumulate(steps, initial=7))
+    end = offsets[-1] + 1 + beyond
+    missing = sorted({*range(7, end)} - {*offsets})
+    unreadable = [BadRecord(offset, None, b"", "why") for offset in missing]
+    batch = dataclasses.replace(whole(*map(record, offsets), end=end), unreadable=unreadable)
+    assert batch.offsets().tolist() == offsets
+    head, rest = batch.split(n)
+    assert [*head.records, *rest.records] == [*batch.records]
+    assert len(head) == min(n, len(batch))
+    assert (head.start, head.end, rest.end) == (batch.start, rest.start, batch.end)
+    assert {(half.tp, half.life) for half in (head, rest)} == {(batch.tp, batch.life)}
+    assert [*head.unreadable, *rest.unreadable] == unreadable
+    for half in (head, rest):
+        assert all(half.start <= one.offset < half.end for one in half.unreadable)
+
+
+def test_a_size_grows_by_values_and_records() -> None:
+    alone = whole(record(0, None)).size_bytes
+    assert whole(record(0, b"four")).size_bytes == alone + 4
+    three = whole(record(0, None), record(1, b"four"), record(2, None))
+    assert three.size_bytes == 3 * alone + 4
+
+
+def test_each_record_has_its_own_brokers_timestamp_and_our_clock_without_one() -> None:
+    before_ms = time.time_ns() // 1_000_000
+    ahead_ms = before_ms + 60_000
+    stamps = [1_000, PRODUCERS_STAMP, ahead_ms, PRODUCERS_STAMP]
+    records = [record(n, appended_at=stamp) for n, stamp in enumerate(stamps)]
+    clock_ms = whole(*records).clock_ms().tolist()
+    assert clock_ms == [1_000, clock_ms[1], ahead_ms, clock_ms[1]]
+    assert before_ms <= clock_ms[1] <= time.time_ns() // 1_000_000

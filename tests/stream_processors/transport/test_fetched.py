@@ -11,7 +11,7 @@ from stream_processors.transport.fetched import CorruptLogError, FetchFailure
 from tests.raw_batches import Raw, publish_soon
 
 from .conftest import WAIT_S, Reader, Transactions, Write, new_topic
-from .test_unpacking import CODECS
+from .test_contents import CODECS
 
 
 def numbered(first: int, n: int) -> list[bytes]:

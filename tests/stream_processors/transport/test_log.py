@@ -1,13 +1,19 @@
+"""What the broker says of a log, and how records are published to it."""
+
 import asyncio
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from contracts.topics import BARS, QUOTES
+from infra.local.kafka.jars import NoKafkaError
 from infra.local.process import free_port
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
@@ -20,6 +26,10 @@ from stream_processors.transport.log import (
     TopicRecreatedError,
     is_reachable,
 )
+from stream_processors.transport.producer import Outgoing, Producer
+from tests.chaos.proxy import Network
+from tests.chaos.servers.kafka import Kafka, own_kafka
+from tests.chaos.servers.restartable import started
 from tests.patience import eventually
 
 from .conftest import WAIT_S, Transactions, Write
@@ -176,3 +186,80 @@ def test_topics_are_reachable_if_all_exist_and_their_leaders_answer(
     assert not is_reachable(plain(broker), [QUOTES.name, "a-topic-that-nobody-made"])
     monkeypatch.setattr(log_module, "_TIMEOUT_S", 0.2)
     assert not is_reachable(plain(f"127.0.0.1:{free_port()}"), [QUOTES.name])
+
+
+@pytest.fixture
+async def producer(broker: str) -> AsyncIterator[Producer]:
+    producer = Producer(plain(broker))
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+async def read(broker: str, topic: str, n: int) -> list[ConsumerRecord[bytes, bytes]]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([TP(topic, 0)])
+        async with asyncio.timeout(WAIT_S):
+            return [await consumer.getone() for _ in range(n)]
+    finally:
+        await consumer.stop()
+
+
+async def test_a_published_record_is_stored_as_given(
+    broker: str, topic: str, producer: Producer
+) -> None:
+    assert await producer.answers()
+    assert await producer.partitions_of(topic) == 1
+    await producer.publish(topic, 0, b"value")
+    await producer.publish(topic, 0, None, key=b"key", headers=[("reason", b"why")])
+    first, second = await read(broker, topic, 2)
+    assert (first.key, first.value, first.headers) == (None, b"value", ())
+    assert (second.key, second.value, second.headers) == (b"key", None, (("reason", b"why"),))
+
+
+async def test_records_published_together_keep_their_order_over_many_requests(
+    broker: str, topic: str, producer: Producer
+) -> None:
+    records = [Outgoing(b"%d" % n, bytes(100_000), []) for n in range(30)]  # 3 requests
+    await producer.publish_all(topic, 0, records)
+    assert [one.key for one in await read(broker, topic, 30)] == [one.key for one in records]
+
+
+async def test_a_start_without_a_broker_fails() -> None:
+    with pytest.raises(KafkaConnectionError, match="bootstrap"):
+        await Producer(plain(f"127.0.0.1:{free_port()}")).start()
+
+
+LEADS, FOLLOWS = 1, 2
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[Kafka]:
+    """Three brokers: one leads the partitions of `quotes`, another one follows it."""
+    with Network() as network:
+        try:
+            kafka = own_kafka(tmp_path / "kafka", network, workers=1, brokers=3)
+        except NoKafkaError as why:
+            pytest.skip(str(why))
+        with started(*kafka.servers):
+            replicas = [[LEADS, FOLLOWS]] * 2
+            topic = NewTopic(QUOTES.name, len(replicas), replica_assignment=replicas)
+            brokers.create(brokers.Admin(plain(kafka.bootstrap_servers)), [topic])
+            yield kafka
+
+
+@pytest.mark.slow
+def test_a_topic_with_a_lagging_follower_is_unreachable_as_its_leader_may_accept_nothing(
+    kafka: Kafka,
+) -> None:
+    def reached() -> bool:
+        return is_reachable(plain(kafka.bootstrap_servers), [QUOTES.name])
+
+    follows = kafka.servers[FOLLOWS - 1]
+    eventually(reached, "both replicas are in sync")
+    follows.kill()
+    eventually(lambda: not reached(), "the leader is alone")
+    follows.start()
+    eventually(reached, "both replicas are in sync again")

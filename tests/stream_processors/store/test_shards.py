@@ -1,4 +1,4 @@
-"""A dead, silent or full shard of a cluster stops only its own partitions."""
+"""A dead, silent or full shard of a cluster stops only its own partitions; and one that moves."""
 
 import asyncio
 import signal
@@ -10,16 +10,18 @@ import structlog
 from redis.crc import key_slot
 
 from contracts.topics import INTERACTIONS, QUOTES, Topic
+from infra.local.process import LOOPBACK
 from runtime.redis.stores import check_kept_async
 from runtime.topology import Topology
 from stream_processors.__main__ import check_memory, check_state
 from stream_processors.health import answers_soon
 from stream_processors.patience import STORE, WAITS, Waits
 from stream_processors.settings import Settings
+from stream_processors.store.chunks import ON_INDEX, Group, Unwritten, command
 from stream_processors.store.store import FoldingError, Store
-from tests.chaos.servers.cluster import Cluster, partial_cluster
+from tests.chaos.servers.cluster import Cluster, id_of, partial_cluster
 from tests.patience import PATIENCE_S, until
-from tests.stream_processors.claimed import connected
+from tests.stream_processors.claimed import claimed, connected
 
 TOPOLOGY = Topology(16, 16, 16)
 SETTINGS = Settings()
@@ -106,6 +108,41 @@ async def test_a_silent_shard_does_not_answer_and_the_others_do(
         assert said == [False, True]
     finally:
         cluster.nodes[AILING].signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+async def test_keys_that_have_not_moved_yet_are_waited_for_and_never_taken_for_empty(
+    cluster: Cluster, store: Store, moved: int
+) -> None:
+    """A slot goes to another node, key by key, while a worker uses it."""
+    claim = await claimed(store, INTERACTIONS)
+    position, active = store.keyspace.position(INTERACTIONS, 0), store.keyspace.active(0)
+    a, b = (store.keyspace.history(0, user) for user in "AB")
+    values = [
+        Group(key, [*command("ZADD", ["1", key], ON_INDEX), *command("HSET", ["1", "{}"])])
+        for key in (a, b)
+    ]
+    await claim.write(Unwritten(values), 10)
+    slot = key_slot(position.encode())
+    source = cluster.owner_of(slot)
+    target = next(node for node in cluster.masters() if node is not source)
+    target.call("CLUSTER SETSLOT", slot, "IMPORTING", id_of(source))
+    source.call("CLUSTER SETSLOT", slot, "MIGRATING", id_of(target))
+    keys = [position, a, b, active]
+    migrate = ("MIGRATE", LOOPBACK, target.port, "", 0, 5_000, "KEYS")
+    source.call(*migrate, *keys[:moved])
+    with structlog.testing.capture_logs() as logs:
+        questions = [Group(key, command("HGETALL", [])) for key in (a, b)]
+        reading = asyncio.create_task(claim.read(questions))
+        await until(lambda: logs or reading.done(), "it waits")
+        assert not reading.done(), "what has not moved yet was read"
+        await asyncio.to_thread(source.call, *migrate, *keys[moved:])
+        for node in (target, *cluster.masters()):
+            node.call("CLUSTER SETSLOT", slot, "NODE", id_of(target))
+        assert await reading == [["1", "{}"], ["1", "{}"]]
+        await claim.write(Unwritten([Group(b, command("HSET", ["2", "{}"]))]), 20)
+    assert await store.hash_of(b) == {"1": "{}", "2": "{}"}
+    assert (await store.position(INTERACTIONS, 0))["next"] == "20"
 
 
 async def test_a_reachable_shard_folded_with_other_settings_is_still_refused_at_the_start(
