@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,38 +48,36 @@ class Case:
         return late, f"{int(self.at.removesuffix('m')) + 3}m"
 
 
+def of(name: str, labels: dict[str, str]) -> str:
+    return name + "{" + ",".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
+
+
 def counted(name: str, labels: dict[str, str]) -> Case:
     """Return the case of a counter that fires when it grows, also if it begins with what it has."""
-    series = name + "{" + ",".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
-    return Case(
-        fires={series: "0x8 3x9"},
-        fresh={series: "_x8 3x9"},
-        quiet={series: "7x20"},
-        labels=labels,
-    )
+    series = of(name, labels)
+    return Case({series: "0x8 3x9"}, {series: "7x20"}, labels, fresh={series: "_x8 3x9"})
 
 
 def training(outcome: str) -> Case:
     """Return the case of runs of the trainer that end so, among others that end well."""
+    trainer = {"job": "trainer", "instance": "trainer:9102"}
 
     def runs(values: str) -> Series:
-        of = 'trainer_runs_total{job="trainer",instance="trainer:9102",outcome='
-        return {f'{of}"{outcome}"}}': values, f'{of}"trained"}}': "0+1x20"}
+        other = of("trainer_runs_total", trainer | {"outcome": "trained"})
+        return {of("trainer_runs_total", trainer | {"outcome": outcome}): values, other: "0+1x20"}
 
-    return Case(
-        fires=runs("0x15 1x9"),
-        fresh=runs("_x15 1x9"),
-        quiet=runs("1x40"),
-        at="20m",
-        labels={"job": "trainer", "instance": "trainer:9102", "outcome": outcome},
-    )
+    labels = trainer | {"outcome": outcome}
+    return Case(runs("0x15 1x9"), runs("1x40"), labels, at="20m", fresh=runs("_x15 1x9"))
 
 
-def decisions(what: str, values: str) -> Series:
-    return {
-        f'trainer_decisions_total{{what="{what}"}}': values,
-        'trainer_decisions_total{what="published"}': "0+1x200",
-    }
+def decision(what: str, fires: str, fresh: str, quiet: str, at: str) -> Case:
+    """Return the case of a canary that ends so, among others that are published."""
+
+    def made(values: str) -> Series:
+        other = of("trainer_decisions_total", {"what": "published"})
+        return {of("trainer_decisions_total", {"what": what}): values, other: "0+1x200"}
+
+    return Case(made(fires), made(quiet), {"what": what}, at=at, fresh=made(fresh))
 
 
 def requests(failed: str, answered: str) -> Series:
@@ -96,90 +95,78 @@ def answers(within_250_ms: str, within_500_ms: str) -> Series:
     }
 
 
-UP = 'up{job="api",instance="api-1:8000"}'
-FOLDED = 'records_total{topic="quotes"}'
-LAG_0, LAG_1 = (f'lag_records{{topic="quotes",partition="{n}"}}' for n in range(2))
-HELD_0, HELD_1 = (f'records_held_back{{topic="quotes",partition="{n}"}}' for n in range(2))
-OPEN_0, OPEN_1 = (f'open_transaction_seconds{{topic="quotes",partition="{n}"}}' for n in range(2))
-ASSIGNED_1, ASSIGNED_2 = (f'partitions_assigned{{topic="quotes",instance="{n}"}}' for n in "12")
-PARTITIONS_1, PARTITIONS_2 = (f'topic_partitions{{topic="quotes",instance="{n}"}}' for n in "12")
-PARTITIONS = {PARTITIONS_1: "8x20", PARTITIONS_2: "8x20"}
-STOPPED = 'partition_states{topic="quotes",state="stopped"}'
-CLAIMING = 'partition_states{topic="quotes",state="claiming"}'
-FLUSHING = 'partition_states{topic="quotes",state="flushing"}'
-PASSING_1, PASSING_2 = (f'partition_passing_seconds{{topic="quotes",instance="{n}"}}' for n in "12")
-FOLDING = 'partition_states{topic="quotes",state="folding"}'
-KEYS_FILE = 'api_keys_file_broken{job="api",instance="api-1:8000"}'
-QUOTES = {"topic": "quotes"}
+def each(label: str, name: str, labels: dict[str, str], *values: str) -> Series:
+    """Return a series of each of the values; the label that these differ by is 0, 1, ..."""
+    return {of(name, labels | {label: str(n)}): some for n, some in enumerate(values)}
+
+
+by_partition, by_instance = partial(each, "partition"), partial(each, "instance")
+
+
+QUOTES, TABLE, TICKS = {"topic": "quotes"}, {"table": "quotes"}, {"topic": "shop.ticks"}
+API = {"job": "api", "instance": "api-1:8000"}
 ARCHIVE = {"job": "archive", "instance": "archive:9103"}
-ARCHIVE_UP = 'up{job="archive",instance="archive:9103"}'
-BEGAN = 'process_start_time_seconds{job="archive",instance="archive:9103"}'
-ARCHIVE_LAG_0, ARCHIVE_LAG_1 = (
-    f'archive_lag_records{{table="quotes",partition="{n}"}}' for n in range(2)
+ADAPT = TICKS | {"instance": "adapt:9104"}
+UP, ARCHIVE_UP = of("up", API), of("up", ARCHIVE)
+FOLDED = of("records_total", QUOTES)
+STOPPED, CLAIMING, FLUSHING, FOLDING = (
+    of("partition_states", QUOTES | {"state": state})
+    for state in ("stopped", "claiming", "flushing", "folding")
 )
-ARCHIVE_HELD_0, ARCHIVE_HELD_1 = (
-    f'archive_records_held_back{{table="quotes",partition="{n}"}}' for n in range(2)
+KEYS_FILE = of("api_keys_file_broken", API)
+BEGAN = of("process_start_time_seconds", ARCHIVE)
+BUFFERED, ROWS = of("archive_buffered_bytes", ARCHIVE), of("archive_rows_total", ARCHIVE | TABLE)
+COMMITS_FAILED = of("archive_commits_failed_total", TABLE)
+MAPPED = of("adapt_records_read_total", ADAPT)
+UNMAPPED = of("adapt_records_rejected_total", ADAPT)
+
+lag = partial(by_partition, "lag_records", QUOTES)
+held = partial(by_partition, "records_held_back", QUOTES)
+open_s = partial(by_partition, "open_transaction_seconds", QUOTES)
+open_of_feedback_s = partial(
+    by_partition, "archive_open_transaction_seconds", {"table": "feedback"}
 )
-ARCHIVE_OPEN = 'archive_open_transaction_seconds{table="feedback",partition="0"}'
-NONE_HELD = dict.fromkeys((HELD_0, HELD_1, ARCHIVE_HELD_0, ARCHIVE_HELD_1), "0x40")
-BUFFERED = 'archive_buffered_bytes{job="archive",instance="archive:9103"}'
-ROWS = 'archive_rows_total{job="archive",instance="archive:9103",table="quotes"}'
-COMMITS_FAILED = 'archive_commits_failed_total{table="quotes"}'
-MAINTAINED_1, MAINTAINED_2 = (
-    f'archive_maintained_timestamp_seconds{{instance="{n}",table="quotes"}}' for n in range(2)
-)
-TABLE = {"table": "quotes"}
-TICKS = {"topic": "shop.ticks"}
-MAPPED = 'adapt_records_read_total{topic="shop.ticks",instance="adapt:9104"}'
-UNMAPPED = 'adapt_records_rejected_total{topic="shop.ticks",instance="adapt:9104"}'
-ADAPT_LAG_0, ADAPT_LAG_1 = (
-    f'adapt_lag_records{{topic="shop.ticks",partition="{n}"}}' for n in range(2)
-)
+assigned = partial(by_instance, "partitions_assigned", QUOTES)
+passing_s = partial(by_instance, "partition_passing_seconds", QUOTES)
+archive_lag = partial(by_partition, "archive_lag_records", TABLE)
+archive_held = partial(by_partition, "archive_records_held_back", TABLE)
+maintained_s = partial(by_instance, "archive_maintained_timestamp_seconds", TABLE)
+adapt_lag = partial(by_partition, "adapt_lag_records", TICKS)
+PARTITIONS = by_instance("topic_partitions", QUOTES, "8x20", "8x20")
+NONE_HELD = held("0x40", "0x40") | archive_held("0x40", "0x40")
 
 CASES = {
     "ProgramAbsent": Case(
-        fires={ARCHIVE_UP: "1x8 _x30", UP: "1x40"},
-        quiet={ARCHIVE_UP: "1x8 0x30", UP: "1x40"},
-        labels={"job": "archive"},
+        {ARCHIVE_UP: "1x8 _x30", UP: "1x40"},
+        {ARCHIVE_UP: "1x8 0x30", UP: "1x40"},
+        {"job": "archive"},
         at="25m",
     ),
-    "ProcessDown": Case(
-        fires={UP: "1x8 0x9"},
-        quiet={UP: "1x9 0 1x9"},
-        labels={"job": "api", "instance": "api-1:8000"},
-    ),
+    "ProcessDown": Case({UP: "1x8 0x9"}, {UP: "1x9 0 1x9"}, API),
     "ProcessRestarts": Case(
-        fires={BEGAN: "0x3 200x3 400x3 800x20"},
-        quiet={BEGAN: "0x3 200x3 400x20"},
-        labels=ARCHIVE,
-        at="20m",
+        {BEGAN: "0x3 200x3 400x3 800x20"}, {BEGAN: "0x3 200x3 400x20"}, ARCHIVE, at="20m"
     ),
     "FallingBehind": Case(
-        fires={FOLDED: "0+600x20", LAG_0: "400x20", LAG_1: "300x20"} | NONE_HELD,
-        quiet=NONE_HELD
-        | {FOLDED: "0+600x20", LAG_0: "9300x20", HELD_0: "9000x20", LAG_1: "200x20"},
-        labels=QUOTES,
+        NONE_HELD | {FOLDED: "0+600x20"} | lag("400x20", "300x20"),
+        NONE_HELD | {FOLDED: "0+600x20"} | lag("9300x20", "200x20") | held("9000x20"),
+        QUOTES,
     ),
     "TransactionOpen": Case(
-        fires={OPEN_0: "0x5 0+60x20", OPEN_1: "0x20", ARCHIVE_OPEN: "0x20"},
-        quiet={OPEN_0: "0 60 120 0x20", OPEN_1: "0x20", ARCHIVE_OPEN: "0x20"},
-        labels=QUOTES,
+        open_s("0x5 0+60x20", "0x20") | open_of_feedback_s("0x20"),
+        open_s("0 60 120 0x20", "0x20") | open_of_feedback_s("0x20"),
+        QUOTES,
     ),
     "PartitionsUnassigned": Case(
-        fires={ASSIGNED_1: "4x20", ASSIGNED_2: "3x20"} | PARTITIONS,
-        quiet={ASSIGNED_1: "4x20", ASSIGNED_2: "4x20"} | PARTITIONS,
-        labels=QUOTES,
+        assigned("4x20", "3x20") | PARTITIONS, assigned("4x20", "4x20") | PARTITIONS, QUOTES
     ),
     "PartitionStopped": Case(
-        fires={STOPPED: "0x8 1x9", FOLDING: "8x8 7x9"},
-        quiet={STOPPED: "0x20", FOLDING: "8x20"},
-        labels=QUOTES,
+        {STOPPED: "0x8 1x9", FOLDING: "8x8 7x9"}, {STOPPED: "0x20", FOLDING: "8x20"}, QUOTES
     ),
     "PartitionNotFolding": Case(
         # All are claimed, and stay so: nothing else of the worker shows it, not even its lag.
-        fires={CLAIMING: "0x3 8x20", PASSING_1: "0x3 0+60x20", PASSING_2: "0x20"},
-        quiet={FLUSHING: "1x20", PASSING_1: "0 60 120 0 30 90 0x20", PASSING_2: "1x20"},
-        labels=QUOTES,
+        {CLAIMING: "0x3 8x20"} | passing_s("0x3 0+60x20", "0x20"),
+        {FLUSHING: "1x20"} | passing_s("0 60 120 0 30 90 0x20", "1x20"),
+        QUOTES,
     ),
     "RecordsRejected": counted("records_rejected_total", QUOTES),
     "QuotesLate": counted("late_quotes_total", {}),
@@ -187,87 +174,59 @@ CASES = {
     "TrainingFails": training("failed"),
     "DataRejected": training("rejected"),
     "ValuesCorrupt": Case(
-        fires={"trainer_corrupt_values": "3x20"},
-        quiet={"trainer_corrupt_values": "3x5 0x20"},
-        value="3",
+        {"trainer_corrupt_values": "3x20"}, {"trainer_corrupt_values": "3x5 0x20"}, value="3"
     ),
-    "CanaryWithdrawn": Case(
-        fires=decisions("withdrawn", "0x5 1x130"),
-        fresh=decisions("withdrawn", "_x110 1x20"),
-        quiet=decisions("withdrawn", "1x120"),
-        labels={"what": "withdrawn"},
-        at="120m",
-    ),
-    "CanaryRolledBack": Case(
-        fires=decisions("rolled back", "0x15 1x9"),
-        fresh=decisions("rolled back", "_x15 1x9"),
-        quiet=decisions("rolled back", "1x40"),
-        at="20m",
-        labels={"what": "rolled back"},
-    ),
-    "KeysFileBroken": Case(
-        fires={KEYS_FILE: "0x8 1x9"},
-        quiet={KEYS_FILE: "0x9 1 0x9"},
-        labels={"job": "api", "instance": "api-1:8000"},
-    ),
-    "ApiFails": Case(
-        fires=requests("0+2x20", "0+98x20"),
-        quiet=requests("0+1x20", "0+199x20"),
-    ),
-    "ApiSlow": Case(
-        fires=answers("0+98x20", "0+100x20"),
-        quiet=answers("0+100x20", "0+100x20"),
-    ),
+    "CanaryWithdrawn": decision("withdrawn", "0x5 1x130", "_x110 1x20", "1x120", "120m"),
+    "CanaryRolledBack": decision("rolled back", "0x15 1x9", "_x15 1x9", "1x40", "20m"),
+    "KeysFileBroken": Case({KEYS_FILE: "0x8 1x9"}, {KEYS_FILE: "0x9 1 0x9"}, API),
+    "ApiFails": Case(requests("0+2x20", "0+98x20"), requests("0+1x20", "0+199x20")),
+    "ApiSlow": Case(answers("0+98x20", "0+100x20"), answers("0+100x20", "0+100x20")),
     "ArchiveReadsNothing": Case(
-        fires={ARCHIVE_UP: "1x20"},
-        quiet={ARCHIVE_UP: "1x20", ARCHIVE_LAG_0: "0x20"},
-        labels={"job": "archive"},
+        {ARCHIVE_UP: "1x20"}, {ARCHIVE_UP: "1x20"} | archive_lag("0x20"), {"job": "archive"}
     ),
     "ArchiveNotCommitting": Case(
-        fires={BUFFERED: "900x40", ROWS: "0x4 100x4 200x30"},
-        quiet={BUFFERED: "900x40", ROWS: "0x4 100x4 200x4 300x4 400x4 500x4 600x4"},
-        labels=ARCHIVE,
+        {BUFFERED: "900x40", ROWS: "0x4 100x4 200x30"},
+        {BUFFERED: "900x40", ROWS: "0x4 100x4 200x4 300x4 400x4 500x4 600x4"},
+        ARCHIVE,
         at="29m",
     ),
     "ArchiveCommitsFail": Case(
-        fires={COMMITS_FAILED: "0+3x20"},
-        quiet={COMMITS_FAILED: "0x4 3 6 9 12x20"},
-        labels=TABLE,
-        at="12m",
+        {COMMITS_FAILED: "0+3x20"}, {COMMITS_FAILED: "0x4 3 6 9 12x20"}, TABLE, at="12m"
     ),
     "ArchiveFallingBehind": Case(
-        fires={ROWS: "0+600x40", ARCHIVE_LAG_0: "5000x40", ARCHIVE_LAG_1: "4500x40"} | NONE_HELD,
-        quiet=NONE_HELD
-        | {ROWS: "0+600x40", ARCHIVE_LAG_0: "9000x40", ARCHIVE_LAG_1: "3500x40"}
-        | {ARCHIVE_HELD_0: "4000x40"},
-        labels=TABLE,
+        NONE_HELD | {ROWS: "0+600x40"} | archive_lag("5000x40", "4500x40"),
+        NONE_HELD
+        | {ROWS: "0+600x40"}
+        | archive_lag("9000x40", "3500x40")
+        | archive_held("4000x40"),
+        TABLE,
         at="40m",
     ),
     "ArchiveNotMaintained": Case(
-        fires={MAINTAINED_1: "0x800", MAINTAINED_2: "60x800"},
-        fresh={MAINTAINED_1: "_x721 0x100"},
-        quiet={MAINTAINED_1: "0x800", MAINTAINED_2: "60x300 18000x500"},
-        labels=TABLE,
+        maintained_s("0x800", "60x800"),
+        maintained_s("0x800", "60x300 18000x500"),
+        TABLE,
         at="737m",
+        fresh=maintained_s("_x721 0x100"),
     ),
     "ArchiveRecordsRejected": counted("archive_records_rejected_total", TABLE),
     "ArchiveRecordsMissing": counted("archive_records_missing_total", TABLE),
     "AdaptFallingBehind": Case(
-        fires={MAPPED: "0+600x20", ADAPT_LAG_0: "400x20", ADAPT_LAG_1: "300x20"},
-        quiet={MAPPED: "0+600x20", ADAPT_LAG_0: "300x20", ADAPT_LAG_1: "200x20"},
-        labels=TICKS,
+        {MAPPED: "0+600x20"} | adapt_lag("400x20", "300x20"),
+        {MAPPED: "0+600x20"} | adapt_lag("300x20", "200x20"),
+        TICKS,
     ),
     "AdaptNotCommitting": Case(
-        fires={MAPPED: "0 600x30", ADAPT_LAG_0: "0x2 5x30", ADAPT_LAG_1: "0x30"},
-        quiet={MAPPED: "0 600x9 601x9 602x9", ADAPT_LAG_0: "5x30", ADAPT_LAG_1: "0x30"},
-        labels=TICKS,
+        {MAPPED: "0 600x30"} | adapt_lag("0x2 5x30", "0x30"),
+        {MAPPED: "0 600x9 601x9 602x9"} | adapt_lag("5x30", "0x30"),
+        TICKS,
         at="13m",
     ),
     "AdaptRecordsRejected": Case(
-        fires={MAPPED: "0+600x20", UNMAPPED: "0+7x20"},
+        {MAPPED: "0+600x20", UNMAPPED: "0+7x20"},
+        {MAPPED: "0+600x20", UNMAPPED: "0+5x20"},
+        TICKS,
         fresh={MAPPED: "_x8 600x9", UNMAPPED: "_x8 7x9"},
-        quiet={MAPPED: "0+600x20", UNMAPPED: "0+5x20"},
-        labels=TICKS,
     ),
 }
 
@@ -357,7 +316,7 @@ def check(tmp_path: Path, alert: str, *groups: dict[str, Any]) -> None:
 
 @needs_promtool
 def test_a_transaction_that_only_an_archive_sees_fires_too(tmp_path: Path) -> None:
-    series = {OPEN_0: "0x20", ARCHIVE_OPEN: "0x5 0+60x20"}
+    series = open_s("0x20") | open_of_feedback_s("0x5 0+60x20")
     shown = fired("TransactionOpen", {"topic": "feedback"})
     check(tmp_path, "TransactionOpen", group("TransactionOpen", series, "10m", shown))
 

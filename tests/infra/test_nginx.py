@@ -72,6 +72,15 @@ def doomed(tmp_path: Path) -> Iterator[Proxy]:
         yield proxy
 
 
+def assert_problem(answer: httpx.Response, status: int, slug: str) -> None:
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == f"urn:tickrec:problem:{slug}"
+    assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.headers.get("Retry-After") == ("1" if status in (429, 503) else None)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_a_process_killed_under_load_fails_no_read(doomed: Proxy) -> None:
     statuses = []
     for number in range(300):
@@ -115,10 +124,7 @@ def test_without_an_answer_a_read_is_asked_of_the_other_process_and_a_write_is_n
     doomed: Proxy, method: str, path: str, processes: int
 ) -> None:
     body = None if method == "GET" else {"user_id": "ABC"}
-    answer = doomed.client.request(method, path, json=body)
-
-    assert answer.status_code == 503
-    assert answer.json()["type"] == "urn:tickrec:problem:no-process"
+    assert_problem(doomed.client.request(method, path, json=body), 503, "no-process")
     assert doomed.asked(path) == processes
     assert doomed.client.get("/v1/instruments/4/bars").status_code == 200
 
@@ -170,21 +176,12 @@ def test_without_any_process_the_answer_is_a_problem_and_when_to_try_again(doome
         api.kill()
         api.wait()
 
-    answer = doomed.client.get("/v1/instruments/4/bars")
-
-    assert answer.status_code == 503
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Retry-After"] == "1"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.json()["type"] == "urn:tickrec:problem:no-process"
+    assert_problem(doomed.client.get("/v1/instruments/4/bars"), 503, "no-process")
 
 
 def test_a_body_over_a_megabyte_is_a_problem_and_never_reaches_the_api(proxy: Proxy) -> None:
     answer = proxy.client.post("/v1/events?too-large", content=b"x" * (1024 * 1024 + 1))
-
-    assert answer.status_code == 413
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["type"] == "urn:tickrec:problem:too-large"
+    assert_problem(answer, 413, "too-large")
     assert proxy.asked("/v1/events?too-large") == 0
     assert proxy.client.post("/v1/events", content=b"x" * 1_000_000).status_code == 200
 
@@ -201,9 +198,7 @@ def test_the_rest_of_an_answer_fits_into_its_header(proxy: Proxy) -> None:
 )
 def test_metrics_are_not_for_outside(proxy: Proxy, path: str) -> None:
     answer = proxy.client.get(proxy.client.base_url.copy_with(raw_path=path.encode()))
-
-    assert answer.status_code == 404
-    assert answer.json()["type"] == "urn:tickrec:problem:not-found"
+    assert_problem(answer, 404, "not-found")
     assert proxy.asked(path) == 0
 
 
@@ -218,13 +213,7 @@ def test_metrics_are_not_for_outside(proxy: Proxy, path: str) -> None:
 def test_what_nginx_refuses_is_a_problem(
     proxy: Proxy, path: str, headers: dict[str, str], status: int, slug: str
 ) -> None:
-    answer = proxy.client.get(path, headers=headers)
-
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["type"] == f"urn:tickrec:problem:{slug}"
-    assert answer.json()["status"] == status
-    assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+    assert_problem(proxy.client.get(path, headers=headers), status, slug)
 
 
 def test_an_address_over_its_limit_gets_a_429(
@@ -232,19 +221,13 @@ def test_an_address_over_its_limit_gets_a_429(
 ) -> None:
     # By a limit that a slow machine reaches, too.
     strict = tmp_path / "strict.conf"
-    lowered = (
-        CONFIG.read_text().replace("rate=2000r/s", "rate=1r/m").replace("burst=4000", "burst=5")
-    )
-    strict.write_text(lowered)
+    lowered = CONFIG.read_text().replace("rate=2000r/s", "rate=1r/m")
+    strict.write_text(lowered.replace("burst=4000", "burst=5"))
     monkeypatch.setattr("tests.infra.door.CONFIG", strict)
     with proxied(tmp_path) as proxy:
         answers = [proxy.client.get("/kept") for _ in range(12)]
-    refused = answers[-1]
     assert [answer.status_code for answer in answers if answer.status_code != 429]
-    assert refused.status_code == 429
-    assert refused.headers["content-type"] == "application/problem+json"
-    assert refused.headers["retry-after"] == "1"
-    assert refused.json()["type"].startswith("urn:tickrec:problem:")
+    assert_problem(answers[-1], 429, "too-many-requests")
 
 
 def test_the_log_is_json_and_holds_no_user_id_address_or_query(proxy: Proxy) -> None:
