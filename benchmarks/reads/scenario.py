@@ -11,7 +11,8 @@ asked has a core to itself; wrk and the store share the other one. An answer tha
 the contest's verdict. For recommendations, what a server has kept decides how fast it is, so the
 report says how many answers, and how many of the lists that others were folded into, were kept:
 
-- fresh: every request is for another user, so no answer is kept. Lists are, after a few seconds.
+- fresh: every request is for another user, so no answer is kept. Lists are: it is asked until most
+  are in memory, as they are until the next generation replaces them.
 - own lists: users for whom the trainer made a list, by Zipf's law; nothing is folded.
 - long: users with 500 instruments, each without one, so that no answer is kept either.
 
@@ -54,7 +55,9 @@ _PLAIN_BAR: Final = 2.0
 _FRESH_A_SECOND: Final = 12_000
 """more than are answered"""
 _WARM_UP_S: Final = 5
-"""long enough for most lists to be read"""
+_WARM_UPS: Final = 12
+"""at most, until most lists are kept"""
+_MOST: Final = 0.99
 _RECOMMENDATIONS: Final = "/v1/users/{}/recommendations"
 _PLAIN: Final = "/plain/{}"
 _ENDPOINTS: Final = {
@@ -172,9 +175,7 @@ def contest(
             check_same(paths, *servers)
         else:
             check_source(paths, servers.ours, situation.source)
-        before = _cached(servers.ours)
-        runs = _run(scene, situation, servers, rounds, seconds, say)
-        cached = _shares(before, _cached(servers.ours))
+        runs, cached = _run(scene, situation, servers, rounds, seconds, say)
         target = Target(situation.bar, by_p99=situation.plain is None)
         against = "" if situation.plain is None else f", against {situation.plain[0]}"
         yield measured(
@@ -189,8 +190,10 @@ def contest(
 
 def _run(
     scene: Scene, situation: Situation, servers: Servers, rounds: int, seconds: int, say: Say
-) -> dict[str, list[Answered]]:
-    """Let each server take its turn once for warming up, and then in every round.
+) -> tuple[dict[str, list[Answered]], str]:
+    """Let each server take its turn for warming up, and then in every round.
+
+    Also return in words what ours had kept in the rounds.
 
     Raises:
         ContenderError: one answered nothing in its turn.
@@ -202,14 +205,20 @@ def _run(
             Load(plain or situation.paths(), situation.connections, its_seconds), server
         )
 
-    for server in servers:
-        ask(server, situation.warm_up_s)
+    for _ in range(_WARM_UPS):
+        before = _cached(servers.ours)
+        for server in servers:
+            ask(server, situation.warm_up_s)
+        kept = _share("api_lists", before, _cached(servers.ours))
+        if kept is None or kept >= _MOST:
+            break
+    before = _cached(servers.ours)
     turns = {server.name: partial(ask, server, seconds) for server in servers}
     runs = interleaved(turns, rounds, say)
     for name, its in runs.items():
         if not all(run.records for run in its):
             raise ContenderError(f"{name} answered nothing in {seconds} s: is the machine busy?")
-    return runs
+    return runs, _shares(before, _cached(servers.ours))
 
 
 def _cached(server: ReadServer) -> Cached:
@@ -223,14 +232,20 @@ def _cached(server: ReadServer) -> Cached:
     }
 
 
+def _share(of: str, before: Cached, after: Cached) -> float | None:
+    """Return the share of a metric's answers or lists that was kept in between; None of none."""
+    since = {
+        outcome: value - before.get((name, outcome), 0)
+        for (name, outcome), value in after.items()
+        if name == of
+    }
+    return since.get("kept", 0) / all_ if (all_ := sum(since.values())) else None
+
+
 def _shares(before: Cached, after: Cached) -> str:
-    """Return in words which share of answers and lists was kept, warming up included, if any."""
-    since = {key: value - before.get(key, 0) for key, value in after.items()}
-
-    def share(of: str) -> str:
-        all_ = sum(value for (name, _), value in since.items() if name == of)
-        return f"{since.get((of, 'kept'), 0) / all_:.1%}" if all_ else "none"
-
-    if not any(since.values()):
+    """Return in words which share of answers and lists was kept in between, if any was needed."""
+    if before == after:
         return ""
-    return f"kept of the answers {share('api_choices')}, of the lists {share('api_lists')}; "
+    shares = (_share(of, before, after) for of in ("api_choices", "api_lists"))
+    answers, rows = ("none" if share is None else f"{share:.1%}" for share in shares)
+    return f"kept of the answers {answers}, of the lists {rows}; "
