@@ -39,9 +39,6 @@ times = st.integers(0, NOW_MS)
 user_ids = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=32
 ).filter(lambda text: user_id_rule_broken(text) is None)
-events = st.none() | st.sampled_from(list(BUILT_IN))
-quantities = st.none() | st.integers(1, 2**40).map(float)
-endings = st.sampled_from([".csv", ".csv.gz", ".parquet"])
 
 
 @pytest.fixture(scope="module")
@@ -75,51 +72,33 @@ def replay_text(
     return replay(path, kind)
 
 
-@given(
-    rows=st.lists(st.tuples(times, ids, prices, st.just(0.0) | prices), min_size=1, max_size=8),
-    ending=endings,
-)
-def test_quotes_reach_the_reader_as_they_are_in_the_file_to_the_last_digit(
-    folder: Path, rows: list[tuple[int, int, float, float]], ending: str
-) -> None:
-    names = ("ts_ms", "instrument_id", "price", "size")
-    records, rejected = replay(write_rows(folder / f"quotes{ending}", names, rows), QUOTE_ROWS)
-    assert rejected.count == 0
-    quotes, _ = decode_quotes([value for _, _, value in records], NOW_MS)
-    got = zip(
-        quotes.ts_ms.tolist(),
-        quotes.instrument_id.tolist(),
-        quotes.columns["price"].tolist(),
-        quotes.columns["size"].tolist(),
-        strict=True,
-    )
-    assert list(got) == rows
-    assert [(topic, int(key)) for topic, key, _ in records] == [("quotes", row[1]) for row in rows]
+QUOTES = {"ts_ms": times, "instrument_id": ids, "price": prices, "size": st.just(0.0) | prices}
+EVENTS = {"ts_ms": times, "user_id": user_ids, "instrument_id": ids,
+          "event": st.none() | st.sampled_from(list(BUILT_IN)), "price": st.none() | prices,
+          "quantity": st.none() | st.integers(1, 2**40).map(float)}  # fmt: skip
 
 
-@given(
-    rows=st.lists(
-        st.tuples(times, user_ids, ids, events, st.none() | prices, quantities),
-        min_size=1,
-        max_size=8,
-    ),
-    ending=endings,
+@pytest.mark.parametrize(
+    ("kind", "columns", "absent", "decode"),
+    [
+        (QUOTE_ROWS, QUOTES, {"size": 0.0}, decode_quotes),
+        (INTERACTION_ROWS, EVENTS, {"event": "trade"}, decode_interactions),
+    ],
+    ids=["quotes", "interactions"],
 )
-def test_interactions_reach_the_reader_as_they_are_in_the_file(
-    folder: Path, rows: list[tuple[Any, ...]], ending: str
+@given(data=st.data(), ending=st.sampled_from([".csv", ".csv.gz", ".parquet"]))
+def test_rows_reach_the_reader_as_they_are_in_the_file_to_the_last_digit(
+    folder: Path, kind: Kind[Any], columns: Any, absent: Any, decode: Any, data: Any, ending: str
 ) -> None:
-    names = ("ts_ms", "user_id", "instrument_id", "event", "price", "quantity")
-    path = write_rows(folder / f"events{ending}", names, rows)
-    records, rejected = replay(path, INTERACTION_ROWS)
+    rows = data.draw(st.lists(st.tuples(*columns.values()), min_size=1, max_size=8))
+    records, rejected = replay(write_rows(folder / f"rows{ending}", [*columns], rows), kind)
     assert rejected.count == 0
-    absent = {"event": "trade", "price": None, "quantity": None}
-    for (topic, key, value), (ts, user, instrument, event, *amounts) in zip(
-        records, rows, strict=True
-    ):
-        assert (topic, key.decode()) == ("interactions", user)
-        expected = (ts, user, instrument, event or "trade", *amounts)
-        assert absent | json.loads(value) == dict(zip(("ts", *names[1:]), expected, strict=True))
-    assert len(decode_interactions([value for _, _, value in records], NOW_MS)[0]) == len(rows)
+    for (topic, key, value), row in zip(records, rows, strict=True):
+        expected = {name: cell for name, cell in zip(columns, row, strict=True) if cell is not None}
+        found = json.loads(value)
+        assert absent | found | {"ts_ms": found["ts"]} == absent | expected | {"ts": row[0]}
+        assert (topic, key.decode()) == (kind.topic.name, str(row[1]))
+    assert len(decode([value for _, _, value in records], NOW_MS)[0]) == len(rows)
 
 
 def test_a_parquet_price_of_32_bits_keeps_the_decimal_that_it_shows(folder: Path) -> None:
@@ -239,15 +218,25 @@ def test_a_file_that_is_no_table_is_refused(
         replay(folder / name, QUOTE_ROWS)
 
 
-def test_a_parquet_column_of_lists_is_refused(folder: Path) -> None:
-    columns = {"ts_ms": [1], "instrument_id": [2], "price": [[1.5]]}
-    with pytest.raises(FileError, match="column price is of type list"):
-        replay(write(folder / "lists.parquet", columns), QUOTE_ROWS)
-
-
-def test_a_truncated_gzip_file_is_replayed_as_far_as_it_goes_and_reported(
-    folder: Path,
+@pytest.mark.parametrize(
+    ("price", "damaged", "complaint"),
+    [
+        ([1.5], slice(0), "column price is of type list"),
+        (1.5, slice(4, 40), r"some\.parquet: damaged"),
+    ],
+)
+def test_a_parquet_file_of_lists_or_with_damage_is_refused(
+    folder: Path, price: Any, damaged: slice, complaint: str
 ) -> None:
+    path = write(folder / "some.parquet", {"ts_ms": [1], "instrument_id": [2], "price": [price]})
+    content = bytearray(path.read_bytes())
+    content[damaged] = b"\xff" * len(content[damaged])
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=complaint):
+        replay(path, QUOTE_ROWS)
+
+
+def test_a_truncated_gzip_file_is_replayed_as_far_as_it_goes_and_reported(folder: Path) -> None:
     n = CHUNK_ROWS * 4
     columns = {"ts_ms": list(range(n)), "instrument_id": list(range(n)), "price": [1.5] * n}
     whole = write(folder / "whole.csv.gz", columns).read_bytes()
@@ -291,32 +280,17 @@ def test_instruments_reach_the_reader_as_they_are_in_the_file(
 
 
 def test_an_invalid_instrument_is_skipped_with_its_line_and_reason(tmp_path: Path) -> None:
-    rows = [
-        *INSTRUMENTS,
-        ["7", "BANK CHARGES", "", "", ""],
-        ["8", "", "", "", ""],
-        ["9", "X", "", "", "?"],
-    ]
-    instruments, rejected = read(write_rows(tmp_path / "file.csv", INSTRUMENT_COLUMNS, rows))
+    bad = {
+        "symbol: must be a symbol": ["7", "BANK CHARGES", "", "", ""],
+        "symbol: is required": ["8", "", "", "", ""],
+        "listed: must be true or false": ["9", "X", "", "", "?"],
+    }
+    path = write_rows(tmp_path / "file.csv", INSTRUMENT_COLUMNS, [*INSTRUMENTS, *bad.values()])
+    instruments, rejected = read(path)
     assert instruments == EXPECTED
     assert rejected.count == 3
-    for line, says, reason in zip(
-        (5, 6, 7),
-        ("symbol: must be a symbol", "symbol: is required", "listed: must be true or false"),
-        rejected.shown,
-        strict=True,
-    ):
+    for line, (says, reason) in enumerate(zip(bad, rejected.shown, strict=True), start=5):
         assert re.search(rf"file\.csv, line {line}: .*{says}", reason)
-
-
-def test_a_damaged_parquet_file_is_reported(folder: Path) -> None:
-    columns = {"ts_ms": [1], "instrument_id": [2], "price": [1.5]}
-    path = write(folder / "damaged.parquet", columns)
-    content = bytearray(path.read_bytes())
-    content[4:40] = b"\xff" * 36
-    path.write_bytes(content)
-    with pytest.raises(FileError, match=r"damaged\.parquet: damaged"):
-        replay(path, QUOTE_ROWS)
 
 
 def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
