@@ -9,6 +9,7 @@ from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from tests.trainer.setup import Setup, unwatched
+from trainer.reading import hashes
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
 
@@ -59,3 +60,10 @@ def shop(tmp_path: Path) -> Path:
     path = tmp_path / "shop.csv"
     path.write_text("\n".join(rows) + "\n")
     return path
+
+
+@pytest.fixture(params=[5_000, 2])
+def long_row(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The most fields of a hash that is read at once: longer ones are read bit by bit."""
+    monkeypatch.setattr(hashes, "LONG_ROW", request.param)
+    return int(request.param)

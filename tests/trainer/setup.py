@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,10 +19,12 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.oracles.gram import gram_matrix
+from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report
 from trainer.quality.checking import Level
+from trainer.reading import read_gram, read_user_items
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
@@ -45,31 +48,11 @@ class Setup:
 
         Item ids are 100, 101, ...; user ids "u0", "u1", ..., the last of them active last.
         """
-        self.note_topics(offset)
-        self._put_counts(gram_matrix(affinities), offset)
+        note_topics(self.store, self.keys, offset)
+        items = [*range(100, 100 + affinities.shape[1])]
+        put_counts(self.store, self.keys, items, gram_matrix(affinities), offset)
         self._put_histories(affinities, offset)
         return affinities
-
-    def note_topics(self, offset: int) -> None:
-        topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
-        self.store.hset(self.keys.topics(), mapping=topology.as_hash())
-        for topic in (INTERACTIONS, COOCCURRENCES):
-            for partition in range(PARTITIONS):
-                position = {"next": offset + 1, "epoch": 1, "incarnation": 0, "updated_at_ms": 0}
-                self.store.hset(self.keys.position(topic, partition), mapping=position)
-
-    def _put_counts(self, gram: Affinities, offset: int) -> None:
-        pipeline = self.store.pipeline(transaction=False)
-        for i in np.flatnonzero(gram.diagonal()):
-            item = 100 + int(i)
-            row = {
-                str(100 + int(j)): repr(float(gram[i, j]))
-                for j in np.flatnonzero(gram[i])
-                if row_of(item, 100 + int(j)) == item
-            }
-            pipeline.hset(self.row_key(item), mapping=row | {"off": f"[0,{offset}]"})
-            pipeline.sadd(self.items_key(item), item)
-        pipeline.execute()
 
     def _put_histories(self, affinities: Affinities, offset: int) -> None:
         pipeline = self.store.pipeline(transaction=False)
@@ -109,6 +92,13 @@ class Setup:
         """
         return run(changed(self.settings, values), only_if_changed=not asked)
 
+    def gram(self) -> Gram:
+        return read_gram(self.store, self.keys, PARTITIONS, unwatched())
+
+    def latest(self, users: int) -> UserItems:
+        """Read the histories of the users who were active last."""
+        return read_user_items(self.store, self.keys, PARTITIONS, users, unwatched())
+
     @property
     def current(self) -> Current:
         current = read_current(self.store, self.keys)
@@ -136,6 +126,34 @@ class Setup:
 
     def read(self, key: str, of_type: type[T]) -> T:
         return msgspec.json.decode(str(self.store.get(key)), type=of_type)
+
+
+def note_topics(store: Store, keys: Keyspace, offset: int = 0, **folding: object) -> None:
+    """Note partitions, and positions after an offset of those who folded by these settings."""
+    topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
+    store.hset(keys.topics(), mapping=topology.as_hash())
+    for topic in (INTERACTIONS, COOCCURRENCES):
+        position = {"next": offset + 1, "epoch": 1, "incarnation": 0, "updated_at_ms": 0}
+        if folding and topic == INTERACTIONS:
+            position["folding"] = json.dumps(folding)
+        for partition in range(PARTITIONS):
+            store.hset(keys.position(topic, partition), mapping=position)
+
+
+def put_counts(
+    store: Store, keys: Keyspace, items: Sequence[int], gram: Affinities, offset: int
+) -> None:
+    pipeline = store.pipeline(transaction=False)
+    for i in np.flatnonzero(gram.diagonal()):
+        item, partition = items[i], instrument_partition(items[i], PARTITIONS)
+        row = {
+            str(items[j]): repr(float(gram[i, j]))
+            for j in np.flatnonzero(gram[i])
+            if row_of(item, items[j]) == item
+        }
+        pipeline.hset(keys.cooc(partition, item), mapping=row | {"off": f"[0,{offset}]"})
+        pipeline.sadd(keys.items(partition), item)
+    pipeline.execute()
 
 
 def unwatched() -> Stages:

@@ -67,11 +67,9 @@ def _move(nodes: list[redis.Redis], key: str) -> None:
         node.execute_command("CLUSTER SETSLOT", slot, "NODE", other_id)
 
 
-@pytest.mark.parametrize("long_row", [5_000, 3])
 def test_counts_and_histories_are_read_from_all_nodes_and_followed_to_where_they_move(
     nodes: list[redis.Redis], setup: Setup, long_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashes, "LONG_ROW", long_row)
     monkeypatch.setattr(hashes, "FIELDS_PER_BLOCK", 300)
     affinities, before = setup.fill(np.random.default_rng(0).random((40, 30))), _redirected(nodes)
     gram = read_gram(setup.store, setup.keys, PARTITIONS, _moving(nodes, setup.keys.items(0)))

@@ -5,37 +5,22 @@ import pytest
 
 from tests.oracles.gram import gram_matrix
 from tests.trainer.reading.wired import hashes
-from tests.trainer.setup import PARTITIONS, Setup, unwatched
-from trainer.counts.matrices import Gram
+from tests.trainer.setup import Setup
 from trainer.reading import gram as module
 from trainer.reading import hashes as reading
-from trainer.reading.gram import parse_rows, read_gram
+from trainer.reading.gram import parse_rows
 from trainer.reading.pipelines import SHOWN, CorruptValueError
 
 
-class Counts(Setup):
-    """A namespace whose counts are read."""
-
-    def gram(self) -> Gram:
-        return read_gram(self.store, self.keys, PARTITIONS, unwatched())
-
-
-@pytest.fixture
-def counts(setup: Setup) -> Counts:
-    return Counts(**vars(setup))
-
-
 @pytest.mark.parametrize("ids_an_item", [16, 0])
-@pytest.mark.parametrize("long_row", [5_000, 2])
 def test_the_gram_matrix_is_read_to_the_last_digit(
-    counts: Counts, long_row: int, ids_an_item: int, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, long_row: int, ids_an_item: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "LONG_ROW", long_row)  # rows above it are read bit by bit
     monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 60)
     monkeypatch.setattr(module, "_IDS_AN_ITEM", ids_an_item)  # places from a table, or by search
     random = np.random.default_rng(0)
-    affinities = counts.fill(random.random((30, 20)) * (random.random((30, 20)) < 0.2))
-    gram = counts.gram()
+    affinities = setup.fill(random.random((30, 20)) * (random.random((30, 20)) < 0.2))
+    gram = setup.gram()
     had = np.flatnonzero(affinities.any(axis=0))
     assert gram.items.tolist() == (100 + had).tolist()
     assert (gram.counts.toarray() == gram_matrix(affinities)[np.ix_(had, had)]).all()
@@ -44,26 +29,26 @@ def test_the_gram_matrix_is_read_to_the_last_digit(
     assert gram.n_corrupt == 0
 
 
-def test_a_row_longer_than_one_answer_is_read_whole(counts: Counts) -> None:
+def test_a_row_longer_than_one_answer_is_read_whole(setup: Setup) -> None:
     items = [*range(0, 14_000, 2)]  # all even: the row of the least has its pairs with all others
-    pipeline = counts.store.pipeline(transaction=False)
+    pipeline = setup.store.pipeline(transaction=False)
     for item in items:
-        pipeline.sadd(counts.items_key(item), item)
-        pipeline.hset(counts.row_key(item), mapping={"off": "[0,9]", str(item): item + 0.5})
-    pipeline.hset(counts.row_key(0), mapping={str(item): item + 0.5 for item in items})
+        pipeline.sadd(setup.items_key(item), item)
+        pipeline.hset(setup.row_key(item), mapping={"off": "[0,9]", str(item): item + 0.5})
+    pipeline.hset(setup.row_key(0), mapping={str(item): item + 0.5 for item in items})
     pipeline.execute()
-    found = counts.gram().counts
+    found = setup.gram().counts
     assert found[[0]].toarray().tolist() == [[item + 0.5 for item in items]]
     assert (found != found.T).nnz == 0  # type: ignore[attr-defined]
     assert found.diagonal().tolist() == [item + 0.5 for item in items]
     assert found.nnz == 3 * len(items) - 2
 
 
-def test_counts_below_zero_are_left_out_and_summed_up(counts: Counts) -> None:
-    counts.fill(np.eye(2))
-    counts.store.hset(counts.row_key(101), "100", "-0.25")
-    counts.store.hset(counts.row_key(100), "100", "-2")
-    gram = counts.gram()
+def test_counts_below_zero_are_left_out_and_summed_up(setup: Setup) -> None:
+    setup.fill(np.eye(2))
+    setup.store.hset(setup.row_key(101), "100", "-0.25")
+    setup.store.hset(setup.row_key(100), "100", "-2")
+    gram = setup.gram()
     assert gram.counts.toarray().tolist() == [[0, 0], [0, 1]]
     assert gram.below_zero == 2.25
 
@@ -95,50 +80,44 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("long_row", [5_000, 2])
 @pytest.mark.parametrize(("fields", "problem"), BAD)
 def test_an_item_whose_row_is_corrupt_is_named_and_left_out_with_its_column(
-    counts: Counts,
-    fields: dict[str, str | bytes],
-    problem: str,
-    long_row: int,
-    monkeypatch: pytest.MonkeyPatch,
+    setup: Setup, fields: dict[str, str | bytes], problem: str, long_row: int
 ) -> None:
-    monkeypatch.setattr(reading, "LONG_ROW", long_row)
-    affinities = counts.fill(np.random.default_rng(1).random((9, 5)))
-    counts.store.hset(counts.row_key(101), mapping=fields)
-    gram = counts.gram()
+    affinities = setup.fill(np.random.default_rng(1).random((9, 5)))
+    setup.store.hset(setup.row_key(101), mapping=fields)
+    gram = setup.gram()
     assert gram.items.tolist() == [100, 102, 103, 104]
     kept = [0, 2, 3, 4]
     assert (gram.counts.toarray() == gram_matrix(affinities)[np.ix_(kept, kept)]).all()
     (shown,) = gram.corrupt
-    assert shown.startswith(f"{counts.row_key(101)}: {problem}")
+    assert shown.startswith(f"{setup.row_key(101)}: {problem}")
     assert gram.n_corrupt == 1
 
 
 @pytest.mark.parametrize("member", ["x", "-1", "07", "9" * 20, "9" * 5_000, "٣"])
 def test_a_member_of_the_index_that_is_no_item_is_named_and_left_out(
-    counts: Counts, member: str
+    setup: Setup, member: str
 ) -> None:
-    counts.fill(np.ones((1, 3)))
-    counts.store.sadd(counts.keys.items(1), member)
-    gram = counts.gram()
+    setup.fill(np.ones((1, 3)))
+    setup.store.sadd(setup.keys.items(1), member)
+    gram = setup.gram()
     assert gram.items.tolist() == [100, 101, 102]
-    assert gram.corrupt[0].startswith(f"{counts.keys.items(1)}: member '{member[:9]}")
+    assert gram.corrupt[0].startswith(f"{setup.keys.items(1)}: member '{member[:9]}")
     assert gram.n_corrupt == 1
 
 
 @pytest.mark.parametrize(("most", "items"), [(SHOWN, 12), (12, 1_200)])
 def test_a_few_corrupt_rows_are_left_out_and_too_many_end_the_run(
-    counts: Counts, most: int, items: int
+    setup: Setup, most: int, items: int
 ) -> None:
-    counts.fill(np.eye(items))
+    setup.fill(np.eye(items))
     for item in range(most):
-        counts.store.hset(counts.row_key(100 + item), "100", "x")
-    gram = counts.gram()
+        setup.store.hset(setup.row_key(100 + item), "100", "x")
+    gram = setup.gram()
     assert len(gram.items) == items - most
     assert gram.n_corrupt == most
     assert len(gram.corrupt) == SHOWN
-    counts.store.hset(counts.row_key(100 + most), "100", "x")
+    setup.store.hset(setup.row_key(100 + most), "100", "x")
     with pytest.raises(CorruptValueError, match=rf"cooc.* {most} more of {items:,} keys"):
-        counts.gram()
+        setup.gram()

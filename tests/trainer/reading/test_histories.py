@@ -7,32 +7,16 @@ import pytest
 from contracts.affinities import HistoryEntry
 from contracts.log_position import LogPosition
 from tests.trainer.reading.wired import hashes
-from tests.trainer.setup import PARTITIONS, Setup, unwatched
-from trainer.counts.matrices import UserItems
+from tests.trainer.setup import Setup
 from trainer.reading import hashes as reading
 from trainer.reading import histories as active
-from trainer.reading.histories import read_user_items
 from trainer.reading.history_hashes import parse_histories
 from trainer.reading.pipelines import CorruptValueError
 
 
-class Histories(Setup):
-    """A namespace whose histories are read."""
-
-    def latest(self, users: int) -> UserItems:
-        return read_user_items(self.store, self.keys, PARTITIONS, users, unwatched())
-
-
-@pytest.fixture
-def histories(setup: Setup) -> Histories:
-    return Histories(**vars(setup))
-
-
-@pytest.mark.parametrize("long_row", [5_000, 2])
 def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
-    histories: Histories, long_row: int, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, long_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "LONG_ROW", long_row)
     monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 300)
     random = np.random.default_rng(2)
     written: dict[tuple[str, int], HistoryEntry] = {}
@@ -48,9 +32,9 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
                 r, t, scale, 0.5 * (u % 2), u % 2, t - 1 if u % 3 else None
             )
         history = {str(i): msgspec.json.encode(written[user, i]) for i in items}
-        histories.store.hset(histories.history_key(user), mapping={**history, "off": f"[1,{u}]"})
-        histories.store.zadd(histories.active_key(user), {user: u})
-    found = histories.latest(1_000)
+        setup.store.hset(setup.history_key(user), mapping={**history, "off": f"[1,{u}]"})
+        setup.store.zadd(setup.active_key(user), {user: u})
+    found = setup.latest(1_000)
     counts = {user for (user, _), entry in written.items() if entry.r > 0}
     some = [u for u in reversed(range(200)) if f"user {u}" in counts]
     assert found.users == [f"user {u}" for u in some]
@@ -79,20 +63,20 @@ def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
 
 @pytest.mark.parametrize("users_per_page", [1, 2, 2_000])
 def test_users_are_taken_by_time_from_all_partitions_page_by_page(
-    histories: Histories, users_per_page: int, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, users_per_page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(active, "_USERS_PER_PAGE", users_per_page)
-    histories.fill(np.ones((20, 1)))
+    setup.fill(np.ones((20, 1)))
     for wanted in (0, 1, 7, 20, 30):
         expected = [f"u{u}" for u in reversed(range(20))][:wanted]
-        assert histories.latest(wanted).users == expected
+        assert setup.latest(wanted).users == expected
 
 
 def test_a_user_shifted_to_the_next_page_is_read_once(
-    histories: Histories, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(active, "_USERS_PER_PAGE", 2)
-    store, key = histories.store, histories.keys.active(0)
+    store, key = setup.store, setup.keys.active(0)
     store.zadd(key, {f"u{n}": n for n in range(5)})
     users = active._active(store, key, 0, 10)
     found = [next(users)[1], next(users)[1]]
@@ -112,39 +96,33 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("long_row", [5_000, 1])
 @pytest.mark.parametrize(("fields", "problem"), BAD)
 def test_a_history_that_is_corrupt_is_named_and_left_out(
-    histories: Histories,
-    fields: dict[str, str],
-    problem: str,
-    long_row: int,
-    monkeypatch: pytest.MonkeyPatch,
+    setup: Setup, fields: dict[str, str], problem: str, long_row: int
 ) -> None:
-    monkeypatch.setattr(reading, "LONG_ROW", long_row)
-    affinities = histories.fill(np.random.default_rng(0).random((4, 3)))
-    histories.store.hset(histories.history_key("u1"), mapping=fields)
-    users = histories.latest(10)
+    affinities = setup.fill(np.random.default_rng(0).random((4, 3)))
+    setup.store.hset(setup.history_key("u1"), mapping=fields)
+    users = setup.latest(10)
     assert users.users == ["u3", "u2", "u0"]
     assert (users.affinities.toarray() == affinities[[3, 2, 0]]).all()
     (shown,) = users.corrupt
-    assert shown.startswith(f"{histories.history_key('u1')}: {problem}")
+    assert shown.startswith(f"{setup.history_key('u1')}: {problem}")
     assert users.n_corrupt == 1
 
 
-def test_a_key_of_another_type_is_corrupt(histories: Histories) -> None:
-    histories.fill(np.ones((3, 2)))
-    histories.store.delete(histories.history_key("u1"))
-    histories.store.set(histories.history_key("u1"), "{}")
-    users = histories.latest(10)
+def test_a_key_of_another_type_is_corrupt(setup: Setup) -> None:
+    setup.fill(np.ones((3, 2)))
+    setup.store.delete(setup.history_key("u1"))
+    setup.store.set(setup.history_key("u1"), "{}")
+    users = setup.latest(10)
     assert users.users == ["u2", "u0"]
-    assert users.corrupt[0].startswith(f"{histories.history_key('u1')}: WRONGTYPE")
+    assert users.corrupt[0].startswith(f"{setup.history_key('u1')}: WRONGTYPE")
 
 
-def test_an_index_of_another_type_ends_the_run(histories: Histories) -> None:
-    histories.store.set(histories.keys.active(1), "x")
+def test_an_index_of_another_type_ends_the_run(setup: Setup) -> None:
+    setup.store.set(setup.keys.active(1), "x")
     with pytest.raises(CorruptValueError, match=r"active.* WRONGTYPE .* Repair or delete that key"):
-        histories.latest(1)
+        setup.latest(1)
 
 
 def test_the_later_one_counts_of_an_entry_that_came_twice() -> None:

@@ -11,7 +11,6 @@ from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
 from tests.trainer.setup import PARTITIONS, Setup
 from trainer.reading import hashes as module
-from trainer.reading import hashes as reading
 from trainer.reading.gram import read_gram
 from trainer.reading.pipelines import ask_each
 from trainer.stages import Stages
@@ -40,12 +39,10 @@ def test_half_an_answer_is_forgotten_when_the_connection_breaks(
     assert not breaks
 
 
-@pytest.mark.parametrize("long_row", [5_000, 2])
 def test_rows_that_change_meanwhile_are_read_as_they_were_at_some_time(
     setup: Setup, store_url: str, stages: Stages, long_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "LONG_ROW", long_row)
-    monkeypatch.setattr(reading, "_FIELDS_PER_SCAN", 10)
+    monkeypatch.setattr(module, "_FIELDS_PER_SCAN", 10)
     n, wrote, stop = 700, 0, threading.Event()
     items = [*range(0, 2 * n, 2)]  # all even: a row has the pairs with greater ones
     setup.store.sadd(setup.keys.items(0), *items)

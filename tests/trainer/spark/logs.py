@@ -12,19 +12,18 @@ from scipy.sparse import csr_array
 from contracts.archive import ERASED, INTERACTIONS_TABLE
 from contracts.event_types import BUILT_IN
 from contracts.keyspace import Keyspace
-from contracts.partitioning import instrument_partition, row_of, user_partition
+from contracts.partitioning import user_partition
 from contracts.tombstones import Tombstone
-from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import POSITIONS_PROPERTY, Position, encode_positions
 from runtime.archive.tables import arrow_schema_of, open_table
 from runtime.redis.stores import Store
-from runtime.topology import Topology
 from stream_processors.histories.fold import fold_leaving
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules
 from tests.oracles.gram import gram_matrix
+from tests.trainer.setup import PARTITIONS, put_counts
 
 
 class Record(NamedTuple):
@@ -103,21 +102,6 @@ def folded(records: Iterable[Record], rules: HistoryRules) -> dict[str, tuple[Re
     return {user: (last[user], histories[user]) for user in last if len(histories[user])}
 
 
-PARTITIONS = 2
-
-
-def note_topics(store: Store, keyspace: Keyspace, folding: Mapping[str, object]) -> None:
-    """Put what workers note who have folded nothing yet."""
-    topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
-    store.hset(keyspace.topics(), mapping=topology.as_hash())
-    for topic in (INTERACTIONS, COOCCURRENCES):
-        for partition in range(PARTITIONS):
-            position = {"next": 1, "epoch": 1, "incarnation": 0, "updated_at_ms": 0}
-            if topic == INTERACTIONS:
-                position["folding"] = json.dumps(folding)
-            store.hset(keyspace.position(topic, partition), mapping=position)
-
-
 def put(store: Store, keyspace: Keyspace, folded: Mapping[str, tuple[Record, History]]) -> None:
     pipeline = store.pipeline(transaction=False)
     for user, (last, history) in folded.items():
@@ -129,19 +113,9 @@ def put(store: Store, keyspace: Keyspace, folded: Mapping[str, tuple[Record, His
         fields["off"] = f"[0,{last.offset}]"
         pipeline.hset(keyspace.history(partition, user), mapping=fields)
         pipeline.zadd(keyspace.active(partition), {user: history.last_ts_ms()})
+    pipeline.execute()
     entries = np.concatenate([history.entries for _, history in folded.values()])
     items, columns = np.unique(entries["item"], return_inverse=True)
     users = np.repeat(np.arange(len(folded)), [len(history) for _, history in folded.values()])
-    r = csr_array((entries["affinity"], (users, columns)))
-    gram = csr_array(gram_matrix(r))
-    names = [str(item) for item in items]
-    for row, item in enumerate(items.tolist()):
-        its = slice(gram.indptr[row], gram.indptr[row + 1])
-        counts = zip(gram.indices[its].tolist(), gram.data[its].tolist(), strict=True)
-        partition = instrument_partition(item, PARTITIONS)
-        fields = {names[j]: repr(count) for j, count in counts if row_of(item, items[j]) == item}
-        pipeline.hset(keyspace.cooc(partition, item), mapping=fields | {"off": "[0,0]"})
-        pipeline.sadd(keyspace.items(partition), item)
-        if row % 500 == 0:
-            pipeline.execute()
-    pipeline.execute()
+    r = csr_array((entries["affinity"], (users, columns))).toarray()
+    put_counts(store, keyspace, items.tolist(), gram_matrix(r), 0)

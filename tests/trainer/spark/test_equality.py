@@ -22,9 +22,9 @@ from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
 from stream_processors.histories.rules import HistoryRules
 from tests.oracles.gram import gram_matrix
-from tests.trainer.setup import run
+from tests.trainer.setup import PARTITIONS, note_topics, run
 from tests.trainer.spark.conftest import SessionOf
-from tests.trainer.spark.logs import PARTITIONS, Record, archive, folded, note_topics, put
+from tests.trainer.spark.logs import Record, archive, folded, put
 from trainer.generations.publication import read_current
 from trainer.generations.report import FromArchive, Report
 from trainer.settings import TrainerSettings
@@ -121,7 +121,7 @@ def test_lists_of_spark_are_those_of_redis(
     of_redis = settings.model_copy(update={"active_users": 20})
     of_spark = of_redis.model_copy(update={"namespace": other.namespace})
     for of in (keyspace, other):
-        note_topics(store, of, {"affinity": affinity, "history_cap": CAP})
+        note_topics(store, of, affinity=affinity, history_cap=CAP)
     put(store, keyspace, folded(records, fold))
 
     assert run(of_redis) == "trained"
@@ -147,7 +147,7 @@ def test_lists_of_spark_are_those_of_redis(
     assert report.inputs.positions["interactions"] == [LogPosition(0, end) for end in ends]
     if affinity == "binary":
         put_again = dataclasses.replace(keyspace, namespace=f"{keyspace.namespace}-before")
-        note_topics(store, put_again, {})
+        note_topics(store, put_again)
         put(store, put_again, folded(records[:1_000], fold))
         assert run(of_redis.model_copy(update={"namespace": put_again.namespace})) == "trained"
         assert run(of_spark, source_of(spark, config, rules, snapshots[0])) == "trained"
@@ -203,6 +203,6 @@ def test_workers_that_fold_otherwise_are_named(
     spark: SessionOf,
 ) -> None:
     archive(config, [log()[:10]])
-    note_topics(store, keyspace, {"affinity": "greatest", "history_cap": 500})
+    note_topics(store, keyspace, affinity="greatest", history_cap=500)
     with pytest.raises(SourceError, match="AFFINITY is binary here and greatest there"):
         run(settings, source_of(spark, config, FoldingSettings()))

@@ -13,7 +13,8 @@ from contracts.keyspace import Keyspace
 from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
-from tests.trainer.spark.logs import archive, note_topics
+from tests.trainer.setup import note_topics
+from tests.trainer.spark.logs import archive
 from tests.trainer.spark.test_equality import log
 from tests.trainer.test_process import process
 from trainer.generations.publication import read_current
@@ -29,7 +30,7 @@ def environment(
     environment: dict[str, str], store: Store, keyspace: Keyspace, config: ArchiveConfig
 ) -> dict[str, str]:
     """Of a trainer whose archive has the log, and whose workers have folded nothing yet."""
-    note_topics(store, keyspace, {})
+    note_topics(store, keyspace)
     return environment | {"ARCHIVE_WAREHOUSE": config.warehouse, "HISTORY_CAP": "12"}
 
 
