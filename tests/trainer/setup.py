@@ -144,11 +144,11 @@ def put_counts(
     store: Store, keys: Keyspace, items: Sequence[int], gram: Affinities, offset: int
 ) -> None:
     pipeline = store.pipeline(transaction=False)
-    for i in np.flatnonzero(gram.diagonal()):
+    for i in np.flatnonzero(gram.diagonal()).tolist():
         item, partition = items[i], instrument_partition(items[i], PARTITIONS)
         row = {
             str(items[j]): repr(float(gram[i, j]))
-            for j in np.flatnonzero(gram[i])
+            for j in np.flatnonzero(gram[i]).tolist()
             if row_of(item, items[j]) == item
         }
         pipeline.hset(keys.cooc(partition, item), mapping=row | {"off": f"[0,{offset}]"})

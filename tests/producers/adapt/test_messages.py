@@ -279,8 +279,10 @@ def recorded(
         record = json.loads(line)
         if record["topic"] == table:
             try:
-                decoded = (record[part] and json.loads(record[part]) for part in ("value", "key"))
-                yield its(*decoded, None, NOW_MS)
+                value, key = (
+                    record[part] and json.loads(record[part]) for part in ("value", "key")
+                )
+                yield its(value, key, None, NOW_MS)
             except UnmappableError as error:
                 yield str(error)
 
