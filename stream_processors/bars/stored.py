@@ -60,23 +60,23 @@ class StoredBars:
         last_id: int | None = None
         commands: Commands = []
         published: list[tuple[int, int, str]] = []
+        prefix, newest, expired = self._prefix, changed.newest, changed.expired
         for place, (instrument_id, minute, value) in enumerate(zip(*columns, strict=True)):
             if instrument_id != last_id:
-                if last_id is not None:
-                    yield Group(f"{self._prefix}{last_id}", commands, published)
+                if commands:
+                    yield Group(f"{prefix}{last_id}", commands, published)
                 last_id, commands, published = instrument_id, [], []
-            if place in changed.expired:
-                commands += command("HDEL", [field_of(m) for m in changed.expired[place]])
-            if place in changed.newest:
-                commands += ("HSET", 1, 2, NEWEST_FIELD, fields[changed.newest[place]])
+            if place in newest:
+                if place in expired:
+                    commands += command("HDEL", [field_of(m) for m in expired[place]])
+                score = fields[newest[place]]
+                commands += ("HSET", 1, 2, NEWEST_FIELD, score)
                 commands += ("EXPIRE", 1, 1, self._expire_s)
-                if changed.newest[place] > closed_minute:
-                    score = fields[changed.newest[place]]
+                if newest[place] > closed_minute:
                     commands += ("ZADD", ON_INDEX, 3, "GT", score, str(instrument_id))
             commands += ("HSET", 1, 2, fields[minute], value)
             published.append((instrument_id, minute * MINUTE_S, value))
-        if last_id is not None:
-            yield Group(f"{self._prefix}{last_id}", commands, published)
+        yield Group(f"{prefix}{last_id}", commands, published)
 
 
 def field_of(minute: int) -> str:

@@ -165,17 +165,21 @@ def chunks(groups: Iterable[Group], cost: int) -> Iterator[Chunk]:
     A group is never split. The commands of each are preceded by their number, so that the script
     knows where the next key begins.
     """
-    chunk, size = Chunk([], [], [], []), 0
-    for group in groups:
-        its_size = 1 + len(group.commands) + group.n
-        if chunk.keys and size + its_size > cost:
-            yield chunk
-            chunk, size = Chunk([], [], [], []), 0
+    keys: list[str] = []
+    commands: Commands = []
+    published: list[Any] = []
+    fields: list[bytes] = []
+    size = 0
+    for key, its_commands, its_published, its_fields, n in groups:
+        its_size = 1 + len(its_commands) + n
+        if keys and size + its_size > cost:
+            yield Chunk(keys, commands, published, fields)
+            keys, commands, published, fields, size = [], [], [], [], 0
         size += its_size
-        chunk.keys.append(group.key)
-        chunk.commands.append(len(group.commands))
-        chunk.commands.extend(group.commands)
-        chunk.published.extend(group.published)
-        chunk.fields.append(group.fields)
-    if chunk.keys:
-        yield chunk
+        keys.append(key)
+        commands.append(len(its_commands))
+        commands += its_commands
+        published += its_published
+        fields.append(its_fields)
+    if keys:
+        yield Chunk(keys, commands, published, fields)
