@@ -29,9 +29,7 @@ from tests.raw_batches import Raw, publish_soon
 CODEC_ZSTD = 4
 
 
-def test_events_and_feedback_are_rows_and_what_breaks_a_rule_is_counted_and_logged(
-    setup: Setup,
-) -> None:
+def test_events_and_feedback_are_rows_and_bad_ones_are_counted_and_logged(setup: Setup) -> None:
     before, ts = rejected(FEEDBACK_TABLE), now_ms()
     bad = (FEEDBACK_TABLE.name, b"ABC", b'{"type":"click"}')
     setup.publish([interaction("ABC", 4, ts), tombstone("ABC"), bad, feedback("ABC", 4, ts)])
@@ -195,9 +193,7 @@ def drop_all(setup: Setup) -> None:
 
 
 @pytest.mark.kafka_only
-def test_what_was_read_is_committed_though_the_log_has_dropped_it_and_what_follows(
-    setup: Setup,
-) -> None:
+def test_what_was_read_is_committed_though_the_log_dropped_what_follows(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     before = MISSING.labels("quotes")._value.get()
     with setup.running(archive_flush_interval_s=3_600) as running:
@@ -217,9 +213,7 @@ def test_what_was_read_is_committed_though_the_log_has_dropped_it_and_what_follo
 
 
 @pytest.mark.kafka_only
-def test_what_was_sent_before_and_after_a_topic_got_more_partitions_is_archived(
-    setup: Setup,
-) -> None:
+def test_all_sent_before_and_after_a_topic_got_more_partitions_is_archived(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     with setup.running():
         eventually(lambda: sum(setup.covered().values()) == 100, "the first quotes")

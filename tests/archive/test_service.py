@@ -55,9 +55,7 @@ def catalog_away(setup: Setup) -> Iterator[None]:
         file.with_suffix(".away").rename(file)
 
 
-def test_it_waits_for_an_unreachable_catalog_with_bounded_memory_and_then_continues(
-    setup: Setup,
-) -> None:
+def test_it_waits_for_the_catalog_with_bounded_memory_and_then_continues(setup: Setup) -> None:
     with setup.running(archive_buffer_mb=1, archive_flush_interval_s=60) as archive:
         eventually(lambda: len(archive.archiver.partitions) == 8, "its partitions")
         with catalog_away(setup):

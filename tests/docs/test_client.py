@@ -140,9 +140,7 @@ def test_a_read_that_cannot_succeed_is_asked_once_and_tells_its_problem(
         BROKEN,
     ],
 )
-def test_a_write_with_an_idempotency_key_is_sent_again_with_the_same_one(
-    serve: Serve, failed: Said
-) -> None:
+def test_a_write_is_sent_again_with_the_same_idempotency_key(serve: Serve, failed: Said) -> None:
     taken = Said(202, '{"quotes":0,"interactions":1,"late":0}')
     served = serve(failed, taken, failed, taken, taken)
 

@@ -74,9 +74,7 @@ def test_a_program_can_be_run_with_its_settings_of_which_each_can_be_given_from_
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")
-def test_compose_passes_on_what_is_set_outside_or_in_its_own_file_and_nothing_else(
-    tmp_path: Path,
-) -> None:
+def test_compose_passes_on_what_is_set_outside_or_in_env_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("UNKNOWN_FIELDS=refuse\nKAFKA_PORT=29092\nSOMETHING_ELSE=1\n")
     outside = {"TRAIN_EVERY_SECONDS": "5", "KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092"}

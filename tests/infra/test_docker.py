@@ -99,9 +99,7 @@ def extra(name: str) -> set[str]:
 
 @pytest.mark.stack
 @pytest.mark.parametrize("program", IMAGES)
-def test_a_program_imports_nothing_but_what_its_lock_names_and_all_that_its_extra_does(
-    program: str,
-) -> None:
+def test_a_program_imports_what_its_lock_names_only_and_all_of_its_extra(program: str) -> None:
     image = IMAGES[program]
     allowed = [*locked(f"requirements-{program}.lock"), "tickrec"]
 

@@ -138,9 +138,7 @@ def test_each_user_that_can_be_written_can_be_read_and_erased_through_nginx(prox
             assert proxy.asked(path) == n, path
 
 
-def test_requests_as_slow_as_the_api_lets_them_be_take_no_process_from_the_reads(
-    doomed: Proxy,
-) -> None:
+def test_requests_as_slow_as_they_may_be_take_no_process_from_reads(doomed: Proxy) -> None:
     """Writes while Kafka is away, and reads of the archive: both may take longer than a read."""
     slow = [
         *[("DELETE", f"/v1/users/{number}") for number in range(4)],
@@ -264,9 +262,7 @@ def test_an_answer_that_was_compressed_is_not_sent_again_to_who_has_it(proxy: Pr
     assert plain.headers["ETag"] == ETAG
 
 
-def test_a_stream_passes_event_by_event_through_a_silence_and_ends_with_its_client(
-    proxy: Proxy,
-) -> None:
+def test_a_stream_passes_by_events_outlasts_silence_and_ends_with_its_client(proxy: Proxy) -> None:
     asked, left = {"instruments": "1,2"}, proxy.asked("left")
     with ExitStack() as stack:
         streams = [
@@ -286,9 +282,7 @@ def test_a_stream_passes_event_by_event_through_a_silence_and_ends_with_its_clie
     ("method", "path"),
     [("GET", "/docs"), ("POST", "/v1/events"), ("PUT", "/x"), ("GET", "/v1/bars")],
 )
-def test_the_api_learns_who_asked_and_through_which_door(
-    proxy: Proxy, method: str, path: str
-) -> None:
+def test_the_api_learns_who_asked_and_by_which_door(proxy: Proxy, method: str, path: str) -> None:
     headers = {"X-Forwarded-For": "10.9.8.7, 192.0.2.7", "X-Forwarded-Proto": "https"}
     answer = proxy.client.request(method, path, headers=headers).json()
 

@@ -30,9 +30,7 @@ def test_every_endpoint_is_asked_once_for_its_success() -> None:
 
 
 @pytest.mark.parametrize("request_", ALL, ids=str)
-def test_an_example_is_right_and_another_status_or_an_empty_answer_is_not(
-    request_: Request,
-) -> None:
+def test_an_example_is_right_and_another_status_or_no_answer_is_not(request_: Request) -> None:
     if request_.until is None and request_.status < 300:
         assert problem(request_, request_.status, operation_of(request_).answer) is None
     assert "status 503" in (problem(request_, 503, {"title": "Redis does not answer"}) or "")

@@ -29,9 +29,7 @@ def tickrec_url(cluster_url: str) -> Iterator[str]:
         node.execute_command("ACL DELUSER", "tickrec")
 
 
-def test_the_programs_user_of_redis_may_touch_the_namespace_and_nothing_else(
-    tickrec_url: str,
-) -> None:
+def test_the_user_of_redis_may_touch_the_namespace_and_nothing_else(tickrec_url: str) -> None:
     with connect(tickrec_url, "tests") as store:
         store.hset("live:meta:topics", "quotes", "2")
         assert store.hgetall("live:meta:topics") == {"quotes": "2"}

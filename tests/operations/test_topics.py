@@ -75,9 +75,7 @@ def test_a_second_run_changes_nothing(servers: Servers, broker: str) -> None:
 
 
 @pytest.mark.kafka_only
-def test_the_broker_compacts_the_catalog_and_lets_go_of_the_other_topics_by_age(
-    servers: Servers,
-) -> None:
+def test_the_broker_compacts_the_catalog_and_ages_out_other_topics(servers: Servers) -> None:
     servers.ensure({})
     catalog, quotes = (_configured(servers.client, topic.name) for topic in (INSTRUMENTS, QUOTES))
     assert catalog["cleanup.policy"] == "compact"
@@ -92,9 +90,7 @@ def _configured(client: Admin, topic: str) -> dict[str, str]:
     return {name: entry.value for name, entry in found.result(PATIENCE_S).items()}
 
 
-def test_closed_bars_have_as_many_partitions_as_quotes_wherever_the_number_is_from(
-    servers: Servers,
-) -> None:
+def test_bars_have_as_many_partitions_as_quotes_wherever_that_is_from(servers: Servers) -> None:
     servers.ensure({QUOTES.name: 3})
     assert servers.partitions()[BARS.name] == 3
     brokers.delete(servers.client, [BARS.name])

@@ -91,9 +91,7 @@ def test_each_folds_its_own_records_and_no_others(
         assert tenants["owl"].letters() == 0
 
 
-def test_a_tenants_user_may_do_nothing_with_the_others_topics(
-    guarded: Guarded, namespace: str
-) -> None:
+def test_a_tenants_user_has_no_rights_on_others_topics(guarded: Guarded, namespace: str) -> None:
     guarded.grant(namespace, "fox.")
     config = guarded.config("workers", prefix="owls.")
     with pytest.raises(RightsError, match=r"READ on topic owls\.quotes"):

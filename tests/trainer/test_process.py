@@ -99,9 +99,7 @@ def ended(child: psutil.Process) -> bool:
         return True
 
 
-def test_run_waits_for_a_redis_that_is_not_up_yet(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_run_waits_until_redis_is_up(environment: dict[str, str], tmp_path: Path) -> None:
     later = valkey(free_port(), tmp_path)
     environment |= {"REDIS_URL": later.address, "METRICS_PORT": "0", "TRAIN_EVERY_SECONDS": "0.1"}
     with process("-m", "trainer", "run", environment=environment) as trainer:

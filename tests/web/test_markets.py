@@ -113,9 +113,7 @@ async def test_search_finds_by_symbol_and_by_name(page: Page, stack: Stack) -> N
     await expect(page.get_by_text("No instrument has such a symbol or name.")).to_be_visible()
 
 
-async def test_an_instrument_is_found_and_chosen_with_the_keyboard(
-    page: Page, stack: Stack
-) -> None:
+async def test_the_keyboard_finds_and_chooses_an_instrument(page: Page, stack: Stack) -> None:
     await page.goto(f"{stack.url}/#/markets/{SUCA}?interval=5m")
     await expect(page).to_have_url(re.compile(r"#/markets/SUCA\?interval=5m$"))
     search = page.get_by_role("combobox", name="Search by symbol or name")
@@ -186,9 +184,7 @@ async def test_an_id_keeps_all_its_digits(page: Page, stack: Stack) -> None:
     await expect(bar(page, minute)).to_contain_text("0.00000150.251")
 
 
-async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
-    page: Page, stack: Stack
-) -> None:
+async def test_axe_finds_nothing_serious_and_all_fits_the_window(page: Page, stack: Stack) -> None:
     await show(page, stack)
     await expect(page.locator("tbody tr[data-t]").first).to_be_visible()
     await expect(page.get_by_role("region", name="Similar").locator("tbody tr")).to_have_count(2)
@@ -207,9 +203,7 @@ _AGES_MIN: Final = (120, 180, 3_000)
 
 
 @pytest.mark.slow
-async def test_earlier_bars_come_from_the_archive(
-    page: Page, behind: Stack, tmp_path: Path
-) -> None:
+async def test_the_archive_has_earlier_bars(page: Page, behind: Stack, tmp_path: Path) -> None:
     config = ArchiveConfig(warehouse=str(tmp_path))
     now = minute_ms()
     minutes = [now - age * MINUTE_MS for age in _AGES_MIN]

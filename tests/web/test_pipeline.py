@@ -11,9 +11,7 @@ from .accessible import assert_accessible, assert_fits
 from .stack import Stack, minute_ms
 
 
-async def test_it_shows_how_far_each_topic_and_partition_is_to_everyone(
-    page: Page, stack: Stack
-) -> None:
+async def test_everyone_sees_how_far_topics_and_partitions_are(page: Page, stack: Stack) -> None:
     stack.quote(4, 10.5, minute_ms() + 1)
     stack.pipeline.wait_until_folded()
     await page.goto(f"{stack.url}/#/pipeline")

@@ -56,9 +56,7 @@ async def test_a_read_that_is_late_takes_nothing_back(page: Page, stack: Stack) 
     assert kept == [[7, True], [7, True], [7, True], [7, False]]
 
 
-async def test_after_a_long_absence_no_bars_are_missing_in_between(
-    page: Page, stack: Stack
-) -> None:
+async def test_after_a_long_absence_no_bars_are_missing(page: Page, stack: Stack) -> None:
     before, after, scrolled = await result(page, stack, ABSENCE)
     assert before == [9_900, 9_999]
     assert after == [10_300, 10_699]

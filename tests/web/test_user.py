@@ -128,9 +128,7 @@ async def test_a_user_is_exported_and_erased_after_a_question(page: Page, stack:
     await expect(page.get_by_label("Where the rec")).to_contain_text("popular")
 
 
-async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(
-    page: Page, stack: Stack
-) -> None:
+async def test_axe_finds_nothing_serious_and_all_fits_the_window(page: Page, stack: Stack) -> None:
     await page.goto(f"{stack.url}/#/user/ABC")
     for region in ("Recommendations", "History", "Trending"):
         await expect(rows(page, region).first).to_be_visible()

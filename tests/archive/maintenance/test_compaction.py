@@ -77,9 +77,7 @@ def chosen_of(sizes: Sequence[int], added_s: float = NOW_S, rule: Rule = RULE) -
         ([500 * KIB] * 9, []),
     ],
 )
-def test_in_a_growing_partition_each_merged_file_grows_fourfold(
-    sizes: list[int], together: list[int]
-) -> None:
+def test_merged_files_of_a_partition_grow_fourfold(sizes: list[int], together: list[int]) -> None:
     assert chosen_of(sizes) == together
 
 
@@ -124,9 +122,7 @@ def merge(of: list[list[pa.Table]]) -> Iterator[pa.Table]:
 
 
 @given(streams(), st.integers(1, 9))
-def test_all_rows_come_in_order_and_in_pieces_of_one_size(
-    of: list[list[pa.Table]], size: int
-) -> None:
+def test_rows_come_in_order_and_in_pieces_of_one_size(of: list[list[pa.Table]], size: int) -> None:
     pieces = list(in_pieces_of(size, merge(of)))
     found = rows_of(pieces)
     assert [row[:2] for row in found] == sorted(row[:2] for p in of for row in rows_of(p))

@@ -223,9 +223,7 @@ def logs(draw: st.DrawFn) -> tuple[list[Event], list[TombstoneRow]]:
 
 
 @given(logs())
-def test_erasure_leaves_what_a_fold_of_the_log_would_keep(
-    log: tuple[list[Event], list[TombstoneRow]],
-) -> None:
+def test_erasure_leaves_what_a_fold_would_keep(log: tuple[list[Event], list[TombstoneRow]]) -> None:
     events, tombstones = log
     kept: dict[str, list[Event]] = {user: [] for user in USERS}
     left_out_before = dict.fromkeys(USERS, 0)

@@ -53,9 +53,7 @@ def written(grown: Grown) -> int:
     return sum(brokers.log_ends(grown.kafka, QUOTES.name, SIZES["quotes"]).values())
 
 
-def test_keys_have_their_records_in_order_with_headers_and_times(
-    old: Pipeline, grown: Grown
-) -> None:
+def test_keys_have_records_in_order_with_headers_and_times(old: Pipeline, grown: Grown) -> None:
     now_ms = time.time_ns() // 1_000_000
     old.publish_raw(market(random.Random(1), 500, now_ms))
     take_out_users(old, now_ms)

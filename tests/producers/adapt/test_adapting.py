@@ -213,9 +213,7 @@ def test_a_topic_that_has_lost_its_beginning_or_is_created_anew_is_read_from_its
         eventually(lambda: len(quotes(company)[1]) == 8, "the five are, too")
 
 
-def test_a_catalog_that_was_recreated_is_read_from_its_beginning(
-    company: Company, topology: Topology
-) -> None:
+def test_a_recreated_catalog_is_read_from_its_start(company: Company, topology: Topology) -> None:
     symbols, client = Symbols(), brokers.Admin(company.kafka)
     catalog(company, range(200))
     with contextlib.closing(Catalog(client, company.prefix, symbols)) as reader:

@@ -146,9 +146,7 @@ def test_an_instrument_id_is_exact_in_a_message_and_in_a_removal(id_: Any) -> No
         (QUOTE, [], "is required"),
     ],
 )  # fmt: skip
-def test_a_record_that_cannot_be_mapped_has_a_reason(
-    fields: dict[str, Any], value: Any, reason: str
-) -> None:
+def test_an_unmappable_record_has_a_reason(fields: dict[str, Any], value: Any, reason: str) -> None:
     with pytest.raises(UnmappableError) as raised:
         mapped("quotes", fields, value)
     assert reason in str(raised.value)
@@ -336,9 +334,7 @@ def test_an_instrument_whose_id_changes_leaves_the_catalog_under_its_old_one(whe
 @pytest.mark.parametrize(
     ("price", "is_rejected"), [("1500", True), ("12e4", True), ("15.5", False), ("15000", False)]
 )
-def test_text_that_may_be_the_bytes_of_a_decimal_is_no_price(
-    price: str, *, is_rejected: bool
-) -> None:
+def test_text_that_may_be_a_decimals_bytes_is_no_price(price: str, *, is_rejected: bool) -> None:
     fields = {"instrument_id": "id", "price": {"mean": ["p", "p"]}, "ts": "ts"}
     row = {"id": "1500", "p": price, "ts": 1_795_731_420_123}
     with pytest.raises(UnmappableError, match="base64") if is_rejected else nullcontext():

@@ -124,9 +124,7 @@ def test_a_record_that_is_nested_too_deep_is_a_bad_one_and_does_not_end_the_proc
         decode(nested(100_000))
 
 
-def test_json_of_a_schema_is_read_without_the_registry(
-    tmp_path: Path,
-) -> None:
+def test_json_of_a_schema_is_read_without_the_registry(tmp_path: Path) -> None:
     decode = read(None, tmp_path, "json-schema")
     good = b"\0\0\0\0\1" + json.dumps(TICK).encode()
     assert decode(good) == TICK
@@ -136,9 +134,7 @@ def test_json_of_a_schema_is_read_without_the_registry(
         decode(good[5:])
 
 
-def test_a_schema_that_is_missing_is_not_asked_for_by_each_record_that_names_it(
-    tmp_path: Path,
-) -> None:
+def test_a_missing_schema_is_not_asked_for_by_each_record_that_names_it(tmp_path: Path) -> None:
     """A batch without schemas would otherwise take longer than a member of the group may."""
     asked: list[str] = []
 

@@ -54,9 +54,7 @@ def lives_for_ever(setup: Setup, generation: str) -> bool:
     return bool(ttl == -1)
 
 
-def test_history_shows_what_is_served_to_whom_and_every_decision(
-    setup: Setup, command: Command
-) -> None:
+def test_history_shows_who_is_served_what_and_all_decisions(setup: Setup, command: Command) -> None:
     for fence in (1, 2):
         publish(setup, fence)
     publish(setup, 3, canary=True)
@@ -98,9 +96,7 @@ def test_promote_serves_the_canary_to_all(setup: Setup, command: Command) -> Non
     assert (latest.generation, latest.what, latest.by) == ("g2", "promoted", "person")
 
 
-def test_rollback_withdraws_the_canary_and_then_the_generation(
-    setup: Setup, command: Command
-) -> None:
+def test_rollback_ends_the_canary_and_then_the_generation(setup: Setup, command: Command) -> None:
     publish(setup, 1)
     publish(setup, 2)
     publish(setup, 3, canary=True)

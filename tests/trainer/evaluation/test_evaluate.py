@@ -35,9 +35,7 @@ def value_of(of_model: Any, metric: str) -> float:
     return float(of_model["measured"]["metrics"][metric]["value"])
 
 
-def test_all_models_are_measured_and_shown_on_one_page_that_fetches_nothing(
-    shop: Path, tmp_path: Path
-) -> None:
+def test_all_models_are_measured_and_shown_on_one_static_page(shop: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     found = found_by("--interactions", shop, "--n", "3", "--report", page)
     assert [of_model["model"] for of_model in found["models"]] == [AUTO, *MODELS]
@@ -54,9 +52,7 @@ def test_all_models_are_measured_and_shown_on_one_page_that_fetches_nothing(
     assert [name for name in MODELS if f"<td>{name}</td>" not in text] == []
 
 
-def test_the_lists_that_are_written_are_those_that_were_measured(
-    shop: Path, tmp_path: Path
-) -> None:
+def test_the_lists_that_are_written_are_those_measured(shop: Path, tmp_path: Path) -> None:
     lists = tmp_path / "lists.csv"
     asked = ("--interactions", shop, "--model", "cosine", "--n", "4")
     (of_model,) = found_by(*asked, "--recommendations", lists)["models"]

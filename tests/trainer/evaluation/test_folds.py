@@ -103,9 +103,7 @@ def holdout(shop: Path) -> Holdout:
     return prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
 
 
-def test_what_auto_chooses_does_not_depend_on_what_is_to_be_found(
-    holdout: Holdout, stages: Stages
-) -> None:
+def test_auto_does_not_choose_by_what_is_to_be_found(holdout: Holdout, stages: Stages) -> None:
     nothing = replace(holdout, test=csr_array(holdout.test.shape))
     chosen, other = (contender(AUTO, SETTINGS, given, stages) for given in (holdout, nothing))
     assert chosen == other

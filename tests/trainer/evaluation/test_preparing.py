@@ -30,9 +30,7 @@ without_rejections = in_time_order.map(
 
 @examples(40)  # pandas takes some milliseconds each
 @given(events=without_rejections)
-def test_histories_are_those_of_the_events_and_counts_are_in_their_users_scale(
-    events: list[Event],
-) -> None:
+def test_histories_are_those_of_events_and_counts_in_their_users_scale(events: list[Event]) -> None:
     rules = WorkerRules(user_weight="inverse-degree", user_weight_exponent=0.75)
     times: dict[str, dict[int, list[int]]] = {}
     for user, item, ts_ms, *_ in events:
@@ -79,9 +77,7 @@ def test_what_cannot_be_found_is_counted_and_not_asked_for() -> None:
 
 
 @given(events=in_time_order, share=st.floats(0.1, 0.9))
-def test_a_temporal_split_learns_from_nothing_that_comes_later(
-    events: list[Event], share: float
-) -> None:
+def test_a_temporal_split_learns_from_nothing_later(events: list[Event], share: float) -> None:
     everything = interactions(events)
     if len(set(everything.ts_ms.tolist())) == 1:
         with pytest.raises(SplitError, match="no event is earlier"):
@@ -96,9 +92,7 @@ def test_a_temporal_split_learns_from_nothing_that_comes_later(
 
 
 @given(events=without_rejections, seed=st.integers(0, 9))
-def test_a_per_user_split_hides_whole_items_of_those_who_keep_some(
-    events: list[Event], seed: int
-) -> None:
+def test_a_per_user_split_hides_whole_items_but_not_all(events: list[Event], seed: int) -> None:
     try:
         parts = per_user(interactions(events), 0.5, seed)
     except SplitError:
@@ -114,9 +108,7 @@ def test_a_per_user_split_hides_whole_items_of_those_who_keep_some(
 
 
 @given(events=without_rejections)
-def test_the_last_split_hides_the_latest_item_of_those_who_keep_another(
-    events: list[Event],
-) -> None:
+def test_the_last_split_hides_the_latest_item_if_another_is_left(events: list[Event]) -> None:
     of_users: dict[str, dict[int, int]] = {}
     for user, item, ts_ms, *_ in events:
         times = of_users.setdefault(user, {})
@@ -163,9 +155,7 @@ def test_no_digit_is_lost_and_optional_columns_may_be_missing(written: Callable[
     assert read_interactions(written("user_id,instrument_id,ts_ms\nä,1,2\n")).users[0] == "ä"
 
 
-def test_events_and_values_are_read_where_there_are_columns_of_them(
-    written: Callable[..., Path],
-) -> None:
+def test_events_and_values_are_read_where_columns_have_them(written: Callable[..., Path]) -> None:
     header = "event,ts_ms,user_id,instrument_id,price,quantity\n"
     rows = "view,1,u,1,,\ntrade,2,u,1,2.5,4\n,3,u,1,2.5,\nclick,4,u,1,,4\n"
     found = read_interactions(written(header + rows))

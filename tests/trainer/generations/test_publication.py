@@ -211,9 +211,7 @@ class Lives(RuleBasedStateMachine):
             assert is_ending if generation in self.ended else ttls == {-1}
 
 
-def test_whatever_happens_what_is_served_is_whole_and_all_else_ends(
-    generations: Generations,
-) -> None:
+def test_what_is_served_is_always_whole_and_all_else_ends(generations: Generations) -> None:
     numbers = itertools.count()
 
     def machine() -> Lives:

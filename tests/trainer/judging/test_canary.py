@@ -107,9 +107,7 @@ def what_became_of(decision: Decision) -> tuple[str, str, str]:
     return decision.generation, decision.what, decision.by
 
 
-def test_the_first_generation_is_served_to_all_and_the_next_one_to_some_for_a_while(
-    trial: OnTrial,
-) -> None:
+def test_the_first_generation_is_for_all_and_the_next_for_some_for_a_while(trial: OnTrial) -> None:
     assert trial.served_id != trial.canary_id
     assert trial.current.canary is not None
     canary = trial.current.canary
@@ -179,9 +177,7 @@ def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(trial: O
     assert trial.current.canary is not None
 
 
-def test_a_canary_whose_users_did_too_little_is_withdrawn_and_the_next_one_follows(
-    trial: OnTrial,
-) -> None:
+def test_a_canary_whose_users_did_too_little_is_withdrawn_for_the_next(trial: OnTrial) -> None:
     trial.spoil_canary()  # which nobody can know
     trial.clock.forward(31)
     trial.something_happens()
@@ -203,9 +199,7 @@ def rules_of(trial: OnTrial, text: str) -> None:
     trial.settings.canary_rules.write_text(text)
 
 
-def test_clicks_decide_only_where_a_rule_names_them(
-    trial: OnTrial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clicks_decide_only_if_a_rule_says(trial: OnTrial, monkeypatch: pytest.MonkeyPatch) -> None:
     def clicks(*_: object) -> dict[str, np.ndarray]:
         return {"default": np.tile([0.9, 1.0], 20), "canary": np.tile([0.1, 0.2], 20)}
 

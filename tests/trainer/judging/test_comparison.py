@@ -74,9 +74,7 @@ def begun(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Setup:
     return Setup(setup.store, setup.keys, settings)
 
 
-def test_an_experiments_variants_are_compared_by_the_next_run_and_decide_nothing(
-    begun: Setup,
-) -> None:
+def test_an_experiments_variants_are_compared_once_and_decide_nothing(begun: Setup) -> None:
     experiment = begun.current.experiment
     assert experiment is not None
     in_steep = [variant_of(f"user {n}", experiment, experiment.started) for n in range(60)].count(

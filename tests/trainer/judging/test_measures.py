@@ -256,9 +256,7 @@ def of_the_api(
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_folding_in_and_what_may_be_taken_again_are_those_of_the_api(
-    seed: int, fold_in: FoldIn
-) -> None:
+def test_lists_of_histories_and_own_items_are_those_of_the_api(seed: int, fold_in: FoldIn) -> None:
     random = np.random.default_rng(seed)
     train = random_events(random, users=12, items=90, n=900)
     test = random_events(random, users=12, items=90, n=200)

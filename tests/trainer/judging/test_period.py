@@ -65,9 +65,7 @@ def test_each_user_is_judged_once_and_by_the_own_variants_lists(setup: Setup) ->
     assert found["steep"].tolist() == [1]
 
 
-def test_users_are_drawn_whenever_they_were_active(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_users_of_any_time_are_drawn(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "USERS_MOST", 20)
     monkeypatch.setattr(module, "_USERS_AT_ONCE", 7)
     for n in range(200):

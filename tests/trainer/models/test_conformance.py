@@ -128,9 +128,7 @@ def test_lists_do_not_depend_on_what_else_is_asked_for(
 @every_model
 @fewer
 @given(affinities=binary() | weighted())
-def test_the_same_input_makes_the_same_lists_to_the_last_bit(
-    one: Conforming, affinities: Affinities
-) -> None:
+def test_lists_are_the_same_again_to_the_last_bit(one: Conforming, affinities: Affinities) -> None:
     first, second = (ranking_of(one.model, one.input_of(affinities)) for _ in range(2))
     for name in ("indptr", "columns", "scores", "support", "because"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()

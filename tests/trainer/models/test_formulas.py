@@ -75,9 +75,7 @@ counts = st.integers(1, 8).flatmap(
     dampings=st.sampled_from([(0.0, -0.2), (0.3, 0), (0.9, 0.1), (1, 0.5)]),
     more=st.sampled_from([0, 7]),
 )
-def test_scores_are_those_of_the_formula(
-    t: np.ndarray, dampings: tuple[float, float], more: int
-) -> None:
+def test_scores_follow_the_formula(t: np.ndarray, dampings: tuple[float, float], more: int) -> None:
     (alpha, beta), own = dampings, t.diagonal()
     users = np.where(own > 0, own + more, 0)
 
@@ -370,9 +368,7 @@ def test_rows_of_different_ages_still_make_lists(exact_items: int) -> None:
     assert near(closed_form(counts, 0.1 * 5), found)
 
 
-def test_lists_are_the_same_however_few_items_are_ranked_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_few_items_ranked_at_once_have_the_same_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = gram(purchases(0))
     at_once = ranked(Ease(EaseConfig()), counts)
     monkeypatch.setattr(ease, "_CELLS", 5 * counts.shape[1])

@@ -96,9 +96,7 @@ def test_an_item_whose_row_is_corrupt_is_named_and_left_out_with_its_column(
 
 
 @pytest.mark.parametrize("member", ["x", "-1", "07", "9" * 20, "9" * 5_000, "٣"])
-def test_a_member_of_the_index_that_is_no_item_is_named_and_left_out(
-    setup: Setup, member: str
-) -> None:
+def test_an_indexs_member_that_is_no_item_is_named_and_left_out(setup: Setup, member: str) -> None:
     setup.fill(np.ones((1, 3)))
     setup.store.sadd(setup.keys.items(1), member)
     gram = setup.gram()

@@ -72,9 +72,7 @@ def test_users_are_taken_by_time_from_all_partitions_page_by_page(
         assert setup.latest(wanted).users == expected
 
 
-def test_a_user_shifted_to_the_next_page_is_read_once(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_on_two_pages_is_read_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(active, "_USERS_PER_PAGE", 2)
     store, key = setup.store, setup.keys.active(0)
     store.zadd(key, {f"u{n}": n for n in range(5)})

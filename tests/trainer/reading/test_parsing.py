@@ -44,9 +44,7 @@ def test_whatever_hashes_hold_comes_back(rows: list[dict[bytes, bytes]], protoco
 
 @given(st.lists(st.dictionaries(WORKERS_TEXTS, WORKERS_TEXTS)))
 @example([{b"7": WEIGHTED.ljust(length, b" ")} for length in (99, 100, 999)])
-def test_what_workers_write_is_read_without_an_object_for_each_value(
-    rows: list[dict[bytes, bytes]],
-) -> None:
+def test_what_workers_write_needs_no_object_for_each_value(rows: list[dict[bytes, bytes]]) -> None:
     buffer = as_buffer(map(hgetall, rows))
     found = module._plain(buffer, range(len(rows)), scanned=False)
     assert found.fields.buffer is buffer

@@ -59,9 +59,7 @@ def keeps_accuracy(setup: Setup) -> bool:
     return rule.holds
 
 
-def test_a_generation_that_predicts_worse_is_refused_until_a_person_asks_for_it(
-    trained: Setup,
-) -> None:
+def test_a_generation_that_predicts_worse_is_refused_unless_asked_for(trained: Setup) -> None:
     before = trained.served()
     assert [trained.run(**WORSE) for _ in range(3)] == ["rejected"] * 3
     assert trained.served() == before

@@ -123,9 +123,7 @@ def test_it_looks_again_when_data_or_settings_have_changed(chosen: Setup) -> Non
         assert selection_of(chosen).at > before.at
 
 
-def test_what_a_search_chose_is_used_at_once_and_what_is_served_until_then(
-    choosing: Setup,
-) -> None:
+def test_a_searchs_choice_is_used_at_once_and_what_is_served_until_then(choosing: Setup) -> None:
     choosing.fill(likings())
     stop, settings = threading.Event(), choosing.settings
     runs = Runs(changed(settings, {"train_every_seconds": 1_000}), stop)
@@ -204,9 +202,7 @@ def test_readers_get_the_fold_in_settings_and_each_variants_diversity_which_need
     assert setup.report().selection == chosen
 
 
-def test_as_many_repeats_lead_as_predict_best_or_as_a_variant_says(
-    setup: Setup, tmp_path: Path
-) -> None:
+def test_repeats_lead_if_that_is_best_or_a_variant_says_so(setup: Setup, tmp_path: Path) -> None:
     for u, row in enumerate(setup.fill(likings())):
         items, history = np.flatnonzero(row), {}
         for place, item in enumerate(items.tolist()):
@@ -262,9 +258,7 @@ def test_the_popular_list_counts_users(setup: Setup, affinities: Affinities) -> 
         assert (len(found.items), found.is_whole) == (length, not cut)
 
 
-def test_the_report_says_what_the_generation_was_made_from(
-    setup: Setup, affinities: Affinities
-) -> None:
+def test_the_report_says_what_a_generation_is_made_of(setup: Setup, affinities: Affinities) -> None:
     assert setup.run() == "trained"
     generation, report = setup.served().generation, setup.report()
     counts = gram_matrix(affinities)
@@ -376,9 +370,7 @@ def run_every(seconds: float, setup: Setup, waits: Waits) -> None:
     Runs(changed(setup.settings, {"train_every_seconds": seconds}), waits).periodically()
 
 
-def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first_lists(
-    setup: Setup,
-) -> None:
+def test_reads_amid_the_first_folds_do_not_delay_the_first_lists(setup: Setup) -> None:
     setup.fill(np.zeros((0, 0)))
     counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
 

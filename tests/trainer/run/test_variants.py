@@ -46,9 +46,7 @@ def test_invalid_variants_are_named(tmp_path: Path, text: str | None, said: str)
         read_variants(path, SETTINGS)
 
 
-def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
-    setup: Setup, tmp_path: Path
-) -> None:
+def test_a_variant_is_a_generation_until_the_file_drops_it(setup: Setup, tmp_path: Path) -> None:
     setup.fill(np.ones((4, 3)))
     variants = written(tmp_path, "[few]\nneighbors_per_item = 1")
     assert [setup.run(variants=variants) for _ in range(2)] == ["trained", "unchanged"]

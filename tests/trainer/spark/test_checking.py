@@ -22,9 +22,7 @@ def check_archive(config: ArchiveConfig, snapshot_id: int) -> None:
     check_archive(config, snapshot_id)
 
 
-def test_a_snapshot_is_refused_with_what_is_wrong_and_the_one_before_it_is_not(
-    tmp_path: Path,
-) -> None:
+def test_a_snapshot_is_refused_with_reasons_and_the_one_before_is_not(tmp_path: Path) -> None:
     config = ArchiveConfig(warehouse=str(tmp_path))
     poisoned = [Record(0, 2, "u", 1, "view", 0, price=-1.0), Record(0, 1, "u", 1, "view", 0)]
     before, after = archive(config, [GOOD, poisoned])

@@ -41,9 +41,7 @@ def test_a_snapshot_has_its_own_files_rows_and_positions(config: ArchiveConfig) 
     assert {p: position.next for p, position in last.positions.items()} == {0: 2, 1: 6}
 
 
-def test_a_snapshot_that_is_gone_is_named_and_so_are_those_that_are_there(
-    config: ArchiveConfig,
-) -> None:
+def test_a_missing_snapshot_is_named_and_so_are_those_that_are_there(config: ArchiveConfig) -> None:
     (there,) = archive(config, [[Record(0, 0, "u", 1, "view", 0)]])
     with pytest.raises(SourceError, match=rf"no snapshot 17 .* expired. The latest are {there}"):
         read_snapshot(config, 17)
