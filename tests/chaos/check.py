@@ -40,7 +40,6 @@ def check(world: World) -> int:
 
 
 def pause_feed(world: World) -> None:
-    """Return when the feed is paused and all that it published is acknowledged."""
     world.feed.pause()
     world.wait_for(world.feed.is_silent, "everything is acknowledged")
 

@@ -25,7 +25,6 @@ class Clock:
         self.set_off_by(0)
 
     def worker(self) -> tuple[str, ...]:
-        """Return the command that runs a worker by this clock."""
         return (sys.executable, "-m", "tests.chaos.clock", str(self._file))
 
     def set_off_by(self, seconds: int) -> None:
@@ -36,7 +35,6 @@ class Clock:
 
 
 def _off_by(file: Path) -> tuple[Callable[[], float], Callable[[], int]]:
-    """Return `time.time` and `time.time_ns` as the file has them."""
     right_time, right_time_ns = time.time, time.time_ns
     return (
         lambda: right_time() + int(file.read_text()),

@@ -68,7 +68,6 @@ class Feed(threading.Thread):
             producer.purge()
 
     def also(self, what: Iterable[Publication]) -> None:
-        """Publish this, too, at the next tick."""
         self._also.extend(what)
 
     def pause(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.topics import STREAMED, Topic
-from tests.chaos.poison import FAR
+from tests.chaos.messages import FAR
 
 _READ_WITHIN_S: Final = 60
 _CALL_S: Final = 10

@@ -15,12 +15,17 @@ from contracts.event_types import BUILT_IN
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
+from tests.raw_batches import POISON, Raw
 
 PUBLISHED: Final = (QUOTES, INTERACTIONS)
 """The topics of the feed."""
 FOLLOWED: Final = (*PUBLISHED, COOCCURRENCES)
 """The topics of a run, in the order of the pipeline: the catalog, which is folded too, has no
 records in it."""
+UNREADABLE: Final = "unreadable"
+"""A field of the value, by which the recomputation knows an unreadable record."""
+FAR: Final = 1_000_000
+"""Offsets by which a record may be outside its batch; no log of a run is as long."""
 
 _EVENT_TIME_SPEED: Final = 60
 # Far enough in the past that event time does not reach the clock, however it jumps.
@@ -62,6 +67,11 @@ class EventTime:
         return self._starts_ms + int(since_ms)
 
 
+def _publication(message: Quote | Interaction) -> Publication:
+    topic = QUOTES if isinstance(message, Quote) else INTERACTIONS
+    return Publication(topic.name, key_of(message), encode(message))
+
+
 def of_now(rng: random.Random) -> list[Publication]:
     """Return events of users of their own at the clock's time, one of them too far ahead of it."""
     now_ms = time.time_ns() // 1_000_000
@@ -74,7 +84,7 @@ def of_now(rng: random.Random) -> list[Publication]:
         )
         for ahead in ahead_ms
     ]
-    return [Publication(INTERACTIONS.name, key_of(event), encode(event)) for event in events]
+    return list(map(_publication, events))
 
 
 def of_chosen_ids(time: EventTime) -> list[Publication]:
@@ -86,8 +96,7 @@ def of_chosen_ids(time: EventTime) -> list[Publication]:
     for n, i in enumerate(ids):
         quote = Quote(instrument_id=i, price=1.5, size=1, ts=time.now_ms())
         event = Interaction(user_id=f"chosen-{n % _USERS}", instrument_id=i, ts=time.now_ms())
-        messages.append(Publication(QUOTES.name, key_of(quote), encode(quote)))
-        messages.append(Publication(INTERACTIONS.name, key_of(event), encode(event)))
+        messages += [_publication(quote), _publication(event)]
     return messages
 
 
@@ -95,14 +104,27 @@ def of_skewed_clock(rng: random.Random, time: EventTime) -> list[Publication]:
     """Return an erasure that a clock of next year requests, amid a user's events."""
     user = f"skewed-{rng.randrange(_USERS)}"
     event = Interaction(user_id=user, instrument_id=rng.randrange(_INSTRUMENTS), ts=time.now_ms())
-    its = Publication(INTERACTIONS.name, key_of(event), encode(event))
+    its = _publication(event)
     key, headers = encode_tombstone(Tombstone(user, erased_at_ms=time.now_ms() + _NEXT_YEAR_MS))
     return [its, Publication(INTERACTIONS.name, key, None, headers), its]
 
 
-class Messages:
-    """Generates messages."""
+def with_unreadable(rng: random.Random, messages: Sequence[Publication]) -> list[Raw]:
+    """Return messages as a batch, of which Kafka accepts one that no client should read.
 
+    The one in the middle breaks it by a header's name or an offset.
+    """
+    batch = [Raw(one.value, one.key) for one in messages]
+    middle = batch[len(batch) // 2]
+    assert middle.value is not None
+    value = middle.value.replace(b"{", f'{{"{UNREADABLE}":true,'.encode(), 1)
+    middle = middle._replace(value=value)
+    wrong = (middle._replace(headers=[(POISON, b"")]), middle._replace(delta=FAR))
+    batch[len(batch) // 2] = rng.choice(wrong)
+    return batch
+
+
+class Messages:
     def __init__(
         self,
         rng: random.Random,

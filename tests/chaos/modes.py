@@ -24,8 +24,6 @@ _CHUNK_COST: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """Of one run."""
-
     affinity: AffinityName = "binary"
     user_weight: UserWeight = "none"
     store: StoreKind = "single"
@@ -51,7 +49,6 @@ class Mode:
         return ", ".join([*words, *(name for name, is_on in extras.items() if is_on)])
 
     def environment(self) -> Mapping[str, str]:
-        """Return the settings of a worker."""
         return {
             "AFFINITY": self.affinity,
             "USER_WEIGHT": self.user_weight,

@@ -2,12 +2,14 @@
 
 A cut one closes its connections and refuses new ones. A stalled one accepts bytes and holds them
 back: what its client has long given up on arrives when it is reopened, as on a healing network.
+A link has the proxies to all nodes of a server.
 """
 
 import asyncio
 import contextlib
+import re
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from infra.local.process import LOOPBACK
@@ -41,7 +43,6 @@ class Network:
         return proxy
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run on the network's thread, and wait for the end."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _close(self) -> None:
@@ -73,7 +74,6 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """End for good."""
         self._server.close()
         await self._set(is_cut=True, flowing=True)
         await asyncio.gather(*self._connections)
@@ -83,7 +83,6 @@ class Proxy:
         self._network.run(self._set(is_cut=True, flowing=True))
 
     def stall(self) -> None:
-        """Hold back all bytes."""
         self._network.run(self._set(is_cut=False, flowing=False))
 
     def stall_at(self, *words: bytes) -> None:
@@ -137,7 +136,6 @@ class Proxy:
     async def _forward(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
-        """Forward in one direction until its end."""
         try:
             while data := await reader.read(_CHUNK_BYTES):
                 if self._stalls_at and all(word in data for word in self._stalls_at):
@@ -152,3 +150,72 @@ class Proxy:
             pass  # the other side is gone, or the proxy was cut
         finally:
             writer.close()
+
+
+class Link:
+    """All proxies between a worker and the nodes."""
+
+    def __init__(self, proxies: Sequence[Proxy]) -> None:
+        self.proxies = proxies
+
+    @property
+    def addresses(self) -> list[str]:
+        return [f"{LOOPBACK}:{proxy.port}" for proxy in self.proxies]
+
+    @property
+    def is_open(self) -> bool:
+        return all(proxy.is_open for proxy in self.proxies)
+
+    def cut(self) -> None:
+        for proxy in self.proxies:
+            proxy.cut()
+
+    def stall(self) -> None:
+        for proxy in self.proxies:
+            proxy.stall()
+
+    def stall_at(self, *words: bytes) -> None:
+        """Stall the link to the first node that is sent bytes with all of the words."""
+        for proxy in self.proxies:
+            proxy.stall_at(*words)
+
+    def slow_down(self, answers_after_s: float) -> None:
+        """Delay each answer by so long; 0 ends it."""
+        for proxy in self.proxies:
+            proxy.answers_after_s = answers_after_s
+
+    def open(self, *until: bytes) -> None:
+        """Forward, what was held back first, until bytes go to a node that hold all the words."""
+        for proxy in self.proxies:
+            proxy.open(*until)
+
+    def held_back(self) -> int | None:
+        """Return the place of a node that cannot be reached, None if all can."""
+        return next((n for n, proxy in enumerate(self.proxies) if not proxy.is_open), None)
+
+
+def link(network: Network, ports: Sequence[int]) -> Link:
+    """Return open proxies to the nodes of a store.
+
+    The nodes of a cluster tell their clients where the others are, so in their answers the nodes'
+    addresses are replaced by the proxies'. All ports have five digits: lengths stay as they are.
+    """
+    proxies = [network.proxy(port) for port in ports]
+    of_port = {b"%d" % port: b"%d" % proxy.port for port, proxy in zip(ports, proxies, strict=True)}
+    assert all(map(_has_five_digits, [*of_port, *of_port.values()]))
+    any_port = b"|".join(of_port)
+    host = re.escape(LOOPBACK.encode())
+    # In a redirection, and as an integer of a list of slots.
+    address = re.compile(rb"(?:(?<=%b:)|(?<=%b\r\n:))(?:%b)(?=\D)" % (host, host, any_port))
+
+    def translate(answer: bytes) -> bytes:
+        return address.sub(lambda found: of_port[found[0]], answer)
+
+    if len(proxies) > 1:
+        for proxy in proxies:
+            proxy.translate = translate
+    return Link(proxies)
+
+
+def _has_five_digits(port: bytes) -> bool:
+    return len(port) == len(b"65535")

@@ -35,7 +35,6 @@ def main(
     redis: Annotated[str, typer.Option(help="its URL")],
     namespace: Annotated[str, typer.Option()] = "live",
 ) -> None:
-    """Compare bars, histories and counts in Redis with what the log says."""
     keyspace, log = Keyspace(namespace), Log(kafka)
     with connect(redis, "tickrec-recount") as store:
         topology = Topology.from_hash(store.hgetall(keyspace.topics()))

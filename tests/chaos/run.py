@@ -20,14 +20,13 @@ from tests.chaos.clock import Clock
 from tests.chaos.faults.kinds import KINDS, plan
 from tests.chaos.faults.workers import FEWEST_WORKERS
 from tests.chaos.feed import COMPRESSIONS, Feed
-from tests.chaos.fleet import Fleet, Worker
-from tests.chaos.link import link
 from tests.chaos.modes import USUAL, Mode
-from tests.chaos.proxy import Network
+from tests.chaos.proxy import Network, link
 from tests.chaos.servers.cluster import Cluster
 from tests.chaos.servers.kafka import Kafka, borrowed_kafka, own_kafka
 from tests.chaos.servers.restartable import started
 from tests.chaos.servers.store import Single
+from tests.chaos.worker import Worker
 from tests.chaos.world import World
 
 _WORKERS: Final = 4
@@ -76,17 +75,19 @@ def world(
             own = plain(kafka.bootstrap_servers)
             grant_all(brokers.Admin(own), own, namespace)
         as_workers = security.environment("workers") if security else {}
-        fleet = _fleet(folder, namespace, mode, network, kafka, store, as_workers)
-        stack.callback(fleet.kill)
+        shared = {**mode.environment(), **as_workers, "NAMESPACE": namespace}
+        workers = _workers(folder, shared, network, kafka, store)
+        for worker in workers:
+            stack.callback(worker.kill)
         feed = Feed(
             kafka.bootstrap_servers,
             seed,
             records_per_s,
             compressions=COMPRESSIONS if kafka.servers else COMPRESSIONS[:1],
         )
-        made = World(folder, namespace, mode, topology, kafka, store, fleet, feed)
+        made = World(folder, namespace, mode, topology, kafka, store, workers, feed)
         stack.callback(made.close)
-        for worker in fleet.workers[:FEWEST_WORKERS]:
+        for worker in workers[:FEWEST_WORKERS]:
             worker.start()
         feed.start()
         stack.callback(feed.stop)
@@ -99,31 +100,6 @@ def strike(world: World, kind: str, rng: random.Random) -> None:
     world.begin(KINDS[kind].begin(world, rng), KINDS[kind].holds)
 
 
-def suffer(world: World, seed: int, kinds: list[str], say: Callable[[str], None]) -> Outcome:
-    """Let the faults happen, each at a random moment, and compare after each few.
-
-    Raises:
-        ChaosError: Redis and the log differ.
-    """
-    began_s = time.monotonic()
-    until_check = _FAULTS_A_CHECK[1]
-    world.await_load()
-    for n, kind in enumerate(kinds):
-        rng = random.Random(f"{seed}/{n}")
-        say(f"fault {n + 1} of {len(kinds)}: {kind}")
-        strike(world, kind, rng)
-        until_check -= 1
-        if until_check <= 0:
-            until_check = rng.randint(*_FAULTS_A_CHECK)
-            world.wait(rng.uniform(*_BEFORE_CHECK_S))
-            check(world)
-    check(world)
-    world.wait(rng.uniform(*_GAP_S))
-    records = check(world)
-    restarts = sum(worker.restarts for worker in world.fleet.workers)
-    return Outcome(len(kinds), records, restarts, time.monotonic() - began_s, world.notes)
-
-
 def run(
     folder: Path,
     seed: int,
@@ -133,14 +109,29 @@ def run(
     say: Callable[[str], None],
     only: list[str] | None = None,
 ) -> Outcome:
-    """Run one seed on Apache Kafka and Valkey; only faults of some kinds, if they are named.
+    """Run one seed: each fault begins at a random moment, and after each few all is compared.
 
     Raises:
         ChaosError: Redis and the log differ.
     """
-    kinds = plan(seed, faults, mode, only)
+    kinds, until_check = plan(seed, faults, mode, only), _FAULTS_A_CHECK[1]
     with world(folder, _NAMESPACE, seed, records_per_s, mode) as made:
-        return suffer(made, seed, kinds, say)
+        began_s = time.monotonic()
+        made.await_load()
+        for n, kind in enumerate(kinds):
+            rng = random.Random(f"{seed}/{n}")
+            say(f"fault {n + 1} of {len(kinds)}: {kind}")
+            strike(made, kind, rng)
+            until_check -= 1
+            if until_check <= 0:
+                until_check = rng.randint(*_FAULTS_A_CHECK)
+                made.wait(rng.uniform(*_BEFORE_CHECK_S))
+                check(made)
+        check(made)
+        made.wait(rng.uniform(*_GAP_S))
+        records = check(made)
+        restarts = sum(worker.restarts for worker in made.workers)
+        return Outcome(len(kinds), records, restarts, time.monotonic() - began_s, made.notes)
 
 
 def _topics(kafka: Kafka, store: Single, keyspace: Keyspace) -> Topology:
@@ -150,25 +141,12 @@ def _topics(kafka: Kafka, store: Single, keyspace: Keyspace) -> Topology:
         return Topology.from_hash(client.hgetall(keyspace.topics()))
 
 
-def _fleet(
-    folder: Path,
-    namespace: str,
-    mode: Mode,
-    network: Network,
-    kafka: Kafka,
-    store: Single,
-    login: Mapping[str, str],
-) -> Fleet:
-    ports = [node.port for node in store.nodes]
-    workers = []
+def _workers(
+    folder: Path, shared: Mapping[str, str], network: Network, kafka: Kafka, store: Single
+) -> list[Worker]:
+    ports, workers = [node.port for node in store.nodes], []
     for n, (brokers_of_worker, to_broker) in enumerate(kafka.ways):
-        environment = {
-            **mode.environment(),
-            **login,
-            "NAMESPACE": namespace,
-            "KAFKA_BOOTSTRAP_SERVERS": brokers_of_worker,
-        }
+        environment = {**shared, "KAFKA_BOOTSTRAP_SERVERS": brokers_of_worker}
         clock = Clock(folder / f"worker-{n}.clock")
-        to_store = link(network, ports)
-        workers.append(Worker(n, folder, environment, to_store, to_broker, clock))
-    return Fleet(workers)
+        workers.append(Worker(n, folder, environment, link(network, ports), to_broker, clock))
+    return workers

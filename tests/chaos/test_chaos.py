@@ -53,7 +53,7 @@ def test_workers_outlast_a_store_that_is_killed_and_a_broker_that_is_away_longer
     with world(tmp_path, namespace, seed, RECORDS_PER_S) as made:
         made.await_load()
         strike(made, "restart the store", rng)
-        worker, other = made.fleet.wanted()
+        worker, other = made.wanted()
         made.begin(
             cut(made, rng, worker.name, worker.to_broker, "the brokers", SESSION_TIMEOUT_S + 1),
             frozenset(),

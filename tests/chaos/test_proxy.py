@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.chaos.link import link
-from tests.chaos.proxy import Network, Proxy
+from tests.chaos.proxy import Network, Proxy, link
 from tests.patience import PATIENCE_S
 
 

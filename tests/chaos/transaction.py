@@ -43,7 +43,6 @@ class Transaction(threading.Thread):
         self.outcome = "not begun"
 
     def run(self) -> None:
-        """Publish, and end the transaction; if its coordinator gave it up, it is aborted."""
         producer = self._producer
         try:
             self._patiently(producer.init_transactions, _CALL_S)

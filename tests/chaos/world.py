@@ -1,9 +1,11 @@
 """The servers and processes of one run, and its clock."""
 
+import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
@@ -11,12 +13,12 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.chaos.feed import Feed
-from tests.chaos.fleet import Fleet
 from tests.chaos.log import Log
 from tests.chaos.messages import FOLLOWED
 from tests.chaos.modes import Mode
 from tests.chaos.servers.kafka import Kafka
 from tests.chaos.servers.store import Single
+from tests.chaos.worker import Worker
 
 _POLL_S: Final = 0.05
 FOLDED_WITHIN_S: Final = 180
@@ -27,52 +29,44 @@ class ChaosError(AssertionError):
     """Redis differs from the log, or never reached its end."""
 
 
-class _Pending:
-    """A fault that has not ended."""
-
-    def __init__(self, due_s: float, fault: Iterator[float], holds: Collection[str]) -> None:
-        self.due_s = due_s
-        self.fault = fault
-        self.holds = holds
+class _Pending(NamedTuple):
+    due_s: float
+    fault: Iterator[float]
+    holds: Collection[str]
 
 
+@dataclass
 class World:
     """What a run is made of."""
 
-    def __init__(
-        self,
-        folder: Path,
-        namespace: str,
-        mode: Mode,
-        topology: Topology,
-        kafka: Kafka,
-        store: Single,
-        fleet: Fleet,
-        feed: Feed,
-    ) -> None:
-        self.mode = mode
-        self.topology = topology
-        self.kafka = kafka
-        self.admin = brokers.Admin(plain(kafka.bootstrap_servers))
-        self.store = store
-        self.fleet = fleet
-        self.feed = feed
-        self.notes: list[str] = []
-        self.log = Log(kafka.bootstrap_servers)
+    folder: Path
+    namespace: InitVar[str]
+    mode: Mode
+    topology: Topology
+    kafka: Kafka
+    store: Single
+    workers: Sequence[Worker]
+    """the first ones run from the beginning"""
+    feed: Feed
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self, namespace: str) -> None:
+        self.admin = brokers.Admin(plain(self.kafka.bootstrap_servers))
+        self.log = Log(self.kafka.bootstrap_servers)
         self.keyspace = Keyspace(namespace)
-        self.client = store.client()
-        self._steps = folder / "steps.log"
+        self.client = self.store.client()
         self._began_s = time.monotonic()
         self._pending: list[_Pending] = []
 
     def close(self) -> None:
-        """Disconnect."""
         self.log.close()
         self.client.close()
 
+    def wanted(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.is_wanted]
+
     def say(self, step: str) -> None:
-        """Log a step, for debugging a failure."""
-        with self._steps.open("a") as file:
+        with (self.folder / "steps.log").open("a") as file:
             file.write(f"{time.monotonic() - self._began_s:7.2f} s  {step}\n")
 
     def note(self, what: str) -> None:
@@ -97,23 +91,16 @@ class World:
         self._continue(_Pending(0.0, fault, holds))
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
             self._move_on()
 
     def end_faults(self) -> None:
-        """Return when every fault has ended."""
         self.wait_for(lambda: not self._pending, "every fault has ended")
 
-    def until(self, condition: Callable[[], bool]) -> Iterator[float]:
-        """Yield short waits until the condition holds."""
-        while not condition():
-            yield _POLL_S
-
-    def within(self, seconds: float, condition: Callable[[], bool]) -> Iterator[float]:
+    def until(self, condition: Callable[[], bool], within_s: float = math.inf) -> Iterator[float]:
         """Yield short waits until the condition holds or the time is over."""
-        until_s = time.monotonic() + seconds
+        until_s = time.monotonic() + within_s
         while time.monotonic() < until_s and not condition():
             yield _POLL_S
 
@@ -136,11 +123,9 @@ class World:
             self._move_on()
 
     def partitions(self, topic: Topic) -> int:
-        """Return how many a topic has."""
         return int(self.topology.of(topic))
 
     def positions(self, topic: Topic) -> dict[int, int]:
-        """Return the positions that Redis has."""
         return {
             p: int(self.client.hget(self.keyspace.position(topic, p), NEXT_FIELD) or 0)
             for p in range(self.partitions(topic))
@@ -155,7 +140,8 @@ class World:
 
     def _move_on(self) -> None:
         time.sleep(_POLL_S)
-        self.fleet.supervise(self.say)
+        for worker in self.workers:
+            worker.supervise(self.say)
         due = [p for p in self._pending if p.due_s <= time.monotonic()]
         for pending in due:
             self._pending.remove(pending)
@@ -168,6 +154,6 @@ class World:
             self._pending.append(_Pending(due_s, pending.fault, pending.holds))
 
     def _state(self) -> str:
-        lines = [f"{w.name}: {w.health()}" for w in self.fleet.wanted()]
+        lines = [f"{w.name}: {w.health()}" for w in self.wanted()]
         lines += [f"{t.name}: {self.positions(t)}" for t in FOLLOWED]
         return "\n".join(lines)

@@ -9,9 +9,8 @@ from confluent_kafka import KafkaException
 from runtime.kafka.broker import Admin
 from runtime.kafka.config import plain
 from tests.chaos.faults.workers import CUT_S, LONG_S, MOMENT_S, Seconds, one
-from tests.chaos.link import Link
 from tests.chaos.messages import FOLLOWED
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Link, Proxy
 from tests.chaos.servers.restartable import Restartable
 from tests.chaos.world import World
 
@@ -32,7 +31,6 @@ def restart_broker(world: World, rng: random.Random) -> Seconds:
 
 
 def pause_broker(world: World, rng: random.Random) -> Seconds:
-    """Pause a broker that leads a partition."""
     broker, name = _leader(world, rng)
     seconds = rng.uniform(*CUT_S)
     world.say(f"SIGSTOP {name} for {seconds:.1f} s")
@@ -75,7 +73,6 @@ def cut(
     server: str,
     seconds: float | None = None,
 ) -> Seconds:
-    """Cut or stall a link for some seconds."""
     yield from world.until(lambda: way.is_open)
     seconds = seconds or rng.uniform(*CUT_S)
     is_cut = rng.random() < 0.5

@@ -7,7 +7,7 @@ from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
 from infra.local.process import LOOPBACK
-from tests.chaos.faults.flushes import in_a_flush
+from tests.chaos.faults.stores import in_a_flush
 from tests.chaos.faults.workers import MOMENT_S, Seconds
 from tests.chaos.messages import FOLLOWED
 from tests.chaos.servers.cluster import Cluster, id_of

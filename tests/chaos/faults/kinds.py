@@ -4,17 +4,13 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
-from tests.chaos.faults import brokers, clusters, logs, refusals, stores, workers
+from tests.chaos.faults import brokers, clusters, logs, stores, workers
 from tests.chaos.faults.workers import Seconds
 from tests.chaos.modes import Mode
 from tests.chaos.world import World
 
 _FEW: Final = 10
 """A run of so few faults has none of those that happen once."""
-
-
-def _always(_: Mode) -> bool:
-    return True
 
 
 def _in_a_cluster(mode: Mode) -> bool:
@@ -37,7 +33,7 @@ class Kind(NamedTuple):
     """how often, to the others; 0 once a run"""
     holds: frozenset[str] = frozenset()
     """what no other fault may touch until this one has ended"""
-    happens: Callable[[Mode], bool] = _always
+    happens: Callable[[Mode], bool] = lambda _: True
 
 
 _FLEET, _BROKER, _STORE, _LOG = (frozenset({held}) for held in ("fleet", "broker", "store", "log"))
@@ -57,9 +53,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "slow store": Kind(stores.slow_store, 3, frozenset({"speed"})),
     "cut from the store": Kind(stores.cut_from_store, 7),
     "cut from a node of the store": Kind(stores.cut_from_node, 4, happens=_in_a_cluster),
-    "out of memory": Kind(refusals.run_out_of_memory, 3, _STORE),
-    "too few replicas": Kind(refusals.ask_for_more_replicas, 2, _STORE),
-    "full disk": Kind(refusals.fill_disk, 3, _STORE),
+    "out of memory": Kind(stores.run_out_of_memory, 3, _STORE),
+    "too few replicas": Kind(stores.ask_for_more_replicas, 2, _STORE),
+    "full disk": Kind(stores.fill_disk, 3, _STORE),
     "failover": Kind(clusters.fail_over, 5, _STORE, _in_a_cluster),
     "failover in a flush": Kind(clusters.fail_over_in_a_flush, 5, _STORE, _in_a_cluster),
     "hand over": Kind(clusters.hand_over, 3, _STORE, _in_a_cluster),

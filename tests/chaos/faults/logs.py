@@ -1,10 +1,13 @@
 """Recreated topics, truncated logs, transactions, and unreadable records."""
 
+import contextlib
 import random
 import threading
+import time
 from collections.abc import Sequence
 from typing import Final
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import TopicCollection, TopicPartition
 
 from contracts.keyspace import TOPIC_ID_FIELD
@@ -15,16 +18,23 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
-from tests.chaos.messages import FOLLOWED, Messages, of_chosen_ids, of_skewed_clock
-from tests.chaos.poison import publish_patiently, with_unreadable
+from tests.chaos.messages import (
+    FOLLOWED,
+    Messages,
+    of_chosen_ids,
+    of_skewed_clock,
+    with_unreadable,
+)
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
+from tests.raw_batches import publish
 
 # A position is taken for kept when the store had time to write it to its disks and replicas.
 _KEPT_AFTER_S: Final = 3.0
 _CALL_S: Final = 10
 _MESSAGES: Final = (1, 60)
 _BATCH: Final = 5
+_RETRY_AFTER_S: Final = 0.5
 _OPEN_S: Final = (0.0, 3.0)
 # Longer than a partition may stand still with work to do; the broker gives it up after 20 s.
 _OPEN_FOR_LONG_S: Final = (15.0, 25.0)
@@ -89,7 +99,6 @@ def _is_known(world: World, topic: Topic) -> bool:
 
 
 def transact(world: World, rng: random.Random) -> Seconds:
-    """Publish some messages in a transaction, and abort or commit it."""
     return _transact(world, rng, rng.uniform(*_OPEN_S))
 
 
@@ -124,8 +133,15 @@ def poison(world: World, rng: random.Random) -> Seconds:
         if (one.topic, partition_of(one.key, partitions)) == (first.topic, partition):
             batch.append(one)
     raw = with_unreadable(rng, batch)
-    arguments = world.kafka.bootstrap_servers, first.topic, partition, raw
-    thread = threading.Thread(target=publish_patiently, args=arguments, daemon=True)
+
+    def publish_patiently() -> None:
+        while True:
+            with contextlib.suppress(KafkaError):
+                publish(world.kafka.bootstrap_servers, first.topic, partition, raw)
+                return
+            time.sleep(_RETRY_AFTER_S)
+
+    thread = threading.Thread(target=publish_patiently, daemon=True)
     thread.start()
     yield from world.until(lambda: not thread.is_alive())
     world.say(f"{first.topic}/{partition} has an unreadable record: {raw[_BATCH // 2]}")

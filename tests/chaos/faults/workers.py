@@ -7,11 +7,12 @@ started with still exists.
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
-from tests.chaos.fleet import Worker
 from tests.chaos.messages import of_now
+from tests.chaos.proxy import Link
+from tests.chaos.worker import Worker
 from tests.chaos.world import World
 
 Seconds = Iterator[float]
@@ -24,9 +25,9 @@ LONG_S: Final = 100.0
 _SIGTERM_GRACE_S: Final = 30.0
 # The group reassigns a silent worker's partitions after 10 s.
 _ZOMBIE_S: Final = (11.0, 15.0)
-_VALUES: Final = (b":history:", b":bars:")
+_VALUES: Final = (b":history:", b":bars:", b":cooc:")
 # A worker without partitions of the topic does no such write.
-_TO_THE_WRITE_S: Final = 5.0
+TO_THE_WRITE_S: Final = 5.0
 _JUMP_S: Final = 15 * 60
 
 
@@ -39,20 +40,29 @@ def kill_worker(world: World, rng: random.Random) -> Seconds:
 
 
 def kill_worker_at_a_write(world: World, rng: random.Random) -> Seconds:
-    """Kill a worker that has published and is waiting for the store to write histories or bars.
+    """Kill a worker that is waiting for the store to write, and has published what goes with it.
 
     What it had sent to the store is lost, or arrives after its death.
     """
     worker = one(world, rng)
-    yield from world.until(lambda: worker.to_store.is_open)
     world.say(f"kill -9 {worker.name} at a write")
-    worker.to_store.stall_at(b"EVALSHA", rng.choice(_VALUES))
-    yield from world.within(_TO_THE_WRITE_S, lambda: not worker.to_store.is_open)
+    yield from stall_at_a_write(world, rng, worker.to_store)
     worker.signal(signal.SIGKILL)
     if rng.random() < 0.5:
         worker.to_store.cut()
     yield rng.uniform(*MOMENT_S)
     worker.to_store.open()
+
+
+def stall_at_a_write(
+    world: World, rng: random.Random, way: Link
+) -> Generator[float, None, tuple[bytes, bytes]]:
+    """Hold back the next write of some values on a worker's way; return words that are in it."""
+    words = b"EVALSHA", rng.choice(_VALUES)
+    yield from world.until(lambda: way.is_open)
+    way.stall_at(*words)
+    yield from world.until(lambda: not way.is_open, TO_THE_WRITE_S)
+    return words
 
 
 def make_zombie(world: World, rng: random.Random) -> Seconds:
@@ -70,8 +80,8 @@ def make_zombie(world: World, rng: random.Random) -> Seconds:
 
 def add_or_remove_worker(world: World, rng: random.Random) -> Seconds:
     """Start one more worker, or end one with SIGTERM."""
-    idle = [w for w in world.fleet.workers if not w.is_wanted and not w.runs()]
-    may_remove = len(world.fleet.wanted()) > FEWEST_WORKERS
+    idle = [w for w in world.workers if not w.is_wanted and not w.runs()]
+    may_remove = len(world.wanted()) > FEWEST_WORKERS
     if idle and not (may_remove and rng.random() < 0.5):
         world.say(f"add {idle[0].name}")
         idle[0].start()
@@ -82,7 +92,7 @@ def add_or_remove_worker(world: World, rng: random.Random) -> Seconds:
     world.say(f"SIGTERM {worker.name}")
     worker.is_wanted = False
     worker.signal(signal.SIGTERM)
-    yield from world.within(_SIGTERM_GRACE_S, lambda: not worker.runs())
+    yield from world.until(lambda: not worker.runs(), _SIGTERM_GRACE_S)
     if worker.runs():
         world.note(f"{worker.name} did not end within {_SIGTERM_GRACE_S:.0f} s of SIGTERM")
         worker.signal(signal.SIGKILL)
@@ -99,5 +109,4 @@ def jump_clock(world: World, rng: random.Random) -> Seconds:
 
 
 def one(world: World, rng: random.Random) -> Worker:
-    """Return one of the workers that are wanted."""
-    return rng.choice(world.fleet.wanted())
+    return rng.choice(world.wanted())

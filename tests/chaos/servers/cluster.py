@@ -44,11 +44,9 @@ class Cluster(Single):
         self._is_formed = False
 
     def masters(self) -> list[Node]:
-        """Return the nodes that accept writes."""
         return [node for node in self.nodes if node.info("replication")["role"] == "master"]
 
     def pairs(self) -> list[tuple[Node, Node]]:
-        """Return each master with its replica."""
         of_port = {node.port: node for node in self.nodes}
         said = [(node, node.info("replication")) for node in self.nodes]
         return [
@@ -66,7 +64,6 @@ class Cluster(Single):
         _until(self._check)
 
     def answers(self) -> bool:
-        """Whether all slots can be written to, and all replicas follow."""
         try:
             self._check()
         except (AssertionError, RedisError):
@@ -74,14 +71,12 @@ class Cluster(Single):
         return True
 
     def owner_of(self, slot: int) -> Node:
-        """Return the master that has a slot."""
         for node in self.masters():
             if any(first <= slot <= last for first, last in _slots(node)):
                 return node
         raise AssertionError(f"no master has slot {slot}")
 
     def client(self) -> Store:
-        """Return a client of all of it."""
         nodes = [ClusterNode(LOOPBACK, node.port) for node in self.nodes]
         return redis.RedisCluster(startup_nodes=nodes, **CLIENT_OPTIONS)
 
@@ -117,7 +112,6 @@ def partial_cluster(folder: Path, appendfsync: AppendFsync) -> Iterator[Cluster]
 
 
 def id_of(node: Node) -> str:
-    """Return the name by which a cluster knows a node."""
     return str(node.call("CLUSTER MYID"))
 
 

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 from infra.local.kafka.secured import Security, listening
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
-from tests.chaos.link import Link
-from tests.chaos.proxy import Network
+from tests.chaos.proxy import Link, Network
 from tests.chaos.servers.restartable import Restartable
 
 # Two of three nodes acknowledge a record: any one may fail.

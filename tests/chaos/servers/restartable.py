@@ -22,7 +22,6 @@ class Restartable:
 
     @property
     def pid(self) -> int:
-        """Of its process, which may have ended."""
         assert self._process is not None
         return self._process.pid
 
@@ -31,12 +30,10 @@ class Restartable:
         self._process = start(self._server.command)
 
     def await_ready(self) -> None:
-        """Return as soon as it answers."""
         assert self._process is not None
         await_ready(self._server, self._process)
 
     def answers(self) -> bool:
-        """Whether it answers now."""
         return self.runs() and self._server.answers()
 
     def listens(self) -> bool:
@@ -48,11 +45,9 @@ class Restartable:
             return False
 
     def runs(self) -> bool:
-        """Whether its process lives."""
         return self._process is not None and ended(self._process) is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send its process a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
@@ -63,7 +58,6 @@ class Restartable:
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop it for good."""
         if self._process is not None:
             stop((self._process, self._server.command))
 

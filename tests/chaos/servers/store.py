@@ -38,7 +38,6 @@ class Node(Restartable):
         self._client = redis.Redis.from_url(server.address, **CLIENT_OPTIONS)
 
     def call(self, *command: str | int) -> Any:
-        """Run a command on it."""
         return self._client.execute_command(*command)
 
     def info(self, section: str) -> dict[str, Any]:
@@ -72,12 +71,10 @@ class Node(Restartable):
         return size - kept
 
     def fill_disk(self) -> None:
-        """Block its writes."""
         _, size = self.written()
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def make_room_on_disk(self) -> None:
-        """Unblock its writes."""
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, _NO_LIMIT)
 
     def forget(self) -> None:
@@ -93,7 +90,6 @@ class Single:
 
     @property
     def address(self) -> str:
-        """Where its clients reach it."""
         return self.nodes[0].address
 
     def masters(self) -> list[Node]:
@@ -113,7 +109,6 @@ class Single:
         return all(node.answers() for node in self.nodes)
 
     def kill(self) -> None:
-        """Kill all of it with -9."""
         for node in self.nodes:
             node.kill()
 
@@ -127,5 +122,4 @@ class Single:
             node.stop()
 
     def client(self) -> Store:
-        """Return a client of all of it."""
         return redis.Redis.from_url(self.address, **CLIENT_OPTIONS)

@@ -30,7 +30,6 @@ def compared(kind: str, _rest: str, fields: Mapping[str, Any]) -> Mapping[str, A
 
 
 def bars_of(quotes: Sequence[Marked]) -> dict[int, dict[int, Any]]:
-    """Return the bars by instrument and start of the minute in epoch seconds."""
     of_bar: dict[tuple[int, int], list[Placed]] = defaultdict(list)
     for mark, quote in quotes:
         start_s = quote["ts"] // 60_000 * 60

@@ -23,8 +23,6 @@ _OFFSETS: Final = 2**48
 
 
 class Folded(NamedTuple):
-    """The expected state of a bar."""
-
     quotes: list[Marked]
     on_time: Mark | None
     """of the last quote that was not late, however the log was cut into batches"""

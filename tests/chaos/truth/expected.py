@@ -32,8 +32,6 @@ class Near(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What was folded, and how."""
-
     log: Log
     keyspace: Keyspace
     topology: Topology

@@ -23,8 +23,6 @@ Pair = tuple[int, int]
 
 @dataclass(slots=True)
 class User:
-    """A history, and what goes with it."""
-
     entries: History = field(default_factory=dict)
     events: list[Mapping[str, Any]] = field(default_factory=list)
     """that count, in the log's order"""
@@ -82,7 +80,6 @@ class Users:
         )
 
     def holders(self) -> Counter[int]:
-        """Return how many users have each item."""
         return Counter(item for user in self.of_id.values() for item in counted(user.entries))
 
     def _note_products(self, entries: History, item: int) -> None:
@@ -95,7 +92,6 @@ class Users:
 
 @lru_cache(maxsize=1)
 def users_of(run: Run) -> Users:
-    """Return all users of a run's log."""
     users = Users(run.mode, run.cap)
     for p in range(run.topology.interactions):
         for mark, event in good(run.log.counted((INTERACTIONS.name, p)), INTERACTIONS):

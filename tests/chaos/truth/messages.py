@@ -8,8 +8,7 @@ from contracts.tombstones import ERASED_AT_HEADER, LAST_EVENT_BEFORE_HEADER
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
-from tests.chaos.messages import PUBLISHED
-from tests.chaos.poison import UNREADABLE
+from tests.chaos.messages import PUBLISHED, UNREADABLE
 
 _AHEAD_MAX_MS: Final = 5 * 60_000
 

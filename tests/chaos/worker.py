@@ -1,9 +1,9 @@
-"""The workers of a run, each behind proxies of its own, started again when they end."""
+"""A worker of a run, behind proxies of its own, started again when it ends."""
 
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import httpx
 
 from infra.local.process import LOOPBACK, Command, ended, free_port, start
 from tests.chaos.clock import Clock
-from tests.chaos.link import Link
+from tests.chaos.proxy import Link
 
 _RESTART_AFTER_S: Final = 0.5
 
@@ -80,27 +80,7 @@ class Worker:
             self.start()
 
     def health(self) -> str:
-        """Return what it says of itself."""
         try:
             return httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/health", timeout=3).text
         except httpx.TransportError as error:
             return repr(error)
-
-
-class Fleet:
-    """All workers; the first ones run from the beginning."""
-
-    def __init__(self, workers: Sequence[Worker]) -> None:
-        self.workers = workers
-
-    def wanted(self) -> list[Worker]:
-        return [worker for worker in self.workers if worker.is_wanted]
-
-    def supervise(self, say: Callable[[str], None]) -> None:
-        for worker in self.workers:
-            worker.supervise(say)
-
-    def kill(self) -> None:
-        """End all, for good."""
-        for worker in self.workers:
-            worker.kill()
