@@ -84,12 +84,12 @@ def histories_in_memory(
 
 def batch_of_events(log: Sequence[UserEvent], first: int, end: int) -> RecordBatch:
     """Return the records of a log at the offsets `[first, end)`."""
-    keys, headers = {}, {}
-    values: list[tuple[int, bytes | None]] = []
-    for offset, event in enumerate(log[first:end], first):
-        if isinstance(event, Tombstone):
-            keys[offset], headers[offset] = encode_tombstone(event)
-            values.append((offset, None))
-        else:
-            values.append((offset, b"{}" if event is None else encode(event)))
-    return batch_of(INTERACTIONS.name, 0, values, start=first, keys=keys, headers=headers)
+    values = [(offset, *published(log[offset])) for offset in range(first, min(end, len(log)))]
+    return batch_of(INTERACTIONS.name, 0, values, start=first)
+
+
+def published(event: UserEvent) -> tuple[Any, ...]:
+    """Return an event's value; of a removal its key and headers, too."""
+    if isinstance(event, Tombstone):
+        return None, *encode_tombstone(event)
+    return (b"{}" if event is None else encode(event),)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
 from contracts.topics import Topic
@@ -13,7 +13,7 @@ from stream_processors.partition.fold import Fold
 from stream_processors.store.chunks import Group, Unwritten, each_part, pack
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from stream_processors.transport.producer import Outgoing
+from stream_processors.transport.producer import Outgoing, Producer
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
 KEYSPACE = Keyspace("in-memory")
@@ -87,19 +87,13 @@ def store_of(data: Hashes, asked: Callable[[int], None] = lambda _: None) -> Sto
     return cast("Store", InMemoryStore())
 
 
-class Published(NamedTuple):
-    """A record."""
-
-    value: bytes | None
-    key: bytes | None
-    headers: list[tuple[str, bytes]]
-
-
 @dataclass
 class InMemoryProducer:
-    """Collects published records, by topic and partition."""
+    """Collects records by topic and partition; if there are turns, it waits for two with each."""
 
-    logs: dict[tuple[str, int], list[Published]] = field(default_factory=lambda: defaultdict(list))
+    logs: dict[tuple[str, int], list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
+    turns: Turns | None = None
+    worker: int = 0
 
     async def publish(
         self,
@@ -109,8 +103,17 @@ class InMemoryProducer:
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        self.logs[topic, partition].append(Published(value, key, list(headers)))
+        await self.publish_all(topic, partition, [Outgoing(key, value, headers)])
 
     async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
-        for key, value, headers in records:
-            self.logs[topic, partition].append(Published(value, key, list(headers)))
+        for record in records:
+            await self._turn()
+            self.logs[topic, partition].append(record)
+            await self._turn()
+
+    async def _turn(self) -> None:
+        if self.turns is not None:
+            await self.turns.take(self.worker)
+
+    def as_producer(self) -> Producer:
+        return cast("Producer", self)

@@ -1,6 +1,7 @@
 """Record batches as the transport delivers them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from aiokafka.record._crecords import DefaultRecordBatchBuilder as Builder
 from faust.types import TP
@@ -15,9 +16,9 @@ Headers = Sequence[tuple[str, bytes | None]]
 def record(
     offset: int,
     value: bytes | None = b"",
-    *,
     key: bytes | None = None,
     headers: Headers = (),
+    *,
     appended_at: int = PRODUCERS_STAMP,
 ) -> Batch:
     """Return a Kafka batch of one record."""
@@ -30,19 +31,12 @@ def record(
 def batch_of(
     topic: str,
     partition: int,
-    values: Iterable[tuple[int, bytes | None]],
+    values: Iterable[tuple[Any, ...]],
     start: int | None = None,
     life: object = None,
-    keys: Mapping[int, bytes | None] = {},
-    headers: Mapping[int, Headers] = {},
 ) -> RecordBatch:
-    """Return a batch of (offset, value), fetched at the first one's offset or at `start`.
-
-    Keys and headers are by offset.
-    """
-    records = [
-        record(at, value, key=keys.get(at), headers=headers.get(at, ())) for at, value in values
-    ]
+    """Return a batch of (offset, value, ...), fetched at the first one's offset or at `start`."""
+    records = [record(*its) for its in values]
     first = records[0].offset if start is None else start
     end = records[-1].offset + 1 if records else first
     return RecordBatch(TP(topic, partition), life, first, end, read(records, 0)[0])

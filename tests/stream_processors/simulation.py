@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import pytest
 import structlog
 from hypothesis import strategies as st
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
-from contracts.topics import Topic
+from contracts.topics import STREAMED, Topic, dead_letters
 from runtime.redis.stores import AsyncStore
 from stream_processors.agents import FOLDS
 from stream_processors.bars import bars
@@ -38,12 +38,12 @@ from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 from stream_processors.trending import trending
 
+from .in_memory import InMemoryProducer
 from .records import batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
 
@@ -52,8 +52,6 @@ _TURNS_AT_MOST: Final = 50_000
 _FLUSH_EVERY: Final = 3
 
 Make = Callable[[Claim, Store, Producer], Fold]
-Logged = tuple[bytes | None, bytes | None]
-"""key and value of a record"""
 
 
 @dataclass(slots=True)
@@ -62,17 +60,12 @@ class World:
 
     sizes: Iterator[int]
     make: dict[Topic, Make]
-    logs: dict[tuple[str, int], list[Logged]] = field(default_factory=lambda: defaultdict(list))
+    logs: dict[tuple[str, int], list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
     earliest: dict[tuple[str, int], int] = field(default_factory=dict)
     """offset of the first record in a log, if it was cut"""
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     """what a broker that is behind says of a log's end"""
     topic_id: str = "one"
-    headers: list[dict[str, bytes]] = field(default_factory=list)
-    """of dead letters"""
-    record_headers: dict[tuple[str, int, int], list[tuple[str, bytes]]] = field(
-        default_factory=dict
-    )
     data: Hashes = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -103,14 +96,21 @@ class World:
 
     def log_of(self, topic: Topic, partition: int, *values: bytes | None) -> None:
         """Append records without a key."""
-        self.logs[topic.name, partition] += [(None, value) for value in values]
+        self.logs[topic.name, partition] += [Outgoing(None, value, ()) for value in values]
+
+    def dead_letters(self) -> list[dict[str, bytes]]:
+        """Return the headers of all."""
+        topics = {dead_letters(topic).name for topic in STREAMED}
+        return [
+            dict(r.headers) for (name, _), log in self.logs.items() if name in topics for r in log
+        ]
 
 
 class Stepped(Partition):
     """A partition that takes its next batch, and flushes, when it gets a turn."""
 
     def __init__(self, world: World, topic: Topic, partition: int, worker: int) -> None:
-        producer = cast("Producer", SimulatedProducer(world, worker))
+        producer = InMemoryProducer(world.logs, world.turns, worker).as_producer()
         client = SimulatedStore(world.data, world.turns, worker)
         store = Store(cast("AsyncStore", client), KEYSPACE)
         store.chunk_cost = 1
@@ -153,18 +153,8 @@ class Stepped(Partition):
         some = list(enumerate(log))[self._read : self._read + next(self._world.sizes)]
         if some:
             self._read = some[-1][0] + 1
-            self.inbox.put(self._batch(some))
-
-    def _batch(self, some: list[tuple[int, Logged]]) -> RecordBatch:
-        values = [(offset, value) for offset, (_, value) in some]
-        keys = {offset: key for offset, (key, _) in some if key is not None}
-        headers = {
-            offset: its
-            for offset, _ in some
-            if (its := self._world.record_headers.get((*self.tp, offset)))
-        }
-        life = self.inbox.life
-        return batch_of(*self.tp, values, life=life, keys=keys, headers=headers)
+            records = [(offset, its.value, its.key, its.headers) for offset, its in some]
+            self.inbox.put(batch_of(*self.tp, records, life=self.inbox.life))
 
 
 class SimulatedLog:
@@ -178,43 +168,12 @@ class SimulatedLog:
         end = world.ends.get(place, len(world.logs[place]))
         return LogBounds(world.topic_id, world.earliest.get(place, 0), end)
 
-    async def record(self, topic: str, partition: int, offset: int) -> Logged | None:
-        return self._world.logs[topic, partition][offset]
+    async def record(self, topic: str, partition: int, offset: int) -> tuple[Any, Any]:
+        return self._world.logs[topic, partition][offset][:2]
 
     async def check(self, topic: str, topic_id: str) -> None:
         if topic_id != self._world.topic_id:
             raise TopicRecreatedError(f"{topic} is {self._world.topic_id}, was {topic_id}")
-
-
-class SimulatedProducer:
-    """One worker's way to the log."""
-
-    def __init__(self, world: World, worker: int) -> None:
-        self._world = world
-        self._worker = worker
-
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        value: bytes | None,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> None:
-        await self._world.turns.take(self._worker)
-        log = self._world.logs[topic, partition]
-        if headers:
-            self._world.record_headers[topic, partition, len(log)] = list(headers)
-        log.append((key, value))
-        await self._world.turns.take(self._worker)
-
-    async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
-        for key, value, headers in records:
-            await self._world.turns.take(self._worker)
-            self._world.logs[topic, partition].append((key, value))
-            if headers:
-                self._world.headers.append(dict(headers))
-            await self._world.turns.take(self._worker)
 
 
 class Disruption(NamedTuple):

@@ -32,7 +32,7 @@ from stream_processors.partition.fold import Folds
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
-from stream_processors.transport.producer import Producer
+from stream_processors.transport.producer import Outgoing, Producer
 from tests.chaos.log import Log, Record
 from tests.chaos.modes import USUAL, Mode, UserWeight
 from tests.chaos.stored import differences
@@ -120,15 +120,13 @@ def wrong_values(
     world = World(sizes=cycle(plan.sizes), make=cast("Any", make))
     for key, value, headers in log:
         place = topics[0].name, partition_of(key or b"", TOPOLOGY.of(topics[0]))
-        world.record_headers[*place, len(world.logs[place])] = headers
-        world.logs[place].append((key, value))
+        world.logs[place].append(Outgoing(key, value, headers))
     partitions = [(topic, p) for topic in topics for p in range(TOPOLOGY.of(topic))]
     play(world, partitions, plan)
     LOG.records = defaultdict(list)
     for place, records in world.logs.items():
-        for n, (key, value) in enumerate(records):
-            its = dict(world.record_headers.get((*place, n), ()))
-            LOG.records[place].append(Record(n, value, its, key, stamp_ms=NOW_MS))
+        for n, (key, value, headers) in enumerate(records):
+            LOG.records[place].append(Record(n, value, dict(headers), key, stamp_ms=NOW_MS))
     stored = (
         (key, {name: json.loads(value or "true") for name, value in fields.items()})
         for key, fields in world.data.items()
@@ -144,11 +142,11 @@ def wrong_values(
 
 
 def wrong_dead_letters(world: World, partitions: Sequence[tuple[Topic, int]]) -> list[str]:
-    found = {(one["topic"], one["partition"], one["offset"]) for one in world.headers}
+    found = {(one["topic"], one["partition"], one["offset"]) for one in world.dead_letters()}
     bad = {
         (topic.name.encode(), b"%d" % p, b"%d" % offset)
         for topic, p in partitions
-        for offset, (_, value) in enumerate(world.logs[topic.name, p])
+        for offset, (_, value, _) in enumerate(world.logs[topic.name, p])
         if value == INVALID
     }
     return [f"{one}: is a dead letter or should be" for one in found ^ bad]

@@ -63,12 +63,11 @@ def test_records_of_another_partition_are_rejected(
 ) -> None:
     decoded = decoding(decode, PARTITIONS)
     for ids in batches:
-        values = [(at, value(i)) for at, i in enumerate(ids, 10)]
-        keys = {at: b"%d" % i for at, i in enumerate(ids, 10)}
-        found, rejections = decoded(batch_of("any", PARTITION, values, start=10, keys=keys))
-        here = [at for at, key in keys.items() if partition_of(key, PARTITIONS) == PARTITION]
+        records = [(at, value(i), b"%d" % i) for at, i in enumerate(ids, 10)]
+        found, rejections = decoded(batch_of("any", PARTITION, records, start=10))
+        here = [at for at, _, key in records if partition_of(key, PARTITIONS) == PARTITION]
         assert offsets(found) == here
-        assert sorted(here + [10 + place for place, _ in rejections]) == list(keys)
+        assert sorted(here + [10 + place for place, _ in rejections]) == [at for at, *_ in records]
         if decode is quotes.decode:
             assert found.columns.instrument_id.tolist() == [ids[at - 10] for at in here]
         if decode is interactions.decode:

@@ -49,7 +49,7 @@ async def test_histories_in_memory_are_not_read_again() -> None:
 
 async def test_a_tombstone_without_a_user_is_rejected() -> None:
     histories, _ = histories_in_memory({})
-    values = batch_of(INTERACTIONS.name, 0, [(0, None), (1, None)], keys={1: b"\xff"})
+    values = batch_of(INTERACTIONS.name, 0, [(0, None), (1, None, b"\xff")])
     rejections = await histories.take(values)
     assert [place for place, _ in rejections] == [0, 1]
     assert isinstance(rejections[0], Rejection)

@@ -122,7 +122,7 @@ class Worker:
 
     async def take(self, value: bytes | None, key: bytes | None = None, headers: Any = ()) -> None:
         at = self.next_offset
-        its = batch_of(INTERACTIONS.name, 0, [(at, value)], keys={at: key}, headers={at: headers})
+        its = batch_of(INTERACTIONS.name, 0, [(at, value, key, headers)])
         await self.histories.take(its)
         self.next_offset += 1
 
@@ -134,11 +134,11 @@ class Worker:
         """Return the users of the tombstones in the log."""
         log = self.producer.logs[INTERACTIONS.name, 0]
         assert all(record.value is None for record in log)
-        return "".join(decode_tombstone(key, tuple(its)).user_id for _, key, its in log)
+        return "".join(decode_tombstone(key, tuple(its)).user_id for key, _, its in log)
 
     async def fold_tombstones(self) -> None:
         for record in self.producer.logs.pop((INTERACTIONS.name, 0), []):
-            await self.take(*record)
+            await self.take(record.value, record.key, record.headers)
         await self.flush()
 
     def users(self) -> set[str]:

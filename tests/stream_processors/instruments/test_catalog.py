@@ -21,13 +21,11 @@ from tests.stream_processors.simulated_store import Hashes
 
 def batch(instruments: Iterable[int]) -> RecordBatch:
     """Return records that describe instruments."""
-    described = {n: Instrument(i, symbol="A", name="A") for n, i in enumerate(instruments)}
-    return batch_of(
-        INSTRUMENTS.name,
-        0,
-        [(n, encode_instrument(one)) for n, one in described.items()],
-        keys={n: instrument_key(one.instrument_id) for n, one in described.items()},
-    )
+    records = [
+        (n, encode_instrument(Instrument(i, symbol="A", name="A")), instrument_key(i))
+        for n, i in enumerate(instruments)
+    ]
+    return batch_of(INSTRUMENTS.name, 0, records)
 
 
 def fold_of(

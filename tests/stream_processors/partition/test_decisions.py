@@ -29,9 +29,9 @@ from stream_processors.store.chunks import Channel, Group, Groups, Unwritten
 from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.log import LogBounds
 from stream_processors.transport.producer import Outgoing, Producer
-from tests.stream_processors.in_memory import groups_of
+from tests.stream_processors.in_memory import InMemoryProducer, groups_of
 from tests.stream_processors.simulated_store import settled
-from tests.stream_processors.simulation import SimulatedProducer, World
+from tests.stream_processors.simulation import World
 
 FIRST, SECOND = Group("a", ["SET"]), Group("b", ["DEL"])
 
@@ -224,10 +224,10 @@ async def test_a_batch_continues_while_its_letters_are_in_flight_and_the_next_wa
     None
 ):
     world = World(sizes=cycle([1]), make={})
-    letters = DeadLetters(cast("Producer", SimulatedProducer(world, 0)))
+    letters = DeadLetters(InMemoryProducer(world.logs, world.turns).as_producer())
 
     def offsets() -> list[bytes]:
-        return [letter["offset"] for letter in world.headers]
+        return [letter["offset"] for letter in world.dead_letters()]
 
     await letters.publish(TPS[0], bad(0))
     second = asyncio.ensure_future(letters.publish(TPS[0], bad(1)))

@@ -34,15 +34,15 @@ from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, Record
 from stream_processors.transport.consumer_thread import PartitionReader
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log
-from stream_processors.transport.producer import Producer
+from stream_processors.transport.producer import Outgoing
 from tests import patience
 from tests.examples import examples
+from tests.stream_processors.in_memory import InMemoryProducer
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import SimulatedStore, Turns, settled
 from tests.stream_processors.simulation import (
     KEYSPACE,
     SimulatedLog,
-    SimulatedProducer,
     World,
 )
 
@@ -120,7 +120,7 @@ class Scene:
             self.folds.append(Noting(claim, **rules))
             return self.folds[-1]
 
-        letters = DeadLetters(cast("Producer", SimulatedProducer(self.world, 0)))
+        letters = DeadLetters(InMemoryProducer(self.world.logs).as_producer())
         return Partition(
             Rules(QUOTES, 1, 1.0, 0.5, make_fold),
             number,
@@ -144,7 +144,7 @@ class Scene:
 
     @property
     def letters(self) -> list[int]:
-        return [int(letter["offset"]) for letter in self.world.headers]
+        return [int(letter["offset"]) for letter in self.world.dead_letters()]
 
     async def seek(self, offset: int, its_life: object) -> None:
         self.sought.append((offset, its_life))
@@ -261,7 +261,7 @@ class Lives(RuleBasedStateMachine):
     def append(self, n: int) -> None:
         for _ in range(n):
             self.number += 1
-            self.log.append((None, b"%d" % self.number))
+            self.log.append(Outgoing(None, b"%d" % self.number, ()))
         self.epochs += [self.epoch] * n
 
     @rule(n=st.integers(1, 6), markers=st.integers(0, 1))
@@ -272,7 +272,7 @@ class Lives(RuleBasedStateMachine):
         elif self.at < len(self.log):
             end = min(self.at + n, len(self.log))
             for offset in range(max(self.at, end - markers), end):
-                self.log[offset] = (b"marker", self.log[offset][1])
+                self.log[offset] = self.log[offset]._replace(key=b"marker")
             self.hand(self.at, end)
             self.at = end
         self.settle()
@@ -388,7 +388,7 @@ class Lives(RuleBasedStateMachine):
                 self.flush()
         found = self.scene.values
         assert len(found) == len(set(found))
-        left = [int(value or 0) for key, value in self.log[self.earliest :] if key is None]
+        left = [int(value or 0) for key, value, _ in self.log[self.earliest :] if key is None]
         assert [value for value in found if value in left] == left
         self.task.cancel()
         self.loop.run_until_complete(settled())
@@ -487,13 +487,13 @@ async def test_a_topic_with_another_id_and_other_records_was_recreated(
     moved: Scene, log: list[bytes], earliest: int
 ) -> None:
     its_log = moved.world.logs[TP_0]
-    its_log[:] = [(None, value) for value in log]
+    its_log[:] = [Outgoing(None, value, ()) for value in log]
     moved.world.earliest[TP_0] = earliest
     async with living(moved.partition()):
         assert moved.sought[-1][0] == earliest
         assert (moved.position["incarnation"], moved.position["topic_id"]) == ("1", "another")
     # It is not taken for a copy of the first one before its own first record is folded.
-    moved.world.topic_id, its_log[:] = "a third", [(None, b"%d" % n) for n in range(5)]
+    moved.world.topic_id, its_log[:] = "a third", [Outgoing(None, b"%d" % n, ()) for n in range(5)]
     async with living(moved.partition()):
         assert moved.position["incarnation"] == "2"
 

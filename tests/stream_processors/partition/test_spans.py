@@ -36,11 +36,10 @@ def trace(number: int) -> str:
 
 def batch_of_traces(start: int, traces: list[int], n: int) -> RecordBatch:
     """Return a batch of n records, the first of which come from these traces."""
-    headers = {
-        start + place: [("other", None), ("traceparent", f"00-{trace(number)}-{SPAN}-01".encode())]
-        for place, number in enumerate(traces)
-    }
-    return batch_of(*QUOTES_1, [(start + place, b"") for place in range(n)], headers=headers)
+    parents = [f"00-{trace(number)}-{SPAN}-01".encode() for number in traces]
+    headers = [[("other", None), ("traceparent", parent)] for parent in parents]
+    headers += [[]] * (n - len(traces))
+    return batch_of(*QUOTES_1, [(at, b"", None, its) for at, its in enumerate(headers, start)])
 
 
 def test_a_batch_links_once_to_each_span_that_published_some_of_it(
