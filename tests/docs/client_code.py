@@ -6,6 +6,7 @@ test fails while one of these files is out of date.
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -51,8 +52,8 @@ def endpoints() -> list[Endpoint]:
     ]
 
 
-def structs_code() -> str:
-    """Return the module of the types of answers and bodies."""
+def structs() -> dict[str, str]:
+    """Return the code of each type of answers and bodies, by its name."""
     found: dict[str, str] = {}
     for endpoint in endpoints():
         _collect(types.type_info(endpoint.success.kind), found)
@@ -64,6 +65,11 @@ def structs_code() -> str:
             else:
                 for field in msgspec.structs.fields(kind):
                     _collect(types.type_info(field.type), found)
+    return found
+
+
+def structs_code() -> str:
+    """Return the module of the types of answers and bodies."""
     head = f'''"""What the API's answers and bodies consist of. {_GENERATED}"""
 # ruff: noqa
 
@@ -76,13 +82,13 @@ from .frames import frame
 if TYPE_CHECKING:
     import pandas as pd
 '''
-    return formatted("\n\n".join([head, *found.values()]))
+    return formatted("\n\n".join([head, *structs().values()]))
 
 
 def endpoints_code() -> str:
     """Return the module with a method for each endpoint."""
     methods = "\n".join(code for endpoint in endpoints() for code in _methods(endpoint))
-    names = sorted(set(_names()))
+    names = sorted(name for name in structs() if re.search(rf"\b{name}\b", methods))
     head = f'''"""A method for each endpoint of the API. {_GENERATED}"""
 # ruff: noqa
 
@@ -111,20 +117,6 @@ def files() -> dict[Path, str]:
     for name, code in {**written, "endpoints.py": endpoints}.items():
         found[WITHOUT_ASYNCIO / name] = synchronous(code)
     return found
-
-
-def _names() -> Iterator[str]:
-    """Yield the types that the methods name."""
-    for endpoint in endpoints():
-        yield endpoint.success.kind.__name__
-        for kind in _body_kinds(endpoint):
-            if _is_array(endpoint):
-                yield kind.__name__
-            else:
-                found: dict[str, str] = {}
-                for field in msgspec.structs.fields(kind):
-                    _collect(types.type_info(field.type), found)
-                yield from found
 
 
 def _body_kinds(endpoint: Endpoint) -> tuple[Any, ...]:
@@ -235,27 +227,25 @@ def _field_docs(kind: type) -> dict[str, str]:
 
 def _methods(endpoint: Endpoint) -> Iterator[str]:
     name, answer = endpoint.name, endpoint.success.kind.__name__
-    by_path = [p for p in endpoint.parameters if p.name in endpoint.in_path]
-    others = [p for p in endpoint.parameters if p.name not in endpoint.in_path and p is not IDS]
-    needed = {p.name: annotation_of(p.schema) for p in by_path}
-    needed |= {p.name: annotation_of(p.schema) for p in others if p.default is REQUIRED}
-    optional = {p.name: annotation_of(p.schema) for p in others if p.default is not REQUIRED}
+    taken = [p for p in endpoint.parameters if p is not IDS]
+    taken.sort(key=lambda p: p.name not in endpoint.in_path)
+    is_needed = {p.name: p.name in endpoint.in_path or p.default is REQUIRED for p in taken}
+    needed = {p.name: annotation_of(p.schema) for p in taken if is_needed[p.name]}
+    optional = {p.name: annotation_of(p.schema) for p in taken if not is_needed[p.name]}
+    names = {p.name: _passed(p) for p in taken if p.name not in endpoint.in_path}
+    kinds = _body_kinds(endpoint)
     if _is_array(endpoint):
-        kinds = " | ".join(kind.__name__ for kind in _body_kinds(endpoint))
-        needed[endpoint.tag] = f"Sequence[{kinds}]"
-        said = _docstring(endpoint, needed)
-        yield _method(name, needed, _keys(endpoint), answer, said, _sent(endpoint, endpoint.tag))
-        return
-    fields = [field for kind in _body_kinds(endpoint) for field in msgspec.structs.fields(kind)]
-    for field in fields:
-        (needed if field.required else optional)[field.name] = _collect(
-            types.type_info(field.type), {}
-        )
-    names = {f.name: f.name for f in fields} if fields else {p.name: _passed(p) for p in others}
-    values = ", ".join(f"{one}={code}" for one, code in names.items())
-    given = f"given({values})" if fields or others else ""
+        given = endpoint.tag
+        needed[given] = f"Sequence[{' | '.join(kind.__name__ for kind in kinds)}]"
+    else:
+        for field in (field for kind in kinds for field in msgspec.structs.fields(kind)):
+            annotation = _collect(types.type_info(field.type), {})
+            (needed if field.required else optional)[field.name] = annotation
+            names[field.name] = field.name
+        values = ", ".join(f"{one}={code}" for one, code in names.items())
+        given = f"given({values})" if names else ""
     said = _docstring(endpoint, {**needed, **optional})
-    optional |= _keys(endpoint)
+    optional |= {_KEY: "str"} if isinstance(endpoint, WriteEndpoint) else {}
     yield _method(name, needed, optional, answer, said, _sent(endpoint, given))
     if "page_token" in optional:
         left = {one: kind for one, kind in optional.items() if one != "page_token"}
@@ -301,10 +291,6 @@ def _docstring(endpoint: Endpoint, names: Collection[str]) -> str:
         lines += [] if described else ["Args:"]
         lines += [f"    {_KEY}: retries with the same one change nothing; random if None."]
     return "\n".join([*lines, '"""'])
-
-
-def _keys(endpoint: Endpoint) -> dict[str, str]:
-    return {_KEY: "str"} if isinstance(endpoint, WriteEndpoint) else {}
 
 
 def _sent(endpoint: Endpoint, given: str) -> str:

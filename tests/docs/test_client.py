@@ -36,9 +36,7 @@ class Asked:
 
     line: str
     headers: dict[str, str]
-    connection: object
     at_s: float
-    body: bytes
 
 
 @dataclass
@@ -46,7 +44,6 @@ class Served:
     """A client of a server, and what it asked."""
 
     tickrec: Tickrec
-    url: str
     asked: list[Asked]
 
 
@@ -58,7 +55,7 @@ def serve() -> Iterator[Serve]:
     """Serve these answers in their order, one a request, to a client."""
     stack = contextlib.ExitStack()
 
-    def serve(*answers: Said, key: str | None = None) -> Served:
+    def serve(*answers: Said) -> Served:
         came: list[Asked] = []
         left = iter(answers)
 
@@ -67,14 +64,13 @@ def serve() -> Iterator[Serve]:
             wbufsize = -1
 
             def answer(self) -> None:
-                at_s, headers = time.monotonic(), dict(self.headers)
-                body = self.rfile.read(int(headers.get("Content-Length", 0)))
-                came.append(Asked(self.requestline, headers, self.client_address, at_s, body))
+                came.append(Asked(self.requestline, dict(self.headers), time.monotonic()))
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 answer = next(left)
                 self.send(answer.status, answer.body.encode(), **answer.headers)
 
         url = f"http://{stack.enter_context(serving(Answering))}"
-        return Served(stack.enter_context(Tickrec(url, key)), url, came)
+        return Served(stack.enter_context(Tickrec(url)), came)
 
     with stack:
         yield serve
