@@ -104,41 +104,46 @@ class Setup:
     def covered(self, table: ArchiveTable = QUOTES_TABLE) -> dict[int, int]:
         return {p: at.next for p, at in self.tables.positions(table).items()}
 
-    def opened(self) -> list[TableWriter]:
-        tables = self.tables
-        for table in TABLES:
-            open_table(*tables, table)
-        return [TableWriter(tables.stored(table), GOOD_FOR_S) for table in TABLES]
+    def opened(self, tables: Sequence[ArchiveTable] = TABLES) -> list[TableWriter]:
+        its = self.tables
+        for table in tables:
+            open_table(*its, table)
+        return [TableWriter(its.stored(table), GOOD_FOR_S) for table in tables]
 
     @contextmanager
-    def running(self, **other: Any) -> Iterator["Running"]:
-        stop, state = threading.Event(), State()
-        settings = self.settings(**other)
-        archiver = Archiver(settings, self.opened(), Broker(self.kafka), state, stop)
-        running = Running(archiver, state, stop)
-        running.thread.start()
+    def running(self, tables: Sequence[ArchiveTable] = TABLES, **other: Any) -> Iterator["Running"]:
+        stop, state, writers = threading.Event(), State(), self.opened(tables)
+        archiver = Archiver(self.settings(**other), writers, Broker(self.kafka), state, stop)
+        running = Running(archiver, state, writers[0])
+        thread = threading.Thread(target=running.run)
+        thread.start()
         try:
             yield running
         finally:
-            running.end()
+            stop.set()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
 
 
+@dataclass
 class Running:
-    def __init__(self, archiver: Archiver, state: State, stop: threading.Event) -> None:
-        self.archiver, self.state, self._stop = archiver, state, stop
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run)
+    archiver: Archiver
+    state: State
+    writer: TableWriter
+    """of the first table"""
+    error: BaseException | None = None
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
             self.archiver.run()
         except Exception as error:  # noqa: BLE001 (the test looks at it)
             self.error = error
 
-    def end(self) -> None:
-        self._stop.set()
-        self.thread.join(PATIENCE_S)
-        assert not self.thread.is_alive()
+    def read(self) -> int:
+        """Return up to where the partitions of the first table were read, summed up."""
+        buffer = self.writer.buffer
+        places = [buffer.position(partition) for partition in buffer.partitions]
+        return sum(place.next for place in places if place is not None)
 
 
 @pytest.fixture

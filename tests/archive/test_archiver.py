@@ -1,9 +1,7 @@
 """What is in Kafka comes to stand in the tables, each record once."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -11,17 +9,14 @@ from confluent_kafka.admin import NewPartitions
 from prometheus_client import Gauge
 from structlog.testing import capture_logs
 
-from archive.archiver import Archiver
 from archive.metrics import HELD_BACK, LAG, MISSING, OPEN_TRANSACTION, REJECTED
 from archive.reading.broker import Broker
-from archive.service import State
 from archive.writing.files import write
-from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from contracts.partitioning import partition_of
 from contracts.topics import QUOTES
 from runtime.kafka import broker as brokers
-from tests.archive.conftest import PARTITIONS, Running, Setup, delete_topics, make_topics
+from tests.archive.conftest import PARTITIONS, Setup, delete_topics, make_topics
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
 from tests.patience import PATIENCE_S, eventually
 from tests.raw_batches import Raw, publish_soon
@@ -60,39 +55,21 @@ def test_two_archives_share_the_partitions_and_write_each_record_once(setup: Set
     assert setup.sizes() == list(range(1_000))
 
 
-@contextmanager
-def reading_quotes(setup: Setup, broker: Broker) -> Iterator[TableWriter]:
-    """One that commits at its end."""
-    state, stop = State(), threading.Event()
-    writer = setup.opened()[0]
-    settings = setup.settings(archive_flush_interval_s=3_600)
-    running = Running(Archiver(settings, [writer], broker, state, stop), state, stop)
-    running.thread.start()
-    try:
-        yield writer
-    finally:
-        running.end()
-    assert running.error is None
-
-
-def read(writer: TableWriter) -> int:
-    places = [writer.buffer.position(partition) for partition in writer.buffer.partitions]
-    return sum(place.next for place in places if place is not None)
-
-
 def test_kept_partitions_continue_after_a_commit_refused_during_a_rebalance(setup: Setup) -> None:
     setup.publish([*quotes(100)])
-    with reading_quotes(setup, Broker(setup.kafka)) as writer:
-        eventually(lambda: read(writer) == 100, "the first quotes")
+    committing_at_its_end = partial(setup.running, [QUOTES_TABLE], archive_flush_interval_s=3_600)
+    with committing_at_its_end() as one:
+        eventually(lambda: one.read() == 100, "the first quotes")
         # A commit of its own whose answer was lost.
-        taken = writer.buffer.take()
-        files = write(writer.stored.checked(), QUOTES_TABLE, taken.rows)
-        writer.stored.append(files, taken.moved, lambda: True)
-        with reading_quotes(setup, Broker(setup.kafka)) as other:
-            eventually(lambda: len(other.buffer.partitions) == 1, "the other's partition")
+        taken, stored = one.writer.buffer.take(), one.writer.stored
+        files = write(stored.checked(), QUOTES_TABLE, taken.rows)
+        stored.append(files, taken.moved, lambda: True)
+        with committing_at_its_end() as other:
+            eventually(lambda: len(other.archiver.partitions) == 1, "the other's partition")
             assert setup.sizes() == list(range(100))
             setup.publish([*quotes(100, first=100)])
-            eventually(lambda: read(writer) + read(other) == 200, "the next quotes")
+            eventually(lambda: one.read() + other.read() == 200, "the next quotes")
+    assert one.error is other.error is None
     assert setup.sizes() == list(range(200))
 
 
@@ -197,9 +174,8 @@ def test_what_was_read_is_committed_though_the_log_dropped_what_follows(setup: S
     setup.publish([*quotes(100)])
     before = MISSING.labels("quotes")._value.get()
     with setup.running(archive_flush_interval_s=3_600) as running:
-        archiver = running.archiver
-        writer, consumer = archiver._writers["quotes"], archiver._consumer._consumer
-        eventually(lambda: read(writer) == 100, "the first quotes")
+        consumer = running.archiver._consumer._consumer
+        eventually(lambda: running.read() == 100, "the first quotes")
         places = [TopicPartition(setup.kafka.topic("quotes"), p) for p in range(2)]
         # As one that is slower than Kafka forgets.
         consumer.pause(places)
@@ -207,7 +183,7 @@ def test_what_was_read_is_committed_though_the_log_dropped_what_follows(setup: S
         drop_all(setup)
         setup.publish([*quotes(100, first=200)])
         consumer.resume(places)
-        eventually(lambda: read(writer) == 300, "the last quotes")
+        eventually(lambda: running.read() == 300, "the last quotes")
     assert setup.sizes() == [*range(100), *range(200, 300)]
     assert MISSING.labels("quotes")._value.get() - before == 100
 
