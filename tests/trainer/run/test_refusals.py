@@ -1,6 +1,7 @@
 """Data that breaks a rule, and generations that predict worse than what is served, are refused."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -113,21 +114,14 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     assert not setup.store.exists(setup.keys.model_refused())
 
 
-def lose(setup: Setup, items: range) -> None:
-    """Lose rows, as with a node of a cluster."""
-    for item in items:
-        setup.store.delete(setup.row_key(item))
-        setup.store.srem(setup.items_key(item), item)
+def lose(setup: Setup, item: int) -> None:
+    """Lose a row, as with a node of a cluster."""
+    setup.store.delete(setup.row_key(item))
+    setup.store.srem(setup.items_key(item), item)
 
 
-def turn_negative(setup: Setup, items: range) -> None:
-    for item in items:
-        setup.store.hset(setup.row_key(item), str(item), -3)
-
-
-def lose_users(setup: Setup, items: range) -> None:
-    for item in items:
-        setup.store.hset(setup.row_key(item), str(item), 0.5)
+def count_own(setup: Setup, item: int, *, count: float) -> None:
+    setup.store.hset(setup.row_key(item), str(item), count)
 
 
 @pytest.fixture
@@ -137,15 +131,20 @@ def affinities(setup: Setup) -> Affinities:
 
 @pytest.mark.parametrize(
     ("damage", "rule"),
-    [(lose, "items_kept"), (turn_negative, "below_zero"), (lose_users, "beyond")],
+    [
+        (lose, "items_kept"),
+        (partial(count_own, count=-3), "below_zero"),
+        (partial(count_own, count=0.5), "beyond"),
+    ],
 )
 def test_data_that_breaks_a_hard_rule_is_rejected_and_reported(
-    setup: Setup, affinities: Affinities, damage: Callable[[Setup, range], None], rule: str
+    setup: Setup, affinities: Affinities, damage: Callable[[Setup, int], None], rule: str
 ) -> None:
     assert setup.run() == "trained"
     before = setup.served()
     setup.fill(affinities, 10)  # something has changed
-    damage(setup, range(100, 107))
+    for item in range(100, 107):
+        damage(setup, item)
     assert [setup.run() for _ in range(2)] == ["rejected", "rejected"]
     assert setup.served() == before
     decision, first = setup.decisions()

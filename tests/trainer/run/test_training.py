@@ -1,5 +1,6 @@
 """Whole runs on a real store; what those that choose choose is reported and looked for again."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,8 +98,7 @@ def test_what_was_chosen_is_remembered_while_the_data_is_about_the_same(chosen: 
     assert chosen.run() == "trained"
     second = chosen.report()
     assert second.generation != first.generation
-    assert second.selection == first.selection
-    assert second.settings == first.settings
+    assert (second.selection, second.settings) == (first.selection, first.settings)
     assert first.held_out is not None
     assert second.held_out is not None
     assert second.held_out.ndcg == pytest.approx(first.held_out.ndcg, abs=1e-6)
@@ -294,25 +294,14 @@ def test_a_run_is_skipped_until_counts_histories_or_settings_change(
     assert setup.run(cosine_shrinkage=3.0, asked=True) == "trained"
 
 
-class StopsAfter(threading.Event):
-    """Set after a number of looks at it."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks = looks
-
-    def is_set(self) -> bool:
-        self._looks -= 1
-        return self._looks < 0
-
-
 @pytest.mark.parametrize("looks", range(4))
 def test_a_run_that_is_stopped_between_two_blocks_gives_up_its_generation_and_the_lock(
-    setup: Setup, affinities: Affinities, looks: int
+    setup: Setup, affinities: Affinities, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup.run()
-    before = setup.served()
-    outcome = Runs(setup.settings, StopsAfter(looks)).once(only_if_changed=False, wait_for_lock_s=0)
+    before, stop, looked = setup.served(), threading.Event(), itertools.count()
+    monkeypatch.setattr(stop, "is_set", lambda: next(looked) >= looks)
+    outcome = Runs(setup.settings, stop).once(only_if_changed=False, wait_for_lock_s=0)
     assert outcome == "stopped"
     assert setup.served() == before
     assert not setup.store.exists(setup.keys.model_lock())
@@ -366,10 +355,6 @@ class Waits(threading.Event):
         return self.is_set()
 
 
-def run_every(seconds: float, setup: Setup, waits: Waits) -> None:
-    Runs(changed(setup.settings, {"train_every_seconds": seconds}), waits).periodically()
-
-
 def test_reads_amid_the_first_folds_do_not_delay_the_first_lists(setup: Setup) -> None:
     setup.fill(np.zeros((0, 0)))
     counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
@@ -386,8 +371,6 @@ def test_reads_amid_the_first_folds_do_not_delay_the_first_lists(setup: Setup) -
                 setup.store.hdel(row, str(item))
 
     waits = Waits(5, fold)
-
-    run_every(60, setup, waits)
-
+    Runs(changed(setup.settings, {"train_every_seconds": 60}), waits).periodically()
     assert setup.served().generation
     assert waits.seconds == pytest.approx([5, 5, 10, 20, 40], abs=3)
