@@ -80,12 +80,7 @@ class Company:
     def publish(self, topic: str, records: Iterable[Keyed]) -> None:
         """Publish records with librdkafka's own partitioner, as such a company may do."""
         for key, value in records:
-            while True:
-                try:
-                    self._producer.produce(topic, value, key)
-                    break
-                except BufferError:
-                    self._producer.poll(0.1)
+            self._producer.produce(topic, value, key)
         assert self._producer.flush(PATIENCE_S) == 0
 
     def map(self, text: str) -> None:

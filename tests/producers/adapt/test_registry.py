@@ -50,6 +50,10 @@ def avro_bytes(client: SchemaRegistryClient, schema: dict[str, Any], row: dict[s
     return AvroSerializer(client, json.dumps(schema), conf=conf)(row, CONTEXT)
 
 
+def framed(id_: int, data: bytes = b"") -> bytes:
+    return b"\0" + id_.to_bytes(4, "big") + data
+
+
 def read(
     client: SchemaRegistryClient | None, folder: Path, format_: str, schema: Any = None
 ) -> Callable[[bytes], Any]:
@@ -98,7 +102,7 @@ def test_a_time_is_read_by_its_type_and_one_that_nothing_maps_may_be_infinite(
     row = {"at": 1795731420123 * per_ms, "until": 2**63 - 1, "day": 2**31 - 1}
     written = io.BytesIO()
     fastavro.schemaless_writer(written, fastavro.parse_schema(record(*stored.items())), row)
-    found = read(client, tmp_path, "avro")(b"\0" + id_.to_bytes(4, "big") + written.getvalue())
+    found = read(client, tmp_path, "avro")(framed(id_, written.getvalue()))
     assert found == {"at": 1795731420123, "until": (2**63 - 1) // per_ms, "day": 2**31 - 1}
     assert isinstance(found["at"], EpochMs)
 
@@ -114,14 +118,11 @@ def test_a_record_that_is_nested_too_deep_is_a_bad_one_and_does_not_end_the_proc
         whole = {"type": "record", "name": "W", "fields": [{"name": "list", "type": "shop.Tick"}]}
         references = [SchemaReference("shop.Tick", f"{subject}-node", 1)]
         id_ = client.register_schema(subject, Schema(json.dumps(whole), "AVRO", references))
-    frame, decode = b"\0" + id_.to_bytes(4, "big"), read(client, tmp_path, "avro")
-
-    def nested(depth: int) -> bytes:
-        return frame + b"\2\2" * depth + b"\2\0"
-
-    assert "'next': {'n': 1, 'next': {'n': 1, 'next': None}" in str(decode(nested(9)))
+    decode = read(client, tmp_path, "avro")
+    found = decode(framed(id_, b"\2\2" * 9 + b"\2\0"))
+    assert "'next': {'n': 1, 'next': {'n': 1, 'next': None}" in str(found)
     with pytest.raises(UnmappableError, match="recursion"):
-        decode(nested(100_000))
+        decode(framed(id_, b"\2\2" * 100_000 + b"\2\0"))
 
 
 def test_json_of_a_schema_is_read_without_the_registry(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_bytes_that_name_no_schema_are_bad_records_but_a_registry_that_is_away_i
         decode(b'{"sym": "AAPL"}')
     for id_ in (2**31 - 1, 2**31, 2**32 - 1):
         with pytest.raises(UnmappableError, match=f"the registry has no schema {id_}"):
-            decode(b"\0" + id_.to_bytes(4, "big") + b"12")
+            decode(framed(id_, b"12"))
     elsewhere = SchemaRegistryClient({"url": f"{server.address}/elsewhere", "max.retries": 0})
     with pytest.raises(RegistryError, match=r"no schema 1: .*404"):
         read(elsewhere, tmp_path, "avro")(b"\0\0\0\0\1x")
@@ -236,7 +237,7 @@ def test_where_the_registry_has_only_text_the_file_is_used_or_asked_for(
 ) -> None:
     text = 'syntax = "proto3"; package shop; message Tick { string sym = 1; }'
     id_ = client.register_schema("text-proto", Schema(text, "PROTOBUF"))
-    data = b"\0" + id_.to_bytes(4, "big") + b"\0\n\1A"
+    data = framed(id_, b"\0\n\1A")
     found = protobuf_reader(Registry(client), described(tmp_path), NAME)(data)
     assert found == {"sym": "A", "bid": 0, "ask": 0, "at": 0}
     with pytest.raises(UnmappableError, match="name its descriptors as `schema`"):
@@ -246,9 +247,7 @@ def test_where_the_registry_has_only_text_the_file_is_used_or_asked_for(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "it ends before its message begins"),
-        (b"\2", "it ends before its message begins"),
-        (b"\2\xff", "it ends before its message begins"),
+        *((data, "it ends before its message begins") for data in (b"", b"\2", b"\2\xff")),
         (b"\1x", "it has -1 numbers of a place in its schema"),
         # A number of any length would take time that grows with its square.
         (b"\xff" * 1_000_000, "a number of its place in its schema is too long"),

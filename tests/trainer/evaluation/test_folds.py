@@ -1,16 +1,13 @@
 """Cross-validation by user: each fold's models know all but what the fold's users are to find."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from typer.testing import CliRunner
 
-from trainer.__main__ import app
+from tests.trainer.evaluation.test_evaluate import found_by
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import WorkerRules
 from trainer.evaluation.measuring import by_activity, by_popularity
@@ -26,6 +23,7 @@ from trainer.stages import Stages
 
 PAIRS = 60
 FOLDS = 5
+IN_FOLDS = ("--folds", str(FOLDS), "--model", "cosine")
 
 
 @pytest.fixture
@@ -42,12 +40,6 @@ def couples(tmp_path: Path) -> Path:
     return file
 
 
-def evaluate(file: Path, *arguments: str) -> Any:
-    done = CliRunner().invoke(app, ["evaluate", "--interactions", str(file), *arguments, "--json"])
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
-
-
 def test_an_item_is_found_by_exactly_those_whose_partner_is_in_another_fold(couples: Path) -> None:
     """Where both are in one fold, nobody else has the item, so it cannot be asked for."""
     users = [f"{who}{pair}" for pair in range(PAIRS) for who in "ab"]
@@ -55,7 +47,7 @@ def test_an_item_is_found_by_exactly_those_whose_partner_is_in_another_fold(coup
     together = int((fold[::2] == fold[1::2]).sum())
     assert 0 < together < PAIRS / 2
 
-    found = evaluate(couples, "--folds", str(FOLDS), "--split", "last", "--model", "cosine")
+    found = found_by("--interactions", couples, *IN_FOLDS, "--split", "last")
     (cosine,) = found["models"]
     measured = cosine["measured"]
     assert measured["users"] == 2 * (PAIRS - together)
@@ -67,7 +59,7 @@ def test_an_item_is_found_by_exactly_those_whose_partner_is_in_another_fold(coup
 
 
 def test_the_figures_are_those_of_all_users_with_the_mean_of_each_fold(shop: Path) -> None:
-    (cosine,) = evaluate(shop, "--folds", str(FOLDS), "--model", "cosine")["models"]
+    (cosine,) = found_by("--interactions", shop, *IN_FOLDS)["models"]
     measured = cosine["measured"]
     folds = measured["folds"]
     for name in ("ndcg", "map", "novelty"):

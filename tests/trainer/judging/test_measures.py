@@ -20,7 +20,7 @@ from contracts.generations import Neighbor, Repeats, SimilarList
 from contracts.messages import Floats
 from contracts.times import DAY_MS
 from tests.oracles.cosine import cosine_similarity
-from tests.trainer.evaluation.made import holdout_of
+from tests.trainer.evaluation.made import holdout_of, interactions
 from trainer.evaluation.interactions import Interactions, Split, WorkerRules
 from trainer.evaluation.preparing import prepare
 from trainer.judging.holdout import Holdout
@@ -149,18 +149,14 @@ def of_lists(judged: Judged) -> dict[str, Floats]:
     return {name: of_a_list(judged) for name, of_a_list in OF_A_LIST.items()}
 
 
-def interval_of(judged: Judged, seed: int) -> dict[str, tuple[float, float]]:
-    return intervals(of_lists(judged), judged, seed)
-
-
 def test_every_value_is_within_its_interval_and_a_seed_makes_the_same_one_again() -> None:
     judged = judge(*random_case(0))
-    values = point_values(of_lists(judged), judged)
-    found = interval_of(judged, seed=3)
+    lists = of_lists(judged)
+    values, found = point_values(lists, judged), intervals(lists, judged, 3)
     assert set(found) == set(NAMES)
     assert all(low < values[name] < high for name, (low, high) in found.items())
-    assert found == interval_of(judged, seed=3)
-    assert found != interval_of(judged, seed=4)
+    assert found == intervals(lists, judged, 3)
+    assert found != intervals(lists, judged, 4)
 
 
 def test_a_lead_is_that_of_each_user_s_two_lists() -> None:
@@ -212,17 +208,12 @@ def test_as_many_repeats_lead_as_predict_best_beyond_chance() -> None:
     assert found[1].ndcg > found[0].ndcg == 0
 
 
-def random_events(random: np.random.Generator, users: int, items: int, n: int) -> Interactions:
-    ts_ms, of_users = random.integers(0, 50, n) * DAY_MS, random.integers(0, users, n)
-    of_items, types = random.integers(0, items, n), random.choice([*BUILT_IN], n).astype(object)
-    return Interactions(
-        ts_ms=ts_ms,
-        users=np.array([f"u{u}" for u in of_users], object),
-        items=of_items,
-        events=types,
-        weights=np.array([BUILT_IN[event] for event in types]),
-        values=np.full(n, np.nan),
-    )
+def random_events(random: np.random.Generator, n: int) -> Interactions:
+    """Return events of 12 users and 90 items in 50 days."""
+    days, users, items = (random.integers(0, most, n).tolist() for most in (50, 12, 90))
+    types = random.choice([*BUILT_IN], n).tolist()
+    events = zip(users, items, days, types, strict=True)
+    return interactions([(f"u{u}", i, day * DAY_MS, event, np.nan) for u, i, day, event in events])
 
 
 def of_the_api(
@@ -258,9 +249,8 @@ def of_the_api(
 @pytest.mark.parametrize("seed", range(3))
 def test_lists_of_histories_and_own_items_are_those_of_the_api(seed: int, fold_in: FoldIn) -> None:
     random = np.random.default_rng(seed)
-    train = random_events(random, users=12, items=90, n=900)
-    test = random_events(random, users=12, items=90, n=200)
-    prepared = prepare(Split(train, test), WorkerRules(affinity="weighted", half_life_days=30))
+    events = Split(random_events(random, 900), random_events(random, 200))
+    prepared = prepare(events, WorkerRules(affinity="weighted", half_life_days=30))
     n_items = len(prepared.items)
     # Some items speak against others.
     scores = (random.random((n_items, n_items)) - 0.3) * (random.random((n_items, n_items)) < 0.3)

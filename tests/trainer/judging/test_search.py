@@ -42,34 +42,27 @@ def found_in(had: Dense, ts_ms: Dense, *, served: Values | None = None, **values
 
 
 def of_kinds(
-    seed: int = 0, users: int = 120, items: int = 40, kinds: int = 4, taken: int = 8
+    users: int = 120, items: int = 40, taken: int = 8, own: float = 10, tail: float = 0
 ) -> tuple[Dense, Dense]:
-    """Return users who mostly take items of their kind, one a day."""
-    random = np.random.default_rng(seed)
+    """Return users who mostly take items of their kind of four, one a day; of a tail, the first."""
+    random = np.random.default_rng(0)
     had, ts_ms = np.zeros((users, items)), np.zeros((users, items))
     for u in range(users):
-        share = np.where(np.arange(items) % kinds == u % kinds, 10.0, 1)
+        share = (1 + np.arange(items)) ** -tail * np.where(np.arange(items) % 4 == u % 4, own, 1)
         chosen = random.choice(items, taken, replace=False, p=share / share.sum())
         had[u, chosen] = 1
         ts_ms[u, chosen] = random.permutation(taken) * DAY_MS + DAY_MS
     return had, ts_ms
 
 
-def with_a_long_tail(seed: int = 0) -> tuple[Dense, Dense]:
+def with_a_long_tail() -> tuple[Dense, Dense]:
     """Return few users of many items, most of which hardly anyone has."""
-    random = np.random.default_rng(seed)
-    had, ts_ms = np.zeros((80, 200)), np.zeros((80, 200))
-    for u in range(80):
-        share = (1 + np.arange(200)) ** -0.8 * np.where(np.arange(200) % 4 == u % 4, 4, 1)
-        chosen = random.choice(200, 6, replace=False, p=share / share.sum())
-        had[u, chosen] = 1
-        ts_ms[u, chosen] = random.permutation(6) * DAY_MS + DAY_MS
-    return had, ts_ms
+    return of_kinds(users=80, items=200, taken=6, own=4, tail=0.8)
 
 
-def with_a_thread(seed: int = 0) -> tuple[Dense, Dense]:
+def with_a_thread() -> tuple[Dense, Dense]:
     """Return users who walk along a ring of items, and jump elsewhere now and then."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     users, items, taken = 200, 60, 12
     had, ts_ms = np.zeros((users, items)), np.zeros((users, items))
     for u in range(users):
