@@ -1,20 +1,6 @@
-"""The servers that the tests run against, always real ones.
+"""The servers that the tests run against, always real ones; `pytest --fixtures` lists the fixtures.
 
-Fixtures:
-
-- `store_url` (session): URL of a Redis-compatible store.
-- `cluster_url` (session): URL of Valkey as a cluster of one node, which refuses what any would.
-- `broker` (session): bootstrap servers of a Kafka-protocol broker, for everyone.
-- `guarded` (session): the same broker at other addresses, where its users log in.
-- `namespace` (function): a fresh one, so that no key or consumer group is shared with other tests.
-- `keyspace` (function): its keys.
-- `store` (function): a client of the store.
-- `topics` (function): a factory; `topics()` recreates all topics of `contracts.topics`, empty from
-  offset 0, two partitions each, and notes them in Redis for the test's namespace;
-  `topics(quotes=4)` with another number. All tests of a session share the topics' names, so
-  anything a test leaves running must no longer write to them.
-- `topology` (function): what `topics()` returns, for tests that need no other number.
-- `seed` (function): another number each time, which is printed.
+All tests of a session share the topics' names: what a test leaves running must not write to them.
 
 The broker is the first available one of these, and the run's summary says which, and why:
 `KAFKA_BOOTSTRAP_SERVERS`; a container; Apache Kafka from Maven's jars; Tansu. The same goes for the
@@ -143,7 +129,7 @@ def store_url(_store: Taken) -> str:
 
 @pytest.fixture(scope="session")
 def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a cluster of one node, with all slots."""
+    """URL of Valkey as a cluster of one node, which refuses what any would."""
     server = stores.valkey(free_port(), tmp_path_factory.mktemp("cluster"))
     # The bus's port would be the other one + 10,000, which may be invalid.
     options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
@@ -185,7 +171,7 @@ def keyspace(namespace: str) -> Keyspace:
 
 @pytest.fixture
 def topics(broker: str, store_url: str, namespace: str) -> TopicsFactory:
-    """A factory that recreates all topics, empty; see this module's docstring."""
+    """A factory: `topics(quotes=4)` recreates all topics, empty, and notes them in Redis."""
 
     def make(*, partitions: int = 2, **of_topic: int) -> Topology:
         asked = {topic.name: partitions for topic in STREAMED} | of_topic

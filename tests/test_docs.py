@@ -1,17 +1,18 @@
-"""What the documents name exists: files, headings, make targets, programs, keys."""
+"""What the documents name exists: files, headings, make targets, programs, keys; examples hold."""
 
+import doctest
 import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Final
 
 import pytest
 
+from tests.commands import ROOT
 from tests.contracts.keys import keys
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )
@@ -102,3 +103,28 @@ def test_every_key_that_is_shown_is_one_that_the_keyspace_builds(document: str) 
     shapes = [key.shape() for key in KEYS]
     shown = [key for key in keys_in(text_of(document)) if key not in ALL_OF_A_KIND]
     assert [key for key in shown if not any(shape.fullmatch(key) for shape in shapes)] == []
+
+
+FOLDERS: Final = (
+    *("api", "archive", "benchmarks", "contracts", "infra", "operations", "producers", "runtime"),
+    *("stream_processors", "trainer", "clients/python/src/tickrec_client"),
+)
+ELSEWHERE: Final = "runtime.archive.quality."
+"""Great Expectations takes seconds to import: tests that need it anyway check these."""
+
+
+def modules_with_examples() -> Iterator[str]:
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            name = ".".join(file.relative_to((ROOT / folder).parent).with_suffix("").parts)
+            if ">>>" in file.read_text() and not name.startswith(ELSEWHERE):
+                yield name.removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("name", [*modules_with_examples()])
+def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
+    if name.startswith("trainer.spark") and find_spec("pyspark") is None:
+        pytest.importorskip(name, exc_type=ModuleNotFoundError)
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted
+    assert found.failed == 0

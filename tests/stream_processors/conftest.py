@@ -1,9 +1,4 @@
-"""Fixtures of workers' parts.
-
-- `compiled_code` (session): it is loaded, as some seconds after a worker's start; without it,
-  records are found in Python, and quotes parsed one by one.
-- `in_small_steps` (module): `small_steps` of the simulation.
-"""
+"""Fixtures of workers' parts."""
 
 from collections.abc import Iterator
 
@@ -15,6 +10,7 @@ from tests.stream_processors.simulation import small_steps
 
 @pytest.fixture(scope="session")
 def compiled_code() -> None:
+    """Loads it, as a worker does soon; without it Python finds and parses records."""
     CODE.load()
     assert CODE.ordinary_quotes is not None
 

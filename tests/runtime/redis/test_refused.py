@@ -99,7 +99,7 @@ RIGHTS: Final = [
     ("topics", "~live:meta:topics", r"HGETALL live:meta:topics"),
     ("worker", "+hgetall", r"HGETALL live:meta:topics"),
     ("worker", "+zadd", r"EVALSHA live:position:\{[iq]\d\}, live:(active|open):\{[iq]\d\}, live:"),
-    ("worker", "~live:open:*", r"EVALSHA live:position:\{q\d\}, live:open:\{q\d\}"),
+    ("worker", "~live:[^m]*:{*", r"\w+ live:position:\{\w\d\}"),
     ("trainer", "+incrby", r"EVAL live:model:fence"),
     ("trainer", "+echo", r"ECHO"),
     ("trainer", "%R~live:cooc:*", r"\w+ live:cooc:\{c\d\}:\d"),

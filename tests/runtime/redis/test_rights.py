@@ -142,7 +142,9 @@ async def test_a_worker_has_the_rights_for_it_and_names_a_missing_one(url: Url) 
     store = await connect_async(url("worker"), "tests")
     assert isinstance(store, RedisCluster)
     await check_kept_async(store)
-    assert await store.eval("return redis.call('HGET', KEYS[1], 'off')", 1, "live:bars:x") is None
+    assert (
+        await store.eval("return redis.call('HGET', KEYS[1], 'off')", 1, "live:bars:{q0}:4") is None
+    )
     with pytest.raises(NoPermissionError, match="'worker' of Redis may not HGETALL other"):
         await store.hgetall("other")
     await store.aclose()

@@ -1,10 +1,4 @@
-"""Topics, producers and a consumer of the transport's own tests.
-
-- `topic` (function): name of a new topic with one partition.
-- `write` (function): writes values to a partition of `topic`, by default as one Kafka batch.
-- `transactions` (function): writes them to partition 0 in transactions.
-- `reader` (function): reads `topic` as a worker does, a batch at a time.
-"""
+"""Topics, producers and a consumer of the transport's own tests."""
 
 import contextlib
 import time
@@ -43,12 +37,15 @@ def new_topic(broker: str, partitions: int = 1, **config: str) -> Iterator[str]:
 
 @pytest.fixture
 def topic(broker: str) -> Iterator[str]:
+    """Name of a new topic with one partition."""
     with new_topic(broker) as name:
         yield name
 
 
 @pytest.fixture
 def write(broker: str, topic: str) -> Write:
+    """Writes values to a partition of `topic`, by default as one Kafka batch."""
+
     def write_values(
         values: Sequence[bytes | None],
         partition: int = 0,

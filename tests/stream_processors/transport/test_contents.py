@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crecords import DefaultRecordBatchBuilder as Builder
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchPy as TheirBatch
 from aiokafka.record.util import decode_varint_py, encode_varint
 from faust.types import TP
@@ -349,13 +348,7 @@ GROWS_BY_MB = 90
 
 
 def packed(codec: str, *values: bytes) -> bytes:
-    builder = DefaultRecordBatchBuilder(
-        magic=2, compression_type=CODECS[codec], is_transactional=0, producer_id=-1,
-        producer_epoch=-1, base_sequence=-1, batch_size=2**30,
-    )  # fmt: skip
-    for offset, value in enumerate(values):
-        builder.append(offset, 1_795_884_284_302, b"4", value, [])
-    return bytes(builder.build())
+    return written([(1, 0, b"4", value, []) for value in values], CODECS[codec])
 
 
 def payload_of(batch: bytes) -> bytes:

@@ -30,7 +30,7 @@ from stream_processors.transport.producer import Outgoing, Producer
 from tests.chaos.proxy import Network
 from tests.chaos.servers.kafka import Kafka, own_kafka
 from tests.chaos.servers.restartable import started
-from tests.patience import eventually
+from tests.patience import eventually, until
 
 from .conftest import WAIT_S, Transactions, Write
 
@@ -90,91 +90,70 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist_and_raises_once_it_
         brokers.delete(client, [name])
 
 
-class Broker:
-    """Answers requests on the test's command."""
-
-    def __init__(self, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.requests: list[tuple[set[str], asyncio.Future[dict[str, str]]]] = []
-        self._requested = asyncio.Event()
-        monkeypatch.setattr(log, "_ids", self._ids)
-
-    async def _ids(self, topics: Collection[str]) -> dict[str, str]:
-        self.requests.append((set(topics), asyncio.get_running_loop().create_future()))
-        self._requested.set()
-        return await self.requests[-1][1]
-
-    async def requested(self, n: int) -> None:
-        while len(self.requests) < n:
-            self._requested.clear()
-            await asyncio.wait_for(self._requested.wait(), WAIT_S)
-
-    def answer(self, n: int, answer: dict[str, str] | Exception) -> None:
-        future = self.requests[n][1]
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+Requests = list[tuple[set[str], asyncio.Future[dict[str, str]]]]
 
 
 @pytest.fixture
-async def fake(log: Log, monkeypatch: pytest.MonkeyPatch) -> Broker:
-    return Broker(log, monkeypatch)
+def requests(log: Log, monkeypatch: pytest.MonkeyPatch) -> Requests:
+    """What the broker is asked for: topics, and the answer to give."""
+    asked: Requests = []
+
+    async def ids(topics: Collection[str]) -> dict[str, str]:
+        asked.append((set(topics), asyncio.get_running_loop().create_future()))
+        return await asked[-1][1]
+
+    monkeypatch.setattr(log, "_ids", ids)
+    return asked
 
 
-async def passes(check: "asyncio.Task[None]") -> None:
-    await asyncio.wait_for(check, WAIT_S)
+async def requested(requests: Requests, n: int) -> asyncio.Future[dict[str, str]]:
+    await until(lambda: len(requests) == n, f"request {n}")
+    return requests[-1][1]
 
 
 def checks(log: Log, *topics: str) -> "list[asyncio.Task[None]]":
     return [asyncio.create_task(log.check(topic, f"id of {topic}")) for topic in topics]
 
 
-def ids(*topics: str) -> dict[str, str]:
-    return {topic: f"id of {topic}" for topic in topics}
+A_IS_THERE = {"a": "id of a"}
 
 
-async def test_a_running_request_does_not_serve_later_callers(log: Log, fake: Broker) -> None:
-    (first,) = checks(log, "a")
-    await fake.requested(1)
-    later = checks(log, "a", "a", "b")
+@pytest.mark.parametrize("gives_up", [False, True])
+async def test_a_running_request_serves_neither_later_callers_nor_only_those_that_wait(
+    log: Log, requests: Requests, *, gives_up: bool
+) -> None:
+    first, stays = checks(log, "a", "a")
+    answer = await requested(requests, 1)
+    if gives_up:
+        first.cancel()
+        await asyncio.wait([first])
+    later = checks(log, "a", "b")
     await asyncio.sleep(0)
-    fake.answer(0, ids("a"))
-    await passes(first)
-    await fake.requested(2)
+    answer.set_result(A_IS_THERE)
+    await asyncio.wait_for(stays, WAIT_S)
+    answer = await requested(requests, 2)
     assert not any(check.done() for check in later)
-    fake.answer(1, {"a": "another", "b": "id of b"})
-    for check in later[:2]:
-        with pytest.raises(TopicRecreatedError):
-            await passes(check)
-    await passes(later[2])
-    assert [topics for topics, _ in fake.requests] == [{"a"}, {"a", "b"}]
-
-
-async def test_a_caller_that_gives_up_does_not_affect_the_others(log: Log, fake: Broker) -> None:
-    gives_up, stays = checks(log, "a", "a")
-    await fake.requested(1)
-    gives_up.cancel()
-    await asyncio.wait([gives_up])
-    fake.answer(0, ids("a"))
-    await passes(stays)
+    answer.set_result({"a": "another", "b": "id of b"})
+    with pytest.raises(TopicRecreatedError):
+        await asyncio.wait_for(later[0], WAIT_S)
+    await asyncio.wait_for(later[1], WAIT_S)
+    assert [topics for topics, _ in requests] == [{"a"}, {"a", "b"}]
 
 
 async def test_a_request_without_a_reply_is_retried_and_a_permanent_error_reaches_all_callers(
-    log: Log, fake: Broker
+    log: Log, requests: Requests
 ) -> None:
     waiting = checks(log, "a", "a")
-    for n in range(2):
-        await fake.requested(n + 1)
-        fake.answer(n, KafkaException(KafkaError(KafkaError._TRANSPORT)))
-    await fake.requested(3)
-    fake.answer(2, ValueError("no such request"))
+    for n in (1, 2):
+        answer = await requested(requests, n)
+        answer.set_exception(KafkaException(KafkaError(KafkaError._TRANSPORT)))
+    (await requested(requests, 3)).set_exception(ValueError("no such request"))
     for check in waiting:
         with pytest.raises(ValueError, match="no such request"):
-            await passes(check)
+            await asyncio.wait_for(check, WAIT_S)
     (again,) = checks(log, "a")  # nothing ended
-    await fake.requested(4)
-    fake.answer(3, ids("a"))
-    await passes(again)
+    (await requested(requests, 4)).set_result(A_IS_THERE)
+    await asyncio.wait_for(again, WAIT_S)
 
 
 def test_topics_are_reachable_if_all_exist_and_their_leaders_answer(
