@@ -27,7 +27,7 @@ from stream_processors.store.chunks import Channel, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S, until_true
-from tests.stream_processors.in_memory import index_of
+from tests.stream_processors.folding import index_of
 
 from .conftest import NOW_MS, TOPOLOGY
 

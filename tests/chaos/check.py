@@ -27,7 +27,10 @@ def check(world: World) -> int:
     await_folded(world)
     problems = [
         *lost(world),
-        *_wrong_values(world),
+        *differences(
+            expected_values(Run(world.log, world.keyspace, world.topology, world.mode)),
+            compared_values(stored_fields(world.client, world.keyspace)),
+        ),
         *_wrong_closed_bars(world),
         *_wrong_dead_letters(world),
     ]
@@ -75,12 +78,6 @@ def lost(world: World, topics: Collection[Topic] = PUBLISHED) -> Iterator[str]:
     for partition, value in world.feed.acknowledged_somewhere:
         if partition[0] in names and (partition, value) not in values:
             yield f"acknowledged and not in the log: {partition} {value!r}"
-
-
-def _wrong_values(world: World) -> Iterator[str]:
-    expected = expected_values(Run(world.log, world.keyspace, world.topology, world.mode))
-    stored = compared_values(stored_fields(world.client, world.keyspace))
-    yield from differences(expected, stored)
 
 
 def _wrong_closed_bars(world: World) -> Iterator[str]:

@@ -39,6 +39,9 @@ def made(generation: str) -> Served:
     return Served(generation, "cosine", "user-knn")
 
 
+a, b, c = map(made, ("g1", "g2", "g3"))
+
+
 def serving_all(*generations: str, keep: int = KEEP) -> Current:
     current = Current(1, {})
     for generation in generations:
@@ -99,11 +102,8 @@ def test_a_decision_is_about_the_generation_that_it_names() -> None:
     ):
         with pytest.raises(UndecidableError, match=state):
             about(current, expected)
-
-
-def test_there_is_no_canary_before_anything_is_served() -> None:
     with pytest.raises(UndecidableError, match="nothing is served yet"):
-        on_trial(Current(1, {}), Canary(made("g1"), 0.1, 0, 1))
+        on_trial(Current(1, {}), Canary(a, 0.1, 0, 1))
     with pytest.raises(UndecidableError, match="no canary is on trial"):
         promoted(serving_all("g1"), KEEP)
 
@@ -125,8 +125,6 @@ USERS = [f"user {n}" for n in range(20_000)]
 TOLERANCE = 0.015
 """Over four standard deviations of a share of 20,000 users: 4 x sqrt(0.25 / 20,000) is 0.0141."""
 NAMES = ["default", "ease", "rp3", "popular"]
-
-a, b, c = (Served(generation, "cosine", "user-knn") for generation in ("g1", "g2", "g3"))
 
 
 def spread(weights: dict[str, float], name: str = "spring") -> list[str]:
@@ -151,15 +149,11 @@ def test_each_variant_has_the_share_of_its_weight(weights: dict[str, float]) -> 
 
 
 def test_a_canary_has_its_share_of_the_default_variants_users() -> None:
-    current = Current(
-        1,
-        {"default": a, "ease": b},
-        Experiment("spring", {"default": 1, "ease": 1}),
-        Canary(c, 0.2, 0, 1),
-    )
+    experiment = Experiment("spring", {"default": 1, "ease": 1})
+    current = Current(1, {"default": a, "ease": b}, experiment, Canary(c, 0.2, 0, 1))
     found = [served_to(user, current) for user in USERS]
     assert found.count((CANARY_VARIANT, c)) / len(USERS) == pytest.approx(0.1, abs=TOLERANCE)
-    without = Current(1, current.variants, current.experiment)
+    without = Current(1, current.variants, experiment)
     for user, now in zip(USERS, found, strict=True):
         before = served_to(user, without)
         assert now == before or (before == (DEFAULT_VARIANT, a) and now == (CANARY_VARIANT, c))
@@ -192,9 +186,8 @@ def test_a_variant_that_is_not_served_leaves_its_users_to_the_others() -> None:
 
 def test_without_an_experiment_or_a_user_the_default_variant_is_served() -> None:
     assert served_to("ABC", Current(1, {"default": a, "ease": b})) == (DEFAULT_VARIANT, a)
-    everyone_elsewhere = Current(
-        1, {"default": a, "ease": b}, Experiment("x", {"ease": 1}), Canary(c, 1, 0, 1)
-    )
+    experiment, canary = Experiment("x", {"ease": 1}), Canary(c, 1, 0, 1)
+    everyone_elsewhere = Current(1, {"default": a, "ease": b}, experiment, canary)
     assert served_to(None, everyone_elsewhere) == (DEFAULT_VARIANT, a)
     assert served_to("ABC", everyone_elsewhere) == ("ease", b)
     assert served_to("ABC", Current(1, {})) is None
@@ -207,7 +200,6 @@ def test_groups_are_the_same_in_every_process_and_version() -> None:
 
 
 def test_what_is_kept_to_be_rolled_back_to_is_served_to_nobody() -> None:
-    current = Current(1, {"default": a, "ease": b}, previous=[c])
-    assert served_generations(current) == {"g1", "g2"}
-    current = Current(1, {"default": a}, canary=Canary(c, 0.1, 0, 1), previous=[b])
-    assert served_generations(current) == {"g1", "g3"}
+    variants = {"default": a, "ease": b}
+    current = Current(1, variants, canary=Canary(c, 0.1, 0, 1), previous=[made("g0")])
+    assert served_generations(current) == {"g1", "g2", "g3"}

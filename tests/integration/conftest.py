@@ -201,10 +201,9 @@ class Pipeline:
 
     def empty_store(self) -> None:
         """Delete all that the programs keep in Redis, except the partitions of the topics."""
-        topics = self.store.hgetall(self.keyspace.topics())
         for key in self.store.scan_iter(f"{self.namespace}:*"):
             self.store.delete(key)
-        self.store.hset(self.keyspace.topics(), mapping=topics)
+        self.note_topics()
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

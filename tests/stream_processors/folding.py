@@ -1,4 +1,4 @@
-"""Folds, claims in memory or on a store, a producer, and batches of records, as a partition has them."""
+"""Folds of a topic, what a claim and a producer do in memory or on a store, and record batches."""
 
 import contextlib
 import time
@@ -11,8 +11,6 @@ from typing import Any, cast
 
 from aiokafka.record._crecords import DefaultRecordBatchBuilder as Builder
 from faust.types import TP
-from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer, index_of
-from tests.stream_processors.records import batch_of
 
 from contracts.affinities import binary
 from contracts.keyspace import LINEAGE_FIELD, Keyspace

@@ -43,8 +43,7 @@ from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 from stream_processors.trending import trending
 
-from .in_memory import InMemoryProducer
-from .records import batch_of
+from .folding import InMemoryProducer, batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
 
 KEYSPACE = Keyspace("simulated")

@@ -30,14 +30,14 @@ from stream_processors.decoding.quotes import Quotes
 from stream_processors.partition.fold import Folds
 from stream_processors.store.chunks import Unwritten
 from tests.examples import examples
-from tests.stream_processors.folding import folds_of_quotes
-from tests.stream_processors.in_memory import (
+from tests.stream_processors.folding import (
     KEYSPACE,
     InMemoryClaim,
     InMemoryProducer,
+    batch_of,
     flush,
+    folds_of_quotes,
 )
-from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import SimulatedStore
 from tests.stream_processors.simulation import KEYSPACE as SIMULATED
 from tests.stream_processors.simulation import Plan, plans, small_steps

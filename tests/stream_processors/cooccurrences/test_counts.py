@@ -25,19 +25,18 @@ from stream_processors.cooccurrences.applied import Applied, applied_of, fields_
 from stream_processors.cooccurrences.stored import texts_of
 from stream_processors.decoding.changes import ChangesRecord
 from stream_processors.partition.fold import Folds
-from stream_processors.store.chunks import Group
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
-from tests.stream_processors.folding import folds_of_changes
-from tests.stream_processors.in_memory import (
+from tests.stream_processors.folding import (
     KEYSPACE,
     LINEAGE,
     InMemoryClaim,
+    batch_of,
     flush,
+    folds_of_changes,
     groups_of,
     store_of,
 )
-from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
 N_ITEMS = 4
@@ -88,6 +87,10 @@ def fold_of(
     return folds_of_changes(claim.as_claim(), store_of(data)), claim
 
 
+def rows_in(data: Hashes) -> dict[int, dict[str, str]]:
+    return {i: data.get(KEYSPACE.cooc(0, i), {}) for i in range(N_ITEMS)}
+
+
 def counts_in(data: Hashes, n_items: int = N_ITEMS) -> dict[tuple[int, int], float]:
     return {
         (i, int(j)): float(count)
@@ -97,17 +100,8 @@ def counts_in(data: Hashes, n_items: int = N_ITEMS) -> dict[tuple[int, int], flo
     }
 
 
-def holders_in(data: Hashes) -> dict[int, int]:
-    rows = {i: data.get(KEYSPACE.cooc(0, i), {}) for i in range(N_ITEMS)}
-    return {i: n for i, row in rows.items() if (n := int(row.get(HOLDERS_FIELD, 0)))}
-
-
 def listed(data: Hashes) -> set[str]:
     return set(data.get(KEYSPACE.items(0), {}))
-
-
-def bare_rows(data: Hashes) -> list[int]:
-    return [i for i in range(N_ITEMS) if [*data.get(KEYSPACE.cooc(0, i), {})] == ["off"]]
 
 
 rs = st.dictionaries(
@@ -193,7 +187,8 @@ class Rows(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, 3))
     def lose_a_flush(self, n: int) -> None:
-        self.claim.write(asyncio.run(all_groups(self.fold)), n)
+        unwritten = asyncio.run(self.fold.unwritten())
+        self.claim.write(asyncio.run(groups_of(unwritten)), n)
         self.start()
 
     def teardown(self) -> None:
@@ -224,15 +219,12 @@ class Rows(RuleBasedStateMachine):
             assert found.get(pair, 0.0) == close
         if self.counts_holders:
             n_users = Counter(item for _, r in self.here for item in r)
-            assert holders_in(self.data) == dict(n_users)
+            holders = {i: int(row.get(HOLDERS_FIELD, 0)) for i, row in rows_in(self.data).items()}
+            assert holders == {i: n_users[i] for i in range(N_ITEMS)}
 
 
 TestRows = Rows.TestCase
 TestRows.settings = examples(300, stateful_step_count=25)
-
-
-async def all_groups(fold: Folds[list[ChangesRecord]]) -> list[Group]:
-    return await groups_of(await fold.unwritten())
 
 
 async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed() -> None:
@@ -248,7 +240,7 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
         offsets = enumerate(values, start=10 * step)
         await fold.take(batch_of(COOCCURRENCES.name, 0, offsets))
         await flush(fold, claim)
-        assert bare_rows(data) == bare
+        assert [i for i, row in rows_in(data).items() if [*row] == ["off"]] == bare
     assert not data[KEYSPACE.cooc(0, 0)]
     assert counts_in(data) == {(1, 1): 1.0, (2, 1): 1.0, (2, 2): 2.0}
     assert listed(data) == {"1", "2"}

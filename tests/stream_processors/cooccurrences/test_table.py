@@ -29,9 +29,13 @@ from stream_processors.cooccurrences.table import (
     rows_in,
 )
 from stream_processors.store.chunks import each_part
-from tests.stream_processors.folding import folds_of_changes
-from tests.stream_processors.in_memory import LINEAGE, InMemoryClaim, store_of
-from tests.stream_processors.records import batch_of
+from tests.stream_processors.folding import (
+    LINEAGE,
+    InMemoryClaim,
+    batch_of,
+    folds_of_changes,
+    store_of,
+)
 
 Change = tuple[int, int, float]
 """i, j, delta"""

@@ -15,8 +15,7 @@ from contracts.partitioning import partition_of
 from stream_processors.decoding import instruments, interactions, placement, quotes
 from stream_processors.decoding.intake import NAMES_MOST, Intake
 from tests.examples import examples
-from tests.stream_processors.folding import decoding
-from tests.stream_processors.records import batch_of
+from tests.stream_processors.folding import batch_of, decoding
 
 PARTITION, PARTITIONS = 1, 3
 """The records of all tests are in one partition."""

@@ -28,12 +28,15 @@ from stream_processors.settings import Settings
 from stream_processors.store.chunks import Group, command
 from tests.stream_processors.folding import (
     BINARY,
+    KEYSPACE,
+    InMemoryClaim,
+    InMemoryProducer,
+    batch_of,
     batch_of_events,
     decoding,
+    flush,
     histories_in_memory,
 )
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, flush
-from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
 

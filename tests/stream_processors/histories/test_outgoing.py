@@ -45,11 +45,13 @@ from stream_processors.transport import producer
 from tests.chaos.modes import UserWeight
 from tests.examples import examples
 from tests.oracles.gram import gram_of_histories, stored_once
-from tests.stream_processors.folding import UserEvent, batch_of_events, fold_of_interactions
-from tests.stream_processors.in_memory import (
+from tests.stream_processors.folding import (
     KEYSPACE,
     InMemoryClaim,
     InMemoryProducer,
+    UserEvent,
+    batch_of_events,
+    fold_of_interactions,
     groups_of,
 )
 from tests.stream_processors.simulated_store import Hashes

@@ -1,7 +1,7 @@
 """How a user leaves, erased or inactive for long: what is left, and that nothing comes back."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise, product
 from typing import Any
 
@@ -18,16 +18,20 @@ from stream_processors import metrics
 from stream_processors.histories import retention as retention_module
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.store.store import Store
-from tests.stream_processors.claimed import claimed, connected
 from tests.stream_processors.folding import (
     BINARY,
+    KEYSPACE,
+    InMemoryProducer,
     UserEvent,
+    batch_of,
     batch_of_events,
+    claimed,
+    connected,
+    flush,
     fold_of_interactions,
+    groups_of,
     histories_in_memory,
 )
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryProducer, flush, groups_of
-from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
 ERASED_AT_MS = 1_700_000_000_000
@@ -195,11 +199,10 @@ ERASURE: list[UserEvent] = [
 
 
 class OnAStore:
-    """Folds the log, in flushes."""
+    """Folds a user's event, the user's erasure, and another event, in flushes."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.key = store.keyspace.history(0, "A")
 
     async def start(self) -> None:
         self.claim = await claimed(self.store, INTERACTIONS)
@@ -208,46 +211,41 @@ class OnAStore:
 
     async def take(self, first: int, end: int) -> None:
         assert await self.fold.take(batch_of_events(ERASURE, first, end)) == []
-        await self.flush(end)
-
-    async def flush(self, end: int) -> None:
         await self.claim.write(await self.fold.unwritten(), end)
         self.fold.written()
 
-    async def stored(self) -> tuple[set[str], int]:
-        """The fields of the history, and in how many s it expires; -1: never, -2: there is none."""
-        fields = set(await self.store.hash_of(self.key))
-        return fields, await self.store.client.ttl(self.key)
+
+LEFT = {"off", "erased"}
+NEVER, IS_GONE = -1, -2
 
 
-@pytest.fixture
-async def worker(store_url: str, namespace: str) -> AsyncIterator[OnAStore]:
+@pytest.mark.parametrize(
+    ("restarted", "end", "fields", "expires_in_s"),
+    [
+        (False, 2, set(), [IS_GONE]),
+        (True, 0, LEFT, range(1, INTERACTIONS.retention_h * 3_600 + 1)),
+        (False, 3, LEFT | {"2"}, [NEVER]),
+        (True, 3, LEFT | {"2"}, [NEVER]),
+    ],
+    ids=["no record arrives", "the worker ends", "the user comes back", "the user does, later"],
+)
+async def test_the_key_of_a_removed_user_is_deleted_by_the_next_flush_or_else_expires(
+    *,
+    store_url: str,
+    namespace: str,
+    restarted: bool,
+    end: int,
+    fields: set[str],
+    expires_in_s: Sequence[int],
+) -> None:
     async with connected(store_url, namespace) as store:
-        worker = OnAStore(store)
+        worker, key = OnAStore(store), store.keyspace.history(0, "A")
         await worker.start()
         await worker.take(0, 2)
-        yield worker
-
-
-async def test_the_next_flush_deletes_it_even_if_no_record_arrives(worker: OnAStore) -> None:
-    assert (await worker.stored())[0] == {"off", "erased"}
-    assert worker.fold.is_due
-    await worker.flush(2)
-    assert await worker.stored() == (set(), -2)
-    assert not worker.fold.is_due
-
-
-async def test_it_expires_if_the_worker_ends_before(worker: OnAStore) -> None:
-    await worker.start()
-    assert not worker.fold.is_due
-    fields, expires_in_s = await worker.stored()
-    assert fields == {"off", "erased"}
-    assert 0 < expires_in_s <= INTERACTIONS.retention_h * 3_600
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-async def test_a_user_who_comes_back_does_not_expire(worker: OnAStore, *, restarted: bool) -> None:
-    if restarted:
-        await worker.start()
-    await worker.take(2, 3)
-    assert await worker.stored() == ({"off", "erased", "2"}, -1)
+        assert (set(await store.hash_of(key)), worker.fold.is_due) == (LEFT, True)
+        if restarted:
+            await worker.start()
+        if end:
+            await worker.take(2, end)
+        assert (set(await store.hash_of(key)), worker.fold.is_due) == (fields, False)
+        assert await store.client.ttl(key) in expires_in_s

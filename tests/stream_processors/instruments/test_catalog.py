@@ -13,9 +13,13 @@ from stream_processors.instruments import catalog as catalog_module
 from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.partition.fold import Folds
 from stream_processors.transport.batches import RecordBatch
-from tests.stream_processors.folding import folds_of_instruments
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, flush
-from tests.stream_processors.records import batch_of
+from tests.stream_processors.folding import (
+    KEYSPACE,
+    InMemoryClaim,
+    batch_of,
+    flush,
+    folds_of_instruments,
+)
 from tests.stream_processors.simulated_store import Hashes
 
 

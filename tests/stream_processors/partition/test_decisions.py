@@ -29,7 +29,7 @@ from stream_processors.store.chunks import Channel, Group, Groups, Unwritten
 from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.log import LogBounds
 from stream_processors.transport.producer import Outgoing, Producer
-from tests.stream_processors.in_memory import InMemoryProducer, groups_of
+from tests.stream_processors.folding import InMemoryProducer, groups_of
 from tests.stream_processors.simulated_store import settled
 from tests.stream_processors.simulation import World
 

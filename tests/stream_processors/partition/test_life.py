@@ -37,8 +37,7 @@ from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Outgoing
 from tests import patience
 from tests.examples import examples
-from tests.stream_processors.in_memory import InMemoryProducer
-from tests.stream_processors.records import batch_of
+from tests.stream_processors.folding import InMemoryProducer, batch_of
 from tests.stream_processors.simulated_store import SimulatedStore, Turns, settled
 from tests.stream_processors.simulation import (
     KEYSPACE,
@@ -62,24 +61,24 @@ class AtOnce(Turns):
             await self.held.wait()
 
 
+@dataclasses.dataclass
 class Noting:
     """A fold that notes the values it took, in the position; those in `bad` are invalid."""
 
-    def __init__(
-        self, claim: Claim, *, at_once: int = 100, full_at: int = 1_000, bad: Sequence[int] = ()
-    ) -> None:
-        self.claim = claim
-        self.records_at_once = at_once
-        self._full_at = full_at
-        self._bad = bad
-        self.values = values_in(claim.position)
-        self.taken: list[int] = []
-        self.pending = 0
-        self.is_due = False
+    claim: Claim
+    records_at_once: int = 100
+    full_at: int = 1_000
+    bad: Sequence[int] = ()
+    taken: list[int] = dataclasses.field(default_factory=list)
+    pending: int = 0
+    is_due: bool = False
+
+    def __post_init__(self) -> None:
+        self.values = values_in(self.claim.position)
 
     @property
     def is_full(self) -> bool:
-        return self.pending >= self._full_at
+        return self.pending >= self.full_at
 
     def begun(self) -> Unwritten:
         return Unwritten()
@@ -88,8 +87,8 @@ class Noting:
         values = [int(value or 0) for value in batch.values()]
         self.taken.append(len(values))
         self.pending += len(values)
-        self.values += [value for value in values if value not in self._bad]
-        return [Rejection(n, "bad") for n, value in enumerate(values) if value in self._bad]
+        self.values += [value for value in values if value not in self.bad]
+        return [Rejection(n, "bad") for n, value in enumerate(values) if value in self.bad]
 
     async def unwritten(self) -> Unwritten:
         return Unwritten(fields={"values": json.dumps(self.values)})
@@ -444,7 +443,7 @@ async def test_a_batch_is_folded_in_pieces_and_flushed_in_between_when_the_fold_
     scene: Scene,
 ) -> None:
     flushed = []
-    partition = scene.partition(at_once=4, full_at=8)
+    partition = scene.partition(records_at_once=4, full_at=8)
     async with living(partition):
         scene.folds[0].written = lambda: flushed.append(scene.folds[0].pending)  # type: ignore[method-assign]
         await scene.fold(partition, range(10))
@@ -516,7 +515,7 @@ async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scen
 async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_no_more(
     scene: Scene,
 ) -> None:
-    partition = scene.partition(at_once=3_000, bad=range(3_000))
+    partition = scene.partition(records_at_once=3_000, bad=range(3_000))
     with structlog.testing.capture_logs() as logs:
         async with living(partition) as its_end:
             scene.fetched(partition, range(3_000))

@@ -10,24 +10,20 @@ from stream_processors.partition.spans import _HEADERS_READ_MOST, LINKS_MOST, Re
 from stream_processors.store.chunks import Group
 from stream_processors.transport.batches import RecordBatch
 from tests.otlp import AT_ONCE, SPAN, Receiver, receiving
-from tests.stream_processors.records import batch_of
+from tests.stream_processors.folding import batch_of
 
 QUOTES_1 = TP("quotes", 1)
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Recorded, Receiver]]:
+    """Spans of a partition, and where they arrive."""
     for name, value in AT_ONCE.items():
         monkeypatch.setenv(name, value)
-    with receiving() as its:
-        yield its
-
-
-@pytest.fixture
-def tracing(receiver: Receiver) -> Iterator[Tracing]:
-    its = tracing_to(receiver.url, "stream_processors")
-    yield its
-    its.close()
+    with receiving() as receiver:
+        tracing = tracing_to(receiver.url, "stream_processors")
+        yield Recorded(tracing, QUOTES_1), receiver
+        tracing.close()
 
 
 def trace(number: int) -> str:
@@ -43,9 +39,10 @@ def batch_of_traces(start: int, traces: list[int], n: int) -> RecordBatch:
 
 
 def test_a_batch_links_once_to_each_span_that_published_some_of_it(
-    tracing: Tracing, receiver: Receiver
+    traced: tuple[Recorded, Receiver],
 ) -> None:
-    with Recorded(tracing, QUOTES_1).batch(batch_of_traces(10, [7, 8, 7, 7], n=1_000)):
+    spans, receiver = traced
+    with spans.batch(batch_of_traces(10, [7, 8, 7, 7], n=1_000)):
         pass
     span = receiver.one("process quotes")
     assert span.links == [(trace(7), SPAN), (trace(8), SPAN)]
@@ -62,9 +59,9 @@ def test_a_batch_links_once_to_each_span_that_published_some_of_it(
 
 
 def test_a_flush_is_a_child_of_the_last_batch_and_has_the_links_of_all(
-    tracing: Tracing, receiver: Receiver
+    traced: tuple[Recorded, Receiver],
 ) -> None:
-    spans = Recorded(tracing, QUOTES_1)
+    spans, receiver = traced
     for number in (1, 2):
         with spans.batch(batch_of_traces(number, [number], n=1)):
             pass
@@ -81,9 +78,9 @@ def test_a_flush_is_a_child_of_the_last_batch_and_has_the_links_of_all(
 
 
 def test_links_are_few_however_many_traces_there_are_and_a_failed_flush_says_so(
-    tracing: Tracing, receiver: Receiver
+    traced: tuple[Recorded, Receiver],
 ) -> None:
-    spans = Recorded(tracing, QUOTES_1)
+    spans, receiver = traced
     for start in (0, 100):
         with spans.batch(batch_of_traces(start, list(range(start + 1, start + 101)), n=100)):
             pass

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stream_processors.store.store import Store
-from tests.stream_processors.claimed import connected
+from tests.stream_processors.folding import connected
 
 
 @pytest.fixture(params=["store_url", "cluster_url"], ids=["single node", "cluster"])

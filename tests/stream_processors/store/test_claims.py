@@ -42,7 +42,7 @@ from stream_processors.store.memory import too_large
 from stream_processors.store.store import FoldingError, Store
 from tests.examples import examples
 from tests.patience import PATIENCE_S
-from tests.stream_processors.claimed import claimed, connected
+from tests.stream_processors.folding import claimed, connected
 
 Published = Callable[[], list[ChangedBar]]
 

@@ -21,7 +21,7 @@ from stream_processors.store.chunks import ON_INDEX, Group, Unwritten, command
 from stream_processors.store.store import FoldingError, Store
 from tests.chaos.servers.cluster import Cluster, id_of, partial_cluster
 from tests.patience import PATIENCE_S, until
-from tests.stream_processors.claimed import claimed, connected
+from tests.stream_processors.folding import claimed, connected
 
 TOPOLOGY = Topology(16, 16, 16)
 SETTINGS = Settings()

@@ -28,7 +28,7 @@ from stream_processors.records import PRODUCERS_STAMP
 from stream_processors.transport.batches import BadRecord, RecordBatch
 from stream_processors.transport.contents import Batch, opened, read, unpacked
 from tests.raw_batches import POISON, Raw, batch_of, patched
-from tests.stream_processors.records import record
+from tests.stream_processors.folding import record
 
 FUZZ_BATCHES = int(os.environ.get("FUZZ_BATCHES", "3000"))
 HEADER_BYTES = 61

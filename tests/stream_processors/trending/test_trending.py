@@ -11,7 +11,7 @@ from contracts.trending import BUCKETS_S, PAGES
 from stream_processors.trending import trending as trending_module
 from stream_processors.trending.tally import Events
 from stream_processors.trending.trending import TrendingFold
-from tests.stream_processors.in_memory import InMemoryClaim
+from tests.stream_processors.folding import InMemoryClaim
 from tests.stream_processors.simulated_store import Hashes
 
 NOW_S = 1_700_000_000
