@@ -169,13 +169,8 @@ def page() -> str:
 
 def _section(title: str, said: str, some: list[Setting]) -> str:
     heading = title if title[0].isupper() else {"api": "API"}.get(title, title.capitalize())
-    columns = [
-        "setting",
-        "default",
-        "values",
-        *(["used by"] if title == SEVERAL else []),
-        "meaning",
-    ]
+    used_by = ["used by"] if title == SEVERAL else []
+    columns = ["setting", "default", "values", *used_by, "meaning"]
     lines = [f"## {heading}", "", *([said, ""] if said else []), _row(columns)]
     lines.append("|" + "---|" * len(columns))
     for one in some:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from contracts.archive import (
@@ -29,18 +28,19 @@ from producers.feed import MAX_SPEED
 from producers.files import FileError
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import arrow_schema_of, open_table
+from runtime.archive.tables import open_table
+from tests.archive.samples import REQUEST_ID
+from tests.archive.tables import Rows, rows_of
 
 T0_MS = 1_629_000_000_000
-REQUEST_ID = "default.20210815T211000Z-7.history.BAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 
 
-def write(config: ArchiveConfig, table: ArchiveTable, rows: Sequence[Mapping[str, Any]]) -> None:
+def write(config: ArchiveConfig, table: ArchiveTable, rows: Rows) -> None:
     """Write rows in several commits, unordered."""
     found = open_table(open_catalog(config), config, table)
     mixed = random.Random(1).sample(rows, len(rows))
     for part in (mixed[::2], mixed[1::2]):
-        found.append(pa.Table.from_pylist(part, schema=arrow_schema_of(table)))
+        found.append(rows_of(table, part))
 
 
 def quote_rows() -> list[dict[str, Any]]:
@@ -65,25 +65,19 @@ def quote_rows() -> list[dict[str, Any]]:
 def config(tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
     config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
     write(config, QUOTES_TABLE, quote_rows())
-    user: dict[str, Any] = {"log": 0, "partition": 0, "user_id": "é"}
-    nothing = dict.fromkeys(("price", "quantity", "last_event_before", "erased_at"))
-    event = {"event": "view", "instrument_id": 4, **nothing}
-    write(
-        config,
-        INTERACTIONS_TABLE,
-        [
-            {**user, **event, "offset": 0, "ts": T0_MS * 1000},
-            {**user, **event, "offset": 1, "ts": T0_MS * 1000, "event": "trade", "price": 2.5}
-            | {"quantity": 3.0},
-            {**user, **event, "offset": 2, "ts": T0_MS * 1000, "event": ERASED}
-            | {"instrument_id": None, "last_event_before": (T0_MS + 1) * 1000},
-            {**user, **event, "offset": 3, "ts": T0_MS * 1000, "event": ERASED}
-            | {"instrument_id": None, "erased_at": (T0_MS + 2) * 1000},
-        ],
-    )
+    ts = T0_MS * 1000
+    event = {"user_id": "é", "event": "view", "instrument_id": 4, "ts": ts}
+    trade = {"event": "trade", "price": 2.5, "quantity": 3.0}
+    erased = {"user_id": "é", "event": ERASED, "ts": ts}
+    events = [
+        event,
+        event | trade | {"offset": 1},
+        erased | {"offset": 2, "last_event_before": ts + 1000},
+        erased | {"offset": 3, "erased_at": ts + 2000},
+    ]
+    write(config, INTERACTIONS_TABLE, events)
     reaction = {"type": "click", "request_id": REQUEST_ID, "user_id": "u", "instrument_id": 4}
-    place = {"log": 0, "partition": 0, "offset": 0}
-    write(config, FEEDBACK_TABLE, [{**place, **reaction, "position": 2, "ts": T0_MS * 1000}])
+    write(config, FEEDBACK_TABLE, [reaction | {"position": 2, "ts": ts}])
     return config
 
 

@@ -20,6 +20,10 @@ from tests.patience import PATIENCE_S
 from .conftest import ReadAll
 
 
+def nothing() -> None:
+    pass
+
+
 class Stage:
     """A clock that advances only by waiting, and a small sink that logs what it accepts."""
 
@@ -30,7 +34,6 @@ class Stage:
         self.fail_after = fail_after
         self.stopped_at_s = math.inf
         self.taken: list[tuple[float, Record]] = []
-        self.rounds = 0
 
     @property
     def failed(self) -> int:
@@ -54,21 +57,15 @@ class Stage:
         self.now_s += timeout
         return self.is_set()
 
-    def clock(self) -> float:
-        return self.now_s
-
-    def after_round(self) -> None:
-        self.rounds += 1
-
     def run(self, batches: list[Batch], speed: float, event_start_ms: int | None = None) -> None:
         feed(
             batches,
             self,  # type: ignore[arg-type]
             speed=speed,
             event_start_ms=event_start_ms,
-            clock=self.clock,
+            clock=lambda: self.now_s,
             stop=self,  # type: ignore[arg-type]
-            after_round=self.after_round,
+            after_round=nothing,
         )
 
 
@@ -143,24 +140,17 @@ RECORDS: list[Record] = [
 ]
 
 
-def nothing() -> None:
-    pass
-
-
-def publish_all(publisher: Publisher, records: list[Record]) -> None:
-    while records:
-        records = records[publisher.publish(records) :]
-        publisher.poll(0.01)
-    publisher.flush(PATIENCE_S, nothing)
-
-
 def test_a_full_queue_takes_what_fits_and_the_rest_later(
     broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch, read_all: ReadAll
 ) -> None:
     monkeypatch.setattr(publisher_module, "QUEUE_RECORDS", 10)
     publisher = Publisher(plain(broker), delivery_timeout_s=PATIENCE_S)
     assert publisher.publish(RECORDS[:100]) == 10
-    publish_all(publisher, RECORDS[10:100])
+    left = RECORDS[10:100]
+    while left:
+        left = left[publisher.publish(left) :]
+        publisher.poll(0.01)
+    publisher.flush(PATIENCE_S, nothing)
     assert publisher.delivered == 100
     assert {m.value() for m in read_all("quotes", 100)} == {v for _, _, v in RECORDS[:100]}
 
@@ -173,17 +163,15 @@ def test_a_missing_topic_is_named_with_the_remedy(broker: str) -> None:
         publisher.await_topics(["nonesuch"], lambda: False)
 
 
-def test_records_the_broker_never_accepted_count_as_failed_with_the_reason() -> None:
-    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=1)
+@pytest.mark.parametrize(
+    ("delivered_within_s", "flushed_within_s", "reason"),
+    # Of the second, only the flush's own timeout can expire: the delivery timeout never does.
+    [(1, PATIENCE_S, "_MSG_TIMED_OUT"), (600, 0.1, "_PURGE_QUEUE")],
+)
+def test_records_the_broker_never_accepted_count_as_failed_with_the_reason(
+    delivered_within_s: float, flushed_within_s: float, reason: str
+) -> None:
+    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=delivered_within_s)
     assert publisher.publish(RECORDS[:50]) == 50
-    publisher.flush(PATIENCE_S, nothing)
-    assert publisher.delivered == 0
-    assert publisher.failures == {"_MSG_TIMED_OUT": 50}
-
-
-def test_a_flush_ends_in_time_and_counts_what_is_left_as_failed() -> None:
-    # Only the flush's own timeout can expire: the delivery timeout never does.
-    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=600)
-    publisher.publish(RECORDS[:50])
-    publisher.flush(0.1, nothing)
-    assert publisher.failures == {"_PURGE_QUEUE": 50}
+    publisher.flush(flushed_within_s, nothing)
+    assert (publisher.delivered, publisher.failures) == (0, {reason: 50})
