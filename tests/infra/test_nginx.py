@@ -22,7 +22,7 @@ from tests.infra.door import CONFIG, door, needs_nginx, served
 from tests.infra.upstream import ETAG
 from tests.patience import PATIENCE_S, eventually
 
-UPSTREAM = Path(__file__).with_name("upstream.py")
+UPSTREAM = (sys.executable, "-m", "tests.infra.upstream")
 REST_BYTES = MAX_HEADER_BYTES + 1_000
 """the other headers of an answer need some more"""
 
@@ -47,8 +47,7 @@ def proxied(folder: Path) -> Iterator[Proxy]:
     with ExitStack() as stack:
         ports = [free_port(), free_port()]
         upstreams = [
-            served(f"api-{port}", port, [sys.executable, str(UPSTREAM), str(port)], folder, "/")
-            for port in ports
+            served(f"api-{port}", port, [*UPSTREAM, str(port)], folder, "/") for port in ports
         ]
         apis = [stack.enter_context(running(upstream)) for upstream in upstreams]
         nginx = door(folder, ports, "/ready")
