@@ -4,6 +4,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -42,32 +43,35 @@ def topic(broker: str) -> Iterator[str]:
         yield name
 
 
+def publish(
+    broker: str,
+    topic: str,
+    values: Sequence[bytes | None],
+    partition: int = 0,
+    compression: str = "none",
+    at_once: int = 1_000_000,
+) -> None:
+    """Write values to a partition, by default as one Kafka batch."""
+    producer = Producer(
+        {
+            "bootstrap.servers": broker,
+            "compression.type": compression,
+            "enable.idempotence": True,
+            "linger.ms": 60_000,  # until the flush
+            "batch.num.messages": at_once,
+            "batch.size": 10_000_000,
+            "message.max.bytes": 10_000_000,
+        }
+    )
+    for value in values:
+        producer.produce(topic, value=value, partition=partition)
+    assert producer.flush(WAIT_S) == 0
+
+
 @pytest.fixture
 def write(broker: str, topic: str) -> Write:
-    """Writes values to a partition of `topic`, by default as one Kafka batch."""
-
-    def write_values(
-        values: Sequence[bytes | None],
-        partition: int = 0,
-        compression: str = "none",
-        at_once: int = 1_000_000,
-    ) -> None:
-        producer = Producer(
-            {
-                "bootstrap.servers": broker,
-                "compression.type": compression,
-                "enable.idempotence": True,
-                "linger.ms": 60_000,  # until the flush
-                "batch.num.messages": at_once,
-                "batch.size": 10_000_000,
-                "message.max.bytes": 10_000_000,
-            }
-        )
-        for value in values:
-            producer.produce(topic, value=value, partition=partition)
-        assert producer.flush(WAIT_S) == 0
-
-    return write_values
+    """Publishes to `topic`."""
+    return partial(publish, broker, topic)
 
 
 class Transactions:

@@ -12,22 +12,24 @@ import faust
 import pytest
 import structlog
 from aiokafka.errors import OffsetOutOfRangeError
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
-from infra.local.process import Server, await_ready, free_port, start, stop
+from infra.local.process import free_port
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport import consumer_thread
 from stream_processors.transport.batches import BatchSchema, RecordBatch
 from stream_processors.transport.consumer import BatchConsumer
 from stream_processors.transport.consumer_thread import PartitionReader
+from tests.chaos.servers import restartable
+from tests.chaos.servers.restartable import Restartable
 from tests.patience import until
 
-from .conftest import WAIT_S, Write, new_topic
+from .conftest import Write, new_topic, publish
 
 
 class App(faust.App):
@@ -214,42 +216,15 @@ async def test_a_seek_request_of_faust_begins_nothing_twice_nor_while_the_group_
     assert app.begun == [app.tps]
 
 
-class OwnBroker:
-    """This test's own broker, which it may stop."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.address = server.address
-        self.come()
-
-    def come(self) -> None:
-        self._process = start(self._server.command)
-        await_ready(self._server, self._process)
-
-    def go(self) -> None:
-        self._process.kill()
-        self._process.wait(WAIT_S)
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def stop(self) -> None:
-        stop((self._process, self._server.command))
-
-    def write(self, topic: str, value: bytes) -> None:
-        producer = Producer({"bootstrap.servers": self.address})
-        producer.produce(topic, value=value, partition=0)
-        assert producer.flush(WAIT_S) == 0
-
-
 @pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
+def own_broker(tmp_path: Path) -> Iterator[Restartable]:
+    """A broker that the test may stop."""
     try:
-        own = OwnBroker(kafka(free_port(), tmp_path))
+        own = Restartable(kafka(free_port(), tmp_path))
     except NoKafkaError as why:
         pytest.skip(str(why))
-    yield own
-    own.stop()
+    with restartable.started(own):
+        yield own
 
 
 class Following(App):
@@ -270,7 +245,7 @@ class Following(App):
 
 
 @pytest.fixture
-async def follower(own_broker: OwnBroker) -> Following:
+async def follower(own_broker: Restartable) -> Following:
     topic = f"transport-{uuid.uuid4().hex[:8]}"
     brokers.create(brokers.Admin(plain(own_broker.address)), [NewTopic(topic, 2, 1)])
     app = await started(Following(own_broker.address, topic, "outages"))
@@ -280,14 +255,15 @@ async def follower(own_broker: OwnBroker) -> Following:
 
 @pytest.mark.slow
 async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
-    follower: Following, own_broker: OwnBroker
+    follower: Following, own_broker: Restartable
 ) -> None:
     tp = min(follower.tps)
-    await asyncio.to_thread(own_broker.write, tp.topic, b"before")
+    await asyncio.to_thread(publish, own_broker.address, tp.topic, [b"before"])
     await until(lambda: follower.followed(tp) == (1, [b"before"]), "what was there before")
-    await asyncio.to_thread(own_broker.go)
-    await asyncio.to_thread(own_broker.come)
-    await asyncio.to_thread(own_broker.write, tp.topic, b"after")
+    await asyncio.to_thread(own_broker.kill)
+    own_broker.start()
+    await asyncio.to_thread(own_broker.await_ready)
+    await asyncio.to_thread(publish, own_broker.address, tp.topic, [b"after"])
     await until(lambda: follower.followed(tp) == (2, [b"before", b"after"]), "what came after")
     assert follower.failures == []
     # It leads again, in a later epoch than that of the first record.
@@ -298,7 +274,7 @@ async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
 
 @pytest.mark.slow
 async def test_whose_a_partition_is_is_asked_until_the_coordinator_answers(
-    follower: Following, own_broker: OwnBroker, monkeypatch: pytest.MonkeyPatch
+    follower: Following, own_broker: Restartable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_thread, "ANSWER_WITHIN_S", 0.2)
     own_broker.signal(signal.SIGSTOP)
@@ -313,10 +289,10 @@ async def test_whose_a_partition_is_is_asked_until_the_coordinator_answers(
 
 @pytest.mark.slow
 async def test_a_worker_stops_in_time_even_without_the_broker(
-    follower: Following, own_broker: OwnBroker
+    follower: Following, own_broker: Restartable
 ) -> None:
     await until(lambda: follower.room == follower.tps, "both are fetched")
-    own_broker.go()
+    own_broker.kill()
     begun_s = time.monotonic()
     await follower.stop()
     assert time.monotonic() - begun_s < 30
