@@ -112,10 +112,7 @@ def test_a_duplicate_record_is_found_across_files(tables: Tables) -> None:
 @pytest.mark.parametrize(
     ("table", "broken"),
     [
-        (
-            QUOTES_TABLE,
-            {"values_to_be_in_set of place_is_covered": [{"offset": 5}, {"log": 1}]},
-        ),
+        (QUOTES_TABLE, {"values_to_be_in_set of place_is_covered": [{"offset": 5}, {"log": 1}]}),
         (
             INTERACTIONS_TABLE,
             {

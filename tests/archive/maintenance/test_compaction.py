@@ -268,8 +268,7 @@ def test_rounds_repeat_until_stopped_and_failures_are_reported(
         change.delete_column("size")
     stop, state = threading.Event(), State()
     thread = threading.Thread(
-        target=maintain_until,
-        args=(stop, tables.reopened().catalog, settings, nobody, state),
+        target=maintain_until, args=(stop, tables.reopened().catalog, settings, nobody, state)
     )
     thread.start()
     try:

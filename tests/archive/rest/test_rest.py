@@ -16,12 +16,7 @@ from archive.maintenance.cleaning import clean
 from archive.maintenance.rounds import maintain
 from archive.reading.broker import Broker
 from archive.settings import Times
-from contracts.archive import (
-    ERASED,
-    INTERACTIONS_TABLE,
-    QUOTES_TABLE,
-    TABLES,
-)
+from contracts.archive import ERASED, INTERACTIONS_TABLE, QUOTES_TABLE, TABLES
 from infra.local.process import Server, free_port, running
 from runtime.archive.config import ArchiveConfig
 from tests.archive.conftest import Setup
@@ -92,10 +87,7 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ({}, "by PYICEBERG_CATALOG__ARCHIVE__TOKEN, or"),
         ({"TOKEN": "of somebody else"}, "rejects this program's login"),
         ({"TOKEN": f"token-for-{SECRET}"}, None),
-        (
-            {"CREDENTIAL": f"archive:{SECRET}", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
-            None,
-        ),
+        ({"CREDENTIAL": f"archive:{SECRET}", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"}, None),
         (
             {"CREDENTIAL": "archive:wrong", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
             "rejects this program's login",

@@ -236,8 +236,7 @@ def test_the_first_rows_that_fit_need_no_more_files_and_all_are_kept_where_all_f
 ) -> None:
     ordered = sorted(places, key=lambda place: place[0])
     rows = rows_of(
-        table,
-        [{"partition": p, "ts": day * DAY_US, "instrument_id": i} for p, day, i in ordered],
+        table, [{"partition": p, "ts": day * DAY_US, "instrument_id": i} for p, day, i in ordered]
     )
     fitting = rows_that_fit(table, rows, files_most)
     kept: list[int] = []

@@ -71,8 +71,7 @@ def test_the_lists_that_are_written_are_those_measured(shop: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("folds", "interrupted_at", "measured"),
-    [(1, 2, ["cosine"]), (2, 4, ["cosine", "popular"])],
+    ("folds", "interrupted_at", "measured"), [(1, 2, ["cosine"]), (2, 4, ["cosine", "popular"])]
 )
 def test_ctrl_c_leaves_what_was_measured_on_the_same_folds(
     shop: Path,

@@ -12,14 +12,7 @@ from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
 from trainer.generations.report import Found, Tried
-from trainer.judging.holdout import (
-    COMING_BACK,
-    HELD_OUT,
-    LEAST_ITEMS,
-    Holdout,
-    folded_in,
-    hold_out,
-)
+from trainer.judging.holdout import COMING_BACK, HELD_OUT, LEAST_ITEMS, Holdout, folded_in, hold_out
 from trainer.judging.intervals import not_chosen_on
 from trainer.run.selecting import optimism, without_optimism
 

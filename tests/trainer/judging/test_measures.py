@@ -25,15 +25,7 @@ from trainer.evaluation.interactions import Interactions, Split, WorkerRules
 from trainer.evaluation.preparing import prepare
 from trainer.judging.holdout import Holdout
 from trainer.judging.intervals import intervals, lead_of
-from trainer.judging.lists import (
-    NONE,
-    Judged,
-    Made,
-    Recommended,
-    continued,
-    from_item_lists,
-    judge,
-)
+from trainer.judging.lists import NONE, Judged, Made, Recommended, continued, from_item_lists, judge
 from trainer.judging.measures import NAMES, OF_A_LIST, point_values
 from trainer.judging.repeats import MOST, judge_repeats, own_items
 
@@ -238,13 +230,7 @@ def of_the_api(
 
 @pytest.mark.parametrize(
     "fold_in",
-    [
-        WHOLE,
-        FoldIn(5),
-        FoldIn(half_life_days=7),
-        FoldIn(half_life_items=0.1),
-        FoldIn(20, 3, 2),
-    ],
+    [WHOLE, FoldIn(5), FoldIn(half_life_days=7), FoldIn(half_life_items=0.1), FoldIn(20, 3, 2)],
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_lists_of_histories_and_own_items_are_those_of_the_api(seed: int, fold_in: FoldIn) -> None:
