@@ -43,6 +43,7 @@ class Pipeline:
         self, broker: str, store_url: str, namespace: str, topology: Topology, folder: Path
     ) -> None:
         self.broker = broker
+        self.kafka = plain(broker)
         self.namespace = namespace
         self.topology = topology
         self.folder = folder
@@ -118,7 +119,7 @@ class Pipeline:
             where = {} if partition is None else {"partition": partition}
             while True:
                 try:
-                    producer.produce(topic, value=value, key=key, **where)
+                    producer.produce(self.kafka.topic(topic), value=value, key=key, **where)
                     break
                 except BufferError:
                     producer.poll(0.1)
@@ -146,7 +147,7 @@ class Pipeline:
             eventually(is_folded, f"{topic.name} folded up to {ends}, see {self.folder}")
 
     def _ends(self, topic: Topic) -> dict[int, int]:
-        return log_ends(plain(self.broker), topic.name, self.topology.of(topic))
+        return log_ends(self.kafka, topic.name, self.topology.of(topic))
 
     def wait_until_claimed(self) -> None:
         """Wait until every partition is claimed: one claimed later would restart."""

@@ -4,12 +4,12 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from contracts.messages import Interaction
-from contracts.topics import ALL, QUOTES, STREAMED, Topic, dead_letters
+from contracts.topics import ALL, QUOTES, STREAMED, dead_letters
 from infra.local.process import Command
 from runtime.kafka import broker as brokers
 from runtime.kafka.broker import Admin
@@ -45,12 +45,6 @@ class Tenant(Pipeline):
         return super().command(
             name, *arguments, kafka_prefix=self.kafka.prefix, **login, **settings
         )
-
-    def publish_raw(self, records: Any) -> None:
-        super().publish_raw((self.kafka.topic(topic), *rest) for topic, *rest in records)
-
-    def _ends(self, topic: Topic) -> dict[int, int]:
-        return brokers.log_ends(self.kafka, topic.name, PARTITIONS)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Tenant"]:

@@ -5,7 +5,7 @@ import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from confluent_kafka import Producer
@@ -17,7 +17,7 @@ from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition, user_partition
 from contracts.times import DAY_MS, MINUTE_MS
 from contracts.tombstones import Tombstone, encode_tombstone
-from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import start
 from operations.repartition.copier import copy
 from operations.repartition.progress import Copied
@@ -28,7 +28,7 @@ from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.conftest import TopicsFactory
 from tests.integration.conftest import Pipeline
-from tests.patience import PATIENCE_S, eventually
+from tests.patience import PATIENCE_S
 
 EVENT_MS: Final = 1_629_061_628_123
 INSTRUMENT_IDS: Final = range(40)
@@ -42,26 +42,12 @@ class Grown(Pipeline):
     """The programs of a second namespace, at topics with a prefix."""
 
     def __init__(self, old: Pipeline, store_url: str) -> None:
+        namespace, folder = f"{old.namespace}-grown", old.folder / "grown"
+        super().__init__(old.broker, store_url, namespace, Topology(**SIZES), folder)
         self.kafka = KafkaConfig(bootstrap_servers=old.broker, prefix=f"{old.namespace}.")
-        namespace = f"{old.namespace}-grown"
+        self.environment["KAFKA_PREFIX"] = self.kafka.prefix
         with connect(store_url, "tests") as store:
             ensure(brokers.Admin(self.kafka), store, Keyspace(namespace), SIZES)
-        folder = old.folder / "grown"
-        super().__init__(old.broker, store_url, namespace, Topology(**SIZES), folder)
-        self.environment["KAFKA_PREFIX"] = self.kafka.prefix
-
-    def publish_raw(self, records: Any) -> None:
-        super().publish_raw((self.kafka.topic(topic), *rest) for topic, *rest in records)
-
-    def wait_until_folded(self, topics: Any = STREAMED) -> None:
-        for topic in topics:
-            ends = brokers.log_ends(self.kafka, topic.name, self.topology.of(topic))
-            eventually(
-                lambda topic=topic, ends=ends: all(
-                    self.position(topic, p) == end for p, end in ends.items()
-                ),
-                f"{topic.name} folded up to {ends}, see {self.folder}",
-            )
 
     def copying(self) -> "subprocess.Popen[bytes]":
         """Start a copy of the old topics, which have no prefix."""
