@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -85,6 +85,8 @@ class SimulatedStore:
     data: Hashes
     turns: Turns
     worker: int
+    look: Callable[[Hashes], None] = lambda _: None
+    """called after each script"""
 
     async def evalsha(self, sha: str, n_keys: int, *rest: Any) -> list[Any]:
         keys, arguments = rest[:n_keys], rest[n_keys:]
@@ -92,6 +94,7 @@ class SimulatedStore:
         position = self.data.setdefault(keys[0], {})
         script = next(script for script, its in scripts.SHA.items() if its == sha)
         answer = self._run(script, position, keys, arguments)
+        self.look(self.data)
         await self.turns.take(self.worker)
         return answer
 

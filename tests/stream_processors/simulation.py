@@ -65,6 +65,8 @@ class World:
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     """what a broker that is behind says of a log's end"""
     topic_id: str = "one"
+    look: Callable[[Hashes], None] = lambda _: None
+    """at the store, after each script"""
     data: Hashes = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -110,7 +112,7 @@ class Stepped(Partition):
 
     def __init__(self, world: World, topic: Topic, partition: int, worker: int) -> None:
         producer = InMemoryProducer(world.logs, world.turns, worker).as_producer()
-        client = SimulatedStore(world.data, world.turns, worker)
+        client = SimulatedStore(world.data, world.turns, worker, world.look)
         store = Store(cast("AsyncStore", client), KEYSPACE)
         store.chunk_cost = 1
         index = FOLDS[topic].index
@@ -243,6 +245,7 @@ _BOUNDS: Final[Sequence[tuple[ModuleType, str, object]]] = (
     (bars, "_OPEN_AT_ONCE", 1),
     (bars_table, "_EVICT_AT_LEAST", 1),
     (bars_table, "_CACHED_MINUTES", 1),
+    (bars_table, "_HOUR_MINUTES", 2),
     (bars_table, "_INSTRUMENTS_AT_MOST", 2),
     (histories, "MESSAGE_BYTES", 0),
     (histories, "_ROWS_UNPUBLISHED", 10),

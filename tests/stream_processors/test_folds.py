@@ -19,7 +19,13 @@ from hypothesis import strategies as st
 from contracts.affinities import AffinityName
 from contracts.event_types import BUILT_IN
 from contracts.instruments import Instrument, encode_instrument, instrument_key
-from contracts.keyspace import CLOSED_FIELD
+from contracts.keyspace import (
+    CHUNK_FIELD_PREFIX,
+    CLOSED_FIELD,
+    EPOCH_FIELD,
+    NEWEST_FIELD,
+    REVISED_FIELD,
+)
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import partition_of
 from contracts.times import DAY_MS, MINUTE_MS
@@ -28,6 +34,7 @@ from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, T
 from contracts.trending import BUCKETS_S
 from runtime.topology import Topology
 from stream_processors.agents import FOLDS, Resources, rules_of_topics
+from stream_processors.bars import table
 from stream_processors.partition.fold import Folds
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Claim
@@ -39,6 +46,7 @@ from tests.chaos.stored import differences
 from tests.chaos.truth.closed_bars import wrong_closed_bars
 from tests.chaos.truth.expected import Run, compared_values, expected_values
 from tests.examples import examples
+from tests.stream_processors.simulated_store import Hashes
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")
@@ -103,6 +111,34 @@ def settings_of(mode: Mode = USUAL, retention: int = 60, cap: int = 500) -> Sett
     return Settings(**its | {"bars_retention_minutes": retention, "history_cap": cap})  # type: ignore[arg-type]
 
 
+Past = dict[str, tuple[int, dict[int, str]]]
+"""key of an instrument -> the minute where its newest hour begins, and its bars before"""
+
+
+class Watch:
+    """Bars of past hours stay while the position says so, and no flush is unfinished."""
+
+    def __init__(self, retention: int) -> None:
+        self._retention = retention
+        self.seen: dict[str, Past] = defaultdict(dict)
+
+    def look(self, data: Hashes) -> None:
+        position = data.get(KEYSPACE.position(QUOTES, 0), {})
+        revised, epoch = position.get(REVISED_FIELD, ""), position.get(EPOCH_FIELD)
+        unfinished = {f"{CHUNK_FIELD_PREFIX}{n}" for n in (1, 2)} & position.keys()
+        if unfinished or not revised.startswith(f"{epoch}:"):
+            return
+        seen = self.seen[revised]
+        for key, bars in data.items():
+            if ":bars:" in key and bars:
+                newest = int(bars[NEWEST_FIELD]) // 60
+                minutes = {int(f) // 60: value for f, value in bars.items() if f != NEWEST_FIELD}
+                hour = newest // table._HOUR_MINUTES * table._HOUR_MINUTES
+                end, past = seen.setdefault(key, (hour, minutes))
+                for minute in range(newest - self._retention + 1, end):
+                    assert minutes.get(minute) == past.get(minute)
+
+
 def wrong_values(
     topics: Sequence[Topic],
     log: Sequence[Logged],
@@ -117,7 +153,8 @@ def wrong_values(
         return rules_of_topics(resources)[topic.name].make_folds(claim)
 
     make = {topic: partial(folds, topic) for topic in topics}
-    world = World(sizes=cycle(plan.sizes), make=cast("Any", make))
+    watch = Watch(settings.bars_retention_minutes)
+    world = World(sizes=cycle(plan.sizes), make=cast("Any", make), look=watch.look)
     for key, value, headers in log:
         place = topics[0].name, partition_of(key or b"", TOPOLOGY.of(topics[0]))
         world.logs[place].append(Outgoing(key, value, headers))
@@ -136,6 +173,7 @@ def wrong_values(
     run = Run(LOG, KEYSPACE, TOPOLOGY, mode, retention_minutes=minutes, cap=cap)
     wrong = list(differences(expected_values(run), compared_values(stored)))
     if QUOTES in topics:
+        assert watch.seen
         closed_s = int(world.data[KEYSPACE.position(QUOTES, 0)][CLOSED_FIELD])
         wrong += wrong_closed_bars(LOG, 0, closed_s, minutes)
     return [*wrong, *wrong_dead_letters(world, partitions)]

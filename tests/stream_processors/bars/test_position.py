@@ -1,8 +1,6 @@
 """What the position says of the bars, which minutes are closed, and what a fold then writes."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.keyspace import (
-    CHUNK_FIELD_PREFIX,
     CLOSED_FIELD,
-    EPOCH_FIELD,
-    NEWEST_FIELD,
     NOT_WHOLE_YET_S,
     REVISED_FIELD,
     WHOLE_FIELD,
@@ -29,7 +24,6 @@ from stream_processors.bars.table import NO_MINUTE
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.partition.fold import Folds
 from stream_processors.store.chunks import Unwritten
-from tests.examples import examples
 from tests.stream_processors.folding import (
     KEYSPACE,
     InMemoryClaim,
@@ -38,74 +32,6 @@ from tests.stream_processors.folding import (
     flush,
     folds_of_quotes,
 )
-from tests.stream_processors.simulated_store import SimulatedStore
-from tests.stream_processors.simulation import KEYSPACE as SIMULATED
-from tests.stream_processors.simulation import Plan, plans, small_steps
-from tests.stream_processors.test_folds import (
-    RECORDS,
-    Logged,
-    retentions,
-    settings_of,
-    wrong_values,
-)
-
-HOUR = 2
-"""minutes"""
-Past = dict[str, tuple[int, dict[int, str]]]
-"""key of an instrument -> the minute where its newest hour begins, and its bars before"""
-
-
-class Watch:
-    """Looks at the store after each script call."""
-
-    def __init__(self, retention: int) -> None:
-        self._retention = retention
-        self.seen: dict[str, Past] = defaultdict(dict)
-
-    def look(self, data: dict[str, Any]) -> None:
-        position = data.get(SIMULATED.position(QUOTES, 0), {})
-        revised, epoch = position.get(REVISED_FIELD, ""), position.get(EPOCH_FIELD)
-        unfinished = {f"{CHUNK_FIELD_PREFIX}{n}" for n in (1, 2)} & position.keys()
-        if unfinished or not revised.startswith(f"{epoch}:"):
-            return
-        seen = self.seen[revised]
-        for key, bars in data.items():
-            if ":bars:" in key and bars:
-                newest = int(bars[NEWEST_FIELD]) // 60
-                minutes = {int(f) // 60: value for f, value in bars.items() if f != NEWEST_FIELD}
-                end, past = seen.setdefault(key, (newest // HOUR * HOUR, minutes))
-                first = newest - self._retention + 1
-                assert self._of(minutes, first, end) == self._of(past, first, end)
-
-    def _of(self, bars: dict[int, str], first: int, end: int) -> dict[int, str]:
-        return {minute: value for minute, value in bars.items() if first <= minute < end}
-
-
-@contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Let it look in the block, in which hours are short."""
-    run = SimulatedStore._run
-
-    def watched(self: SimulatedStore, *arguments: Any) -> list[Any]:
-        answer = run(self, *arguments)
-        watch.look(self.data)
-        return answer
-
-    with small_steps(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "_HOUR_MINUTES", HOUR)
-        patch.setattr(SimulatedStore, "_run", watched)
-        yield
-
-
-@examples(150)
-@given(log=st.lists(RECORDS[QUOTES,], min_size=1, max_size=25), plan=plans, retention=retentions)
-def test_bars_of_past_hours_stay_while_the_position_says_so_and_no_flush_is_unfinished(
-    log: list[Logged], plan: Plan, retention: int
-) -> None:
-    watch = Watch(retention)
-    with watching(watch):
-        assert wrong_values([QUOTES], log, plan, settings_of(retention=retention)) == []
-    assert watch.seen
 
 
 async def take(fold: Folds[Quotes], offset: int, instrument: int, ts_ms: int) -> None:
