@@ -32,31 +32,27 @@ KILLS: Final = int(os.environ.get("TICKREC_TEST_KILLS", "10"))
 BATCH: Final = 200
 
 
-class Feed:
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._stop = setup, threading.Event()
-        self.published = 0
-        self._thread = threading.Thread(target=self._run)
+@contextmanager
+def fed(setup: Setup) -> Iterator[list[int]]:
+    """Publish quotes and as many events for the block; yield how many, which keeps growing."""
+    stop, n = threading.Event(), [0]
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            first, ts = self.published, now_ms()
+    def feed() -> None:
+        while not stop.wait(0.05):
+            numbers, ts = range(n[0], n[0] + BATCH), now_ms()
             events = [
-                interaction(f"u{i % 40}", i % 50, ts, price=1.0, quantity=i + 1.0)
-                for i in range(first, first + BATCH)
+                interaction(f"u{i % 40}", i % 50, ts, price=1.0, quantity=i + 1.0) for i in numbers
             ]
-            self._setup.publish([*quotes(BATCH, first), *events])
-            self.published += BATCH
-            self._stop.wait(0.05)
+            setup.publish([*quotes(BATCH, n[0]), *events])
+            n[0] = numbers.stop
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join()
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield n
+    finally:
+        stop.set()
+        thread.join()
 
 
 class Processes:
@@ -75,7 +71,7 @@ class Processes:
             )
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
@@ -110,10 +106,10 @@ def numbered_events(setup: Setup) -> list[float]:
 def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}, {KILLS} kills")
-    chance, feed, processes = random.Random(seed), Feed(setup), Processes(setup, tmp_path)
+    chance, processes = random.Random(seed), Processes(setup, tmp_path)
     archives = [processes.start(), processes.start()]
     compactions: list[subprocess.Popen[bytes]] = []
-    with feed.running():
+    with fed(setup) as published:
         for n in range(KILLS):
             if n % 3 == 1:
                 compactions.append(processes.start("compact"))
@@ -129,9 +125,9 @@ def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) 
         eventually(lambda table=table: covered(setup, table), f"all of {table.name}")
     for archive in archives:
         processes.end(archive)
-    numbers = list(range(feed.published))
+    numbers = list(range(published[0]))
     assert setup.sizes() == numbers
     assert numbered_events(setup) == numbers
     places = setup.rows(QUOTES_TABLE, 'log, partition, "offset"')
     assert len(set(places)) == len(places)
-    print(f"{feed.published:,} quotes and as many events, each once")
+    print(f"{published[0]:,} quotes and as many events, each once")

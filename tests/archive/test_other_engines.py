@@ -14,7 +14,7 @@ from runtime.archive.positions import PositionsError
 from tests.archive.conftest import Setup
 from tests.archive.rest.server import jars_of
 from tests.archive.tables import TODAY_US, Tables
-from tests.archive.test_chaos import Feed, Processes, covered, numbered_events
+from tests.archive.test_chaos import Processes, covered, fed, numbered_events
 from tests.patience import eventually
 from trainer.spark.snapshot import read_snapshot
 
@@ -94,9 +94,9 @@ def test_killed_amid_sparks_maintenance_nothing_is_lost_or_twice(
     setup: Setup, tmp_path: Path, spark: Any
 ) -> None:
     setup.opened()
-    feed, processes = Feed(setup), Processes(setup, tmp_path)
+    processes = Processes(setup, tmp_path)
     archive = processes.start()
-    with feed.running(), ThreadPoolExecutor() as pool:
+    with fed(setup) as published, ThreadPoolExecutor() as pool:
         for _ in range(KILLS):
             before = covered_records(setup)
             eventually(lambda before=before: covered_records(setup) > before, "new rows")
@@ -113,4 +113,4 @@ def test_killed_amid_sparks_maintenance_nothing_is_lost_or_twice(
     for table in (QUOTES_TABLE, INTERACTIONS_TABLE):
         eventually(lambda table=table: covered(setup, table), f"all of {table.name}")
     processes.end(archive)
-    assert setup.sizes() == numbered_events(setup) == list(range(feed.published))
+    assert setup.sizes() == numbered_events(setup) == list(range(published[0]))

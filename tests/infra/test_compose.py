@@ -64,7 +64,8 @@ def test_a_program_can_be_run_with_its_settings_of_which_each_can_be_given_from_
     own = {name for name in of_program if name.startswith(OWN)}
     assert environment(service).keys() <= of_program
     assert SERVICES[service]["env_file"] == str(PASSED_ON.relative_to(ROOT))
-    assert of_program - here - own == of_program & passed_on() - here
+    passed_on = set(PASSED_ON.read_text().splitlines())
+    assert of_program - here - own == of_program & passed_on - here
 
     for name, value in environment(service).items():
         monkeypatch.setenv(name, value)
@@ -88,12 +89,6 @@ def test_compose_passes_on_what_is_set_outside_or_in_env_and_nothing_else(tmp_pa
         assert given["UNKNOWN_FIELDS"] == "refuse"
         assert given["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:19092"
         assert not given.keys() & {"KAFKA_PORT", "SOMETHING_ELSE", "EARLIEST_EVENT_DATE"}
-
-
-def passed_on() -> set[str]:
-    """Return the names that programs get from outside, where they have a value."""
-    lines = PASSED_ON.read_text().splitlines()
-    return {line for line in lines if line and not line.startswith("#")}
 
 
 def test_ports_agree_with_the_programs_defaults() -> None:

@@ -42,7 +42,10 @@ def test_the_user_of_redis_may_touch_the_namespace_and_nothing_else(tickrec_url:
 def test_roles_are_given_to_service_accounts_that_are_in_the_manifests() -> None:
     given = set(re.findall(r'service_account = "(\w+)"', _read("archive.tf")))
     assert given == {"api", "archive"}
-    assert {("ServiceAccount", name) for name in given} <= _manifests()
+    files = [file.read_text() for file in (KUBERNETES / "components").rglob("*.yaml")]
+    manifests = [each for file in files for each in yaml.safe_load_all(file)]
+    accounts = [each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"]
+    assert given <= {*accounts}
     base = yaml.safe_load((KUBERNETES / "base/kustomization.yaml").read_text())
     namespaces = re.findall(r'namespace +=\s*"(\w+)"', _read("archive.tf"))
     assert set(namespaces) == {base["namespace"]}
@@ -68,15 +71,6 @@ def test_what_keeps_data_is_not_destroyed_by_a_slip(kept: str) -> None:
     assert blocks
     for block in blocks:
         assert re.search(r"lifecycle \{\s*prevent_destroy = var\.protected\s*\}", block)
-
-
-def _manifests() -> set[tuple[str, str | None]]:
-    found = [
-        manifest
-        for file in (KUBERNETES / "components").rglob("*.yaml")
-        for manifest in yaml.safe_load_all(file.read_text())
-    ]
-    return {(each["kind"], each.get("metadata", {}).get("name")) for each in found}
 
 
 def _block(opening: str, text: str) -> str:

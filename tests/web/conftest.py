@@ -1,9 +1,4 @@
-"""A browser, and pages whose errors fail the test.
-
-- `stack` (folder): a worker on topics of its own, and an API.
-- `behind` (folder): the same worker, for tests that start and stop an API of their own.
-- `page` (function): an empty page in a browser: `await page.goto(f"{stack.url}/#/markets/4")`. Its
-  console messages, exceptions and policy violations fail the test in the end.
+"""A browser, and pages whose errors fail the test: `await page.goto(f"{stack.url}/#/markets/4")`.
 
 All files share one worker, one API and one browser, as starting these takes longer than most tests.
 A file uses users of its own.

@@ -1,7 +1,5 @@
 """The overlay for a large cluster: scaling, network policies and the archive."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,36 +13,22 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.config import archive_from_env
 from runtime.settings import SharedSettings
-from tests.infra.kubernetes.conftest import plain_variables
-
-KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
-
-
-def scaled(production: Any, name: str) -> Any:
-    return production.objects["ScaledObject", name]["spec"]
-
-
-def kafka_triggers(production: Any) -> list[dict[str, str]]:
-    triggers = scaled(production, "worker")["triggers"]
-    assert {each["type"] for each in triggers} == {"kafka"}
-    return [each["metadata"] for each in triggers]
-
-
-def topic_partitions(production: Any) -> dict[str, int]:
-    arguments = production.pods()["topics"]["containers"][0]["args"]
-    found = [re.fullmatch(r"--partitions=(\w+)=(\d+)", one) for one in arguments]
-    return {one[1]: int(one[2]) for one in found if one}
+from tests.infra.kubernetes.conftest import KUBERNETES, plain_variables
 
 
 def test_workers_scale_by_the_lag_of_all_topics_up_to_their_partitions(production: Any) -> None:
-    triggers, partitions = kafka_triggers(production), topic_partitions(production)
+    scaled = production.objects["ScaledObject", "worker"]["spec"]
     filled = [topic.name for topic in (QUOTES, INTERACTIONS, COOCCURRENCES)]
+    arguments = production.pods()["topics"]["containers"][0]["args"]
+    partitions = [one.split("=")[1:] for one in arguments if one.startswith("--partitions=")]
 
-    assert [one["topic"] for one in triggers] == filled
+    assert {one["type"] for one in scaled["triggers"]} == {"kafka"}
+    assert [one["metadata"]["topic"] for one in scaled["triggers"]] == filled
     namespace = SharedSettings.model_fields["namespace"].default
-    assert {one["consumerGroup"] for one in triggers} == {Keyspace(namespace).consumer_group()}
-    assert sorted(partitions) == sorted(filled)
-    assert set(partitions.values()) == {scaled(production, "worker")["maxReplicaCount"]}
+    groups = {one["metadata"]["consumerGroup"] for one in scaled["triggers"]}
+    assert groups == {Keyspace(namespace).consumer_group()}
+    most = str(scaled["maxReplicaCount"])
+    assert sorted(partitions) == [[name, most] for name in sorted(filled)]
     component = yaml.safe_load((KUBERNETES / "components/keda/worker.yaml").read_text())
     assert component["spec"]["maxReplicaCount"] == QUOTES.partitions
 

@@ -45,12 +45,6 @@ def put_items(setup: Setup, user: str, items: dict[int, int]) -> None:
     put_history(setup, user, {item: HistoryEntry(1, ts_ms) for item, ts_ms in items.items()})
 
 
-def put_affinities(setup: Setup, had: dict[int, float], taken: int) -> None:
-    """Write the history of a user who had something at one time, and took an item since."""
-    entries = {item: HistoryEntry(affinity, 500) for item, affinity in had.items()}
-    put_history(setup, "u", entries | {taken: HistoryEntry(1, 1_500)})
-
-
 def test_each_user_is_judged_once_and_by_the_own_variants_lists(setup: Setup) -> None:
     for n in range(60):
         put_items(setup, f"u{n}", {1: 500, 2: 600, 7: 1_500})
@@ -78,15 +72,8 @@ def test_users_of_any_time_are_drawn(setup: Setup, monkeypatch: pytest.MonkeyPat
 
 
 def test_items_times_part_before_from_after(setup: Setup) -> None:
-    put_history(
-        setup,
-        "u",
-        {
-            5: HistoryEntry(1, 1_000),  # before
-            6: HistoryEntry(1, 1_001, f=400),  # again
-            7: HistoryEntry(1, 1_001),  # since
-        },
-    )
+    before, again = HistoryEntry(1, 1_000), HistoryEntry(1, 1_001, f=400)
+    put_history(setup, "u", {5: before, 6: again, 7: HistoryEntry(1, 1_001)})
     put_lists(setup, "g1", {5: {6: 0.9, 7: 0.5}, 7: {8: 1}})
     assert of_user(setup) == 1
 
@@ -105,7 +92,7 @@ def test_items_times_part_before_from_after(setup: Setup) -> None:
 def test_what_is_recommended_is_what_the_api_would(
     setup: Setup, lists: dict[int, dict[int, float]], expected: float
 ) -> None:
-    put_affinities(setup, {1: 1, 2: 1}, taken=7)
+    put_items(setup, "u", {1: 500, 2: 500, 7: 1_500})
     put_lists(setup, "g1", lists)
     assert of_user(setup) == pytest.approx(expected)
 
