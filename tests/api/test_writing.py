@@ -32,7 +32,7 @@ from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable
 from tests.examples import examples
 from tests.patience import PATIENCE_S
-from tests.stream_processors.bars.test_table import columns_of
+from tests.stream_processors.bars.test_bars import columns_of
 
 from .asking import problem
 from .conftest import LEGACY, NOW_MS, QUOTE, RUNNING_S, TOPOLOGY, TRADE, Filled, Serve

@@ -8,9 +8,15 @@ from collections.abc import Collection, Iterator
 from contracts.keyspace import CLOSED_FIELD
 from contracts.topics import BARS, QUOTES, Topic, dead_letters
 from tests.chaos.messages import FOLLOWED, PUBLISHED
-from tests.chaos.stored import differences, shortened, stored_fields
 from tests.chaos.truth.closed_bars import wrong_closed_bars
-from tests.chaos.truth.expected import Run, compared_values, expected_values
+from tests.chaos.truth.expected import (
+    Run,
+    compared_values,
+    differences,
+    expected_values,
+    shortened,
+    stored_fields,
+)
 from tests.chaos.truth.messages import expected_dead_letters
 from tests.chaos.world import ChaosError, World
 

@@ -18,8 +18,16 @@ from runtime.redis.stores import Store, connect
 from runtime.topology import Topology
 from stream_processors.settings import Settings
 from tests.chaos.log import Log
-from tests.chaos.stored import differences, shortened, stored_fields
-from tests.chaos.truth.expected import Near, Run, Values, compared_values, expected_values
+from tests.chaos.truth.expected import (
+    Near,
+    Run,
+    Values,
+    compared_values,
+    differences,
+    expected_values,
+    shortened,
+    stored_fields,
+)
 
 _SUMS: Final = [letter for letter, f in FIELDS.items() if f.merge == "sum" and "price" in f.of]
 _APART: Final = tuple(f" {letter}" for letter in _SUMS)

@@ -18,9 +18,8 @@ from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
 from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES
 from tests.chaos.recount import tolerant, with_sums_apart
-from tests.chaos.stored import differences
 from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
-from tests.chaos.truth.expected import Near, Run, expected_values
+from tests.chaos.truth.expected import Near, Run, differences, expected_values
 from tests.chaos.truth.messages import Marked, expected_dead_letters
 from tests.oracles.bars import Placed, value_of
 
@@ -85,13 +84,10 @@ def marks(log: Log) -> list[Mark]:
     return [mark for mark, _ in log.counted((QUOTES.name, 0))]
 
 
-def test_a_difference_names_the_key_and_both_values() -> None:
+def test_a_difference_beyond_the_tolerance_of_sums_names_the_key_and_both_values() -> None:
     ours, theirs = {("k", "same"): 1, ("k", "x"): 2}, {("k", "same"): 1, ("k", "y"): 3}
     said = list(differences(ours, theirs))
     assert said == ["k x: the log says 2, Redis has None", "k y: the log says None, Redis has 3"]
-
-
-def test_sums_of_fractions_may_differ_by_their_tolerance() -> None:
     tolerant = {("k", "x"): Near(2.0, 0.1), ("k", "gone"): Near(0.0, 0.1)}
     assert not list(differences(tolerant, {("k", "x"): 2.05, ("k", "gone"): -0.05}))
     assert len(list(differences(tolerant, {("k", "x"): 2.2, ("k", "gone"): 0.2}))) == 2
@@ -123,10 +119,6 @@ CLOSES = quote((MINUTE_S + CLOSE_AFTER_S) * 1000, 9, 0)
 """It closes the first minute."""
 
 
-def published(*bars: dict[str, Any]) -> list[Record]:
-    return [Record(n, json.dumps(bar).encode(), {}) for n, bar in enumerate(bars)]
-
-
 def bar(revision: int, price: float, n: int) -> dict[str, Any]:
     """The bar of the first minute, of n quotes at second 0, each of a price and of size 1."""
     quotes = [Placed(LogPosition(0, at), quote(0, price, 1)) for at in range(n)]
@@ -135,7 +127,8 @@ def bar(revision: int, price: float, n: int) -> dict[str, Any]:
 
 
 def said_of(log: Log, *bars: dict[str, Any], closed_s: int = 0) -> list[str]:
-    log.records[BARS.name, 0] = published(*bars)
+    values = (json.dumps(bar).encode() for bar in bars)
+    log.records[BARS.name, 0] = [Record(n, value, {}) for n, value in enumerate(values)]
     return list(wrong_closed_bars(log, 0, closed_s))
 
 
@@ -145,37 +138,37 @@ def test_a_minute_is_closed_by_what_comes_so_long_after_its_end() -> None:
     assert closed_by([]) < 0
 
 
-def test_the_greatest_revision_has_all_quotes_and_the_others_those_before() -> None:
-    log = log_of(records_of(quote(0, 5, 1), CLOSES, quote(0, 5, 1)))
-    assert said_of(log, bar(0, 5, 1), bar(2, 5, 2), bar(0, 5, 1)) == []
-    assert said_of(log, bar(2, 5, 2)) == []
-    assert said_of(log, bar(0, 5, 1)) == ["bars 4 0: the log says 2, the topic 0"]
-    assert said_of(log) == ["bars 4 0: the log says 2, the topic -1"]
+ONCE = quote(0, 5, 1)
+TWICE = [ONCE, CLOSES, ONCE]
+MUCH_LATER = quote(RETENTION_MINUTES * MINUTE_S * 1000, 9, 0)
+LEFT, END_S = [ONCE, MUCH_LATER, ONCE], closed_by(marked(MUCH_LATER))
 
 
-def test_a_revision_with_other_quotes_than_those_up_to_it_is_named() -> None:
-    log = log_of(records_of(quote(0, 5, 1), CLOSES, quote(0, 5, 1)))
-    (said,) = said_of(log, bar(0, 5, 2), bar(2, 5, 2))
-    assert said.startswith("bars 4 0: at 0 the log says {")
-    (said,) = said_of(log, bar(2, 5, 2), bar(3, 5, 2))
-    assert said.startswith("bars 4 0: at 3 the log says None")
-
-
-def test_an_open_minute_needs_no_bar_and_a_minute_that_should_be_closed_is_named() -> None:
-    log = log_of(records_of(quote(0, 5, 1)))
-    assert said_of(log, closed_s=-MINUTE_S) == []
-    log = log_of(records_of(CLOSES))
-    assert said_of(log, closed_s=-MINUTE_S) == ["bars/0: closed up to -60 only, not 0"]
-
-
-def test_a_bar_that_left_its_retention_needs_the_quotes_that_were_on_time() -> None:
-    much_later = quote(RETENTION_MINUTES * MINUTE_S * 1000, 9, 0)
-    log = log_of(records_of(quote(0, 5, 1), much_later, quote(0, 5, 1)))
-    closed = bar(0, 5, 1)
-    end = {"closed_s": closed_by(marked(much_later))}
-    assert said_of(log, closed, **end) == []
-    assert said_of(log, bar(2, 5, 2), **end) == []
-    assert said_of(log, **end) == ["bars 4 0: the log says 0, the topic -1"]
+@pytest.mark.parametrize(
+    ("quotes", "bars", "closed_s", "says"),
+    [
+        # The greatest revision has all quotes, and the others those before.
+        (TWICE, [bar(0, 5, 1), bar(2, 5, 2), bar(0, 5, 1)], 0, ""),
+        (TWICE, [bar(2, 5, 2)], 0, ""),
+        (TWICE, [bar(0, 5, 1)], 0, "bars 4 0: the log says 2, the topic 0"),
+        (TWICE, [], 0, "bars 4 0: the log says 2, the topic -1"),
+        (TWICE, [bar(0, 5, 2), bar(2, 5, 2)], 0, "bars 4 0: at 0 the log says {"),
+        (TWICE, [bar(2, 5, 2), bar(3, 5, 2)], 0, "bars 4 0: at 3 the log says None"),
+        # An open minute needs no bar.
+        ([ONCE], [], -MINUTE_S, ""),
+        ([CLOSES], [], -MINUTE_S, "bars/0: closed up to -60 only, not 0"),
+        # A bar that left its retention needs the quotes that were on time.
+        (LEFT, [bar(0, 5, 1)], END_S, ""),
+        (LEFT, [bar(2, 5, 2)], END_S, ""),
+        (LEFT, [], END_S, "bars 4 0: the log says 0, the topic -1"),
+    ],
+)
+def test_a_closed_bar_that_is_missing_or_of_other_quotes_is_named(
+    quotes: list[dict[str, Any]], bars: list[dict[str, Any]], closed_s: int, says: str
+) -> None:
+    said = said_of(log_of(records_of(*quotes)), *bars, closed_s=closed_s)
+    assert len(said) == bool(says)
+    assert "".join(said).startswith(says)
 
 
 def test_bars_of_a_former_life_of_the_store_are_not_reported() -> None:

@@ -28,7 +28,7 @@ from stream_processors.bars.fold import fold_quotes
 from stream_processors.bars.stored import decode_bar, from_values, to_values
 from tests.archive.tables import TODAY_US, Tables
 from tests.contracts.test_add_a_bar_field import CLOSED, LETTER, NAME, ROW, STORED, WAREHOUSE
-from tests.stream_processors.bars.test_table import columns_of
+from tests.stream_processors.bars.test_bars import columns_of
 
 DAY_START_MS = TODAY_US // 1000
 

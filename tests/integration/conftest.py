@@ -57,7 +57,6 @@ class Pipeline:
         }
 
     def command(self, name: str, *arguments: str, **settings: str | int) -> Command:
-        """The command that starts a program of the project."""
         return Command(
             name=name,
             argv=(sys.executable, "-m", *arguments),

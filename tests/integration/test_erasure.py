@@ -37,14 +37,12 @@ def trained(pipeline: Pipeline) -> Pipeline:
 
 @pytest.fixture
 def address(trained: Pipeline) -> Iterator[str]:
-    """An API process."""
     with trained.api() as address:
         yield address
 
 
 @pytest.fixture
 def other_address(trained: Pipeline) -> Iterator[str]:
-    """Another one."""
     with trained.api() as address:
         yield address
 

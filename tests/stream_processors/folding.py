@@ -84,7 +84,6 @@ def index_of(keyspace: Keyspace, topic: Topic, partition: int) -> str:
 
 
 async def groups_of(unwritten: Unwritten) -> list[Group]:
-    """Return all groups to be written."""
     return [group async for some in each_part(unwritten.groups) for group in some]
 
 

@@ -19,7 +19,7 @@ import pytest
 import structlog
 from hypothesis import strategies as st
 
-from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.keyspace import NEXT_FIELD
 from contracts.topics import STREAMED, Topic, dead_letters
 from runtime.redis.stores import AsyncStore
 from stream_processors.agents import FOLDS
@@ -43,10 +43,9 @@ from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 from stream_processors.trending import trending
 
-from .folding import InMemoryProducer, batch_of
+from .folding import KEYSPACE, InMemoryProducer, batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
 
-KEYSPACE = Keyspace("simulated")
 _TURNS_AT_MOST: Final = 50_000
 _FLUSH_EVERY: Final = 3
 
@@ -78,12 +77,10 @@ class World:
         return worker
 
     def crash(self, worker: int) -> None:
-        """Kill a worker at its current step."""
         self.turns.forget(worker)
         self.tasks[worker].cancel()
 
     async def end(self) -> None:
-        """End all workers; raise the error of a failed one."""
         for task in self.tasks:
             task.cancel()
         for outcome in await asyncio.gather(*self.tasks, return_exceptions=True):

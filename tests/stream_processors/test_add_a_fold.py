@@ -28,7 +28,8 @@ from stream_processors.store.claims import Claim
 from tests.chaos.truth import histories
 from tests.chaos.truth.expected import Name, Run
 from tests.examples import examples
-from tests.stream_processors.simulation import KEYSPACE, Plan, plans
+from tests.stream_processors.folding import KEYSPACE
+from tests.stream_processors.simulation import Plan, plans
 from tests.stream_processors.test_folds import RECORDS, Logged, wrong_values
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")

@@ -42,12 +42,12 @@ from stream_processors.store.store import Store
 from stream_processors.transport.producer import Outgoing, Producer
 from tests.chaos.log import Log, Record
 from tests.chaos.modes import USUAL, Mode, UserWeight
-from tests.chaos.stored import differences
 from tests.chaos.truth.closed_bars import wrong_closed_bars
-from tests.chaos.truth.expected import Run, compared_values, expected_values
+from tests.chaos.truth.expected import Run, compared_values, differences, expected_values
 from tests.examples import examples
+from tests.stream_processors.folding import KEYSPACE
 from tests.stream_processors.simulated_store import Hashes
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play
+from tests.stream_processors.simulation import Plan, World, plans, play
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")
 

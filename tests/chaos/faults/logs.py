@@ -4,14 +4,14 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from aiokafka.errors import KafkaError
-from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicCollection, TopicPartition
 
 from contracts.keyspace import TOPIC_ID_FIELD
-from contracts.partitioning import partition_of
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER, partition_of
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from operations.topics import ensure
 from runtime.kafka import broker as brokers
@@ -21,11 +21,11 @@ from tests.chaos.faults.workers import Seconds
 from tests.chaos.messages import (
     FOLLOWED,
     Messages,
+    Publication,
     of_chosen_ids,
     of_skewed_clock,
     with_unreadable,
 )
-from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
 from tests.raw_batches import publish
 
@@ -159,3 +159,70 @@ def skew_erasure(world: World, rng: random.Random) -> Seconds:
     world.feed.also(of_skewed_clock(rng, world.feed.time))
     world.say("an erasure is requested next year")
     yield from ()
+
+
+# A broker aborts a transaction without news for so long.
+_TIMEOUT_S: Final = 20
+_END_S: Final = 10
+
+
+class Transaction(threading.Thread):
+    """Runs alongside the faults, as any call may have to wait for an unreachable broker."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        name: str,
+        what: list[Publication],
+        open_s: float,
+        *,
+        abort: bool,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "transactional.id": name,
+                "transaction.timeout.ms": _TIMEOUT_S * 1000,
+                "log_level": 0,
+            }
+        )
+        self._what = what
+        self._open_s = open_s
+        self._abort = abort
+        self.outcome = "not begun"
+
+    def run(self) -> None:
+        producer = self._producer
+        try:
+            self._patiently(producer.init_transactions, _END_S)
+            producer.begin_transaction()
+            for one in self._what:
+                producer.produce(one.topic, one.value, one.key)
+            producer.flush(_END_S)
+            time.sleep(self._open_s)
+            end = producer.abort_transaction if self._abort else producer.commit_transaction
+            self._patiently(end, _END_S)
+            self.outcome = "aborted" if self._abort else "committed"
+        except KafkaException as error:
+            self.outcome = f"left to its coordinator: {error.args[0].str()}"
+            time.sleep(_TIMEOUT_S)
+
+    def _patiently(self, call: Callable[..., Any], *arguments: float) -> None:
+        """Call, with retries while the broker is unreachable.
+
+        Raises:
+            KafkaException: the transaction cannot be ended by this producer any longer.
+        """
+        while True:
+            try:
+                call(*arguments)
+            except KafkaException as error:
+                if error.args[0].txn_requires_abort() and not self._abort:
+                    self._abort = True
+                    call = self._producer.abort_transaction
+                elif not error.args[0].retriable():
+                    raise
+            else:
+                return

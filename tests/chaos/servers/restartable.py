@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any
 
 from infra.local.process import LOOPBACK, Server, await_ready, ended, start, stop
 
@@ -62,19 +62,9 @@ class Restartable:
             stop((self._process, self._server.command))
 
 
-class Startable(Protocol):
-    """A server of one process or more."""
-
-    def start(self) -> None: ...
-
-    def await_ready(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
 @contextlib.contextmanager
-def started(*servers: Startable) -> Iterator[None]:
-    """Run servers for the block, which begins when all of them answer."""
+def started(*servers: Any) -> Iterator[None]:
+    """Run servers, of one process or more, for the block, which begins when all of them answer."""
     with contextlib.ExitStack() as stack:
         for server in servers:
             server.start()

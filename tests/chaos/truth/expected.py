@@ -3,15 +3,18 @@
 Each fold has a module of its name here. `expected(run)` yields the values that it must write, named
 by their key in Redis and the field in it, as `json.loads` reads them. If not all of its keys can be
 computed, `compared(kind, rest, fields)` returns what can, of a key's fields, by the key's kind and
-what follows its hash tag.
+what follows its hash tag. `differences` are those to what Redis holds.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD, PARTITIONS_KEY, Keyspace
+from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.chaos.log import Log
 from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, USUAL, Mode
@@ -80,3 +83,45 @@ def _truth(fold: str) -> Any:
             f"nothing computes what the fold {fold} must write: add {module.replace('.', '/')}.py "
             f"with expected(run), as {__package__}.trending has it"
         ) from missing
+
+
+# Of affinities and scales, which are made of few sums and products.
+_RELATIVE: Final = 1e-12
+_SHOWN: Final = 20
+
+
+def stored_fields(store: Store, keyspace: Keyspace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the keys of all partitions but their positions, with their fields or members."""
+    for key in store.scan_iter(f"{keyspace.namespace}:*:{{*", count=1000):
+        kind = store.type(key)
+        if kind == "zset":
+            yield key, dict(store.zrange(key, 0, -1, withscores=True))
+        elif kind == "set":
+            yield key, dict.fromkeys(store.smembers(key), True)
+        elif kind == "hash" and ":position:" not in key:
+            yield key, {field: json.loads(value) for field, value in store.hgetall(key).items()}
+
+
+def differences(expected: Values, stored: Values) -> Iterable[str]:
+    """Yield where the two differ, a line for each value."""
+    for name in sorted(expected.keys() | stored.keys()):
+        ours, theirs = expected.get(name), stored.get(name)
+        if not _agree(ours, theirs):
+            yield f"{' '.join(name)}: the log says {ours}, Redis has {theirs}"
+
+
+def shortened(problems: Sequence[str]) -> str:
+    """Return the first problems, a line each, and how many more there are."""
+    more = [f"... {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return "\n".join([*problems[:_SHOWN], *more])
+
+
+def _agree(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Near):
+        return abs(ours.value - (theirs or 0)) <= ours.within
+    if isinstance(ours, dict) and isinstance(theirs, dict) and "r" in ours:
+        return ours.keys() == theirs.keys() and all(
+            math.isclose(ours[field], theirs[field], rel_tol=_RELATIVE if field in "rs" else 0)
+            for field in ours
+        )
+    return bool(ours == theirs)

@@ -26,7 +26,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import positions_of
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from tests.chaos.stored import stored_fields
+from tests.chaos.truth.expected import stored_fields
 from tests.contracts.keys import keys
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S, eventually

@@ -9,14 +9,13 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
-from infra.local.process import Server, free_port, running, start, stop
+from infra.local.process import free_port, start, stop
 from operations.topics import ensure, noted_partitions
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.integration.conftest import WAIT_S, Pipeline
-from tests.patience import answers
 from tests.runtime.redis.guarded import Guarded, guarded
 
 NAMESPACE = "live"
@@ -31,18 +30,7 @@ class Programs(Pipeline):
         self.guarded = store
 
     @contextlib.contextmanager
-    def serving(self, url: str | None = None) -> Iterator[str]:
-        """Run the API; yield its address."""
-        port = free_port()
-        address = f"http://127.0.0.1:{port}"
-        url = url or self.guarded.url("api")
-        command = self.command("api", "tests.api.patient", api_port=port, redis_url=url)
-        with running(Server(command, address, "api", lambda: answers(f"{address}/health/live"))):
-            yield address
-
-    @contextlib.contextmanager
     def simulating(self) -> Iterator[None]:
-        """Have a small market go on."""
         few = ("--instruments", "60", "--users", "200")
         command = self.command("producer", "producers", "simulate", *few)
         process = start(command)
@@ -52,11 +40,9 @@ class Programs(Pipeline):
             stop((process, command))
 
     def note_topics(self) -> None:
-        """Have `operations.topics` note the partitions."""
         self.run("operations.topics", redis_url=self.guarded.url("topics"))
 
     def working(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-        """Run a worker."""
         return self.worker(redis_url=self.guarded.url("worker"))
 
     def train(self) -> None:
@@ -72,7 +58,6 @@ class Programs(Pipeline):
         return self.said(name)
 
     def said(self, name: str) -> str:
-        """Return the log of a program."""
         return (self.folder / f"{name}.log").read_text(encoding="utf-8")
 
 

@@ -54,7 +54,6 @@ class WatchedOver:
 
     @property
     def url(self) -> str:
-        """`REDIS_URL`."""
         scheme = "rediss+sentinel" if self.encryption else "redis+sentinel"
         hosts = ",".join(f"{LOOPBACK}:{port}" for port in self.sentinels)
         options = {"sentinel_username": ASKING, "sentinel_password": f"{ASKING}-password"}

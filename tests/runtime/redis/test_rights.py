@@ -37,7 +37,7 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
     with (
         watched(programs, redis_url=store.url("worker")) as worker,
         programs.simulating(),
-        programs.serving() as address,
+        programs.api(redis_url=store.url("api")) as address,
     ):
         assert worker.ready()["store"] == "ok"
         users = programs.keyspace.active(0)

@@ -14,9 +14,9 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.topology import Topology
 from stream_processors import metrics
 from tests.oracles.gram import gram_of_histories, stored_once
-from tests.stream_processors.folding import BINARY, fold_of_interactions, folds_of_changes
+from tests.stream_processors.folding import BINARY, KEYSPACE, fold_of_interactions, folds_of_changes
 from tests.stream_processors.simulated_store import Turns
-from tests.stream_processors.simulation import KEYSPACE, Plan, World, play
+from tests.stream_processors.simulation import Plan, World, play
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")
 

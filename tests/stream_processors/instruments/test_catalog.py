@@ -24,7 +24,6 @@ from tests.stream_processors.simulated_store import Hashes
 
 
 def batch(instruments: Iterable[int]) -> RecordBatch:
-    """Return records that describe instruments."""
     records = [
         (n, encode_instrument(Instrument(i, symbol="A", name="A")), instrument_key(i))
         for n, i in enumerate(instruments)

@@ -37,13 +37,9 @@ from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Outgoing
 from tests import patience
 from tests.examples import examples
-from tests.stream_processors.folding import InMemoryProducer, batch_of
+from tests.stream_processors.folding import KEYSPACE, InMemoryProducer, batch_of
 from tests.stream_processors.simulated_store import SimulatedStore, Turns, settled
-from tests.stream_processors.simulation import (
-    KEYSPACE,
-    SimulatedLog,
-    World,
-)
+from tests.stream_processors.simulation import SimulatedLog, World
 
 pytestmark = pytest.mark.usefixtures("in_small_steps")
 

@@ -137,7 +137,6 @@ class Reader:
         return one
 
     async def read(self, start: int, end: int) -> list[RecordBatch]:
-        """Return batches between two offsets; each begins where the previous one ended."""
         self.seek(start)
         return await self.until(end)
 
