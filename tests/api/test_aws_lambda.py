@@ -63,7 +63,9 @@ def ask(
     aws_lambda._function.cache_clear()
 
 
-def test_the_first_versions_requests_that_read(ask: Ask, filled: Filled) -> None:
+def test_it_reads_also_once_its_connections_were_lost_while_it_was_frozen(
+    ask: Ask, filled: Filled
+) -> None:
     minute = wall_clock_ms() // 60_000 * 60
     filled.bars(4, {minute - 60: BarValue(10, 12, 9, 11, 0, 3, 0, 0, 0, (0, 0))})
     filled.generation("g1", {"4": [("5", 0.5, 1.0), ("6", 0.25, 1.0)]})
@@ -77,30 +79,18 @@ def test_the_first_versions_requests_that_read(ask: Ask, filled: Filled) -> None
     for similar_to in ("4", "ABC"):
         answer = ask(f"/instruments/similar/{similar_to}")
         assert json.loads(answer["body"]) == {"predicted_items": ["5", "6"]}
-
-
-def test_the_first_versions_request_that_writes(ask: Ask, topology: Topology) -> None:
-    body = {"userid": "ABC", "price": "10.273", "timestamp": str(int(time.time())), "instrid": 4}
-    answer = ask("/add/request", method="POST", body=json.dumps(body))
-    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"resp": body})
-
-
-def test_a_query_and_a_problem(ask: Ask, filled: Filled) -> None:
-    filled.generation("g1", {"4": [("5", 0.5, 1.0), ("6", 0.25, 1.0)]})
+        for client in filled.store.client_list():
+            if client["name"] != "tests":
+                filled.store.client_kill_filter(_id=client["id"])
     answer = json.loads(ask("/v1/instruments/4/similar?n=1")["body"])
     assert [item["instrument_id"] for item in answer["items"]] == [5]
-
     answer = ask("/instruments/7")
     assert answer["statusCode"] == 404
     assert answer["headers"]["content-type"] == "application/problem+json"
     assert json.loads(answer["body"])["type"] == "urn:tickrec:problem:unknown-instrument"
 
 
-def test_a_connection_that_was_lost_while_the_process_was_frozen(ask: Ask, filled: Filled) -> None:
-    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
-    assert ask("/instruments/similar/4")["statusCode"] == 200
-    for client in filled.store.client_list():
-        if client["name"] != "tests":
-            filled.store.client_kill_filter(_id=client["id"])
-    answer = ask("/instruments/similar/4")
-    assert json.loads(answer["body"]) == {"predicted_items": ["5"]}
+def test_the_first_versions_request_that_writes(ask: Ask, topology: Topology) -> None:
+    body = {"userid": "ABC", "price": "10.273", "timestamp": str(int(time.time())), "instrid": 4}
+    answer = ask("/add/request", method="POST", body=json.dumps(body))
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"resp": body})

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from api.bars.intervals import DAY, in_zone, parse_interval
+from api.bars.intervals import DAY, in_zone
 from runtime.archive.config import ArchiveConfig
 from tests.api.asking import answers
 from tests.api.conftest import Filled, Serve
@@ -16,7 +16,7 @@ from tests.api.test_intervals import CHANGES, Change, at_ms
 from tests.cases import each
 
 from .market import DAY_MS, INSTRUMENT, MINUTE_MS, Market, Quote, append, table_of
-from .paging import PATH, ask, lengths_of_pages, pages
+from .paging import PATH, lengths_of_pages, pages
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +52,6 @@ async def test_days_around_a_change_are_those_of_all_quotes(
     await lengths_of_pages(client, whole, **query)
     several = await pages(client, "/v1/bars", **query, instruments=INSTRUMENT)
     assert [bar for page in several for bar in page["bars"][str(INSTRUMENT)]] == whole
-
-
-async def test_a_week_that_clocks_are_turned_back_in_is_an_hour_longer(
-    client: httpx.AsyncClient, market: Market
-) -> None:
-    change = CHANGES[1]
-    weeks = in_zone(parse_interval("1w"), ZoneInfo(change.zone))
-    start = weeks.start_of(at_ms(change.day, "12:00", change.zone))
-    query = {"interval": "1w", "timezone": change.zone, "start": start, "limit": 1}
-    assert (await ask(client, **query))["bars"] == market.bars([start], weeks)
-    assert weeks.moved(start, 1) - start == 7 * DAY_MS + 60 * MINUTE_MS
 
 
 NEW_YORK = ZoneInfo("America/New_York")
