@@ -60,7 +60,10 @@ Logged = tuple[bytes | None, bytes | None, Any]
 ids = st.sampled_from([0, 1, 7, 2**63 - 1])
 users = st.sampled_from("ABC")
 edges = [NOW_MS // (1000 * s) * 1000 * s - ms for s in BUCKETS_S for ms in (0, 1)]
-times = st.integers(0, 9).map(lambda k: NOW_MS - k * MINUTE_MS) | st.sampled_from(edges)
+in_a_minute = st.sampled_from([0, 1, 20_000])
+times = st.sampled_from(edges) | st.builds(
+    lambda k, ms: NOW_MS - k * MINUTE_MS - ms, st.integers(0, 9), in_a_minute
+)
 sizes = st.sampled_from([0.25, 1.0, 2.5])
 """Their sums are exact in any order."""
 

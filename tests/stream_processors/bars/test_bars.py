@@ -5,7 +5,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -36,7 +37,8 @@ from stream_processors.bars.table import NO_MINUTE, BarTable
 from stream_processors.decoding.quotes import Quotes
 from stream_processors.partition.fold import Folds
 from stream_processors.store.chunks import Unwritten
-from tests.oracles.bars import Placed, bar_of, in_order
+from tests.examples import examples
+from tests.oracles.bars import Placed, bar_of
 from tests.stream_processors.folding import (
     KEYSPACE,
     InMemoryClaim,
@@ -47,71 +49,40 @@ from tests.stream_processors.folding import (
 )
 
 
-class Marked(NamedTuple):
-    key: int
-    mark: int
-    quote: Quote
-
-
-def marked(mark: int, price: float, size: float = 0.0, ts: int | None = None) -> Marked:
-    """Return a quote of the first bar; its time is its mark if none is given."""
-    ts = mark if ts is None else ts
-    return Marked(0, mark, Quote(instrument_id=0, price=price, size=size, ts=ts))
-
-
-def fields_by_hand(quotes: list[Marked]) -> dict[str, float]:
-    """Return the fields of the quotes' bar, by the names that the fold gives them."""
-    placed = in_order(Placed(LogPosition(0, q.mark), asdict(q.quote)) for q in quotes)
-    bar = bar_of(placed)
-    values = {field.name: getattr(bar, letter) for letter, field in FIELDS.items()}
-    return {"key": quotes[0].key} | values | {"mark": bar.off.offset}
-
-
-def folded_by_hand(quotes: list[Marked]) -> list[dict[str, float]]:
-    of_key: dict[int, list[Marked]] = defaultdict(list)
-    for quote in quotes:
-        of_key[quote.key].append(quote)
-    return [fields_by_hand(of_key[key]) for key in sorted(of_key)]
-
-
-def named(bars: Bars) -> list[dict[str, float]]:
-    return [dict(zip(BAR.names or (), row, strict=True)) for row in bars.tolist()]
-
-
-def fold(*batches: list[Marked]) -> Bars:
-    """Return the bars of batches of quotes, by ascending key."""
-    keys = np.unique([quote.key for batch in batches for quote in batch]).astype(np.int64)
-    bars = bars_without_quotes(keys)
-    for batch in batches:
-        key, mark, its = zip(*batch, strict=True) if batch else ((),) * 3
-        row = np.searchsorted(keys, np.array(key, np.int64))
-        fold_quotes(bars, row, columns_of(its), np.array(mark, np.int64))
+def fold(quotes: list[Quote], cuts: Sequence[int] = ()) -> Bars:
+    """Return the bar of quotes that come in several batches."""
+    bars = bars_without_quotes(np.zeros(1, np.int64))
+    for start, end in pairwise(sorted({0, *(min(cut, len(quotes)) for cut in cuts), len(quotes)})):
+        row = np.zeros(end - start, np.int64)
+        fold_quotes(bars, row, columns_of(quotes[start:end]), np.arange(start, end))
     return bars
 
 
-@st.composite
-def streams(draw: st.DrawFn, keys: int = 3) -> list[Marked]:
-    """Quotes in the log's order, with event times in any order and many ties."""
-    return [
-        Marked(draw(st.integers(0, keys - 1)), mark, draw(quotes))
-        for mark in range(draw(st.integers(1, 30)))
-    ]
-
-
-def batches_of(quotes: list[Marked], cuts: list[int]) -> list[list[Marked]]:
-    ends = sorted(min(cut, len(quotes)) for cut in cuts)
-    pairs = zip([0, *ends], [*ends, len(quotes)], strict=True)
-    return [quotes[start:end] for start, end in pairs]
+def quote(ts: int, price: float, size: float = 0.0) -> Quote:
+    return Quote(instrument_id=0, price=price, size=size, ts=ts)
 
 
 cuts = st.lists(st.integers(0, 30), max_size=5)
+ties = st.builds(
+    Quote,
+    instrument_id=st.just(0),
+    price=st.integers(1, 400).map(lambda quarter: quarter / 4),
+    ts=st.integers(0, 4),
+    **{c.name: st.integers(0, 100).map(float) for c in QUOTE_COLUMNS if not c.is_required},
+)
 
 
-@given(quotes=streams(), cuts=cuts)
-def test_any_batching_gives_the_same_bars_whatever_the_order_of_event_times(
-    quotes: list[Marked], cuts: list[int]
+@examples(500)
+@given(quotes=st.lists(ties, min_size=1, max_size=30), cuts=cuts)
+def test_any_batching_gives_the_same_bar_whatever_the_order_of_event_times(
+    quotes: list[Quote], cuts: list[int]
 ) -> None:
-    assert named(fold(*batches_of(quotes, cuts))) == folded_by_hand(quotes)
+    bar = bar_of(Placed(LogPosition(0, at), asdict(its)) for at, its in enumerate(quotes))
+    expected = {field.name: getattr(bar, letter) for letter, field in FIELDS.items()}
+    (found,) = fold(quotes, cuts).tolist()
+    assert dict(zip(BAR.names or (), found, strict=True)) == {
+        "key": 0, **expected, "mark": bar.off.offset,
+    }  # fmt: skip
 
 
 @given(
@@ -119,8 +90,8 @@ def test_any_batching_gives_the_same_bars_whatever_the_order_of_event_times(
     cuts=cuts,
 )
 def test_any_batching_gives_the_same_bits(sizes: list[float], cuts: list[int]) -> None:
-    quotes = [marked(at, 0.1 + at, size) for at, size in enumerate(sizes)]
-    assert fold(*batches_of(quotes, cuts)).tobytes() == fold(quotes).tobytes()
+    quotes = [quote(at, 0.1 + at, size) for at, size in enumerate(sizes)]
+    assert fold(quotes, cuts).tobytes() == fold(quotes).tobytes()
 
 
 @given(
@@ -129,7 +100,7 @@ def test_any_batching_gives_the_same_bits(sizes: list[float], cuts: list[int]) -
     )
 )
 def test_a_price_is_never_rounded(prices: list[float]) -> None:
-    quotes = [marked(at, price) for at, price in enumerate(prices)]
+    quotes = [quote(at, price) for at, price in enumerate(prices)]
     bar = fold(quotes)[0]
     assert (bar["open"], bar["high"], bar["low"], bar["close"]) == (
         prices[0],
@@ -143,8 +114,8 @@ def test_a_price_is_never_rounded(prices: list[float]) -> None:
 def test_sums_that_overflow_stay_at_the_largest_float() -> None:
     """JSON has no infinity: a bar with one could not be read again."""
     greatest = float(np.finfo(np.float64).max)
-    quotes = [marked(at, greatest, greatest, 0) for at in range(3)]
-    for sums in (fold(quotes), fold(quotes[:1], quotes[1:])):
+    quotes = [quote(0, greatest, greatest)] * 3
+    for sums in (fold(quotes), fold(quotes, [1])):
         assert (sums["volume"][0], sums["notional"][0]) == (greatest, greatest)
 
 
@@ -234,15 +205,6 @@ def test_a_stored_bar_is_read_back_to_the_last_digit(bar: BarValue) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(bar), type=BarValue)
     (written,) = to_values(from_values([5], [stored]))
     assert msgspec.json.decode(written, type=BarValue) == bar
-
-
-quotes = st.builds(
-    Quote,
-    instrument_id=st.just(0),
-    price=st.integers(1, 400).map(lambda quarter: quarter / 4),
-    ts=st.integers(0, 4),
-    **{c.name: st.integers(0, 100).map(float) for c in QUOTE_COLUMNS if not c.is_required},
-)
 
 
 def columns_of(quotes: Sequence[Quote]) -> QuoteColumns:
