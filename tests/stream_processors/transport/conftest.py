@@ -3,8 +3,9 @@
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -37,9 +38,9 @@ def new_topic(broker: str, partitions: int = 1, **config: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def topic(broker: str) -> Iterator[str]:
-    """Name of a new topic with one partition."""
-    with new_topic(broker) as name:
+def topic(broker: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name of a new topic with one partition, and the parameter's configuration if there is one."""
+    with new_topic(broker, **getattr(request, "param", {})) as name:
         yield name
 
 
@@ -50,6 +51,7 @@ def publish(
     partition: int = 0,
     compression: str = "none",
     at_once: int = 1_000_000,
+    keys: Iterable[bytes | None] = repeat(None),
 ) -> None:
     """Write values to a partition, by default as one Kafka batch."""
     producer = Producer(
@@ -63,8 +65,8 @@ def publish(
             "message.max.bytes": 10_000_000,
         }
     )
-    for value in values:
-        producer.produce(topic, value=value, partition=partition)
+    for value, key in zip(values, keys, strict=False):
+        producer.produce(topic, value=value, key=key, partition=partition)
     assert producer.flush(WAIT_S) == 0
 
 

@@ -150,3 +150,41 @@ async def test_what_ended_aiokafkas_task_is_raised(reader: Reader) -> None:
     with pytest.raises(CorruptRecordException, match="as a whole"):
         await reader.fetched.take(set(), 0.0)
     reader.consumer._fetcher._fetch_task = task
+
+
+# A segment is closed with the first record after this long, and only closed ones are compacted.
+EAGER = {
+    "cleanup.policy": "compact",
+    "segment.ms": "100",
+    "min.cleanable.dirty.ratio": "0.01",
+    "delete.retention.ms": "0",
+}
+KEYS = 5
+N = 20 * KEYS
+
+
+async def offsets_from(reader: Reader, start: int, end: int) -> list[int]:
+    """Return the offsets of the existing records; fetches must be contiguous."""
+    batches = await reader.read(start, end)
+    assert batches[0].start == start
+    return [offset for batch in batches for offset in batch.offsets().tolist() if offset < N]
+
+
+@pytest.mark.kafka_only
+@pytest.mark.parametrize("topic", [EAGER], indirect=True)
+async def test_fetches_are_contiguous_across_compacted_records_wherever_they_begin(
+    reader: Reader, write: Write
+) -> None:
+    """A position may be at a record that has since been removed."""
+    write(numbered(0, N), keys=[b"%d" % (n % KEYS) for n in range(N)], at_once=1)
+    write([None], keys=[b"0"])
+    left, end = list(range(N)), N + 1
+    async with asyncio.timeout(WAIT_S):
+        while len(left) >= KEYS:
+            write([b"closes the segment before"], keys=[b"more"])
+            end += 1
+            left = await offsets_from(reader, 0, end)
+    # The newest of each key except the one that a tombstone removed.
+    assert left == list(range(N - KEYS + 1, N))
+    for start in (1, KEYS, N - KEYS, N - 2, N, N + 1):
+        assert await offsets_from(reader, start, end) == [o for o in left if start <= o]
