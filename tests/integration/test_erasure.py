@@ -1,7 +1,6 @@
 """A user erased over HTTP is gone from all programs, and stays so after a replay."""
 
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -35,18 +34,6 @@ def trained(pipeline: Pipeline) -> Pipeline:
     return pipeline
 
 
-@pytest.fixture
-def address(trained: Pipeline) -> Iterator[str]:
-    with trained.api() as address:
-        yield address
-
-
-@pytest.fixture
-def other_address(trained: Pipeline) -> Iterator[str]:
-    with trained.api() as address:
-        yield address
-
-
 def source(address: str) -> str:
     answer = httpx.get(f"{address}/v1/users/{ERASED}/recommendations").raise_for_status()
     found: str = answer.json()["source"]
@@ -75,47 +62,48 @@ def check_gone(pipeline: Pipeline, address: str) -> None:
 
 
 def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
-    trained: Pipeline, address: str, other_address: str
+    trained: Pipeline,
 ) -> None:
-    for process in (address, other_address):
-        assert source(process) == "model"  # kept by the process
-        assert source(process) == "model"
-        assert is_drawn(process)
-    export = httpx.get(f"{address}/v1/users/{ERASED}/export").raise_for_status().json()
-    assert [known["instrument_id"] for known in export["history"]] == [3, 2, 1]
-    assert [own["up_to_date"] for own in export["lists"]] == [True]
-
-    answer = httpx.delete(f"{address}/v1/users/{ERASED}")
-    assert (answer.status_code, answer.json()) == (202, {"user_id": ERASED})
-    with trained.worker() as worker:
-        trained.wait_until_folded()
+    with trained.api() as address, trained.api() as other_address:
         for process in (address, other_address):
-            check_gone(trained, process)
-        # A client resends what it sent before the erasure.
-        trained.publish([event for event in taken(range(12)) if event.user_id == ERASED])
-        trained.wait_until_folded()
-        check_gone(trained, address)
-        kill(worker)
+            assert source(process) == "model"  # kept by the process
+            assert source(process) == "model"
+            assert is_drawn(process)
+        export = httpx.get(f"{address}/v1/users/{ERASED}/export").raise_for_status().json()
+        assert [known["instrument_id"] for known in export["history"]] == [3, 2, 1]
+        assert [own["up_to_date"] for own in export["lists"]] == [True]
 
-    trained.empty_store()
-    with trained.worker():
-        trained.wait_until_folded()
-        assert status(address, "history") == 404
-        assert trained.gram() == trained.gram_of_histories()
-        # Until the next flush of the partition the offset of the erasure stays, under the user.
-        others = [event for event in taken(range(12)) if event.user_id != ERASED]
-        trained.publish(others)
-        trained.wait_until_folded()
-        eventually(lambda: not keys_of_the_erased(trained), "no key names the user")
+        answer = httpx.delete(f"{address}/v1/users/{ERASED}")
+        assert (answer.status_code, answer.json()) == (202, {"user_id": ERASED})
+        with trained.worker() as worker:
+            trained.wait_until_folded()
+            for process in (address, other_address):
+                check_gone(trained, process)
+            # A client resends what it sent before the erasure.
+            trained.publish([event for event in taken(range(12)) if event.user_id == ERASED])
+            trained.wait_until_folded()
+            check_gone(trained, address)
+            kill(worker)
+
+        trained.empty_store()
+        with trained.worker():
+            trained.wait_until_folded()
+            assert status(address, "history") == 404
+            assert trained.gram() == trained.gram_of_histories()
+            # Until the next flush of the partition the offset of the erasure stays, under the user.
+            others = [event for event in taken(range(12)) if event.user_id != ERASED]
+            trained.publish(others)
+            trained.wait_until_folded()
+            eventually(lambda: not keys_of_the_erased(trained), "no key names the user")
 
 
 def test_a_list_that_a_training_writes_from_before_an_erasure_is_never_served(
-    trained: Pipeline, address: str
+    trained: Pipeline,
 ) -> None:
     (own_key,) = (key for key in keys_of_the_erased(trained) if ":user:" in key)
     written = trained.store.get(own_key)
-    httpx.delete(f"{address}/v1/users/{ERASED}").raise_for_status()
-    with trained.worker():
+    with trained.api() as address, trained.worker():
+        httpx.delete(f"{address}/v1/users/{ERASED}").raise_for_status()
         trained.wait_until_folded()
         trained.store.set(own_key, written)
         assert source(address) == "popular"

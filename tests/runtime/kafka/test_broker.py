@@ -2,21 +2,17 @@
 
 import gc
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from confluent_kafka import (
-    Consumer,
     KafkaError,
     KafkaException,
     Message,
     Producer,
     TopicCollection,
-    TopicPartition,
 )
 from confluent_kafka.cimpl import NewTopic
 
@@ -32,8 +28,10 @@ from runtime.kafka.broker import Admin
 from runtime.kafka.config import plain
 from runtime.kafka.headers import UnreadableHeadersError, has_readable_headers, headers_of
 from runtime.kafka.lasting import FAILURES, LastingAdmin
+from tests.kafka_log import records_of
 from tests.patience import PATIENCE_S
 from tests.raw_batches import POISON, Raw, publish
+from tests.stream_processors.transport.conftest import new_topic
 
 
 def test_a_topic_of_tansu_that_is_deleted_and_made_again_begins_at_offset_0(
@@ -72,18 +70,6 @@ def never(_: Admin) -> list[Future[str]]:
     return [Future()]
 
 
-def at_once(_: Admin) -> list[Future[str]]:
-    answer: Future[str] = Future()
-    answer.set_result("an answer")
-    return [answer]
-
-
-def refused(_: Admin) -> list[Future[str]]:
-    answer: Future[str] = Future()
-    answer.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
-    return [answer]
-
-
 async def test_a_client_that_never_answers_or_reaches_no_broker_is_replaced_after_a_few_failures(
     lasting: LastingAdmin,
 ) -> None:
@@ -105,14 +91,20 @@ async def test_a_client_that_never_answers_or_reaches_no_broker_is_replaced_afte
     assert lasting.client is not second
 
 
-@pytest.mark.parametrize("said", [at_once, refused])
-def test_a_client_is_kept_as_long_as_a_broker_answers(lasting: LastingAdmin, said: object) -> None:
-    first = lasting.client
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_client_is_kept_as_long_as_a_broker_answers(
+    lasting: LastingAdmin, *, refuses: bool
+) -> None:
+    first, answer = lasting.client, Future[str]()
+    if refuses:
+        answer.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+    else:
+        answer.set_result("an answer")
     for _ in range(FAILURES):
         for _ in range(FAILURES - 1):
             with pytest.raises(KafkaException):
                 lasting.ask_now(never, SHORT_S)
-        lasting.ask_now(said, SHORT_S)  # type: ignore[arg-type]
+        lasting.ask_now(lambda _: [answer], SHORT_S)
     assert lasting.client is first
     lasting.close().join(PATIENCE_S)
     with pytest.raises(KafkaException):
@@ -129,18 +121,12 @@ N = 100
 @pytest.fixture(scope="module")
 def read(broker: str) -> Iterator[list[Message]]:
     """N times: a quote, the same with a poisoned header, and a tombstone with one."""
-    name = f"headers-{uuid.uuid4().hex[:8]}"
-    client = brokers.Admin(plain(broker))
-    brokers.create(client, [NewTopic(name, 1, 1)])
     poisoned = [(b"fine", b"yes"), (POISON, b"x")]
     quote = Raw(QUOTE, b"4", [(b"fine", b"yes"), (b"none", None)])
     raws = [quote, Raw(QUOTE, b"4", poisoned), Raw(None, b"ABC", poisoned)]
-    publish(broker, name, 0, raws * N)
-    consumer = Consumer({**plain(broker).librdkafka(), "group.id": name})
-    with closing(consumer):
-        consumer.assign([TopicPartition(name, 0, 0)])
-        yield consumer.consume(3 * N, PATIENCE_S)
-    brokers.delete(client, [name])
+    with new_topic(broker) as name:
+        publish(broker, name, 0, raws * N)
+        yield records_of(plain(broker), name)
 
 
 @pytest.mark.parametrize("threshold", [1, gc.get_threshold()[0]])
