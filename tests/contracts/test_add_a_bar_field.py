@@ -5,9 +5,7 @@ which both were added.
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +17,10 @@ from contracts.bars import FIELDS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from tests.archive.tables import TODAY_US, Tables
+from tests.commands import ROOT, run
 
 pytestmark = pytest.mark.stack
 
-ROOT: Final = Path(__file__).parents[2]
 LETTER: Final = "lv"
 NAME: Final = "levies"
 WAREHOUSE: Final = "WAREHOUSE_FROM_BEFORE"
@@ -79,12 +77,7 @@ def test_every_program_that_has_bars_derives_the_field(tmp_path: Path) -> None:
     Tables(open_catalog(config), config).commit(BARS_TABLE, [ROW])
 
     suites = [f"tests/{suite}" for suite in SUITES]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites],
-        cwd=copy,
-        env=os.environ | {"PYTHONPATH": str(copy), WAREHOUSE: config.warehouse},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    quiet = ("-q", "-p", "no:cacheprovider")
+    own = {"PYTHONPATH": str(copy), WAREHOUSE: config.warehouse}
+    done = run(sys.executable, "-m", "pytest", *quiet, *suites, folder=copy, **own)
     assert done.returncode == 0, done.stdout + done.stderr

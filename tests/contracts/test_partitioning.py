@@ -91,12 +91,6 @@ def test_a_pair_of_an_even_sum_is_in_the_lesser_items_row_and_others_in_the_grea
 positions = st.builds(LogPosition, st.integers(0, MAX_INCARNATION), st.integers(0, MAX_OFFSET))
 
 
-@given(position=positions)
-def test_a_mark_has_the_whole_position(position: LogPosition) -> None:
-    assert LogPosition.of(position.mark) == position
-    assert list(positions_of(np.array([position.mark]))) == [position]
-
-
 @given(one=positions, other=positions)
 def test_positions_and_marks_are_ordered_by_incarnation_and_then_by_offset(
     one: LogPosition, other: LogPosition
@@ -106,7 +100,9 @@ def test_positions_and_marks_are_ordered_by_incarnation_and_then_by_offset(
 
 
 @given(position=positions)
-def test_a_position_is_written_as_two_numbers_in_brackets(position: LogPosition) -> None:
+def test_a_mark_and_two_numbers_in_brackets_have_the_whole_position(position: LogPosition) -> None:
+    assert LogPosition.of(position.mark) == position
+    assert list(positions_of(np.array([position.mark]))) == [position]
     text = f"[{position.incarnation},{position.offset}]"
     assert str(position) == text_of(position.mark) == text
     assert parse_log_position(text) == parse_log_position(text.encode()) == position

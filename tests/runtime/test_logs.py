@@ -1,12 +1,11 @@
 import json
-import os
-import subprocess
 import sys
 from datetime import datetime, timedelta
 
 import pytest
 
 from runtime.logs import ECS_VERSION
+from tests.commands import run
 
 PROGRAM = """
 import logging, warnings
@@ -44,14 +43,8 @@ Lines = dict[str, list[dict[str, object]]]
 def written(body: str, level: str = "INFO", **settings: str) -> str:
     """What a process of its own writes to standard error."""
     program = PROGRAM.format(level=level, body=body)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, **settings},
-    )
-    assert done.stdout == ""
+    done = run(sys.executable, "-c", program, **settings)
+    assert (done.returncode, done.stdout) == (0, "")
     return done.stderr
 
 

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from stream_processors.compiled import CODE, frames
 from stream_processors.records import PRODUCERS_STAMP
 from stream_processors.transport.batches import BadRecord, RecordBatch
 from stream_processors.transport.contents import Batch, opened, read, unpacked
+from tests.commands import run
 from tests.raw_batches import POISON, Raw, batch_of, patched
 from tests.stream_processors.folding import record
 
@@ -384,7 +384,7 @@ def test_small_batches_that_unpack_to_120_mb_take_no_more_memory_than_the_bound(
     for path, batch in batches.items():
         assert len(batch) < MB
         path.write_bytes(batch)
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *batches], capture_output=True, text=True)
+    done = run(sys.executable, "-c", PROGRAM, *batches)
     grown = list(map(int, done.stdout.split()))
     assert len(grown) == len(batches), done.stderr
     assert max(grown) < GROWS_BY_MB
