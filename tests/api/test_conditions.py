@@ -383,19 +383,11 @@ async def diverse(serve: Serve, filled: Filled) -> AsyncIterator[httpx.AsyncClie
         yield diverse
 
 
-async def test_a_request_may_ask_for_it_and_without_it_nothing_changes(
-    diverse: httpx.AsyncClient,
-) -> None:
-    await becomes([2, 7, 3], ids_of, diverse, ABC, n=3, diversity=1)
-    assert (
-        await ids_of(diverse, ABC, n=3) == await ids_of(diverse, ABC, n=3, diversity=0) == [2, 3, 4]
-    )
-    assert await ids_of(diverse, BASKET, **OF_1, diversity=1) == [2, 7, 3]
-
-
-async def test_a_variant_may_ask_for_it_and_a_request_overrides_that(
+async def test_a_request_or_a_variant_may_ask_for_diversity_and_a_request_overrides_that(
     diverse: httpx.AsyncClient, filled: Filled
 ) -> None:
+    await becomes([2, 7, 3], ids_of, diverse, ABC, n=3, diversity=1)
+    assert await ids_of(diverse, BASKET, **OF_1, diversity=1) == [2, 7, 3]
     assert await ids_of(diverse, ABC, n=3) == [2, 3, 4]  # from the cache, from now on
     filled.serve(Current(2, {"default": Served("g1", "cosine", "user-knn", ALL_ALIKE, 1.0)}))
     await becomes([2, 7, 3], ids_of, diverse, ABC, n=3)

@@ -312,7 +312,6 @@ def valid_texts(schema: dict[str, Any]) -> Iterator[str]:
             yield ",".join(["x" * 64] * most)
 
 
-OF_PATHS: Final = [(one, name) for one in TABLE for name in OPERATIONS[one.name].in_path]
 QUERIES: Final = [
     (one, parameter)
     for one in READS
@@ -321,19 +320,27 @@ QUERIES: Final = [
 ]
 
 
-@each(("endpoint", "parameter"), QUERIES)
+@each(("endpoint", "parameter"), [(one, each_) for one in TABLE for each_ in one.parameters])
 async def test_a_value_beyond_the_bounds_of_a_parameter_is_refused_by_its_name(
     client: Client, endpoint: Endpoint, parameter: Parameter
 ) -> None:
-    if parameter.most > 1:
-        many = "&".join(f"{parameter.name}=x" for _ in range(parameter.most))
-        texts = ["x", f"{text_of(parameter.schema['examples'][0])}&{many}"]
+    name = parameter.name
+    if name in endpoint.in_path:
+        # Without an id, it is another resource.
+        texts = [
+            text for text in invalid_texts(parameter.schema) if text or parameter.may_have_slashes
+        ]
+        requests = [example(endpoint, **{name: text}) for text in texts]
     else:
         texts = [text_of(text) for text in invalid_texts(parameter.schema)]
-    for text in texts:
-        answer = await client.ask_both(endpoint, example(endpoint, {parameter.name: text}))
-        assert refused_fields(answer) == [parameter.name], text
-        assert json.loads(answer.body)["detail"].startswith(f"{parameter.name}: ")
+        if parameter.most > 1:
+            many = "&".join(f"{name}=x" for _ in range(parameter.most))
+            texts = ["x", f"{text_of(parameter.schema['examples'][0])}&{many}"]
+        requests = [example(endpoint, {name: text}) for text in texts]
+    for request in requests:
+        answer = await client.ask_both(endpoint, request)
+        assert refused_fields(answer) == [name], request
+        assert json.loads(answer.body)["detail"].startswith(f"{name}: ")
 
 
 @each(("endpoint", "parameter"), QUERIES)
@@ -346,18 +353,6 @@ async def test_a_value_at_the_bounds_of_a_parameter_is_taken(
         answer = await client.ask_both(endpoint, asked)
         if (parameter.name, text) not in {("session", "regular"), ("session", "extended")}:
             assert answer.status in (200, 426), text  # there is no calendar
-
-
-@each(("endpoint", "name"), OF_PATHS)
-async def test_a_path_that_breaks_a_rule_is_refused_by_its_name(
-    client: Client, endpoint: Endpoint, name: str
-) -> None:
-    (schema,) = [one.schema for one in endpoint.parameters if one.name == name]
-    for text in invalid_texts(schema):
-        if text == "" and not endpoint.may_have_slashes:
-            continue  # another resource
-        answer = await client.ask_both(endpoint, example(endpoint, **{name: text}))
-        assert refused_fields(answer) == [name], text
 
 
 @each("endpoint", [one for one in READS if OPERATIONS[one.name].needed])

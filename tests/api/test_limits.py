@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.events.publisher import Publisher
 from api.http import limits, load_shedding
 from api.http.failures import problem_response
+from api.http.limits import WATCHED
 from api.http.load_shedding import LoadShedding
 from api.http.problems import Problem
 from api.http.quotas import Quota
@@ -137,31 +138,46 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Held:
-    """An application that answers on demand."""
+    """An application that has the whole body, as the endpoints have, and answers on demand."""
 
     def __init__(self) -> None:
         self.goes_on = asyncio.Event()
         self.begins_at_once = False
         self.fails = False
-        self._arrived = asyncio.Semaphore(0)
+        self._begun, self._arrived = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": []}
+        try:
+            message = await receive()
+            self._begun.release()
+            while message.get("more_body"):
+                message = await receive()
+        except Problem as refused:
+            await problem_response(Request(scope), refused)(scope, receive, send)
+            return
         if self.begins_at_once:
             await send(start)
         self._arrived.release()
-        await self.goes_on.wait()
+        await asyncio.wait_for(self.goes_on.wait(), PATIENCE_S)
         if self.fails:
             raise RuntimeError
         if not self.begins_at_once:
             await send(start)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def begun(self, requests: int) -> None:
+        """Return once the bodies of so many more requests have begun to come."""
+        await self._some(self._begun, requests)
+
     async def arrival(self, requests: int) -> None:
         """Return once so many more requests have come through to it."""
+        await self._some(self._arrived, requests)
+
+    async def _some(self, of: asyncio.Semaphore, requests: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
             for _ in range(requests):
-                await self._arrived.acquire()
+                await of.acquire()
 
 
 @pytest.fixture
@@ -174,56 +190,6 @@ def client(held: Held) -> httpx.AsyncClient:
     return client_of(LoadShedding(held))
 
 
-@pytest.mark.parametrize(("method", "bound"), [("GET", READS), ("POST", WRITES)])
-async def test_one_request_too_many_is_asked_to_retry_and_the_others_are_answered(
-    held: Held, client: httpx.AsyncClient, method: str, bound: int
-) -> None:
-    under_way = [asyncio.create_task(client.request(method, "/")) for _ in range(bound)]
-    await held.arrival(bound)
-    answer = await client.request(method, "/v1/events")
-    assert problem(answer) == (503, "overloaded")
-    assert answer.headers["retry-after"] == "1"
-    held.goes_on.set()
-    assert {(await task).status_code for task in under_way} == {200}
-    assert (await client.request(method, "/")).status_code == 200
-
-
-async def test_writes_that_wait_leave_reads_their_places(
-    held: Held, client: httpx.AsyncClient
-) -> None:
-    writes = [asyncio.create_task(client.post("/")) for _ in range(WRITES)]
-    await held.arrival(WRITES)
-    read = asyncio.create_task(client.get("/"))
-    await held.arrival(1)
-    held.goes_on.set()
-    assert (await read).status_code == 200
-    await asyncio.gather(*writes)
-
-
-class Reading(Held):
-    """One that has the whole body before it answers, as the endpoints that write have."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            self._begun.release()
-            while (await receive()).get("more_body"):
-                pass
-        except Problem as refused:
-            await problem_response(Request(scope), refused)(scope, receive, send)
-            return
-        await super().__call__(scope, receive, send)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._begun = asyncio.Semaphore(0)
-
-    async def begun(self, requests: int) -> None:
-        """Return once so many more requests have come, whatever of their bodies has."""
-        async with asyncio.timeout(PATIENCE_S):
-            for _ in range(requests):
-                await self._begun.acquire()
-
-
 class Slow:
     """Bodies that end on demand."""
 
@@ -234,13 +200,8 @@ class Slow:
     async def body(self) -> AsyncIterator[bytes]:
         """Yield a body."""
         yield self._begins_with
-        await self.ends.wait()
+        await asyncio.wait_for(self.ends.wait(), PATIENCE_S)
         yield b"}"
-
-
-@pytest.fixture
-def reading() -> Reading:
-    return Reading()
 
 
 def client_of(app: LoadShedding, address: str = "192.0.2.1") -> httpx.AsyncClient:
@@ -249,90 +210,101 @@ def client_of(app: LoadShedding, address: str = "192.0.2.1") -> httpx.AsyncClien
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
-async def test_bodies_that_are_still_coming_take_no_place_of_a_write(reading: Reading) -> None:
-    slow, client = Slow(), client_of(LoadShedding(reading))
-    reading.goes_on.set()
-    trickling = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(100)]
-    await reading.begun(100)
-    assert (await client.post("/", content=b"{}")).status_code == 200
-    slow.ends.set()
-    assert {(await task).status_code for task in trickling} == {200}
+def begun(
+    n: int,
+    client: httpx.AsyncClient,
+    method: str = "POST",
+    path: str = "/",
+    body: Slow | bytes = b"",
+) -> asyncio.Task[list[int]]:
+    """Begin so many requests, and return the statuses of their answers, which must come in time."""
+
+    async def statuses() -> list[int]:
+        contents = [body.body() if isinstance(body, Slow) else body for _ in range(n)]
+        asked = [client.request(method, path, content=content) for content in contents]
+        async with asyncio.timeout(PATIENCE_S):
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    return asyncio.create_task(statuses())
 
 
-async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Reading) -> None:
-    slow, client = Slow(), client_of(LoadShedding(reading))
-    late = asyncio.create_task(client.post("/", content=slow.body()))
-    await reading.begun(1)
-    writes = [asyncio.create_task(client.post("/", content=b"{}")) for _ in range(WRITES)]
-    await reading.arrival(WRITES)
-    slow.ends.set()
-    assert problem(await late) == (503, "overloaded")
-    reading.goes_on.set()
-    assert {(await write).status_code for write in writes} == {200}
-
-
-async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
-    reading: Reading, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("method", "bound", "others"),
+    [
+        ("GET", READS, [("POST", "/"), *(("GET", path) for path in sorted(WATCHED))]),
+        ("POST", WRITES, [("GET", "/")]),
+    ],
+)
+async def test_one_request_too_many_is_asked_to_retry_but_none_of_another_kind_or_of_monitoring(
+    held: Held, client: httpx.AsyncClient, method: str, bound: int, others: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr(load_shedding, "MAX_ARRIVING_OF_A_CLIENT", 3)
-    monkeypatch.setattr(load_shedding, "MAX_ARRIVING", 5)
-    slow, app = Slow(), LoadShedding(reading)
-    first, second = (client_of(app, address) for address in ("192.0.2.1", "192.0.2.2"))
-    reading.goes_on.set()
-    for _ in range(2):  # bodies that have arrived free their room
-        sent = [
-            asyncio.create_task(client.post("/", content=slow.body()))
-            for client in (first, first, first, second, second)
-        ]
-        await reading.begun(5)
-        own = await first.post("/", content=slow.body())
-        total = await second.post("/", content=slow.body())
-        assert "3 bodies of this client are still arriving" in own.json()["detail"]
-        assert "5 bodies are still arriving" in total.json()["detail"]
-        slow.ends.set()
-        assert {(await task).status_code for task in sent} == {200}
-        slow.ends.clear()
-
-
-async def test_what_came_of_all_bodies_is_bounded(
-    reading: Reading, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(load_shedding, "MAX_ARRIVING_BYTES", 2000)
-    slow, client = Slow(b"x" * 900), client_of(LoadShedding(reading))
-    reading.goes_on.set()
-    for _ in range(2):
-        sent = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(2)]
-        await reading.begun(2)
-        answer = await client.post("/", content=slow.body())
-        await reading.begun(1)
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert "2000 bytes of bodies are arriving" in answer.json()["detail"]
-        slow.ends.set()
-        assert {(await task).status_code for task in sent} == {200}
-        slow.ends.clear()
-
-
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-async def test_monitoring_requests_are_never_rejected(
-    held: Held, client: httpx.AsyncClient, path: str
-) -> None:
-    reads = [asyncio.create_task(client.get("/")) for _ in range(READS)]
-    await held.arrival(READS)
-    watching = asyncio.create_task(client.get(path))
-    await held.arrival(1)
+    under_way = [begun(bound, client, method)]
+    await held.arrival(bound)
+    answer = await client.request(method, "/v1/events")
+    assert problem(answer) == (503, "overloaded")
+    assert answer.headers["retry-after"] == "1"
+    under_way += [begun(1, client, *other) for other in others]
+    await held.arrival(len(others))
     held.goes_on.set()
-    assert (await watching).status_code == 200
-    await asyncio.gather(*reads)
+    assert {status for some in under_way for status in await some} == {200}
+    assert (await client.request(method, "/")).status_code == 200
+
+
+async def test_a_write_has_its_place_from_the_end_of_its_body_on(held: Held) -> None:
+    slow, client = Slow(), client_of(LoadShedding(held))
+    late = begun(2 * WRITES, client, body=slow)
+    await held.begun(2 * WRITES)
+    writes = begun(WRITES, client, body=b"{}")
+    await held.arrival(WRITES)
+    slow.ends.set()
+    assert {*await late} == {503}
+    held.goes_on.set()
+    assert {*await writes} == {200}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "of_clients", "refusals"),
+    [
+        (
+            {"MAX_ARRIVING_OF_A_CLIENT": 3, "MAX_ARRIVING": 5},
+            (3, 2),
+            ("3 bodies of this client are still arriving", "5 bodies are still arriving"),
+        ),
+        ({"MAX_ARRIVING_BYTES": 2000}, (1, 1), ("2000 bytes of bodies are arriving",) * 2),
+    ],
+)
+async def test_bodies_that_are_still_coming_are_bounded_for_a_client_and_in_bytes(
+    held: Held,
+    monkeypatch: pytest.MonkeyPatch,
+    bounds: dict[str, int],
+    of_clients: tuple[int, int],
+    refusals: tuple[str, str],
+) -> None:
+    for name, bound in bounds.items():
+        monkeypatch.setattr(load_shedding, name, bound)
+    slow, app = Slow(b"x" * 900), LoadShedding(held)
+    clients = [client_of(app, address) for address in ("192.0.2.1", "192.0.2.2")]
+    held.goes_on.set()
+    for _ in range(2):  # bodies that have arrived free their room
+        sent = [begun(n, client, body=slow) for n, client in zip(of_clients, clients, strict=True)]
+        await held.begun(sum(of_clients))
+        for client, refusal in zip(clients, refusals, strict=True):
+            answer = await client.post("/", content=slow.body())
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert refusal in answer.json()["detail"]
+        slow.ends.set()
+        assert {status for some in sent for status in await some} == {200}
+        slow.ends.clear()
 
 
 async def test_an_answer_that_has_begun_takes_no_place(
     held: Held, client: httpx.AsyncClient
 ) -> None:
     held.begins_at_once = True
-    streams = [asyncio.create_task(client.get("/")) for _ in range(2 * READS)]
+    streams = begun(2 * READS, client, "GET")
     await held.arrival(2 * READS)
     held.goes_on.set()
-    assert {(await stream).status_code for stream in streams} == {200}
+    assert {*await streams} == {200}
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
@@ -341,14 +313,13 @@ async def test_a_request_that_ends_without_an_answer_gives_its_place_back(
 ) -> None:
     held.fails = ending == "failed"
     for _ in range(2):
-        reads = [asyncio.create_task(client.get("/")) for _ in range(READS)]
+        reads = begun(READS, client, "GET")
         await held.arrival(READS)
         if ending == "cancelled":
-            for read in reads:
-                read.cancel()
+            reads.cancel()
         else:
             held.goes_on.set()
-        await asyncio.gather(*reads, return_exceptions=True)
+        await asyncio.wait([reads])
         held.goes_on.clear()
 
 
@@ -358,7 +329,7 @@ async def test_the_server_turns_writes_away_while_kafka_makes_others_wait(
     publish, goes_on = Publisher.publish, asyncio.Event()
 
     async def publish_later(publisher: Publisher, messages: Sequence[Quote]) -> None:
-        await goes_on.wait()
+        await asyncio.wait_for(goes_on.wait(), PATIENCE_S)
         await publish(publisher, messages)
 
     monkeypatch.setattr(Publisher, "publish", publish_later)
@@ -384,7 +355,7 @@ async def test_a_rejection_is_delayed_and_holds_no_place(
 
     async def rest(_: limits.Refusals) -> None:
         resting.set()
-        await may_go.wait()
+        await asyncio.wait_for(may_go.wait(), PATIENCE_S)
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         found = 429 if scope["path"] == "/refused" else 200
