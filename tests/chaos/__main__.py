@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,15 +49,8 @@ def main(
     """Inject faults into workers under load, and compare Redis with the Kafka log."""
     if brokers not in (1, 3):
         raise typer.BadParameter("1 or 3", param_hint="--brokers")
-    mode = Mode(
-        affinity,
-        user_weight,
-        store,
-        appendfsync,
-        brokers,
-        long_outages=long_outages,
-        secured=secured,
-    )
+    servers = (store, appendfsync, brokers)
+    mode = Mode(affinity, user_weight, *servers, long_outages=long_outages, secured=secured)
     possible = [name for name, kind in KINDS.items() if kind.happens(mode)]
     if impossible := set(only or ()) - set(possible):
         raise typer.BadParameter(
@@ -65,39 +60,23 @@ def main(
     table = Table(
         *("seed", "mode", "faults", "records", "worker restarts", "duration", "result"), box=None
     )
-    failed = False
+    failed, its = False, partial(run, faults=faults, records_per_s=records_per_s, only=only)
     for seed in range(first_seed, first_seed + seeds):
         for one in every_mode(mode) if modes else [mode]:
-            outcome = _run(seed, faults, records_per_s, one, only, steps=steps)
+            outcome = _run(its, seed, one, steps=steps)
             failed |= outcome is None
             table.add_row(str(seed), str(one), *_row(faults, outcome))
     console.print(table)
     raise typer.Exit(int(failed))
 
 
-def _run(
-    seed: int,
-    faults: int,
-    records_per_s: int,
-    mode: Mode,
-    only: list[str] | None,
-    *,
-    steps: bool,
-) -> Outcome | None:
+def _run(its: Callable[..., Outcome], seed: int, mode: Mode, *, steps: bool) -> Outcome | None:
     """Run one seed in one mode; on failure, print what is wrong and return None."""
     folder = Path(tempfile.mkdtemp(prefix=f"tickrec-chaos-{seed}-"))
     name = f"seed {seed} ({mode})"
     with console.status(name) as status:
         try:
-            outcome = run(
-                folder,
-                seed,
-                faults,
-                records_per_s,
-                mode,
-                lambda what: status.update(f"{name}, {what}"),
-                only,
-            )
+            outcome = its(folder, seed, mode, lambda what: status.update(f"{name}, {what}"))
         except (ChaosError, TimeoutError, RedisError, KafkaException, BrokerError) as error:
             console.print(f"[red]{name} failed[/], its logs are in {folder}")
             _print_steps(folder)

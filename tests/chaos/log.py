@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.topics import STREAMED, Topic
@@ -58,7 +59,7 @@ class Log:
         """Read a topic to where it ends now; return where that is, by partition.
 
         Raises:
-            TimeoutError: the broker does not answer.
+            TimeoutError, KafkaException: the broker does not answer.
         """
         names = [(topic.name, p) for p in range(partitions)]
         self._consumer.assign([TopicPartition(*name, self._ends[name]) for name in names])
@@ -143,18 +144,16 @@ class Log:
         """Return where a log ends, as soon as it has a leader.
 
         Raises:
-            TimeoutError: nobody does.
+            KafkaException: nobody leads it.
         """
-        until_s = time.monotonic() + _READ_WITHIN_S
-        while True:
-            try:
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(*place), _CALL_S)
-            except KafkaException as error:
-                if time.monotonic() > until_s:
-                    raise TimeoutError(f"no end of {place}: {error}") from error
-                time.sleep(_POLL_S)
-            else:
-                return int(end)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(KafkaException),
+            stop=tenacity.stop_after_delay(_READ_WITHIN_S),
+            wait=tenacity.wait_fixed(_POLL_S),
+            reraise=True,
+        )
+        _, end = retrying(self._consumer.get_watermark_offsets, TopicPartition(*place), _CALL_S)
+        return int(end)
 
     def _keep(self, place: Place, message: Message) -> None:
         offset = message.offset()

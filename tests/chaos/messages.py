@@ -9,6 +9,7 @@ import itertools
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from contracts.event_types import BUILT_IN
@@ -124,36 +125,29 @@ def with_unreadable(rng: random.Random, messages: Sequence[Publication]) -> list
     return batch
 
 
+@dataclass
 class Messages:
-    def __init__(
-        self,
-        rng: random.Random,
-        time: EventTime,
-        *,
-        bad_share: float = _BAD_SHARE,
-        erased_share: float = 0,
-    ) -> None:
-        self._rng = rng
-        self._time = time
-        self._bad_share = bad_share
-        self._erased_share = erased_share
+    rng: random.Random
+    time: EventTime
+    bad_share: float = _BAD_SHARE
+    erased_share: float = 0
 
     def next(self) -> Publication:
-        (topic,) = self._rng.choices(PUBLISHED, _TOPIC_WEIGHTS)
+        (topic,) = self.rng.choices(PUBLISHED, _TOPIC_WEIGHTS)
         if topic == QUOTES:
             quote = self._quote()
             return Publication(topic.name, key_of(quote), self._or_bad(encode(quote)))
         event = self._interaction()
-        is_erasure = self._rng.random() < self._erased_share
+        is_erasure = self.rng.random() < self.erased_share
         erased_or_sent = None if is_erasure else self._or_bad(encode(event))
         return Publication(topic.name, key_of(event), erased_or_sent)
 
     def _or_bad(self, value: bytes) -> bytes:
-        is_bad = self._rng.random() < self._bad_share
-        return self._rng.choice(_BAD_VALUES) if is_bad else value
+        is_bad = self.rng.random() < self.bad_share
+        return self.rng.choice(_BAD_VALUES) if is_bad else value
 
     def _quote(self) -> Quote:
-        rng = self._rng
+        rng = self.rng
         return Quote(
             instrument_id=rng.randrange(_INSTRUMENTS),
             price=rng.randint(64, 64_000) / 64,
@@ -162,7 +156,7 @@ class Messages:
         )
 
     def _interaction(self) -> Interaction:
-        rng = self._rng
+        rng = self.rng
         has_price, has_quantity = rng.random() < 0.5, rng.random() < 0.5
         return Interaction(
             user_id=f"user-{rng.randrange(_USERS)}",
@@ -175,4 +169,4 @@ class Messages:
 
     def _event_time_ms(self) -> int:
         # Whole seconds make ties, which the log's order decides.
-        return (self._time.now_ms() - self._rng.randrange(_DISORDER_MS)) // 1000 * 1000
+        return (self.time.now_ms() - self.rng.randrange(_DISORDER_MS)) // 1000 * 1000

@@ -103,10 +103,11 @@ def strike(world: World, kind: str, rng: random.Random) -> None:
 def run(
     folder: Path,
     seed: int,
-    faults: int,
-    records_per_s: int,
     mode: Mode,
     say: Callable[[str], None],
+    *,
+    faults: int,
+    records_per_s: int,
     only: list[str] | None = None,
 ) -> Outcome:
     """Run one seed: each fault begins at a random moment, and after each few all is compared.

@@ -90,13 +90,6 @@ def publish(broker: str, poison: Iterable[Record]) -> dict[tuple[str, int], Reco
     return placed
 
 
-def letters_of(pipeline: Pipeline, topic: Topic) -> list[tuple[tuple[str, int], bytes | None, str]]:
-    return [
-        ((headers["topic"].decode(), int(headers["offset"])), value, headers["reason"].decode())
-        for value, headers in dead_letters(pipeline.broker, topic.name)
-    ]
-
-
 def test_each_kind_of_bad_record_is_a_dead_letter_and_every_valid_one_is_counted(
     pipeline: Pipeline,
 ) -> None:
@@ -106,7 +99,11 @@ def test_each_kind_of_bad_record_is_a_dead_letter_and_every_valid_one_is_counted
         pipeline.wait_until_folded()
         assert worker.poll() is None
     assert len(placed) == len(made)
-    letters = [letter for topic in MESSAGES for letter in letters_of(pipeline, topic)]
+    letters = [
+        ((headers["topic"].decode(), int(headers["offset"])), value, headers["reason"].decode())
+        for topic in MESSAGES
+        for value, headers in dead_letters(pipeline.broker, topic.name)
+    ]
     bad = {place for place, record in placed.items() if record.reason is not None}
     assert sorted(place for place, *_ in letters) == sorted(bad)
     for place, value, reason in letters:

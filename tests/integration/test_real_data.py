@@ -99,13 +99,10 @@ def real_events(n: int) -> list[Interaction]:
 
 
 def user_items(events: Sequence[Interaction]) -> tuple[csr_array, list[int]]:
-    users = {user: row for row, user in enumerate(sorted({e.user_id for e in events}))}
-    items = sorted({e.instrument_id for e in events})
-    column = {item: place for place, item in enumerate(items)}
-    pairs = sorted({(users[e.user_id], column[e.instrument_id]) for e in events})
-    rows, columns = np.array(pairs).T
-    matrix = csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(users), len(items)))
-    return matrix, items
+    _, rows = np.unique([event.user_id for event in events], return_inverse=True)
+    items, columns = np.unique([event.instrument_id for event in events], return_inverse=True)
+    matrix = csr_array((np.ones(len(events)), (rows, columns)))
+    return matrix.astype(bool).astype(float), items.tolist()
 
 
 def gram_of(pipeline: Pipeline, items: Sequence[int]) -> np.ndarray:

@@ -84,7 +84,8 @@ def test_while_the_store_is_frozen_a_worker_buffers_a_bounded_amount_however_muc
         rss_before = worker.process.memory_info().rss
         own_store.signal(signal.SIGSTOP)
         longer_than_its_timeout = time.monotonic() + REDIS_TIMEOUT_S + 1
-        pipeline.publish_raw(repeat_quotes(WAITING_QUOTES))
+        made = [(QUOTES.name, key_of(quote), encode(quote), None) for quote in quotes(1_000)]
+        pipeline.publish_raw(itertools.islice(itertools.cycle(made), WAITING_QUOTES))
         eventually(lambda: time.monotonic() > longer_than_its_timeout, "the client's timeout")
         taken = worker.metric("records_total", QUOTES.name)
         grown = worker.process.memory_info().rss - rss_before
@@ -93,11 +94,6 @@ def test_while_the_store_is_frozen_a_worker_buffers_a_bounded_amount_however_muc
     assert counted(pipeline) == WAITING_QUOTES
     assert taken < WAITING_QUOTES / 10
     assert grown < MEMORY_ON_BOARD, f"{grown / MB:.0f} MB"
-
-
-def repeat_quotes(n: int) -> Iterator[tuple[str, bytes, bytes, None]]:
-    made = [(QUOTES.name, key_of(quote), encode(quote), None) for quote in quotes(1_000)]
-    return itertools.islice(itertools.cycle(made), n)
 
 
 WORKERS = ("one", "two")

@@ -55,14 +55,10 @@ class Watched:
     def partitions(self) -> dict[str, dict[str, str | int]]:
         return httpx.get(f"{self._address}/health", timeout=PATIENCE_S).json()["partitions"]
 
-    def metrics(self) -> str:
-        return httpx.get(f"{self._address}/metrics", timeout=PATIENCE_S).text
-
     def metric(self, name: str, topic: str = r"\w+") -> float:
         """Return the sum over the partitions of a topic, or of all; NaN if it is not there."""
-        rows = re.findall(
-            rf'^{name}{{[^}}]*topic="{topic}"[^}}]*}} (\S+)$', self.metrics(), re.MULTILINE
-        )
+        said = httpx.get(f"{self._address}/metrics", timeout=PATIENCE_S).text
+        rows = re.findall(rf'^{name}{{[^}}]*topic="{topic}"[^}}]*}} (\S+)$', said, re.MULTILINE)
         return sum(map(float, rows)) if rows else math.nan
 
     def runs(self) -> bool:
@@ -87,8 +83,7 @@ def partitions_of(pipeline: Pipeline) -> int:
 def _is_assigned(worker: Watched, pipeline: Pipeline) -> bool:
     try:
         states = [its["state"] for its in worker.partitions().values()]
-        return len(states) == partitions_of(pipeline) and {"claiming", "resuming"}.isdisjoint(
-            states
-        )
+        is_claimed = {"claiming", "resuming"}.isdisjoint(states)
+        return len(states) == partitions_of(pipeline) and is_claimed
     except httpx.TransportError:
         return False

@@ -34,12 +34,6 @@ class Kafka(NamedTuple):
     servers: list[Restartable]
     """broker n+1 at place n; none if they are not the run's own: then they must not fail"""
 
-    @property
-    def server(self) -> Restartable:
-        """The broker, where there is only one."""
-        (only,) = self.servers
-        return only
-
 
 def borrowed_kafka(address: str, workers: int) -> Kafka:
     """Return a broker that is not the run's own; everybody reaches it directly."""

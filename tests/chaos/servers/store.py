@@ -33,7 +33,6 @@ class Node(Restartable):
         ignoring = ("sh", "-c", 'trap "" XFSZ; exec "$@"', "sh")
         argv = (*ignoring, *server.command.argv, *durable, *options)
         super().__init__(replace(server, command=replace(server.command, argv=argv)))
-        self.options = options
         self._folder = folder
         self._client = redis.Redis.from_url(server.address, **CLIENT_OPTIONS)
 
