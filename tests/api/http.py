@@ -78,7 +78,8 @@ async def serving(**settings: Any) -> AsyncIterator[tuple[Server, int]]:
 @contextlib.asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Client]:
     """Connect to a server."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(PATIENCE_S):
             yield Client(reader, writer)

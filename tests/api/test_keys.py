@@ -303,21 +303,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def port(where: dict[str, Any], model: None, path: Path) -> AsyncIterator[int]:
-    """Of a server with these keys, and `plain` of the environment."""
-    async with serving(**where, api_keys="plain", api_keys_file=path) as (_, port):
-        yield port
+async def connection(where: dict[str, Any], model: None, path: Path) -> AsyncIterator[Client]:
+    """To a server with these keys, and `plain` of the environment."""
+    async with (
+        serving(**where, api_keys="plain", api_keys_file=path) as (_, port),
+        connected(port) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
 async def client(serve: Serve, model: None, path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with serve(api_keys="plain", api_keys_file=path) as client:
-        yield client
-
-
-@pytest.fixture
-async def connection(port: int) -> AsyncIterator[Client]:
-    async with connected(port) as client:
         yield client
 
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 import tenacity
@@ -218,11 +219,14 @@ def pings(client: Redis) -> bool:
         return False
 
 
-@tenacity.retry(
+RETRYING: Final = tenacity.retry(
     retry=tenacity.retry_if_exception_type(StoreUnavailableError),
     stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.02),
 )
+
+
+@RETRYING
 async def got(store: Store, key: str) -> bytes | None:
     return await store.answer(get(key))
 
@@ -318,41 +322,27 @@ async def test_a_read_whose_time_is_over_while_it_waits_has_no_turn(store: Store
     await check_that_nobody_has_one(turns)
 
 
-async def test_reads_whose_time_is_over_end_their_turns_once(store: Store) -> None:
-    """Their connection says nothing either, so it is given up, and they learn that as well."""
-    many = [store.answer(blocking(store)) for _ in range(2 * COMMANDS_AT_ONCE // MANY)]
-    with read_deadline(0.05):
-        ended = await asyncio.gather(*many, return_exceptions=True)
-    assert {type(error) for error in ended} == {StoreUnavailableError}
-    await until_answered(store)
-    await check_that_nobody_has_one(store._nodes.turns)
-
-
-async def test_reads_whose_connection_is_lost_end_their_turns_once_and_those_that_wait_fail(
-    store: Store,
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_reads_whose_time_is_over_or_whose_connection_is_lost_end_their_turns_once(
+    store: Store, *, is_lost: bool
 ) -> None:
-    many = [
-        asyncio.ensure_future(store.answer(blocking(store)))
-        for _ in range(2 * COMMANDS_AT_ONCE // MANY)
-    ]
-    await asyncio.sleep(0)
-    (connection,) = store._nodes.connections()
-    assert connection.waiting == COMMANDS_AT_ONCE // MANY * MANY
-    connection.close()
-    async with asyncio.timeout(PATIENCE_S):
-        ended = await asyncio.gather(*many, return_exceptions=True)
+    """A connection that says nothing is given up too; reads that wait for a turn fail as well."""
+    with read_deadline(PATIENCE_S if is_lost else 0.05):
+        asked = [store.answer(blocking(store)) for _ in range(2 * COMMANDS_AT_ONCE // MANY)]
+        many = asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.sleep(0)
+        (connection,) = store._nodes.connections()
+        assert connection.waiting == COMMANDS_AT_ONCE // MANY * MANY
+        if is_lost:
+            connection.close()
+        async with asyncio.timeout(PATIENCE_S):
+            ended = await many
     assert {type(error) for error in ended} == {StoreUnavailableError}
     await until_answered(store)
     await check_that_nobody_has_one(store._nodes.turns)
 
 
+@RETRYING
 async def until_answered(store: Store) -> None:
     """Return once the store is connected again, and answers a read of much."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                assert await store.answer(much(store)) == MANY
-            except StoreUnavailableError:
-                await asyncio.sleep(0.01)
-            else:
-                return
+    assert await store.answer(much(store)) == MANY

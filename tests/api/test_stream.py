@@ -23,7 +23,7 @@ from tests.patience import PATIENCE_S, until_true
 
 from .asking import becomes, problem
 from .conftest import RUNNING_S, TOPOLOGY, Filled
-from .http import request
+from .http import connected, request
 from .keys import entry, write_keys
 from .streaming import Served, Worker, served, value
 
@@ -151,24 +151,21 @@ async def test_only_the_path_of_the_stream_is_upgraded(api_: Served) -> None:
 async def test_a_frame_that_breaks_the_protocol_or_is_too_large_closes_the_stream(
     api_: Served, frame: bytes, code: int
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api_.client.base_url.port)
-    async with asyncio.timeout(PATIENCE_S):
-        writer.write(HANDSHAKE)
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(frame)
-        assert code.to_bytes(2, "big") in await reader.read()
-    writer.close()
+    async with connected(api_.client.base_url.port or 0) as client:
+        client.writer.write(HANDSHAKE)
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write(frame)
+        assert code.to_bytes(2, "big") in await client.reader.read()
 
 
 async def test_a_client_is_pinged(where: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.hot.server.HEARTBEAT_S", 0.05)
-    async with served(**where) as application:
-        port = application.client.base_url.port
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(HANDSHAKE)
-        async with asyncio.timeout(PATIENCE_S):
-            await reader.readuntil(b"\x89\x04")
-        writer.close()
+    async with (
+        served(**where) as application,
+        connected(application.client.base_url.port or 0) as client,
+    ):
+        client.writer.write(HANDSHAKE)
+        await client.reader.readuntil(b"\x89\x04")
 
 
 async def refused(
