@@ -53,29 +53,22 @@ async def eventually(is_so: Callable[[], Awaitable[bool] | bool]) -> None:
     assert found if isinstance(found, bool) else await found
 
 
-async def test_changes_are_seen_and_a_store_that_lost_everything_leaves_an_empty_catalog(
-    filled: Filled, following: Following
+async def test_changes_of_entries_that_can_be_read_are_seen_and_that_a_store_lost_everything(
+    filled: Filled, following: Following, caplog: pytest.LogCaptureFixture
 ) -> None:
     filled.instrument(4, "OLD")
     filled.instrument(6, "GONE")
+    partition = instrument_partition(4, TOPOLOGY.instruments)
+    filled.store.hset(filled.keys.catalog(partition), "5", "nonsense")
     async with following() as catalog:
+        assert sorted(catalog.instruments()) == [4, 6]
+        assert "is skipped" in caplog.text
         filled.instrument(4, "NEW")
         filled.take_out(6)
         await eventually(lambda: catalog.resolve("new") == 4 and catalog.resolve("gone") is None)
         for key in filled.store.scan_iter(f"{filled.keys.namespace}:*{{n*"):
             filled.store.delete(key)
         await eventually(lambda: len(catalog) == 0)
-
-
-async def test_an_entry_that_cannot_be_read_is_left_out(
-    filled: Filled, following: Following, caplog: pytest.LogCaptureFixture
-) -> None:
-    filled.instrument(4, "AAPL")
-    partition = instrument_partition(4, TOPOLOGY.instruments)
-    filled.store.hset(filled.keys.catalog(partition), "5", "nonsense")
-    async with following() as catalog:
-        assert [*catalog.instruments()] == [4]
-    assert "is skipped" in caplog.text
 
 
 async def test_while_redis_is_away_the_catalog_stays_and_its_age_grows(

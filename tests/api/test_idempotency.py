@@ -54,6 +54,8 @@ async def outcome(
 async def test_the_same_request_gets_the_first_answer_and_stands_in_the_log_once(
     writing: httpx.AsyncClient, broker: str, topology: Topology, filled: Filled
 ) -> None:
+    assert problem(await post(writing, -1)) == (422, "invalid-events")
+    assert not kept(filled), "what published nothing leaves its key free"
     first = await post(writing)
     again = await post(writing)
     unquoted = await post(writing, headers={"Idempotency-Key": KEY["Idempotency-Key"].strip('"')})
@@ -92,15 +94,6 @@ async def test_a_key_is_good_for_one_request_of_one_api_key(
         assert problem(of_feedback) == (422, "idempotency-key-reused")
         assert await outcome(client, 2, other) == FIRST
     read_back(broker, QUOTES.name, topology.quotes, 2)
-
-
-async def test_what_published_nothing_leaves_its_key_free(
-    writing: httpx.AsyncClient, broker: str, topology: Topology, filled: Filled
-) -> None:
-    assert problem(await post(writing, -1)) == (422, "invalid-events")
-    assert not kept(filled)
-    assert (await post(writing)).status_code == 202
-    read_back(broker, QUOTES.name, topology.quotes, 1)
 
 
 @each("key", ["", "two words", "x" * 256, "Zoë"])

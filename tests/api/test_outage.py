@@ -143,16 +143,11 @@ async def api_(own_store: Server) -> AsyncIterator[Served]:
         yield application
 
 
-def fill_topology(url: str) -> None:
-    with connect(url, "tests") as store:
-        Filled(store, KEYS).topology()  # type: ignore[arg-type]
-
-
 async def test_a_redis_that_hangs_makes_bars_stale_once_and_live_again(
     api_: Served, own_store: Server
 ) -> None:
     with running(own_store) as process:
-        fill_topology(own_store.address)
+        fill(own_store)
         async with worker(own_store.address, KEYS.namespace) as its, opened(api_, 4) as stream:
             with pytest.MonkeyPatch.context() as hurried:
                 hurried.setattr(channels, "QUIET_S", 0.5)
@@ -171,7 +166,7 @@ async def test_a_redis_that_hangs_makes_bars_stale_once_and_live_again(
 async def test_a_redis_that_lost_everything_is_believed(api_: Served, own_store: Server) -> None:
     async with contextlib.AsyncExitStack() as stack:
         with running(own_store):
-            fill_topology(own_store.address)
+            fill(own_store)
             async with worker(own_store.address, KEYS.namespace) as its:
                 await its.write([(4, RUNNING_S, value(9))])
             stream = await stack.enter_async_context(opened(api_, 4))
@@ -180,7 +175,7 @@ async def test_a_redis_that_lost_everything_is_believed(api_: Served, own_store:
         with running(own_store):
             async with worker(own_store.address, KEYS.namespace) as its:
                 await its.write([(4, RUNNING_S, value(1))])
-            fill_topology(own_store.address)  # only now the server knows where to look
+            fill(own_store)  # only now the server knows where to look
             assert await stream.bars_until_live() == {4: 1}
 
 
@@ -188,7 +183,7 @@ async def test_bars_of_every_node_of_a_cluster_come_also_after_a_slot_has_moved(
     cluster: Cluster,
 ) -> None:
     url = cluster.servers[0].address
-    fill_topology(url)
+    fill(cluster.servers[0])
     async with served(url, KEYS.namespace) as api_, opened(api_, *INSTRUMENTS) as stream:
         async with worker(url, KEYS.namespace) as its:
             await its.write((i, RUNNING_S, value(1)) for i in INSTRUMENTS)
@@ -204,7 +199,7 @@ async def test_bars_of_every_node_of_a_cluster_come_also_after_a_slot_has_moved(
 
 async def test_bars_go_on_from_the_replica_that_takes_over(cluster: Cluster) -> None:
     url = cluster.servers[0].address
-    fill_topology(url)
+    fill(cluster.servers[0])
     async with served(url, KEYS.namespace) as api_, opened(api_, *INSTRUMENTS) as stream:
         os.kill(cluster.processes[1].pid, signal.SIGKILL)
         assert (await stream.next())[0] == "stale"

@@ -6,6 +6,7 @@ import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -86,12 +87,17 @@ def test_a_generation_without_a_popular_list_is_an_error(reader: Reader, filled:
         reader.run(reader.recommendations("ABC", ALL))
 
 
+def recommended_to_abc(reader: Reader, wish: Wish = ALL) -> tuple[str, list[int]]:
+    """Return the source and the ids."""
+    _, chosen = reader.run(reader.recommendations("ABC", wish))
+    return chosen.source, [item.instrument_id for item in chosen.items]
+
+
 def test_what_was_folded_in_counts_until_history_or_generation_change(
     reader: Reader, filled: Filled
 ) -> None:
     def recommended() -> list[int]:
-        _, chosen = reader.run(reader.recommendations("ABC", ALL))
-        return [item.instrument_id for item in chosen.items]
+        return recommended_to_abc(reader)[1]
 
     filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
     filled.history("ABC", {"4": (1, 1)}, off=1)
@@ -107,10 +113,7 @@ def test_what_was_folded_in_counts_until_history_or_generation_change(
 def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
     reader: Reader, raw: Redis, filled: Filled
 ) -> None:
-    def recommended(wish: Wish = ALL) -> tuple[str, list[int]]:
-        _, chosen = reader.run(reader.recommendations("ABC", wish))
-        return chosen.source, [item.instrument_id for item in chosen.items]
-
+    recommended = partial(recommended_to_abc, reader)
     filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
     filled.user_list("g1", "ABC", off=1, items=[("8", 0.5, ["4"]), ("9", 0.4, ["4"])])
     filled.history("ABC", {"4": (1, 1)}, off=1)
@@ -409,15 +412,11 @@ def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_
 
 
 async def test_a_decision_is_seen_by_every_process_soon_after(serve: Serve, filled: Filled) -> None:
-    variants = {
-        name: Served(generation, "cosine", "user-knn")
-        for name, generation in (("default", "g1"), ("steep", "g2"))
-    }
     async with serve() as one, serve() as other:
         for variant in ("steep", "default") * 5:
             for client in (other, one):
                 await client.get("/v1/users/ABC/recommendations")
-            filled.serve(Current(1, variants, Experiment("spring", {variant: 1})))
+            filled.serve(Current(1, VARIANTS, Experiment("spring", {variant: 1})))
             await asyncio.sleep(SEEN_BY_ALL_S)
             for client in (one, other):
                 answer = (await client.get("/v1/users/ABC/recommendations")).json()
