@@ -195,7 +195,7 @@ def test_what_are_no_changes_is_an_error(value: bytes | None, reason: str) -> No
         decode_changes(value)
 
 
-def test_whatever_the_bytes_are_they_are_x() -> None:
+def test_whatever_the_bytes_are_they_are_changes_or_an_error() -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)

@@ -7,10 +7,9 @@ from confluent_kafka import TopicPartition
 
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS
-from infra.local.process import start
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
-from tests.integration.conftest import WAIT_S, Pipeline
+from tests.integration.conftest import Pipeline
 
 pytestmark = [pytest.mark.kafka_only, pytest.mark.stack]
 
@@ -28,12 +27,7 @@ def fold(pipeline: Pipeline) -> None:
 
 
 def refused(pipeline: Pipeline, *arguments: str) -> str:
-    """Run a program that must exit with 1; return what it said."""
-    command = pipeline.command(arguments[0], *arguments, metrics_port=0)
-    code = start(command).wait(WAIT_S)
-    said = command.log.read_text()
-    assert code == 1, said
-    return " ".join(said.split())
+    return " ".join(pipeline.run(*arguments, exits=1, metrics_port=0).split())
 
 
 def cut_log(broker: str, before: TopicPartition) -> None:

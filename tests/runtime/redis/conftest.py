@@ -15,7 +15,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
-from tests.integration.conftest import WAIT_S, Pipeline
+from tests.integration.conftest import Pipeline
 from tests.runtime.redis.guarded import Guarded, guarded
 
 NAMESPACE = "live"
@@ -50,12 +50,10 @@ class Programs(Pipeline):
         url = self.guarded.url("trainer")
         assert "trained" in self.run("trainer", "once", redis_url=url, keep_generations=1)
 
-    def refused(self, name: str, *arguments: str, url: str) -> str:
+    def refused(self, *arguments: str, url: str) -> str:
         """Return what a program says that ends by itself, as it cannot go on."""
         often = {"flush_interval_s": "0.2", "metrics_port": free_port()}
-        process = start(self.command(name, *arguments, redis_url=url, **often))
-        assert process.wait(WAIT_S) == 1, self.said(name)
-        return self.said(name)
+        return self.run(*arguments, exits=1, redis_url=url, **often)
 
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(encoding="utf-8")

@@ -54,7 +54,7 @@ async def said_by(
 ) -> str:
     """Return what a program says that cannot go on; the API says it when it is asked."""
     if program != "api":
-        return programs.refused(program, *STARTED[program], url=url)
+        return programs.refused(*STARTED[program], url=url)
     async with api(url) as address, httpx.AsyncClient(base_url=address) as client:
         answer = await client.get("/v1/instruments/4/bars")
         assert answer.status_code == 503, answer.text
@@ -151,7 +151,7 @@ def test_on_a_store_that_may_evict_nothing_starts(
     programs: Programs, store: Guarded, program: str
 ) -> None:
     with configured(programs.store, "maxmemory-policy", "volatile-lru"):
-        said = programs.refused(program, *STARTED[program], url=store.url(program))
+        said = programs.refused(*STARTED[program], url=store.url(program))
     assert "maxmemory-policy volatile-lru" in said
     assert "set it to noeviction" in said
     assert "Traceback" not in said
