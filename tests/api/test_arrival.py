@@ -141,8 +141,8 @@ async def connection(app: Answering) -> AsyncIterator[Connection]:
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
-    reader, writer = await asyncio.open_connection(LOOPBACK, port)
     async with asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
         while not server.server_state.connections:  # noqa: ASYNC110 (a plain set of uvicorn's)
             await asyncio.sleep(0)
     (its,) = server.server_state.connections

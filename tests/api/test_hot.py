@@ -229,15 +229,11 @@ async def test_requests_are_answered_the_same_however_they_are_cut(client: Clien
     for _ in range(40):
         some = rng.choices(asked, k=5)
         data = b"".join(some)
-        cuts = sorted(rng.choices([*range(len(data)), *ends_of(some)], k=3))
+        cuts = sorted(rng.choices([*range(len(data)), *itertools.accumulate(map(len, some))], k=3))
         for begin, end in itertools.pairwise((0, *cuts, len(data))):
             client.writer.write(data[begin:end])
             await asyncio.sleep(rng.choice((0, 0.002)))
         assert [await client.answer() for _ in some] == [expected[each] for each in some]
-
-
-def ends_of(requests: list[bytes]) -> list[int]:
-    return [*itertools.accumulate(map(len, requests))]
 
 
 async def test_the_end_of_a_head_is_not_taken_for_a_head(

@@ -73,16 +73,12 @@ def test_lists_that_expire_while_a_history_is_folded_in_are_not_taken_for_none(
     assert {item.instrument_id for item in chosen.items} == {5, 8}
 
 
-def test_generations_that_expire_faster_than_they_are_read_are_an_error(
+def test_generations_that_expire_faster_than_they_are_read_or_have_no_popular_list_are_an_error(
     reader: Reader, filled: Filled
 ) -> None:
     filled.point_to("a")
     with pytest.raises(GenerationReplacedError):
         reader.run(reader.similar(4, 10), ["b", "c", "d"])
-
-
-def test_a_generation_without_a_popular_list_is_an_error(reader: Reader, filled: Filled) -> None:
-    filled.point_to("torn")
     with pytest.raises(GenerationReplacedError):
         reader.run(reader.recommendations("ABC", ALL))
 
