@@ -25,7 +25,12 @@ from tests.patience import PATIENCE_S
 pytestmark = pytest.mark.slow
 
 OF_THE_BROKER = {"restart a broker", "pause a broker", "cut from the brokers"}
-FAULTS = [name for name, of in KINDS.items() if of.happens(USUAL) and name not in OF_THE_BROKER]
+FIRST = "lose the store"
+"""After it, closed bars of a topic that was recreated before are not compared."""
+FAULTS = [
+    FIRST,
+    *(k for k, of in KINDS.items() if of.happens(USUAL) and k not in OF_THE_BROKER | {FIRST}),
+]
 SESSION_TIMEOUT_S = Settings.model_fields["session_timeout_s"].default
 RECORDS_PER_S = 300
 
