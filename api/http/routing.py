@@ -191,7 +191,7 @@ class Methods:
     def _allowed(self, scope: Scope) -> bytes:
         """Return the methods of a path for `Allow`; empty if there is no such path.
 
-        Slashes in an id are encoded: with more than its endpoint has, a path is of no resource.
+        Slashes in an id are encoded: a path with more than its endpoint has names no resource.
         """
         as_get = {**scope, "method": "GET"}
         matching = [r for r in self._routes if r.matches(as_get)[0] is not Match.NONE]

@@ -58,6 +58,7 @@ _WARM_UP_S: Final = 5
 _WARM_UPS: Final = 12
 """at most, until most lists are kept"""
 _MOST: Final = 0.99
+"""of the lists that a turn needs"""
 _RECOMMENDATIONS: Final = "/v1/users/{}/recommendations"
 _PLAIN: Final = "/plain/{}"
 _ENDPOINTS: Final = {
