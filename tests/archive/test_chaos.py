@@ -11,10 +11,8 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +22,7 @@ from archive.reading.broker import Broker
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from tests.archive.conftest import PARTITIONS, Setup
 from tests.archive.samples import interaction, now_ms, quotes
+from tests.kafka_log import feeding
 from tests.patience import eventually
 
 pytestmark = pytest.mark.slow
@@ -32,27 +31,17 @@ KILLS: Final = int(os.environ.get("TICKREC_TEST_KILLS", "10"))
 BATCH: Final = 200
 
 
-@contextmanager
-def fed(setup: Setup) -> Iterator[list[int]]:
+def fed(setup: Setup) -> AbstractContextManager[list[int]]:
     """Publish quotes and as many events for the block; yield how many, which keeps growing."""
-    stop, n = threading.Event(), [0]
 
-    def feed() -> None:
-        while not stop.wait(0.05):
-            numbers, ts = range(n[0], n[0] + BATCH), now_ms()
-            events = [
-                interaction(f"u{i % 40}", i % 50, ts, price=1.0, quantity=i + 1.0) for i in numbers
-            ]
-            setup.publish([*quotes(BATCH, n[0]), *events])
-            n[0] = numbers.stop
+    def publish(numbers: range) -> None:
+        ts = now_ms()
+        events = [
+            interaction(f"u{i % 40}", i % 50, ts, price=1.0, quantity=i + 1.0) for i in numbers
+        ]
+        setup.publish([*quotes(len(numbers), numbers.start), *events])
 
-    thread = threading.Thread(target=feed)
-    thread.start()
-    try:
-        yield n
-    finally:
-        stop.set()
-        thread.join()
+    return feeding(publish, BATCH)
 
 
 class Processes:

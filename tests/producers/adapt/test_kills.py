@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import random
-import threading
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
 from infra.local.process import Command, kill, start, stop
+from tests.kafka_log import feeding
 from tests.patience import eventually
 
 from .conftest import Company, quotes, tick
@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.kafka_only, pytest.mark.slow]
 
 KILLS = 30
 AT_ONCE = 500
-EVERY_S = 0.05
 WITHIN_S = 0.5
 
 
@@ -26,24 +25,11 @@ def starts_of(command: Command) -> int:
     return command.log.read_text().count('"started"') if command.log.exists() else 0
 
 
-@contextlib.contextmanager
-def fed(company: Company, topic: str) -> Iterator[list[int]]:
+def fed(company: Company, topic: str) -> AbstractContextManager[list[int]]:
     """Publish ticks for the block; yield how many, which keeps growing."""
-    ended, n = threading.Event(), [0]
-
-    def feed() -> None:
-        while not ended.wait(EVERY_S):
-            numbers = range(n[0], n[0] + AT_ONCE)
-            company.publish(topic, [tick(f"S{k % 10}", k) for k in numbers])
-            n[0] = numbers.stop
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    try:
-        yield n
-    finally:
-        ended.set()
-        thread.join()
+    return feeding(
+        lambda numbers: company.publish(topic, [tick(f"S{k % 10}", k) for k in numbers]), AT_ONCE
+    )
 
 
 def test_after_thirty_kills_each_record_was_published_once(
