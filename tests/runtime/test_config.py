@@ -13,7 +13,7 @@ from runtime.redis.url import StoreUrl, shown
 from runtime.settings import SettingsError, SharedSettings, read_settings
 from tests.certificates import encrypt, issued
 
-SECRET: Final = "not-to-be-told"
+SECRET: Final = "not-to-be-shown"
 SCRAM: Final = {
     "SECURITY_PROTOCOL": "SASL_SSL",
     "SASL_MECHANISM": "SCRAM-SHA-512",
