@@ -153,7 +153,8 @@ async def load(exchanges: Collection[str]) -> dict[str, Calendar | str]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, errors = await asyncio.wait_for(child.communicate(), _LOADED_WITHIN_S)
+        async with asyncio.timeout(_LOADED_WITHIN_S):
+            out, errors = await child.communicate()
     finally:
         if child.returncode is None:
             child.kill()

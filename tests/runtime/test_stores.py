@@ -1,5 +1,6 @@
 import asyncio
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -53,3 +54,23 @@ async def test_a_reader_sets_its_number_of_retries(retries: int, attempts: int) 
         with pytest.raises(RedisConnectionError):
             await connect_async(f"redis://127.0.0.1:{port}/0", "tests", retries=retries)
     assert seen == attempts
+
+
+async def test_a_cancellation_is_raised_though_the_command_has_just_been_sent(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.11 loses it in `asyncio.wait_for`: the API could not end, following live bars."""
+    async with await connect_async(store_url, "tests") as client:
+        connection = client.connection_pool.make_connection()
+        await connection.connect()
+        send = connection._send_packed_command  # noqa: SLF001 (where redis-py waits for it)
+
+        async def send_until_cancelled(command: Iterable[bytes]) -> None:
+            await send(command)
+            asyncio.get_running_loop().call_soon(asking.cancel)
+
+        monkeypatch.setattr(connection, "_send_packed_command", send_until_cancelled)
+        asking = asyncio.create_task(connection.send_command("PING"))
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await connection.disconnect()
