@@ -10,7 +10,6 @@ import tenacity
 
 PATIENCE_S: Final = 180.0
 
-
 until_true: Final = tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
     stop=tenacity.stop_after_delay(PATIENCE_S),

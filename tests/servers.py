@@ -166,7 +166,6 @@ SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
 """The prefix of this process's test namespaces."""
 OURS = frozenset(topic.name for topic in ALL)
 
-
 Kind = AbstractContextManager[Taken]
 
 

@@ -18,7 +18,6 @@ _PRICE_TEXT: Final = r"^([1-9][0-9]{0,16}(\.[0-9]{1,30})?|0\.[0-9]{0,16}[1-9][0-
 _SECONDS_TEXT: Final = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,30})?$"
 _AHEAD: Final = "at most 5 minutes ahead of the server's clock"
 
-
 SENT_QUOTE: Final = as_sent(Quote)
 SENT_INTERACTION: Final = as_sent(Interaction)
 

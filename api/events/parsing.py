@@ -43,7 +43,6 @@ _LEGACY_NAMES: Final = {
     "ts": "timestamp",
 }
 
-
 _Kind = Literal["quote", "interaction"]
 
 
@@ -84,7 +83,6 @@ class InvalidEventsError(ValueError, Failure):
 
 
 _events = msgspec.json.Decoder(list[msgspec.Raw])
-
 
 _tag = msgspec.json.Decoder(_Tag)
 _strict: Final[Mapping[_Kind, msgspec.json.Decoder[Message]]] = {

@@ -25,7 +25,6 @@ from contracts.input_rules import ANY, InputRules
 UNKNOWN: Final = "unknown"
 """Label for a variant in a request id that this server does not know."""
 
-
 SENT_FEEDBACK: Final = as_sent(SentFeedback)
 _strict: Final = strict_decoder(SENT_FEEDBACK)
 

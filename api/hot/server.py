@@ -25,7 +25,6 @@ _LOOK_EVERY_S: Final = 0.02
 _GRACE_S: Final = 10
 """Time for requests in flight to finish: longer than the longest bound of an answer."""
 
-
 _log = logging.getLogger(__name__)
 _websocket_log: Final = logging.getLogger("uvicorn.websocket")
 _websocket_log.setLevel(logging.WARNING)

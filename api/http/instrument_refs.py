@@ -153,7 +153,6 @@ N = TypeVar("N", bound=NamedInstrument)
 
 NAMES: Final[Parameter] = flag("names", "also the name of each instrument, next to its symbol")
 
-
 SentInstrument = (
     InstrumentId
     | Annotated[

@@ -79,7 +79,6 @@ _UNIT: Final = 10.0**-SCORE_DECIMALS
 _ROUNDED_TO_0: Final = _UNIT / 4
 """A share of at most this is no score above 0."""
 
-
 ENTRY: Final = np.dtype([("place", np.int64), ("score", np.float64)])
 Row = bytes
 """`ENTRY`s of an item's neighbors, highest scores first; some may be negative.

@@ -37,7 +37,6 @@ _ANSWERS_WITHIN: Final = "tickrec.answers-within-s"
 # For each loaded table, it logs which implementation reads the files.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 
-
 RACES: Final = 20
 """Concurrent commits that one may lose to."""
 in_races: Final = Retrying(

@@ -203,9 +203,8 @@ def _packing_in_c(connection: type[Any]) -> type[Any]:
 
     redis-py 8.1 packs asyncio's commands in Python: 1.6 us an argument, nine tenths of what a
     worker that writes many numbers would spend. Its errors also name user and command.
-
-    redis-py sends within `asyncio.wait_for`, which in Python 3.11 returns in spite of a cancellation
-    that arrives when the sending has just ended. It is raised here: what was cancelled would go on.
+    redis-py sends within `asyncio.wait_for`, which in Python 3.11 returns if a cancellation
+    arrives just after the end. It is raised here, as what was cancelled would go on forever.
     """
 
     class Packing(connection):  # type: ignore[misc]

@@ -28,7 +28,6 @@ _LOGIN: Final = ("username", "password")
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _QUOTED: Final = "in a name or password write / ? # @ : and % as %2F %3F %23 %40 %3A and %25"
 
-
 parse_url: Final[Callable[[str], dict[str, Any]]] = _parse_url
 
 

@@ -64,7 +64,6 @@ instruments = st.builds(
     ),
 )
 
-
 UNREACHABLE = [
     *(".", "..", "../A", "A/..", "A/./B", "/A", "A/", "A//B", "/"),
     *("GELA/bars", "GELA/similar", "A/B/bars", "GELA/Bars", "GELA/SIMILAR"),

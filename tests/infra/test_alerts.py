@@ -102,7 +102,6 @@ def each(label: str, name: str, labels: dict[str, str], *values: str) -> Series:
 
 by_partition, by_instance = partial(each, "partition"), partial(each, "instance")
 
-
 QUOTES, TABLE, TICKS = {"topic": "quotes"}, {"table": "quotes"}, {"topic": "shop.ticks"}
 API = {"job": "api", "instance": "api-1:8000"}
 ARCHIVE = {"job": "archive", "instance": "archive:9103"}

@@ -101,7 +101,6 @@ QUOTES_A_STEP = 500
 
 Members = dict[tuple[str, int], str | None]
 
-
 Crew = dict[str, tuple[subprocess.Popen[bytes], Command]]
 """the running workers, by their instance id"""
 

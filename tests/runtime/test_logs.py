@@ -17,7 +17,6 @@ configure_logs("some_tests", SharedSettings(log_level={level!r}))
 {body}
 """
 
-
 FAILING = "try: 1 / 0\nexcept ZeroDivisionError: {}.exception('failed')"
 BODIES = {
     "start": "",

@@ -63,7 +63,7 @@ async def test_a_cancellation_is_raised_though_the_command_has_just_been_sent(
     async with await connect_async(store_url, "tests") as client:
         connection = client.connection_pool.make_connection()
         await connection.connect()
-        send = connection._send_packed_command  # noqa: SLF001 (where redis-py waits for it)
+        send = connection._send_packed_command
 
         async def send_until_cancelled(command: Iterable[bytes]) -> None:
             await send(command)

@@ -40,7 +40,6 @@ SECRETS: Final = {"API_KEYS", "REDIS_URL"}
 NEAR: Final = 300
 """Characters around a setting's name in which its value and bound are named."""
 
-
 RULES: Final[dict[str, dict[str, str]]] = {
     "METRICS_PORT": {"soon": "valid integer", "65536": "less than or equal to 65535"},
     "LOG_LEVEL": {"LOUD": "DEBUG|INFO"},

@@ -32,7 +32,6 @@ ByDigest = Mapping[bytes, Key]
 
 _log = logging.getLogger(__name__)
 
-
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 
 

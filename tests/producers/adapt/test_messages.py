@@ -264,7 +264,6 @@ ORDERS = {
     "ts": {"path": "created", "unit": "RFC 3339"},
 }
 
-
 debezium = partial(mapper, envelope="debezium")
 
 

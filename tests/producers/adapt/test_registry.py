@@ -188,7 +188,6 @@ def test_the_clients_settings_for_tls_a_certificate_and_a_login_are_its_own(
 
 NAME = "shop.Tick"
 
-
 SHOP = FileDescriptorProto(name="shop.proto", package="shop", syntax="proto3")
 """what protoc would write of a company's messages"""
 for kind, names in (("Tick", TICK), ("Order", ("customer", "sym"))):

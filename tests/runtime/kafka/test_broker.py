@@ -114,7 +114,6 @@ def test_a_client_is_kept_as_long_as_a_broker_answers(
 TS = 1_629_061_628_123
 QUOTE = encode(Quote(instrument_id=4, price=1.5, ts=TS))
 
-
 N = 100
 
 

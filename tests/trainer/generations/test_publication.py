@@ -292,7 +292,6 @@ def test_each_key_is_noted_before_it_is_written(
 DAMAGED = [b"{", b"\xff", b"null", b"[]", b'{"generation":1}', b"\x00"]
 REPORT = Report("g1", 1, "", "", Inputs({}, {}), Data(1, 1, 1, 1, 1, 1), Lists(1, 1, 1, 1, 1), {})
 
-
 NO_LIST = b'{"model":"popular","items":[{"item":"seven","score":1}]}'
 
 
