@@ -226,7 +226,7 @@ def _packing_in_c(connection: type[Any]) -> type[Any]:
             cancelled = task.cancelling() if task else 0
             await super().send_packed_command(*args, **options)
             if task and task.cancelling() > cancelled:
-                await self.disconnect(nowait=True)  # or the next command would read this one's reply
+                await self.disconnect(nowait=True)  # else the next command reads its reply
                 raise asyncio.CancelledError
 
         async def read_response(self, *args: Any, **options: Any) -> Any:
