@@ -119,8 +119,8 @@ ones; `next_page_token` is the `page_token` of the next page, and null on the la
 
 Buckets follow one another from Monday, 5 January 1970, 00:00 UTC, and are never cut: with `end`
 now, the last is the current one. With `timezone`, those of whole days start at local midnights. A
-bucket without quotes has no bar, unless `fill=previous` repeats the previous close; before the
-first quote there is nothing to repeat. `closed` depends on the server's clock.
+bucket without quotes has no bar, unless `fill=previous` repeats the previous close, up to now;
+before the first quote there is nothing to repeat. `closed` depends on the server's clock.
 
 Minutes that are incomplete in Redis are read from the archive, if the server has one. An
 answer covers up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` of

@@ -62,8 +62,9 @@ class BarReader:
         if timezone is not None or session is not None:
             interval = self._interval(instrument, interval, timezone, session)
         now_ms = self._now_ms()
-        end_ms = now_ms if end is None else end
         filled = fill == "previous"
+        # Filling ends with the current bucket: future prices are not known.
+        end_ms = now_ms if end is None or (filled and end > now_ms) else end
         if start is None and page_token is None:
             window, position, rest = Window.before(end_ms, interval, limit), None, None
             held = yield from self._windows.window(instrument, window)
@@ -79,9 +80,7 @@ class BarReader:
                 raise broken_rule("page_token", "must be of an answer for the same instrument")
             if page_token is not None:
                 page_token.check(interval, sort)
-            # Filling ends with the current bucket: future prices are not known.
-            last_ms = min(end_ms, now_ms) if filled else end_ms
-            window = Window.between(start or 0, last_ms, interval)
+            window = Window.between(start or 0, end_ms, interval)
             position = page_token or Position(instrument, beginning_of(window, sort))
             window = _from(position, window, sort)
             held, rest = yield from self._page(instrument, window, limit, sort)

@@ -207,9 +207,10 @@ def test_a_time_zone_is_for_whole_days(readers: Readers) -> None:
 
 def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
     readers.filled.bars(4, {RUNNING_S - 120: value(1)})
-    found = readers.one(start=0, end=NOW_MS * 2, fill="previous", limit=1000)
-    assert [bar["t"] // 1000 - RUNNING_S for bar in found["bars"]] == [-120, -60, 0]
-    assert found["next_page_token"] is None
+    for query in ({"start": 0, "end": NOW_MS * 2}, {"end": NOW_MS + 180_000}):
+        found = readers.one(**query, fill="previous", limit=1000)
+        assert [bar["t"] // 1000 - RUNNING_S for bar in found["bars"]] == [-120, -60, 0]
+        assert found["next_page_token"] is None
 
 
 def test_an_unknown_instrument_is_a_problem_on_every_way(readers: Readers) -> None:
