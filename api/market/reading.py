@@ -1,5 +1,6 @@
 """Reads of latest quotes, and of snapshots with the current and previous bars."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -120,7 +121,8 @@ def _snapshot(
 ) -> Snapshot:
     running_ms = minute_start(now_ms)
     last = Window(running_ms - MINUTE_MS, running_ms, MINUTE)
-    newest = [m for m in part.held.minutes[-2:] if m[0] >= last.first_ms]
+    held = part.held.minutes
+    newest = held[bisect_left(held, (last.first_ms,)) :]  # and those of clocks that are ahead
     whole = part.whole(read, "desc", _DAYS, MOST_DAYS)
     by_minute = _by_start(newest, last, now_ms, part.missing)
     by_day = _by_start(whole.minutes, days, now_ms, whole.missing)

@@ -315,8 +315,11 @@ def test_the_latest_quote_is_the_close_of_the_newest_bar(readers: Readers) -> No
     }
 
 
-def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
-    stored = {DAY_S - 120: value(1), DAY_S: value(2), RUNNING_S - 60: value(3), RUNNING_S: value(4)}
+@pytest.mark.parametrize("ahead", [(), (60,), (60, 240)])
+def test_a_snapshot_has_the_bars_around_now(readers: Readers, ahead: tuple[int, ...]) -> None:
+    """However far the clocks of those who send quotes are ahead of the server's."""
+    seconds = [DAY_S - 120, DAY_S, RUNNING_S - 60, RUNNING_S, *(RUNNING_S + s for s in ahead)]
+    stored = {second: value(n) for n, second in enumerate(seconds, 1)}
     readers.filled.bars(4, stored)
     readers.filled.bars(5, {RUNNING_S - 3 * 86_400: value(5)})
     found = readers.run(readers.latest.snapshots(asked([4, 5, 6])))
@@ -326,7 +329,7 @@ def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
     assert found == {
         "snapshots": {
             "4": {
-                "quote": {"price": value(4).c, "ts": 5},
+                "quote": {"price": value(len(stored)).c, "ts": 5},
                 "minute": minutes[1],
                 "previous_minute": minutes[0],
                 "day": days[1],
