@@ -181,10 +181,11 @@ class CanaryGate:
         return "promoted", why
 
     def _rests(self) -> bool:
-        latest = read_decisions(self.periods.store, self.periods.keyspace, 1)
-        if not latest or (latest[0].what, latest[0].by) != ("rolled back", BY_RULES):
+        decisions = read_decisions(self.periods.store, self.periods.keyspace)
+        latest = next((each for each in decisions if each.variant == CANARY_VARIANT), None)
+        if latest is None or (latest.what, latest.by) != ("rolled back", BY_RULES):
             return False
-        over = datetime.fromisoformat(latest[0].at) + timedelta(minutes=self.rules.rest_minutes)
+        over = datetime.fromisoformat(latest.at) + timedelta(minutes=self.rules.rest_minutes)
         return self.now() < over
 
     def _ms(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from contracts.affinities import HistoryEntry
 from contracts.generations import Decision, PopularList, SimilarList
@@ -16,7 +17,7 @@ from contracts.times import MINUTE_MS
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from tests.trainer.setup import Setup
-from trainer.generations.decisions import read_report
+from trainer.generations.decisions import note, read_report
 from trainer.generations.publication import change_current
 from trainer.judging import feedback
 from trainer.run import runs as runs_module
@@ -171,6 +172,8 @@ def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(trial: O
     assert decision.why.endswith(" of the default variant: -1.0000 (-1.0000 .. -1.0000)")
 
     trial.clock.forward(29)
+    compared = replace(decision, generation="g", variant="steep", what="compared")
+    note(trial.store, trial.keys, compared)  # an experiment ended
     assert trial.run() == "resting"
     trial.clock.forward(2)
     assert trial.run() == "trained"
