@@ -141,7 +141,7 @@ def from_history(
     lists: GenerationLists,
     wish: Wish,
     fold_in: FoldIn,
-) -> Chosen:
+) -> list[Recommended]:
     """Fold the user's items into the items' lists, as `contracts.fold_in` defines.
 
     Args:
@@ -151,17 +151,15 @@ def from_history(
         wish: what to choose.
         fold_in: how to weight the items.
     """
-    nothing = Chosen("history", lists.model, [])
     if not rows:
-        return nothing
+        return []
     weights = weights_of([history[item] for item in rows], fold_in)
     shares, total = Shares.of([*rows.values()], weights), float(np.abs(weights).sum())
     if not len(shares.places) or not total:
-        return nothing
+        return []
     left_out = lists.places.of_known(wish.left_out(history))
     item_at, sums = lists.places.item_at, lists.sums()
-    items = shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown, wish.boosts)
-    return Chosen("history", lists.model, items)
+    return shares.best(total, left_out, item_at, [*rows], wish.n, sums, wish.shown, wish.boosts)
 
 
 def from_repeats(
@@ -170,7 +168,7 @@ def from_repeats(
     lists: GenerationLists,
     wish: Wish,
     fold_in: FoldIn,
-) -> Chosen:
+) -> list[Recommended]:
     """Choose what the user has and may take again, as `contracts.fold_in` defines.
 
     Args:
@@ -182,7 +180,7 @@ def from_repeats(
     """
     taken = {item: entry for item, entry in history.items() if entry.r > 0}
     if not taken:
-        return Chosen("repeat", lists.model, [])
+        return []
     items, entries = [*taken], [*taken.values()]
     affinities = np.array([entry.r / entry.s for entry in entries])
     times = np.array([entry.t for entry in entries])
@@ -196,7 +194,7 @@ def from_repeats(
         for negated, item in ranked
         if negated < 0 and item not in wish.excluded and (wish.shown is None or wish.shown(item))
     )
-    return Chosen("repeat", lists.model, [*islice(kept, min(wish.repeats or 0, wish.n))])
+    return [*islice(kept, min(wish.repeats or 0, wish.n))]
 
 
 def _fits(

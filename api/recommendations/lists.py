@@ -31,7 +31,6 @@ class _Neighbor(msgspec.Struct, frozen=True, gc=False):
 class _List(msgspec.Struct, frozen=True):
     """The fields of a `SimilarList` that folding in needs."""
 
-    model: str
     items: list[_Neighbor]
 
 
@@ -46,8 +45,6 @@ class GenerationLists:
     """The cached rows of one generation, and the places of all items in them."""
 
     def __init__(self) -> None:
-        self.model = ""
-        """Of the rows; empty until the first one is added."""
         self.places = Places()
         self._rows = LruCache[int, Row](ROWS_BYTES, _bytes_of)
         self._sums: Floats = np.zeros(0)
@@ -71,7 +68,6 @@ class GenerationLists:
         return self._sums
 
     def _row(self, found: _List) -> Row:
-        self.model = found.model
         row = np.empty(len(found.items), ENTRY)
         row["place"] = self.places.of_all([neighbor.item for neighbor in found.items])
         row["score"] = [neighbor.score for neighbor in found.items]

@@ -60,11 +60,12 @@ class Sources:
         if wish.repeats and stored.offset is not None:
             lists, rows = yield from self._rows_of(generation, stored.items)
             fold_in = generation.served.fold_in
-            repeated = from_repeats(stored.items, rows, lists, wish, fold_in)
-            rest = replace(wish.after(repeated.items), repeats=0)
+            items = from_repeats(stored.items, rows, lists, wish, fold_in)
+            rest = replace(wish.after(items), repeats=0)
             others = (yield from self.for_user(generation, stored, own, rest)) if rest.n else None
-            if not repeated.items:
+            if not items:
                 return others
+            repeated = Chosen("repeat", generation.served.model, items)
             return repeated.and_then(others.source, others.items) if others else repeated
         chosen = _own(own, stored, wish)
         if chosen is not None and len(chosen.items) == wish.n:
@@ -116,8 +117,8 @@ class Sources:
     ) -> Read[Chosen | None]:
         """Choose from the current history; None if that gives nothing."""
         lists, rows = yield from self._rows_of(generation, history)
-        chosen = from_history(history, rows, lists, wish, generation.served.fold_in)
-        return chosen if chosen.items else None
+        items = from_history(history, rows, lists, wish, generation.served.fold_in)
+        return Chosen("history", generation.served.model, items) if items else None
 
     def _rows_of(
         self, generation: Generation, history: Histories

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from api.instruments.popular import Ranked
 from api.instruments.reading import first_neighbors
+from api.recommendations.answers import Recommended
 from api.recommendations.bodies import MAX_ITEMS, WeightedItem, history_of_items
 from api.recommendations.choosing import (
-    Chosen,
     Wish,
     folded_items,
     from_history,
@@ -68,7 +68,7 @@ def recommended(
     wish: Wish = ALL,
     fold_in: FoldIn = ALL_ALIKE,
     read: GenerationLists | None = None,
-) -> Chosen:
+) -> list[Recommended]:
     """Choose from a history, after reading the lists that it needs."""
     found = read or GenerationLists()
     rows = {
@@ -125,19 +125,18 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     read.places.of_all(range(100, 100 + others))  # items of other users' lists
     chosen = recommended(similar, history, wish, fold_in, read)
 
-    assert chosen.source == "history"
-    for item in chosen.items:
+    for item in chosen:
         assert item.score == pytest.approx(expected[item.instrument_id], rel=1e-9, abs=1e-12)
         assert item.score > 0
-    order = [(-item.score, item.instrument_id) for item in chosen.items]
+    order = [(-item.score, item.instrument_id) for item in chosen]
     assert order == sorted(order)
-    names = {item.instrument_id for item in chosen.items}
+    names = {item.instrument_id for item in chosen}
     never = {item for item, entry in history.items() if entry.r <= 0}
     left_out = excluded | (never if repeats else history.keys())
     assert not names & left_out
     possible = {item for item, score in expected.items() if score > 1e-12} - left_out
     assert len(names) >= min(n, len(possible))
-    least = min((item.score for item in chosen.items), default=0)
+    least = min((item.score for item in chosen), default=0)
     assert all(expected[item] <= least + 1e-12 for item in possible - names)
 
 
@@ -174,7 +173,7 @@ def test_the_best_that_may_be_shown_are_found_however_many_may_not(every: int) -
     similar = {0: SimilarList("cosine", neighbors)}
     hidden = {item for item in range(2_001) if item % every}
     wish = Wish(2, frozenset(), shown=AllBut(hidden))
-    found = recommended(similar, {0: HistoryEntry(1, 0)}, wish).items
+    found = recommended(similar, {0: HistoryEntry(1, 0)}, wish)
     assert [item.instrument_id for item in found] == [every, 2 * every]
 
 
@@ -182,7 +181,7 @@ def test_the_best_that_may_be_shown_are_found_however_many_may_not(every: int) -
 def test_reasons_are_the_items_with_the_largest_shares_above_zero(
     history: dict[int, HistoryEntry], similar: dict[int, SimilarList], fold_in: FoldIn
 ) -> None:
-    for item in recommended(similar, history, ALL, fold_in).items:
+    for item in recommended(similar, history, ALL, fold_in):
         shares = {
             reason: plain_scores({reason: similar[reason]}, history, fold_in)[item.instrument_id]
             for reason in folded_items(history, fold_in)
@@ -200,7 +199,7 @@ def test_reasons_come_in_the_order_of_their_shares_and_equal_ones_by_the_smaller
     history = {item: HistoryEntry(r, 0) for item, r in ((7, 2), (8, 3), (5, 2), (6, 2))}
     neighbors = [Neighbor("9", 0.5, 1), Neighbor("4", 4e-13, 1)]  # which rounds to 0
     similar = {item: SimilarList("cosine", neighbors) for item in history}
-    (found,) = recommended(similar, history).items
+    (found,) = recommended(similar, history)
     assert found.because == [8, 5, 6]
     assert found.score == 0.5
 
@@ -214,7 +213,7 @@ def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: l
         row: SimilarList("cosine", [Neighbor(item, of[row], 1) for item, of in columns.items()])
         for row in history
     }
-    found = recommended(similar, history, Wish(n, frozenset(), repeats=100)).items
+    found = recommended(similar, history, Wish(n, frozenset(), repeats=100))
     assert [(item.instrument_id, item.score) for item in found] == [(i, 0.2) for i in expected]
 
 
@@ -321,7 +320,7 @@ def repeats(
     history: Mapping[int, HistoryEntry],
     similar: Mapping[int, Mapping[int, float]],
     wish: Wish = REPEATS,
-) -> Chosen:
+) -> list[Recommended]:
     lists, rows = GenerationLists(), {}
     for item in history:
         neighbors = [Neighbor(str(j), score, 1) for j, score in similar.get(item, {}).items()]
@@ -332,8 +331,8 @@ def repeats(
     return found
 
 
-def scores(chosen: Chosen) -> list[tuple[int, float]]:
-    return [(item.instrument_id, item.score) for item in chosen.items]
+def scores(chosen: list[Recommended]) -> list[tuple[int, float]]:
+    return [(item.instrument_id, item.score) for item in chosen]
 
 
 def test_without_lists_it_is_how_often_halved_with_each_half_life() -> None:
@@ -344,7 +343,6 @@ def test_without_lists_it_is_how_often_halved_with_each_half_life() -> None:
         4: HistoryEntry(4, HALF_LIFE_MS),
     }
     found = repeats(history, {})
-    assert found.source == "repeat"
     assert scores(found) == [(1, 0.25), (2, 0.25), (4, 0.25), (3, 0.125)]
 
 

@@ -92,6 +92,8 @@ async def test_a_user_without_history_or_of_items_that_the_model_does_not_know_g
     ]
     filled.history("ABC", {"9": (1, 5), "77": (1, 5)}, off=1)
     assert await source_and_ids(client, ABC) == ("popular", [2, 1])
+    answer = await answered(client, ABC, repeats="first", n=1)
+    assert (answer["source"], answer["model"]) == ("repeat", "cosine")
 
 
 async def test_users_who_have_a_history_are_drawn(

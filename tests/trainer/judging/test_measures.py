@@ -224,8 +224,8 @@ def of_the_api(
     of_items = {item: rows[item] for item in folded_items(history, fold_in)}
     chosen = from_history(history, of_items, lists, wish, fold_in)
     repeated = from_repeats(history, of_items, lists, again, fold_in)
-    new, own = ([r.instrument_id for r in of.items] for of in (chosen, repeated))
-    return new, [r.score for r in chosen.items], own
+    new, own = ([r.instrument_id for r in of] for of in (chosen, repeated))
+    return new, [r.score for r in chosen], own
 
 
 @pytest.mark.parametrize(
