@@ -14,7 +14,7 @@ from runtime.logs import configure_logs
 from runtime.settings import read_settings
 from runtime.topology import TopologyError
 from trainer.commands import operations
-from trainer.commands.engines import Again, Engine, EngineName, Master, SnapshotId, source_of
+from trainer.commands.engines import Engine, EngineName, Master, SnapshotId, source_of
 from trainer.commands.evaluate import evaluate
 from trainer.commands.options import errors_reported
 from trainer.reading import CorruptValueError
@@ -56,17 +56,14 @@ def run() -> None:
 
 @app.command()
 def once(
-    engine: EngineName = Engine.REDIS,
-    master: Master = None,
-    snapshot: SnapshotId = None,
-    again: Again = None,
+    engine: EngineName = Engine.REDIS, master: Master = None, snapshot: SnapshotId = None
 ) -> None:
     """Train now, changed or not; exit with 1 if nothing could be published."""
     settings, stop = _start()
     wait_s = LEASES_TO_WAIT * LEASE_S
     with _errors_logged():
         with errors_reported():
-            source = source_of(engine, master, snapshot, again, stop)
+            source = source_of(engine, master, snapshot, stop)
         runs = Runs(settings, stop, source)
         outcome = runs.once(only_if_changed=False, wait_for_lock_s=wait_s)
     raise typer.Exit(0 if outcome in DONE else 1)

@@ -35,20 +35,10 @@ SnapshotId = Annotated[
     int | None,
     typer.Option("--snapshot", help="of the archive's interactions; the current one without"),
 ]
-Again = Annotated[
-    str | None,
-    typer.Option(
-        metavar="GENERATION", help="of the archive: of the same records, counted by the same rules"
-    ),
-]
 
 
 def source_of(
-    engine: Engine,
-    master: str | None,
-    snapshot: int | None,
-    again: str | None,
-    stop: threading.Event,
+    engine: Engine, master: str | None, snapshot: int | None, stop: threading.Event
 ) -> SourceOf:
     """Return the source that the options name.
 
@@ -57,22 +47,18 @@ def source_of(
         SourceError: the archive or its packages are missing.
     """
     if engine is Engine.SPARK:
-        if snapshot is not None and again is not None:
-            raise ValueError("--again and --snapshot both choose the data: give one")
-        return _spark_source(master or LOCAL, snapshot, again, stop)
-    if (master, snapshot, again) != (None, None, None):
-        raise ValueError("--master, --snapshot and --again need --engine spark")
+        return _spark_source(master or LOCAL, snapshot, stop)
+    if (master, snapshot) != (None, None):
+        raise ValueError("--master and --snapshot need --engine spark")
     return RedisSource
 
 
-def _spark_source(
-    master: str, snapshot_id: int | None, again: str | None, stop: threading.Event
-) -> SourceOf:
+def _spark_source(master: str, snapshot_id: int | None, stop: threading.Event) -> SourceOf:
     try:
         from trainer.spark.checking import check_archive
         from trainer.spark.session import session
         from trainer.spark.snapshot import read_snapshot
-        from trainer.spark.source import Archived, SparkSettings, SparkSource, made_again
+        from trainer.spark.source import Archived, SparkSettings, SparkSource
     except ModuleNotFoundError as error:
         raise SourceError(
             f"--engine spark needs the package {error.name}: install requirements-spark.lock, or "
@@ -82,6 +68,4 @@ def _spark_source(
     snapshot = read_snapshot(settings.archive, snapshot_id)
     check_archive(settings.archive, snapshot.id)
     archived = Archived(partial(session, master, stop), snapshot, settings.folding())
-    if again is not None:
-        return partial(made_again, archived=archived, generation=again)
     return partial(SparkSource, archived=archived)

@@ -14,7 +14,7 @@ Position = LogPosition | None
 
 
 class FromArchive(msgspec.Struct, frozen=True):
-    """Which state of the archive the counts were built from, and how: enough to rebuild them."""
+    """Which state of the archive the counts were built from, and how."""
 
     snapshot: str
     """id of the snapshot of `interactions`, as text: jq and browsers round numbers of 64 bits"""

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 from contracts.archive import ERASED, INTERACTIONS_TABLE
-from contracts.log_position import LogPosition
 from contracts.times import US_PER_MS
 from contracts.tombstones import NEVER_MS
 from trainer.folding.running_history import UNCONDITIONAL_MS
@@ -29,10 +28,6 @@ SCHEMA: Final = (
 _COLUMNS: Final = [column.name for column in INTERACTIONS_TABLE.columns]
 
 
-Until = Mapping[int, LogPosition]
-"""partition -> the first record that is left out; no records of other partitions"""
-
-
 class RowsError(ValueError):
     """A file has rows that the archive's own program does not write."""
 
@@ -42,7 +37,6 @@ def read_events(
     io: FileIO,
     files: Sequence[str],
     event_weights: Mapping[str, float],
-    until: Until | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the events of some files, in batches of `SCHEMA`.
 
@@ -51,7 +45,6 @@ def read_events(
         io: how they are reached.
         files: addresses of all.
         event_weights: of each type of event.
-        until: where the log ends for this reader; None: where the files do.
 
     Raises:
         RowsError: a row is none that the archive writes.
@@ -59,8 +52,7 @@ def read_events(
     for batch in places:
         for place in batch.column(0).to_pylist():
             for rows in _read(io, files[place]):
-                wanted = rows if until is None else before(rows, until)
-                yield columns_of(wanted, event_weights, files[place])
+                yield columns_of(rows, event_weights, files[place])
 
 
 def _read(io: FileIO, file: str) -> Iterator[pa.RecordBatch]:
@@ -68,16 +60,6 @@ def _read(io: FileIO, file: str) -> Iterator[pa.RecordBatch]:
         # Columns that other programs added are not asked for.
         parquet = pq.ParquetFile(stream, pre_buffer=False)
         yield from parquet.iter_batches(ROWS_AT_ONCE, columns=_COLUMNS)
-
-
-def before(rows: pa.RecordBatch, until: Until) -> pa.RecordBatch:
-    """Return the rows of a batch that come before the end of their partition."""
-    partition, log, offset = (rows[name].to_numpy() for name in ("partition", "log", "offset"))
-    kept = np.zeros(len(rows), np.bool_)
-    for of, end in until.items():
-        is_before = (log < end.incarnation) | ((log == end.incarnation) & (offset < end.offset))
-        kept |= (partition == of) & is_before
-    return rows.filter(pa.array(kept))
 
 
 def columns_of(

@@ -50,7 +50,6 @@ def histories_of(spark: SparkSession, snapshot: Snapshot, rules: FoldingSettings
         io=snapshot.io,
         files=snapshot.files,
         event_weights=rules.weights_of_types(),
-        until=snapshot.until,
     )
     fold = partial(histories.fold_histories, rules=rules)
     return (

@@ -1,8 +1,8 @@
 """The state of the archive's `interactions` that a run learns from: one snapshot of the table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from pyiceberg.io import FileIO
@@ -14,9 +14,7 @@ from runtime.archive.catalog import ArchiveError, is_passing
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position, PositionsError
 from runtime.archive.tables import files_of, positions_of, read_table
-from trainer.generations.report import Position as LogPosition
 from trainer.source import SourceError
-from trainer.spark.events import Until
 
 _SHOWN: Final = 5
 """Of the snapshots that there are, so many are named where one is not: the latest."""
@@ -35,30 +33,6 @@ class Snapshot:
     """their addresses"""
     rows: int
     """in all of them"""
-    until: Until | None = None
-    """where the log ends for the reader, if not with the snapshot"""
-
-    def cut(self, positions: Sequence[LogPosition]) -> "Snapshot":
-        """Return the state that the log had at an earlier place, but for users erased since.
-
-        Args:
-            positions: where each partition continued; None: it had no records yet.
-
-        Raises:
-            SourceError: the snapshot does not reach as far.
-        """
-        until = {p: position for p, position in enumerate(positions) if position is not None}
-        for p, end in until.items():
-            there = self.positions.get(p)
-            if there is None or there.place < end:
-                raise SourceError(
-                    f"the archive does not reach to offset {end.offset} of log {end.incarnation} "
-                    f"in partition {p}: let it run until it does, or set ARCHIVE_WAREHOUSE to the "
-                    "one that did"
-                )
-        ids = {p: self.positions[p].topic_id for p in until}
-        ends = {p: Position(ids[p], end.incarnation, end.offset) for p, end in until.items()}
-        return replace(self, positions=ends, until=until)
 
 
 def read_snapshot(config: ArchiveConfig, snapshot_id: int | None) -> Snapshot:

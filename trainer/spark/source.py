@@ -17,7 +17,6 @@ from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings, SharedSettings
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
-from trainer.generations.decisions import read_report
 from trainer.generations.report import FromArchive
 from trainer.reading import ask_each
 from trainer.source import Origin, SourceError
@@ -76,26 +75,6 @@ class Archived:
             items = frames.items_of(histories)
             cells = frames.cells_of(spark, histories, items, extent.pairs)
             return gram_of_cells(items, cells), user_items
-
-
-def made_again(
-    store: Store, keyspace: Keyspace, archived: Archived, generation: str
-) -> "SparkSource":
-    """Return the source of what a generation of the archive was made of.
-
-    Raises:
-        SourceError: it is gone or was made of the workers' counts, or the archive lost its records.
-    """
-    report = read_report(store, keyspace, generation)
-    if report is None or report.inputs.archive is None:
-        why = "has no report" if report is None else "was made of the workers' counts"
-        raise SourceError(
-            f"generation {generation} {why}: `--again` takes one of `--engine spark` that "
-            "`python -m trainer history` names"
-        )
-    snapshot = archived.snapshot.cut(report.inputs.positions[INTERACTIONS.name])
-    rules = FoldingSettings(**report.inputs.archive.folding)
-    return SparkSource(store, keyspace, Archived(archived.session, snapshot, rules))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from contracts.archive import ERASED, INTERACTIONS_TABLE
 from contracts.event_types import BUILT_IN
-from contracts.log_position import LogPosition
 from contracts.times import DAY_MS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
@@ -39,6 +38,9 @@ def test_a_snapshot_has_its_own_files_rows_and_positions(config: ArchiveConfig) 
     assert {p: position.next for p, position in first.positions.items()} == {0: 1}
     assert (last.id, last.rows, len(last.files)) == (ids[1], 3, 2)
     assert {p: position.next for p, position in last.positions.items()} == {0: 2, 1: 6}
+    (places,) = pa.table({"place": range(2)}).to_batches()
+    read = pa.Table.from_batches(read_events(iter([places]), last.io, last.files, BUILT_IN))
+    assert sorted(read["ts_ms"].to_pylist()) == [0, DAY_MS, DAY_MS]
 
 
 def test_a_missing_snapshot_is_named_and_so_are_those_that_are_there(config: ArchiveConfig) -> None:
@@ -60,23 +62,6 @@ def test_an_archive_whose_reach_is_not_known_is_refused(config: ArchiveConfig) -
     table.append(rows([Record(0, 0, "u", 1, "view", 0)]))
     with pytest.raises(SourceError, match=r"no snapshot of table interactions has tickrec"):
         read_snapshot(config, None)
-
-
-def test_an_earlier_place_of_the_log_cuts_rows_and_positions(config: ArchiveConfig) -> None:
-    records = [Record(p, offset, "u", 1, "view", 0) for p in (0, 1, 2) for offset in range(4)]
-    archive(config, [records])
-    whole = read_snapshot(config, None)
-    cut = whole.cut([LogPosition(0, 3), None, LogPosition(0, 4)])
-    assert {p: (at.log, at.next) for p, at in cut.positions.items()} == {0: (0, 3), 2: (0, 4)}
-    assert cut.until is not None
-    (places,) = pa.table({"id": range(len(cut.files))}).to_batches()
-    read = pa.Table.from_batches(
-        read_events(iter([places]), cut.io, cut.files, BUILT_IN, cut.until)
-    )
-    found = sorted(zip(*(read[name].to_pylist() for name in ("partition", "offset")), strict=True))
-    assert found == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3)]
-    with pytest.raises(SourceError, match="does not reach to offset 5 of log 0 in partition 1"):
-        whole.cut([LogPosition(0, 3), LogPosition(0, 5)])
 
 
 CAP = 3
