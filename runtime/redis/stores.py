@@ -202,9 +202,8 @@ def _packing_in_c(connection: type[Any]) -> type[Any]:
     """Return the connection class with hiredis packing its commands, as redis-py's sync one does.
 
     redis-py 8.1 packs asyncio's commands in Python: 1.6 us an argument, nine tenths of what a
-    worker that writes many numbers would spend. Its errors also name user and command.
-    redis-py sends within `asyncio.wait_for`, which in Python 3.11 returns if a cancellation
-    arrives just after the end. It is raised here, as what was cancelled would go on forever.
+    worker that writes many numbers would spend. It sends within `asyncio.wait_for`, which in
+    Python 3.11 loses a cancellation just after the end. The class also names user and command.
     """
 
     class Packing(connection):  # type: ignore[misc]
