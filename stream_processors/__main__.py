@@ -52,7 +52,6 @@ def build(
     tracing: Tracing,
 ) -> StreamProcessors:
     """Return the app."""
-    dead_letters = DeadLetters(producer)
     rules = rules_of_topics(Resources(settings, topology, store, producer))
 
     def make(tp: TP, reader: PartitionReader) -> Partition:
@@ -62,7 +61,7 @@ def build(
             store=store,
             log=kafka_log,
             reader=reader,
-            dead_letters=dead_letters,
+            dead_letters=DeadLetters(producer, tp),
             spans=UNRECORDED if tracing.provider is None else Recorded(tracing, tp),
         )
 

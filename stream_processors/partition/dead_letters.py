@@ -72,16 +72,18 @@ class DeadLetters:
     """Publishes bad records unchanged, with the reason and their origin in the headers.
 
     Folding continues in the meantime: before a position is written, `settled` must have returned.
-    After a crash a record may arrive twice, with the same topic, partition and offset.
+    After a crash a record may arrive twice, with the same topic, partition and offset. A partition
+    that is assigned again has new ones: those of its earlier life may have been cancelled.
     """
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: Producer, tp: TP) -> None:
         self._producer = producer
-        # The latest of each partition. A failed one stays: no later position may pass its records.
-        self._publishing: dict[TP, asyncio.Task[None]] = {}
+        self._tp = tp
+        # The latest. A failed one stays: no later position may pass its records.
+        self._publishing: asyncio.Task[None] | None = None
 
-    async def publish(self, tp: TP, bad: Sequence[BadRecord]) -> None:
-        """Start publishing once the broker has the partition's earlier letters.
+    async def publish(self, bad: Sequence[BadRecord]) -> None:
+        """Start publishing once the broker has the earlier letters.
 
         So at most one batch of bad records per partition is in memory.
 
@@ -90,22 +92,20 @@ class DeadLetters:
         """
         if not bad:
             return
-        metrics.REJECTED.labels(tp.topic).inc(len(bad))
-        await self.settled(tp)
-        letters = [_letter(tp, record) for record in bad]
-        self._publishing[tp] = asyncio.create_task(
-            self._publish(dead_letters(_TOPIC_OF[tp.topic]).name, letters)
-        )
+        metrics.REJECTED.labels(self._tp.topic).inc(len(bad))
+        await self.settled()
+        topic = _TOPIC_OF[self._tp.topic]
+        letters = [_letter(self._tp, record) for record in bad]
+        self._publishing = asyncio.create_task(self._publish(dead_letters(topic).name, letters))
 
-    async def settled(self, tp: TP) -> None:
-        """Wait until the broker has all of a partition's letters so far.
+    async def settled(self) -> None:
+        """Wait until the broker has all letters so far.
 
         Raises:
             aiokafka.errors.KafkaError: it refuses them permanently.
         """
-        publishing = self._publishing.get(tp)
-        if publishing:
-            await publishing
+        if self._publishing:
+            await self._publishing
 
     async def _publish(self, topic: str, letters: Sequence[Outgoing]) -> None:
         """Publish, shortened if the dead-letter topic refuses the size."""

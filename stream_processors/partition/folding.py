@@ -52,12 +52,13 @@ class Folding:
         self._spans = spans
         self._clock_s = clock_s
         self._enter = enter
+        self._bad_records_max = rules.bad_records_max
         self._flush_times = FlushTimes(rules.flush_interval_s, tp.partition, rules.partitions)
-        self._bad_records = BadRecords(rules.bad_records_max)
 
     def begin(self, claim: Claim, fold: Folds[Any]) -> None:
         """Go on from a new claim, with its fold."""
         self.claim, self._fold, self.next_offset = claim, fold, claim.next_offset
+        self._bad_records = BadRecords(self._bad_records_max)
 
     @property
     def flush_in_s(self) -> float:
@@ -97,10 +98,10 @@ class Folding:
         try:
             self._bad_records.add(n + len(piece.unreadable), places)
         except TooManyBadRecordsError as stopped:
-            await self._dead_letters.publish(self._tp, bad[: stopped.before + 1])
-            await self._dead_letters.settled(self._tp)
+            await self._dead_letters.publish(bad[: stopped.before + 1])
+            await self._dead_letters.settled()
             raise
-        await self._dead_letters.publish(self._tp, bad)
+        await self._dead_letters.publish(bad)
 
     async def flush(self) -> None:
         """Write what Redis does not have, then the position; nothing of a recreated topic."""
@@ -113,7 +114,7 @@ class Folding:
             # What was fetched before the broker confirmed the id came from that topic.
             await self._log.check(self._tp.topic, claim.topic_id)
             groups, fields, channel = await self._fold.unwritten()
-            await self._dead_letters.settled(self._tp)
+            await self._dead_letters.settled()
             unwritten = Unwritten(counted(groups), fields, channel)
             with metrics.FLUSH_SECONDS.labels(self._tp.topic).time():
                 await claim.write(unwritten, self.next_offset, last=self._continuity.text())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from runtime.kafka.config import KafkaConfig
 from runtime.tracing import OFF, Tracing
@@ -117,4 +117,7 @@ class Producer:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, KafkaError) and bool(error.retriable)
+    # The timeout is of a record behind others of its partition, which the broker does not take.
+    return isinstance(error, KafkaTimeoutError) or (
+        isinstance(error, KafkaError) and bool(error.retriable)
+    )

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import pytest
 import structlog
+from faust.types import TP
 from hypothesis import strategies as st
 
 from contracts.keyspace import NEXT_FIELD
@@ -131,7 +132,7 @@ class Stepped(Partition):
             store=store,
             log=cast("Log", SimulatedLog(world)),
             reader=cast("PartitionReader", self),
-            dead_letters=DeadLetters(producer),
+            dead_letters=DeadLetters(producer, TP(topic.name, partition)),
             clock_s=lambda: self._passed,
         )
 

@@ -218,23 +218,24 @@ async def test_a_batch_continues_while_its_letters_are_in_flight_and_the_next_wa
     None
 ):
     world = World(sizes=cycle([1]), make={})
-    letters = DeadLetters(InMemoryProducer(world.logs, world.turns).as_producer())
+    producer = InMemoryProducer(world.logs, world.turns).as_producer()
+    letters, others, quiet = (DeadLetters(producer, tp) for tp in TPS)
 
     def offsets() -> list[bytes]:
         return [letter["offset"] for letter in world.dead_letters()]
 
-    await letters.publish(TPS[0], bad(0))
-    second = asyncio.ensure_future(letters.publish(TPS[0], bad(1)))
+    await letters.publish(bad(0))
+    second = asyncio.ensure_future(letters.publish(bad(1)))
     await settled()
     assert (second.done(), len(world.turns.waiting)) == (False, 1)
     await world.turns.until(second)
     assert offsets() == [b"0"]
-    await world.turns.until(letters.settled(TPS[0]))
+    await world.turns.until(letters.settled())
     assert offsets() == [b"0", b"1"]
     # Those of one partition do not wait for those of another.
-    await letters.publish(TPS[0], bad(2))
-    await letters.publish(TPS[1], bad(0))
-    await letters.settled(TPS[2])
+    await letters.publish(bad(2))
+    await others.publish(bad(0))
+    await quiet.settled()
     await settled()
     assert len(world.turns.waiting) == 2
 
@@ -258,22 +259,18 @@ class Refusing:
 
 async def test_a_permanent_refusal_reaches_every_caller_that_would_pass_it() -> None:
     refusing = Refusing(why=TopicAuthorizationFailedError())
-    letters = DeadLetters(cast("Producer", refusing))
-    await letters.publish(TPS[0], bad(0))
-    for waiting in (
-        letters.settled(TPS[0]),
-        letters.publish(TPS[0], bad(1)),
-        letters.settled(TPS[0]),
-    ):
+    letters = DeadLetters(cast("Producer", refusing), TPS[0])
+    await letters.publish(bad(0))
+    for waiting in (letters.settled(), letters.publish(bad(1)), letters.settled()):
         with pytest.raises(TopicAuthorizationFailedError):
             await waiting
 
 
 async def test_letters_that_are_too_large_are_split_and_a_single_one_is_emptied() -> None:
     topic = Refusing(bytes_at_most=10)
-    letters = DeadLetters(cast("Producer", topic))
-    await letters.publish(TPS[0], [*bad(0, 1, value=b"6 byte"), *bad(2, value=bytes(11))])
-    await letters.settled(TPS[0])
+    letters = DeadLetters(cast("Producer", topic), TPS[0])
+    await letters.publish([*bad(0, 1, value=b"6 byte"), *bad(2, value=bytes(11))])
+    await letters.settled()
     assert topic.values == [b"6 byte", b"6 byte", None]
 
 

@@ -104,6 +104,7 @@ class Scene:
     def __init__(self) -> None:
         self.turns = AtOnce()
         self.world = World(sizes=cycle([1]), make={}, turns=self.turns)
+        self.producer = InMemoryProducer(self.world.logs).as_producer()
         self.clock_s = 0.0
         self.is_members = False
         self.epoch_ends: Callable[[int], int | None] = lambda _: None
@@ -115,14 +116,13 @@ class Scene:
             self.folds.append(Noting(claim, **rules))
             return self.folds[-1]
 
-        letters = DeadLetters(InMemoryProducer(self.world.logs).as_producer())
         return Partition(
             Rules(QUOTES, 1, 1.0, 0.5, make_fold),
             number,
             store=self.store(),
             log=cast("Log", SimulatedLog(self.world)),
             reader=cast("PartitionReader", self),
-            dead_letters=letters,
+            dead_letters=DeadLetters(self.producer, TP(QUOTES.name, number)),
             clock_s=lambda: self.clock_s,
         )
 
@@ -627,6 +627,40 @@ async def test_a_partition_with_an_unreachable_store_does_not_delay_others() -> 
     # What cannot be written in time stays unwritten.
     await partitions.revoke(BOTH, within_s=0.01)
     assert (list(partitions), failures) == ([], [])
+
+
+async def test_a_partition_that_comes_back_publishes_the_letters_that_its_revocation_cancelled(
+    scene: Scene,
+) -> None:
+    broker = AtOnce()
+    broker.held = asyncio.Event()
+    scene.producer = InMemoryProducer(scene.world.logs, broker).as_producer()
+    partitions = AssignedPartitions(lambda *_: scene.partition(bad=[0]), [QUOTES.name], print)
+    for is_back in (False, True):
+        begin(partitions, 1)
+        (partition,) = partitions
+        await folding(partition)
+        partitions.hand(batch_of(*TP_0, [(0, b"0")], life=scene.sought[-1][1]))
+        await until(lambda partition=partition: partition.folded_offset == 1)
+        scene.tick(partition)
+        if not is_back:
+            await until(lambda partition=partition: partition.state is State.FLUSHING)
+            await partitions.revoke([TP_0], within_s=0.01)
+            broker.held.set()
+    await until(lambda: partition.flushed_offset == 1)
+    assert scene.letters == [0]
+    await partitions.revoke([TP_0])
+
+
+async def test_bad_records_that_are_read_again_are_not_counted_twice(scene: Scene) -> None:
+    partition = scene.partition(bad=range(300))
+    async with living(partition):
+        for seeks in (1, 2):
+            await until(lambda seeks=seeks: len(scene.sought) == seeks)
+            await scene.fold(partition, range(300))
+            partition.inbox.put_failure(scene.sought[-1][1], FetchRefusedError("for a moment"))
+        await until(lambda: len(scene.sought) > 2 or partition.state is State.STOPPED)
+        assert partition.state is not State.STOPPED
 
 
 async def test_no_partition_is_hungry_while_code_is_loaded_or_all_together_hold_too_much(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -13,10 +14,15 @@ from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.kafka.server import kafka
+from infra.local.process import free_port
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
+from tests.chaos.servers import restartable
+from tests.chaos.servers.restartable import Restartable
 from tests.patience import eventually
 
 WAIT_S = 60
@@ -74,6 +80,17 @@ def publish(
 def write(broker: str, topic: str) -> Write:
     """Publishes to `topic`."""
     return partial(publish, broker, topic)
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Restartable]:
+    """A broker that the test may stop."""
+    try:
+        own = Restartable(kafka(free_port(), tmp_path))
+    except NoKafkaError as why:
+        pytest.skip(str(why))
+    with restartable.started(own):
+        yield own
 
 
 class Transactions:

@@ -5,7 +5,6 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import faust
@@ -16,16 +15,12 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
-from infra.local.kafka.jars import NoKafkaError
-from infra.local.kafka.server import kafka
-from infra.local.process import free_port
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport import consumer_thread
 from stream_processors.transport.batches import BatchSchema, RecordBatch
 from stream_processors.transport.consumer import BatchConsumer
 from stream_processors.transport.consumer_thread import PartitionReader
-from tests.chaos.servers import restartable
 from tests.chaos.servers.restartable import Restartable
 from tests.patience import until
 
@@ -214,17 +209,6 @@ async def test_a_seek_request_of_faust_begins_nothing_twice_nor_while_the_group_
     subscription.begin_reassignment()
     await consumer.perform_seek()
     assert app.begun == [app.tps]
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[Restartable]:
-    """A broker that the test may stop."""
-    try:
-        own = Restartable(kafka(free_port(), tmp_path))
-    except NoKafkaError as why:
-        pytest.skip(str(why))
-    with restartable.started(own):
-        yield own
 
 
 class Following(App):

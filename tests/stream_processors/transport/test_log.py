@@ -1,6 +1,7 @@
 """What the broker says of a log, and how records are published to it."""
 
 import asyncio
+import signal
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from stream_processors.transport.log import (
 from stream_processors.transport.producer import Outgoing, Producer
 from tests.chaos.proxy import Network
 from tests.chaos.servers.kafka import Kafka, own_kafka
-from tests.chaos.servers.restartable import started
+from tests.chaos.servers.restartable import Restartable, started
 from tests.patience import eventually, until
 
 from .conftest import WAIT_S, Transactions, Write
@@ -204,6 +205,28 @@ async def test_records_published_together_keep_their_order_over_many_requests(
     records = [Outgoing(b"%d" % n, bytes(100_000), []) for n in range(30)]  # 3 requests
     await producer.publish_all(topic, 0, records)
     assert [one.key for one in await read(broker, topic, 30)] == [one.key for one in records]
+
+
+@pytest.mark.slow
+async def test_records_behind_others_of_their_partition_wait_for_a_broker_that_stands_still(
+    own_broker: Restartable,
+) -> None:
+    brokers.create(brokers.Admin(plain(own_broker.address)), [NewTopic("waiting", 1, 1)])
+    producer = Producer(plain(own_broker.address))
+    producer._producer._request_timeout_ms = 500
+    await producer.start()
+    own_broker.signal(signal.SIGSTOP)
+    publishing = [
+        asyncio.create_task(producer.publish_all("waiting", 0, [Outgoing(b"%d" % n, b"", [])]))
+        for n in range(4)
+    ]
+    await asyncio.wait(publishing, timeout=3)
+    own_broker.signal(signal.SIGCONT)
+    await asyncio.gather(*publishing)
+    await producer.stop()
+    # Kafka may have taken a record and not answered in time: then it comes twice.
+    published = await read(own_broker.address, "waiting", len(publishing))
+    assert {one.key for one in published} <= {b"%d" % n for n in range(4)}
 
 
 async def test_a_start_without_a_broker_fails() -> None:
