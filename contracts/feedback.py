@@ -17,13 +17,7 @@ from msgspec import Meta
 
 from contracts.decoding import Decoders, decode_one
 from contracts.input_rules import ANY, InputRules
-from contracts.messages import (
-    EpochMs,
-    InstrumentId,
-    UserId,
-    check_time,
-    check_user_id,
-)
+from contracts.messages import EpochMs, InstrumentId, UserId, check_time, check_user_id
 
 MAX_POSITION: Final = 1000
 """Ten times the longest list that is served."""

@@ -176,7 +176,8 @@ def _epoch_ms(value: object) -> int | None:
     """Return the epoch milliseconds that a text, or a time in smaller units, stands for."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit()):
-            return parse_time(value)
+            ts_ms = parse_time(value)
+            return ts_ms if ts_ms is not None and 0 <= ts_ms <= MAX_TS_MS else None
         if len(value) > _TIME_DIGITS:  # Python does not parse numbers of any length
             return None
         value = int(value)

@@ -121,8 +121,7 @@ def create(client: Admin, topics: Collection[NewTopic]) -> None:
     """
     if not topics:
         return
-    created = client.create_topics(list(topics))
-    _check_answers("create", created, KafkaError.TOPIC_ALREADY_EXISTS)
+    _check_answers("create", client.create_topics(list(topics)), KafkaError.TOPIC_ALREADY_EXISTS)
     _await(client, {topic.topic: topic.num_partitions for topic in topics})
 
 
@@ -134,8 +133,7 @@ def delete(client: Admin, names: Collection[str]) -> None:
     """
     if not names:
         return
-    deleted = client.delete_topics(list(names))
-    _check_answers("delete", deleted, KafkaError.UNKNOWN_TOPIC_OR_PART)
+    _check_answers("delete", client.delete_topics(list(names)), KafkaError.UNKNOWN_TOPIC_OR_PART)
     _await(client, dict.fromkeys(names, 0))
 
 
@@ -148,6 +146,8 @@ def _check_answers(action: str, answers: Mapping[str, Future[Any]], harmless: in
             if refused.args[0].code() != harmless:
                 why = describe_error(refused.args[0])
                 raise BrokerError(f"cannot {action} topic {name}: {why}") from None
+        except TimeoutError:
+            raise BrokerError(f"cannot {action} topic {name}: no answer in time") from None
 
 
 def _await(client: Admin, expected: Mapping[str, int]) -> None:

@@ -1,6 +1,7 @@
 """Tokens of OAuth 2.0 for clients that log in by themselves (RFC 6749, section 4.4)."""
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -63,7 +64,7 @@ class TokenSource:
                 f"{self.url} (KAFKA_SASL_TOKEN_URL) answers {refused.code}: {said}: are "
                 "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD the client's id and secret there?"
             ) from None
-        except OSError as silent:
+        except (OSError, http.client.HTTPException) as silent:
             raise TokenError(f"{self.url} (KAFKA_SASL_TOKEN_URL): {silent}") from None
         except (ValueError, KeyError, TypeError) as error:
             raise TokenError(

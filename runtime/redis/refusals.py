@@ -15,6 +15,7 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.redis.url import StoreUrl
 
@@ -101,7 +102,7 @@ def letting_in(url: StoreUrl) -> Iterator[None]:
             raise
         may_not = refused("it does not say which node has what", url.user, ("CLUSTER", "SLOTS"))
         raise StoreRefusesError(may_not) from None
-    except RedisConnectionError as error:
+    except (RedisConnectionError, RedisTimeoutError) as error:
         if "_ssl.c" in str(error):
             raise StoreRefusesError(not_encrypted(url, error)) from None
         away = f"no Redis at {url.where}, which REDIS_URL names: {_sentence(error)}"
@@ -134,8 +135,6 @@ def naming_refusals(connection: type[Any]) -> type[Any]:
 
 
 _POLICY: Final = "maxmemory_policy"
-_KEEPING: Final = "noeviction"
-_APPENDING: Final = "aof_enabled"
 
 
 def warnings_of(info: Mapping[str, Any]) -> list[str]:
@@ -157,13 +156,13 @@ def warnings_of(info: Mapping[str, Any]) -> list[str]:
                 "Redis does not report its maxmemory-policy: set it to noeviction, since with any "
                 "other policy counts would be lost silently"
             )
-        elif node[_POLICY] != _KEEPING:
+        elif node[_POLICY] != "noeviction":
             raise StoreRefusesError(
                 f"Redis has the maxmemory-policy {node[_POLICY]}, with which it silently "
                 "drops bars and counts when its memory is full: set it to noeviction, with "
                 "CONFIG SET maxmemory-policy noeviction and in its configuration file"
             )
-        if not int(node.get(_APPENDING, 0)):
+        if not int(node.get("aof_enabled", 0)):
             warnings.add(
                 "Redis has no append-only file: after a restart it is empty, and is filled again "
                 "only as far as the log reaches back. Set appendonly to yes"

@@ -341,6 +341,7 @@ SHOWN: dict[str, Any] = {"type": "view", "request_id": "r", **EVENT, "position":
         (Quote, {**GOOD_QUOTE, "ts": "9" * 5000}, f'whole number, got "{"9" * 59}...'),
         (Quote, {**GOOD_QUOTE, "ts": 1796083200000123}, "1796083200000123: write 1796083200000"),
         (Quote, {**GOOD_QUOTE, "ts": 1796083200000123456}, "123456: write 1796083200000"),
+        (Quote, {**GOOD_QUOTE, "ts": "1969-12-31"}, 'a whole number, got "1969-12-31"'),
         (Quote, {**GOOD_QUOTE, "ts": "yesterday"},
          'ts: must be epoch milliseconds, a whole number, got "yesterday"'),
         (Quote, {**GOOD_QUOTE, "sizes": 1},

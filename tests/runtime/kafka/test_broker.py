@@ -1,19 +1,14 @@
 """What clients ask a broker, and how they live with one that does not answer."""
 
 import gc
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from confluent_kafka import (
-    KafkaError,
-    KafkaException,
-    Message,
-    Producer,
-    TopicCollection,
-)
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
@@ -33,12 +28,14 @@ from tests.patience import PATIENCE_S
 from tests.raw_batches import POISON, Raw, publish
 from tests.stream_processors.transport.conftest import new_topic
 
+SHORT_S = 0.05
+
 
 def test_a_topic_of_tansu_that_is_deleted_and_made_again_begins_at_offset_0(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = tansu(free_port(), tmp_path)
-    with running(server):
+    with running(server) as process:
         client = brokers.Admin(plain(server.address))
         assert brokers.is_tansu(client)
         producer = Producer({"bootstrap.servers": server.address})
@@ -49,6 +46,11 @@ def test_a_topic_of_tansu_that_is_deleted_and_made_again_begins_at_offset_0(
             assert producer.flush(PATIENCE_S) == 0
             brokers.delete(client, ["again"])
             assert "again" not in brokers.partitions_of(client)
+        monkeypatch.setattr(brokers, "_CALL_S", SHORT_S)
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(brokers.BrokerError, match="cannot create topic again: no answer in"):
+            brokers.create(client, [NewTopic("again", 1)])
+        process.send_signal(signal.SIGCONT)
     assert offsets == [0, 0]
     assert not brokers.answers(client)
 
@@ -56,9 +58,6 @@ def test_a_topic_of_tansu_that_is_deleted_and_made_again_begins_at_offset_0(
 @pytest.mark.kafka_only
 def test_kafka_is_not_taken_for_tansu(broker: str) -> None:
     assert not brokers.is_tansu(brokers.Admin(plain(broker)))
-
-
-SHORT_S = 0.05
 
 
 @pytest.fixture

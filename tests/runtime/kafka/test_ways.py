@@ -66,6 +66,7 @@ async def test_both_clients_log_in(granted: Guarded, namespace: str, way: Way) -
         ("scram-512", {"ssl_ca_file": "another"}, "KAFKA_SSL_CA_FILE to the authority"),
         ("oauthbearer", {"sasl_token_scope": "short"}, "KAFKA_SASL_MECHANISM"),
         ("oauthbearer", {"sasl_password": SecretStr("guessed")}, "are KAFKA_SASL_USERNAME"),
+        ("oauthbearer", {"sasl_token_url": "broker"}, "KAFKA_SASL_TOKEN_URL"),
     ],
 )
 def test_a_refused_login_says_what_to_do(
@@ -74,8 +75,11 @@ def test_a_refused_login_says_what_to_do(
     trustme.CA().cert_pem.write_to_path(tmp_path / "another.pem")
     if wrong.get("ssl_ca_file"):
         wrong = wrong | {"ssl_ca_file": tmp_path / "another.pem"}
+    config = guarded.config("workers", way)
+    if wrong.get("sasl_token_url"):
+        wrong = wrong | {"sasl_token_url": f"http://{config.bootstrap_servers}"}
     with pytest.raises((BrokerError, TokenError)) as refused:
-        partitions_of(Admin(guarded.config("workers", way).model_copy(update=wrong)))
+        partitions_of(Admin(config.model_copy(update=wrong)))
     assert says in str(refused.value)
     assert "guessed" not in str(refused.value)
 

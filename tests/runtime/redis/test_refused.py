@@ -12,7 +12,7 @@ import redis
 
 from contracts.messages import Interaction, Quote
 from runtime.redis.refusals import StoreRefusesError, warnings_of
-from runtime.redis.stores import connect
+from runtime.redis.stores import UNAVAILABLE, connect
 from tests.api.http import serving
 from tests.patience import eventually, until, until_true
 from tests.runtime.redis.conftest import NAMESPACE, Programs
@@ -92,6 +92,13 @@ async def test_a_wrong_password_or_authority_names_the_setting_to_change(
         assert "Set name and password in REDIS_URL" in text
         assert password not in text
         assert "Traceback" not in text
+
+
+def test_a_store_that_accepts_connections_but_never_answers_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UNAVAILABLE, match=f"no Redis at {where}, which REDIS_URL names"):
+            connect(f"redis://{where}", "tests", timeout_s=0.05)
 
 
 RIGHTS: Final = [
