@@ -29,6 +29,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -83,22 +84,18 @@ def pytest_testnodedown(node: object) -> None:
     _taken.update(getattr(node, "workeroutput", {}).get("taken", []))
 
 
-@pytest.fixture(scope="session")
-def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
-    folder = tmp_path_factory.mktemp("broker")
-    with contextlib.ExitStack() as stack:
-        taken = take_broker(stack, folder)
-        _taken.add(f"broker: {taken.product} ({taken.why})")
-        yield taken
+def _fixture(name: str, take: Callable[[contextlib.ExitStack, Path], Taken]) -> Any:
+    @pytest.fixture(scope="session", name=f"_{name}")
+    def fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
+        with contextlib.ExitStack() as stack:
+            taken = take(stack, tmp_path_factory.mktemp(name))
+            _taken.add(f"{name}: {taken.product} ({taken.why})")
+            yield taken
+
+    return fixture
 
 
-@pytest.fixture(scope="session")
-def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
-    folder = tmp_path_factory.mktemp("store")
-    with contextlib.ExitStack() as stack:
-        taken = take_store(stack, folder)
-        _taken.add(f"store: {taken.product} ({taken.why})")
-        yield taken
+_broker, _store = _fixture("broker", take_broker), _fixture("store", take_store)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -64,23 +65,15 @@ def test_a_partition_whose_work_does_not_move_for_30_s_is_stalled(
 
 
 async def test_a_server_that_is_silent_or_refuses_does_not_answer() -> None:
-    async def silent() -> bool:
-        await asyncio.Event().wait()
+    async def answering(error: Exception | None) -> bool:
+        if error:
+            raise error
         return True
 
-    async def refusing() -> bool:
-        raise RedisConnectionError
-
-    async def uncovered() -> bool:
-        raise SlotNotCoveredError  # to redis-py it is no RedisError
-
-    async def answering() -> bool:
-        return True
-
-    assert not await answers_soon(uncovered)
-    assert not await answers_soon(silent, within_s=0.01)
-    assert not await answers_soon(refusing)
-    assert await answers_soon(answering)
+    assert not await answers_soon(asyncio.Event().wait, within_s=0.01)
+    for error in (RedisConnectionError(), SlotNotCoveredError()):  # which is no RedisError
+        assert not await answers_soon(partial(answering, error))
+    assert await answers_soon(partial(answering, None))
 
 
 @dataclass
@@ -94,7 +87,6 @@ class Standing:
     why: str = ""
     flushed_offset: int | None = 5
     folded_offset: int = 7
-    is_hungry: bool = True
 
     async def run(self) -> None:
         """Ends at once."""
