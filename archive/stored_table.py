@@ -32,12 +32,7 @@ from runtime.archive.positions import (
     encode_ranges,
     stepped,
 )
-from runtime.archive.tables import (
-    MAINTAINED_PROPERTY,
-    check_table,
-    positions_of,
-    rows_in,
-)
+from runtime.archive.tables import MAINTAINED_PROPERTY, check_table, positions_of, rows_in
 
 WHY_PROPERTY: Final = "tickrec.why"
 """append, compaction or erasure: what a snapshot was made for."""

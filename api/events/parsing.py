@@ -17,13 +17,7 @@ from api.http.instrument_refs import FIELD, id_of, no_symbols
 from api.http.parsing import Resolve
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
 from contracts.input_rules import ANY, InputRules
-from contracts.messages import (
-    Interaction,
-    Quote,
-    check_interaction,
-    check_quote,
-    decode_alone,
-)
+from contracts.messages import Interaction, Quote, check_interaction, check_quote, decode_alone
 from contracts.reasons import violation
 from contracts.times import MAX_TS_MS
 

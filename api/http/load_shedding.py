@@ -13,15 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.failures import problem_response
-from api.http.limits import (
-    MAX_READS,
-    MAX_WRITES,
-    WATCHED,
-    Gate,
-    PerClient,
-    Refusals,
-    client_of,
-)
+from api.http.limits import MAX_READS, MAX_WRITES, WATCHED, Gate, PerClient, Refusals, client_of
 from api.http.problems import OVERLOADED, Problem
 
 MAX_ARRIVING: Final = 1024

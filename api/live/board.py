@@ -12,14 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from api.live.answers import Frame, bar_frame, quote_frame
-from api.live.listener import (
-    MINUTES_HELD,
-    BarEvent,
-    Channel,
-    Listener,
-    QuoteEvent,
-    Subscription,
-)
+from api.live.listener import MINUTES_HELD, BarEvent, Channel, Listener, QuoteEvent, Subscription
 from contracts.bar_messages import ChangedBar
 from contracts.bars import BarValue
 from contracts.times import MINUTE_MS, minute_of

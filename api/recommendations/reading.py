@@ -20,12 +20,7 @@ from api.http.reply import ONCE, Reply, reply, respond
 from api.instruments.answers import PredictedItems
 from api.instruments.catalog import Catalog
 from api.instruments.popular import PopularItems
-from api.recommendations.answers import (
-    Batch,
-    ItemRecommendations,
-    ItemSource,
-    Recommendations,
-)
+from api.recommendations.answers import Batch, ItemRecommendations, ItemSource, Recommendations
 from api.recommendations.bodies import (
     ListRequest,
     history_of_items,

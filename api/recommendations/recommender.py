@@ -12,14 +12,7 @@ from api.http.reply import encode
 from api.instruments.catalog import Catalog, NewListings
 from api.instruments.popular import PopularItems
 from api.recommendations.answers import Recommended
-from api.recommendations.choosing import (
-    Chosen,
-    CommonWish,
-    Wish,
-    boosted,
-    folded_items,
-    weights_of,
-)
+from api.recommendations.choosing import Chosen, CommonWish, Wish, boosted, folded_items, weights_of
 from api.recommendations.reranking import (
     MAX_NEW,
     concerning,

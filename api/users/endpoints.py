@@ -15,16 +15,7 @@ from api.http.problems import (
     WRITING,
     ProblemType,
 )
-from api.users.answers import (
-    Erasing,
-    Export,
-    Held,
-    History,
-    KnownItem,
-    OwnItem,
-    OwnList,
-    Sample,
-)
+from api.users.answers import Erasing, Export, Held, History, KnownItem, OwnItem, OwnList, Sample
 from api.users.reading import UserReader
 from api.users.writing import Erasure
 

@@ -13,12 +13,7 @@ from scipy.sparse import csr_array
 
 from benchmarks.harness.bulk import Command, write
 from benchmarks.harness.zipf import draw
-from contracts.keyspace import (
-    INCARNATION_FIELD,
-    NEXT_FIELD,
-    OFFSET_FIELD,
-    Keyspace,
-)
+from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, OFFSET_FIELD, Keyspace
 from contracts.messages import Ints
 from contracts.partitioning import are_in_row, instrument_partitions, user_partition
 from contracts.times import DAY_MS

@@ -9,14 +9,7 @@ import msgspec
 
 from contracts.input_rules import InputRules
 from contracts.instruments import Instrument, encode_instrument, instrument_key
-from contracts.messages import (
-    Interaction,
-    Quote,
-    check_interaction,
-    check_quote,
-    encode,
-    key_of,
-)
+from contracts.messages import Interaction, Quote, check_interaction, check_quote, encode, key_of
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 TargetName = Literal["quotes", "interactions", "instruments"]

@@ -14,13 +14,7 @@ import numpy as np
 
 from contracts.bar_messages import encode_changed_bars, encode_closed_bars
 from contracts.bars import FIELDS, BarValue
-from contracts.keyspace import (
-    CLOSED_FIELD,
-    LATE_FIELD,
-    NOT_WHOLE_YET_S,
-    REVISED_FIELD,
-    WHOLE_FIELD,
-)
+from contracts.keyspace import CLOSED_FIELD, LATE_FIELD, NOT_WHOLE_YET_S, REVISED_FIELD, WHOLE_FIELD
 from contracts.log_position import mark
 from contracts.messages import Ints
 from contracts.times import MINUTE_MS, MINUTE_S

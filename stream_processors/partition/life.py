@@ -29,11 +29,7 @@ from stream_processors import metrics
 from stream_processors.partition.dead_letters import DeadLetters, TooManyBadRecordsError
 from stream_processors.partition.folding import Folding, NotContiguousError
 from stream_processors.partition.inbox import Inbox
-from stream_processors.partition.resume import (
-    Continuity,
-    CopiedTopicError,
-    LogLostItsEndError,
-)
+from stream_processors.partition.resume import Continuity, CopiedTopicError, LogLostItsEndError
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Unrecorded
 from stream_processors.partition.state import State

@@ -19,11 +19,7 @@ Subclasses Faust's aiokafka driver. Changes, and reasons:
 import dataclasses
 import itertools
 import time
-from collections.abc import (
-    AsyncIterator,
-    Mapping,
-    Set,
-)
+from collections.abc import AsyncIterator, Mapping, Set
 from typing import Any, Final, Protocol, cast
 
 from aiokafka.errors import KafkaError

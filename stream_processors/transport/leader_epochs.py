@@ -8,12 +8,7 @@ validate their positions by it (KIP-320). aiokafka does not implement it.
 
 from typing import Any, Final, TypeAlias
 
-from aiokafka.errors import (
-    IncompatibleBrokerVersion,
-    LeaderNotAvailableError,
-    NoError,
-    for_code,
-)
+from aiokafka.errors import IncompatibleBrokerVersion, LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int16, Int32, Int64, Schema, String
 from faust.types import TP

@@ -17,14 +17,7 @@ from tests.certificates import issued
 from tests.patience import PATIENCE_S
 from tickrec_client import AsyncTickrec, Tickrec, TickrecError, stream_events
 from tickrec_client.retries import GIVE_UP_AFTER_S
-from tickrec_client.stream_events import (
-    Live,
-    LiveBar,
-    Received,
-    Refused,
-    Stale,
-    Subscribed,
-)
+from tickrec_client.stream_events import Live, LiveBar, Received, Refused, Stale, Subscribed
 
 from .conftest import RUNNING_S, Filled
 from .streaming import Proxy, Served, Worker, served, value

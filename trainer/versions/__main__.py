@@ -9,14 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from trainer.commands.options import (
-    Seed,
-    Split,
-    TestShare,
-    Worker,
-    errors_reported,
-    worker_rules,
-)
+from trainer.commands.options import Seed, Split, TestShare, Worker, errors_reported, worker_rules
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Splitting
 from trainer.evaluation.result import Evaluation

@@ -27,13 +27,7 @@ from api.redis.reading import Done, Handoff
 from contracts.archive import BARS_TABLE
 from contracts.bars import Minute
 from contracts.times import DAY_MS, MINUTE_MS
-from runtime.archive.catalog import (
-    ArchiveError,
-    NotLetInError,
-    is_passing,
-    load,
-    open_catalog,
-)
+from runtime.archive.catalog import ArchiveError, NotLetInError, is_passing, load, open_catalog
 from runtime.archive.config import ArchiveConfig
 
 T = TypeVar("T")

@@ -17,12 +17,7 @@ from msgspec.structs import asdict
 
 from contracts.bars import FIELDS, BarValue
 from contracts.batches import QuoteColumns
-from contracts.keyspace import (
-    CLOSED_FIELD,
-    NOT_WHOLE_YET_S,
-    REVISED_FIELD,
-    WHOLE_FIELD,
-)
+from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, REVISED_FIELD, WHOLE_FIELD
 from contracts.log_position import LogPosition
 from contracts.messages import QUOTE_COLUMNS, Quote, encode
 from contracts.times import MAX_TS_MS, MINUTE_MS

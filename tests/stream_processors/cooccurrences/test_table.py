@@ -20,14 +20,7 @@ from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import table as tables
 from stream_processors.cooccurrences.leaving import Leaving, pieces
 from stream_processors.cooccurrences.sums import Unsummed, summed
-from stream_processors.cooccurrences.table import (
-    UNKNOWN,
-    CountTable,
-    i_of,
-    j_of,
-    keys_of,
-    rows_in,
-)
+from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of, keys_of, rows_in
 from stream_processors.store.chunks import each_part
 from tests.stream_processors.folding import (
     LINEAGE,

@@ -11,11 +11,7 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from prometheus_client import REGISTRY
 from redis import Redis
 
@@ -32,12 +28,7 @@ from stream_processors.store.chunks import (
     packed,
     packed_pairs,
 )
-from stream_processors.store.claims import (
-    Claim,
-    FencedError,
-    StoreEmptiedError,
-    StoreWentBackError,
-)
+from stream_processors.store.claims import Claim, FencedError, StoreEmptiedError, StoreWentBackError
 from stream_processors.store.memory import too_large
 from stream_processors.store.store import FoldingError, Store
 from tests.examples import examples
