@@ -4,12 +4,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Final
 
-from limits import RateLimitItem, RateLimitItemPerSecond, parse
+from limits import RateLimitItem, RateLimitItemPerSecond
 from pydantic import BeforeValidator, Field, InstanceOf, field_validator
 from pydantic_settings import NoDecode
 
-from api.http.bodies import MAX_EVENTS
-from api.http.keys.file import read_keys
+from api.http.keys.file import parse_limit, read_keys
 from api.http.security import ANY_HOST
 from runtime.settings import EventSettings, SharedSettings, TracingSettings
 
@@ -126,14 +125,4 @@ class ApiSettings(EventSettings, TracingSettings, SharedSettings):
     @field_validator("write_limit", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
-        return parse(value) if isinstance(value, str) else value
-
-    @field_validator("write_limit")
-    @classmethod
-    def _let_a_full_request_pass(cls, limit: RateLimitItem) -> RateLimitItem:
-        if limit.amount < MAX_EVENTS:
-            raise ValueError(
-                f"{limit.amount} is less than the {MAX_EVENTS} events of one request, which would "
-                "never pass: use a higher limit, or a longer period"
-            )
-        return limit
+        return parse_limit(value, ("write",)) if isinstance(value, str) else value

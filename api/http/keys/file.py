@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse_many
 from msgspec import Meta
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -66,10 +66,10 @@ def parse_limit(text: str, scopes: Sequence[Grant]) -> RateLimitItem:
     """Parse a limit such as `1000/second`.
 
     Raises:
-        ValueError: it is invalid, or below the events of a full request for a key that writes.
+        ValueError: it is not one limit, or, for a key that writes, below the events of a request.
     """
     try:
-        limit = parse(text)
+        (limit,) = parse_many(text)
     except ValueError:
         raise ValueError(f"invalid limit {text!r}: use, for example, 1000/second") from None
     least = MAX_EVENTS if "write" in scopes else 1
