@@ -110,8 +110,9 @@ def test_a_program_with_wrong_values_ends_and_names_all_of_them(
     assert all(f"{setting}={value!r}" in said for setting, value in wrong.items())
 
 
-def test_a_file_that_a_run_cannot_use_ends_it(tmp_path: Path) -> None:
-    (tmp_path / "rules.toml").write_text("share = 2")
+@pytest.mark.parametrize("rules", ["share = 2", "minutes = 1e6", "rest_minutes = inf"])
+def test_a_file_that_a_run_cannot_use_ends_it(tmp_path: Path, rules: str) -> None:
+    (tmp_path / "rules.toml").write_text(rules)
     with pytest.raises(typer.Exit) as end, trainer._errors_logged():
         read_rules(tmp_path / "rules.toml")
     assert end.value.exit_code == 1

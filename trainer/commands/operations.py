@@ -107,7 +107,7 @@ def weights(
         list[str] | None, typer.Argument(help="such as default=9 steep=1", metavar="VARIANT=WEIGHT")
     ] = None,
     days: Annotated[
-        float, typer.Option(min=0, help="after which the variants are compared, once")
+        float, typer.Option(min=0, max=3650, help="after which the variants are compared, once")
     ] = PERIOD_DAYS,
 ) -> None:
     """Distribute the users over the variants now; without arguments, end the experiment."""

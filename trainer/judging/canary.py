@@ -72,8 +72,8 @@ class CanaryRules(Rule):
 
     loss_max: float = Field(default=0.02, ge=0, lt=1)
     share: float = Field(default=0.05, gt=0, lt=1)
-    minutes: float = Field(default=60, ge=0)
-    rest_minutes: float = Field(default=60, ge=0)
+    minutes: float = Field(default=60, ge=0, le=525_600)  # a year
+    rest_minutes: float = Field(default=60, ge=0, le=525_600)
     clicks: Rule | None = None
 
 

@@ -122,6 +122,7 @@ def test_rollback_ends_the_canary_and_then_the_generation(setup: Setup, command:
         (["weights", "spring"], "no variant has a weight above 0"),
         (["weights", "spring 2021", "default=1"], "not a valid name"),
         (["weights", "spring", "default=1", "steep=1"], "steep is not served"),
+        *((["weights", "spring", "x=1", "--days", n], "or equal to 3650") for n in ("1e8", "inf")),
         *(
             (["weights", "spring", "default=1", wrong], f"'{wrong}' is no weight")
             for wrong in ("steep=", "steep=-1", "=1", "steep=x", "a.b=1")
