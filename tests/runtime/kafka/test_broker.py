@@ -1,6 +1,7 @@
 """What clients ask a broker, and how they live with one that does not answer."""
 
 import gc
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def test_a_topic_of_tansu_that_is_deleted_and_made_again_begins_at_offset_0(
             assert "again" not in brokers.partitions_of(client)
         monkeypatch.setattr(brokers, "_CALL_S", SHORT_S)
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then, a thread may answer
         with pytest.raises(brokers.BrokerError, match="cannot create topic again: no answer in"):
             brokers.create(client, [NewTopic("again", 1)])
         process.send_signal(signal.SIGCONT)
