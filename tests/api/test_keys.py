@@ -145,7 +145,7 @@ def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
         (json.dumps([entry("a", expires="2027-01-01T00:00:00")]), "timezone"),
         (json.dumps([entry("a", limit="many")]), "'many'"),
         (json.dumps([entry("a", limit="1000/second;5/minute")]), "invalid limit"),
-        (json.dumps([entry("a", limit="999/second")]), "below the 1000"),
+        (json.dumps([entry("a", limit="999/second")]), "use 1000 or more"),
         (json.dumps([entry("a", tenant="t")]), "unknown field `tenant`"),
         (json.dumps([entry("a"), entry("a")]), "two keys have the name 'a'"),
         (json.dumps([entry("a", expire="2027-01-01T00:00:00Z")]), "unknown field `expire`"),

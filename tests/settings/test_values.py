@@ -56,7 +56,7 @@ RULES: Final[dict[str, dict[str, str]]] = {
                                       "not an origin"),
     "API_KEYS": dict.fromkeys((",", " , ,", " "), "contains no key"),
     "API_KEYS_FILE": {"nowhere.json": "python -m api keys add"},
-    "WRITE_LIMIT": {"999/second": "below the 1000", "many": "'many'",
+    "WRITE_LIMIT": {"999/second": "use 1000 or more", "many": "'many'",
                     "1000/fortnight": "fortnight", "0/second": "0/second",
                     "1000/second;5/minute": "invalid limit"},
     "ARCHIVE_WAREHOUSE": {"gs://bucket": "name a path, or s3://bucket/folder"},

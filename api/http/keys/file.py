@@ -74,7 +74,7 @@ def parse_limit(text: str, scopes: Sequence[Grant]) -> RateLimitItem:
         raise ValueError(f"invalid limit {text!r}: use, for example, 1000/second") from None
     least = MAX_EVENTS if "write" in scopes else 1
     if limit.amount < least:
-        raise ValueError(f"the limit {text!r} is below the {least} of one request: raise it")
+        raise ValueError(f"the limit {text!r} is below a full request: use {least} or more")
     return limit
 
 
