@@ -117,10 +117,6 @@ class BarTable:
         minute = keys & _MINUTE_MASK
         return int(minute.min()), int(minute.max())
 
-    def unknown(self, instrument_id: Ints) -> Ints:
-        """Return the instruments, (k,) distinct, that have no number yet."""
-        return distinct(instrument_id[self._instruments.rows(instrument_id) == NONE])
-
     def keys(self, instrument_id: Ints, ts_ms: Ints) -> Ints:
         """Return the key of each quote's bar, (n,); new instruments get a number."""
         return self.number(instrument_id) << _MINUTE_BITS | ts_ms // MINUTE_MS

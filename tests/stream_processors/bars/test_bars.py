@@ -22,7 +22,6 @@ from contracts.log_position import LogPosition
 from contracts.messages import QUOTE_COLUMNS, Quote, encode
 from contracts.times import MAX_TS_MS, MINUTE_MS
 from contracts.topics import BARS, QUOTES
-from stream_processors.bars import table
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.closing import IDLE_AFTER_S, Closing
@@ -30,6 +29,7 @@ from stream_processors.bars.fold import BAR, Bars, bars_without_quotes, fold_quo
 from stream_processors.bars.stored import from_values, to_values
 from stream_processors.bars.table import NO_MINUTE, BarTable
 from stream_processors.decoding.quotes import Quotes
+from stream_processors.ids import NONE
 from stream_processors.partition.fold import Folds
 from stream_processors.store.chunks import Unwritten
 from tests.examples import examples
@@ -157,7 +157,6 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
     table = BarTable(60, 100.0)
     keys = table.keys(np.array([0, 1, 1]), np.array([MAX_TS_MS, MAX_TS_MS, 0]))
     assert len(set(keys.tolist())) == 3
-    assert table.unknown(np.array([2, 1, 0, 2])).tolist() == [2]
 
 
 def test_instruments_without_recent_quotes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,14 +167,14 @@ def test_instruments_without_recent_quotes_are_forgotten(monkeypatch: pytest.Mon
     for first in range(0, 1_000, 10):
         ids = np.arange(first, first + 10)
         ts = (9 + first) * MINUTE_MS
-        assert len(table.unknown(ids)) == 10
+        assert (table._instruments.rows(ids) == NONE).all()
         add(table, [Quote(instrument_id=n, price=1.0, ts=ts) for n in ids.tolist()])
         table.take_due(LAST_MINUTE)
         assert len(table.take_changed(0.0).minute) == 10
         table.evict()
         assert len(table) <= 30
-        assert len(table.unknown(np.arange(1_000))) >= 970
-        assert len(table.unknown(ids)) == 0, "the latest are known"
+        assert len(table._instruments) <= 30
+        assert (table._instruments.rows(ids) != NONE).all(), "the latest are known"
 
 
 prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
@@ -275,7 +274,7 @@ async def test_a_complete_log_is_complete_from_the_beginning_or_what_was_stored(
 
 
 async def test_a_flush_forgets_bars_of_earlier_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_EVICT_AT_LEAST", 10)
+    monkeypatch.setattr(tables, "_EVICT_AT_LEAST", 10)
     claim = InMemoryClaim({}, QUOTES)
     fold = fold_of(claim)
     for minute in range(100):
