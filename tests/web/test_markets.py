@@ -218,6 +218,7 @@ async def test_the_archive_has_earlier_bars(page: Page, behind: Stack, tmp_path:
         for start, price in zip(minutes[:2], ("12.50", "13.50"), strict=True):
             await expect(page.locator(f'tr[data-t="{start}"]')).to_contain_text(price)
         earlier = page.get_by_role("button", name="Earlier bars")
-        await earlier.click()
+        # There is none if the chart has read all by itself, as it sometimes does.
+        await earlier.evaluate_all("found => found.forEach((button) => button.click())")
         await expect(page.locator(f'tr[data-t="{minutes[2]}"]')).to_contain_text("14.50")
         await expect(earlier).to_be_hidden()
